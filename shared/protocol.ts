@@ -1,0 +1,235 @@
+/**
+ * Every message between manager and worker; `DESIGN` calls it the wire. A frame
+ * carries an array of messages of one direction (codec.ts). A connection is
+ * ordered and reliable until it breaks; then an unknown tail of both directions
+ * is lost, and `hello` with `reconcile` repairs it. Nothing is retried per message.
+ *
+ * @module
+ */
+
+import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
+import type { Resources } from "./resources.ts";
+import type {
+  CacheLevel,
+  FileFacts,
+  InputMount,
+  OutputMount,
+  TaskBody,
+  TaskShape,
+  TryId,
+  TryResult,
+} from "./task.ts";
+
+/** Raised with every change that an older side would misread. */
+export const PROTOCOL_VERSION = 1;
+
+/** Contents up to this size ride in messages; larger ones are HTTP bodies. */
+export const INLINE_BYTES_MAX: number = 64 * 1024;
+
+/** What is kept of each output stream of a task: its end. */
+export const STREAM_KEPT_BYTES: number = 64 * 1024;
+
+/** A value of a function call up to this size rides in its result. */
+export const VALUE_BYTES_MAX: number = 16 * INLINE_BYTES_MAX;
+
+/** One task of a `dispatch`. */
+export interface DispatchedTask extends TryId {
+  /** Index into the message's `shapes`. */
+  readonly shape: number;
+  /** Larger first among the tries that wait at the worker. */
+  readonly priority: number;
+  readonly body: TaskBody;
+  readonly inputs: readonly InputMount[];
+  readonly outputs: readonly OutputMount[];
+}
+
+/** Where a worker finds the bytes of a file. */
+export type FetchSource =
+  | { readonly kind: "inline"; readonly bytes: Uint8Array }
+  /** `GET /files/NAME` of the manager. */
+  | { readonly kind: "manager"; readonly ticket: string }
+  /** `GET /files/NAME` of a worker, whose base urls are tried in order. */
+  | {
+    readonly kind: "worker";
+    readonly workerId: WorkerId;
+    readonly urls: readonly string[];
+    readonly ticket: string;
+  }
+  | { readonly kind: "url"; readonly url: string };
+
+/** How a worker makes a file out of others. */
+export type Recipe =
+  /** Unpack the archive `input` into a directory; an environment is used in place, never copied. */
+  { readonly kind: "unpack" | "environment"; readonly input: CacheName };
+
+/** What an instance of a library is started with. */
+export interface LibraryDefinition {
+  readonly name: string;
+  /** The module's source, as a file of the cache. */
+  readonly module: CacheName;
+  /** Name of the function that is run once when an instance starts; empty is none. */
+  readonly context: string;
+  /** Calls served at the same time by one instance. */
+  readonly slots: number;
+  readonly resources: Resources;
+  readonly env: { readonly [name: string]: string };
+  readonly environments: readonly CacheName[];
+}
+
+/** Manager to worker. */
+export type ManagerMessage =
+  /** The answer to `hello`; the session is open. */
+  | {
+    readonly kind: "welcome";
+    readonly managerId: string;
+    /** Grows with each start of the same manager. */
+    readonly epoch: number;
+    readonly session: SessionId;
+    /** Key for the tickets that this worker's peer server must honour. */
+    readonly transferKey: Uint8Array;
+    /** Silence after which either side sends a `heartbeat`. */
+    readonly heartbeatMs: number;
+    /** Manager time, epoch milliseconds, against which tickets expire. */
+    readonly atMs: number;
+  }
+  /** What of the hello stands. Sent once, right after `welcome`. */
+  | {
+    readonly kind: "reconcile";
+    readonly tries: readonly (TryId & { readonly verdict: "keep" | "kill" })[];
+    /** `resend` asks for the whole result; `keep` holds it until it is acknowledged. */
+    readonly results: readonly (TryId & {
+      readonly verdict: "resend" | "keep" | "acknowledge" | "discard";
+    })[];
+    readonly replicas: readonly {
+      readonly name: CacheName;
+      readonly generation: number;
+      readonly verdict: "keep" | "delete";
+    }[];
+    readonly instances: readonly {
+      readonly instanceId: InstanceId;
+      readonly verdict: "keep" | "stop";
+    }[];
+  }
+  /** Run these when their inputs are in the cache and there is room. */
+  | {
+    readonly kind: "dispatch";
+    readonly shapes: readonly TaskShape[];
+    readonly tasks: readonly DispatchedTask[];
+  }
+  /** Give this try back unless it has started; answered by `recalled` or its result. */
+  | { readonly kind: "recall"; readonly taskId: TaskId; readonly try: number }
+  /** Stop this try; answered by its result, whatever it is by then. */
+  | { readonly kind: "kill"; readonly taskId: TaskId; readonly try: number }
+  /** The result is safe: forget it. */
+  | { readonly kind: "result_ack"; readonly tries: readonly TryId[] }
+  /** Bring this file into the cache; answered by `replica_ready` or `transfer_failed`. */
+  | {
+    readonly kind: "fetch";
+    readonly transferId: TransferId;
+    readonly name: CacheName;
+    readonly generation: number;
+    /** -1 when not known, as of a url. */
+    readonly sizeBytes: number;
+    /** SHA-256 in hexadecimal; empty when not known. */
+    readonly digest: string;
+    readonly isDirectory: boolean;
+    readonly isExecutable: boolean;
+    readonly level: CacheLevel;
+    readonly source: FetchSource;
+  }
+  /** Make this file once its input is in the cache; answered as `fetch` is. */
+  | {
+    readonly kind: "make";
+    readonly transferId: TransferId;
+    readonly name: CacheName;
+    readonly level: CacheLevel;
+    readonly recipe: Recipe;
+  }
+  /** PUT this file to the manager; a failure is answered by `send_failed`. */
+  | {
+    readonly kind: "send";
+    readonly transferId: TransferId;
+    readonly name: CacheName;
+    readonly generation: number;
+    readonly ticket: string;
+  }
+  /** Remove this file from the cache; answered by `replica_gone`. */
+  | { readonly kind: "delete"; readonly name: CacheName; readonly generation: number }
+  /** Start an instance when there is room; answered by `instance_ready` or `instance_gone`. */
+  | {
+    readonly kind: "start_instance";
+    readonly instanceId: InstanceId;
+    readonly library: LibraryDefinition;
+  }
+  /** Stop an instance and what runs in it; answered by `instance_gone`. */
+  | { readonly kind: "stop_instance"; readonly instanceId: InstanceId }
+  | { readonly kind: "heartbeat" }
+  /** The workflow is over, or the manager wants this worker no more: end all, leave. */
+  | { readonly kind: "release"; readonly reason: string };
+
+/** The state of a try as its worker knows it. */
+export type TryPhase = "staging" | "running";
+
+/** Worker to manager. */
+export type WorkerMessage =
+  /** First message of a connection, after the challenge. */
+  | {
+    readonly kind: "hello";
+    readonly protocol: number;
+    readonly version: string;
+    readonly workerId: WorkerId;
+    /** Random per process. */
+    readonly incarnation: string;
+    /** Session of the last welcome; absent at first. */
+    readonly session?: SessionId;
+    readonly host: string;
+    readonly pid: number;
+    readonly resources: Resources;
+    readonly features: readonly string[];
+    /** Base urls of the peer server, best first. */
+    readonly urls: readonly string[];
+    readonly tries: readonly (TryId & { readonly phase: TryPhase })[];
+    /** Results not acknowledged yet. */
+    readonly results: readonly TryId[];
+    readonly replicas: readonly (FileFacts & { readonly level: CacheLevel })[];
+    readonly instances: readonly {
+      readonly instanceId: InstanceId;
+      readonly library: string;
+      readonly isReady: boolean;
+    }[];
+  }
+  /** These tries run; said only of those that do not end in the same turn. */
+  | { readonly kind: "tries_started"; readonly tries: readonly TryId[] }
+  | { readonly kind: "recalled"; readonly taskId: TaskId; readonly try: number }
+  /** Kept by the worker until `result_ack`. */
+  | { readonly kind: "result"; readonly result: TryResult }
+  | {
+    readonly kind: "replica_ready";
+    readonly transferId: TransferId;
+    readonly file: FileFacts;
+    /** Bytes that came over the network for it. */
+    readonly movedBytes: number;
+  }
+  | {
+    readonly kind: "transfer_failed";
+    readonly transferId: TransferId;
+    readonly name: CacheName;
+    readonly generation: number;
+    readonly message: string;
+    /** True when another source or another time may do better. */
+    readonly canRetry: boolean;
+  }
+  /** Not in the cache any more: deleted as told, evicted, or found damaged. */
+  | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
+  | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
+  | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
+  /** Ended as told, failed to start, or died. `message` holds its own last output. */
+  | {
+    readonly kind: "instance_gone";
+    readonly instanceId: InstanceId;
+    readonly reason: "stopped" | "start_failed" | "died";
+    readonly message: string;
+  }
+  | { readonly kind: "heartbeat" }
+  /** About to end on its own account; what it still runs is handed back uncounted. */
+  | { readonly kind: "leaving"; readonly reason: string };

@@ -1,0 +1,142 @@
+/** What a task is on every side of the wire: what it asks for and how it can end. */
+
+import type { CacheName, TaskId } from "./ids.ts";
+import type { Resources } from "./resources.ts";
+
+/** How a task, or one try of it, ended. */
+export type Outcome =
+  | "success"
+  | "exit"
+  | "signal"
+  | "start_failed"
+  | "input_missing"
+  | "input_modified"
+  | "output_missing"
+  | "transfer_failed"
+  | "timeout"
+  | "expired"
+  | "resources_exhausted"
+  | "disk_full"
+  | "worker_lost"
+  | "library_failed"
+  | "call_error"
+  | "unsatisfiable"
+  | "cancelled";
+
+/** Every outcome, for checks at the edge. */
+export const OUTCOMES: readonly Outcome[] = [
+  "success",
+  "exit",
+  "signal",
+  "start_failed",
+  "input_missing",
+  "input_modified",
+  "output_missing",
+  "transfer_failed",
+  "timeout",
+  "expired",
+  "resources_exhausted",
+  "disk_full",
+  "worker_lost",
+  "library_failed",
+  "call_error",
+  "unsatisfiable",
+  "cancelled",
+];
+
+/** One attempt at a task; tries of a task are counted from 1. */
+export interface TryId {
+  readonly taskId: TaskId;
+  readonly try: number;
+}
+
+/** What many tasks have in common; sent once per message, referred to by its index. */
+export interface TaskShape {
+  readonly resources: Resources;
+  /** Variables added to the worker's own environment. */
+  readonly env: { readonly [name: string]: string };
+  /** Unpacked environments whose `bin` comes first in `PATH`, the first of them foremost. */
+  readonly environments: readonly CacheName[];
+  /** Wall time after which a try is stopped as `timeout`; 0 is none. */
+  readonly timeoutMs: number;
+  /** Name of the library whose function is called; absent for a command. */
+  readonly library?: string;
+}
+
+/** A file as it appears in a task's sandbox; for a call, as its argument of that index. */
+export interface InputMount {
+  /** Path relative to the sandbox; empty for the files of a function call. */
+  readonly mount: string;
+  readonly name: CacheName;
+  /** Which making of a temp or output; 0 for files that are not made by tasks. */
+  readonly generation: number;
+}
+
+/** A file that a try leaves behind. */
+export interface OutputMount {
+  readonly mount: string;
+  readonly name: CacheName;
+  readonly generation: number;
+  readonly level: CacheLevel;
+  /** True when small contents should ride in the result, as they go to the manager anyway. */
+  readonly isReturned: boolean;
+}
+
+/** How long a cached file lives; DESIGN words "cache level". */
+export type CacheLevel = "task" | "workflow" | "worker" | "forever";
+
+/** Every cache level, from the shortest life to the longest. */
+export const CACHE_LEVELS: readonly CacheLevel[] = ["task", "workflow", "worker", "forever"];
+
+/** What a try does once its inputs are in place. */
+export type TaskBody =
+  /** Run by `/bin/sh -c` in the sandbox. */
+  | { readonly kind: "command"; readonly command: string }
+  /** Run by an instance of the shape's library; `arguments` is never decoded on the way. */
+  | { readonly kind: "call"; readonly function: string; readonly arguments: Uint8Array };
+
+/** Contents of one file as a worker knows them. */
+export interface FileFacts {
+  readonly name: CacheName;
+  readonly generation: number;
+  /** Of a directory: of its canonical tar stream. */
+  readonly sizeBytes: number;
+  /** SHA-256 of the file, or of the canonical tar stream, in hexadecimal; empty when not taken. */
+  readonly digest: string;
+  readonly isDirectory: boolean;
+}
+
+/** An output as a result reports it. */
+export interface OutputFacts extends FileFacts {
+  /** The contents, when the mount asked for them and they are small. */
+  readonly content?: Uint8Array;
+}
+
+/** How one try ended, as the worker tells it. */
+export interface TryResult extends TryId {
+  readonly outcome: Outcome;
+  /** One line for a person. Empty on success. */
+  readonly message: string;
+  readonly exitCode?: number;
+  /** `SIGKILL` and the like. */
+  readonly signal?: string;
+  /** The mount that the outcome is about: of a missing output or a modified input. */
+  readonly mount?: string;
+  /** The end of what the try wrote, at most `STREAM_KEPT_BYTES` each. */
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  /** Value that a function call returned, or the error it threw, encoded. */
+  readonly value?: Uint8Array;
+  readonly outputs: readonly OutputFacts[];
+  readonly times: TryTimes;
+}
+
+/** Where the time of a try went, on the worker's clock. */
+export interface TryTimes {
+  /** When the process or call started, epoch milliseconds; 0 when it never did. */
+  readonly startedAtMs: number;
+  /** From the arrival of the dispatch until the start: inputs and waiting for room. */
+  readonly stagedMs: number;
+  /** From the start until the end of the process or call. */
+  readonly ranMs: number;
+}
