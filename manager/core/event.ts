@@ -1,0 +1,132 @@
+/** Everything that can change the manager's state. `atMs` is monotonic, in milliseconds. */
+
+import type { CacheName, FileId, SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
+import type { Recipe, WorkerMessage } from "../../shared/protocol.ts";
+import type { Resources } from "../../shared/resources.ts";
+import type { CacheLevel, TaskBody, TaskShape } from "../../shared/task.ts";
+import type { Policies } from "./policy.ts";
+
+/** A `hello` that passed the challenge and the check of its shape. */
+export type Hello = Extract<WorkerMessage, { kind: "hello" }>;
+
+/** A worker message other than `hello`. */
+export type WorkerReport = Exclude<WorkerMessage, { kind: "hello" }>;
+
+/** Where the contents of a declared file come from when no worker has them. */
+export type FileOrigin =
+  /** Contents that the manager has or will be given: local files and buffers. */
+  | { readonly kind: "manager" }
+  | { readonly kind: "url"; readonly url: string; readonly host: string }
+  /** Made by the task that has it as an output, and only there until asked for. */
+  | { readonly kind: "temp" }
+  /** Made at the worker that needs it. */
+  | { readonly kind: "recipe"; readonly recipe: Recipe["kind"]; readonly input: FileId };
+
+/** What is known of a file's contents once its name is bound. */
+export interface BoundFile {
+  readonly name: CacheName;
+  /** -1 when not known. */
+  readonly sizeBytes: number;
+  /** Hexadecimal; empty when not known. */
+  readonly digest: string;
+  readonly isDirectory: boolean;
+  readonly isExecutable: boolean;
+}
+
+/** A mount of a submitted task. */
+export interface TaskMount {
+  readonly mount: string;
+  readonly fileId: FileId;
+}
+
+/** A task as the API submits it. Its shape is shared with tasks alike. */
+export interface TaskDefinition {
+  readonly taskId: TaskId;
+  readonly shape: TaskShape;
+  /** Files of the shape's environments, in its order. */
+  readonly environments: readonly FileId[];
+  /** Features that the worker must have, sorted. */
+  readonly features: readonly string[];
+  readonly body: TaskBody;
+  readonly inputs: readonly TaskMount[];
+  readonly outputs: readonly TaskMount[];
+  /** Larger first. */
+  readonly priority: number;
+  /** Further tries after the task's own failure. */
+  readonly retries: number;
+  /** Further tries after losing the worker while the task ran. */
+  readonly workerLosses: number;
+}
+
+/** A library as the API declares it. */
+export interface LibrarySpec {
+  readonly name: string;
+  readonly module: FileId;
+  readonly context: string;
+  readonly slots: number;
+  readonly resources: Resources;
+  readonly env: { readonly [name: string]: string };
+  readonly environments: readonly FileId[];
+}
+
+/** What happened. The shell makes these; `step` applies them. */
+export type ManagerEvent =
+  | {
+    readonly kind: "file_declared";
+    readonly fileId: FileId;
+    readonly origin: FileOrigin;
+    readonly level: CacheLevel;
+    readonly peerTransfer: boolean;
+    /** Absent while the shell still looks at a local file or a url; temps are bound here. */
+    readonly bound?: BoundFile;
+  }
+  /** The name of a declared file is known. A file of the same name becomes the same file. */
+  | { readonly kind: "file_bound"; readonly fileId: FileId; readonly bound: BoundFile }
+  /** A declared file cannot be had: it does not exist or cannot be read. */
+  | {
+    readonly kind: "file_failed";
+    readonly fileId: FileId;
+    readonly outcome: "input_missing" | "input_modified";
+    readonly message: string;
+  }
+  | { readonly kind: "file_undeclared"; readonly fileId: FileId }
+  /** The user wants the contents at the manager; answered by `file_delivered`. */
+  | { readonly kind: "file_requested"; readonly fileId: FileId; readonly requestId: number }
+  | { readonly kind: "library_declared"; readonly library: LibrarySpec }
+  | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
+  | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
+  /** A worker said hello on a connection that the shell calls `session`. */
+  | {
+    readonly kind: "worker_connected";
+    readonly session: SessionId;
+    readonly hello: Hello;
+  }
+  | {
+    readonly kind: "message_received";
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+    readonly message: WorkerReport;
+  }
+  /** The connection of that session is closed. */
+  | {
+    readonly kind: "worker_disconnected";
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+  }
+  /** The process of a local worker has ended: there is nothing to wait for. */
+  | { readonly kind: "worker_exited"; readonly workerId: WorkerId; readonly incarnation: string }
+  /** An output that rode in a result was put in place, or a PUT was verified and put in place. */
+  | {
+    readonly kind: "delivery_ended";
+    readonly deliveryId: number;
+    readonly isDelivered: boolean;
+    readonly message: string;
+  }
+  | { readonly kind: "policies_set"; readonly policies: Policies }
+  /** Release every worker: the workflow is over. */
+  | { readonly kind: "closed"; readonly reason: string }
+  /** Time passed: `nextWakeAtMs` was reached. */
+  | { readonly kind: "tick" };
+
+/** An event with its instant. */
+export type TimedEvent = ManagerEvent & { readonly atMs: number };

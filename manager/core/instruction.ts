@@ -1,0 +1,131 @@
+/** Everything the manager's core can ask of its shell, and the facts it tells. */
+
+import type { FileId, SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
+import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
+import type { FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+
+/** A source as the core names it; the shell adds ticket, urls and inline bytes. */
+export type SourceRef =
+  | { readonly kind: "manager"; readonly fileId: FileId }
+  | { readonly kind: "worker"; readonly workerId: WorkerId }
+  | Extract<FetchSource, { kind: "url" }>;
+
+/** A message whose secrets the shell fills in: a `fetch` without its source. */
+export type FetchOrder = Omit<Extract<ManagerMessage, { kind: "fetch" }>, "source">;
+
+/** How a task ended, for whoever waits for it. */
+export interface TaskEnd {
+  readonly taskId: TaskId;
+  /** Number of the last try; 0 when there was none. */
+  readonly try: number;
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly workerId?: WorkerId;
+  readonly host?: string;
+  /** The result of the try that ended the task, when a worker told one. */
+  readonly result?: TryResult;
+  /** When the task was submitted and last dispatched; 0 when it never was. */
+  readonly submittedAtMs: number;
+  readonly dispatchedAtMs: number;
+  readonly endedAtMs: number;
+}
+
+/** What the shell must do, in order. Those of `durable` kinds wait for the journal. */
+export type ManagerInstruction =
+  /** Ordered messages for one connection; one call per step and worker. */
+  | {
+    readonly kind: "send";
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+    readonly messages: readonly ManagerMessage[];
+    readonly durable: boolean;
+  }
+  /** Send `order` with a source made of `from`; small manager files ride inline. */
+  | {
+    readonly kind: "fetch";
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+    readonly order: FetchOrder;
+    readonly from: SourceRef;
+  }
+  /** Have the worker PUT a file here; `delivery_ended` answers. */
+  | {
+    readonly kind: "collect";
+    readonly deliveryId: number;
+    readonly transferId: TransferId;
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+    readonly fileId: FileId;
+    readonly file: FileFacts;
+  }
+  /** Put contents that rode in a result in place; `delivery_ended` answers. */
+  | {
+    readonly kind: "store";
+    readonly deliveryId: number;
+    readonly fileId: FileId;
+    readonly file: FileFacts;
+    readonly content: Uint8Array;
+  }
+  /** A delivery is off: drop what came of it. No answer. */
+  | { readonly kind: "abandon"; readonly deliveryId: number }
+  /** The handle of this task settles. */
+  | { readonly kind: "settle"; readonly end: TaskEnd; readonly durable: true }
+  /** Answer to `file_requested`; the contents are with the shell when it is delivered. */
+  | {
+    readonly kind: "file_delivered";
+    readonly requestId: number;
+    readonly fileId: FileId;
+    readonly isDelivered: boolean;
+    readonly message: string;
+  }
+  /** Close this connection; `reason` goes to the peer. */
+  | {
+    readonly kind: "disconnect";
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+    readonly reason: string;
+  };
+
+/** What is true from now on: read by the journal, records, metrics and the progress line. */
+export type Fact =
+  | { readonly kind: "file_declared"; readonly fileId: FileId }
+  | { readonly kind: "task_submitted"; readonly taskId: TaskId }
+  | {
+    readonly kind: "try_dispatched" | "try_started" | "try_ended";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly workerId: WorkerId;
+    /** Of `try_ended`. */
+    readonly outcome?: Outcome;
+  }
+  | {
+    readonly kind: "task_ended";
+    readonly taskId: TaskId;
+    readonly outcome: Outcome;
+    readonly outputs: readonly FileFacts[];
+  }
+  | { readonly kind: "recovery_started"; readonly taskId: TaskId }
+  | { readonly kind: "worker_joined" | "worker_reconnected"; readonly workerId: WorkerId }
+  | {
+    readonly kind: "worker_left";
+    readonly workerId: WorkerId;
+    readonly reason: string;
+  }
+  | {
+    readonly kind: "transfer_started" | "transfer_ended" | "transfer_failed";
+    readonly transferId: TransferId;
+    readonly fileId: FileId;
+    readonly from: "manager" | "worker" | "url" | "recipe";
+    /** The worker that receives, or that sends to the manager. */
+    readonly workerId: WorkerId;
+    readonly to: "worker" | "manager";
+    readonly movedBytes: number;
+    readonly message: string;
+  }
+  | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }
+  | {
+    readonly kind: "library_instance";
+    readonly library: string;
+    readonly workerId: WorkerId;
+    readonly change: "starting" | "ready" | "stopped" | "start_failed" | "died";
+  };

@@ -1,0 +1,46 @@
+/** The tunable rules of the manager; DESIGN section 9. Ranges are checked in config.ts. */
+
+/** Values of every policy that the manager honours. */
+export interface Policies {
+  readonly peerTransfers: boolean;
+  /** Transfers out of one worker at a time. */
+  readonly transfersPerWorker: number;
+  /** Workers fetching from one url host at a time. */
+  readonly transfersPerUrl: number;
+  readonly transfersFromManager: number;
+  readonly transfersToManager: number;
+  readonly recovery: "on_demand" | "off";
+  /** `files`: where most input bytes are; `spread`: where most is free. */
+  readonly placement: "files" | "spread";
+  /** What is dispatched to a worker at most, as a multiple of what it can run. */
+  readonly dispatchAhead: number;
+  /** Work of this duration may wait at a worker, though it be more than `dispatchAhead` allows. */
+  readonly dispatchAheadMs: number;
+  readonly waitForWorkers: number;
+  /** Silence after which a worker is lost. */
+  readonly workerTimeoutMs: number;
+  /** Time that a worker has to come back after its connection closed. */
+  readonly reconnectGraceMs: number;
+  /** Runs of one task to remake its lost temps. */
+  readonly recoveryTries: number;
+  /** Failed starts in a row after which a library is given up. */
+  readonly libraryRetries: number;
+}
+
+/** The values that hold unless a user says otherwise. */
+export const DEFAULT_POLICIES: Policies = {
+  peerTransfers: true,
+  transfersPerWorker: 10,
+  transfersPerUrl: 4,
+  transfersFromManager: 4,
+  transfersToManager: 4,
+  recovery: "on_demand",
+  placement: "files",
+  dispatchAhead: 2,
+  dispatchAheadMs: 20,
+  waitForWorkers: 0,
+  workerTimeoutMs: 30_000,
+  reconnectGraceMs: 3_000,
+  recoveryTries: 5,
+  libraryRetries: 3,
+};

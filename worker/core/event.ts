@@ -1,0 +1,60 @@
+/** Everything that can change the worker's state. `atMs` is monotonic, in milliseconds. */
+
+import type { CacheName, InstanceId, TaskId, TransferId } from "../../shared/ids.ts";
+import type { ManagerMessage } from "../../shared/protocol.ts";
+import type { CacheLevel, FileFacts, TryResult } from "../../shared/task.ts";
+
+/** A file found in the cache when the worker started. */
+export interface CachedFile extends FileFacts {
+  readonly level: CacheLevel;
+}
+
+/** The end of one call in a library instance. */
+export interface CallEnd {
+  readonly taskId: TaskId;
+  readonly try: number;
+  readonly result: TryResult;
+}
+
+/** What happened. The shell makes these; `step` applies them. */
+export type WorkerEvent =
+  /** The challenge is passed; the core answers with `hello`. */
+  | { readonly kind: "connection_opened" }
+  | { readonly kind: "connection_closed" }
+  | { readonly kind: "message_received"; readonly message: ManagerMessage }
+  /** The try's process has ended, its inputs were checked and its outputs are in the cache. */
+  | {
+    readonly kind: "task_ended";
+    readonly result: TryResult;
+    /** Inputs found modified; they are out of the cache. */
+    readonly modified: readonly CacheName[];
+  }
+  | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
+  /** The file is in the cache, or it is not. */
+  | {
+    readonly kind: "transfer_ended";
+    readonly transferId: TransferId;
+    readonly name: CacheName;
+    readonly generation: number;
+    readonly movedBytes: number;
+    readonly outcome:
+      | { readonly kind: "ready"; readonly file: FileFacts }
+      | { readonly kind: "failed"; readonly message: string; readonly canRetry: boolean };
+  }
+  | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
+  /** The file is in the trash: new requests for it get 404. */
+  | { readonly kind: "file_deleted"; readonly name: CacheName; readonly generation: number }
+  | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
+  | {
+    readonly kind: "instance_gone";
+    readonly instanceId: InstanceId;
+    readonly reason: "stopped" | "start_failed" | "died";
+    readonly message: string;
+  }
+  /** Told to leave by a signal or a limit of its own. */
+  | { readonly kind: "leave_requested"; readonly reason: string }
+  /** Time passed: `nextWakeAtMs` was reached. */
+  | { readonly kind: "tick" };
+
+/** An event with its instant. */
+export type TimedEvent = WorkerEvent & { readonly atMs: number };

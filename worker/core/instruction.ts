@@ -1,0 +1,78 @@
+/** Everything the worker's core can ask of its shell. */
+
+import type { CacheName, InstanceId, TransferId } from "../../shared/ids.ts";
+import type {
+  DispatchedTask,
+  LibraryDefinition,
+  ManagerMessage,
+  WorkerMessage,
+} from "../../shared/protocol.ts";
+import type { CacheLevel, TaskShape, TryId } from "../../shared/task.ts";
+
+/** What the shell must do, in order. */
+export type WorkerInstruction =
+  /** Ordered messages of one step for the open connection. */
+  | { readonly kind: "send"; readonly messages: readonly WorkerMessage[] }
+  /** Make the sandbox, run the command, take the outputs; `task_ended` answers. */
+  | {
+    readonly kind: "run_task";
+    readonly task: DispatchedTask;
+    readonly shape: TaskShape;
+    /** For the result's times. */
+    readonly stagedMs: number;
+  }
+  /** End the whole process group of a try that runs; `task_ended` still answers. */
+  | {
+    readonly kind: "stop_task";
+    readonly taskId: TryId["taskId"];
+    readonly try: number;
+    readonly reason: "cancelled" | "timeout";
+  }
+  /** `transfer_ended` answers. */
+  | { readonly kind: "fetch"; readonly order: Extract<ManagerMessage, { kind: "fetch" }> }
+  /** The input is in the cache. `transfer_ended` answers. */
+  | { readonly kind: "make"; readonly order: Extract<ManagerMessage, { kind: "make" }> }
+  /** Nobody wants this file any more; `transfer_ended` still answers. */
+  | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
+  /** `send_failed` answers a failure. */
+  | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
+  /** `file_deleted` answers. */
+  | {
+    readonly kind: "delete_file";
+    readonly name: CacheName;
+    readonly generation: number;
+  }
+  /** Tickets are checked and made with what the manager gave. */
+  | {
+    readonly kind: "session_opened";
+    readonly welcome: Extract<ManagerMessage, { kind: "welcome" }>;
+  }
+  /** `instance_ready` or `instance_gone` answers. */
+  | {
+    readonly kind: "start_instance";
+    readonly instanceId: InstanceId;
+    readonly library: LibraryDefinition;
+  }
+  /** `instance_gone` answers. */
+  | { readonly kind: "stop_instance"; readonly instanceId: InstanceId }
+  /** At most `slots` calls are in one instance at a time; `calls_ended` answers. */
+  | {
+    readonly kind: "call";
+    readonly instanceId: InstanceId;
+    readonly calls: readonly DispatchedTask[];
+  }
+  /** Stop one call of an instance; `calls_ended` still answers. */
+  | {
+    readonly kind: "stop_call";
+    readonly instanceId: InstanceId;
+    readonly taskId: TryId["taskId"];
+    readonly try: number;
+    readonly reason: "cancelled" | "timeout";
+  }
+  /** Nothing is left to do. Delete all files below `keep`, close and, unless released, exit. */
+  | {
+    readonly kind: "leave";
+    readonly reason: string;
+    readonly isReleased: boolean;
+    readonly keep: CacheLevel;
+  };
