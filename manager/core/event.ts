@@ -112,6 +112,8 @@ export type ManagerEvent =
     readonly kind: "worker_disconnected";
     readonly workerId: WorkerId;
     readonly session: SessionId;
+    /** True when it said nothing for `workerTimeoutMs`: it gets no grace on top of that. */
+    readonly wasSilent: boolean;
   }
   /** The process of a local worker has ended: there is nothing to wait for. */
   | { readonly kind: "worker_exited"; readonly workerId: WorkerId; readonly incarnation: string }

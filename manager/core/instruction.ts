@@ -32,6 +32,8 @@ export interface TaskEnd {
 
 /** What the shell must do, in order. Those of `durable` kinds wait for the journal. */
 export type ManagerInstruction =
+  /** The hello of `session` is accepted: send `welcome` before anything else. */
+  | { readonly kind: "welcome"; readonly workerId: WorkerId; readonly session: SessionId }
   /** Ordered messages for one connection; one call per step and worker. */
   | {
     readonly kind: "send";
