@@ -129,6 +129,8 @@ export interface TryResult extends TryId {
   readonly value?: Uint8Array;
   readonly outputs: readonly OutputFacts[];
   readonly times: TryTimes;
+  /** The failure is not, or not surely, this try's own: it may be repeated without counting. */
+  readonly isAmbiguous?: boolean;
 }
 
 /** Where the time of a try went, on the worker's clock. */

@@ -1,0 +1,241 @@
+/** The table of cached files: what comes, what goes, and who waits for it. */
+
+import { unreachable } from "../../shared/assert.ts";
+import type { CacheName } from "../../shared/ids.ts";
+import type { ManagerMessage } from "../../shared/protocol.ts";
+import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import type { WorkerEvent } from "./event.ts";
+import { enqueueInstance } from "./library.ts";
+import {
+  newCacheRecord,
+  tell,
+  type TransferRecord,
+  type Waiter,
+  type WorkerState,
+} from "./state.ts";
+import { enqueueTry } from "./task.ts";
+
+/** A file that something needs, and which making of it; -1 is any. */
+export interface Need {
+  readonly name: CacheName;
+  readonly generation: number;
+}
+
+/** Generation of a need that any making satisfies. */
+export const ANY_GENERATION = -1;
+
+/** Registers `waiter` for each of `needs` and returns how many are not in the cache. */
+export function awaitFiles(
+  state: WorkerState,
+  waiter: Waiter,
+  needs: Iterable<Need>,
+): number {
+  let missing = 0;
+  for (const need of needs) {
+    let waiters = state.waiters.get(need.name);
+    if (waiters === undefined) state.waiters.set(need.name, waiters = new Set());
+    waiters.add(waiter);
+    if (!isCached(state, need)) missing += 1;
+  }
+  return missing;
+}
+
+/** Takes `waiter` off the lists of `needs`: it started, ended or was taken back. */
+export function forgetWaiter(state: WorkerState, waiter: Waiter, needs: Iterable<Need>): void {
+  for (const { name } of needs) {
+    const waiters = state.waiters.get(name);
+    if (waiters === undefined) continue;
+    waiters.delete(waiter);
+    if (waiters.size === 0) state.waiters.delete(name);
+  }
+}
+
+/** True when the cache has this making of the file. */
+export function isCached(state: WorkerState, need: Need): boolean {
+  const record = state.cache.get(need.name);
+  if (record === undefined) return false;
+  return need.generation === ANY_GENERATION || record.generation === need.generation;
+}
+
+/** Adds a committed file and wakes who waited for it. */
+export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel): void {
+  if (state.cache.has(file.name)) removeFile(state, file.name);
+  state.cache.set(file.name, newCacheRecord(file, level));
+  for (const waiter of state.waiters.get(file.name) ?? []) {
+    if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
+      countMissing(state, waiter, -1);
+    }
+  }
+}
+
+/** Takes a file off the table; who waits for it and has not started goes back to staging. */
+export function removeFile(state: WorkerState, name: CacheName): void {
+  const record = state.cache.get(name);
+  if (record === undefined) return;
+  state.cache.delete(name);
+  for (const waiter of state.waiters.get(name) ?? []) {
+    const generation = needOf(waiter, name);
+    if (generation === record.generation || generation < 0) countMissing(state, waiter, 1);
+  }
+}
+
+/** Starts a fetch, unless the file is here or on its way. */
+export function startFetch(
+  state: WorkerState,
+  order: Extract<ManagerMessage, { kind: "fetch" }>,
+): void {
+  const cached = state.cache.get(order.name);
+  if (cached !== undefined && cached.generation === order.generation) {
+    return tell(state, {
+      kind: "replica_ready",
+      transferId: order.transferId,
+      file: cached.facts,
+      movedBytes: 0,
+    });
+  }
+  if (adoptTransfer(state, order)) return;
+  addTransfer(state, { kind: "transfer", order, isActive: true, isStopping: false });
+  state.instructions.push({ kind: "fetch", order });
+}
+
+/** Starts a recipe once its input is here, unless its file is here or being made. */
+export function startMake(
+  state: WorkerState,
+  order: Extract<ManagerMessage, { kind: "make" }>,
+): void {
+  const cached = state.cache.get(order.name);
+  if (cached !== undefined) {
+    const { transferId } = order;
+    return tell(state, { kind: "replica_ready", transferId, file: cached.facts, movedBytes: 0 });
+  }
+  if (adoptTransfer(state, order)) return;
+  const record: TransferRecord = { kind: "transfer", order, isActive: false, isStopping: false };
+  addTransfer(state, record);
+  const need = { name: order.recipe.input, generation: ANY_GENERATION };
+  if (awaitFiles(state, record, [need]) === 0) activateMake(state, record);
+}
+
+/** Removes a file, or calls off its coming. Answered by `replica_gone`. */
+export function deleteFile(
+  state: WorkerState,
+  order: Extract<ManagerMessage, { kind: "delete" }>,
+): void {
+  const { name, generation } = order;
+  const transfer = state.transfersByName.get(name);
+  if (transfer !== undefined) {
+    if (transfer.isActive) {
+      transfer.isStopping = true;
+      const { transferId } = transfer.order;
+      state.instructions.push({ kind: "stop_transfer", transferId });
+      return;
+    }
+    dropTransfer(state, transfer);
+    return tell(state, { kind: "replica_gone", name, generation });
+  }
+  const cached = state.cache.get(name);
+  if (cached === undefined || cached.generation !== generation) {
+    return tell(state, { kind: "replica_gone", name, generation });
+  }
+  removeFile(state, name);
+  state.instructions.push({ kind: "delete_file", name, generation });
+}
+
+/** The shell has moved a file to the trash. */
+export function forgetFile(state: WorkerState, name: CacheName, generation: number): void {
+  tell(state, { kind: "replica_gone", name, generation });
+}
+
+/** A fetch or recipe ended. */
+export function endTransfer(
+  state: WorkerState,
+  event: Extract<WorkerEvent, { kind: "transfer_ended" }>,
+): void {
+  const { name, generation, movedBytes, outcome } = event;
+  const record = state.transfers.get(event.transferId) ?? state.transfersByName.get(name);
+  if (record === undefined) return;
+  const { transferId } = record.order;
+  dropTransfer(state, record);
+  switch (outcome.kind) {
+    case "ready":
+      // What nobody wants any more goes as it came.
+      if (record.isStopping) {
+        state.instructions.push({ kind: "delete_file", name, generation });
+        return;
+      }
+      addFile(state, outcome.file, record.order.level);
+      return tell(state, {
+        kind: "replica_ready",
+        transferId,
+        file: state.cache.get(name)?.facts ?? outcome.file,
+        movedBytes,
+      });
+    case "failed": {
+      if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
+      const { message, canRetry } = outcome;
+      return tell(state, {
+        kind: "transfer_failed",
+        transferId,
+        name,
+        generation,
+        message,
+        canRetry,
+      });
+    }
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** A repeated order for a file on its way gives the transfer its new number. */
+function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
+  const record = state.transfersByName.get(order.name);
+  if (record === undefined) return false;
+  state.transfers.delete(record.order.transferId);
+  record.order = { ...record.order, transferId: order.transferId };
+  record.isStopping = false;
+  state.transfers.set(order.transferId, record);
+  return true;
+}
+
+function addTransfer(state: WorkerState, record: TransferRecord): void {
+  state.transfers.set(record.order.transferId, record);
+  state.transfersByName.set(record.order.name, record);
+}
+
+function dropTransfer(state: WorkerState, record: TransferRecord): void {
+  const { order } = record;
+  state.transfers.delete(order.transferId);
+  state.transfersByName.delete(order.name);
+  if (order.kind !== "make" || record.isActive) return;
+  forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
+}
+
+function activateMake(state: WorkerState, record: TransferRecord): void {
+  if (record.order.kind !== "make") return;
+  const { order } = record;
+  record.isActive = true;
+  forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
+  state.instructions.push({ kind: "make", order });
+}
+
+/** Which making of `name` the waiter needs. */
+function needOf(waiter: Waiter, name: CacheName): number {
+  if (waiter.kind !== "try") return ANY_GENERATION;
+  const input = waiter.task.inputs.find((mount) => mount.name === name);
+  return input === undefined ? ANY_GENERATION : input.generation;
+}
+
+/** One file more or less is missing to `waiter`. */
+function countMissing(state: WorkerState, waiter: Waiter, change: 1 | -1): void {
+  if (waiter.kind === "transfer") {
+    if (change < 0) activateMake(state, waiter);
+  } else if (waiter.state.kind === "queued" && change > 0) {
+    // Its entry in the queue is stale now, and is made anew when the file is back.
+    waiter.state = { kind: "staging", missing: 1 };
+  } else if (waiter.state.kind === "staging") {
+    waiter.state.missing += change;
+    if (waiter.state.missing > 0) return;
+    if (waiter.kind === "try") enqueueTry(state, waiter);
+    else enqueueInstance(state, waiter);
+  }
+}

@@ -1,0 +1,132 @@
+/** Instances of libraries at this worker. */
+
+import { assert } from "../../shared/assert.ts";
+import type { CacheName, InstanceId } from "../../shared/ids.ts";
+import type { ManagerMessage } from "../../shared/protocol.ts";
+import type { TryResult } from "../../shared/task.ts";
+import { ANY_GENERATION, awaitFiles, forgetWaiter, type Need } from "./cache.ts";
+import type { WorkerEvent } from "./event.ts";
+import { awaitRoom, freeRoom } from "./room.ts";
+import { type InstanceRecord, tell, type WorkerState } from "./state.ts";
+import { endCalls } from "./task.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Takes the order to start an instance when its files are here and there is room. */
+export function takeInstance(
+  state: WorkerState,
+  order: Extract<ManagerMessage, { kind: "start_instance" }>,
+): void {
+  const { instanceId, library } = order;
+  if (state.instances.has(instanceId)) return;
+  const record: InstanceRecord = {
+    kind: "instance",
+    instanceId,
+    library,
+    order: state.orderCount++,
+    state: { kind: "staging", missing: 0 },
+    running: new Set(),
+  };
+  state.instances.set(instanceId, record);
+  let instances = state.instancesByLibrary.get(library.name);
+  if (instances === undefined) {
+    state.instancesByLibrary.set(library.name, instances = new Set());
+  }
+  instances.add(record);
+  const missing = awaitFiles(state, record, needsOf(record));
+  if (missing > 0) record.state = { kind: "staging", missing };
+  else enqueueInstance(state, record);
+}
+
+/** Queues an instance whose files are all here. */
+export function enqueueInstance(state: WorkerState, record: InstanceRecord): void {
+  record.state = { kind: "queued" };
+  awaitRoom(state, record, record.library.resources);
+}
+
+/** Starts an instance whose room is held. */
+export function startInstance(state: WorkerState, record: InstanceRecord): void {
+  forgetWaiter(state, record, needsOf(record));
+  record.state = { kind: "starting" };
+  const { instanceId, library } = record;
+  state.instructions.push({ kind: "start_instance", instanceId, library });
+}
+
+/** Its context is there: calls can go to it. */
+export function readyInstance(state: WorkerState, instanceId: InstanceId): void {
+  const record = state.instances.get(instanceId);
+  if (record?.state.kind !== "starting") return;
+  record.state = { kind: "ready" };
+  tell(state, { kind: "instance_ready", instanceId });
+}
+
+/** Stops an instance and the calls in it. */
+export function stopInstance(state: WorkerState, instanceId: InstanceId): void {
+  const record = state.instances.get(instanceId);
+  if (record === undefined) {
+    tell(state, { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
+    return;
+  }
+  switch (record.state.kind) {
+    case "staging":
+    case "queued":
+      dropInstance(state, record);
+      tell(state, { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
+      return;
+    case "starting":
+    case "ready":
+      record.state = { kind: "stopping" };
+      state.instructions.push({ kind: "stop_instance", instanceId });
+      return;
+    case "stopping":
+      return;
+  }
+}
+
+/** An instance is gone; what ran in it is lost with it. */
+export function endInstance(
+  state: WorkerState,
+  event: Extract<WorkerEvent, { kind: "instance_gone" }>,
+): void {
+  const record = state.instances.get(event.instanceId);
+  if (record === undefined) return;
+  const ends = Array.from(record.running, ({ task: { taskId, try: number } }) => {
+    const result: TryResult = {
+      taskId,
+      try: number,
+      outcome: "library_failed",
+      message: event.message || `The instance of library "${record.library.name}" ended`,
+      stdout: NO_BYTES,
+      stderr: NO_BYTES,
+      outputs: [],
+      times: { startedAtMs: 0, stagedMs: 0, ranMs: 0 },
+      isAmbiguous: true,
+    };
+    return { taskId, try: number, result };
+  });
+  endCalls(state, ends);
+  dropInstance(state, record);
+  const { instanceId, reason, message } = event;
+  tell(state, { kind: "instance_gone", instanceId, reason, message });
+}
+
+function dropInstance(state: WorkerState, record: InstanceRecord): void {
+  const { library, instanceId } = record;
+  assert(record.running.size === 0, `Instance ${instanceId} must have no calls when it goes`);
+  if (record.state.kind === "staging" || record.state.kind === "queued") {
+    forgetWaiter(state, record, needsOf(record));
+    // Its entry in the queue, if any, is stale by its state.
+    record.state = { kind: "stopping" };
+  } else {
+    freeRoom(state, library.resources);
+  }
+  state.instances.delete(instanceId);
+  const instances = state.instancesByLibrary.get(library.name);
+  instances?.delete(record);
+  if (instances?.size === 0) state.instancesByLibrary.delete(library.name);
+}
+
+function needsOf(record: InstanceRecord): Need[] {
+  const names = new Set<CacheName>([record.library.module, ...record.library.environments]);
+  return Array.from(names, (name) => ({ name, generation: ANY_GENERATION }));
+}

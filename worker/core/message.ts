@@ -1,0 +1,84 @@
+/** What each message of the manager does. */
+
+import { unreachable } from "../../shared/assert.ts";
+import type { ManagerMessage } from "../../shared/protocol.ts";
+import { deleteFile, startFetch, startMake } from "./cache.ts";
+import { requestRelease } from "./leave.ts";
+import { stopInstance, takeInstance } from "./library.ts";
+import { tell, tryKey, type WorkerState } from "./state.ts";
+import { killTry, recallTry, takeTasks } from "./task.ts";
+
+/** Applies one message. */
+export function handleMessage(state: WorkerState, message: ManagerMessage): void {
+  switch (message.kind) {
+    case "welcome":
+      state.session = message.session;
+      state.instructions.push({ kind: "session_opened", welcome: message });
+      return;
+    case "reconcile":
+      return reconcile(state, message);
+    case "dispatch":
+      return takeTasks(state, message);
+    case "recall":
+      return recallTry(state, message);
+    case "kill":
+      return killTry(state, message);
+    case "result_ack":
+      for (const id of message.tries) state.results.delete(tryKey(id));
+      return;
+    case "fetch":
+      return startFetch(state, message);
+    case "make":
+      return startMake(state, message);
+    case "send":
+      return sendFile(state, message);
+    case "delete":
+      return deleteFile(state, message);
+    case "start_instance":
+      return takeInstance(state, message);
+    case "stop_instance":
+      return stopInstance(state, message.instanceId);
+    case "heartbeat":
+      return;
+    case "release":
+      return requestRelease(state, message.reason);
+    default:
+      return unreachable(message);
+  }
+}
+
+/** Carries out the manager's verdicts on the hello, then says what was held back meanwhile. */
+function reconcile(
+  state: WorkerState,
+  message: Extract<ManagerMessage, { kind: "reconcile" }>,
+): void {
+  const held = state.link.kind === "greeting" ? state.link.held : [];
+  state.link = { kind: "open" };
+  for (const id of message.tries) {
+    if (id.verdict === "kill") killTry(state, id);
+  }
+  for (const id of message.results) {
+    const result = state.results.get(tryKey(id));
+    if (result === undefined) continue;
+    if (id.verdict === "resend") state.outbox.push({ kind: "result", result });
+    else if (id.verdict !== "keep") state.results.delete(tryKey(id));
+  }
+  for (const { name, generation, verdict } of message.replicas) {
+    if (verdict === "delete") deleteFile(state, { kind: "delete", name, generation });
+  }
+  for (const { instanceId, verdict } of message.instances) {
+    if (verdict === "stop") stopInstance(state, instanceId);
+  }
+  state.outbox.push(...held);
+}
+
+function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "send" }>): void {
+  const { transferId, name, generation } = order;
+  const cached = state.cache.get(name);
+  if (cached !== undefined && cached.generation === generation) {
+    state.instructions.push({ kind: "put", order });
+    return;
+  }
+  const message = `Cannot send file "${name}" to the manager: this worker has no such file`;
+  tell(state, { kind: "send_failed", transferId, message });
+}

@@ -1,0 +1,84 @@
+/** What waits for room, and what of it starts: the worker never runs more than it has. */
+
+import { newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import {
+  addResources,
+  fitsWithin,
+  type Resources,
+  subtractResources,
+} from "../../shared/resources.ts";
+import { startInstance } from "./library.ts";
+import type { InstanceRecord, RoomQueue, TryRecord, WorkerState } from "./state.ts";
+import { startCalls, startCommand } from "./task.ts";
+
+/** Queues a try or an instance whose inputs are all here. */
+export function awaitRoom(
+  state: WorkerState,
+  item: TryRecord | InstanceRecord,
+  resources: Resources,
+): void {
+  const { cores, memoryBytes, diskBytes, gpus } = resources;
+  const key = `${cores}/${memoryBytes}/${diskBytes}/${gpus}`;
+  let queue = state.roomQueues.get(key);
+  if (queue === undefined) {
+    queue = { resources, waiting: newHeap(comesFirst) };
+    state.roomQueues.set(key, queue);
+  }
+  pushHeap(queue.waiting, item);
+}
+
+/** Starts what fits, best first; then hands calls to free slots. */
+export function startWhatFits(state: WorkerState): void {
+  if (state.leaving === undefined) {
+    while (true) {
+      const queue = bestQueueThatFits(state);
+      if (queue === undefined) break;
+      const item = popHeap(queue.waiting) as TryRecord | InstanceRecord;
+      holdRoom(state, queue.resources);
+      if (item.kind === "try") startCommand(state, item);
+      else startInstance(state, item);
+    }
+  }
+  startCalls(state);
+}
+
+/** Takes `resources` of the worker's room. */
+export function holdRoom(state: WorkerState, resources: Resources): void {
+  state.used = addResources(state.used, resources);
+}
+
+/** Gives `resources` back. */
+export function freeRoom(state: WorkerState, resources: Resources): void {
+  state.used = subtractResources(state.used, resources);
+}
+
+/** The queue whose head comes first among those that fit. As many queues as kinds of request. */
+function bestQueueThatFits(state: WorkerState): RoomQueue | undefined {
+  let best: RoomQueue | undefined;
+  for (const [key, queue] of state.roomQueues) {
+    const head = dropStale(queue);
+    if (head === undefined) {
+      state.roomQueues.delete(key);
+      continue;
+    }
+    const bestHead = best && peekHeap(best.waiting);
+    if (bestHead !== undefined && !comesFirst(head, bestHead)) continue;
+    const room = { used: state.used, more: queue.resources, factor: 1 };
+    if (fitsWithin(state.identity.resources, room)) best = queue;
+  }
+  return best;
+}
+
+function dropStale(queue: RoomQueue): TryRecord | InstanceRecord | undefined {
+  while (true) {
+    const head = peekHeap(queue.waiting);
+    if (head === undefined || head.state.kind === "queued") return head;
+    popHeap(queue.waiting);
+  }
+}
+
+function comesFirst(a: TryRecord | InstanceRecord, b: TryRecord | InstanceRecord): boolean {
+  const priorityA = a.kind === "try" ? a.task.priority : 0;
+  const priorityB = b.kind === "try" ? b.task.priority : 0;
+  return priorityA !== priorityB ? priorityA > priorityB : a.order < b.order;
+}

@@ -1,0 +1,201 @@
+/** The worker's tables. Only `step` changes them. */
+
+import type { CacheName, InstanceId, SessionId, TransferId, WorkerId } from "../../shared/ids.ts";
+import { type Heap, newHeap } from "../../shared/heap.ts";
+import type {
+  DispatchedTask,
+  LibraryDefinition,
+  ManagerMessage,
+  WorkerMessage,
+} from "../../shared/protocol.ts";
+import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
+import type { CacheLevel, FileFacts, TaskShape, TryResult } from "../../shared/task.ts";
+import type { CachedFile } from "./event.ts";
+import type { WorkerInstruction } from "./instruction.ts";
+
+/** `TASK.TRY`, the key of a try in every table. */
+export type TryKey = string;
+
+/** What waits for files: a try, an instance or a recipe. */
+export type Waiter = TryRecord | InstanceRecord | TransferRecord;
+
+/** `staging -> queued -> running`; back to staging when an input is lost. */
+export type TryState =
+  /** `missing` inputs are not in the cache; at least 1. */
+  | { readonly kind: "staging"; missing: number }
+  /** All inputs are there; in a queue for room or for a slot. */
+  | { readonly kind: "queued" }
+  /** A process or a call; `instance` of a call. */
+  | { readonly kind: "running"; readonly instance?: InstanceRecord };
+
+/** One try that was dispatched here and has not ended. */
+export interface TryRecord {
+  readonly kind: "try";
+  readonly key: TryKey;
+  readonly task: DispatchedTask;
+  readonly shape: TaskShape;
+  readonly receivedAtMs: number;
+  /** Order of arrival, to break ties of priority. */
+  readonly order: number;
+  state: TryState;
+  /** Told to stop; its result is on its way. */
+  isStopping: boolean;
+  /** Another try that shared an input with this one found it modified. */
+  isTainted: boolean;
+  /** Ended or recalled: entries of it in queues are stale. */
+  isGone: boolean;
+}
+
+/** A committed file. */
+export interface CacheRecord extends CachedFile {
+  readonly facts: FileFacts;
+}
+
+/** A fetch or a recipe under way. */
+export interface TransferRecord {
+  readonly kind: "transfer";
+  order: Extract<ManagerMessage, { kind: "fetch" | "make" }>;
+  /** False for a recipe whose input is not there yet. */
+  isActive: boolean;
+  /** Nobody wants it: its end is not reported as ready. */
+  isStopping: boolean;
+}
+
+/** `staging -> queued -> starting -> ready -> stopping`. */
+export type InstanceState =
+  | { readonly kind: "staging"; missing: number }
+  | { readonly kind: "queued" }
+  | { readonly kind: "starting" | "ready" | "stopping" };
+
+/** One instance of a library. */
+export interface InstanceRecord {
+  readonly kind: "instance";
+  readonly instanceId: InstanceId;
+  readonly library: LibraryDefinition;
+  readonly order: number;
+  state: InstanceState;
+  /** Calls in it; at most `library.slots`. */
+  readonly running: Set<TryRecord>;
+}
+
+/** Tries of one class that wait for room, or instances of one library. */
+export interface RoomQueue {
+  readonly resources: Resources;
+  readonly waiting: Heap<TryRecord | InstanceRecord>;
+}
+
+/** The connection as the core sees it. */
+export type LinkState =
+  | { readonly kind: "closed" }
+  /** Hello is said; what comes up meanwhile is held until `reconcile`. */
+  | { readonly kind: "greeting"; readonly held: WorkerMessage[] }
+  | { readonly kind: "open" };
+
+/** What does not change while the process lives. */
+export interface WorkerIdentity {
+  readonly workerId: WorkerId;
+  readonly incarnation: string;
+  readonly version: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly resources: Resources;
+  readonly features: readonly string[];
+  readonly urls: readonly string[];
+}
+
+/** The worker's whole state. */
+export interface WorkerState {
+  readonly identity: WorkerIdentity;
+  link: LinkState;
+  /** Session of the last welcome. */
+  session: SessionId | undefined;
+  readonly tries: Map<TryKey, TryRecord>;
+  /** Results that the manager has not acknowledged. */
+  readonly results: Map<TryKey, TryResult>;
+  readonly cache: Map<CacheName, CacheRecord>;
+  /** Who needs a file and has not started: kept until it starts or ends. */
+  readonly waiters: Map<CacheName, Set<Waiter>>;
+  /** Running tries that have the file as an input, of command tasks. */
+  readonly readers: Map<CacheName, Set<TryRecord>>;
+  readonly transfers: Map<TransferId, TransferRecord>;
+  readonly transfersByName: Map<CacheName, TransferRecord>;
+  /** `{resource key: what waits for room}`. */
+  readonly roomQueues: Map<string, RoomQueue>;
+  /** Held by running tries and by instances that start, are ready or stop. */
+  used: Resources;
+  readonly instances: Map<InstanceId, InstanceRecord>;
+  /** `{library: calls whose inputs are there}`. */
+  readonly callQueues: Map<string, Heap<TryRecord>>;
+  /** `{library: its instances}`. */
+  readonly instancesByLibrary: Map<string, Set<InstanceRecord>>;
+  /** Timeouts of running tries; entries of ended ones are stale. */
+  readonly deadlines: Heap<{ readonly atMs: number; readonly record: TryRecord }>;
+  /** Set once it leaves: no try starts any more. */
+  leaving:
+    | { readonly reason: string; readonly untilMs: number; readonly isReleased: boolean }
+    | undefined;
+  hasLeft: boolean;
+  orderCount: number;
+  nowMs: number;
+  /** Messages and instructions of the step under way. */
+  readonly outbox: WorkerMessage[];
+  readonly started: TryRecord[];
+  readonly instructions: WorkerInstruction[];
+}
+
+/** What a new worker knows. */
+export interface WorkerOptions extends WorkerIdentity {
+  /** Files that an earlier process left in the cache. */
+  readonly cached: readonly CachedFile[];
+}
+
+/** The state of a worker that has seen no event. */
+export function newWorkerState(options: WorkerOptions): WorkerState {
+  const { cached, ...identity } = options;
+  const cache = new Map<CacheName, CacheRecord>();
+  for (const file of cached) cache.set(file.name, newCacheRecord(file, file.level));
+  return {
+    identity,
+    link: { kind: "closed" },
+    session: undefined,
+    tries: new Map(),
+    results: new Map(),
+    cache,
+    waiters: new Map(),
+    readers: new Map(),
+    transfers: new Map(),
+    transfersByName: new Map(),
+    roomQueues: new Map(),
+    used: NO_RESOURCES,
+    instances: new Map(),
+    callQueues: new Map(),
+    instancesByLibrary: new Map(),
+    deadlines: newHeap((a, b) => a.atMs < b.atMs),
+    leaving: undefined,
+    hasLeft: false,
+    orderCount: 0,
+    nowMs: 0,
+    outbox: [],
+    started: [],
+    instructions: [],
+  };
+}
+
+/** A committed file as the table keeps it. */
+export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord {
+  const { name, generation, sizeBytes, digest, isDirectory } = facts;
+  const bare = { name, generation, sizeBytes, digest, isDirectory };
+  return { ...bare, level, facts: bare };
+}
+
+/** The key of a try. */
+export function tryKey(id: { readonly taskId: number; readonly try: number }): TryKey {
+  return `${id.taskId}.${id.try}`;
+}
+
+/** Sends `message` when the manager can make sense of it; DESIGN section 5, Sessions. */
+export function tell(state: WorkerState, message: WorkerMessage): void {
+  // While the link is closed nothing is kept: the next hello tells all of it.
+  if (state.link.kind === "open") state.outbox.push(message);
+  else if (state.link.kind === "greeting") state.link.held.push(message);
+}

@@ -1,0 +1,94 @@
+/**
+ * The worker's state machine: events in, instructions out. It owns what runs
+ * here and what is in the cache; which try is current is the manager's business.
+ *
+ * @module
+ */
+
+import { unreachable } from "../../shared/assert.ts";
+import { peekHeap } from "../../shared/heap.ts";
+import { endTransfer, forgetFile } from "./cache.ts";
+import { handleMessage } from "./message.ts";
+import type { TimedEvent } from "./event.ts";
+import type { WorkerInstruction } from "./instruction.ts";
+import { endInstance, readyInstance } from "./library.ts";
+import { sayHello } from "./hello.ts";
+import { finishLeaving, requestLeave } from "./leave.ts";
+import { startWhatFits } from "./room.ts";
+import { tell, type WorkerState } from "./state.ts";
+import { endCalls, endTask, expireTries } from "./task.ts";
+
+/** Applies `events` in order, starts what fits, and returns what the shell must do, in order. */
+export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerInstruction[] {
+  for (const event of events) {
+    state.nowMs = Math.max(state.nowMs, event.atMs);
+    handle(state, event);
+  }
+  expireTries(state);
+  startWhatFits(state);
+  finishLeaving(state);
+  return takeInstructions(state);
+}
+
+/** When the next timer of the state falls due, if there is one. */
+export function nextWakeAtMs(state: WorkerState): number | undefined {
+  if (state.hasLeft) return undefined;
+  const deadlineMs = peekHeap(state.deadlines)?.atMs;
+  const leaveMs = state.leaving?.untilMs;
+  if (deadlineMs === undefined) return leaveMs;
+  return leaveMs === undefined ? deadlineMs : Math.min(deadlineMs, leaveMs);
+}
+
+function handle(state: WorkerState, event: TimedEvent): void {
+  switch (event.kind) {
+    case "connection_opened":
+      return sayHello(state);
+    case "connection_closed":
+      state.link = { kind: "closed" };
+      return;
+    case "message_received":
+      return handleMessage(state, event.message);
+    case "task_ended":
+      return endTask(state, event.result, event.modified);
+    case "calls_ended":
+      return endCalls(state, event.ends);
+    case "transfer_ended":
+      return endTransfer(state, event);
+    case "send_failed":
+      return tell(state, {
+        kind: "send_failed",
+        transferId: event.transferId,
+        message: event.message,
+      });
+    case "file_deleted":
+      return forgetFile(state, event.name, event.generation);
+    case "instance_ready":
+      return readyInstance(state, event.instanceId);
+    case "instance_gone":
+      return endInstance(state, event);
+    case "leave_requested":
+      return requestLeave(state, event.reason);
+    case "tick":
+      return;
+    default:
+      return unreachable(event);
+  }
+}
+
+/** Closes the step: messages of this step make one `send`, after what they promise. */
+function takeInstructions(state: WorkerState): WorkerInstruction[] {
+  const running = state.started.filter((record) => !record.isGone);
+  if (running.length > 0) {
+    const tries = running.map(({ task }) => ({ taskId: task.taskId, try: task.try }));
+    tell(state, { kind: "tries_started", tries });
+  }
+  state.started.length = 0;
+  if (state.outbox.length > 0) {
+    const send = { kind: "send", messages: state.outbox.splice(0) } as const;
+    // A worker that leaves says so before it goes.
+    const last = state.instructions.at(-1);
+    if (last?.kind === "leave") state.instructions.splice(-1, 0, send);
+    else state.instructions.push(send);
+  }
+  return state.instructions.splice(0);
+}

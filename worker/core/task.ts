@@ -1,0 +1,270 @@
+/** Tries: from the dispatch to the result that the manager acknowledges. */
+
+import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import type { CacheName } from "../../shared/ids.ts";
+import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
+import type { Outcome, TaskShape, TryId, TryResult } from "../../shared/task.ts";
+import {
+  addFile,
+  ANY_GENERATION,
+  awaitFiles,
+  forgetWaiter,
+  type Need,
+  removeFile,
+} from "./cache.ts";
+import type { CallEnd } from "./event.ts";
+import { awaitRoom, freeRoom } from "./room.ts";
+import { type InstanceRecord, tell, tryKey, type TryRecord, type WorkerState } from "./state.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Takes the tries of a dispatch. */
+export function takeTasks(
+  state: WorkerState,
+  message: Extract<ManagerMessage, { kind: "dispatch" }>,
+): void {
+  for (const task of message.tasks) {
+    const shape = message.shapes[task.shape];
+    if (shape !== undefined) takeTask(state, task, shape);
+  }
+}
+
+/** Queues a try whose inputs are all here: a call for a slot, a command for room. */
+export function enqueueTry(state: WorkerState, record: TryRecord): void {
+  record.state = { kind: "queued" };
+  const { library, resources } = record.shape;
+  if (library === undefined) return awaitRoom(state, record, resources);
+  let queue = state.callQueues.get(library);
+  if (queue === undefined) state.callQueues.set(library, queue = newHeap(comesFirst));
+  pushHeap(queue, record);
+}
+
+/** Starts a command whose room is held. */
+export function startCommand(state: WorkerState, record: TryRecord): void {
+  const stagedMs = startRunning(state, record);
+  for (const { name } of record.task.inputs) {
+    let readers = state.readers.get(name);
+    if (readers === undefined) state.readers.set(name, readers = new Set());
+    readers.add(record);
+  }
+  const { task, shape } = record;
+  state.instructions.push({ kind: "run_task", task, shape, stagedMs });
+}
+
+/** Hands queued calls to free slots of ready instances: one instruction an instance. */
+export function startCalls(state: WorkerState): void {
+  if (state.leaving !== undefined) return;
+  for (const [library, queue] of state.callQueues) {
+    for (const instance of state.instancesByLibrary.get(library) ?? []) {
+      if (instance.state.kind === "ready") fillInstance(state, instance, queue);
+    }
+    if (queue.items.length === 0) state.callQueues.delete(library);
+  }
+}
+
+/** Gives a try back unless it has started, in which case its result will come. */
+export function recallTry(state: WorkerState, id: TryId): void {
+  const record = state.tries.get(tryKey(id));
+  if (record === undefined || record.state.kind === "running") return;
+  dropTry(state, record);
+  tell(state, { kind: "recalled", taskId: id.taskId, try: id.try });
+}
+
+/** Stops a try; one that has not started ends at once. */
+export function killTry(state: WorkerState, id: TryId): void {
+  const record = state.tries.get(tryKey(id));
+  if (record === undefined || record.isStopping) return;
+  if (record.state.kind !== "running") return endWithoutStart(state, record, "cancelled");
+  stopRunning(state, record, "cancelled");
+}
+
+/** A command's process ended. */
+export function endTask(
+  state: WorkerState,
+  result: TryResult,
+  modified: readonly CacheName[],
+): void {
+  const record = state.tries.get(tryKey(result));
+  if (record === undefined) return;
+  for (const { name } of record.task.inputs) {
+    const readers = state.readers.get(name);
+    readers?.delete(record);
+    if (readers?.size === 0) state.readers.delete(name);
+  }
+  freeRoom(state, record.shape.resources);
+  const isShared = loseModified(state, modified) || record.isTainted;
+  endRunning(state, record, isShared ? markAmbiguous(result) : result);
+}
+
+/** Calls ended; their slots are free again. */
+export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
+  for (const { taskId, try: number, result } of ends) {
+    const record = state.tries.get(tryKey({ taskId, try: number }));
+    if (record?.state.kind !== "running") continue;
+    record.state.instance?.running.delete(record);
+    endRunning(state, record, result);
+  }
+}
+
+/** Stops the tries whose time is up. */
+export function expireTries(state: WorkerState): void {
+  while (true) {
+    const next = peekHeap(state.deadlines);
+    if (next === undefined || (next.atMs > state.nowMs && !next.record.isGone)) return;
+    popHeap(state.deadlines);
+    const { record } = next;
+    if (!record.isGone && !record.isStopping) stopRunning(state, record, "timeout");
+  }
+}
+
+/** Ends a try that never started. */
+export function endWithoutStart(
+  state: WorkerState,
+  record: TryRecord,
+  outcome: Outcome,
+  message = "",
+): void {
+  dropTry(state, record);
+  const { taskId, try: number } = record.task;
+  report(state, {
+    taskId,
+    try: number,
+    outcome,
+    message,
+    stdout: NO_BYTES,
+    stderr: NO_BYTES,
+    outputs: [],
+    times: { startedAtMs: 0, stagedMs: state.nowMs - record.receivedAtMs, ranMs: 0 },
+  });
+}
+
+/** Asks the shell to stop a try that runs. */
+export function stopRunning(
+  state: WorkerState,
+  record: TryRecord,
+  reason: "cancelled" | "timeout",
+): void {
+  record.isStopping = true;
+  const { taskId, try: number } = record.task;
+  if (record.state.kind === "running" && record.state.instance !== undefined) {
+    const { instanceId } = record.state.instance;
+    state.instructions.push({ kind: "stop_call", instanceId, taskId, try: number, reason });
+  } else {
+    state.instructions.push({ kind: "stop_task", taskId, try: number, reason });
+  }
+}
+
+function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): void {
+  const key = tryKey(task);
+  if (state.tries.has(key) || state.results.has(key)) return;
+  const record: TryRecord = {
+    kind: "try",
+    key,
+    task,
+    shape,
+    receivedAtMs: state.nowMs,
+    order: state.orderCount++,
+    state: { kind: "queued" },
+    isStopping: false,
+    isTainted: false,
+    isGone: false,
+  };
+  state.tries.set(key, record);
+  if (state.leaving !== undefined) return;
+  if (task.inputs.length > 0 || shape.environments.length > 0) {
+    const missing = awaitFiles(state, record, needsOf(record));
+    if (missing > 0) {
+      record.state = { kind: "staging", missing };
+      return;
+    }
+  }
+  enqueueTry(state, record);
+}
+
+function needsOf(record: TryRecord): Need[] {
+  const needs: Need[] = record.shape.environments.map((name) => {
+    return { name, generation: ANY_GENERATION };
+  });
+  for (const { name, generation } of record.task.inputs) {
+    if (!needs.some((need) => need.name === name)) needs.push({ name, generation });
+  }
+  return needs;
+}
+
+function startRunning(state: WorkerState, record: TryRecord, instance?: InstanceRecord): number {
+  forgetNeeds(state, record);
+  record.state = { kind: "running", ...(instance === undefined ? {} : { instance }) };
+  state.started.push(record);
+  const { timeoutMs } = record.shape;
+  if (timeoutMs > 0) pushHeap(state.deadlines, { atMs: state.nowMs + timeoutMs, record });
+  return state.nowMs - record.receivedAtMs;
+}
+
+function fillInstance(state: WorkerState, instance: InstanceRecord, queue: Heap<TryRecord>): void {
+  const calls: DispatchedTask[] = [];
+  while (instance.running.size < instance.library.slots) {
+    const record = popHeap(queue);
+    if (record === undefined) break;
+    if (record.isGone || record.state.kind !== "queued") continue;
+    instance.running.add(record);
+    startRunning(state, record, instance);
+    calls.push(record.task);
+  }
+  if (calls.length === 0) return;
+  state.instructions.push({ kind: "call", instanceId: instance.instanceId, calls });
+}
+
+function forgetNeeds(state: WorkerState, record: TryRecord): void {
+  if (record.task.inputs.length === 0 && record.shape.environments.length === 0) return;
+  forgetWaiter(state, record, needsOf(record));
+}
+
+function dropTry(state: WorkerState, record: TryRecord): void {
+  forgetNeeds(state, record);
+  record.isGone = true;
+  // Queues drop an entry that is not queued any more.
+  record.state = { kind: "staging", missing: 0 };
+  state.tries.delete(record.key);
+}
+
+function endRunning(state: WorkerState, record: TryRecord, result: TryResult): void {
+  record.isGone = true;
+  state.tries.delete(record.key);
+  for (const { content: _content, ...facts } of result.outputs) {
+    const mount = record.task.outputs.find((output) => output.name === facts.name);
+    addFile(state, facts, mount?.level ?? "workflow");
+  }
+  report(state, result);
+}
+
+function report(state: WorkerState, result: TryResult): void {
+  state.results.set(tryKey(result), result);
+  tell(state, { kind: "result", result });
+}
+
+/** Drops replicas that a try found modified. True when another try was reading one of them. */
+function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
+  let isShared = false;
+  for (const name of modified) {
+    const generation = state.cache.get(name)?.generation ?? 0;
+    removeFile(state, name);
+    tell(state, { kind: "replica_gone", name, generation });
+    for (const reader of state.readers.get(name) ?? []) {
+      reader.isTainted = true;
+      isShared = true;
+    }
+  }
+  return isShared;
+}
+
+/** Who of those that shared the file wrote to it is not known: the try may be repeated. */
+function markAmbiguous(result: TryResult): TryResult {
+  const message = result.message ||
+    "Cannot trust what this try read: an input was modified while it ran";
+  return { ...result, outcome: "input_modified", message, outputs: [], isAmbiguous: true };
+}
+
+function comesFirst(a: TryRecord, b: TryRecord): boolean {
+  if (a.task.priority !== b.task.priority) return a.task.priority > b.task.priority;
+  return a.order < b.order;
+}
