@@ -59,7 +59,12 @@ export function isCached(state: WorkerState, need: Need): boolean {
 
 /** Adds a committed file and wakes who waited for it. */
 export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel): void {
-  if (state.cache.has(file.name)) removeFile(state, file.name);
+  const before = state.cache.get(file.name);
+  if (before !== undefined) {
+    // A late making never takes the place of a newer one.
+    if (before.generation > file.generation) return;
+    removeFile(state, file.name);
+  }
   state.cache.set(file.name, newCacheRecord(file, level));
   for (const waiter of state.waiters.get(file.name) ?? []) {
     if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
@@ -138,10 +143,6 @@ export function deleteFile(
   }
   removeFile(state, name);
   state.instructions.push({ kind: "delete_file", name, generation });
-}
-
-/** The shell has moved a file to the trash. */
-export function forgetFile(state: WorkerState, name: CacheName, generation: number): void {
   tell(state, { kind: "replica_gone", name, generation });
 }
 
@@ -160,7 +161,7 @@ export function endTransfer(
       // What nobody wants any more goes as it came.
       if (record.isStopping) {
         state.instructions.push({ kind: "delete_file", name, generation });
-        return;
+        return tell(state, { kind: "replica_gone", name, generation });
       }
       addFile(state, outcome.file, record.order.level);
       return tell(state, {
@@ -190,11 +191,20 @@ export function endTransfer(
 function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
   const record = state.transfersByName.get(order.name);
   if (record === undefined) return false;
+  if (record.isStopping) {
+    // The deletion that stopped it has its answer now: the file comes after all.
+    const { name, generation } = deletedOf(record.order);
+    tell(state, { kind: "replica_gone", name, generation });
+  }
   state.transfers.delete(record.order.transferId);
   record.order = { ...record.order, transferId: order.transferId };
   record.isStopping = false;
   state.transfers.set(order.transferId, record);
   return true;
+}
+
+function deletedOf(order: TransferRecord["order"]): Need {
+  return { name: order.name, generation: order.kind === "fetch" ? order.generation : 0 };
 }
 
 function addTransfer(state: WorkerState, record: TransferRecord): void {
