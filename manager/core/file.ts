@@ -5,7 +5,7 @@ import type { CacheName, FileId } from "../../shared/ids.ts";
 import { type BoundFile, type ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica } from "./replica.ts";
-import { recoverIfWanted } from "./recovery.ts";
+import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";
 import { deliverRequests, failRequests } from "./delivery.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
@@ -153,6 +153,7 @@ export function giveUpFile(
 export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
   const candidates = [file];
   for (let next = candidates.pop(); next !== undefined; next = candidates.pop()) {
+    if (next.producer !== undefined) callOffIfUnwanted(state, next.producer);
     if (isInUse(next)) continue;
     if (next.declaredCount === 0 || next.level === "task") deleteReplicas(state, next);
     if (next.declaredCount > 0 || next.lineageCount > 0) continue;

@@ -52,16 +52,19 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
     const file = fileOf(state, fileId);
     return { mount, name: boundName(file), generation: file.generation };
   });
-  const outputs = definition.outputs.map(({ mount, fileId }): OutputMount => {
+  const outputs: OutputMount[] = [];
+  for (const { mount, fileId } of definition.outputs) {
     const file = fileOf(state, fileId);
-    return {
+    // A recovery makes again only what is lost.
+    if (attempt.task.isSettled && file.isAvailable) continue;
+    outputs.push({
       mount,
       name: boundName(file),
       generation: attempt.try,
       level: file.level,
-      isReturned: file.origin.kind === "manager" && !file.isAtManager,
-    };
-  });
+      isReturned: file.origin.kind === "manager",
+    });
+  }
   const { taskId, priority, body } = definition;
   return { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
 }

@@ -1,8 +1,9 @@
 /** Recovery: a temp whose replicas are all lost is made again by the task that made it. */
 
-import { boundName, fileOf, giveUpFile, inputFiles } from "./file.ts";
+import { boundName, fileOf, giveUpFile, inputFiles, releaseIfUnneeded } from "./file.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
-import { waitOrQueue } from "./task.ts";
+import { setState, waitOrQueue } from "./task.ts";
+import { endAttempt } from "./try.ts";
 
 /** Starts the producer of `file` again when somebody waits for the file and it is lost. */
 export function recoverIfWanted(state: ManagerState, file: FileRecord): void {
@@ -39,6 +40,23 @@ function isWanted(file: FileRecord): boolean {
     if (recipe.consumers.size > 0 || recipe.libraries.size > 0) return true;
   }
   return false;
+}
+
+/** Calls a recovery off when nobody waits for any of its outputs any more. */
+export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): void {
+  if (!task.isSettled || task.state.kind === "done") return;
+  for (const { fileId } of task.definition.outputs) {
+    const file = state.files.get(fileId);
+    if (file !== undefined && isWanted(file)) return;
+  }
+  if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
+  setState(state, task, { kind: "done", isSuccess: true });
+  const inputs = [...inputFiles(state, task)];
+  for (const input of inputs) {
+    input.lineageCount += 1;
+    input.consumers.delete(task);
+  }
+  for (const input of inputs) releaseIfUnneeded(state, input);
 }
 
 function startRecovery(state: ManagerState, task: TaskRecord): void {

@@ -171,7 +171,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
     file.consumers.delete(task);
     releaseIfUnneeded(state, file);
   }
-  for (const file of outputs) releaseIfUnneeded(state, file);
+  for (const file of outputs) {
+    releaseIfUnneeded(state, file);
+    // One that was lost while the others were made again.
+    if (isSuccess) recoverIfWanted(state, file);
+  }
   return isSuccess ? [] : outputs.filter((file) => !file.isAvailable);
 }
 

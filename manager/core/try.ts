@@ -5,7 +5,7 @@ import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { fileOf, inputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
-import { deleteReplica, ensureReplica, markReady } from "./replica.ts";
+import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
 import {
   type FileRecord,
@@ -234,8 +234,25 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
     }
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory };
+    retireMaking(state, file, worker);
     file.generation = attempt.try;
     markReady(state, { file, worker, facts });
+  }
+}
+
+/** The newest making is the file: copies of earlier ones that came back go. */
+function retireMaking(state: ManagerState, file: FileRecord, maker: WorkerRecord): void {
+  if (file.replicas.size === 0) return;
+  for (const task of file.consumers) {
+    if (task.state.kind !== "dispatched" || task.state.attempt.isStarted) continue;
+    endAttempt(state, task.state.attempt);
+    setState(state, task, { kind: "waiting", missing: 0 });
+    waitOrQueue(state, task);
+  }
+  for (const [worker, replica] of file.replicas) {
+    // The maker's own cache has the new one in its place already.
+    if (worker === maker) forgetReplica(state, worker, replica);
+    else deleteReplica(state, worker, replica);
   }
 }
 

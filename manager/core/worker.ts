@@ -19,7 +19,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import { finishTask, waitOrQueue } from "./task.ts";
+import { cancelTask, finishTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseTry } from "./try.ts";
 
@@ -120,6 +120,9 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
 /** The workflow is over: every worker is let go. */
 export function releaseWorkers(state: ManagerState, reason: string): void {
   state.isClosed = true;
+  for (const [taskId, task] of [...state.tasks]) {
+    if (!task.isSettled) cancelTask(state, taskId);
+  }
   for (const worker of state.workers.values()) tell(state, worker, { kind: "release", reason });
 }
 

@@ -99,7 +99,7 @@ export function startFetch(
     });
   }
   if (adoptTransfer(state, order)) return;
-  addTransfer(state, { kind: "transfer", order, isActive: true, isStopping: false });
+  addTransfer(state, newTransfer(order, true));
   state.instructions.push({ kind: "fetch", order });
 }
 
@@ -114,7 +114,7 @@ export function startMake(
     return tell(state, { kind: "replica_ready", transferId, file: cached.facts, movedBytes: 0 });
   }
   if (adoptTransfer(state, order)) return;
-  const record: TransferRecord = { kind: "transfer", order, isActive: false, isStopping: false };
+  const record = newTransfer(order, false);
   addTransfer(state, record);
   const need = { name: order.recipe.input, generation: ANY_GENERATION };
   if (awaitFiles(state, record, [need]) === 0) activateMake(state, record);
@@ -130,8 +130,7 @@ export function deleteFile(
   if (transfer !== undefined) {
     if (transfer.isActive) {
       transfer.isStopping = true;
-      const { transferId } = transfer.order;
-      state.instructions.push({ kind: "stop_transfer", transferId });
+      state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });
       return;
     }
     dropTransfer(state, transfer);
@@ -152,8 +151,13 @@ export function endTransfer(
   event: Extract<WorkerEvent, { kind: "transfer_ended" }>,
 ): void {
   const { name, generation, movedBytes, outcome } = event;
-  const record = state.transfers.get(event.transferId) ?? state.transfersByName.get(name);
-  if (record === undefined) return;
+  const record = state.transfersByName.get(name);
+  if (record?.startedId !== event.transferId) {
+    // It brought an old making: another one has been ordered since.
+    if (outcome.kind === "failed") return;
+    state.instructions.push({ kind: "delete_file", name, generation });
+    return;
+  }
   const { transferId } = record.order;
   dropTransfer(state, record);
   switch (outcome.kind) {
@@ -191,20 +195,31 @@ export function endTransfer(
 function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
   const record = state.transfersByName.get(order.name);
   if (record === undefined) return false;
+  const isSame = generationOf(record.order) === generationOf(order);
   if (record.isStopping) {
-    // The deletion that stopped it has its answer now: the file comes after all.
-    const { name, generation } = deletedOf(record.order);
-    tell(state, { kind: "replica_gone", name, generation });
+    // The deletion that stopped it has its answer now.
+    const generation = generationOf(record.order);
+    tell(state, { kind: "replica_gone", name: order.name, generation });
+  }
+  if (!isSame || record.isStopping) {
+    if (!record.isStopping) {
+      state.instructions.push({ kind: "stop_transfer", transferId: record.startedId });
+    }
+    dropTransfer(state, record);
+    return false;
   }
   state.transfers.delete(record.order.transferId);
   record.order = { ...record.order, transferId: order.transferId };
-  record.isStopping = false;
   state.transfers.set(order.transferId, record);
   return true;
 }
 
-function deletedOf(order: TransferRecord["order"]): Need {
-  return { name: order.name, generation: order.kind === "fetch" ? order.generation : 0 };
+function newTransfer(order: TransferRecord["order"], isActive: boolean): TransferRecord {
+  return { kind: "transfer", startedId: order.transferId, order, isActive, isStopping: false };
+}
+
+function generationOf(order: TransferRecord["order"]): number {
+  return order.kind === "fetch" ? order.generation : 0;
 }
 
 function addTransfer(state: WorkerState, record: TransferRecord): void {
