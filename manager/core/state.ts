@@ -317,6 +317,8 @@ export interface ManagerState {
   /** What this step sends, by worker. */
   readonly outbox: Map<WorkerRecord, Outbox>;
   readonly instructions: ManagerInstruction[];
+  /** Follow the messages of the step: a deletion of an older copy goes before. */
+  readonly fetches: ManagerInstruction[];
   readonly facts: Fact[];
 }
 
@@ -374,6 +376,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     counters: newCounters(),
     outbox: new Map(),
     instructions: [],
+    fetches: [],
     facts: [],
   };
 }

@@ -42,7 +42,9 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   passDeadlines(state);
   schedule(state);
   flushOutbox(state);
-  return { instructions: state.instructions.splice(0), facts: state.facts.splice(0) };
+  const instructions = state.instructions.splice(0);
+  if (state.fetches.length > 0) instructions.push(...state.fetches.splice(0));
+  return { instructions, facts: state.facts.splice(0) };
 }
 
 /** When the next timer of the state falls due, if there is one. */

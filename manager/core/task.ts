@@ -143,6 +143,9 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   if (next.kind !== "ready") return;
   pushHeap(taskClass.ready, task);
   taskClass.readyCount += 1;
+  if (taskClass.readyCount > 1) return;
+  // While the class was empty nobody noted who had room for it.
+  taskClass.isBlocked = false;
   state.busyClasses.add(taskClass);
 }
 

@@ -190,7 +190,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
     const recipe = { kind: origin.recipe, input };
     return tell(state, worker, { kind: "make", transferId, name, level: file.level, recipe });
   }
-  state.instructions.push({
+  state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,
     session: worker.link.session,
