@@ -160,13 +160,13 @@ export function failTriesFor(
   }
 }
 
-/** A copy is gone from `worker`: tries there that have not started get it anew. */
-export function restageTries(state: ManagerState, worker: WorkerRecord, file: FileRecord): void {
-  if (!file.isAvailable) return;
+/** True when a try at `worker` that has not started has the file as an input. */
+export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): boolean {
   for (const attempt of worker.tries.values()) {
-    if (attempt.isStarted || attempt.isEnded || !file.consumers.has(attempt.task)) continue;
-    return ensureReplica(state, file, worker);
+    if (attempt.isStarted || attempt.isEnded) continue;
+    if (file.consumers.has(attempt.task)) return true;
   }
+  return false;
 }
 
 /** Takes a try off the tables of its worker and gives its room back. */
