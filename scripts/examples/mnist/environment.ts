@@ -32,7 +32,7 @@ const CODE = ["digit_set.ts", "network.ts", "random.ts", "train.ts"];
 /** What else decides the content of the archive. */
 const PACKERS = ["digits.ts", "environment.ts"];
 
-/** A worker tells its tasks where its executable is; with BUN_BE_BUN that is a JavaScript runtime. */
+/** A worker tells its tasks where its executable is, which BUN_BE_BUN makes a script runtime. */
 const TRAIN_COMMAND = `#!/bin/sh
 export BUN_BE_BUN=1
 exec "\${TENDRIL_EXECUTABLE:?is set by a worker}" "\${0%/*}/../lib/train.ts" "$@"

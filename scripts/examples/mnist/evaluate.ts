@@ -42,7 +42,7 @@ export async function setup(): Promise<void> {
   };
 }
 
-/** Counts how many of the held-out digits `from` to `to` - 1 the model in `modelPath` recognises. */
+/** Counts which of the held-out digits `from` to `to` - 1 the model in `modelPath` recognises. */
 export function evaluate(modelPath: string, from: number, to: number): Score {
   if (context === undefined) throw new Error("Cannot evaluate a model before setup()");
   const { digits, pixelCount, network } = context;

@@ -22,7 +22,7 @@ function countByLabel(labels: Uint8Array): number[] {
   return counts;
 }
 
-test("readDigits() splits 10,000 digits into 8,000 to learn and 2,000 held out, none in both", async () => {
+test("readDigits() splits 10,000 digits, 2,000 of them held out, none in both", async () => {
   const { train, test } = await readDigits();
   expect(train.labels.length).toBe(8000);
   expect(test.labels.length).toBe(HELD_OUT_COUNT);
