@@ -62,7 +62,6 @@ export function paxEntry(records: Readonly<Record<string, string>>, type = "x"):
 }
 
 /** Returns the bytes of an archive in pieces of `pieceBytes`. */
-// deno-lint-ignore require-await -- What is tested reads asynchronously.
 export async function* inPieces(
   bytes: Uint8Array,
   pieceBytes = 65_536,
