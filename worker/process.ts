@@ -305,11 +305,15 @@ function askToEnd(processId: number, groupId: number): void {
 }
 
 function searchLeftovers(running: Running): number[] {
-  const leftovers: number[] = [];
-  if (signalProcess(-running.groupId, 0)) leftovers.push(-running.groupId);
-  for (const { processId, isZombie } of listProcesses()) {
-    if (isZombie || readVariable(processId, TRY_MARK_VARIABLE) !== running.mark) continue;
-    leftovers.push(processId);
+  const entries = listProcesses();
+  if (entries.length === 0) {
+    return signalProcess(-running.groupId, 0) ? [-running.groupId] : [];
   }
-  return leftovers;
+  const { groupId, mark } = running;
+  return entries
+    .filter((entry) =>
+      !entry.isZombie && (entry.groupId === groupId || entry.sessionId === groupId ||
+        readVariable(entry.processId, TRY_MARK_VARIABLE) === mark)
+    )
+    .map((entry) => entry.processId);
 }
