@@ -1,9 +1,11 @@
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -259,9 +261,12 @@ test("remove() keeps no folder in which a process survived", async () => {
   await using fixture = await TaskFixture.open();
   const sandbox = await makeSandbox(fixture, 1, []);
   const inode = statSync(sandbox.directory).ino;
+  // As a survivor's working directory would, this keeps the inode from being used again.
+  const held = openSync(sandbox.directory, "r");
   await sandbox.remove({ hasSurvivors: true });
   const next = await makeSandbox(fixture, 2, []);
   expect(statSync(next.directory).ino).not.toBe(inode);
+  closeSync(held);
   await next.remove();
 });
 

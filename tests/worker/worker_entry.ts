@@ -17,7 +17,7 @@ const watcher = hasWatcher === "watched"
     command: [process.execPath, entry],
     mark: workspace.mark,
     sandboxesPath: workspace.sandboxesPath,
-    onTrouble: console.error,
+    onTrouble: (message) => process.stderr.write(`${message}\n`),
   })
   : undefined;
 const sandboxes = new Sandboxes(workspace.sandboxesPath, workspace.trash);
@@ -40,13 +40,14 @@ processes.start({
   pathDirectories: [],
   cores: 1,
 });
-console.log(JSON.stringify({
+const facts = {
   mark: workspace.mark,
   workerId: workspace.workerId,
   path: workspace.path,
   sandbox: sandbox.directory,
   sandboxesPath: workspace.sandboxesPath,
   watcherId: watcher?.processId,
-}));
+};
+process.stdout.write(`${JSON.stringify(facts)}\n`);
 // Until it is killed; a day is longer than any test.
 setInterval(() => {}, 86_400_000);
