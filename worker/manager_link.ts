@@ -29,7 +29,7 @@ export interface LinkEnd {
 /** What a link is made of. */
 export interface ManagerLinkOptions {
   /** Read before each round of dialling: a manager that starts again has another address. */
-  readonly access: () => ManagerAccess;
+  readonly access: () => Promise<ManagerAccess>;
   /** Time without a manager after which the link gives up. */
   readonly goneMsMax: number;
   readonly opened: () => void;
@@ -123,7 +123,8 @@ export class ManagerLink {
   async #dialRound(): Promise<void> {
     let refusal: ChannelEnd | undefined;
     let refusedCount = 0;
-    const access = this.#readAccess();
+    const access = await this.#readAccess();
+    if (this.#isClosed) return;
     for (const url of access?.urls ?? []) {
       const end = await this.#dial(url, access?.secret ?? "");
       if (end === undefined || this.#isClosed) return;
@@ -147,9 +148,9 @@ export class ManagerLink {
     this.#planRound();
   }
 
-  #readAccess(): ManagerAccess | undefined {
+  async #readAccess(): Promise<ManagerAccess | undefined> {
     try {
-      return this.#options.access();
+      return await this.#options.access();
     } catch (error) {
       // Being written anew, or gone with its manager: as good as a manager that does not answer.
       this.#lastFailure = error instanceof Error ? error.message : String(error);
