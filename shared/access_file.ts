@@ -1,0 +1,193 @@
+/**
+ * Access files: how a worker or a command finds a manager by name, and proves itself to it.
+ *
+ * `$TENDRIL_HOME`, else `~/.tendril`, holds `managers/NAME.json`, which only its owner may read.
+ * A file that others could have read or written is not trusted. The manager writes it
+ * (manager/access.ts); `tendril access` writes one with fewer secrets, for one role.
+ *
+ * @module
+ */
+
+import { constants } from "node:fs";
+import { open, readdir } from "node:fs/promises";
+import { homedir, hostname } from "node:os";
+import process from "node:process";
+
+import { join } from "@std/path";
+
+import type { Secrets } from "./handshake.ts";
+import {
+  amount,
+  type Check,
+  list,
+  name,
+  oneOf,
+  optional,
+  positive,
+  shape,
+} from "./message_check.ts";
+
+/** What an access file says. */
+export interface AccessFile {
+  readonly version: 1;
+  /** Name of the manager; the file's own name without `.json`. */
+  readonly name: string;
+  /** Random per manager; a restored one keeps it. */
+  readonly managerId: string;
+  /** Base urls (`http://HOST:PORT`), best first. */
+  readonly urls: readonly string[];
+  /** One secret a role; an access file that was split lacks some. */
+  readonly secrets: Secrets;
+  /** Of the manager, on `host`. */
+  readonly pid: number;
+  /** A home may be shared by hosts, where a pid means nothing. */
+  readonly host: string;
+  readonly startedAtMs: number;
+}
+
+/** Thrown for an access file that is missing or must not be used; `code` says which. */
+export class AccessFileError extends Error {
+  override readonly name = "AccessFileError";
+  readonly code: "missing" | "not_trusted" | "damaged";
+
+  constructor(code: AccessFileError["code"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** An access file at most. */
+export const ACCESS_BYTES_MAX: number = 64 * 1024;
+
+const SUFFIX = ".json";
+const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const OTHERS_MODE = 0o077;
+
+const accessShape: Check<Omit<AccessFile, "version">> = shape<Omit<AccessFile, "version">>({
+  name: name(100),
+  managerId: name(256),
+  urls: list(name(4096)),
+  secrets: shape<Secrets>({
+    worker: optional(name(256)),
+    client: optional(name(256)),
+    viewer: optional(name(256)),
+  }),
+  pid: positive,
+  host: name(256),
+  startedAtMs: amount,
+});
+const versionShape = shape<{ readonly version: string }>({ version: oneOf(["1"]) });
+
+/** The directory of access files. */
+export function accessDirectory(): string {
+  const home = process.env["TENDRIL_HOME"] || join(homedir(), ".tendril");
+  return join(home, "managers");
+}
+
+/** Where the access file of the manager `managerName` is; RangeError for what is no name. */
+export function accessPath(managerName: string): string {
+  if (!NAME_PATTERN.test(managerName)) {
+    throw new RangeError(
+      `Cannot use "${managerName}" as the name of a manager: ` +
+        "letters, digits, dots, dashes and underscores are wanted, 100 at most",
+    );
+  }
+  return join(accessDirectory(), managerName + SUFFIX);
+}
+
+/** Reads an access file; throws AccessFileError when it is missing, open to others or damaged. */
+export async function readAccessFile(path: string): Promise<AccessFile> {
+  const text = await readPrivate(path);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw damaged(path, "it is not JSON", error);
+  }
+  const { version } = (value ?? {}) as { readonly version?: unknown };
+  const failure = versionShape({ version: String(version) }) ?? accessShape(value);
+  if (failure !== undefined) throw damaged(path, `access${failure}`);
+  return value as AccessFile;
+}
+
+/** Every access file of this user that can be trusted, by name; others are passed over. */
+export async function listAccessFiles(): Promise<AccessFile[]> {
+  const files: AccessFile[] = [];
+  for (const entry of (await readNames(accessDirectory())).sort()) {
+    if (!entry.endsWith(SUFFIX) || entry.startsWith(".")) continue;
+    try {
+      files.push(await readAccessFile(join(accessDirectory(), entry)));
+    } catch (error) {
+      // Removed meanwhile, or somebody else's: not one of this user's managers.
+      if (!(error instanceof AccessFileError)) throw error;
+    }
+  }
+  return files;
+}
+
+/** True when the manager is known to have ended: its process, on this host, is gone. */
+export function isStale(access: AccessFile): boolean {
+  if (access.host !== hostname()) return false;
+  try {
+    process.kill(access.pid, 0);
+    return false;
+  } catch (error) {
+    // EPERM says that the process exists.
+    return errorCode(error) === "ESRCH";
+  }
+}
+
+/** Reads a small file through one descriptor, so that what was checked is what is read. */
+async function readPrivate(path: string): Promise<string> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let file;
+  try {
+    // A named pipe would block without O_NONBLOCK.
+    file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ENOENT") {
+      throw new AccessFileError("missing", `Cannot read access file "${path}": there is none`);
+    }
+    if (code === "ELOOP") throw notTrusted(path, "it is a symbolic link");
+    throw error;
+  }
+  try {
+    const facts = await file.stat();
+    if (!facts.isFile()) throw notTrusted(path, "it is not a file");
+    const owner = process.getuid?.();
+    if (owner !== undefined && facts.uid !== owner) {
+      throw notTrusted(path, `it belongs to user ${facts.uid}, not ${owner}`);
+    }
+    if ((facts.mode & OTHERS_MODE) !== 0) {
+      const mode = (facts.mode & 0o777).toString(8);
+      throw notTrusted(path, `others may use it (mode ${mode}, 600 is wanted)`);
+    }
+    if (facts.size > ACCESS_BYTES_MAX) throw damaged(path, `it has ${facts.size} bytes`);
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+async function readNames(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** The code of a system error, if it is one. */
+function errorCode(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function notTrusted(path: string, found: string): AccessFileError {
+  return new AccessFileError("not_trusted", `Cannot trust access file "${path}": ${found}`);
+}
+
+function damaged(path: string, found: string, cause?: unknown): AccessFileError {
+  return new AccessFileError("damaged", `Cannot use access file "${path}": ${found}`, { cause });
+}

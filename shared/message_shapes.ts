@@ -1,0 +1,242 @@
+/** The shape of every message of protocol.ts, one line a field; a kind without one does not compile. */
+
+import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
+import {
+  amount,
+  branded,
+  bytes,
+  type Check,
+  finite,
+  flag,
+  integer,
+  kinds,
+  list,
+  matching,
+  name,
+  natural,
+  oneOf,
+  optional,
+  positive,
+  record,
+  ruled,
+  shape,
+  text,
+} from "./message_check.ts";
+import {
+  type DispatchedTask,
+  type FetchSource,
+  INLINE_BYTES_MAX,
+  type LibraryDefinition,
+  type ManagerMessage,
+  type Recipe,
+  STREAM_KEPT_BYTES,
+  type TryPhase,
+  VALUE_BYTES_MAX,
+  type WorkerMessage,
+} from "./protocol.ts";
+import type { Resources } from "./resources.ts";
+import {
+  CACHE_LEVELS,
+  type FileFacts,
+  type InputMount,
+  OUTCOMES,
+  type OutputFacts,
+  type OutputMount,
+  type TaskBody,
+  type TaskShape,
+  type TryId,
+  type TryResult,
+  type TryTimes,
+} from "./task.ts";
+
+/** Ids, hosts, versions, names of libraries, functions and signals. */
+const NAME_CHARS_MAX = 256;
+/** Paths, urls and tickets; PATH_MAX of Linux. */
+const PATH_CHARS_MAX = 4096;
+/** Commands, variables and messages for people; what exceeds it belongs into a file. */
+const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
+const KEY_BYTES_MAX = 64;
+
+const id = name(NAME_CHARS_MAX);
+const path = text(PATH_CHARS_MAX);
+const longText = text(TEXT_CHARS_MAX);
+const taskId: Check<TaskId> = branded(positive);
+const transferId: Check<TransferId> = branded(positive);
+const instanceId: Check<InstanceId> = branded(positive);
+const workerId: Check<WorkerId> = branded(id);
+const sessionId: Check<SessionId> = branded(id);
+const cacheName: Check<CacheName> = branded(name(NAME_CHARS_MAX));
+const digest = matching(/^(?:[0-9a-f]{64})?$/);
+const level = oneOf(CACHE_LEVELS);
+
+const tryFields = { taskId, try: positive };
+const tryId = shape<TryId>(tryFields);
+const resources = shape<Resources>({
+  cores: amount,
+  memoryBytes: amount,
+  diskBytes: amount,
+  gpus: natural,
+});
+const env = record(longText);
+
+const fileFields = {
+  name: cacheName,
+  generation: natural,
+  sizeBytes: natural,
+  digest,
+  isDirectory: flag,
+};
+
+const taskShape = shape<TaskShape>({
+  resources,
+  env,
+  environments: list(cacheName),
+  timeoutMs: amount,
+  library: optional(id),
+});
+
+const dispatchedTask = shape<DispatchedTask>({
+  ...tryFields,
+  shape: natural,
+  priority: finite,
+  body: kinds<TaskBody>({
+    command: { command: longText },
+    call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
+  }),
+  inputs: list(shape<InputMount>({ mount: path, name: cacheName, generation: natural })),
+  outputs: list(shape<OutputMount>({
+    mount: path,
+    name: cacheName,
+    generation: natural,
+    level,
+    isReturned: flag,
+  })),
+});
+
+const fetchSource = kinds<FetchSource>({
+  inline: { bytes: bytes(INLINE_BYTES_MAX) },
+  manager: { ticket: path },
+  worker: { workerId, urls: list(path), ticket: path },
+  url: { url: path },
+});
+
+const recipe = shape<Recipe>({ kind: oneOf(["unpack", "environment"]), input: cacheName });
+
+const library = shape<LibraryDefinition>({
+  name: id,
+  module: cacheName,
+  context: text(NAME_CHARS_MAX),
+  slots: positive,
+  resources,
+  env,
+  environments: list(cacheName),
+});
+
+const result = shape<TryResult>({
+  ...tryFields,
+  outcome: oneOf(OUTCOMES),
+  message: longText,
+  exitCode: optional(integer),
+  signal: optional(id),
+  mount: optional(path),
+  stdout: bytes(STREAM_KEPT_BYTES),
+  stderr: bytes(STREAM_KEPT_BYTES),
+  value: optional(bytes(VALUE_BYTES_MAX)),
+  outputs: list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
+  times: shape<TryTimes>({ startedAtMs: amount, stagedMs: amount, ranMs: amount }),
+});
+
+/** What a worker takes. */
+export const managerMessage: Check<ManagerMessage> = ruled(
+  kinds<ManagerMessage>({
+    welcome: {
+      managerId: id,
+      epoch: natural,
+      session: sessionId,
+      transferKey: bytes(KEY_BYTES_MAX),
+      heartbeatMs: positive,
+      atMs: amount,
+    },
+    reconcile: {
+      tries: list(shape({ ...tryFields, verdict: oneOf(["keep", "kill"]) })),
+      results: list(
+        shape({ ...tryFields, verdict: oneOf(["resend", "keep", "acknowledge", "discard"]) }),
+      ),
+      replicas: list(
+        shape({ name: cacheName, generation: natural, verdict: oneOf(["keep", "delete"]) }),
+      ),
+      instances: list(shape({ instanceId, verdict: oneOf(["keep", "stop"]) })),
+    },
+    dispatch: { shapes: list(taskShape), tasks: list(dispatchedTask) },
+    recall: tryFields,
+    kill: tryFields,
+    result_ack: { tries: list(tryId) },
+    fetch: {
+      transferId,
+      name: cacheName,
+      generation: natural,
+      sizeBytes: integer,
+      digest,
+      isDirectory: flag,
+      isExecutable: flag,
+      level,
+      source: fetchSource,
+    },
+    make: { transferId, name: cacheName, level, recipe },
+    send: { transferId, name: cacheName, generation: natural, ticket: path },
+    delete: { name: cacheName, generation: natural },
+    start_instance: { instanceId, library },
+    stop_instance: { instanceId },
+    heartbeat: {},
+    release: { reason: longText },
+  }),
+  checkShapeIndexes,
+);
+
+/** What a manager takes. */
+export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
+  hello: {
+    protocol: natural,
+    version: id,
+    workerId,
+    incarnation: id,
+    session: optional(sessionId),
+    host: id,
+    pid: natural,
+    resources,
+    features: list(id),
+    urls: list(path),
+    tries: list(shape({ ...tryFields, phase: oneOf<TryPhase>(["staging", "running"]) })),
+    results: list(tryId),
+    replicas: list(shape({ ...fileFields, level })),
+    instances: list(shape({ instanceId, library: id, isReady: flag })),
+  },
+  tries_started: { tries: list(tryId) },
+  recalled: tryFields,
+  result: { result },
+  replica_ready: { transferId, file: shape<FileFacts>(fileFields), movedBytes: amount },
+  transfer_failed: {
+    transferId,
+    name: cacheName,
+    generation: natural,
+    message: longText,
+    canRetry: flag,
+  },
+  replica_gone: { name: cacheName, generation: natural },
+  send_failed: { transferId, message: longText },
+  instance_ready: { instanceId },
+  instance_gone: {
+    instanceId,
+    reason: oneOf(["stopped", "start_failed", "died"]),
+    message: longText,
+  },
+  heartbeat: {},
+  leaving: { reason: longText },
+});
+
+/** The tasks of a dispatch refer to its shapes by index. */
+function checkShapeIndexes(message: ManagerMessage): string | undefined {
+  if (message.kind !== "dispatch") return undefined;
+  const index = message.tasks.findIndex((task) => task.shape >= message.shapes.length);
+  return index === -1 ? undefined : `.tasks[${index}].shape is not an index of shapes`;
+}

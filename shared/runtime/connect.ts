@@ -1,0 +1,59 @@
+/** Dials a WebSocket, on Bun or Deno, with a limit on how long that takes. */
+
+import { adoptWebSocket, type Socket, type SocketHandlers } from "./socket.ts";
+
+/** How to dial. */
+export interface ConnectOptions {
+  readonly handlers: SocketHandlers;
+  /** Sent with the upgrade request. */
+  readonly headers?: { readonly [name: string]: string };
+  /** Default 10 s. */
+  readonly timeoutMs?: number;
+  /** Gives up dialling; an open connection is not touched. */
+  readonly signal?: AbortSignal;
+}
+
+/** A dial that is not answered after this long has failed. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Opens a connection to `url` (`ws:` or `wss:`); rejects when it cannot be opened. */
+export function connect(url: string, options: ConnectOptions): Promise<Socket> {
+  const { handlers, headers = {}, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
+  signal?.throwIfAborted();
+  // Both runtimes take headers here; the Web's own constructor takes protocols only.
+  const Dialer = WebSocket as unknown as new (
+    url: string,
+    options: { readonly headers: { readonly [name: string]: string } },
+  ) => WebSocket;
+  const webSocket = new Dialer(url, { headers });
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const settle = (): void => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
+    webSocket.onerror = null;
+  };
+  const fail = (found: string): void => {
+    settle();
+    reject(new Error(`Cannot connect to "${url}" as a WebSocket: ${found}`));
+    webSocket.close();
+  };
+  const abort = (): void => fail("given up");
+  const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
+  signal?.addEventListener("abort", abort, { once: true });
+  adoptWebSocket(webSocket, {
+    open: (socket) => {
+      settle();
+      resolve(socket);
+      handlers.open?.(socket);
+    },
+    message: (socket, bytes) => handlers.message(socket, bytes),
+    drain: (socket) => handlers.drain?.(socket),
+    close: (socket, code, reason) => handlers.close(socket, code, reason),
+  });
+  // An error after opening is followed by `close`, which says what matters.
+  webSocket.onerror = (event: Event) => {
+    const { message } = event as ErrorEvent;
+    fail(typeof message === "string" && message !== "" ? message : "refused");
+  };
+  return promise;
+}
