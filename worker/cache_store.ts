@@ -17,12 +17,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { chmod, readdir, rm, stat } from "node:fs/promises";
+import { chmod, readdir, stat } from "node:fs/promises";
 
 import { join } from "@std/path";
 
 import type { CacheName } from "../shared/ids.ts";
 import { CACHE_LEVELS, type CacheLevel, type FileFacts } from "../shared/task.ts";
+import { Trash } from "./trash.ts";
 
 /** A committed file and where it lies. */
 export interface StoredFile {
@@ -57,9 +58,8 @@ export class CacheStore {
   readonly #filesPath: string;
   readonly #recordsPath: string;
   readonly #incomingPath: string;
-  readonly #trashPath: string;
+  readonly #trash: Trash;
   readonly #entries: Map<CacheName, Entry> = new Map();
-  readonly #removals: Set<Promise<void>> = new Set();
   #pathCount = 0;
 
   /** Opens the cache in `directory`, an absolute path, and removes what an earlier process left unfinished. */
@@ -67,11 +67,10 @@ export class CacheStore {
     this.#filesPath = join(directory, "files");
     this.#recordsPath = join(directory, "records");
     this.#incomingPath = join(directory, "incoming");
-    this.#trashPath = join(directory, "trash");
-    for (const path of [this.#incomingPath, this.#trashPath]) {
-      rmSync(path, { recursive: true, force: true });
-    }
-    for (const path of [this.#filesPath, this.#recordsPath, this.#incomingPath, this.#trashPath]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.#trash = new Trash(join(directory, "trash"));
+    this.#trash.take(this.#incomingPath);
+    for (const path of [this.#filesPath, this.#recordsPath, this.#incomingPath]) {
       mkdirSync(path, { recursive: true, mode: 0o700 });
     }
     this.#findFiles();
@@ -108,7 +107,7 @@ export class CacheStore {
 
   /** Removes what came in and is not wanted. */
   discard(path: string): void {
-    this.#remove(path);
+    this.#trash.take(path);
   }
 
   /** Takes a file off the table at once; its space is freed when nobody reads it any more. */
@@ -143,8 +142,8 @@ export class CacheStore {
   }
 
   /** Resolves once everything in the trash is gone. */
-  async close(): Promise<void> {
-    while (this.#removals.size > 0) await Promise.all(this.#removals);
+  close(): Promise<void> {
+    return this.#trash.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -162,26 +161,8 @@ export class CacheStore {
   }
 
   #moveToTrash(entry: Entry): void {
-    if (!entry.facts.isDirectory) {
-      rmSync(entry.path, { force: true });
-      return;
-    }
-    const path = join(this.#trashPath, String(this.#pathCount++));
-    try {
-      renameSync(entry.path, path);
-    } catch {
-      // Someone removed it from outside: what is left, if anything, goes from where it is.
-      this.#remove(entry.path);
-      return;
-    }
-    this.#remove(path);
-  }
-
-  #remove(path: string): void {
-    const removal = rm(path, { recursive: true, force: true }).catch(() => {
-      // The next start of a worker in this workspace empties these folders.
-    }).finally(() => this.#removals.delete(removal));
-    this.#removals.add(removal);
+    if (entry.facts.isDirectory) this.#trash.take(entry.path);
+    else rmSync(entry.path, { force: true });
   }
 
   /** `files/NAME`, or another path while a deleted file of that name is still read. */
@@ -214,10 +195,7 @@ export class CacheStore {
       this.#entries.set(entry.facts.name, entry);
     }
     for (const fileName of readdirSync(this.#filesPath)) {
-      if (kept.has(fileName)) continue;
-      const path = join(this.#trashPath, String(this.#pathCount++));
-      renameSync(join(this.#filesPath, fileName), path);
-      this.#remove(path);
+      if (!kept.has(fileName)) this.#trash.take(join(this.#filesPath, fileName));
     }
   }
 

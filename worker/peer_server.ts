@@ -102,7 +102,9 @@ export class PeerServer {
     if (ticket === undefined || this.#session === undefined) return undefined;
     const { transferKey, clockOffsetMs } = this.#session;
     const verdict = checkTicket(transferKey, ticket, {
-      use: { source: this.#options.workerId, method: "GET", name },
+      server: this.#options.workerId,
+      method: "GET",
+      name,
       nowMs: Date.now() + clockOffsetMs,
     });
     return verdict.kind === "ok" ? verdict.claims : undefined;

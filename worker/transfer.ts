@@ -7,7 +7,6 @@
 
 import { createHash } from "node:crypto";
 import { openAsBlob, writeFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
@@ -28,9 +27,9 @@ type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
 export interface Trees {
   /** The canonical tar stream of the directory at `path`. */
   readonly read: (path: string) => AsyncIterable<Uint8Array>;
-  /** Makes the directory `path`, which exists and is empty, from its canonical tar stream. */
+  /** Makes the directory `path`, which does not exist, from its canonical tar stream. */
   readonly write: (path: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
-  /** Unpacks an archive into the empty directory `path`, in another process. */
+  /** Unpacks an archive into the directory `path`, which does not exist, in another process. */
   readonly unpack: (
     path: string,
     archive: { readonly path: string; readonly kind: Recipe["kind"]; readonly signal: AbortSignal },
@@ -272,7 +271,6 @@ async function receive(
   if (!order.isDirectory) {
     return await writeMeasured(path, { chunks, isExecutable: order.isExecutable });
   }
-  await mkdir(path, { mode: 0o755 });
   const measured = measuring(chunks);
   await trees.write(path, measured.chunks);
   await sealTree(path);
@@ -290,7 +288,6 @@ async function makeFile(
   if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
   const path = cache.newIncomingPath();
   try {
-    await mkdir(path, { mode: 0o755 });
     await trees.unpack(path, { path: hold.path, kind: recipe.kind, signal });
     await sealTree(path);
     const measured = await measureTree(trees, path, recipe.kind);
