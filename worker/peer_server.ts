@@ -17,7 +17,8 @@ import type { WorkerId } from "../shared/ids.ts";
 import { serve, type Server } from "../shared/runtime/serve.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
-import { streamOf, type Trees } from "./transfer.ts";
+import { streamOf } from "./transfer.ts";
+import type { Trees } from "./trees.ts";
 
 /** Directories read at the same time for others; the manager's tickets allow fewer. */
 const TREE_SERVES_MAX = 32;
@@ -121,7 +122,8 @@ export class PeerServer {
       hold.release();
     };
     const { startBytes, endBytes } = range ?? { startBytes: 0, endBytes: hold.facts.sizeBytes };
-    const chunks = slice(this.#options.trees.read(hold.path), { startBytes, endBytes, onEnd });
+    const tree = this.#options.trees.read(hold.path, startBytes);
+    const chunks = limit(tree, { sizeBytes: endBytes - startBytes, onEnd });
     const headers = headersOf(hold, range);
     headers["Content-Length"] = String(endBytes - startBytes);
     return new Response(streamOf(chunks), { status: range === undefined ? 200 : 206, headers });
@@ -194,18 +196,17 @@ function readRange(
   return startBytes >= endBytes ? "unsatisfiable" : { startBytes, endBytes };
 }
 
-async function* slice(
+/** The first `sizeBytes` of `chunks`. */
+async function* limit(
   chunks: AsyncIterable<Uint8Array>,
-  { startBytes, endBytes, onEnd }: ByteRange & { onEnd: () => void },
+  { sizeBytes, onEnd }: { sizeBytes: number; onEnd: () => void },
 ): AsyncGenerator<Uint8Array, void, void> {
-  let offset = 0;
+  let leftBytes = sizeBytes;
   try {
     for await (const chunk of chunks) {
-      const from = Math.max(0, startBytes - offset);
-      const to = Math.min(chunk.length, endBytes - offset);
-      offset += chunk.length;
-      if (from < to) yield chunk.subarray(from, to);
-      if (offset >= endBytes) return;
+      yield leftBytes < chunk.length ? chunk.subarray(0, leftBytes) : chunk;
+      leftBytes -= chunk.length;
+      if (leftBytes <= 0) return;
     }
   } finally {
     onEnd();

@@ -17,7 +17,7 @@ import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
-import type { Trees } from "./transfer.ts";
+import type { Trees } from "./trees.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
 type StopOrder = Extract<WorkerInstruction, { kind: "stop_task" }>;

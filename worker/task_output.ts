@@ -8,7 +8,7 @@ import type { FileFacts, Outcome, OutputFacts, OutputMount } from "../shared/tas
 import { type CacheStore, sealTree } from "./cache_store.ts";
 import { type Measured, measuring } from "./file_sink.ts";
 import type { Output } from "./output.ts";
-import type { Trees } from "./transfer.ts";
+import type { Trees } from "./trees.ts";
 
 /** Where outputs are looked for and where they go. */
 export interface OutputPlaces {
@@ -93,7 +93,7 @@ async function measureOutput(
 ): Promise<OutputFacts> {
   if (isDirectory) {
     await sealTree(path);
-    const measured = measuring(trees.read(path));
+    const measured = measuring(trees.read(path, 0));
     const kept = isReturned ? new SmallContent() : undefined;
     for await (const chunk of measured.chunks) kept?.add(chunk);
     const facts: FileFacts = { name, generation, ...measured.measure(), isDirectory };

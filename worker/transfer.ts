@@ -18,23 +18,11 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
+import type { Trees } from "./trees.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
 type MakeOrder = Extract<ManagerMessage, { kind: "make" }>;
 type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
-
-/** Directories as canonical tar streams, and archives as directories. */
-export interface Trees {
-  /** The canonical tar stream of the directory at `path`. */
-  readonly read: (path: string) => AsyncIterable<Uint8Array>;
-  /** Makes the directory `path`, which does not exist, from its canonical tar stream. */
-  readonly write: (path: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
-  /** Unpacks an archive into the directory `path`, which does not exist, in another process. */
-  readonly unpack: (
-    path: string,
-    archive: { readonly path: string; readonly kind: Recipe["kind"]; readonly signal: AbortSignal },
-  ) => Promise<void>;
-}
 
 /** What transfers work with. */
 export interface TransferOptions {
@@ -254,7 +242,7 @@ function openSource(
     }
     case "url":
       if (source.url.startsWith("file:")) {
-        const tree = isDirectory ? options.trees.read : undefined;
+        const tree = isDirectory ? (path: string) => options.trees.read(path, 0) : undefined;
         return readLocalUrl(source.url, { tree, signal });
       }
       return download({ urls: [source.url], headers: {}, sizeBytes, digest }, signal);
@@ -309,8 +297,8 @@ async function measureTree(
   path: string,
   kind: Recipe["kind"],
 ): Promise<Measured> {
-  if (kind === "environment") return { sizeBytes: 0, digest: "" };
-  const measured = measuring(trees.read(path));
+  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
+  const measured = measuring(trees.read(path, 0));
   for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
   return measured.measure();
 }
@@ -350,7 +338,7 @@ async function putOnce(
     "Content-Type": "application/octet-stream",
     "Content-Length": String(facts.sizeBytes),
   };
-  const body = facts.isDirectory ? streamOf(options.trees.read(path)) : await openAsBlob(path);
+  const body = facts.isDirectory ? streamOf(options.trees.read(path, 0)) : await openAsBlob(path);
   const url = `${base}/files/${encodeURIComponent(order.name)}`;
   const response = await fetch(url, { method: "PUT", headers, body, signal });
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);

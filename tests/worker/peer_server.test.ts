@@ -11,18 +11,21 @@ import { issueTicket, type TicketClaims, ticketHeader } from "../../shared/ticke
 import { CacheStore } from "../../worker/cache_store.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
 import { PeerServer } from "../../worker/peer_server.ts";
-import { Transfers, type Trees } from "../../worker/transfer.ts";
+import { Transfers } from "../../worker/transfer.ts";
+import type { Trees } from "../../worker/trees.ts";
 
 const KEY = randomBytes(32);
 const SOURCE = "worker-1" as WorkerId;
 
 const TREES: Trees = {
-  async *read() {
-    for (const text of ["first ", "second ", "third"]) {
-      yield await Promise.resolve(new TextEncoder().encode(text));
+  async *read(_path, offset) {
+    const text = "first second third".slice(offset);
+    for (const part of text.split(/(?<= )/)) {
+      yield await Promise.resolve(new TextEncoder().encode(part));
     }
   },
   write: () => Promise.reject(new Error("not here")),
+  measure: () => Promise.reject(new Error("not here")),
   unpack: () => Promise.reject(new Error("not here")),
 };
 

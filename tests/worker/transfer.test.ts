@@ -11,7 +11,8 @@ import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import type { FileFacts } from "../../shared/task.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
-import { Transfers, type Trees } from "../../worker/transfer.ts";
+import { Transfers } from "../../worker/transfer.ts";
+import type { Trees } from "../../worker/trees.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
 type TransferEnd = Extract<WorkerEvent, { kind: "transfer_ended" }>;
@@ -21,6 +22,7 @@ const NO_TREES: Trees = {
     throw new Error("no directory here");
   },
   write: () => Promise.reject(new Error("no directory here")),
+  measure: () => Promise.reject(new Error("no directory here")),
   unpack: () => Promise.reject(new Error("no archive here")),
 };
 
