@@ -59,7 +59,12 @@ export function isCached(state: WorkerState, need: Need): boolean {
 
 /** Adds a committed file and wakes who waited for it. */
 export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel): void {
-  if (state.cache.has(file.name)) removeFile(state, file.name);
+  const before = state.cache.get(file.name);
+  if (before !== undefined) {
+    // A late making never takes the place of a newer one.
+    if (before.generation > file.generation) return;
+    removeFile(state, file.name);
+  }
   state.cache.set(file.name, newCacheRecord(file, level));
   for (const waiter of state.waiters.get(file.name) ?? []) {
     if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
@@ -94,7 +99,7 @@ export function startFetch(
     });
   }
   if (adoptTransfer(state, order)) return;
-  addTransfer(state, { kind: "transfer", order, isActive: true, isStopping: false });
+  addTransfer(state, newTransfer(order, true));
   state.instructions.push({ kind: "fetch", order });
 }
 
@@ -109,7 +114,7 @@ export function startMake(
     return tell(state, { kind: "replica_ready", transferId, file: cached.facts, movedBytes: 0 });
   }
   if (adoptTransfer(state, order)) return;
-  const record: TransferRecord = { kind: "transfer", order, isActive: false, isStopping: false };
+  const record = newTransfer(order, false);
   addTransfer(state, record);
   const need = { name: order.recipe.input, generation: ANY_GENERATION };
   if (awaitFiles(state, record, [need]) === 0) activateMake(state, record);
@@ -125,8 +130,7 @@ export function deleteFile(
   if (transfer !== undefined) {
     if (transfer.isActive) {
       transfer.isStopping = true;
-      const { transferId } = transfer.order;
-      state.instructions.push({ kind: "stop_transfer", transferId });
+      state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });
       return;
     }
     dropTransfer(state, transfer);
@@ -138,10 +142,6 @@ export function deleteFile(
   }
   removeFile(state, name);
   state.instructions.push({ kind: "delete_file", name, generation });
-}
-
-/** The shell has moved a file to the trash. */
-export function forgetFile(state: WorkerState, name: CacheName, generation: number): void {
   tell(state, { kind: "replica_gone", name, generation });
 }
 
@@ -151,8 +151,13 @@ export function endTransfer(
   event: Extract<WorkerEvent, { kind: "transfer_ended" }>,
 ): void {
   const { name, generation, movedBytes, outcome } = event;
-  const record = state.transfers.get(event.transferId) ?? state.transfersByName.get(name);
-  if (record === undefined) return;
+  const record = state.transfersByName.get(name);
+  if (record?.startedId !== event.transferId) {
+    // It brought an old making: another one has been ordered since.
+    if (outcome.kind === "failed") return;
+    state.instructions.push({ kind: "delete_file", name, generation });
+    return;
+  }
   const { transferId } = record.order;
   dropTransfer(state, record);
   switch (outcome.kind) {
@@ -160,7 +165,7 @@ export function endTransfer(
       // What nobody wants any more goes as it came.
       if (record.isStopping) {
         state.instructions.push({ kind: "delete_file", name, generation });
-        return;
+        return tell(state, { kind: "replica_gone", name, generation });
       }
       addFile(state, outcome.file, record.order.level);
       return tell(state, {
@@ -190,11 +195,31 @@ export function endTransfer(
 function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
   const record = state.transfersByName.get(order.name);
   if (record === undefined) return false;
+  const isSame = generationOf(record.order) === generationOf(order);
+  if (record.isStopping) {
+    // The deletion that stopped it has its answer now.
+    const generation = generationOf(record.order);
+    tell(state, { kind: "replica_gone", name: order.name, generation });
+  }
+  if (!isSame || record.isStopping) {
+    if (!record.isStopping) {
+      state.instructions.push({ kind: "stop_transfer", transferId: record.startedId });
+    }
+    dropTransfer(state, record);
+    return false;
+  }
   state.transfers.delete(record.order.transferId);
   record.order = { ...record.order, transferId: order.transferId };
-  record.isStopping = false;
   state.transfers.set(order.transferId, record);
   return true;
+}
+
+function newTransfer(order: TransferRecord["order"], isActive: boolean): TransferRecord {
+  return { kind: "transfer", startedId: order.transferId, order, isActive, isStopping: false };
+}
+
+function generationOf(order: TransferRecord["order"]): number {
+  return order.kind === "fetch" ? order.generation : 0;
 }
 
 function addTransfer(state: WorkerState, record: TransferRecord): void {

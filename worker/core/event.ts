@@ -42,8 +42,6 @@ export type WorkerEvent =
       | { readonly kind: "failed"; readonly message: string; readonly canRetry: boolean };
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
-  /** The file is in the trash: new requests for it get 404. */
-  | { readonly kind: "file_deleted"; readonly name: CacheName; readonly generation: number }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
   | {
     readonly kind: "instance_gone";

@@ -36,7 +36,7 @@ export type WorkerInstruction =
   | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
   /** `send_failed` answers a failure. */
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
-  /** `file_deleted` answers. */
+  /** Into the trash at once, if the cache holds this making: new requests for it get 404. */
   | {
     readonly kind: "delete_file";
     readonly name: CacheName;

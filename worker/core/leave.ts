@@ -50,8 +50,7 @@ function beginLeaving(
       state.transfersByName.delete(transfer.order.name);
     } else if (!transfer.isStopping) {
       transfer.isStopping = true;
-      const { transferId } = transfer.order;
-      state.instructions.push({ kind: "stop_transfer", transferId });
+      state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });
     }
   }
   if (isReleased) state.results.clear();

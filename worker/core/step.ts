@@ -7,7 +7,7 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
-import { endTransfer, forgetFile } from "./cache.ts";
+import { endTransfer } from "./cache.ts";
 import { handleMessage } from "./message.ts";
 import type { TimedEvent } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
@@ -60,8 +60,6 @@ function handle(state: WorkerState, event: TimedEvent): void {
         transferId: event.transferId,
         message: event.message,
       });
-    case "file_deleted":
-      return forgetFile(state, event.name, event.generation);
     case "instance_ready":
       return readyInstance(state, event.instanceId);
     case "instance_gone":

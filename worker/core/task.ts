@@ -230,6 +230,13 @@ function dropTry(state: WorkerState, record: TryRecord): void {
 function endRunning(state: WorkerState, record: TryRecord, result: TryResult): void {
   record.isGone = true;
   state.tries.delete(record.key);
+  if (record.isStopping && result.outputs.length > 0) {
+    // It was done before it could be stopped; nobody wants what it made.
+    for (const { name, generation } of result.outputs) {
+      state.instructions.push({ kind: "delete_file", name, generation });
+    }
+    return report(state, { ...result, outcome: "cancelled", outputs: [] });
+  }
   for (const { content: _content, ...facts } of result.outputs) {
     const mount = record.task.outputs.find((output) => output.name === facts.name);
     addFile(state, facts, mount?.level ?? "workflow");

@@ -1,0 +1,259 @@
+/** Contents that come to the manager: outputs of tasks, and what users ask for. */
+
+import type { TransferId } from "../../shared/ids.ts";
+import type { FileFacts, TryResult } from "../../shared/task.ts";
+import type { ManagerEvent, WorkerReport } from "./event.ts";
+import { fileOf, releaseIfUnneeded, updateAvailability } from "./file.ts";
+import { recoverIfWanted } from "./recovery.ts";
+import {
+  type DeliveryRecord,
+  type FileRecord,
+  type ManagerState,
+  nextId,
+  type TaskRecord,
+  type WorkerRecord,
+} from "./state.ts";
+import { failRetrieval, finishRetrieval } from "./try.ts";
+
+/** Attempts to get one file from its workers. */
+const ATTEMPTS_MAX = 3;
+
+/** Begins to bring home what `task` made for the manager; returns the deliveries' numbers. */
+export function deliverOutputs(
+  state: ManagerState,
+  made: { readonly task: TaskRecord; readonly worker: WorkerRecord; readonly result: TryResult },
+): Set<number> {
+  const pending = new Set<number>();
+  const { task, worker, result } = made;
+  for (const { fileId } of task.definition.outputs) {
+    const file = fileOf(state, fileId);
+    if (file.origin.kind !== "manager" || file.isAtManager) continue;
+    const output = result.outputs.find(({ name }) => name === file.bound?.name);
+    if (output === undefined) continue;
+    const { content, ...facts } = output;
+    const delivery = addDelivery(state, { file, facts, task, worker });
+    pending.add(delivery.deliveryId);
+    if (content === undefined) {
+      enqueue(state, delivery);
+      continue;
+    }
+    worker.deliveries.delete(delivery);
+    const { deliveryId } = delivery;
+    state.instructions.push({
+      kind: "store",
+      deliveryId,
+      fileId: file.fileId,
+      file: facts,
+      content,
+    });
+  }
+  return pending;
+}
+
+/** A user wants the contents at the manager. */
+export function requestFile(
+  state: ManagerState,
+  event: Extract<ManagerEvent, { kind: "file_requested" }>,
+): void {
+  const file = fileOf(state, event.fileId);
+  file.requests.add(event.requestId);
+  if (file.failure !== undefined) return failRequests(state, file, file.failure.message);
+  if (file.isAvailable) return deliverRequests(state, file);
+  recoverIfWanted(state, file);
+}
+
+/** Answers the requests for a file whose contents can be had. */
+export function deliverRequests(state: ManagerState, file: FileRecord): void {
+  if (file.requests.size === 0) return;
+  if (file.isAtManager) return answerRequests(state, file, { isDelivered: true, message: "" });
+  if (file.readyCount === 0) {
+    const message = `Cannot fetch file ${file.fileId} as contents: no worker has it`;
+    return answerRequests(state, file, { isDelivered: false, message });
+  }
+  if (file.requestDelivery !== undefined) return;
+  const holder = holderOf(file);
+  const facts = holder?.replicas.get(file.bound?.name ?? "" as never)?.facts;
+  if (holder === undefined || facts === undefined) return;
+  file.requestDelivery = addDelivery(state, { file, facts, task: undefined, worker: holder });
+  enqueue(state, file.requestDelivery);
+}
+
+/** Answers the requests for a file that cannot be had. */
+export function failRequests(state: ManagerState, file: FileRecord, message: string): void {
+  answerRequests(state, file, { isDelivered: false, message });
+}
+
+/** The shell has put the contents in place, or could not. */
+export function endDelivery(
+  state: ManagerState,
+  event: Extract<ManagerEvent, { kind: "delivery_ended" }>,
+): void {
+  const delivery = state.deliveries.get(event.deliveryId);
+  if (delivery === undefined) return;
+  removeDelivery(state, delivery);
+  const { file, task, facts } = delivery;
+  if (event.isDelivered) {
+    if (delivery.transferId !== undefined) {
+      state.counters.workerToManagerBytes += facts.sizeBytes;
+      tellEnd(state, delivery);
+    }
+    if (file.origin.kind === "manager") {
+      file.isAtManager = true;
+      updateAvailability(state, file);
+    }
+  }
+  const answer = { isDelivered: event.isDelivered, message: event.message };
+  if (task === undefined) answerRequests(state, file, answer);
+  else if (event.isDelivered) finishRetrieval(state, task, event.deliveryId);
+  else failRetrieval(state, task, event.message);
+  collectQueued(state);
+}
+
+/** A worker could not send: again, from another holder if there is one, or the end of it. */
+export function retryDelivery(
+  state: ManagerState,
+  worker: WorkerRecord,
+  message: Extract<WorkerReport, { kind: "send_failed" }>,
+): void {
+  for (const delivery of worker.deliveries) {
+    if (delivery.transferId !== message.transferId) continue;
+    delivery.attemptCount += 1;
+    if (delivery.attemptCount < ATTEMPTS_MAX) return collect(state, delivery);
+    state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
+    const { deliveryId } = delivery;
+    return endDelivery(state, {
+      kind: "delivery_ended",
+      deliveryId,
+      isDelivered: false,
+      message: message.message,
+    });
+  }
+}
+
+/** Tells a worker that came back what it has to send. */
+export function repeatDeliveries(state: ManagerState, worker: WorkerRecord): void {
+  for (const delivery of worker.deliveries) {
+    if (delivery.transferId !== undefined) collect(state, delivery);
+  }
+}
+
+/** Calls off what `task` was bringing home. */
+export function abandonDeliveries(state: ManagerState, pending: Iterable<number>): void {
+  for (const deliveryId of pending) {
+    const delivery = state.deliveries.get(deliveryId);
+    if (delivery === undefined) continue;
+    removeDelivery(state, delivery);
+    state.instructions.push({ kind: "abandon", deliveryId });
+  }
+  collectQueued(state);
+}
+
+/** A worker is gone: requests for contents go to another holder, or wait for a recovery. */
+export function loseDeliveries(state: ManagerState, worker: WorkerRecord): void {
+  for (const delivery of [...worker.deliveries]) {
+    // Outputs of a task end with its try.
+    if (delivery.task !== undefined) continue;
+    removeDelivery(state, delivery);
+    state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
+    if (delivery.file.isAvailable) deliverRequests(state, delivery.file);
+    else recoverIfWanted(state, delivery.file);
+  }
+  collectQueued(state);
+}
+
+function addDelivery(
+  state: ManagerState,
+  wanted: {
+    readonly file: FileRecord;
+    readonly facts: FileFacts;
+    readonly task: TaskRecord | undefined;
+    readonly worker: WorkerRecord;
+  },
+): DeliveryRecord {
+  const delivery: DeliveryRecord = {
+    deliveryId: nextId(state),
+    ...wanted,
+    transferId: undefined,
+    attemptCount: 0,
+  };
+  state.deliveries.set(delivery.deliveryId, delivery);
+  wanted.worker.deliveries.add(delivery);
+  return delivery;
+}
+
+function enqueue(state: ManagerState, delivery: DeliveryRecord): void {
+  state.deliveryQueue.add(delivery);
+  collectQueued(state);
+}
+
+function collectQueued(state: ManagerState): void {
+  for (const delivery of state.deliveryQueue) {
+    if (state.collectingCount >= state.policies.transfersToManager) return;
+    state.deliveryQueue.delete(delivery);
+    state.collectingCount += 1;
+    collect(state, delivery);
+  }
+}
+
+function collect(state: ManagerState, delivery: DeliveryRecord): void {
+  const { deliveryId, worker, file, facts } = delivery;
+  if (worker === undefined) return;
+  delivery.transferId = nextId(state) as TransferId;
+  // A worker in grace is told when it is back.
+  if (worker.link.kind !== "open") return;
+  state.instructions.push({
+    kind: "collect",
+    deliveryId,
+    transferId: delivery.transferId,
+    workerId: worker.workerId,
+    session: worker.link.session,
+    fileId: file.fileId,
+    file: facts,
+  });
+}
+
+function removeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
+  state.deliveries.delete(delivery.deliveryId);
+  state.deliveryQueue.delete(delivery);
+  if (delivery.file.requestDelivery === delivery) delivery.file.requestDelivery = undefined;
+  delivery.worker?.deliveries.delete(delivery);
+  if (delivery.transferId !== undefined) state.collectingCount -= 1;
+}
+
+function answerRequests(
+  state: ManagerState,
+  file: FileRecord,
+  answer: { readonly isDelivered: boolean; readonly message: string },
+): void {
+  const requests = [...file.requests];
+  file.requests.clear();
+  for (const requestId of requests) {
+    state.instructions.push({ kind: "file_delivered", requestId, fileId: file.fileId, ...answer });
+  }
+  releaseIfUnneeded(state, file);
+}
+
+function holderOf(file: FileRecord): WorkerRecord | undefined {
+  for (const [worker, replica] of file.replicas) {
+    if (replica.state === "ready" && worker.link.kind === "open") return worker;
+  }
+  for (const [worker, replica] of file.replicas) {
+    if (replica.state === "ready") return worker;
+  }
+  return undefined;
+}
+
+function tellEnd(state: ManagerState, delivery: DeliveryRecord): void {
+  const { transferId, file, worker, facts } = delivery;
+  if (transferId === undefined || worker === undefined) return;
+  state.facts.push({
+    kind: "transfer_ended",
+    transferId,
+    fileId: file.fileId,
+    from: "worker",
+    to: "manager",
+    workerId: worker.workerId,
+    movedBytes: facts.sizeBytes,
+    message: "",
+  });
+}

@@ -1,0 +1,241 @@
+/** Declared files: whether their contents can be had, and when nobody needs them any more. */
+
+import { assert } from "../../shared/assert.ts";
+import type { CacheName, FileId } from "../../shared/ids.ts";
+import { type BoundFile, type ManagerEvent } from "./event.ts";
+import { failLibrary, unblockLibrary } from "./library.ts";
+import { adoptUnclaimed, deleteReplica } from "./replica.ts";
+import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";
+import { deliverRequests, failRequests } from "./delivery.ts";
+import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
+import { countMissing, failTask, takeBackTask } from "./task.ts";
+
+/** Adds a declared file. */
+export function declareFile(
+  state: ManagerState,
+  event: Extract<ManagerEvent, { kind: "file_declared" }>,
+): void {
+  const { fileId, origin, level, peerTransfer, bound } = event;
+  assert(!state.files.has(fileId), `File ${fileId} must be new`);
+  const file: FileRecord = {
+    fileId,
+    aliases: [],
+    origin,
+    level,
+    peerTransfer,
+    bound: undefined,
+    failure: undefined,
+    generation: 0,
+    producer: undefined,
+    isAtManager: false,
+    isAvailable: false,
+    replicas: new Map(),
+    readyCount: 0,
+    consumers: new Set(),
+    declaredCount: 1,
+    lineageCount: 0,
+    recipes: new Set(),
+    libraries: new Set(),
+    requests: new Set(),
+    requestDelivery: undefined,
+    queued: new Set(),
+  };
+  state.files.set(fileId, file);
+  state.facts.push({ kind: "file_declared", fileId });
+  if (origin.kind === "recipe") {
+    const input = fileOf(state, origin.input);
+    input.recipes.add(file);
+    input.lineageCount += 1;
+    if (input.failure !== undefined) file.failure = input.failure;
+  }
+  if (bound !== undefined) bindFile(state, fileId, bound);
+}
+
+/** Names a file. A second declaration of a name becomes the same file from here on. */
+export function bindFile(state: ManagerState, fileId: FileId, bound: BoundFile): void {
+  const file = fileOf(state, fileId);
+  if (file.bound !== undefined || file.failure !== undefined) return;
+  const same = state.filesByName.get(bound.name);
+  if (same !== undefined && same !== file) return mergeFile(state, file, same);
+  file.bound = bound;
+  state.filesByName.set(bound.name, file);
+  // A local file or buffer is there; an output is not before a task has made it.
+  if (file.origin.kind === "manager") file.isAtManager = file.producer === undefined;
+  adoptUnclaimed(state, file);
+  updateAvailability(state, file);
+  releaseIfUnneeded(state, file);
+}
+
+/** A declared file cannot be had: everything that needs it fails. */
+export function failFile(
+  state: ManagerState,
+  event: Extract<ManagerEvent, { kind: "file_failed" }>,
+): void {
+  const file = state.files.get(event.fileId);
+  if (file === undefined) return;
+  const { outcome, message } = event;
+  file.isAtManager = false;
+  giveUpFile(state, file, { outcome, message });
+}
+
+/** The user has no more use for the file under this number. */
+export function undeclareFile(state: ManagerState, fileId: FileId): void {
+  const file = state.files.get(fileId);
+  if (file === undefined || file.declaredCount === 0) return;
+  file.declaredCount -= 1;
+  releaseIfUnneeded(state, file);
+}
+
+/** The record of a file that must be declared. */
+export function fileOf(state: ManagerState, fileId: FileId): FileRecord {
+  const file = state.files.get(fileId);
+  assert(file, `File ${fileId} must be declared`);
+  return file;
+}
+
+/** The name of a file that must be bound. */
+export function boundName(file: FileRecord): CacheName {
+  assert(file.bound, `File ${file.fileId} must be bound`);
+  return file.bound.name;
+}
+
+/** The files that a task needs to run: inputs, then environments. Each once. */
+export function* inputFiles(state: ManagerState, task: TaskRecord): Generator<FileRecord> {
+  const { inputs, environments } = task.definition;
+  if (inputs.length + environments.length === 0) return;
+  const seen = new Set<FileRecord>();
+  for (const { fileId } of inputs) seen.add(fileOf(state, fileId));
+  for (const fileId of environments) seen.add(fileOf(state, fileId));
+  yield* seen;
+}
+
+/** Looks again whether the contents can be had, and tells all who wait for that. */
+export function updateAvailability(state: ManagerState, file: FileRecord): void {
+  const isAvailable = canBeHad(state, file);
+  if (isAvailable === file.isAvailable) return;
+  file.isAvailable = isAvailable;
+  for (const task of file.consumers) countMissing(state, task, isAvailable ? -1 : 1);
+  for (const recipe of file.recipes) updateAvailability(state, recipe);
+  for (const library of file.libraries) unblockLibrary(state, library);
+  if (isAvailable) {
+    deliverRequests(state, file);
+  } else {
+    for (const task of [...file.consumers]) takeBackTask(state, task, file);
+    // Copies of this making cannot come any more.
+    for (const [worker, replica] of file.replicas) deleteReplica(state, worker, replica);
+    recoverIfWanted(state, file);
+  }
+}
+
+/** Ends all hope for `file`, and for what can only be made of it. */
+export function giveUpFile(
+  state: ManagerState,
+  file: FileRecord,
+  failure: NonNullable<FileRecord["failure"]>,
+): void {
+  // A list instead of recursion: chains of temps may be long.
+  const doomed = [file];
+  for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
+    if (next.failure !== undefined) continue;
+    next.failure = failure;
+    failRequests(state, next, failure.message);
+    for (const recipe of next.recipes) doomed.push(recipe);
+    for (const library of next.libraries) failLibrary(state, library, failure.message);
+    for (const task of [...next.consumers]) {
+      const abandoned = failTask(state, task, failure);
+      doomed.push(...abandoned);
+    }
+    releaseIfUnneeded(state, next);
+  }
+}
+
+/** Removes replicas nobody needs, then the record, then the lineage that only it held. */
+export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
+  const candidates = [file];
+  for (let next = candidates.pop(); next !== undefined; next = candidates.pop()) {
+    if (next.producer !== undefined) callOffIfUnwanted(state, next.producer);
+    if (isInUse(next)) continue;
+    if (next.declaredCount === 0 || next.level === "task") deleteReplicas(state, next);
+    if (next.declaredCount > 0 || next.lineageCount > 0) continue;
+    forgetFile(state, next);
+    if (next.origin.kind === "recipe") {
+      const input = fileOf(state, next.origin.input);
+      input.recipes.delete(next);
+      input.lineageCount -= 1;
+      candidates.push(input);
+    }
+    if (next.producer !== undefined) candidates.push(...dropLineage(state, next.producer));
+  }
+}
+
+/** Keeps a finished task as long as one of its outputs may have to be made again. */
+export function keepLineage(state: ManagerState, task: TaskRecord): void {
+  for (const file of inputFiles(state, task)) file.lineageCount += 1;
+}
+
+function canBeHad(state: ManagerState, file: FileRecord): boolean {
+  if (file.bound === undefined || file.failure !== undefined) return false;
+  if (file.isAtManager || file.readyCount > 0) return true;
+  if (file.origin.kind === "url") return true;
+  return file.origin.kind === "recipe" && fileOf(state, file.origin.input).isAvailable;
+}
+
+function isInUse(file: FileRecord): boolean {
+  return file.consumers.size > 0 || file.requests.size > 0 || file.libraries.size > 0 ||
+    file.bound === undefined && file.failure === undefined ||
+    file.producer !== undefined && file.producer.state.kind !== "done";
+}
+
+/** Replicas of levels above the workflow stay: the next workflow finds them. */
+function deleteReplicas(state: ManagerState, file: FileRecord): void {
+  if (file.level === "worker" || file.level === "forever") return;
+  for (const [worker, replica] of file.replicas) {
+    if (replica.state !== "deleting") deleteReplica(state, worker, replica);
+  }
+}
+
+function forgetFile(state: ManagerState, file: FileRecord): void {
+  state.files.delete(file.fileId);
+  for (const alias of file.aliases) state.files.delete(alias);
+  if (file.bound !== undefined) state.filesByName.delete(file.bound.name);
+}
+
+/** Drops a finished task none of whose outputs is left; returns inputs to look at. */
+function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
+  if (task.state.kind !== "done" || !state.tasks.has(task.definition.taskId)) return [];
+  if (task.definition.outputs.some(({ fileId }) => state.files.has(fileId))) return [];
+  state.tasks.delete(task.definition.taskId);
+  const inputs = [...inputFiles(state, task)];
+  for (const input of inputs) input.lineageCount -= 1;
+  return inputs;
+}
+
+/** Gives all that refers to `file` to `same`. */
+function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): void {
+  state.files.set(file.fileId, same);
+  same.aliases.push(file.fileId, ...file.aliases);
+  same.declaredCount += file.declaredCount;
+  same.lineageCount += file.lineageCount;
+  for (const recipe of file.recipes) same.recipes.add(recipe);
+  for (const library of file.libraries) same.libraries.add(library);
+  for (const request of file.requests) same.requests.add(request);
+  if (file.origin.kind === "recipe") {
+    const input = fileOf(state, file.origin.input);
+    input.recipes.delete(file);
+    input.lineageCount -= 1;
+  }
+  for (const task of file.consumers) {
+    const isNew = !same.consumers.has(task);
+    same.consumers.add(task);
+    // The task counted both as missing, or one as missing and one as there.
+    if (!isNew || same.isAvailable) countMissing(state, task, -1);
+  }
+  for (const recipe of file.recipes) updateAvailability(state, recipe);
+  for (const library of file.libraries) unblockLibrary(state, library);
+  if (same.isAvailable) deliverRequests(state, same);
+  if (same.failure !== undefined) {
+    const { failure } = same;
+    same.failure = undefined;
+    giveUpFile(state, same, failure);
+  }
+}

@@ -1,0 +1,194 @@
+/** Every relation between the manager's tables. Linear in their size: for tests and simulation. */
+
+import { assert } from "../../shared/assert.ts";
+import { inputFiles } from "./file.ts";
+import { aheadFactor } from "./schedule.ts";
+import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
+
+/** Throws an AssertionError that names the relation that does not hold. */
+export function checkInvariants(state: ManagerState): void {
+  checkCounters(state);
+  for (const task of state.tasks.values()) checkTask(state, task);
+  for (const worker of state.workers.values()) checkWorker(state, worker);
+  for (const [fileId, file] of state.files) {
+    if (fileId === file.fileId) checkFile(state, file);
+  }
+  checkTransfers(state);
+  checkDeliveries(state);
+}
+
+function checkCounters(state: ManagerState): void {
+  const counts = { waiting: 0, ready: 0, dispatched: 0, retrieving: 0 };
+  for (const task of state.tasks.values()) {
+    if (task.state.kind !== "done") counts[task.state.kind] += 1;
+  }
+  for (const kind of ["waiting", "ready", "dispatched", "retrieving"] as const) {
+    const counted = state.counters[kind];
+    assert(counted === counts[kind], `${kind}: counted ${counted}, found ${counts[kind]}`);
+  }
+  for (const taskClass of state.classes.values()) {
+    let ready = 0;
+    for (const task of state.tasks.values()) {
+      if (task.taskClass === taskClass && task.state.kind === "ready") ready += 1;
+    }
+    assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
+    assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
+  }
+}
+
+function checkTask(state: ManagerState, task: TaskRecord): void {
+  const { taskId } = task.definition;
+  let missing = 0;
+  for (const file of inputFiles(state, task)) {
+    if (!file.isAvailable) missing += 1;
+    const isConsumer = file.consumers.has(task);
+    const isDone = task.state.kind === "done";
+    assert(isConsumer !== isDone, `Task ${taskId} must consume its inputs until it is done`);
+  }
+  switch (task.state.kind) {
+    case "waiting":
+      assert(task.state.missing > 0, `Waiting task ${taskId} must miss something`);
+      assert(task.state.missing === missing, `Task ${taskId} must count its missing inputs`);
+      return;
+    case "ready":
+      assert(missing === 0, `Ready task ${taskId} must miss nothing`);
+      assert(task.taskClass.ready.items.includes(task), `Ready task ${taskId} must be queued`);
+      return;
+    case "dispatched": {
+      const { attempt } = task.state;
+      const { worker } = attempt;
+      assert(state.workers.get(worker.workerId) === worker, `Task ${taskId} must be at a worker`);
+      const isThere = [...worker.tries.values()].includes(attempt);
+      assert(isThere && !attempt.isEnded, `Task ${taskId} must have a current try at its worker`);
+      assert(attempt.try === task.tryCount, `Task ${taskId} must run its newest try`);
+      if (!attempt.isStarted) checkStaging(state, task, worker);
+      return;
+    }
+    case "retrieving":
+      assert(task.state.pending.size > 0, `Task ${taskId} must wait for something`);
+      for (const deliveryId of task.state.pending) {
+        assert(state.deliveries.has(deliveryId), `Task ${taskId} must have delivery ${deliveryId}`);
+      }
+      return;
+    case "done":
+      assert(task.isSettled && task.state.isSuccess, `Task ${taskId} must be kept as lineage only`);
+      return;
+  }
+}
+
+/** What a try waits for at its worker is there or comes. */
+function checkStaging(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
+  for (const file of inputFiles(state, task)) {
+    const replica = file.replicas.get(worker);
+    const isComing = replica?.state === "ready" || replica?.transfer !== undefined;
+    assert(isComing, `File ${file.fileId} must come to ${worker.workerId} for a try there`);
+  }
+}
+
+function checkWorker(state: ManagerState, worker: WorkerRecord): void {
+  const { workerId } = worker;
+  let cores = 0;
+  let ahead = 1;
+  const callCounts = new Map<object, number>();
+  for (const attempt of worker.tries.values()) {
+    const { taskClass } = attempt.task;
+    const { library } = taskClass;
+    if (library === undefined) {
+      cores += taskClass.resources.cores;
+      ahead = Math.max(ahead, aheadFactor(state, taskClass));
+    } else {
+      callCounts.set(library, (callCounts.get(library) ?? 0) + 1);
+    }
+  }
+  for (const instance of worker.instances.values()) {
+    cores += instance.library.spec.resources.cores;
+    ahead = Math.max(ahead, state.policies.dispatchAhead);
+  }
+  assert(
+    Math.abs(worker.committed.cores - cores) < 1e-3,
+    `${workerId} must hold ${cores} cores, not ${worker.committed.cores}`,
+  );
+  const most = worker.resources.cores * Math.max(ahead, state.policies.dispatchAhead);
+  // Means of durations change: what was allowed when it was dispatched may be more than now.
+  if (state.policies.dispatchAheadMs === 0) {
+    assert(cores <= most + 1e-3, `${workerId} is given too much`);
+  }
+  for (const [library, service] of worker.services) {
+    const count = callCounts.get(library) ?? 0;
+    assert(service.callCount === count, `${workerId} must count its calls of a library`);
+  }
+  for (const [name, replica] of worker.replicas) {
+    const file = state.filesByName.get(name);
+    if (replica.state === "deleting" || file === undefined) continue;
+    assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
+  }
+  const isIndexed = state.index.bucketOf.has(worker);
+  const isOpen = worker.link.kind === "open" && !worker.isLeaving;
+  assert(isIndexed === isOpen, `${workerId} must be in the index while it is open`);
+}
+
+function checkFile(state: ManagerState, file: FileRecord): void {
+  const { fileId } = file;
+  let ready = 0;
+  for (const [worker, replica] of file.replicas) {
+    assert(
+      state.workers.get(worker.workerId) === worker,
+      `File ${fileId} must be at known workers`,
+    );
+    assert(worker.replicas.get(replica.name) === replica, `File ${fileId} must be at its holder`);
+    assert(replica.state !== "deleting", `File ${fileId} must not count on what is deleted`);
+    if (replica.state === "ready") ready += 1;
+    const isComing = replica.state === "ready" || replica.transfer !== undefined;
+    assert(isComing, `A pending copy of file ${fileId} must have a transfer`);
+  }
+  assert(file.readyCount === ready, `File ${fileId} must count ${ready}, not ${file.readyCount}`);
+  for (const task of file.consumers) {
+    const known = state.tasks.get(task.definition.taskId);
+    assert(known === task && task.state.kind !== "done", `File ${fileId} must be consumed`);
+  }
+  const isLost = !file.isAvailable && file.failure === undefined && file.consumers.size > 0;
+  if (!isLost || file.bound === undefined || file.origin.kind !== "temp") return;
+  if (file.producer === undefined) return;
+  assert(file.producer.state.kind !== "done", `Lost file ${fileId} must be made again`);
+}
+
+function checkTransfers(state: ManagerState): void {
+  const { policies } = state;
+  for (const [transferId, transfer] of state.transfers) {
+    assert(transfer.transferId === transferId, `Transfer ${transferId} must know its number`);
+    const { worker, source, file } = transfer;
+    assert(
+      state.workers.get(worker.workerId) === worker,
+      `Transfer ${transferId} must have a goal`,
+    );
+    const states = [source !== undefined, file.queued.has(transfer), transfer.isBackingOff];
+    const count = states.filter((is) => is).length;
+    assert(count === 1, `Transfer ${transferId} must be active, queued or waiting to be repeated`);
+    if (source?.source === undefined) continue;
+    assert(source.source.active.has(transfer), `Transfer ${transferId} must hold a slot`);
+  }
+  for (const worker of state.workers.values()) {
+    const { size } = worker.source.active;
+    assert(size <= policies.transfersPerWorker, `${worker.workerId} serves ${size} at a time`);
+    for (const transfer of worker.source.active) {
+      const isKnown = state.transfers.get(transfer.transferId) === transfer;
+      assert(isKnown, `${worker.workerId} must serve transfers under way`);
+    }
+  }
+}
+
+function checkDeliveries(state: ManagerState): void {
+  let collecting = 0;
+  for (const delivery of state.deliveries.values()) {
+    if (delivery.transferId !== undefined) collecting += 1;
+    if (delivery.task === undefined) continue;
+    const isPending = delivery.task.state.kind === "retrieving" &&
+      delivery.task.state.pending.has(delivery.deliveryId);
+    assert(isPending, `Delivery ${delivery.deliveryId} must be waited for by its task`);
+  }
+  assert(collecting === state.collectingCount, `${collecting} deliveries must hold slots`);
+  assert(
+    collecting <= state.policies.transfersToManager,
+    `${collecting} deliveries at a time are too many`,
+  );
+}

@@ -1,0 +1,84 @@
+/** The end of a step: what each worker is told, as one ordered list. */
+
+import type { DispatchedTask } from "../../shared/protocol.ts";
+import type { OutputMount, TaskShape } from "../../shared/task.ts";
+import { boundName, fileOf } from "./file.ts";
+import type { ManagerState, Outbox, TryRecord } from "./state.ts";
+
+/** Makes one `send` for each worker that this step has something for. */
+export function flushOutbox(state: ManagerState): void {
+  if (state.outbox.size === 0) return;
+  for (const [worker, outbox] of state.outbox) {
+    const { messages } = outbox;
+    if (outbox.acknowledged.length > 0) {
+      messages.push({ kind: "result_ack", tries: outbox.acknowledged });
+    }
+    if (outbox.dispatched.length > 0) messages.push(dispatchMessage(state, outbox));
+    if (worker.link.kind !== "open" || messages.length === 0) continue;
+    const { session } = worker.link;
+    // An acknowledgement promises that the result is safe.
+    const durable = outbox.acknowledged.length > 0;
+    const { workerId } = worker;
+    state.instructions.push({ kind: "send", workerId, session, messages, durable });
+  }
+  state.outbox.clear();
+}
+
+/** What the tasks have in common is in the message once. */
+function dispatchMessage(
+  state: ManagerState,
+  outbox: Outbox,
+): Outbox["messages"][number] {
+  const shapes: TaskShape[] = [];
+  const indexes = new Map<TaskShape, number>();
+  const tasks: DispatchedTask[] = [];
+  for (const attempt of outbox.dispatched) {
+    if (attempt.isEnded) continue;
+    const { shape } = attempt.task.definition;
+    let index = indexes.get(shape);
+    if (index === undefined) {
+      index = shapes.length;
+      indexes.set(shape, index);
+      shapes.push(shape);
+    }
+    tasks.push(dispatchedTask(state, attempt, index));
+  }
+  return { kind: "dispatch", shapes: withNames(state, outbox, shapes), tasks };
+}
+
+function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
+  const { definition } = attempt.task;
+  const inputs = definition.inputs.map(({ mount, fileId }) => {
+    const file = fileOf(state, fileId);
+    return { mount, name: boundName(file), generation: file.generation };
+  });
+  const outputs: OutputMount[] = [];
+  for (const { mount, fileId } of definition.outputs) {
+    const file = fileOf(state, fileId);
+    // A recovery makes again only what is lost.
+    if (attempt.task.isSettled && file.isAvailable) continue;
+    outputs.push({
+      mount,
+      name: boundName(file),
+      generation: attempt.try,
+      level: file.level,
+      isReturned: file.origin.kind === "manager",
+    });
+  }
+  const { taskId, priority, body } = definition;
+  return { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
+}
+
+/** Shapes name environments by file; the wire names them by cache name. */
+function withNames(
+  state: ManagerState,
+  outbox: Outbox,
+  shapes: readonly TaskShape[],
+): TaskShape[] {
+  return shapes.map((shape) => {
+    const attempt = outbox.dispatched.find(({ task }) => task.definition.shape === shape);
+    const environments = attempt?.task.definition.environments ?? [];
+    if (environments.length === 0) return shape;
+    return { ...shape, environments: environments.map((id) => boundName(fileOf(state, id))) };
+  });
+}

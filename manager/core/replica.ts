@@ -1,0 +1,192 @@
+/** The replica table: a belief about the workers' caches that only their messages change. */
+
+import type { CacheName } from "../../shared/ids.ts";
+import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import { boundName, updateAvailability } from "./file.ts";
+import type { WorkerReport } from "./event.ts";
+import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
+import { tell } from "./state.ts";
+import { endTransfer, startQueued, startTransfer } from "./transfer.ts";
+import { restageTries } from "./try.ts";
+
+/** Sees to it that `worker` has or gets the file in its newest making. */
+export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
+  const replica = worker.replicas.get(boundName(file));
+  if (replica !== undefined && replica.state !== "deleting") return;
+  const record = addReplica(worker, { name: boundName(file), level: file.level });
+  record.generation = file.generation;
+  record.state = "pending";
+  file.replicas.set(worker, record);
+  startTransfer(state, { file, worker, replica: record });
+}
+
+/** A worker has a file that it was to bring or to make. */
+export function readyReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  message: Extract<WorkerReport, { kind: "replica_ready" }>,
+): void {
+  const transfer = state.transfers.get(message.transferId);
+  // A transfer that was called off is answered by the deletion that did so.
+  if (transfer === undefined || transfer.worker !== worker) return;
+  endTransfer(state, transfer, { movedBytes: message.movedBytes });
+  const { file } = transfer;
+  if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
+  markReady(state, { file, worker, facts: message.file });
+}
+
+/** Records that `worker` has the file ready, and lets others have it from there. */
+export function markReady(
+  state: ManagerState,
+  holding: { readonly file: FileRecord; readonly worker: WorkerRecord; readonly facts: FileFacts },
+): void {
+  const { file, worker, facts } = holding;
+  const replica = addReplica(worker, { name: facts.name, level: file.level });
+  if (replica.state !== "ready" || !file.replicas.has(worker)) file.readyCount += 1;
+  replica.state = "ready";
+  replica.generation = facts.generation;
+  replica.facts = facts;
+  replica.transfer = undefined;
+  file.replicas.set(worker, replica);
+  updateAvailability(state, file);
+  if (file.queued.size > 0) startQueued(state, file);
+}
+
+/** A worker's copy is gone: as told, evicted, or found damaged. */
+export function loseReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  message: { readonly name: CacheName; readonly generation: number },
+): void {
+  const replica = worker.replicas.get(message.name);
+  if (replica === undefined) return;
+  if (replica.deletionCount > 0) {
+    replica.deletionCount -= 1;
+    if (replica.state !== "deleting" || replica.deletionCount > 0) return;
+    worker.replicas.delete(message.name);
+    return;
+  }
+  // While it is pending, the end of its transfer tells.
+  if (replica.state !== "ready" || replica.generation !== message.generation) return;
+  dropReplica(state, worker, replica);
+}
+
+/** Tells `worker` to remove its copy, or to stop bringing it. */
+export function deleteReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  replica: ReplicaRecord,
+): void {
+  const { name, generation } = replica;
+  const file = state.filesByName.get(name);
+  if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  const wasReady = replica.state === "ready";
+  replica.state = "deleting";
+  replica.deletionCount += 1;
+  tell(state, worker, { kind: "delete", name, generation });
+  if (file === undefined || !file.replicas.delete(worker)) return;
+  if (wasReady) file.readyCount -= 1;
+  updateAvailability(state, file);
+}
+
+/** Takes a copy that does not exist off the table; who needs it there gets it anew. */
+export function dropReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  replica: ReplicaRecord,
+): void {
+  forgetReplica(state, worker, replica);
+  const file = state.filesByName.get(replica.name);
+  if (file === undefined) return;
+  updateAvailability(state, file);
+  restageTries(state, worker, file);
+}
+
+/** Takes a copy off the tables and nothing else. */
+export function forgetReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  replica: ReplicaRecord,
+): void {
+  const { name } = replica;
+  if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  if (replica.deletionCount > 0) {
+    // Deletions told before are still answered.
+    if (replica.state === "ready") countReady(state, name, worker);
+    state.filesByName.get(name)?.replicas.delete(worker);
+    replica.state = "deleting";
+    return;
+  }
+  worker.replicas.delete(name);
+  if (replica.state === "ready") countReady(state, name, worker);
+  state.filesByName.get(name)?.replicas.delete(worker);
+  forgetUnclaimed(state, name, worker);
+}
+
+/** Keeps a file of a name that nobody declared: a later declaration may find it. */
+export function keepUnclaimed(
+  state: ManagerState,
+  worker: WorkerRecord,
+  held: { readonly facts: FileFacts; readonly level: CacheLevel },
+): void {
+  const { facts, level } = held;
+  const replica = addReplica(worker, { name: facts.name, level });
+  replica.state = "ready";
+  replica.generation = facts.generation;
+  replica.facts = facts;
+  let holders = state.unclaimed.get(facts.name);
+  if (holders === undefined) state.unclaimed.set(facts.name, holders = new Set());
+  holders.add(worker);
+}
+
+/** A file was named that workers have since earlier: theirs are replicas now. */
+export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
+  const holders = state.unclaimed.get(boundName(file));
+  if (holders === undefined) return;
+  state.unclaimed.delete(boundName(file));
+  for (const worker of holders) {
+    const replica = worker.replicas.get(boundName(file));
+    if (replica?.state !== "ready") continue;
+    file.replicas.set(worker, replica);
+    file.readyCount += 1;
+    if (replica.facts !== undefined) learnSize(file, replica.facts);
+  }
+}
+
+function forgetUnclaimed(state: ManagerState, name: CacheName, worker: WorkerRecord): void {
+  const holders = state.unclaimed.get(name);
+  holders?.delete(worker);
+  if (holders?.size === 0) state.unclaimed.delete(name);
+}
+
+function countReady(state: ManagerState, name: CacheName, worker: WorkerRecord): void {
+  const file = state.filesByName.get(name);
+  if (file?.replicas.has(worker)) file.readyCount -= 1;
+}
+
+function addReplica(
+  worker: WorkerRecord,
+  { name, level }: { readonly name: CacheName; readonly level: CacheLevel },
+): ReplicaRecord {
+  let replica = worker.replicas.get(name);
+  if (replica === undefined) {
+    replica = {
+      name,
+      level,
+      state: "pending",
+      generation: 0,
+      facts: undefined,
+      deletionCount: 0,
+      transfer: undefined,
+    };
+    worker.replicas.set(name, replica);
+  }
+  return replica;
+}
+
+/** The first copy of a url or a made directory tells its size. */
+function learnSize(file: FileRecord, facts: FileFacts): void {
+  if (file.bound === undefined || file.bound.sizeBytes >= 0) return;
+  const { sizeBytes, digest, isDirectory } = facts;
+  file.bound = { ...file.bound, sizeBytes, digest, isDirectory };
+}

@@ -1,0 +1,29 @@
+/** What is held of a worker's resources, and the indexes that follow from it. */
+
+import { removeCapacity, setCapacity } from "./capacity_index.ts";
+import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
+import type { ManagerState, WorkerRecord } from "./state.ts";
+
+/** Holds (`1`) or gives back (`-1`) `resources` of `worker`. */
+export function changeRoom(
+  state: ManagerState,
+  worker: WorkerRecord,
+  resources: Resources,
+  sign: 1 | -1,
+): void {
+  worker.committed = sign > 0
+    ? addResources(worker.committed, resources)
+    : subtractResources(worker.committed, resources);
+  if (sign < 0) state.changedWorkers.add(worker);
+  indexWorker(state, worker);
+}
+
+/** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
+export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
+  if (worker.link.kind === "open" && !worker.isLeaving && state.workers.has(worker.workerId)) {
+    setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
+  } else {
+    removeCapacity(state.index, worker);
+    state.changedWorkers.delete(worker);
+  }
+}

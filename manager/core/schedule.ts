@@ -1,0 +1,335 @@
+/**
+ * The scheduling pass: ready tasks to workers with room. Classes of tasks are
+ * looked at, not tasks; a class that fits nowhere is passed over until a worker
+ * has more room than before.
+ *
+ * @module
+ */
+
+import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { fitsWithin, type Resources } from "../../shared/resources.ts";
+import { freestFirst } from "./capacity_index.ts";
+import type { TaskDefinition } from "./event.ts";
+import { inputFiles } from "./file.ts";
+import { canStart, startInstance, stopService } from "./library.ts";
+import type {
+  LibraryRecord,
+  ManagerState,
+  ServiceRecord,
+  TaskClass,
+  TaskRecord,
+  WorkerRecord,
+} from "./state.ts";
+import { tell } from "./state.ts";
+import { finishTask } from "./task.ts";
+import { dispatch } from "./try.ts";
+
+/** Holders of an input that are considered for its consumer. */
+const HOLDERS_PROBED = 16;
+
+/** Most that `dispatchAheadMs` may multiply what waits at a worker. */
+const AHEAD_FACTOR_MAX = 512;
+
+/** Calls that would be done sooner than this wait for a slot rather than for a new instance. */
+const INSTANCE_WORTH_MS = 100;
+
+/** Tries shorter than this are not worth taking back from a worker. */
+const RECALL_WORTH_MS = 50;
+
+/** The class of a task, found by its shape. */
+export function classOf(state: ManagerState, definition: TaskDefinition): TaskClass {
+  const { shape, features } = definition;
+  if (features.length === 0) {
+    const known = state.classByShape.get(shape);
+    if (known !== undefined) return known;
+  }
+  const { cores, memoryBytes, diskBytes, gpus } = shape.resources;
+  const library = shape.library ?? "";
+  const key = JSON.stringify([cores, memoryBytes, diskBytes, gpus, library, features]);
+  let taskClass = state.classes.get(key);
+  if (taskClass === undefined) {
+    taskClass = {
+      key,
+      resources: shape.resources,
+      features,
+      library: shape.library === undefined ? undefined : state.libraries.get(shape.library),
+      ready: newHeap(comesFirst),
+      readyCount: 0,
+      isBlocked: false,
+      meanRanMs: undefined,
+    };
+    state.classes.set(key, taskClass);
+  }
+  if (features.length === 0) state.classByShape.set(shape, taskClass);
+  return taskClass;
+}
+
+/** Dispatches what fits, best task first. */
+export function schedule(state: ManagerState): void {
+  if (state.isClosed || state.joinedCount < state.policies.waitForWorkers) return;
+  if (state.busyClasses.size === 0) {
+    if (state.changedWorkers.size > 0) recallForIdle(state);
+    state.changedWorkers.clear();
+    return;
+  }
+  const classes = classesToTry(state);
+  for (let next = popHeap(classes); next !== undefined; next = popHeap(classes)) {
+    const task = headOf(next);
+    if (task === undefined) continue;
+    if (place(state, next, task)) pushHeap(classes, next);
+    else next.isBlocked = true;
+  }
+  makeRoom(state);
+  state.changedWorkers.clear();
+}
+
+/** True when `worker` could ever run tasks of this class. */
+export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
+  return taskClass.features.every((feature) => worker.features.has(feature));
+}
+
+/** How much may be dispatched to a worker, as a multiple of what it can run. */
+export function aheadFactor(state: ManagerState, taskClass: TaskClass): number {
+  const { dispatchAhead, dispatchAheadMs } = state.policies;
+  const { meanRanMs } = taskClass;
+  if (meanRanMs === undefined) return dispatchAhead;
+  const factor = 1 + dispatchAheadMs / Math.max(meanRanMs, 0.001);
+  return Math.max(dispatchAhead, Math.min(factor, AHEAD_FACTOR_MAX));
+}
+
+/** Classes that may fit somewhere, the one with the best task first. */
+function classesToTry(state: ManagerState): Heap<TaskClass> {
+  const classes = newHeap<TaskClass>((a, b) => {
+    const headA = headOf(a);
+    const headB = headOf(b);
+    return headA !== undefined && (headB === undefined || comesFirst(headA, headB));
+  });
+  for (const taskClass of state.busyClasses) {
+    if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) pushHeap(classes, taskClass);
+  }
+  return classes;
+}
+
+/** A class that fitted nowhere can fit only where room was given back since. */
+function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
+  if (state.changedWorkers.size === 0) return false;
+  if (taskClass.library !== undefined) return true;
+  for (const worker of state.changedWorkers) {
+    if (hasRoom(state, worker, taskClass)) return true;
+  }
+  return false;
+}
+
+/** The best ready task of a class; stale entries before it are dropped. */
+function headOf(taskClass: TaskClass): TaskRecord | undefined {
+  while (true) {
+    const head = peekHeap(taskClass.ready);
+    if (head === undefined || head.state.kind === "ready") return head;
+    popHeap(taskClass.ready);
+  }
+}
+
+function place(state: ManagerState, taskClass: TaskClass, task: TaskRecord): boolean {
+  if (taskClass.library !== undefined) {
+    return placeCall(state, { taskClass, task, library: taskClass.library });
+  }
+  const worker = chooseWorker(state, taskClass, task);
+  if (worker === undefined) return false;
+  dispatch(state, task, worker);
+  return true;
+}
+
+/** Where the inputs are, if there is room; else the freest; else where it may wait. */
+function chooseWorker(
+  state: ManagerState,
+  taskClass: TaskClass,
+  task: TaskRecord,
+): WorkerRecord | undefined {
+  const holder = bestHolder(state, task, (worker) => fits(worker, taskClass, 1));
+  if (holder !== undefined) return holder;
+  const candidates = taskClass.isBlocked ? state.changedWorkers : freestFirst(state.index);
+  let second: WorkerRecord | undefined;
+  const factor = aheadFactor(state, taskClass);
+  for (const worker of candidates) {
+    if (!state.index.bucketOf.has(worker)) continue;
+    if (fits(worker, taskClass, 1)) return worker;
+    if (second === undefined && fits(worker, taskClass, factor)) second = worker;
+    const free = worker.resources.cores - worker.committed.cores;
+    // Those that follow are no freer; only requests for more than cores make it worth looking on.
+    if (second !== undefined && free < taskClass.resources.cores) break;
+  }
+  if (second === undefined) return undefined;
+  return bestHolder(state, task, (worker) => fits(worker, taskClass, factor)) ?? second;
+}
+
+/** The worker with most bytes of the task's inputs among those that `accept` takes. */
+function bestHolder(
+  state: ManagerState,
+  task: TaskRecord,
+  accept: (worker: WorkerRecord) => boolean,
+): WorkerRecord | undefined {
+  if (state.policies.placement !== "files" || task.definition.inputs.length === 0) return undefined;
+  const bytesByWorker = new Map<WorkerRecord, number>();
+  for (const file of inputFiles(state, task)) {
+    let probed = 0;
+    for (const [worker, replica] of file.replicas) {
+      probed += 1;
+      // A file that is everywhere tells nothing.
+      if (probed > HOLDERS_PROBED) break;
+      if (replica.state === "deleting") continue;
+      const sizeBytes = Math.max(replica.facts?.sizeBytes ?? file.bound?.sizeBytes ?? 0, 1);
+      bytesByWorker.set(worker, (bytesByWorker.get(worker) ?? 0) + sizeBytes);
+    }
+  }
+  let best: WorkerRecord | undefined;
+  let bestBytes = 0;
+  for (const [worker, bytes] of bytesByWorker) {
+    if (bytes > bestBytes && state.index.bucketOf.has(worker) && accept(worker)) {
+      [best, bestBytes] = [worker, bytes];
+    }
+  }
+  return best;
+}
+
+function fits(worker: WorkerRecord, taskClass: TaskClass, factor: number): boolean {
+  const { resources } = taskClass;
+  const room = { used: worker.committed, more: resources, factor };
+  if (!fitsWithin(worker.resources, room)) return false;
+  // Ahead or not, a task must be able to run there at all.
+  return suits(worker, taskClass) && isWithin(worker, resources);
+}
+
+function isWithin(worker: WorkerRecord, resources: Resources): boolean {
+  const { cores, memoryBytes, diskBytes, gpus } = worker.resources;
+  return resources.cores <= cores && resources.memoryBytes <= memoryBytes &&
+    resources.diskBytes <= diskBytes && resources.gpus <= gpus;
+}
+
+function hasRoom(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): boolean {
+  return state.index.bucketOf.has(worker) &&
+    fits(worker, taskClass, aheadFactor(state, taskClass));
+}
+
+/** A call goes to a free slot, to a new instance, or waits for a slot at a worker. */
+function placeCall(
+  state: ManagerState,
+  call: {
+    readonly taskClass: TaskClass;
+    readonly task: TaskRecord;
+    readonly library: LibraryRecord;
+  },
+): boolean {
+  const { taskClass, task, library } = call;
+  if (library.failure !== undefined) {
+    finishTask(state, task, { outcome: "library_failed", message: library.failure });
+    return true;
+  }
+  if (!canStart(state, library)) return false;
+  const holder = bestHolder(state, task, (worker) => hasFreeSlot(worker, library));
+  const service = freestService(library);
+  const isFree = service !== undefined && service.callCount < service.slotCount;
+  const chosen = holder ?? (isFree ? service.worker : undefined);
+  if (chosen !== undefined) {
+    dispatch(state, task, chosen);
+    return true;
+  }
+  const room = roomForInstance(state, { taskClass, library });
+  if (room !== undefined) {
+    startInstance(state, library, room);
+    dispatch(state, task, room);
+    return true;
+  }
+  if (service === undefined) return false;
+  if (service.callCount >= service.slotCount * aheadFactor(state, taskClass)) return false;
+  dispatch(state, task, service.worker);
+  return true;
+}
+
+function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
+  const service = worker.services.get(library);
+  return service !== undefined && service.callCount < service.slotCount;
+}
+
+function freestService(library: LibraryRecord): ServiceRecord | undefined {
+  for (const service of freestFirst(library.index)) return service;
+  return undefined;
+}
+
+/** A worker that should start another instance, if one should. */
+function roomForInstance(
+  state: ManagerState,
+  call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
+): WorkerRecord | undefined {
+  const { taskClass, library } = call;
+  const { meanRanMs, readyCount } = taskClass;
+  const slotCount = library.instances.size * library.spec.slots;
+  if (slotCount > 0 && meanRanMs !== undefined) {
+    if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
+  }
+  const { resources } = library.spec;
+  for (const worker of freestFirst(state.index)) {
+    const isFree = fitsWithin(worker.resources, {
+      used: worker.committed,
+      more: resources,
+      factor: 1,
+    });
+    if (isFree && suits(worker, taskClass)) return worker;
+    if (worker.resources.cores - worker.committed.cores < resources.cores) break;
+  }
+  // The first instance may wait for room; others start where there is some.
+  if (slotCount > 0) return undefined;
+  const factor = state.policies.dispatchAhead;
+  for (const worker of freestFirst(state.index)) {
+    const room = { used: worker.committed, more: resources, factor };
+    const isPossible = suits(worker, taskClass) && isWithin(worker, resources);
+    if (isPossible && fitsWithin(worker.resources, room)) return worker;
+  }
+  return undefined;
+}
+
+/** Where idle instances keep blocked tasks from running, they go. */
+function makeRoom(state: ManagerState): void {
+  if (state.idleServices.size === 0 || state.busyClasses.size === 0) return;
+  for (const taskClass of state.busyClasses) {
+    if (!taskClass.isBlocked) continue;
+    const needed = taskClass.library?.spec.resources ?? taskClass.resources;
+    for (const service of state.idleServices) {
+      const { library, worker } = service;
+      if (library === taskClass.library || worker.link.kind !== "open") continue;
+      if (!suits(worker, taskClass) || !isWithin(worker, needed)) continue;
+      stopService(state, service);
+      break;
+    }
+  }
+}
+
+/** Takes tries that wait at one worker back when another one has nothing to do. */
+function recallForIdle(state: ManagerState): void {
+  for (const idle of state.changedWorkers) {
+    if (!state.index.bucketOf.has(idle) || idle.unstarted.size > 0) continue;
+    for (const busy of state.recallable) {
+      if (busy === idle || busy.link.kind !== "open") continue;
+      if (busy.committed.cores <= busy.resources.cores) continue;
+      if (recallOne(state, busy, idle)) break;
+    }
+  }
+}
+
+function recallOne(state: ManagerState, busy: WorkerRecord, idle: WorkerRecord): boolean {
+  for (const attempt of busy.unstarted) {
+    const { taskClass } = attempt.task;
+    if (attempt.isRecalled || taskClass.library !== undefined) continue;
+    if ((taskClass.meanRanMs ?? Infinity) < RECALL_WORTH_MS || !fits(idle, taskClass, 1)) continue;
+    attempt.isRecalled = true;
+    const { taskId, try: number } = attempt;
+    tell(state, busy, { kind: "recall", taskId, try: number });
+    return true;
+  }
+  return false;
+}
+
+function comesFirst(a: TaskRecord, b: TaskRecord): boolean {
+  const { priority, taskId } = a.definition;
+  const other = b.definition;
+  return priority !== other.priority ? priority > other.priority : taskId < other.taskId;
+}

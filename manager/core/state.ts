@@ -1,0 +1,433 @@
+/** The manager's tables. Only `step` changes them. */
+
+import { type Heap, newHeap } from "../../shared/heap.ts";
+import type {
+  CacheName,
+  FileId,
+  InstanceId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WorkerId,
+} from "../../shared/ids.ts";
+import type { ManagerMessage } from "../../shared/protocol.ts";
+import { newRandom, type RandomState } from "../../shared/random.ts";
+import type { Resources } from "../../shared/resources.ts";
+import type {
+  CacheLevel,
+  FileFacts,
+  Outcome,
+  TaskShape,
+  TryId,
+  TryResult,
+} from "../../shared/task.ts";
+import { type CapacityIndex, newCapacityIndex } from "./capacity_index.ts";
+import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition } from "./event.ts";
+import type { Fact, ManagerInstruction } from "./instruction.ts";
+import type { Policies } from "./policy.ts";
+
+/**
+ * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
+ * a done task whose temp is lost starts again as its own recovery.
+ */
+export type TaskState =
+  /** `missing` inputs have no contents anywhere yet; at least 1. */
+  | { readonly kind: "waiting"; missing: number }
+  /** In the queue of its class. */
+  | { readonly kind: "ready" }
+  /** At a worker, where it stages, waits for room or runs. */
+  | { readonly kind: "dispatched"; readonly attempt: TryRecord }
+  /** The try succeeded; `pending` outputs are on their way to the manager. */
+  | {
+    readonly kind: "retrieving";
+    readonly attempt: TryRecord;
+    readonly result: TryResult;
+    readonly pending: Set<number>;
+  }
+  /** Kept only as the lineage of temps. */
+  | { readonly kind: "done"; readonly isSuccess: boolean };
+
+/** One task as the manager sees it. */
+export interface TaskRecord {
+  readonly definition: TaskDefinition;
+  readonly taskClass: TaskClass;
+  state: TaskState;
+  /** Tries so far; the number of the current one while there is one. */
+  tryCount: number;
+  /** Tries that ended by the task's own failure. */
+  failureCount: number;
+  /** Workers lost while it ran; instances of its library that died under it. */
+  lossCount: number;
+  /** Tries repeated because another task modified a shared input, or nobody knows which. */
+  ambiguousCount: number;
+  recoveryCount: number;
+  /** Its handle has settled: what it does now, it does to remake a temp. */
+  isSettled: boolean;
+  readonly submittedAtMs: number;
+  dispatchedAtMs: number;
+}
+
+/** Tasks alike in all that decides where they fit; one queue each. */
+export interface TaskClass {
+  readonly key: string;
+  readonly resources: Resources;
+  readonly features: readonly string[];
+  readonly library: LibraryRecord | undefined;
+  /** Ready tasks, best first; entries of tasks that left the queue are stale. */
+  readonly ready: Heap<TaskRecord>;
+  /** Tasks in state `ready`; `ready.items` may hold more. */
+  readyCount: number;
+  /** No worker had room when last tried: only workers that changed since are tried. */
+  isBlocked: boolean;
+  /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
+  meanRanMs: number | undefined;
+}
+
+/** One try at a worker, until the worker says how it ended. */
+export interface TryRecord extends TryId {
+  readonly task: TaskRecord;
+  readonly worker: WorkerRecord;
+  /** Ended by the manager: its result is not wanted, its room is still held. */
+  isEnded: boolean;
+  isStarted: boolean;
+  isRecalled: boolean;
+}
+
+/** Where a file stands on one worker. */
+export type ReplicaState = "pending" | "ready" | "deleting";
+
+/** One worker's copy of a file, as the worker told it. */
+export interface ReplicaRecord {
+  readonly name: CacheName;
+  state: ReplicaState;
+  generation: number;
+  facts: FileFacts | undefined;
+  readonly level: CacheLevel;
+  /** Deletions told and not answered yet. */
+  deletionCount: number;
+  /** Brings it, while it is pending. */
+  transfer: TransferRecord | undefined;
+}
+
+/** A declared file. Two declarations of one name share a record. */
+export interface FileRecord {
+  readonly fileId: FileId;
+  /** Numbers of later declarations of the same name. */
+  readonly aliases: FileId[];
+  readonly origin: FileOrigin;
+  readonly level: CacheLevel;
+  readonly peerTransfer: boolean;
+  bound: BoundFile | undefined;
+  /** Why it can never be had. */
+  failure: { readonly outcome: Outcome; readonly message: string } | undefined;
+  /** 0 for files that no task makes; else the number of its newest making. */
+  generation: number;
+  /** The task that makes it. */
+  producer: TaskRecord | undefined;
+  /** The manager has its contents: a local file, a buffer, an output in place. */
+  isAtManager: boolean;
+  /** Contents can be had from somewhere; waiting counts are kept by this. */
+  isAvailable: boolean;
+  /** `{worker: its copy}`; the same records as in `worker.replicas`. */
+  readonly replicas: Map<WorkerRecord, ReplicaRecord>;
+  /** How many of `replicas` are ready. */
+  readyCount: number;
+  /** Unfinished tasks that have it as an input or environment. */
+  readonly consumers: Set<TaskRecord>;
+  /** Declarations that hold it: 0 once all are undeclared. */
+  declaredCount: number;
+  /** Records of finished tasks and recipes that would need it again. */
+  lineageCount: number;
+  /** Files made of it by a recipe. */
+  readonly recipes: Set<FileRecord>;
+  /** Libraries whose instances need it. */
+  readonly libraries: Set<LibraryRecord>;
+  /** Users' requests for its contents. */
+  readonly requests: Set<number>;
+  /** Brings the contents for `requests`. */
+  requestDelivery: DeliveryRecord | undefined;
+  /** Transfers that wait for a source with a free slot. */
+  readonly queued: Set<TransferRecord>;
+}
+
+/** A copy under way, or waiting for a slot of its source. */
+export interface TransferRecord {
+  transferId: TransferId;
+  readonly file: FileRecord;
+  readonly generation: number;
+  readonly worker: WorkerRecord;
+  /** Absent while queued. */
+  source: TransferSource | undefined;
+  attemptCount: number;
+  /** True while it waits before the next attempt. */
+  isBackingOff: boolean;
+  /** Sources that failed, not to be asked first again. */
+  readonly failed: Set<Source>;
+}
+
+/** What serves bytes, with how many it serves at a time. */
+export interface Source {
+  readonly name: string;
+  readonly active: Set<TransferRecord>;
+  /** Files with transfers that found it busy. */
+  readonly wanted: Set<FileRecord>;
+}
+
+/** The source of one active transfer. */
+export type TransferSource =
+  | { readonly kind: "manager" | "url"; readonly source: Source }
+  | { readonly kind: "worker"; readonly source: Source; readonly worker: WorkerRecord }
+  | { readonly kind: "recipe"; readonly source: undefined };
+
+/** The connection of a worker. */
+export type WorkerLink =
+  | { readonly kind: "open"; readonly session: SessionId }
+  /** Closed; the worker may come back until then. */
+  | { readonly kind: "grace"; readonly session: SessionId; readonly untilMs: number };
+
+/** One worker as the manager sees it. */
+export interface WorkerRecord {
+  readonly workerId: WorkerId;
+  readonly incarnation: string;
+  readonly host: string;
+  readonly resources: Resources;
+  readonly features: ReadonlySet<string>;
+  link: WorkerLink;
+  /** It said that it leaves: nothing more is given to it. */
+  isLeaving: boolean;
+  /** Tries there, also ended ones whose room is not free yet, by `tryKey`. */
+  readonly tries: Map<number, TryRecord>;
+  /** Dispatched tries that have not started, newest last: what can be recalled. */
+  readonly unstarted: Set<TryRecord>;
+  /** Held by tries of commands and by instances. */
+  committed: Resources;
+  /** All it has in its cache or is on its way there. */
+  readonly replicas: Map<CacheName, ReplicaRecord>;
+  readonly instances: Map<InstanceId, InstanceRecord>;
+  /** `{library: what it serves here}`. */
+  readonly services: Map<LibraryRecord, ServiceRecord>;
+  readonly source: Source;
+  /** Files it must send here, by delivery. */
+  readonly deliveries: Set<DeliveryRecord>;
+}
+
+/** A library at one worker. */
+export interface ServiceRecord {
+  readonly library: LibraryRecord;
+  readonly worker: WorkerRecord;
+  /** Slots of instances that start or are ready. */
+  slotCount: number;
+  /** Calls dispatched there and not ended. */
+  callCount: number;
+}
+
+/** A declared library. */
+export interface LibraryRecord {
+  readonly spec: LibrarySpec;
+  readonly services: Map<WorkerRecord, ServiceRecord>;
+  /** Services by free slots. */
+  readonly index: CapacityIndex<ServiceRecord>;
+  /** Starts that failed since the last one that did not. */
+  failureCount: number;
+  /** Given up: what its calls fail with. */
+  failure: string | undefined;
+  readonly instances: Set<InstanceRecord>;
+}
+
+/** One instance of a library at a worker. */
+export interface InstanceRecord {
+  readonly instanceId: InstanceId;
+  readonly library: LibraryRecord;
+  readonly worker: WorkerRecord;
+  state: "starting" | "ready" | "stopping";
+}
+
+/** Contents on their way to the manager. */
+export interface DeliveryRecord {
+  readonly deliveryId: number;
+  readonly file: FileRecord;
+  readonly facts: FileFacts;
+  /** Of a PUT; absent when the contents rode in the result. */
+  readonly worker: WorkerRecord | undefined;
+  /** The task whose output it is; absent for a user's request. */
+  readonly task: TaskRecord | undefined;
+  transferId: TransferId | undefined;
+  attemptCount: number;
+}
+
+/** Numbers that are kept as things happen, so that a summary costs nothing. */
+export interface Counters {
+  submitted: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  waiting: number;
+  ready: number;
+  dispatched: number;
+  retrieving: number;
+  triesStarted: number;
+  recoveries: number;
+  managerToWorkerBytes: number;
+  workerToWorkerBytes: number;
+  workerToManagerBytes: number;
+  urlToWorkerBytes: number;
+}
+
+/** The manager's whole state. */
+export interface ManagerState {
+  readonly managerId: string;
+  readonly epoch: number;
+  policies: Policies;
+  readonly random: RandomState;
+  nowMs: number;
+  readonly tasks: Map<TaskId, TaskRecord>;
+  readonly files: Map<FileId, FileRecord>;
+  readonly filesByName: Map<CacheName, FileRecord>;
+  /** Cached files of names that nobody declared yet: `{name: holders}`. */
+  readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
+  readonly workers: Map<WorkerId, WorkerRecord>;
+  readonly index: CapacityIndex<WorkerRecord>;
+  readonly classes: Map<string, TaskClass>;
+  /** Classes of shapes whose tasks ask for no features: found without making a key. */
+  readonly classByShape: Map<TaskShape, TaskClass>;
+  /** Classes with ready tasks. */
+  readonly busyClasses: Set<TaskClass>;
+  /** Workers whose room grew since the last pass. */
+  readonly changedWorkers: Set<WorkerRecord>;
+  /** Workers with tries that could be recalled. */
+  readonly recallable: Set<WorkerRecord>;
+  readonly libraries: Map<string, LibraryRecord>;
+  /** Instances that are ready and serve no call. */
+  readonly idleServices: Set<ServiceRecord>;
+  readonly transfers: Map<TransferId, TransferRecord>;
+  /** Source of what the manager has; and one per url host. */
+  readonly managerSource: Source;
+  readonly urlSources: Map<string, Source>;
+  readonly deliveries: Map<number, DeliveryRecord>;
+  /** Deliveries that wait for one of `transfersToManager`. */
+  readonly deliveryQueue: Set<DeliveryRecord>;
+  collectingCount: number;
+  /** When to look at something again. */
+  readonly deadlines: Heap<Deadline>;
+  /** Workers that joined so far, for `waitForWorkers`. */
+  joinedCount: number;
+  isClosed: boolean;
+  lastId: number;
+  readonly counters: Counters;
+  /** What this step sends, by worker. */
+  readonly outbox: Map<WorkerRecord, Outbox>;
+  readonly instructions: ManagerInstruction[];
+  /** Follow the messages of the step: a deletion of an older copy goes before. */
+  readonly fetches: ManagerInstruction[];
+  readonly facts: Fact[];
+}
+
+/** Something to look at when time has passed. Checked against the state then. */
+export type Deadline =
+  | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
+  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord };
+
+/** Messages for one worker that one step collects. */
+export interface Outbox {
+  readonly messages: ManagerMessage[];
+  readonly dispatched: TryRecord[];
+  readonly acknowledged: TryId[];
+}
+
+/** What a manager starts with. */
+export interface ManagerOptions {
+  readonly managerId: string;
+  readonly epoch: number;
+  readonly seed: number;
+  readonly policies: Policies;
+}
+
+/** The state of a manager that has seen no event. */
+export function newManagerState(options: ManagerOptions): ManagerState {
+  return {
+    managerId: options.managerId,
+    epoch: options.epoch,
+    policies: options.policies,
+    random: newRandom(options.seed),
+    nowMs: 0,
+    tasks: new Map(),
+    files: new Map(),
+    filesByName: new Map(),
+    unclaimed: new Map(),
+    workers: new Map(),
+    index: newCapacityIndex(),
+    classes: new Map(),
+    classByShape: new Map(),
+    busyClasses: new Set(),
+    changedWorkers: new Set(),
+    recallable: new Set(),
+    libraries: new Map(),
+    idleServices: new Set(),
+    transfers: new Map(),
+    managerSource: newSource("manager"),
+    urlSources: new Map(),
+    deliveries: new Map(),
+    deliveryQueue: new Set(),
+    collectingCount: 0,
+    deadlines: newHeap((a, b) => a.atMs < b.atMs),
+    joinedCount: 0,
+    isClosed: false,
+    lastId: 0,
+    counters: newCounters(),
+    outbox: new Map(),
+    instructions: [],
+    fetches: [],
+    facts: [],
+  };
+}
+
+/** A source that serves nothing yet. */
+export function newSource(name: string): Source {
+  return { name, active: new Set(), wanted: new Set() };
+}
+
+/** The next number for a transfer, an instance or a delivery. */
+export function nextId(state: ManagerState): number {
+  state.lastId += 1;
+  return state.lastId;
+}
+
+/** The key of a try at its worker: unique while a task has fewer than 65,536 tries. */
+export function tryKey(id: TryId): number {
+  return id.taskId * 65_536 + id.try;
+}
+
+/** Sends `message` to `worker` at the end of the step, if it is connected. */
+export function tell(state: ManagerState, worker: WorkerRecord, message: ManagerMessage): void {
+  // A worker in grace hears of it by `reconcile`.
+  if (worker.link.kind === "open") outboxOf(state, worker).messages.push(message);
+}
+
+/** The messages of this step for `worker`. */
+export function outboxOf(state: ManagerState, worker: WorkerRecord): Outbox {
+  let outbox = state.outbox.get(worker);
+  if (outbox === undefined) {
+    outbox = { messages: [], dispatched: [], acknowledged: [] };
+    state.outbox.set(worker, outbox);
+  }
+  return outbox;
+}
+
+function newCounters(): Counters {
+  return {
+    submitted: 0,
+    succeeded: 0,
+    failed: 0,
+    cancelled: 0,
+    waiting: 0,
+    ready: 0,
+    dispatched: 0,
+    retrieving: 0,
+    triesStarted: 0,
+    recoveries: 0,
+    managerToWorkerBytes: 0,
+    workerToWorkerBytes: 0,
+    workerToManagerBytes: 0,
+    urlToWorkerBytes: 0,
+  };
+}

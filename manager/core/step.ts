@@ -1,0 +1,156 @@
+/**
+ * The manager's state machine: events in, instructions and facts out. A batch of
+ * events is applied, then one scheduling pass runs.
+ *
+ * @module
+ */
+
+import { unreachable } from "../../shared/assert.ts";
+import { peekHeap, popHeap } from "../../shared/heap.ts";
+import { endDelivery, requestFile, retryDelivery } from "./delivery.ts";
+import type { TimedEvent } from "./event.ts";
+import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
+import type { Fact, ManagerInstruction } from "./instruction.ts";
+import { declareLibrary, endInstance, readyInstance } from "./library.ts";
+import { flushOutbox } from "./outbox.ts";
+import { loseReplica, readyReplica } from "./replica.ts";
+import { schedule } from "./schedule.ts";
+import type { ManagerState, WorkerRecord } from "./state.ts";
+import { cancelTask, submitTask } from "./task.ts";
+import { failTransfer, resumeTransfer } from "./transfer.ts";
+import { endTry, returnTry, startTries } from "./try.ts";
+import {
+  connectWorker,
+  disconnectWorker,
+  leaveWorker,
+  loseWorker,
+  releaseWorkers,
+} from "./worker.ts";
+
+/** What a step asks for and what became true. */
+export interface StepOutput {
+  readonly instructions: ManagerInstruction[];
+  readonly facts: Fact[];
+}
+
+/** Applies `events` in order, schedules once, and returns what the shell must now do, in order. */
+export function step(state: ManagerState, events: readonly TimedEvent[]): StepOutput {
+  for (const event of events) {
+    state.nowMs = Math.max(state.nowMs, event.atMs);
+    handle(state, event);
+  }
+  passDeadlines(state);
+  schedule(state);
+  flushOutbox(state);
+  const instructions = state.instructions.splice(0);
+  if (state.fetches.length > 0) instructions.push(...state.fetches.splice(0));
+  return { instructions, facts: state.facts.splice(0) };
+}
+
+/** When the next timer of the state falls due, if there is one. */
+export function nextWakeAtMs(state: ManagerState): number | undefined {
+  return peekHeap(state.deadlines)?.atMs;
+}
+
+function handle(state: ManagerState, event: TimedEvent): void {
+  switch (event.kind) {
+    case "file_declared":
+      return declareFile(state, event);
+    case "file_bound":
+      return bindFile(state, event.fileId, event.bound);
+    case "file_failed":
+      return failFile(state, event);
+    case "file_undeclared":
+      return undeclareFile(state, event.fileId);
+    case "file_requested":
+      return requestFile(state, event);
+    case "library_declared":
+      return declareLibrary(state, event.library);
+    case "task_submitted":
+      return submitTask(state, event.task);
+    case "task_cancelled":
+      return cancelTask(state, event.taskId);
+    case "worker_connected":
+      return connectWorker(state, event.session, event.hello);
+    case "message_received":
+      return handleReport(state, event);
+    case "worker_disconnected":
+      return disconnectWorker(state, event);
+    case "worker_exited": {
+      const worker = state.workers.get(event.workerId);
+      if (worker?.incarnation !== event.incarnation) return;
+      return loseWorker(state, worker, "its process ended");
+    }
+    case "delivery_ended":
+      return endDelivery(state, event);
+    case "policies_set":
+      state.policies = event.policies;
+      for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      return;
+    case "closed":
+      return releaseWorkers(state, event.reason);
+    case "tick":
+      return;
+    default:
+      return unreachable(event);
+  }
+}
+
+/** Applies what a worker says, unless its connection was given up since. */
+function handleReport(
+  state: ManagerState,
+  event: Extract<TimedEvent, { kind: "message_received" }>,
+): void {
+  const worker = state.workers.get(event.workerId);
+  if (worker?.link.kind !== "open" || worker.link.session !== event.session) return;
+  applyReport(state, worker, event.message);
+}
+
+function applyReport(
+  state: ManagerState,
+  worker: WorkerRecord,
+  message: Extract<TimedEvent, { kind: "message_received" }>["message"],
+): void {
+  switch (message.kind) {
+    case "tries_started":
+      return startTries(state, worker, message.tries);
+    case "recalled":
+      return returnTry(state, worker, message);
+    case "result":
+      return endTry(state, worker, message.result);
+    case "replica_ready":
+      return readyReplica(state, worker, message);
+    case "transfer_failed":
+      return failTransfer(state, worker, message);
+    case "replica_gone":
+      return loseReplica(state, worker, message);
+    case "send_failed":
+      return retryDelivery(state, worker, message);
+    case "instance_ready":
+      return readyInstance(state, worker, message.instanceId);
+    case "instance_gone":
+      return endInstance(state, worker, message);
+    case "heartbeat":
+      return;
+    case "leaving":
+      return leaveWorker(state, worker, message.reason);
+    default:
+      return unreachable(message);
+  }
+}
+
+function passDeadlines(state: ManagerState): void {
+  while (true) {
+    const next = peekHeap(state.deadlines);
+    if (next === undefined || next.atMs > state.nowMs) return;
+    popHeap(state.deadlines);
+    if (next.kind === "transfer") {
+      resumeTransfer(state, next.transfer);
+    } else if (
+      next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&
+      state.workers.get(next.worker.workerId) === next.worker
+    ) {
+      loseWorker(state, next.worker, "it did not come back in time");
+    }
+  }
+}

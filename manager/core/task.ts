@@ -1,0 +1,211 @@
+/** Tasks: from their submission to the end that settles their handle. */
+
+import { assert } from "../../shared/assert.ts";
+import { pushHeap } from "../../shared/heap.ts";
+import type { TaskId } from "../../shared/ids.ts";
+import type { Outcome, TryResult } from "../../shared/task.ts";
+import { abandonDeliveries } from "./delivery.ts";
+import type { TaskDefinition } from "./event.ts";
+import { fileOf, giveUpFile, inputFiles, keepLineage, releaseIfUnneeded } from "./file.ts";
+import { recoverIfWanted } from "./recovery.ts";
+import { classOf } from "./schedule.ts";
+import type { FileRecord, ManagerState, TaskRecord, TryRecord } from "./state.ts";
+import { endAttempt } from "./try.ts";
+
+/** How a task ends, apart from what its record tells. */
+export interface Ending {
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly attempt?: TryRecord;
+  readonly result?: TryResult;
+}
+
+const READY = { kind: "ready" } as const;
+
+/** Takes a task; it waits for its inputs or for room. */
+export function submitTask(state: ManagerState, definition: TaskDefinition): void {
+  const { taskId } = definition;
+  assert(!state.tasks.has(taskId), `Task ${taskId} must be new`);
+  const task: TaskRecord = {
+    definition,
+    taskClass: classOf(state, definition),
+    state: { kind: "waiting", missing: 0 },
+    tryCount: 0,
+    failureCount: 0,
+    lossCount: 0,
+    ambiguousCount: 0,
+    recoveryCount: 0,
+    isSettled: false,
+    submittedAtMs: state.nowMs,
+    dispatchedAtMs: 0,
+  };
+  state.tasks.set(taskId, task);
+  state.counters.waiting += 1;
+  state.counters.submitted += 1;
+  state.facts.push({ kind: "task_submitted", taskId });
+  for (const { fileId } of definition.outputs) {
+    const file = fileOf(state, fileId);
+    file.producer = task;
+    file.isAtManager = false;
+    file.isAvailable = false;
+  }
+  for (const file of inputFiles(state, task)) file.consumers.add(task);
+  waitOrQueue(state, task);
+  for (const file of inputFiles(state, task)) {
+    if (file.failure !== undefined) {
+      return giveUp(state, failTask(state, task, file.failure), file.failure);
+    }
+    recoverIfWanted(state, file);
+  }
+}
+
+/** Puts a task that holds nothing into `waiting` or `ready`, as its inputs are. */
+export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
+  let missing = 0;
+  for (const file of inputFiles(state, task)) {
+    if (!file.isAvailable) missing += 1;
+  }
+  setState(state, task, missing > 0 ? { kind: "waiting", missing } : READY);
+}
+
+/** One input more or less is missing to a task that has not been dispatched. */
+export function countMissing(state: ManagerState, task: TaskRecord, change: 1 | -1): void {
+  if (task.state.kind === "ready" && change > 0) {
+    setState(state, task, { kind: "waiting", missing: 1 });
+  } else if (task.state.kind === "waiting") {
+    task.state.missing += change;
+    if (task.state.missing === 0) setState(state, task, READY);
+  }
+}
+
+/** An input has no contents any more: a try that has not read it yet comes back. */
+export function takeBackTask(state: ManagerState, task: TaskRecord, file: FileRecord): void {
+  if (task.state.kind !== "dispatched") return;
+  const { attempt } = task.state;
+  if (attempt.isStarted) return;
+  // Where the file is in place the try can still run.
+  if (file.replicas.get(attempt.worker)?.state === "ready") return;
+  endAttempt(state, attempt);
+  waitOrQueue(state, task);
+}
+
+/** The user calls a task off, at whatever age. */
+export function cancelTask(state: ManagerState, taskId: TaskId): void {
+  const task = state.tasks.get(taskId);
+  if (task === undefined || task.isSettled) return;
+  const failure = { outcome: "cancelled", message: "The task was cancelled" } as const;
+  giveUp(state, failTask(state, task, failure), {
+    outcome: "input_missing",
+    message: `Cannot run: task ${taskId}, which makes an input, was cancelled`,
+  });
+}
+
+/** Ends a task wherever it is; returns the outputs that will never be. */
+export function failTask(
+  state: ManagerState,
+  task: TaskRecord,
+  failure: { readonly outcome: Outcome; readonly message: string },
+): FileRecord[] {
+  if (task.state.kind === "done") return [];
+  if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
+  if (task.state.kind === "retrieving") {
+    abandonDeliveries(state, task.state.pending);
+    endAttempt(state, task.state.attempt);
+  }
+  return endTask(state, task, failure);
+}
+
+/** A try was the task's last: the handle settles and what only it needed goes. */
+export function finishTask(state: ManagerState, task: TaskRecord, ending: Ending): void {
+  const failure = {
+    outcome: "input_missing",
+    message: `Cannot run: task ${task.definition.taskId}, which makes an input, ended as ` +
+      `${ending.outcome}${ending.message === "" ? "" : `: ${ending.message}`}`,
+  } as const;
+  giveUp(state, endTask(state, task, ending), failure);
+}
+
+/** Changes the state of a task, and the queue and the counters with it. */
+export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord["state"]): void {
+  const { counters } = state;
+  const { taskClass } = task;
+  if (task.state.kind !== "done") counters[task.state.kind] -= 1;
+  if (next.kind !== "done") counters[next.kind] += 1;
+  if (task.state.kind === "ready") {
+    taskClass.readyCount -= 1;
+    if (taskClass.readyCount === 0) {
+      // What is left in the queue is stale.
+      taskClass.ready.items.length = 0;
+      state.busyClasses.delete(taskClass);
+    }
+  }
+  task.state = next;
+  if (next.kind !== "ready") return;
+  pushHeap(taskClass.ready, task);
+  taskClass.readyCount += 1;
+  if (taskClass.readyCount > 1) return;
+  // While the class was empty nobody noted who had room for it.
+  taskClass.isBlocked = false;
+  state.busyClasses.add(taskClass);
+}
+
+function giveUp(
+  state: ManagerState,
+  files: readonly FileRecord[],
+  failure: NonNullable<FileRecord["failure"]>,
+): void {
+  for (const file of files) giveUpFile(state, file, failure);
+}
+
+/** Settles the handle, lets go of inputs and keeps the record only as lineage. */
+function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRecord[] {
+  const isSuccess = ending.outcome === "success";
+  const { definition } = task;
+  setState(state, task, { kind: "done", isSuccess });
+  if (!task.isSettled) settle(state, task, ending);
+  const outputs = definition.outputs.map(({ fileId }) => fileOf(state, fileId));
+  if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
+    keepLineage(state, task);
+  } else {
+    state.tasks.delete(definition.taskId);
+    for (const file of outputs) file.producer = undefined;
+  }
+  for (const file of inputFiles(state, task)) {
+    file.consumers.delete(task);
+    releaseIfUnneeded(state, file);
+  }
+  for (const file of outputs) {
+    releaseIfUnneeded(state, file);
+    // One that was lost while the others were made again.
+    if (isSuccess) recoverIfWanted(state, file);
+  }
+  return isSuccess ? [] : outputs.filter((file) => !file.isAvailable);
+}
+
+function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
+  const { outcome, message, attempt, result } = ending;
+  const { taskId } = task.definition;
+  const { counters } = state;
+  task.isSettled = true;
+  if (outcome === "success") counters.succeeded += 1;
+  else if (outcome === "cancelled") counters.cancelled += 1;
+  else counters.failed += 1;
+  state.facts.push({ kind: "task_ended", taskId, outcome, outputs: result?.outputs ?? [] });
+  state.instructions.push({
+    kind: "settle",
+    durable: true,
+    end: {
+      taskId,
+      try: task.tryCount,
+      outcome,
+      message,
+      ...(attempt === undefined
+        ? {}
+        : { workerId: attempt.worker.workerId, host: attempt.worker.host }),
+      ...(result === undefined ? {} : { result }),
+      submittedAtMs: task.submittedAtMs,
+      dispatchedAtMs: task.dispatchedAtMs,
+      endedAtMs: state.nowMs,
+    },
+  });
+}

@@ -1,0 +1,331 @@
+/** Copies to workers: from which source, how many at a time, and what happens when one fails. */
+
+import { assert } from "../../shared/assert.ts";
+import { pushHeap } from "../../shared/heap.ts";
+import type { TransferId } from "../../shared/ids.ts";
+import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
+import type { WorkerReport } from "./event.ts";
+import { boundName, fileOf } from "./file.ts";
+import { failInstancesFor } from "./library.ts";
+import { ensureReplica, forgetReplica } from "./replica.ts";
+import {
+  type FileRecord,
+  type ManagerState,
+  newSource,
+  nextId,
+  type ReplicaRecord,
+  type Source,
+  tell,
+  type TransferRecord,
+  type TransferSource,
+  type WorkerRecord,
+} from "./state.ts";
+import { failTriesFor } from "./try.ts";
+
+/** Attempts to bring one file to one worker. */
+const ATTEMPTS_MAX = 6;
+
+/** Delay before the second attempt; doubled for each further one. */
+const BACKOFF_MS = 100;
+
+/** Holders that are looked at for the least busy one. */
+const HOLDERS_PROBED = 16;
+
+/** Begins to bring a file to a worker; at once, or when a source has a free slot. */
+export function startTransfer(
+  state: ManagerState,
+  copy: {
+    readonly file: FileRecord;
+    readonly worker: WorkerRecord;
+    readonly replica: ReplicaRecord;
+  },
+): void {
+  const { file, worker, replica } = copy;
+  const transfer: TransferRecord = {
+    transferId: nextId(state) as TransferId,
+    file,
+    generation: file.generation,
+    worker,
+    source: undefined,
+    attemptCount: 0,
+    isBackingOff: false,
+    failed: new Set(),
+  };
+  replica.transfer = transfer;
+  state.transfers.set(transfer.transferId, transfer);
+  beginTransfer(state, transfer);
+}
+
+/** The transfer is over, one way or the other: its slot is free. */
+export function endTransfer(
+  state: ManagerState,
+  transfer: TransferRecord,
+  { movedBytes }: { readonly movedBytes: number },
+): void {
+  const { source, file, worker, transferId } = transfer;
+  state.transfers.delete(transferId);
+  file.queued.delete(transfer);
+  const replica = worker.replicas.get(boundName(file));
+  if (replica?.transfer === transfer) replica.transfer = undefined;
+  if (source === undefined) return;
+  countBytes(state, source, movedBytes);
+  state.facts.push({
+    kind: "transfer_ended",
+    transferId,
+    fileId: file.fileId,
+    from: source.kind,
+    to: "worker",
+    workerId: worker.workerId,
+    movedBytes,
+    message: "",
+  });
+  freeSlot(state, transfer);
+}
+
+/** A worker could not bring the file: another source, another time, or not at all. */
+export function failTransfer(
+  state: ManagerState,
+  worker: WorkerRecord,
+  message: Extract<WorkerReport, { kind: "transfer_failed" }>,
+): void {
+  const transfer = state.transfers.get(message.transferId);
+  if (transfer === undefined || transfer.worker !== worker) return;
+  const { source, file, transferId } = transfer;
+  state.facts.push({
+    kind: "transfer_failed",
+    transferId,
+    fileId: file.fileId,
+    from: source?.kind ?? "worker",
+    to: "worker",
+    workerId: worker.workerId,
+    movedBytes: 0,
+    message: message.message,
+  });
+  transfer.attemptCount += 1;
+  if (source?.source !== undefined) transfer.failed.add(source.source);
+  freeSlot(state, transfer);
+  if (!message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX) {
+    return abandonTransfer(state, transfer, message.message);
+  }
+  transfer.isBackingOff = true;
+  const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
+  pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+}
+
+/** The delay before another attempt is over. */
+export function resumeTransfer(state: ManagerState, transfer: TransferRecord): void {
+  if (state.transfers.get(transfer.transferId) !== transfer || !transfer.isBackingOff) return;
+  transfer.isBackingOff = false;
+  beginTransfer(state, transfer);
+}
+
+/** Starts what waits for `file`, as a source of it came up or became free. */
+export function startQueued(state: ManagerState, file: FileRecord): void {
+  for (const transfer of file.queued) {
+    const source = chooseSource(state, transfer);
+    if (source === undefined) return;
+    file.queued.delete(transfer);
+    activate(state, transfer, source);
+  }
+}
+
+/** The source is gone: its transfers look for another one. */
+export function loseSource(state: ManagerState, source: Source): void {
+  for (const transfer of [...source.active]) {
+    source.active.delete(transfer);
+    transfer.source = undefined;
+    if (state.transfers.get(transfer.transferId) !== transfer) continue;
+    // The worker may still be at it: a new number makes the old answer void.
+    state.transfers.delete(transfer.transferId);
+    transfer.transferId = nextId(state) as TransferId;
+    state.transfers.set(transfer.transferId, transfer);
+    beginTransfer(state, transfer);
+  }
+  source.wanted.clear();
+}
+
+/** Tells a worker that came back of a transfer that it may not have heard of. */
+export function repeatTransfer(state: ManagerState, transfer: TransferRecord): void {
+  if (transfer.source !== undefined) order(state, transfer, transfer.source);
+}
+
+/** Makes the file's holders and the manager's slots known to each other anew. */
+function beginTransfer(state: ManagerState, transfer: TransferRecord): void {
+  const source = chooseSource(state, transfer);
+  if (source !== undefined) return activate(state, transfer, source);
+  transfer.file.queued.add(transfer);
+  for (const possible of possibleSources(state, transfer)) possible.wanted.add(transfer.file);
+}
+
+function activate(state: ManagerState, transfer: TransferRecord, source: TransferSource): void {
+  const { file, worker, transferId } = transfer;
+  transfer.source = source;
+  source.source?.active.add(transfer);
+  state.facts.push({
+    kind: "transfer_started",
+    transferId,
+    fileId: file.fileId,
+    from: source.kind,
+    to: "worker",
+    workerId: worker.workerId,
+    movedBytes: 0,
+    message: "",
+  });
+  if (source.kind === "recipe" && file.origin.kind === "recipe") {
+    ensureReplica(state, fileOf(state, file.origin.input), worker);
+  }
+  order(state, transfer, source);
+}
+
+/** Tells the worker, unless it is away: `reconcile` brings it up then. */
+function order(state: ManagerState, transfer: TransferRecord, source: TransferSource): void {
+  const { file, worker, transferId, generation } = transfer;
+  const { bound, origin } = file;
+  assert(bound, `File ${file.fileId} must be bound before it moves`);
+  if (worker.link.kind !== "open") return;
+  const { name, sizeBytes, digest, isDirectory, isExecutable } = bound;
+  if (source.kind === "recipe") {
+    assert(origin.kind === "recipe", `File ${file.fileId} must have a recipe`);
+    const input = boundName(fileOf(state, origin.input));
+    const recipe = { kind: origin.recipe, input };
+    return tell(state, worker, { kind: "make", transferId, name, level: file.level, recipe });
+  }
+  state.fetches.push({
+    kind: "fetch",
+    workerId: worker.workerId,
+    session: worker.link.session,
+    order: {
+      kind: "fetch",
+      transferId,
+      name,
+      generation,
+      sizeBytes,
+      digest,
+      isDirectory,
+      isExecutable,
+      level: file.level,
+    },
+    from: sourceRef(file, source),
+  });
+}
+
+function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "recipe" }>) {
+  if (source.kind === "worker") {
+    return { kind: "worker", workerId: source.worker.workerId } as const;
+  }
+  if (source.kind === "url" && file.origin.kind === "url") {
+    return { kind: "url", url: file.origin.url } as const;
+  }
+  return { kind: "manager", fileId: file.fileId } as const;
+}
+
+/** A source with a free slot: small contents from the manager, else a peer, else where it is from. */
+function chooseSource(state: ManagerState, transfer: TransferRecord): TransferSource | undefined {
+  const { file } = transfer;
+  const { policies, managerSource } = state;
+  if (file.origin.kind === "recipe") return { kind: "recipe", source: undefined };
+  const manager = { kind: "manager", source: managerSource } as const;
+  const isSmall = file.isAtManager && !file.bound?.isDirectory &&
+    (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
+  if (isSmall) return manager;
+  const peer = choosePeer(state, transfer);
+  if (peer !== undefined) return peer;
+  if (file.isAtManager && managerSource.active.size < policies.transfersFromManager) {
+    return manager;
+  }
+  if (file.origin.kind !== "url") return undefined;
+  const source = urlSource(state, file.origin.host);
+  return source.active.size < policies.transfersPerUrl ? { kind: "url", source } : undefined;
+}
+
+/** The least busy of some holders; one that failed this transfer only when there is no other. */
+function choosePeer(state: ManagerState, transfer: TransferRecord): TransferSource | undefined {
+  const { file, generation } = transfer;
+  if (!mayUsePeers(state, file)) return undefined;
+  let best: WorkerRecord | undefined;
+  let bestCost = Infinity;
+  let probed = 0;
+  for (const [holder, replica] of file.replicas) {
+    if (!isHolder(transfer, holder, replica) || replica.generation !== generation) continue;
+    const activeCount = holder.source.active.size;
+    if (activeCount >= state.policies.transfersPerWorker) continue;
+    const cost = activeCount + (transfer.failed.has(holder.source) ? 1e6 : 0);
+    if (cost < bestCost) [best, bestCost] = [holder, cost];
+    probed += 1;
+    if (probed >= HOLDERS_PROBED) break;
+  }
+  return best && { kind: "worker", source: best.source, worker: best };
+}
+
+function isHolder(transfer: TransferRecord, holder: WorkerRecord, replica: ReplicaRecord): boolean {
+  return replica.state === "ready" && holder !== transfer.worker && holder.link.kind === "open";
+}
+
+function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
+  // A temp is nowhere else.
+  if (file.origin.kind === "temp") return true;
+  return state.policies.peerTransfers && file.peerTransfer;
+}
+
+/** Sources that may serve the transfer once they have a free slot. */
+function possibleSources(state: ManagerState, transfer: TransferRecord): Source[] {
+  const { file } = transfer;
+  const sources: Source[] = [];
+  if (file.isAtManager) sources.push(state.managerSource);
+  if (file.origin.kind === "url") sources.push(urlSource(state, file.origin.host));
+  if (!mayUsePeers(state, file)) return sources;
+  for (const [holder, replica] of file.replicas) {
+    if (replica.state === "ready" && holder !== transfer.worker) sources.push(holder.source);
+    if (sources.length >= HOLDERS_PROBED) break;
+  }
+  return sources;
+}
+
+function urlSource(state: ManagerState, host: string): Source {
+  let source = state.urlSources.get(host);
+  if (source === undefined) state.urlSources.set(host, source = newSource(host));
+  return source;
+}
+
+/** Gives the slot back and lets others have it. */
+function freeSlot(state: ManagerState, transfer: TransferRecord): void {
+  const source = transfer.source?.source;
+  transfer.source = undefined;
+  if (source === undefined) return;
+  source.active.delete(transfer);
+  offerSlots(state, source);
+}
+
+/** Lets transfers that wait for `source` start. */
+export function offerSlots(state: ManagerState, source: Source): void {
+  for (const file of source.wanted) {
+    startQueued(state, file);
+    // What is still queued found this source busy again.
+    if (file.queued.size > 0) return;
+    source.wanted.delete(file);
+  }
+}
+
+/** The file cannot come to that worker: what needs it there is told. */
+function abandonTransfer(state: ManagerState, transfer: TransferRecord, message: string): void {
+  const { file, worker } = transfer;
+  const replica = worker.replicas.get(boundName(file));
+  state.transfers.delete(transfer.transferId);
+  if (replica !== undefined) {
+    replica.transfer = undefined;
+    forgetReplica(state, worker, replica);
+  }
+  failTriesFor(state, { worker, file, message });
+  failInstancesFor(state, { worker, file, message });
+  for (const recipe of file.recipes) {
+    const made = recipe.bound && worker.replicas.get(recipe.bound.name);
+    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, message);
+  }
+}
+
+function countBytes(state: ManagerState, source: TransferSource, movedBytes: number): void {
+  const { counters } = state;
+  if (source.kind === "manager") counters.managerToWorkerBytes += movedBytes;
+  if (source.kind === "worker") counters.workerToWorkerBytes += movedBytes;
+  if (source.kind === "url") counters.urlToWorkerBytes += movedBytes;
+}

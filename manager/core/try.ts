@@ -1,0 +1,296 @@
+/** Tries: from the dispatch to what the worker says of their end. */
+
+import { assert } from "../../shared/assert.ts";
+import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
+import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
+import { fileOf, inputFiles } from "./file.ts";
+import { freeCall, holdCall } from "./library.ts";
+import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
+import { changeRoom } from "./room.ts";
+import {
+  type FileRecord,
+  type ManagerState,
+  outboxOf,
+  type TaskRecord,
+  tell,
+  tryKey,
+  type TryRecord,
+  type WorkerRecord,
+} from "./state.ts";
+import { finishTask, setState, waitOrQueue } from "./task.ts";
+
+/** Repetitions of a try that may have read what another one wrote. */
+const AMBIGUOUS_TRIES_MAX = 3;
+
+/** Weight of the newest try in the moving mean of durations. */
+const MEAN_WEIGHT = 0.1;
+
+/** Gives a ready task to `worker`, which gets what it lacks. */
+export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
+  task.tryCount += 1;
+  task.dispatchedAtMs = state.nowMs;
+  const { taskId } = task.definition;
+  const attempt: TryRecord = {
+    taskId,
+    try: task.tryCount,
+    task,
+    worker,
+    isEnded: false,
+    isStarted: false,
+    isRecalled: false,
+  };
+  setState(state, task, { kind: "dispatched", attempt });
+  worker.tries.set(tryKey(attempt), attempt);
+  worker.unstarted.add(attempt);
+  if (task.taskClass.library === undefined) changeRoom(state, worker, task.taskClass.resources, 1);
+  else holdCall(state, task.taskClass.library, worker);
+  if (worker.committed.cores > worker.resources.cores) state.recallable.add(worker);
+  for (const file of inputFiles(state, task)) ensureReplica(state, file, worker);
+  outboxOf(state, worker).dispatched.push(attempt);
+  const { workerId } = worker;
+  state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
+}
+
+/** The worker started these tries. */
+export function startTries(
+  state: ManagerState,
+  worker: WorkerRecord,
+  tries: readonly TryId[],
+): void {
+  for (const id of tries) {
+    const attempt = worker.tries.get(tryKey(id));
+    if (attempt === undefined || attempt.isStarted) continue;
+    attempt.isStarted = true;
+    forgetUnstarted(state, attempt);
+    state.counters.triesStarted += 1;
+    const { taskId, try: number } = attempt;
+    const { workerId } = worker;
+    state.facts.push({ kind: "try_started", taskId, try: number, workerId });
+  }
+}
+
+/** The worker gave a try back before it started. */
+export function returnTry(state: ManagerState, worker: WorkerRecord, id: TryId): void {
+  const attempt = worker.tries.get(tryKey(id));
+  if (attempt === undefined) return;
+  removeTry(state, attempt);
+  if (!attempt.isEnded) retry(state, attempt);
+}
+
+/** A try ended at its worker. Its room is free; its result counts if it is the current one. */
+export function endTry(state: ManagerState, worker: WorkerRecord, result: TryResult): void {
+  const attempt = worker.tries.get(tryKey(result));
+  if (attempt === undefined) return answerStray(state, worker, result);
+  removeTry(state, attempt);
+  const { taskId, try: number, task } = attempt;
+  const { outcome } = result;
+  const { workerId } = worker;
+  state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
+  if (attempt.isEnded) return discard(state, worker, result);
+  if (outcome !== "success") {
+    acknowledge(state, worker, result);
+    return failTry(state, attempt, result);
+  }
+  learnDuration(task, result.times.ranMs);
+  takeOutputs(state, attempt, result);
+  const pending = task.definition.outputs.length === 0
+    ? undefined
+    : deliverOutputs(state, { task, worker, result });
+  if (pending === undefined || pending.size === 0) {
+    acknowledge(state, worker, result);
+    return finishTask(state, task, { outcome, message: result.message, attempt, result });
+  }
+  setState(state, task, { kind: "retrieving", attempt, result, pending });
+}
+
+/** One of the outputs is in place. */
+export function finishRetrieval(state: ManagerState, task: TaskRecord, deliveryId: number): void {
+  if (task.state.kind !== "retrieving") return;
+  const { attempt, result, pending } = task.state;
+  pending.delete(deliveryId);
+  if (pending.size > 0) return;
+  acknowledge(state, attempt.worker, attempt);
+  finishTask(state, task, { outcome: "success", message: result.message, attempt, result });
+}
+
+/** An output cannot be put in place: the task fails, though its try did not. */
+export function failRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
+  if (task.state.kind !== "retrieving") return;
+  const { attempt, result, pending } = task.state;
+  abandonDeliveries(state, pending);
+  acknowledge(state, attempt.worker, attempt);
+  finishTask(state, task, { outcome: "transfer_failed", message, attempt, result });
+}
+
+/** The manager has no use for this try any more; its room is free once the worker says so. */
+export function endAttempt(state: ManagerState, attempt: TryRecord): void {
+  const { worker, taskId, try: number } = attempt;
+  attempt.isEnded = true;
+  forgetUnstarted(state, attempt);
+  if (worker.tries.has(tryKey(attempt))) tell(state, worker, { kind: "kill", taskId, try: number });
+  else acknowledge(state, worker, attempt);
+}
+
+/** The worker of a try is gone. `isCounted` tells whether that may be the task's doing. */
+export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: boolean): void {
+  removeTry(state, attempt);
+  if (attempt.isEnded) return;
+  const { task, taskId, try: number, worker } = attempt;
+  const { workerId } = worker;
+  const outcome = "worker_lost";
+  state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
+  if (!isCounted) return retry(state, attempt);
+  task.lossCount += 1;
+  if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
+  const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
+    `last is ${workerId} on ${worker.host}`;
+  finishTask(state, task, { outcome, message, attempt });
+}
+
+/** A file cannot come to `worker`: tries there that have not started cannot run. */
+export function failTriesFor(
+  state: ManagerState,
+  missing: { readonly worker: WorkerRecord; readonly file: FileRecord; readonly message: string },
+): void {
+  const { worker, file, message } = missing;
+  for (const attempt of [...worker.tries.values()]) {
+    if (attempt.isStarted || attempt.isEnded || !file.consumers.has(attempt.task)) continue;
+    endAttempt(state, attempt);
+    countFailure(state, attempt, { outcome: "transfer_failed", message });
+  }
+}
+
+/** A copy is gone from `worker`: tries there that have not started get it anew. */
+export function restageTries(state: ManagerState, worker: WorkerRecord, file: FileRecord): void {
+  if (!file.isAvailable) return;
+  for (const attempt of worker.tries.values()) {
+    if (attempt.isStarted || attempt.isEnded || !file.consumers.has(attempt.task)) continue;
+    return ensureReplica(state, file, worker);
+  }
+}
+
+/** Takes a try off the tables of its worker and gives its room back. */
+export function removeTry(state: ManagerState, attempt: TryRecord): void {
+  const { worker, task } = attempt;
+  assert(
+    worker.tries.delete(tryKey(attempt)),
+    `Try of task ${attempt.taskId} must be at its worker`,
+  );
+  forgetUnstarted(state, attempt);
+  const { library, resources } = task.taskClass;
+  if (library === undefined) changeRoom(state, worker, resources, -1);
+  else freeCall(state, library, worker);
+}
+
+/** The result of this try is safe, or void: the worker forgets it. */
+export function acknowledge(state: ManagerState, worker: WorkerRecord, id: TryId): void {
+  if (worker.link.kind !== "open") return;
+  outboxOf(state, worker).acknowledged.push({ taskId: id.taskId, try: id.try });
+}
+
+function retry(state: ManagerState, attempt: TryRecord): void {
+  // What was no room before may be some now, for whoever comes back.
+  attempt.task.taskClass.isBlocked = false;
+  attempt.isEnded = true;
+  waitOrQueue(state, attempt.task);
+}
+
+function failTry(state: ManagerState, attempt: TryRecord, result: TryResult): void {
+  const { task } = attempt;
+  const { outcome, message } = result;
+  if (outcome === "cancelled") return retry(state, attempt);
+  if (outcome === "library_failed" && result.isAmbiguous) {
+    task.lossCount += 1;
+    if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
+  } else if (result.isAmbiguous) {
+    task.ambiguousCount += 1;
+    if (task.ambiguousCount <= AMBIGUOUS_TRIES_MAX) return retry(state, attempt);
+  }
+  countFailure(state, attempt, { outcome, message, result });
+}
+
+/** A failure of the task's own: again while `retries` allow it, a recovery while its limit does. */
+function countFailure(
+  state: ManagerState,
+  attempt: TryRecord,
+  failure: { readonly outcome: Outcome; readonly message: string; readonly result?: TryResult },
+): void {
+  const { task } = attempt;
+  task.failureCount += 1;
+  if (task.failureCount <= task.definition.retries) return retry(state, attempt);
+  finishTask(state, task, { ...failure, attempt });
+}
+
+/** Records what a try made. */
+function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
+  const { task, worker } = attempt;
+  for (const { fileId } of task.definition.outputs) {
+    const file = fileOf(state, fileId);
+    const output = result.outputs.find(({ name }) => name === file.bound?.name);
+    if (output === undefined || file.bound === undefined) continue;
+    const { content: _content, ...facts } = output;
+    const { digest, sizeBytes, isDirectory } = facts;
+    if (file.generation > 0 && file.bound.digest !== digest) {
+      state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
+    }
+    file.bound = { ...file.bound, digest, sizeBytes, isDirectory };
+    retireMaking(state, file, worker);
+    file.generation = attempt.try;
+    markReady(state, { file, worker, facts });
+  }
+}
+
+/** The newest making is the file: copies of earlier ones that came back go. */
+function retireMaking(state: ManagerState, file: FileRecord, maker: WorkerRecord): void {
+  if (file.replicas.size === 0) return;
+  for (const task of file.consumers) {
+    if (task.state.kind !== "dispatched" || task.state.attempt.isStarted) continue;
+    endAttempt(state, task.state.attempt);
+    setState(state, task, { kind: "waiting", missing: 0 });
+    waitOrQueue(state, task);
+  }
+  for (const [worker, replica] of file.replicas) {
+    // The maker's own cache has the new one in its place already.
+    if (worker === maker) forgetReplica(state, worker, replica);
+    else deleteReplica(state, worker, replica);
+  }
+}
+
+/** The result of a try that the manager ended: nothing of it stays. */
+function discard(state: ManagerState, worker: WorkerRecord, result: TryResult): void {
+  acknowledge(state, worker, result);
+  for (const { name, generation } of result.outputs) {
+    const replica = worker.replicas.get(name);
+    if (replica !== undefined && replica.generation === generation) {
+      deleteReplica(state, worker, replica);
+    } else {
+      // It never was in the table; the answer to this finds nothing there.
+      tell(state, worker, { kind: "delete", name, generation });
+    }
+  }
+}
+
+/** A result of a try that is not in the table: of one that was settled, or is being retrieved. */
+function answerStray(state: ManagerState, worker: WorkerRecord, result: TryResult): void {
+  const task = state.tasks.get(result.taskId);
+  if (task?.state.kind === "retrieving") {
+    const { attempt } = task.state;
+    if (attempt.worker === worker && attempt.try === result.try) return;
+  }
+  acknowledge(state, worker, result);
+}
+
+function forgetUnstarted(state: ManagerState, attempt: TryRecord): void {
+  const { worker } = attempt;
+  if (worker.unstarted.delete(attempt) && worker.unstarted.size === 0) {
+    state.recallable.delete(worker);
+  }
+}
+
+function learnDuration(task: TaskRecord, ranMs: number): void {
+  const { taskClass } = task;
+  const { meanRanMs } = taskClass;
+  taskClass.meanRanMs = meanRanMs === undefined
+    ? ranMs
+    : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;
+}

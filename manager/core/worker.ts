@@ -1,0 +1,179 @@
+/** Workers: how they join, come back, leave and are lost. */
+
+import { pushHeap } from "../../shared/heap.ts";
+import type { SessionId } from "../../shared/ids.ts";
+import { removeCapacity } from "./capacity_index.ts";
+import { abandonDeliveries, loseDeliveries } from "./delivery.ts";
+import type { Hello, ManagerEvent } from "./event.ts";
+import { updateAvailability } from "./file.ts";
+import { indexService, removeInstance } from "./library.ts";
+import { reconcile } from "./reconcile.ts";
+import { forgetReplica } from "./replica.ts";
+import { indexWorker } from "./room.ts";
+import {
+  type FileRecord,
+  type ManagerState,
+  newSource,
+  outboxOf,
+  tell,
+  type WorkerRecord,
+} from "./state.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
+import { cancelTask, finishTask, waitOrQueue } from "./task.ts";
+import { loseSource, offerSlots } from "./transfer.ts";
+import { loseTry } from "./try.ts";
+
+/** A worker said hello. The valid session wins; DESIGN section 5, Sessions. */
+export function connectWorker(state: ManagerState, session: SessionId, hello: Hello): void {
+  const known = state.workers.get(hello.workerId);
+  const isSame = known !== undefined && known.incarnation === hello.incarnation;
+  if (known !== undefined && !isSame && known.link.kind === "open") {
+    const reason = `Cannot join as worker "${hello.workerId}": a worker of that identity is ` +
+      "connected; another workspace would have another identity";
+    state.instructions.push({ kind: "disconnect", workerId: hello.workerId, session, reason });
+    return;
+  }
+  if (known !== undefined && !isSame) loseWorker(state, known, "it was started again");
+  if (known !== undefined && isSame && known.link.kind === "open") {
+    const { workerId, link } = known;
+    const reason = "The worker has connected anew";
+    state.instructions.push({ kind: "disconnect", workerId, session: link.session, reason });
+    closeLink(state, known);
+  }
+  const worker = isSame && known !== undefined ? known : addWorker(state, session, hello);
+  worker.link = { kind: "open", session };
+  const { workerId } = worker;
+  state.instructions.push({ kind: "welcome", workerId, session });
+  state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
+  // What was collected for the old connection has no reader.
+  state.outbox.delete(worker);
+  reconcile(state, worker, hello);
+  indexWorker(state, worker);
+  state.changedWorkers.add(worker);
+  for (const service of worker.services.values()) indexService(state, service);
+  offerSlots(state, worker.source);
+  if (state.isClosed) tell(state, worker, { kind: "release", reason: "The workflow is over" });
+}
+
+/** A connection is closed: the worker has some time to come back. */
+export function disconnectWorker(
+  state: ManagerState,
+  event: Extract<ManagerEvent, { kind: "worker_disconnected" }>,
+): void {
+  const worker = state.workers.get(event.workerId);
+  if (worker?.link.kind !== "open" || worker.link.session !== event.session) return;
+  closeLink(state, worker);
+  if (event.wasSilent) return loseWorker(state, worker, "it was silent for too long");
+  if (worker.isLeaving || state.isClosed) return loseWorker(state, worker, "it left");
+  const untilMs = state.nowMs + state.policies.reconnectGraceMs;
+  worker.link = { kind: "grace", session: event.session, untilMs };
+  pushHeap(state.deadlines, { atMs: untilMs, kind: "grace", worker });
+}
+
+/** A worker says that it leaves: its tries go elsewhere at once and are not counted against tasks. */
+export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: string): void {
+  if (worker.isLeaving) return;
+  worker.isLeaving = true;
+  indexWorker(state, worker);
+  state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
+  for (const service of worker.services.values()) indexService(state, service);
+  for (const attempt of [...worker.tries.values()]) {
+    if (attempt.isEnded) continue;
+    attempt.isEnded = true;
+    waitOrQueue(state, attempt.task);
+  }
+}
+
+/** A worker is gone for good: its tasks run elsewhere, its temps are had from others or made anew. */
+export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: string): void {
+  closeLink(state, worker);
+  state.workers.delete(worker.workerId);
+  state.outbox.delete(worker);
+  state.recallable.delete(worker);
+  if (!worker.isLeaving) {
+    state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
+  }
+  const touched = new Set<FileRecord>();
+  for (const replica of [...worker.replicas.values()]) {
+    const file = state.filesByName.get(replica.name);
+    replica.deletionCount = 0;
+    forgetReplica(state, worker, replica);
+    if (file !== undefined) touched.add(file);
+  }
+  loseRetrievals(state, worker, reason);
+  for (const attempt of [...worker.tries.values()]) {
+    loseTry(state, attempt, attempt.isStarted && !worker.isLeaving && !state.isClosed);
+  }
+  for (const instance of [...worker.instances.values()]) removeInstance(state, instance);
+  for (const service of [...worker.services.values()]) {
+    service.slotCount = 0;
+    service.callCount = 0;
+    indexService(state, service);
+  }
+  for (const file of touched) updateAvailability(state, file);
+  loseSource(state, worker.source);
+  loseDeliveries(state, worker);
+  removeCapacity(state.index, worker);
+  state.changedWorkers.delete(worker);
+}
+
+/** The workflow is over: every worker is let go. */
+export function releaseWorkers(state: ManagerState, reason: string): void {
+  state.isClosed = true;
+  for (const [taskId, task] of [...state.tasks]) {
+    if (!task.isSettled) cancelTask(state, taskId);
+  }
+  for (const worker of state.workers.values()) tell(state, worker, { kind: "release", reason });
+}
+
+function addWorker(state: ManagerState, session: SessionId, hello: Hello): WorkerRecord {
+  const { workerId, incarnation, host, resources, features } = hello;
+  const worker: WorkerRecord = {
+    workerId,
+    incarnation,
+    host,
+    resources,
+    features: new Set(features),
+    link: { kind: "open", session },
+    isLeaving: false,
+    tries: new Map(),
+    unstarted: new Set(),
+    committed: NO_RESOURCES,
+    replicas: new Map(),
+    instances: new Map(),
+    services: new Map(),
+    source: newSource(workerId),
+    deliveries: new Set(),
+  };
+  state.workers.set(workerId, worker);
+  state.joinedCount += 1;
+  outboxOf(state, worker);
+  return worker;
+}
+
+/** Nothing is dispatched to a worker that is away, and nothing fetched from it. */
+function closeLink(state: ManagerState, worker: WorkerRecord): void {
+  if (worker.link.kind === "open") {
+    const { session } = worker.link;
+    worker.link = { kind: "grace", session, untilMs: Infinity };
+  }
+  indexWorker(state, worker);
+  for (const service of worker.services.values()) indexService(state, service);
+}
+
+/** Outputs that were on their way to the manager end with their worker, and so does the try. */
+function loseRetrievals(state: ManagerState, worker: WorkerRecord, reason: string): void {
+  for (const { task } of [...worker.deliveries]) {
+    if (task?.state.kind !== "retrieving") continue;
+    const { attempt, pending } = task.state;
+    abandonDeliveries(state, pending);
+    task.lossCount += 1;
+    if (task.lossCount <= task.definition.workerLosses) {
+      waitOrQueue(state, task);
+      continue;
+    }
+    const message = `Worker ${worker.workerId} on ${worker.host} was lost before its outputs ` +
+      `were here: ${reason}`;
+    finishTask(state, task, { outcome: "worker_lost", message, attempt });
+  }
+}

@@ -1,0 +1,357 @@
+/** A simulated host: the real worker core on a simulated disk, processes and transfers. */
+
+import type { CacheName, InstanceId, TransferId, WorkerId } from "../../shared/ids.ts";
+import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
+import { nextRandom, type RandomState } from "../../shared/random.ts";
+import type { CacheLevel, FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+import type { TimedEvent, WorkerEvent } from "../../worker/core/event.ts";
+import type { WorkerInstruction } from "../../worker/core/instruction.ts";
+import { checkInvariants } from "../../worker/core/invariants.ts";
+import { newWorkerState, type WorkerState } from "../../worker/core/state.ts";
+import { nextWakeAtMs, step } from "../../worker/core/step.ts";
+import type { Clock } from "./clock.ts";
+import { outputDigest } from "./contents.ts";
+import type { Connection } from "./network.ts";
+
+/** A file on the simulated disk. */
+export interface DiskFile extends FileFacts {
+  readonly level: CacheLevel;
+}
+
+/** What a simulated host needs of the rest of the world. */
+export interface World {
+  readonly clock: Clock;
+  readonly random: RandomState;
+  /** Connects this host; undefined while the manager cannot be reached. */
+  connect(worker: SimWorker): Connection | undefined;
+  /** The file at the source of a fetch, if it can be read there from `reader` now. */
+  read(
+    order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
+    reader: SimWorker,
+  ): FileFacts | undefined;
+  /** The manager received a PUT of `file`. */
+  put(transferId: TransferId, file: FileFacts | undefined): void;
+  /** How a try of this task ends if nothing disturbs it, and after how long. */
+  run(task: DispatchedTask): { outcome: Outcome; ranMs: number };
+  /** Chance that a transfer, an instance or a call fails. */
+  readonly faultChance: () => number;
+  /** The process of this host ended. */
+  exited(worker: SimWorker): void;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** One host. A restart is a new process on the same disk. */
+export class SimWorker {
+  readonly workerId: WorkerId;
+  readonly cores: number;
+  readonly disk: Map<CacheName, DiskFile> = new Map();
+  state: WorkerState | undefined;
+  connection: Connection | undefined;
+  incarnation = "";
+  readonly #world: World;
+  /** Grows with each process: callbacks of earlier ones do nothing. */
+  #process = 0;
+  #running = new Map<string, DispatchedTask>();
+  #transfers = new Set<TransferId>();
+  #instances = new Map<InstanceId, LibraryDefinition>();
+  #queued: WorkerEvent[] = [];
+  #wakeAtMs = Infinity;
+
+  constructor(world: World, options: { workerId: WorkerId; cores: number }) {
+    this.#world = world;
+    this.workerId = options.workerId;
+    this.cores = options.cores;
+  }
+
+  get isAlive(): boolean {
+    return this.state !== undefined;
+  }
+
+  /** Starts a process on what the disk holds. */
+  start(): void {
+    this.#process += 1;
+    this.incarnation = `${this.workerId}#${this.#process}`;
+    this.#running.clear();
+    this.#transfers.clear();
+    this.#instances.clear();
+    this.#queued = [];
+    this.#wakeAtMs = Infinity;
+    this.state = newWorkerState({
+      workerId: this.workerId,
+      incarnation: this.incarnation,
+      version: "0",
+      host: this.workerId,
+      pid: this.#process,
+      resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
+      features: [],
+      urls: [`http://${this.workerId}`],
+      cached: [...this.disk.values()],
+    });
+    this.dial();
+  }
+
+  /** Kills the process: nothing of it is heard any more. */
+  crash(): void {
+    this.#process += 1;
+    this.state = undefined;
+    const lostMs = nextRandom(this.#world.random) * 20;
+    this.connection?.break({ lostMs, managerMs: 5, workerMs: 0, wasSilent: false });
+    this.connection = undefined;
+  }
+
+  /** Dials until it is connected. */
+  dial(): void {
+    if (this.state === undefined || this.connection !== undefined) return;
+    this.connection = this.#world.connect(this);
+    if (this.connection === undefined) return this.#later(100, () => this.dial());
+    this.feed([{ kind: "connection_opened" }]);
+  }
+
+  /** The connection broke on this end. */
+  disconnected(connection: Connection): void {
+    if (this.connection !== connection || this.state === undefined) return;
+    this.connection = undefined;
+    this.feed([{ kind: "connection_closed" }]);
+    this.#later(nextRandom(this.#world.random) * 600, () => this.dial());
+  }
+
+  /** Gives events to the core and carries out what it asks for. */
+  feed(events: readonly WorkerEvent[]): void {
+    const { state } = this;
+    if (state === undefined) return;
+    const atMs = this.#world.clock.nowMs;
+    const instructions = step(state, events.map((event): TimedEvent => ({ ...event, atMs })));
+    checkInvariants(state);
+    for (const instruction of instructions) this.#carryOut(instruction);
+    const wakeAtMs = nextWakeAtMs(state);
+    if (this.state === undefined || wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;
+    this.#wakeAtMs = wakeAtMs;
+    this.#later(Math.max(0, wakeAtMs - atMs), () => {
+      this.#wakeAtMs = Infinity;
+      this.feed([{ kind: "tick" }]);
+    });
+  }
+
+  #later(delayMs: number, run: () => void): void {
+    const process = this.#process;
+    this.#world.clock.after(delayMs, () => {
+      if (this.#process === process) run();
+    });
+  }
+
+  #carryOut(instruction: WorkerInstruction): void {
+    switch (instruction.kind) {
+      case "send":
+        this.connection?.sendToManager(instruction.messages);
+        return;
+      case "run_task":
+        return this.#runTask(instruction);
+      case "stop_task":
+        return this.#stop(instruction, (result) => {
+          this.feed([{ kind: "task_ended", result, modified: [] }]);
+        });
+      case "fetch":
+        return this.#fetch(instruction.order);
+      case "make":
+        return this.#make(instruction.order);
+      case "stop_transfer":
+        return this.#endTransfer(instruction.transferId, undefined);
+      case "put":
+        return this.#put(instruction.order);
+      case "delete_file":
+        if (this.disk.get(instruction.name)?.generation === instruction.generation) {
+          this.disk.delete(instruction.name);
+        }
+        return;
+      case "session_opened":
+        return;
+      case "start_instance":
+        return this.#startInstance(instruction.instanceId, instruction.library);
+      case "stop_instance":
+        return this.#endInstance(instruction.instanceId, "stopped");
+      case "call":
+        for (const call of instruction.calls) this.#call(instruction.instanceId, call);
+        return;
+      case "stop_call":
+        return this.#stop(instruction, (result) => this.#endCall(result));
+      case "leave":
+        this.crash();
+        this.#world.exited(this);
+        return;
+    }
+  }
+
+  #runTask({ task }: Extract<WorkerInstruction, { kind: "run_task" }>): void {
+    const key = `${task.taskId}.${task.try}`;
+    const inputDigests = this.#readInputs(task);
+    this.#running.set(key, task);
+    const { outcome, ranMs } = this.#world.run(task);
+    this.#later(ranMs, () => {
+      if (!this.#running.delete(key)) return;
+      const outputs = outcome === "success" ? this.#writeOutputs(task, inputDigests) : [];
+      const result = newResult(task, { outcome, ranMs, outputs });
+      this.feed([{ kind: "task_ended", result, modified: [] }]);
+    });
+  }
+
+  /** A try must find what it was promised, in the making it was promised. */
+  #readInputs(task: DispatchedTask): string[] {
+    return task.inputs.map((input) => {
+      const file = this.disk.get(input.name);
+      if (file?.generation !== input.generation) {
+        throw new Error(
+          `Task ${task.taskId} finds generation ${file?.generation} of ` +
+            `${input.name}, not ${input.generation}, at ${this.workerId}`,
+        );
+      }
+      return file.digest;
+    });
+  }
+
+  #writeOutputs(task: DispatchedTask, inputDigests: readonly string[]): TryResult["outputs"] {
+    return task.outputs.map(({ mount, name, generation, level, isReturned }) => {
+      const digest = outputDigest({ taskId: task.taskId, mount, inputDigests });
+      const sizeBytes = task.taskId % 3 === 0 ? 1_000_000 : 1_000;
+      const facts = { name, generation, digest, sizeBytes, isDirectory: false };
+      const before = this.disk.get(name);
+      if (before === undefined || before.generation <= generation) {
+        this.disk.set(name, { ...facts, level });
+      }
+      return isReturned && sizeBytes < 64 * 1024 ? { ...facts, content: NO_BYTES } : facts;
+    });
+  }
+
+  #stop(
+    order: { taskId: number; try: number; reason: "cancelled" | "timeout" },
+    end: (result: TryResult) => void,
+  ): void {
+    const key = `${order.taskId}.${order.try}`;
+    this.#later(5, () => {
+      const task = this.#running.get(key);
+      if (task === undefined) return;
+      this.#running.delete(key);
+      end(newResult(task, { outcome: order.reason, ranMs: 5, outputs: [] }));
+    });
+  }
+
+  #fetch(order: Extract<WorkerInstruction, { kind: "fetch" }>["order"]): void {
+    this.#transfers.add(order.transferId);
+    const delayMs = 1 + nextRandom(this.#world.random) * 80;
+    this.#later(delayMs, () => {
+      if (!this.#transfers.has(order.transferId)) return;
+      const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
+      const file = isFaulty ? undefined : this.#world.read(order, this);
+      if (file !== undefined) this.disk.set(file.name, { ...file, level: order.level });
+      this.#endTransfer(order.transferId, file, order);
+    });
+  }
+
+  #make(order: Extract<WorkerInstruction, { kind: "make" }>["order"]): void {
+    this.#transfers.add(order.transferId);
+    this.#later(1 + nextRandom(this.#world.random) * 80, () => {
+      if (!this.#transfers.has(order.transferId)) return;
+      const input = this.disk.get(order.recipe.input);
+      const digest = `made-of-${input?.digest}`;
+      const file = input &&
+        { name: order.name, generation: 0, sizeBytes: 5_000, digest, isDirectory: true };
+      if (file !== undefined) this.disk.set(file.name, { ...file, level: order.level });
+      this.#endTransfer(order.transferId, file, order);
+    });
+  }
+
+  #endTransfer(
+    transferId: TransferId,
+    file: FileFacts | undefined,
+    order?: { name: CacheName; generation?: number },
+  ): void {
+    const known = this.state?.transfers.get(transferId)?.order ?? order;
+    if (!this.#transfers.delete(transferId) || known === undefined) return;
+    const outcome = file === undefined
+      ? { kind: "failed", message: "simulated", canRetry: true } as const
+      : { kind: "ready", file } as const;
+    const generation = ("generation" in known ? known.generation : undefined) ?? 0;
+    const movedBytes = file?.sizeBytes ?? 0;
+    const { name } = known;
+    const event = {
+      kind: "transfer_ended",
+      transferId,
+      name,
+      generation,
+      movedBytes,
+      outcome,
+    } as const;
+    this.#later(0, () => this.feed([event]));
+  }
+
+  #put(order: Extract<WorkerInstruction, { kind: "put" }>["order"]): void {
+    this.#later(1 + nextRandom(this.#world.random) * 80, () => {
+      const file = this.disk.get(order.name);
+      const isThere = file !== undefined && file.generation === order.generation;
+      const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
+      if (isThere && !isFaulty) return this.#world.put(order.transferId, file);
+      const { transferId } = order;
+      this.feed([{ kind: "send_failed", transferId, message: "simulated" }]);
+    });
+  }
+
+  #startInstance(instanceId: InstanceId, library: LibraryDefinition): void {
+    for (const name of [library.module, ...library.environments]) {
+      if (!this.disk.has(name)) throw new Error(`Instance ${instanceId} does not find ${name}`);
+    }
+    this.#instances.set(instanceId, library);
+    this.#later(20, () => {
+      if (!this.#instances.has(instanceId)) return;
+      if (nextRandom(this.#world.random) < this.#world.faultChance() / 4) {
+        return this.#endInstance(instanceId, "start_failed");
+      }
+      this.feed([{ kind: "instance_ready", instanceId }]);
+    });
+  }
+
+  #endInstance(instanceId: InstanceId, reason: "stopped" | "start_failed" | "died"): void {
+    if (!this.#instances.delete(instanceId)) return;
+    for (const record of this.state?.instances.get(instanceId)?.running ?? []) {
+      this.#running.delete(record.key);
+    }
+    this.#later(0, () => {
+      this.feed([{ kind: "instance_gone", instanceId, reason, message: "simulated" }]);
+    });
+  }
+
+  #call(instanceId: InstanceId, task: DispatchedTask): void {
+    const key = `${task.taskId}.${task.try}`;
+    this.#readInputs(task);
+    this.#running.set(key, task);
+    const { outcome, ranMs } = this.#world.run(task);
+    this.#later(ranMs, () => {
+      if (!this.#running.has(key)) return;
+      if (nextRandom(this.#world.random) < this.#world.faultChance() / 4) {
+        return this.#endInstance(instanceId, "died");
+      }
+      this.#running.delete(key);
+      this.#endCall(newResult(task, { outcome, ranMs, outputs: [] }));
+    });
+  }
+
+  #endCall(result: TryResult): void {
+    const { taskId, try: number } = result;
+    this.feed([{ kind: "calls_ended", ends: [{ taskId, try: number, result }] }]);
+  }
+}
+
+function newResult(
+  task: DispatchedTask,
+  end: { outcome: Outcome; ranMs: number; outputs: TryResult["outputs"] },
+): TryResult {
+  return {
+    taskId: task.taskId,
+    try: task.try,
+    outcome: end.outcome,
+    message: "",
+    stdout: NO_BYTES,
+    stderr: NO_BYTES,
+    outputs: end.outputs,
+    times: { startedAtMs: 1, stagedMs: 0, ranMs: end.ranMs },
+  };
+}

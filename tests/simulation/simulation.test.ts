@@ -1,0 +1,51 @@
+import { expect, test } from "bun:test";
+
+import { type Scenario, simulate } from "./simulator.ts";
+
+const CALM: Omit<Scenario, "seed"> = {
+  taskCount: 60,
+  workerCount: 4,
+  disturbanceCount: 0,
+  faultChance: 0,
+  failChance: 0,
+  cancelCount: 0,
+};
+
+test("simulate() completes every task of a calm workflow", () => {
+  const { outcomes } = simulate({ ...CALM, seed: 1 });
+  expect([...outcomes.values()].every((outcome) => outcome === "success")).toBe(true);
+  expect(outcomes.size).toBe(60);
+});
+
+test("simulate() gives the same story for the same seed", () => {
+  const scenario = { ...CALM, seed: 7, disturbanceCount: 8, faultChance: 0.05 };
+  expect(simulate(scenario).story).toEqual(simulate(scenario).story);
+});
+
+for (let seed = 1; seed <= 150; seed++) {
+  test(`simulate() loses no task though workers break and come back (seed ${seed})`, () => {
+    const disturbed = { disturbanceCount: 4 + seed % 12, faultChance: 0.02 * (seed % 4) };
+    const { outcomes, messages, state } = simulate({ ...CALM, ...disturbed, seed });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId, outcome]) => [taskId, outcome, messages.get(taskId)])).toEqual(
+      [],
+    );
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
+for (let seed = 1001; seed <= 1080; seed++) {
+  test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {
+    const { outcomes, state } = simulate({
+      ...CALM,
+      seed,
+      disturbanceCount: seed % 10,
+      faultChance: 0.03,
+      failChance: 0.05,
+      cancelCount: 5,
+      policies: { recoveryTries: 3, dispatchAheadMs: 0, dispatchAhead: 1 + seed % 3 },
+    });
+    expect(outcomes.size).toBe(60);
+    expect(state.tasks.size).toBe(0);
+  });
+}

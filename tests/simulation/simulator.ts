@@ -1,0 +1,443 @@
+/**
+ * Joins the real cores of the manager and its workers by a simulated network,
+ * clock and disks. One seed is one run; a failure is reported by its seed.
+ *
+ * @module
+ */
+
+import type { ManagerEvent, TimedEvent } from "../../manager/core/event.ts";
+import type { ManagerInstruction, SourceRef } from "../../manager/core/instruction.ts";
+import { checkInvariants } from "../../manager/core/invariants.ts";
+import { DEFAULT_POLICIES, type Policies } from "../../manager/core/policy.ts";
+import { type ManagerState, newManagerState } from "../../manager/core/state.ts";
+import { nextWakeAtMs, step } from "../../manager/core/step.ts";
+import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
+import type { DispatchedTask, FetchSource } from "../../shared/protocol.ts";
+import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
+import type { FileFacts, Outcome } from "../../shared/task.ts";
+import type { WorkerInstruction } from "../../worker/core/instruction.ts";
+import { Clock } from "./clock.ts";
+import { expectedDigests } from "./contents.ts";
+import { Connection } from "./network.ts";
+import { SimWorker, type World } from "./sim_worker.ts";
+import { newWorkload, type Workload } from "./workload.ts";
+
+/** What to simulate. Chances are from 0 to 1. */
+export interface Scenario {
+  readonly seed: number;
+  readonly taskCount: number;
+  readonly workerCount: number;
+  /** Disturbances of connections and processes, each at a random instant. */
+  readonly disturbanceCount: number;
+  /** Chance that a transfer, an instance or a call fails by itself, while there are faults. */
+  readonly faultChance: number;
+  /** Chance that a try ends by its own failure. */
+  readonly failChance: number;
+  /** Tasks that the user cancels. */
+  readonly cancelCount: number;
+  readonly policies?: Partial<Policies>;
+}
+
+/** How the run went. */
+export interface Outcomes {
+  readonly outcomes: Map<TaskId, Outcome>;
+  readonly messages: Map<TaskId, string>;
+  readonly state: ManagerState;
+  /** Every event of the manager in order, as text. */
+  readonly story: readonly string[];
+  readonly delivered: number;
+}
+
+/** Disturbances stop after this, so that every run can come to its end. */
+const FAULTS_END_MS = 20_000;
+
+/** Simulated time after which a run that has not ended is stuck. */
+const RUN_MS_MAX = 3_600_000;
+
+/** Runs `scenario` to its end, checking invariants after each event. */
+export function simulate(scenario: Scenario): Outcomes {
+  const simulation = new Simulation(scenario);
+  simulation.run();
+  return simulation.result();
+}
+
+class Simulation implements World {
+  readonly clock: Clock = new Clock();
+  readonly random: RandomState;
+  readonly #scenario: Scenario;
+  readonly #state: ManagerState;
+  readonly #workload: Workload;
+  readonly #workers = new Map<WorkerId, SimWorker>();
+  readonly #connections = new Map<SessionId, { connection: Connection; worker: SimWorker }>();
+  readonly #collecting = new Map<TransferId, number>();
+  readonly #abandoned = new Set<number>();
+  readonly #outcomes = new Map<TaskId, Outcome>();
+  readonly #messages = new Map<TaskId, string>();
+  readonly #story: string[] = [];
+  readonly #expected: Map<number, string>;
+  #sessionCount = 0;
+  #workerCount = 0;
+  #wakeAtMs = Infinity;
+  #pendingRequests = new Set<number>();
+  #delivered = 0;
+  #isClosing = false;
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.random = newRandom(scenario.seed);
+    const isForgiving = scenario.failChance === 0;
+    this.#workload = newWorkload(this.random, {
+      taskCount: scenario.taskCount,
+      retries: isForgiving ? 100 : 1,
+      workerLosses: isForgiving ? 100 : 2,
+    });
+    const { declared, tasks } = this.#workload;
+    this.#expected = expectedDigests(declared, tasks);
+    this.#state = newManagerState({
+      managerId: "manager",
+      epoch: 1,
+      seed: scenario.seed,
+      policies: {
+        ...DEFAULT_POLICIES,
+        recoveryTries: 100,
+        libraryRetries: 50,
+        ...scenario.policies,
+      },
+    });
+  }
+
+  faultChance = (): number => this.clock.nowMs < FAULTS_END_MS ? this.#scenario.faultChance : 0;
+
+  run(): void;
+  run(task: DispatchedTask): { outcome: Outcome; ranMs: number };
+  run(task?: DispatchedTask): void | { outcome: Outcome; ranMs: number } {
+    if (task !== undefined) return this.#runTask();
+    this.#start();
+    while (this.clock.advance()) {
+      const isDone = this.#outcomes.size === this.#scenario.taskCount &&
+        this.#pendingRequests.size === 0;
+      if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
+      if (this.#isClosing && this.#allGone()) return;
+      if (this.clock.nowMs > RUN_MS_MAX) throw new Error(`The run is stuck: ${this.#describe()}`);
+    }
+    if (!this.#isClosing) throw new Error(`Nothing happens any more: ${this.#describe()}`);
+  }
+
+  result(): Outcomes {
+    return {
+      outcomes: this.#outcomes,
+      messages: this.#messages,
+      state: this.#state,
+      story: this.#story,
+      delivered: this.#delivered,
+    };
+  }
+
+  connect(worker: SimWorker): Connection | undefined {
+    const session = `session-${++this.#sessionCount}` as SessionId;
+    const { workerId } = worker;
+    const connection: Connection = new Connection({
+      session,
+      clock: this.clock,
+      latencyMs: () => 0.2 + nextRandom(this.random) * 15,
+      ends: {
+        toManager: (messages) => {
+          this.#feed(
+            messages.map((message): ManagerEvent =>
+              message.kind === "hello"
+                ? { kind: "worker_connected", session, hello: message }
+                : { kind: "message_received", workerId, session, message }
+            ),
+          );
+        },
+        toWorker: (messages) => {
+          if (worker.connection !== connection) return;
+          worker.feed(messages.map((message) => ({ kind: "message_received", message })));
+        },
+        managerClosed: (wasSilent) => {
+          this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent }]);
+        },
+        workerClosed: () => worker.disconnected(connection),
+      },
+    });
+    this.#connections.set(session, { connection, worker });
+    return connection;
+  }
+
+  read(
+    order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
+    reader: SimWorker,
+  ): FileFacts | undefined {
+    const { name, generation, source } = order;
+    if (source.kind === "worker") {
+      const holder = this.#workers.get(source.workerId);
+      const file = holder?.isAlive === true ? holder.disk.get(name) : undefined;
+      if (file === undefined || file.generation !== generation || holder === reader) {
+        return undefined;
+      }
+      if (order.digest !== "" && file.digest !== order.digest) {
+        throw new Error(`Two makings of ${name} were mixed: ${file.digest}, not ${order.digest}`);
+      }
+      return bare(file);
+    }
+    const digest = this.#digestByName(name) ?? "";
+    return {
+      name,
+      generation,
+      sizeBytes: Math.max(order.sizeBytes, 10),
+      digest,
+      isDirectory: false,
+    };
+  }
+
+  put(transferId: TransferId, file: FileFacts | undefined): void {
+    const deliveryId = this.#collecting.get(transferId);
+    if (deliveryId === undefined || this.#abandoned.has(deliveryId)) return;
+    this.#collecting.delete(transferId);
+    const isDelivered = file !== undefined;
+    this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
+  }
+
+  exited(worker: SimWorker): void {
+    const { workerId, incarnation } = worker;
+    if (nextRandom(this.random) < 0.5) {
+      this.clock.after(3, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
+    }
+    if (this.#isClosing) return;
+    this.clock.after(500, () => worker.start());
+  }
+
+  #runTask(): { outcome: Outcome; ranMs: number } {
+    const { random } = this;
+    const ranMs = nextRandom(random) < 0.1 ? 2_000 : 1 + nextRandom(random) * 300;
+    const fails = nextRandom(random) < this.#scenario.failChance;
+    return { outcome: fails ? "exit" : "success", ranMs };
+  }
+
+  #start(): void {
+    const { scenario, random } = { scenario: this.#scenario, random: this.random };
+    for (let index = 0; index < scenario.workerCount; index++) {
+      this.clock.after(nextRandom(random) * 500, () => this.#addWorker());
+    }
+    this.#feed(this.#workload.declarations);
+    for (const task of this.#workload.tasks) {
+      const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
+      this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
+        this.#feed([{ kind: "task_submitted", task }]);
+      });
+    }
+    for (let index = 0; index < scenario.cancelCount; index++) {
+      const taskId = (1 + nextRandomBelow(random, scenario.taskCount)) as TaskId;
+      this.clock.after(nextRandom(random) * 5_000, () => {
+        this.#feed([{ kind: "task_cancelled", taskId }]);
+      });
+    }
+    for (let index = 0; index < scenario.disturbanceCount; index++) {
+      this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
+    }
+    this.#requestTemps();
+    // The end is looked for when something happens.
+    this.clock.after(FAULTS_END_MS + 1, () => this.#feed([{ kind: "tick" }]));
+  }
+
+  /** Users ask for some temps, and let go of others, while the workflow runs. */
+  #requestTemps(): void {
+    for (const [index, fileId] of this.#workload.temps.entries()) {
+      if (index % 5 === 0) {
+        const requestId = index + 1;
+        this.#pendingRequests.add(requestId);
+        this.clock.after(6_000 + nextRandom(this.random) * 6_000, () => {
+          this.#feed([{ kind: "file_requested", fileId, requestId }]);
+        });
+      } else if (index % 5 === 1) {
+        this.clock.after(15_000, () => this.#feed([{ kind: "file_undeclared", fileId }]));
+      }
+    }
+  }
+
+  #addWorker(): SimWorker {
+    const workerId = `worker-${++this.#workerCount}` as WorkerId;
+    const worker = new SimWorker(this, { workerId, cores: 2 + nextRandomBelow(this.random, 3) });
+    this.#workers.set(workerId, worker);
+    worker.start();
+    return worker;
+  }
+
+  /** One thing goes wrong with one worker. */
+  #disturb(): void {
+    const { random, clock } = this;
+    const workers = [...this.#workers.values()];
+    const worker = workers[nextRandomBelow(random, workers.length)];
+    if (worker === undefined || this.#isClosing) return;
+    const { connection } = worker;
+    const lostMs = nextRandom(random) * 30;
+    switch (nextRandomBelow(random, 5)) {
+      case 0: {
+        worker.crash();
+        const { workerId, incarnation } = worker;
+        // A local worker's process is seen to end; another one is only missed.
+        if (nextRandom(random) < 0.5) {
+          clock.after(5, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
+        }
+        // Some come back with what the disk held, some with nothing of this workflow.
+        if (nextRandom(random) < 0.5) {
+          for (const [name, file] of worker.disk) {
+            if (file.level !== "worker") worker.disk.delete(name);
+          }
+        }
+        clock.after(nextRandom(random) * 6_000, () => {
+          if (!worker.isAlive) worker.start();
+        });
+        return;
+      }
+      case 1:
+        connection?.break({ lostMs, managerMs: 5, workerMs: 5, wasSilent: false });
+        return;
+      case 2:
+        // Away for longer than the grace: its tries go to others.
+        connection?.break({ lostMs, managerMs: 0, workerMs: 3_500, wasSilent: false });
+        return;
+      case 3:
+        // The worker is back before the manager has noticed that it was gone.
+        connection?.break({ lostMs, managerMs: 900, workerMs: 1, wasSilent: true });
+        return;
+      case 4:
+        worker.feed([{ kind: "leave_requested", reason: "simulated" }]);
+        return;
+    }
+  }
+
+  #feed(events: readonly ManagerEvent[]): void {
+    if (events.length === 0) return;
+    const atMs = this.clock.nowMs;
+    for (const event of events) this.#story.push(`${atMs.toFixed(3)} ${event.kind}`);
+    const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
+    const { instructions } = step(this.#state, timed);
+    checkInvariants(this.#state);
+    for (const instruction of instructions) this.#carryOut(instruction);
+    const wakeAtMs = nextWakeAtMs(this.#state);
+    if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;
+    this.#wakeAtMs = wakeAtMs;
+    this.clock.after(Math.max(0, wakeAtMs - atMs), () => {
+      this.#wakeAtMs = Infinity;
+      this.#feed([{ kind: "tick" }]);
+    });
+  }
+
+  #carryOut(instruction: ManagerInstruction): void {
+    switch (instruction.kind) {
+      case "welcome":
+        return this.#connections.get(instruction.session)?.connection.sendToWorker([{
+          kind: "welcome",
+          managerId: "manager",
+          epoch: 1,
+          session: instruction.session,
+          transferKey: new Uint8Array(0),
+          heartbeatMs: 1_000,
+          atMs: 0,
+        }]);
+      case "send":
+        return this.#connections.get(instruction.session)?.connection
+          .sendToWorker(instruction.messages);
+      case "fetch": {
+        const message = { ...instruction.order, source: sourceOf(instruction.from) };
+        return this.#connections.get(instruction.session)?.connection.sendToWorker([message]);
+      }
+      case "collect": {
+        const { deliveryId, transferId, session, file: { name, generation } } = instruction;
+        this.#collecting.set(transferId, deliveryId);
+        const message = { kind: "send", transferId, name, generation, ticket: "" } as const;
+        return this.#connections.get(session)?.connection.sendToWorker([message]);
+      }
+      case "store": {
+        const { deliveryId } = instruction;
+        this.clock.after(2, () => {
+          if (this.#abandoned.has(deliveryId)) return;
+          this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered: true, message: "" }]);
+        });
+        return;
+      }
+      case "abandon":
+        this.#abandoned.add(instruction.deliveryId);
+        return;
+      case "settle":
+        return this.#settle(instruction);
+      case "file_delivered":
+        if (!this.#pendingRequests.delete(instruction.requestId)) {
+          throw new Error(`Request ${instruction.requestId} is answered twice`);
+        }
+        if (instruction.isDelivered) this.#delivered += 1;
+        return;
+      case "disconnect": {
+        const open = this.#connections.get(instruction.session);
+        open?.connection.break({ lostMs: 0, managerMs: 0, workerMs: 10, wasSilent: false });
+        return;
+      }
+    }
+  }
+
+  #settle({ end }: Extract<ManagerInstruction, { kind: "settle" }>): void {
+    const { taskId, outcome, result } = end;
+    if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
+    this.#outcomes.set(taskId, outcome);
+    this.#messages.set(taskId, end.message);
+    if (outcome !== "success") return;
+    const task = this.#workload.tasks[taskId - 1];
+    for (const { fileId } of task?.outputs ?? []) {
+      const name = this.#workload.names.get(fileId);
+      const output = result?.outputs.find((facts) => facts.name === name);
+      if (output?.digest !== this.#expected.get(fileId)) {
+        throw new Error(
+          `Task ${taskId} made ${output?.digest} where it should have made ` +
+            `${this.#expected.get(fileId)}`,
+        );
+      }
+    }
+  }
+
+  #close(): void {
+    this.#isClosing = true;
+    for (const fileId of this.#workload.names.keys()) {
+      this.#feed([{ kind: "file_undeclared", fileId }]);
+    }
+    this.#feed([{ kind: "closed", reason: "done" }]);
+  }
+
+  #allGone(): boolean {
+    return [...this.#workers.values()].every((worker) => !worker.isAlive);
+  }
+
+  #digestByName(name: string): string | undefined {
+    for (const [fileId, known] of this.#workload.names) {
+      if (known === name) return this.#expected.get(fileId);
+    }
+    return undefined;
+  }
+
+  #describe(): string {
+    const stuck: string[] = [];
+    for (const task of this.#state.tasks.values()) {
+      if (task.isSettled && task.state.kind === "done") continue;
+      stuck.push(`task ${task.definition.taskId} is ${task.state.kind}`);
+    }
+    const { transfers, deliveries, workers } = this.#state;
+    return `${stuck.slice(0, 5).join("; ")}; ${stuck.length} unfinished, ${transfers.size} ` +
+      `transfers, ${deliveries.size} deliveries, ${workers.size} workers, ` +
+      `${this.#pendingRequests.size} requests at ${this.clock.nowMs} ms`;
+  }
+}
+
+function sourceOf(from: SourceRef): FetchSource {
+  switch (from.kind) {
+    case "manager":
+      return { kind: "manager", ticket: "" };
+    case "worker":
+      return { kind: "worker", workerId: from.workerId, urls: [], ticket: "" };
+    case "url":
+      return from;
+  }
+}
+
+function bare({ name, generation, sizeBytes, digest, isDirectory }: FileFacts): FileFacts {
+  return { name, generation, sizeBytes, digest, isDirectory };
+}

@@ -1,0 +1,164 @@
+/** Random workflows: files of every kind, a graph of tasks over them, and calls of a library. */
+
+import type { LibrarySpec, ManagerEvent, TaskDefinition } from "../../manager/core/event.ts";
+import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
+import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
+import type { TaskShape } from "../../shared/task.ts";
+import { digestOf } from "./contents.ts";
+
+/** A workflow as the shell would submit it. */
+export interface Workload {
+  readonly declarations: ManagerEvent[];
+  readonly tasks: TaskDefinition[];
+  /** Contents of what is not made by tasks. */
+  readonly declared: Map<FileId, string>;
+  readonly names: Map<FileId, CacheName>;
+  readonly temps: FileId[];
+}
+
+/** How large a workflow is, and how forgiving. */
+export interface WorkloadOptions {
+  readonly taskCount: number;
+  readonly retries: number;
+  readonly workerLosses: number;
+}
+
+/** Makes a workflow out of the generator's numbers. */
+export function newWorkload(random: RandomState, options: WorkloadOptions): Workload {
+  const workload: Workload = {
+    declarations: [],
+    tasks: [],
+    declared: new Map(),
+    names: new Map(),
+    temps: [],
+  };
+  const sources: FileId[] = [];
+  let lastFile = 0;
+  const newFile = (): FileId => ++lastFile as FileId;
+  for (let index = 0; index < 4; index++) {
+    sources.push(declareSource(workload, newFile(), index));
+  }
+  const archive = declareSource(workload, newFile(), 9);
+  const environment = declareRecipe(workload, newFile(), archive);
+  const library: LibrarySpec = {
+    name: "library",
+    module: declareSource(workload, newFile(), 8),
+    context: "",
+    slots: 2,
+    resources: { ...NO_RESOURCES, cores: 1 },
+    env: {},
+    environments: nextRandom(random) < 0.5 ? [environment] : [],
+  };
+  workload.declarations.push({ kind: "library_declared", library });
+  const shapes = newShapes();
+  for (let id = 1; id <= options.taskCount; id++) {
+    const isCall = nextRandom(random) < 0.25;
+    const usesEnvironment = !isCall && nextRandom(random) < 0.2;
+    const shape = isCall ? shapes.call : nextRandom(random) < 0.3 ? shapes.wide : shapes.narrow;
+    const inputs = chooseInputs(random, [...sources, ...workload.temps.slice(-8)]);
+    const outputs = isCall ? [] : declareOutputs(workload, { random, taskId: id, newFile });
+    workload.tasks.push({
+      taskId: id as TaskId,
+      shape,
+      environments: usesEnvironment ? [environment] : [],
+      features: [],
+      body: isCall
+        ? { kind: "call", function: "f", arguments: new Uint8Array(0) }
+        : { kind: "command", command: "true" },
+      inputs: inputs.map((fileId, index) => ({ mount: `in${index}`, fileId })),
+      outputs,
+      priority: nextRandomBelow(random, 3),
+      retries: options.retries,
+      workerLosses: options.workerLosses,
+    });
+  }
+  return workload;
+}
+
+function newShapes(): { narrow: TaskShape; wide: TaskShape; call: TaskShape } {
+  const narrow: TaskShape = {
+    resources: { ...NO_RESOURCES, cores: 1 },
+    env: {},
+    environments: [],
+    timeoutMs: 0,
+  };
+  return {
+    narrow,
+    wide: { ...narrow, resources: { ...NO_RESOURCES, cores: 2 } },
+    call: { ...narrow, library: "library" },
+  };
+}
+
+function declareSource(workload: Workload, fileId: FileId, index: number): FileId {
+  const name = `source-${index}` as CacheName;
+  const digest = digestOf(name);
+  workload.declared.set(fileId, digest);
+  workload.names.set(fileId, name);
+  const isUrl = index === 1;
+  const sizeBytes = index % 2 === 0 ? 1_000 : 10_000_000;
+  workload.declarations.push({
+    kind: "file_declared",
+    fileId,
+    origin: isUrl ? { kind: "url", url: "http://host/data", host: "host" } : { kind: "manager" },
+    level: index === 2 ? "worker" : index === 3 ? "task" : "workflow",
+    peerTransfer: index !== 0,
+    bound: {
+      name,
+      sizeBytes,
+      digest: isUrl ? "" : digest,
+      isDirectory: false,
+      isExecutable: false,
+    },
+  });
+  return fileId;
+}
+
+function declareRecipe(workload: Workload, fileId: FileId, input: FileId): FileId {
+  const name = "environment" as CacheName;
+  workload.names.set(fileId, name);
+  workload.declarations.push({
+    kind: "file_declared",
+    fileId,
+    origin: { kind: "recipe", recipe: "environment", input },
+    level: "workflow",
+    peerTransfer: false,
+    bound: { name, sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false },
+  });
+  return fileId;
+}
+
+function chooseInputs(random: RandomState, files: readonly FileId[]): FileId[] {
+  const chosen = new Set<FileId>();
+  const count = nextRandomBelow(random, 3);
+  for (let index = 0; index < count; index++) {
+    const fileId = files[nextRandomBelow(random, files.length)];
+    if (fileId !== undefined) chosen.add(fileId);
+  }
+  return [...chosen];
+}
+
+function declareOutputs(
+  workload: Workload,
+  { random, taskId, newFile }: { random: RandomState; taskId: number; newFile: () => FileId },
+): TaskDefinition["outputs"] {
+  const count = nextRandomBelow(random, 3);
+  const outputs: { mount: string; fileId: FileId }[] = [];
+  for (let index = 0; index < count; index++) {
+    const fileId = newFile();
+    const name = `temp-${taskId}-${index}` as CacheName;
+    const isTemp = nextRandom(random) < 0.8;
+    workload.names.set(fileId, name);
+    if (isTemp) workload.temps.push(fileId);
+    workload.declarations.push({
+      kind: "file_declared",
+      fileId,
+      origin: { kind: isTemp ? "temp" : "manager" },
+      level: "workflow",
+      peerTransfer: true,
+      bound: { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false },
+    });
+    outputs.push({ mount: `out${index}`, fileId });
+  }
+  return outputs;
+}

@@ -1,0 +1,40 @@
+/** Every relation between the worker's tables. Linear in their size: for tests and simulation. */
+
+import { assert } from "../../shared/assert.ts";
+import { isCached } from "./cache.ts";
+import type { WorkerState } from "./state.ts";
+
+/** Throws an AssertionError that names the relation that does not hold. */
+export function checkInvariants(state: WorkerState): void {
+  let cores = 0;
+  for (const [key, record] of state.tries) {
+    assert(record.key === key && !record.isGone, `Try ${key} must be under its key`);
+    const { kind } = record.state;
+    if (kind === "running" && record.shape.library === undefined) {
+      cores += record.shape.resources.cores;
+    }
+    if (kind === "staging" && state.leaving === undefined) {
+      const { missing } = record.state as { missing: number };
+      const absent = record.task.inputs.filter((input) => !isCached(state, input)).length +
+        record.shape.environments.filter((name) => !state.cache.has(name)).length;
+      assert(missing === absent, `Try ${key} must miss ${absent} files, not ${missing}`);
+    }
+    assert(!state.results.has(key), `Try ${key} must not have ended`);
+  }
+  for (const instance of state.instances.values()) {
+    const { kind } = instance.state;
+    const { slots, resources } = instance.library;
+    if (kind === "starting" || kind === "ready" || kind === "stopping") cores += resources.cores;
+    assert(instance.running.size <= slots, `Instance ${instance.instanceId} must keep its slots`);
+  }
+  const { used, identity } = state;
+  assert(Math.abs(used.cores - cores) < 1e-3, `${cores} cores must be used, not ${used.cores}`);
+  assert(cores <= identity.resources.cores + 1e-3, `${cores} cores are more than there are`);
+  for (const [name, waiters] of state.waiters) {
+    assert(waiters.size > 0, `Somebody must wait for ${name}`);
+  }
+  for (const transfer of state.transfers.values()) {
+    const { name } = transfer.order;
+    assert(state.transfersByName.get(name) === transfer, `One transfer must bring ${name}`);
+  }
+}
