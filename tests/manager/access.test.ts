@@ -89,7 +89,9 @@ test("writeAccessFile() replaces a damaged file, and leaves one of others alone"
   await writeFile(path, '{"version": 1, "na');
   await writeAccessFile(access({ managerId: "m2" }));
   await chmod(path, 0o644);
-  await expect(writeAccessFile(access({ managerId: "m3" }))).rejects.toThrow("Cannot trust access file");
+  await expect(writeAccessFile(access({ managerId: "m3" }))).rejects.toThrow(
+    "Cannot trust access file",
+  );
 });
 
 test("readAccessFile() refuses files that others may use, links, pipes and directories", async () => {
