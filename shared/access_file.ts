@@ -63,7 +63,8 @@ const SUFFIX = ".json";
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const OTHERS_MODE = 0o077;
 
-const accessShape: Check<Omit<AccessFile, "version">> = shape<Omit<AccessFile, "version">>({
+const accessShape: Check<AccessFile> = shape<AccessFile>({
+  version: oneOf([1]),
   name: name(100),
   managerId: name(256),
   urls: list(name(4096)),
@@ -76,7 +77,6 @@ const accessShape: Check<Omit<AccessFile, "version">> = shape<Omit<AccessFile, "
   host: name(256),
   startedAtMs: amount,
 });
-const versionShape = shape<{ readonly version: string }>({ version: oneOf(["1"]) });
 
 /** The directory of access files. */
 export function accessDirectory(): string {
@@ -104,8 +104,7 @@ export async function readAccessFile(path: string): Promise<AccessFile> {
   } catch (error) {
     throw damaged(path, "it is not JSON", error);
   }
-  const { version } = (value ?? {}) as { readonly version?: unknown };
-  const failure = versionShape({ version: String(version) }) ?? accessShape(value);
+  const failure = accessShape(value);
   if (failure !== undefined) throw damaged(path, `access${failure}`);
   return value as AccessFile;
 }

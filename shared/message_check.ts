@@ -97,7 +97,7 @@ export function bytes(bytesMax: number): Check<Uint8Array> {
 }
 
 /** One of `literals`. */
-export function oneOf<const T extends string>(literals: readonly T[]): Check<T> {
+export function oneOf<const T extends string | number>(literals: readonly T[]): Check<T> {
   const known = new Set<unknown>(literals);
   return (value) => known.has(value) ? undefined : ` is not one of ${literals.join(", ")}`;
 }

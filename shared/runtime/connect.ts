@@ -19,7 +19,6 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 /** Opens a connection to `url` (`ws:` or `wss:`); rejects when it cannot be opened. */
 export function connect(url: string, options: ConnectOptions): Promise<Socket> {
   const { handlers, headers = {}, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
-  signal?.throwIfAborted();
   // Both runtimes take headers here; the Web's own constructor takes protocols only.
   const Dialer = WebSocket as unknown as new (
     url: string,
@@ -55,5 +54,6 @@ export function connect(url: string, options: ConnectOptions): Promise<Socket> {
     const { message } = event as ErrorEvent;
     fail(typeof message === "string" && message !== "" ? message : "refused");
   };
+  if (signal?.aborted) abort();
   return promise;
 }

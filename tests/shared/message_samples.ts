@@ -1,0 +1,170 @@
+/** One message or more of every kind of protocol.ts; a kind without a sample does not compile. */
+
+import type { ManagerMessage, WorkerMessage } from "../../shared/protocol.ts";
+import type {
+  CacheName,
+  InstanceId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WorkerId,
+} from "../../shared/ids.ts";
+
+type Samples<M extends { readonly kind: string }> = {
+  readonly [K in M["kind"]]: readonly Extract<M, { readonly kind: K }>[];
+};
+
+const taskId = 2 ** 40 as TaskId;
+const transferId = 7 as TransferId;
+const instanceId = 3 as InstanceId;
+const name = "temp-w1-5" as CacheName;
+const workerId = "worker-a" as WorkerId;
+const digest = "0123456789abcdef".repeat(4);
+const tryId = { taskId, try: 2 };
+const resources = { cores: 0.5, memoryBytes: 2 ** 33, diskBytes: 0, gpus: 0 };
+const shape = {
+  resources,
+  env: { OMP_NUM_THREADS: "4" },
+  environments: [name],
+  timeoutMs: 0,
+};
+const file = { name, generation: 1, sizeBytes: 2 ** 35, digest, isDirectory: false };
+const fetch = {
+  kind: "fetch",
+  transferId,
+  name,
+  generation: 0,
+  sizeBytes: -1,
+  digest: "",
+  isDirectory: false,
+  isExecutable: true,
+  level: "workflow",
+} as const;
+
+/** Manager to worker. */
+export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
+  welcome: [{
+    kind: "welcome",
+    managerId: "m",
+    epoch: 0,
+    session: "s" as SessionId,
+    transferKey: new Uint8Array(32),
+    heartbeatMs: 5000,
+    atMs: 1_790_000_000_000.5,
+  }],
+  reconcile: [{
+    kind: "reconcile",
+    tries: [{ ...tryId, verdict: "keep" }],
+    results: [{ ...tryId, verdict: "resend" }],
+    replicas: [{ name, generation: 1, verdict: "delete" }],
+    instances: [{ instanceId, verdict: "stop" }],
+  }],
+  dispatch: [{
+    kind: "dispatch",
+    shapes: [shape, { ...shape, library: "digits" }],
+    tasks: [
+      {
+        ...tryId,
+        shape: 0,
+        priority: -1.5,
+        body: { kind: "command", command: "echo hällo" },
+        inputs: [{ mount: "in", name, generation: 0 }],
+        outputs: [{ mount: "out", name, generation: 1, level: "task", isReturned: true }],
+      },
+      {
+        ...tryId,
+        shape: 1,
+        priority: 0,
+        body: { kind: "call", function: "f", arguments: new Uint8Array([1, 2]) },
+        inputs: [],
+        outputs: [],
+      },
+    ],
+  }],
+  recall: [{ kind: "recall", ...tryId }],
+  kill: [{ kind: "kill", ...tryId }],
+  result_ack: [{ kind: "result_ack", tries: [tryId] }],
+  fetch: [
+    { ...fetch, source: { kind: "inline", bytes: new Uint8Array(10) } },
+    { ...fetch, source: { kind: "manager", ticket: "t" } },
+    { ...fetch, source: { kind: "worker", workerId, urls: ["http://h:1"], ticket: "t" } },
+    { ...fetch, source: { kind: "url", url: "file:///x" } },
+  ],
+  make: [{
+    kind: "make",
+    transferId,
+    name,
+    level: "forever",
+    recipe: { kind: "environment", input: name },
+  }],
+  send: [{ kind: "send", transferId, name, generation: 1, ticket: "t" }],
+  delete: [{ kind: "delete", name, generation: 1 }],
+  start_instance: [{
+    kind: "start_instance",
+    instanceId,
+    library: {
+      name: "digits",
+      module: name,
+      context: "",
+      slots: 2,
+      resources,
+      env: {},
+      environments: [],
+    },
+  }],
+  stop_instance: [{ kind: "stop_instance", instanceId }],
+  heartbeat: [{ kind: "heartbeat" }],
+  release: [{ kind: "release", reason: "the workflow is over" }],
+};
+
+/** Worker to manager. */
+export const WORKER_SAMPLES: Samples<WorkerMessage> = {
+  hello: [{
+    kind: "hello",
+    protocol: 1,
+    version: "0.1.0",
+    workerId,
+    incarnation: "i",
+    session: "s" as SessionId,
+    host: "node-1",
+    pid: 12,
+    resources,
+    features: ["avx512"],
+    urls: ["http://127.0.0.1:4000"],
+    tries: [{ ...tryId, phase: "staging" }],
+    results: [tryId],
+    replicas: [{ ...file, level: "worker" }],
+    instances: [{ instanceId, library: "digits", isReady: true }],
+  }],
+  tries_started: [{ kind: "tries_started", tries: [tryId] }],
+  recalled: [{ kind: "recalled", ...tryId }],
+  result: [{
+    kind: "result",
+    result: {
+      ...tryId,
+      outcome: "success",
+      message: "",
+      exitCode: 0,
+      stdout: new Uint8Array([104, 105]),
+      stderr: new Uint8Array(0),
+      value: new Uint8Array([1]),
+      outputs: [{ ...file, content: new Uint8Array([1]) }],
+      times: { startedAtMs: 1_790_000_000_000, stagedMs: 0.25, ranMs: 12.5 },
+    },
+  }],
+  replica_ready: [{ kind: "replica_ready", transferId, file, movedBytes: 10 }],
+  transfer_failed: [{
+    kind: "transfer_failed",
+    transferId,
+    name,
+    generation: 1,
+    message: "no route",
+    canRetry: true,
+  }],
+  replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
+  send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
+  instance_ready: [{ kind: "instance_ready", instanceId }],
+  instance_gone: [{ kind: "instance_gone", instanceId, reason: "died", message: "" }],
+  heartbeat: [{ kind: "heartbeat" }],
+  leaving: [{ kind: "leaving", reason: "SIGTERM" }],
+};
