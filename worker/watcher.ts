@@ -28,6 +28,13 @@ export interface WatcherOptions {
   readonly onTrouble: (message: string) => void;
 }
 
+/**
+ * Changes are written this long after the first of them. A write costs as much as a
+ * third of a spawn, and most tasks of a busy worker have come and gone by then; one
+ * that has not been written yet is found by the mark in its environment.
+ */
+const WRITE_PAUSE_MS = 10;
+
 /** The watcher ends within this time of its worker's end. */
 const SWEEP_LIMIT_MS = 1_500;
 
@@ -53,7 +60,8 @@ export class Watcher implements GroupWatcher {
   readonly #options: WatcherOptions;
   readonly #groupIds: Set<number> = new Set();
   /** {group id: true when it started} since the last write. */
-  #changes: Map<number, boolean> = new Map();
+  readonly #changes: Map<number, boolean> = new Map();
+  #writeTimer: ReturnType<typeof setTimeout> | undefined;
   #child: ChildProcess;
   #restartCount = 0;
   #isClosing = false;
@@ -76,7 +84,7 @@ export class Watcher implements GroupWatcher {
 
   groupEnded(groupId: number): void {
     this.#groupIds.delete(groupId);
-    // A group that came and went within one turn is nobody's business.
+    // A group that came and went before anything was written is nobody's business.
     if (this.#changes.get(groupId) === true) this.#changes.delete(groupId);
     else this.#change(groupId, false);
   }
@@ -85,6 +93,7 @@ export class Watcher implements GroupWatcher {
   async close(): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
+    clearTimeout(this.#writeTimer);
     const child = this.#child;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
@@ -99,12 +108,15 @@ export class Watcher implements GroupWatcher {
   }
 
   #change(groupId: number, hasStarted: boolean): void {
-    // One write for all the changes of a turn of the event loop.
-    if (this.#changes.size === 0) setImmediate(() => this.#write());
+    if (this.#writeTimer === undefined) {
+      this.#writeTimer = setTimeout(() => this.#write(), WRITE_PAUSE_MS);
+      this.#writeTimer.unref();
+    }
     this.#changes.set(groupId, hasStarted);
   }
 
   #write(): void {
+    this.#writeTimer = undefined;
     let text = "";
     for (const [groupId, hasStarted] of this.#changes) {
       text += `${hasStarted ? "+" : "-"}${groupId}\n`;
