@@ -8,7 +8,7 @@
 import { Buffer } from "node:buffer";
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
-import { Readable, pipeline } from "node:stream";
+import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 
 import { ArchiveError } from "./archive_error.ts";
@@ -93,7 +93,9 @@ async function* followedBy(
   }
 }
 
-async function* inflate(source: AsyncGenerator<Uint8Array, void>): AsyncGenerator<Uint8Array, void> {
+async function* inflate(
+  source: AsyncGenerator<Uint8Array, void>,
+): AsyncGenerator<Uint8Array, void> {
   const gunzip = createGunzip({ chunkSize: INFLATED_BYTES });
   // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
   pipeline(Readable.from(source, { objectMode: false }), gunzip, () => {});

@@ -56,7 +56,9 @@ export class ByteReader {
       if (next.done) return false;
       this.#arrivedBytes += next.value.length;
       if (this.#arrivedBytes > this.#bytesMax) {
-        throw new ArchiveError(`Cannot read the archive: it holds more than ${this.#bytesMax} bytes`);
+        throw new ArchiveError(
+          `Cannot read the archive: it holds more than ${this.#bytesMax} bytes`,
+        );
       }
       if (next.value.length === 0) continue;
       this.#chunk = next.value;
