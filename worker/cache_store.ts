@@ -91,10 +91,17 @@ export class CacheStore {
     return join(this.#incomingPath, String(this.#pathCount++));
   }
 
-  /** Takes in what lies at `path`, on the same file system; a directory was sealed before. */
+  /**
+   * Takes in what lies at `path`, on the same file system; a directory was sealed before.
+   * An older making does not take the place of a newer one, which is returned then.
+   */
   commit(path: string, facts: FileFacts, level: CacheLevel): StoredFile {
-    if (!facts.isDirectory) sealFile(path);
     const previous = this.#entries.get(facts.name);
+    if (previous !== undefined && previous.facts.generation > facts.generation) {
+      this.discard(path);
+      return previous;
+    }
+    if (!facts.isDirectory) sealFile(path);
     if (previous !== undefined) this.#drop(previous);
     const finalPath = this.#freePath(facts.name);
     const isLasting = LASTING_LEVELS.includes(level);

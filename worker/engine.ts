@@ -114,7 +114,7 @@ export class Engine {
       const instructions = step(this.#options.state, events);
       for (const instruction of instructions) {
         if (this.#isClosed) return;
-        carryOut(this.#options.parts, instruction, this.#fileDeleted);
+        carryOut(this.#options.parts, instruction);
       }
     } catch (error) {
       this.close();
@@ -147,17 +147,9 @@ export class Engine {
       this.push({ kind: "tick" });
     }, delayMs);
   }
-
-  readonly #fileDeleted = (name: CacheName, generation: number): void => {
-    this.push({ kind: "file_deleted", name, generation });
-  };
 }
 
-function carryOut(
-  parts: EngineParts,
-  instruction: WorkerInstruction,
-  fileDeleted: (name: CacheName, generation: number) => void,
-): void {
+function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
   switch (instruction.kind) {
     case "send":
       return parts.link.send(instruction.messages);
@@ -174,8 +166,7 @@ function carryOut(
     case "put":
       return parts.transfers.put(instruction.order);
     case "delete_file":
-      parts.cache.delete(instruction.name, instruction.generation);
-      return fileDeleted(instruction.name, instruction.generation);
+      return parts.cache.delete(instruction.name, instruction.generation);
     case "session_opened":
       return parts.session.open(instruction);
     case "start_instance":

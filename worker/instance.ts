@@ -12,19 +12,19 @@ import { join } from "@std/path";
 
 import { assert, unreachable } from "../shared/assert.ts";
 import type { CacheName, InstanceId } from "../shared/ids.ts";
-import { type DispatchedTask, type LibraryDefinition, VALUE_BYTES_MAX } from "../shared/protocol.ts";
+import {
+  type DispatchedTask,
+  type LibraryDefinition,
+  VALUE_BYTES_MAX,
+} from "../shared/protocol.ts";
 import type { TryResult } from "../shared/task.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
-import {
-  type CallResult,
-  type LibraryCall,
-  LibraryProcess,
-} from "./library/library_process.ts";
+import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
 import { environmentPaths, tendrilVariables } from "./runner.ts";
-import { type Environment, prependPath } from "./task_environment.ts";
+import type { Environment } from "./task_environment.ts";
 import { isDiskFull, takeOutputs } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
@@ -48,6 +48,9 @@ export interface InstancesOptions {
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+/** Where programs are, for a worker that was started without a PATH. */
+const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 interface Call {
   readonly task: DispatchedTask;
@@ -318,6 +321,11 @@ function holdFiles(cache: CacheStore, library: LibraryDefinition): Hold[] {
     const hold = stored && cache.hold(name, stored.facts.generation);
     return hold === undefined ? [] : [hold];
   });
+}
+
+function prependPath(env: Environment, directories: readonly string[]): Environment {
+  if (directories.length === 0) return env;
+  return { ...env, PATH: [...directories, env["PATH"] ?? FALLBACK_PATH].join(":") };
 }
 
 function messageOf(error: unknown): string {

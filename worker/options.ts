@@ -103,7 +103,8 @@ export function parseWorkerArguments(
     }),
     features: readFeatures(values["feature"], env["TENDRIL_FEATURE"]),
     ...(workspace === undefined ? {} : { workspace: resolve(workspace) }),
-    idleTimeoutMs: duration("idle-timeout") ?? (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
+    idleTimeoutMs: duration("idle-timeout") ??
+      (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
     wallTimeMs: duration("wall-time") ?? 0,
     isSingle,
     isVerbose: flag("verbose"),

@@ -23,7 +23,7 @@ export interface Trees {
 /** The real ones. */
 export const TREES: Trees = {
   async *read(path, offset) {
-    yield* openPackStream(await planPack(path), { offset });
+    yield* openPackStream(await planPack(path), { startByte: offset });
   },
   async measure(path) {
     return (await planPack(path)).sizeBytes;
