@@ -49,6 +49,9 @@ export interface InstancesOptions {
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
+/** A message for a person; the whole of an error is in its value. */
+const MESSAGE_CHARS_MAX = 2_000;
+
 /** Where programs are, for a worker that was started without a PATH. */
 const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
 
@@ -286,10 +289,15 @@ function tellResult({ end, stdout, stderr, startedAtMs, ranMs }: CallResult): To
     }
     case "error": {
       const { name, message } = end.thrown;
-      return { ...told, outcome: "call_error", message: `${name}: ${message}`, value: end.value };
+      const line = `${name}: ${message}`.slice(0, MESSAGE_CHARS_MAX);
+      return { ...told, outcome: "call_error", message: line, value: end.value };
     }
     case "lost":
-      return { ...told, outcome: "library_failed", message: end.message };
+      return {
+        ...told,
+        outcome: "library_failed",
+        message: end.message.slice(0, MESSAGE_CHARS_MAX),
+      };
     case "cancelled":
     case "timeout": {
       const found = end.kind === "timeout" ? "its time was up" : "it was cancelled";

@@ -16,6 +16,8 @@ export interface ManagerAccess {
   /** Base urls, `http://HOST:PORT`, best first. */
   readonly urls: readonly string[];
   readonly secret: string;
+  /** Tells one manager, and one start of it, from the next of its name. */
+  readonly identity: string;
 }
 
 /** Why no further connection is tried. */
@@ -73,6 +75,9 @@ export class ManagerLink {
   #hasOpened = false;
   #isClosed = false;
   #lastFailure = "";
+  #identity: string | undefined;
+  /** The manager that has no more use for this worker: it is not dialled again. */
+  #releasedBy: string | undefined;
 
   constructor(options: ManagerLinkOptions) {
     this.#options = options;
@@ -97,6 +102,12 @@ export class ManagerLink {
     this.#heartbeatMs = heartbeatMs;
     clearInterval(this.#watch);
     this.#watch = setInterval(this.#look, Math.max(1, heartbeatMs / LOOKS_PER_HEARTBEAT));
+  }
+
+  /** Closes the connection and waits for another manager. */
+  release(reason: string): void {
+    this.#releasedBy = this.#identity;
+    this.#channel?.close(reason);
   }
 
   /** Closes the connection and dials no more. */
@@ -125,7 +136,9 @@ export class ManagerLink {
     let refusedCount = 0;
     const access = await this.#readAccess();
     if (this.#isClosed) return;
-    for (const url of access?.urls ?? []) {
+    const isReleased = access !== undefined && access.identity === this.#releasedBy;
+    for (const url of isReleased ? [] : access?.urls ?? []) {
+      this.#identity = access?.identity;
       const end = await this.#dial(url, access?.secret ?? "");
       if (end === undefined || this.#isClosed) return;
       this.#lastFailure = end.reason;
