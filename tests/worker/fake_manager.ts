@@ -192,8 +192,13 @@ export class FakeManager implements AsyncDisposable {
     });
   }
 
+  /** Ends the server; the directory stays until the manager is disposed of. */
+  stop(): Promise<void> {
+    return this.#server.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.close();
+    await this.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
 

@@ -194,15 +194,15 @@ test("a worker that gets SIGTERM stops what runs, says so and ends with code 0",
   await manager.next("hello");
   manager.dispatch("sleep 60 & echo $! > pid; echo $$; wait", { outputs: [output("pid")] });
   await manager.next("tries_started");
-  const sandboxes = join(manager.directory, "workspace");
+  const workspace = join(manager.directory, "workspace");
   worker.kill("SIGTERM");
   expect(await manager.next("leaving")).toMatchObject({ reason: "it got SIGTERM" });
   const { result } = await manager.next("result");
   expect(result.outcome).toBe("cancelled");
   manager.send({ kind: "result_ack", tries: [{ taskId: result.taskId, try: 1 }] });
   expect(await worker.ended).toEqual({ code: 0, signal: null });
-  const left = readdirSync(sandboxes, { recursive: true }).filter((path) =>
-    String(path).includes("/work")
+  const left = readdirSync(workspace, { recursive: true }).filter((path) =>
+    String(path).includes("/sandboxes/")
   );
   expect(left).toEqual([]);
 }, 20_000);
@@ -234,10 +234,10 @@ test("a worker with a wrong secret is told so and ends with code 1", async () =>
 }, 20_000);
 
 test("a worker ends when its manager is gone for longer than its idle timeout", async () => {
-  const manager = new FakeManager();
+  await using manager = new FakeManager();
   await using worker = new WorkerProcess(manager, "--idle-timeout", "200ms");
   await manager.next("hello");
-  await manager[Symbol.asyncDispose]();
+  await manager.stop();
   expect(await worker.ended).toEqual({ code: 0, signal: null });
 }, 20_000);
 
