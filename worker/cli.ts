@@ -66,7 +66,8 @@ export function runInternalCommand(
       return runUnpackCommand(args);
     case "internal-library-host": {
       const [module = "", context = ""] = args;
-      return runLibraryHost({ module, context, loadTendril }).then(() => 0);
+      // It goes on serving after this, and ends its own process.
+      return runLibraryHost({ module, context, loadTendril }).then(() => new Promise(() => {}));
     }
     default:
       return undefined;
