@@ -286,5 +286,5 @@ function bytesOf(hex: string): Uint8Array {
 }
 
 function nameOf(value: unknown): string {
-  return inspect(value, { breakLength: Infinity }).slice(0, 40);
+  return inspect(value).replaceAll(/\s+/g, " ").slice(0, 40);
 }
