@@ -1,0 +1,246 @@
+/**
+ * The process that serves the calls of a JavaScript library: it imports the module, runs its
+ * context function once, then one call after the other, as call_protocol.ts says.
+ *
+ * A result is written before the next call starts. So the worker knows, of a process that
+ * died or fell silent, which call it was in: the first one without a result. A call that took
+ * long is followed by `sync`, so that calls which were given up meanwhile are not run.
+ *
+ * @module
+ */
+
+import { createReadStream, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { join } from "@std/path";
+
+import { unreachable } from "../../shared/assert.ts";
+import { setLibraryContext } from "../../shared/library_context.ts";
+import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
+import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
+import { thrownOf } from "../../shared/thrown.ts";
+import { decodeArguments, encodeValue } from "../../shared/value.ts";
+import {
+  type CallMessage,
+  CALLS_AHEAD_MAX,
+  encodeLibraryMessage,
+  type LibraryMessage,
+  newMessageBuffer,
+  readHostMessages,
+  type ResultStatus,
+  SYNC_AFTER_MS,
+} from "./call_protocol.ts";
+import { captureOutput, type OutputCapture } from "./output_capture.ts";
+
+/** What a host serves. */
+export interface LibraryHostOptions {
+  /** Absolute path of the module. */
+  readonly module: string;
+  /** Name of the function that runs once at the start; empty is none. */
+  readonly context: string;
+  /** Returns what the module gets for `import … from "tendril"`. */
+  loadTendril(): Promise<object>;
+}
+
+/** A module as it was imported. */
+type Namespace = Readonly<Record<string, unknown>>;
+
+/** File descriptors of the call protocol. */
+const CALLS_FD = 3;
+const RESULTS_FD = 4;
+
+/** Status of a process that ended over an exception nobody caught; EX_SOFTWARE of sysexits.h. */
+const UNCAUGHT_EXIT_CODE = 70;
+
+/** Pause before a full pipe is tried again. */
+const PIPE_RETRY_MS = 1;
+
+const UTF8 = new TextEncoder();
+
+/** Serves calls until the worker closes the pipe; the process ends then. */
+export async function runLibraryHost(options: LibraryHostOptions): Promise<void> {
+  const capture = captureOutput();
+  provideTendrilModule(options.loadTendril);
+  let namespace: Namespace;
+  try {
+    namespace = await import(pathToFileURL(options.module).href) as Namespace;
+    await runContext(namespace, options.context);
+  } catch (error) {
+    const { name, message, stack } = thrownOf(error);
+    send({ kind: "failed", text: stack === "" ? `${name}: ${message}` : stack });
+    process.exit(1);
+  }
+  const server = new CallServer(namespace, capture);
+  process.on(
+    "exit",
+    (code) => server.tellExit(`The function ended its process: exit code ${code}`),
+  );
+  process.on("uncaughtException", (error) => server.end(error));
+  process.on("unhandledRejection", (error) => server.end(error));
+  send({ kind: "ready", callsAhead: CALLS_AHEAD_MAX });
+  const calls = createReadStream("", { fd: CALLS_FD });
+  calls.on("data", (chunk) => server.take(chunk as Uint8Array));
+  calls.on("close", () => server.close());
+}
+
+async function runContext(namespace: Namespace, name: string): Promise<void> {
+  if (name === "") return;
+  setLibraryContext(await functionOf(namespace, name)());
+}
+
+function functionOf(namespace: Namespace, name: string): (...args: unknown[]) => unknown {
+  const found = Object.hasOwn(namespace, name) ? namespace[name] : undefined;
+  if (typeof found === "function") return found as (...args: unknown[]) => unknown;
+  const names = Object.keys(namespace).filter((key) => typeof namespace[key] === "function");
+  throw new TypeError(
+    `Cannot call "${name}" as a function of the library: it exports ${names.join(", ") || "none"}`,
+  );
+}
+
+/** Runs the calls of one process, one at a time, in order. */
+class CallServer {
+  readonly #namespace: Namespace;
+  readonly #capture: OutputCapture;
+  readonly #home: string = process.cwd();
+  readonly #buffer = newMessageBuffer();
+  /** At most `CALLS_AHEAD_MAX` and one, as the worker was told. */
+  #queue: CallMessage[] = [];
+  #isServing = false;
+  /** Called when the worker answers a sync. */
+  #synced: (() => void) | undefined;
+  /** The call that has no result yet. */
+  #running: { readonly callId: number; readonly startedAtMs: number } | undefined;
+
+  constructor(namespace: Namespace, capture: OutputCapture) {
+    this.#namespace = namespace;
+    this.#capture = capture;
+  }
+
+  take(chunk: Uint8Array): void {
+    for (const message of readHostMessages(this.#buffer, chunk)) {
+      switch (message.kind) {
+        case "call":
+          this.#queue.push(message);
+          break;
+        case "drop":
+          this.#drop(message.callId);
+          break;
+        case "sync":
+          this.#synced?.();
+          break;
+        default:
+          unreachable(message);
+      }
+    }
+    if (!this.#isServing) void this.#serve();
+  }
+
+  /** The worker is gone or wants this process no more. */
+  close(): void {
+    this.#running = undefined;
+    process.exit(0);
+  }
+
+  /** Says that the process ends inside a call. */
+  tellExit(text: string): void {
+    if (this.#running !== undefined) this.#answer("exit", UTF8.encode(text));
+  }
+
+  /** Ends the process over an exception that reached no handler: its state is not known. */
+  end(error: unknown): void {
+    const { name, message, stack } = thrownOf(error);
+    process.stderr.write(`Uncaught ${stack === "" ? `${name}: ${message}` : stack}\n`);
+    this.tellExit(`The process of the function ended: uncaught ${name}: ${message}`);
+    process.exit(UNCAUGHT_EXIT_CODE);
+  }
+
+  #drop(callId: number): void {
+    const index = this.#queue.findIndex((call) => call.callId === callId);
+    if (index === -1) return;
+    this.#queue.splice(index, 1);
+    send({ kind: "dropped", callId });
+  }
+
+  async #serve(): Promise<void> {
+    this.#isServing = true;
+    for (let call = this.#queue.shift(); call !== undefined; call = this.#queue.shift()) {
+      const startedAtMs = performance.now();
+      this.#running = { callId: call.callId, startedAtMs };
+      this.#capture.begin();
+      try {
+        if (call.directory !== "") process.chdir(call.directory);
+        const returned = this.#invoke(call);
+        this.#answerValue(isThenable(returned) ? await returned : returned, call);
+      } catch (error) {
+        this.#answer("error", UTF8.encode(JSON.stringify(thrownOf(error))));
+      }
+      if (call.directory !== "") process.chdir(this.#home);
+      if (performance.now() - startedAtMs >= SYNC_AFTER_MS) await this.#sync();
+    }
+    this.#isServing = false;
+  }
+
+  /** Resolves when all that the worker wrote until now has been read. */
+  async #sync(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#synced = resolve;
+    send({ kind: "sync" });
+    await promise;
+  }
+
+  #invoke(call: CallMessage): unknown {
+    const { files } = call;
+    const fileAt = (index: number): string => {
+      const path = files[index];
+      if (path !== undefined) return path;
+      throw new RangeError(`Cannot find file "${index}" as an argument: ${files.length} came`);
+    };
+    const readFile = (index: number): Uint8Array => readFileSync(fileAt(index));
+    const args = decodeArguments(call.arguments, { fileAt, readFile });
+    return functionOf(this.#namespace, call.function)(...args);
+  }
+
+  #answerValue(value: unknown, call: CallMessage): void {
+    const bytes = encodeValue(value, { root: "result" });
+    if (bytes.length <= VALUE_BYTES_MAX) return this.#answer("ok", bytes);
+    const path = join(this.#home, `value-${call.callId}`);
+    try {
+      writeFileSync(path, bytes);
+    } catch (error) {
+      rmSync(path, { force: true });
+      throw error;
+    }
+    this.#answer("file", UTF8.encode(path));
+  }
+
+  #answer(status: ResultStatus, content: Uint8Array): void {
+    const { stdout, stderr } = this.#capture.end();
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#running = undefined;
+    const microseconds = (performance.now() - running.startedAtMs) * 1000;
+    const { callId } = running;
+    send({ kind: "result", callId, status, content, stdout, stderr, microseconds });
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value &&
+    typeof value.then === "function";
+}
+
+/** Writes a message before it returns; a full pipe makes it wait for the worker. */
+function send(message: LibraryMessage): void {
+  let rest: Uint8Array = Buffer.concat(encodeLibraryMessage(message));
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(RESULTS_FD, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EAGAIN") {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PIPE_RETRY_MS);
+        continue;
+      }
+      // The worker closed the pipe: nobody is left to answer.
+      process.exit(0);
+    }
+  }
+}
