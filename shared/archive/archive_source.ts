@@ -1,0 +1,130 @@
+/**
+ * From the bytes of an archive to the tar stream inside it.
+ *
+ * The format is told from the first bytes, never from a name: what a url or a cache hands over has
+ * none that can be trusted.
+ */
+
+import { Buffer } from "node:buffer";
+import type { FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
+import { pipeline, Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+
+import { ArchiveError } from "./archive_error.ts";
+import { BLOCK_BYTES, isHeader, isZeroBlock } from "./tar_format.ts";
+
+/** Bytes read from a file at a time. */
+const READ_BYTES = 256 * 1024;
+/** Bytes that the decoder hands out at a time. */
+const INFLATED_BYTES = 256 * 1024;
+
+/** First bytes of formats that are known but cannot be unpacked, to name them in the refusal. */
+const FOREIGN_FORMATS: readonly { readonly name: string; readonly magic: readonly number[] }[] = [
+  { name: "bzip2", magic: [0x42, 0x5a, 0x68] },
+  { name: "xz", magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] },
+  { name: "zstd", magic: [0x28, 0xb5, 0x2f, 0xfd] },
+  { name: "zip", magic: [0x50, 0x4b] },
+  { name: "squashfs", magic: [0x68, 0x73, 0x71, 0x73] },
+];
+const GZIP_MAGIC: readonly number[] = [0x1f, 0x8b, 0x08];
+
+/** Returns the chunks of the file at `path`; it is closed when the reading ends, however it ends. */
+export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void> {
+  const file: FileHandle = await open(path, "r");
+  try {
+    for (;;) {
+      const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+      const { bytesRead } = await file.read(buffer, 0, READ_BYTES, null);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Returns the tar stream in `source`, which is tar or gzip of tar, of one or of many members.
+ *
+ * Throws `ArchiveError` naming the format found when it is another one.
+ */
+export async function* tarChunks(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  const { start, chunks } = await readStart(source);
+  if (!startsWith(start, GZIP_MAGIC)) {
+    checkTar(start);
+    yield* chunks;
+    return;
+  }
+  const inner = await readStart(inflate(chunks));
+  checkTar(inner.start);
+  yield* inner.chunks;
+}
+
+/** Reads until a block's worth is there, which tells the format, and gives all of it back. */
+async function readStart(
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ start: Uint8Array; chunks: AsyncGenerator<Uint8Array, void> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  let start: Uint8Array = new Uint8Array(0);
+  while (start.length < BLOCK_BYTES) {
+    const next = await iterator.next();
+    if (next.done) break;
+    start = start.length === 0 ? next.value : joined(start, next.value);
+  }
+  return { start, chunks: followedBy(start, iterator) };
+}
+
+async function* followedBy(
+  start: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield start;
+    for (;;) {
+      const next = await rest.next();
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    await rest.return?.();
+  }
+}
+
+async function* inflate(
+  source: AsyncGenerator<Uint8Array, void>,
+): AsyncGenerator<Uint8Array, void> {
+  const gunzip = createGunzip({ chunkSize: INFLATED_BYTES });
+  // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
+  pipeline(Readable.from(source, { objectMode: false }), gunzip, () => {});
+  try {
+    for await (const chunk of gunzip) yield chunk as Uint8Array;
+  } catch (cause) {
+    if (cause instanceof ArchiveError) throw cause;
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new ArchiveError(`Cannot decompress the archive as gzip: ${found}`, { cause });
+  } finally {
+    gunzip.destroy();
+  }
+}
+
+function checkTar(start: Uint8Array): void {
+  const block = start.subarray(0, BLOCK_BYTES);
+  if (block.length === BLOCK_BYTES && (isHeader(block) || isZeroBlock(block))) return;
+  const foreign = FOREIGN_FORMATS.find((format) => startsWith(start, format.magic));
+  const found = foreign?.name ?? (start.length === 0 ? "nothing" : "an unknown format");
+  throw new ArchiveError(`Cannot read the archive as tar or tar.gz: found ${found}`);
+}
+
+function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+  return magic.every((byte, index) => bytes[index] === byte);
+}
+
+function joined(left: Uint8Array, right: Uint8Array): Uint8Array {
+  const both = new Uint8Array(left.length + right.length);
+  both.set(left);
+  both.set(right, left.length);
+  return both;
+}

@@ -1,0 +1,306 @@
+/**
+ * The members of a tar stream, one after the other, with long names and pax records applied.
+ *
+ * What is handed out is checked for shape and limits, not yet for what it would do on a disk.
+ */
+
+import { findPathFault } from "../relative_path.ts";
+import { unreachable } from "../assert.ts";
+import { ArchiveError, quoteName } from "./archive_error.ts";
+import type { ByteReader } from "./byte_reader.ts";
+import {
+  BLOCK_BYTES,
+  decodeHeader,
+  decodeName,
+  decodePax,
+  isHeader,
+  isZeroBlock,
+  paddingBytes,
+} from "./tar_format.ts";
+import type { PaxRecords, TarHeader } from "./tar_format.ts";
+
+/** Bytes of a pax header or a long name; real ones have some hundred. */
+const META_BYTES_MAX = 1024 * 1024;
+/** UTF-8 bytes of a symbolic link's target: PATH_MAX of Linux, less its NUL. */
+const TARGET_BYTES_MAX = 4_095;
+
+/** Bounds on the members of one archive. */
+export interface MemberLimits {
+  readonly entryCountMax: number;
+  readonly pathBytesMax: number;
+  readonly pathDepthMax: number;
+}
+
+interface MemberBase {
+  /** Relative and in normal form; empty for the root, which only a directory can be. */
+  readonly path: string;
+  /** The twelve permission bits as the archive has them. */
+  readonly mode: number;
+  readonly mtimeMs: number;
+}
+
+/** One member of an archive. A hard link's target is in the form of a path, a symlink's is verbatim. */
+export type TarMember =
+  | (MemberBase & { readonly kind: "file"; readonly sizeBytes: number })
+  | (MemberBase & { readonly kind: "directory" })
+  | (MemberBase & { readonly kind: "symlink"; readonly target: string })
+  | (MemberBase & { readonly kind: "hard_link"; readonly target: string });
+
+/** What the headers before a member said about it. */
+interface Overrides {
+  readonly longName?: Uint8Array;
+  readonly longLink?: Uint8Array;
+  readonly pax?: PaxRecords;
+}
+
+/** Says something about the next entry, or about all. */
+type MetaType = "pax" | "pax_global" | "long_name" | "long_link";
+/** Stands for something in the tree; some of it is refused. */
+type EntryType =
+  | "file"
+  | "directory"
+  | "symlink"
+  | "hard_link"
+  | "device"
+  | "sparse"
+  | "volume_part";
+
+/** Type flags of POSIX and GNU: "X" is the pax header of old Solaris, "D" a directory with a list. */
+const ENTRY_TYPES: ReadonlyMap<string, EntryType> = new Map([
+  ["0", "file"],
+  ["7", "file"],
+  ["1", "hard_link"],
+  ["2", "symlink"],
+  ["3", "device"],
+  ["4", "device"],
+  ["6", "device"],
+  ["5", "directory"],
+  ["D", "directory"],
+  ["S", "sparse"],
+  ["M", "volume_part"],
+]);
+const META_TYPES: ReadonlyMap<string, MetaType> = new Map([
+  ["x", "pax"],
+  ["X", "pax"],
+  ["g", "pax_global"],
+  ["L", "long_name"],
+  ["K", "long_link"],
+]);
+
+/** Reads the members of one tar stream; the data of a file are read before the next member is. */
+export class TarReader {
+  readonly #bytes: ByteReader;
+  readonly #limits: MemberLimits;
+  #globals: PaxRecords = {};
+  /** A header that was read to see what follows a link. */
+  #nextBlock: Uint8Array | undefined;
+  #dataLeftBytes = 0;
+  #paddingBytes = 0;
+  #entryCount = 0;
+
+  constructor(bytes: ByteReader, limits: MemberLimits) {
+    this.#bytes = bytes;
+    this.#limits = limits;
+  }
+
+  /** Returns the next member, or undefined after the last. */
+  async next(): Promise<TarMember | undefined> {
+    let overrides: Overrides = {};
+    for (;;) {
+      await this.#skipData();
+      const header = await this.#header();
+      if (header === undefined) return undefined;
+      const metaType = META_TYPES.get(header.type);
+      if (metaType !== undefined) {
+        overrides = await this.#override(header, metaType, overrides);
+        continue;
+      }
+      if (++this.#entryCount > this.#limits.entryCountMax) {
+        const entryCountMax = this.#limits.entryCountMax;
+        throw new ArchiveError(`Cannot unpack more than ${entryCountMax} entries: there are more`);
+      }
+      this.#expectData(overrides.pax?.sizeBytes ?? header.sizeBytes);
+      const type = ENTRY_TYPES.get(header.type);
+      if (type !== undefined) return await this.#member(header, type, overrides);
+      // What an unknown type means is not known, but its size is: it is passed over.
+      overrides = {};
+    }
+  }
+
+  /** Returns all data of the file just returned; its size bounds the memory this takes. */
+  async data(): Promise<Uint8Array> {
+    const length = this.#dataLeftBytes;
+    this.#dataLeftBytes = 0;
+    return length === 0 ? new Uint8Array(0) : await this.#take(length);
+  }
+
+  /** Returns some of the data left of the file just returned, undefined when none is. */
+  async someData(): Promise<Uint8Array | undefined> {
+    if (this.#dataLeftBytes === 0) return undefined;
+    const part = await this.#bytes.takeSome(this.#dataLeftBytes);
+    if (part === undefined) throw truncated();
+    this.#dataLeftBytes -= part.length;
+    return part;
+  }
+
+  /** Reads what follows the last member, so that a checksum at the end of the stream is verified. */
+  async drain(): Promise<void> {
+    while (await this.#bytes.takeSome(Number.MAX_SAFE_INTEGER) !== undefined);
+  }
+
+  /** A header, or undefined at the zero blocks; an end without any is a cut-off archive. */
+  async #header(): Promise<TarHeader | undefined> {
+    const block = this.#nextBlock ?? await this.#bytes.take(BLOCK_BYTES);
+    this.#nextBlock = undefined;
+    if (block === undefined) throw truncated();
+    // Some writers leave out the second zero block, so the first is the end.
+    return isZeroBlock(block) ? undefined : decodeHeader(block);
+  }
+
+  /** Reads what a header says about the entries after it. */
+  async #override(header: TarHeader, type: MetaType, before: Overrides): Promise<Overrides> {
+    this.#expectData(header.sizeBytes);
+    if (header.sizeBytes > META_BYTES_MAX) {
+      throw new ArchiveError(
+        `Cannot read a header of the archive: it has more than ${META_BYTES_MAX} bytes`,
+      );
+    }
+    const body = await this.data();
+    switch (type) {
+      case "pax":
+        return { ...before, pax: { ...before.pax, ...decodePax(body) } };
+      case "pax_global":
+        this.#globals = { ...this.#globals, ...checkGlobals(decodePax(body)) };
+        return before;
+      case "long_name":
+        return { ...before, longName: body };
+      case "long_link":
+        return { ...before, longLink: body };
+      default:
+        return unreachable(type);
+    }
+  }
+
+  async #member(header: TarHeader, type: EntryType, overrides: Overrides): Promise<TarMember> {
+    const name = nameOf(header, overrides);
+    const path = this.#checkPath(name);
+    const pax = overrides.pax;
+    const mtimeMs = pax?.mtimeMs ?? this.#globals.mtimeMs ?? header.mtimeMs;
+    const base = { path, mode: header.mode, mtimeMs };
+    const isSparse = type === "sparse" || pax?.isSparse === true || this.#globals.isSparse === true;
+    if (isSparse) throw refusal(name, "a file", "sparse files are not supported");
+    if (type === "device") throw refusal(name, "a file", "it is a device or a pipe");
+    if (type === "volume_part") throw refusal(name, "a file", "it began in another archive");
+    // Before POSIX a directory was a file whose name ends in a slash.
+    if (type === "directory" || (type === "file" && name.endsWith("/"))) {
+      return { ...base, kind: "directory" };
+    }
+    if (path === "") throw refusal(name, "a file", "it names the root of the tree");
+    if (type === "file") return { ...base, kind: "file", sizeBytes: this.#dataLeftBytes };
+    const target = pax?.linkPath ?? decodeName(overrides.longLink ?? header.linkBytes);
+    if (this.#dataLeftBytes > 0) await this.#settleLinkData(type, pax !== undefined);
+    if (type === "hard_link") {
+      return { ...base, kind: "hard_link", target: this.#checkLinkedPath(name, target) };
+    }
+    return { ...base, kind: "symlink", target: checkTarget(name, target) };
+  }
+
+  /**
+   * Decides whether data follow a link whose size is not zero.
+   *
+   * Pax archives may have them, and conda-pack's do; older writers stated a size and wrote none. The
+   * rule is libarchive's: a pax hard link has data; else there are none if a header follows at once.
+   */
+  async #settleLinkData(type: "symlink" | "hard_link", isPax: boolean): Promise<void> {
+    if (type === "hard_link" && isPax) return;
+    const block = await this.#take(BLOCK_BYTES);
+    if (isHeader(block) || isZeroBlock(block)) {
+      this.#nextBlock = block;
+      this.#expectData(0);
+      return;
+    }
+    const allBytes = this.#dataLeftBytes + this.#paddingBytes - BLOCK_BYTES;
+    this.#paddingBytes = Math.min(this.#paddingBytes, allBytes);
+    this.#dataLeftBytes = allBytes - this.#paddingBytes;
+  }
+
+  #expectData(sizeBytes: number): void {
+    this.#dataLeftBytes = sizeBytes;
+    this.#paddingBytes = paddingBytes(sizeBytes);
+  }
+
+  async #skipData(): Promise<void> {
+    let leftBytes = this.#dataLeftBytes + this.#paddingBytes;
+    this.#expectData(0);
+    while (leftBytes > 0) {
+      const part = await this.#bytes.takeSome(leftBytes);
+      if (part === undefined) throw truncated();
+      leftBytes -= part.length;
+    }
+  }
+
+  async #take(length: number): Promise<Uint8Array> {
+    const bytes = await this.#bytes.take(length);
+    if (bytes === undefined) throw truncated();
+    return bytes;
+  }
+
+  #checkPath(name: string): string {
+    if (name.startsWith("/")) throw refusal(name, "a path in the tree", "it is absolute");
+    const path = normalForm(name);
+    const fault = path === "" ? undefined : findPathFault(path, this.#limits);
+    if (name === "") throw refusal(name, "a path in the tree", "it is empty");
+    if (fault !== undefined) throw refusal(name, "a path in the tree", fault);
+    return path;
+  }
+
+  #checkLinkedPath(name: string, target: string): string {
+    const shown = quoteName(target);
+    if (target.startsWith("/")) {
+      throw refusal(name, "a hard link in the tree", `its target ${shown} is absolute`);
+    }
+    const path = normalForm(target);
+    const fault = findPathFault(path, this.#limits);
+    if (fault === undefined) return path;
+    throw refusal(name, "a hard link in the tree", `of its target ${shown}, ${fault}`);
+  }
+}
+
+function nameOf(header: TarHeader, overrides: Overrides): string {
+  return overrides.pax?.path ?? decodeName(overrides.longName ?? header.nameBytes);
+}
+
+/** Takes out what means nothing: "./" in front, doubled slashes, one at the end. ".." stays. */
+function normalForm(name: string): string {
+  if (!name.includes("//") && !name.includes("./") && !name.endsWith("/") && name !== ".") {
+    return name;
+  }
+  return name.split("/").filter((part) => part !== "" && part !== ".").join("/");
+}
+
+function checkTarget(name: string, target: string): string {
+  if (target === "") throw refusal(name, "a symbolic link", "it has no target");
+  if (target.includes("\0")) throw refusal(name, "a symbolic link", "its target has a NUL");
+  if (target.length > TARGET_BYTES_MAX) {
+    const found = `its target is longer than ${TARGET_BYTES_MAX} bytes`;
+    throw refusal(name, "a symbolic link", found);
+  }
+  return target;
+}
+
+/** A name, a target or a size that holds for every entry can only be meant to confuse. */
+function checkGlobals(records: PaxRecords): PaxRecords {
+  if (
+    records.path === undefined && records.linkPath === undefined && records.sizeBytes === undefined
+  ) return records;
+  throw new ArchiveError("Cannot read the global pax header: it sets path, linkpath or size");
+}
+
+function refusal(name: string, wanted: string, found: string): ArchiveError {
+  const message = `Cannot unpack entry ${quoteName(name)} as ${wanted}: ${found}`;
+  return new ArchiveError(message, { entry: name });
+}
+
+function truncated(): ArchiveError {
+  return new ArchiveError("Cannot read the archive: it ends too soon");
+}

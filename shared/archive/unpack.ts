@@ -1,0 +1,153 @@
+/**
+ * A directory tree out of an archive that is not trusted.
+ *
+ * Either all of the archive is in the target afterwards, or the target is not there and the error
+ * names the entry at fault. Big archives are unpacked by `worker/unpack.ts` in a process of its own;
+ * this is what runs in it, and what takes in the directories that another host sends.
+ */
+
+import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../relative_path.ts";
+import { unreachable } from "../assert.ts";
+import { ArchiveError } from "./archive_error.ts";
+import { tarChunks } from "./archive_source.ts";
+import { ByteReader } from "./byte_reader.ts";
+import { TarReader } from "./tar_reader.ts";
+import type { TarMember } from "./tar_reader.ts";
+import { TreeWriter } from "./tree_writer.ts";
+
+/** Entries of one archive; the largest environments seen have 300,000. */
+export const UNPACK_ENTRY_COUNT_MAX = 2_000_000;
+/** Bytes of one archive, decompressed. */
+export const UNPACK_BYTES_MAX: number = 256 * 1024 ** 3;
+
+/** A file up to this size is written whole, many at a time; a larger one part by part, alone. */
+const SMALL_FILE_BYTES = 128 * 1024;
+
+/** Bounds on what is unpacked; what is left out is the constant of that meaning. */
+export interface UnpackLimits {
+  readonly entryCountMax?: number;
+  /** Bytes of the decompressed stream, headers and padding included. */
+  readonly bytesMax?: number;
+  readonly pathBytesMax?: number;
+  readonly pathDepthMax?: number;
+}
+
+/** How to unpack. */
+export interface UnpackOptions extends UnpackLimits {
+  /** Ends the unpacking between two parts; whoever aborts a stalled source ends its reading too. */
+  readonly signal?: AbortSignal;
+}
+
+/** What was unpacked. */
+export interface UnpackResult {
+  readonly fileCount: number;
+  readonly directoryCount: number;
+  /** Symbolic and hard links. */
+  readonly linkCount: number;
+  /** Of the files' contents; a hard link adds nothing. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * Unpacks the tar or tar.gz in `source` into the directory `target`, which must not exist.
+ *
+ * Throws `ArchiveError` and leaves nothing behind when any entry cannot be had or trusted.
+ */
+export async function unpackTree(
+  source: AsyncIterable<Uint8Array>,
+  target: string,
+  options: UnpackOptions = {},
+): Promise<UnpackResult> {
+  const bytes = new ByteReader(tarChunks(source), options.bytesMax ?? UNPACK_BYTES_MAX);
+  const reader = new TarReader(bytes, {
+    entryCountMax: options.entryCountMax ?? UNPACK_ENTRY_COUNT_MAX,
+    pathBytesMax: options.pathBytesMax ?? PATH_BYTES_MAX,
+    pathDepthMax: options.pathDepthMax ?? PATH_DEPTH_MAX,
+  });
+  let writer: TreeWriter | undefined;
+  try {
+    writer = await createTarget(target);
+    const result = await writeMembers(reader, writer, options.signal);
+    await reader.drain();
+    await writer.finish();
+    return result;
+  } catch (error) {
+    await writer?.discard().catch((cause: unknown) => {
+      throw new ArchiveError(`Cannot remove the unfinished tree "${target}": ${cause}`, {
+        cause: error,
+      });
+    });
+    throw error;
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function createTarget(target: string): Promise<TreeWriter> {
+  try {
+    return await TreeWriter.create(target);
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new ArchiveError(`Cannot unpack into "${target}" as a new directory: ${found}`, {
+      cause,
+    });
+  }
+}
+
+async function writeMembers(
+  reader: TarReader,
+  writer: TreeWriter,
+  signal: AbortSignal | undefined,
+): Promise<UnpackResult> {
+  const counts = { file: 0, directory: 0, symlink: 0, hard_link: 0 };
+  let sizeBytes = 0;
+  for (;;) {
+    signal?.throwIfAborted();
+    const member = await reader.next();
+    if (member === undefined) break;
+    await writeMember(reader, writer, member, signal);
+    counts[member.kind]++;
+    if (member.kind === "file") sizeBytes += member.sizeBytes;
+  }
+  return {
+    fileCount: counts.file,
+    directoryCount: counts.directory,
+    linkCount: counts.symlink + counts.hard_link,
+    sizeBytes,
+  };
+}
+
+async function writeMember(
+  reader: TarReader,
+  writer: TreeWriter,
+  member: TarMember,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  switch (member.kind) {
+    case "directory":
+      return await writer.directory(member);
+    case "symlink":
+      return await writer.symlink(member.path, member.target);
+    case "hard_link":
+      return await writer.hardLink(member, member.target);
+    case "file":
+      if (member.sizeBytes > SMALL_FILE_BYTES) {
+        return await writer.bigFile(member, parts(reader, signal));
+      }
+      return await writer.file(member, await reader.data());
+    default:
+      return unreachable(member);
+  }
+}
+
+async function* parts(
+  reader: TarReader,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void> {
+  for (;;) {
+    signal?.throwIfAborted();
+    const part = await reader.someData();
+    if (part === undefined) return;
+    yield part;
+  }
+}

@@ -1,0 +1,181 @@
+/**
+ * Unpacking in a process of its own, so that the control loop answers heartbeats meanwhile.
+ *
+ * The child is this same program. It reads nothing but the end of its standard input, which is the
+ * end of its parent, and prints one line of JSON.
+ */
+
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { lstat, rm } from "node:fs/promises";
+import process from "node:process";
+
+import { ArchiveError } from "../shared/archive/archive_error.ts";
+import { readChunks } from "../shared/archive/archive_source.ts";
+import { unpackTree } from "../shared/archive/unpack.ts";
+import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
+import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+
+/** The hidden subcommand under which `runUnpackCommand` is to be called. */
+export const UNPACK_SUBCOMMAND = "internal-unpack";
+
+/** Bytes of a child's answer, or of what it had to say when it failed, that are kept. */
+const ANSWER_BYTES_MAX = 64 * 1024;
+
+/** How to unpack in a child. */
+export interface UnpackInChildOptions extends UnpackLimits {
+  /** Ends the child and removes what it made. */
+  readonly signal?: AbortSignal;
+  /** Runs the child, in place of this program with its hidden subcommand. */
+  readonly command?: readonly string[];
+}
+
+/** What a child prints on its standard output. */
+type Answer =
+  | { readonly kind: "unpacked"; readonly result: UnpackResult }
+  | { readonly kind: "failed"; readonly message: string; readonly entry?: string };
+
+/**
+ * Unpacks the archive at `archivePath` into the directory `targetPath`, which must not exist.
+ *
+ * Throws `ArchiveError`, or the reason of the signal, and leaves nothing behind, also when the child
+ * is killed by someone else.
+ */
+export async function unpackInChild(
+  archivePath: string,
+  targetPath: string,
+  options: UnpackInChildOptions = {},
+): Promise<UnpackResult> {
+  const { signal, command = selfCommand([UNPACK_SUBCOMMAND]), ...limits } = options;
+  signal?.throwIfAborted();
+  // Looked at here, since a directory that was there before must not be removed after a failure.
+  if (await exists(targetPath)) {
+    throw new ArchiveError(`Cannot unpack into "${targetPath}" as a new directory: it exists`);
+  }
+  const request = JSON.stringify({ archivePath, targetPath, limits });
+  const ended = await runChild([...command, request], signal);
+  const answer = parseAnswer(ended.output);
+  if (ended.code === 0 && answer?.kind === "unpacked" && !signal?.aborted) return answer.result;
+  if (answer?.kind === "failed" && !signal?.aborted) {
+    throw new ArchiveError(answer.message, answer.entry === undefined ? {} : answer);
+  }
+  await rm(targetPath, { recursive: true, force: true });
+  signal?.throwIfAborted();
+  const how = ended.signal === null ? `code ${ended.code}` : `signal ${ended.signal}`;
+  throw new ArchiveError(
+    `Cannot unpack "${archivePath}" in a child process: it ended with ${how}. ${ended.complaint}`
+      .trimEnd(),
+  );
+}
+
+/** Runs the child's side with the arguments after the hidden subcommand; returns the exit code. */
+export async function runUnpackCommand(args: readonly string[]): Promise<number> {
+  const { archivePath, targetPath, limits } = parseRequest(args[0]);
+  // What is unpacked is for all tasks of this worker, whatever the mask it was started with.
+  process.umask(0o022);
+  const parentGone = new AbortController();
+  process.stdin.on("end", () => parentGone.abort(new Error("the parent process is gone")));
+  process.stdin.on("error", () => parentGone.abort(new Error("the parent process is gone")));
+  process.stdin.resume();
+  let answer: Answer;
+  try {
+    const options = { ...limits, signal: parentGone.signal };
+    const result = await unpackTree(readChunks(archivePath), targetPath, options);
+    answer = { kind: "unpacked", result };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const entry = error instanceof ArchiveError ? error.entry : undefined;
+    answer = { kind: "failed", message, ...(entry === undefined ? {} : { entry }) };
+  }
+  if (parentGone.signal.aborted && answer.kind === "unpacked") {
+    await rm(targetPath, { recursive: true, force: true });
+  }
+  process.stdin.destroy();
+  await new Promise<void>((resolve) => {
+    process.stdout.write(`${JSON.stringify(answer)}\n`, () => resolve());
+  });
+  return answer.kind === "unpacked" ? 0 : 1;
+}
+
+interface ChildEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+  /** The end of what it wrote to its standard error. */
+  readonly complaint: string;
+}
+
+async function runChild(
+  command: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<ChildEnd> {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, {
+    cwd: "/",
+    env: withoutRuntimeVariables(process.env),
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const kill = (): void => {
+    child.kill("SIGKILL");
+  };
+  signal?.addEventListener("abort", kill, { once: true });
+  try {
+    return await childEnd(child);
+  } finally {
+    signal?.removeEventListener("abort", kill);
+  }
+}
+
+async function childEnd(child: ChildProcess): Promise<ChildEnd> {
+  let output = "";
+  let complaint = "";
+  child.stdout?.on("data", (chunk: Uint8Array) => {
+    output = (output + chunk.toString()).slice(0, ANSWER_BYTES_MAX);
+  });
+  child.stderr?.on("data", (chunk: Uint8Array) => {
+    complaint = (complaint + chunk.toString()).slice(-ANSWER_BYTES_MAX);
+  });
+  // It may die before its input is closed; how it died is told by its end.
+  child.stdin?.on("error", () => {});
+  return await new Promise<ChildEnd>((resolve, reject) => {
+    child.once("error", (cause) => {
+      const message = `Cannot start "${child.spawnfile}" to unpack: ${cause.message}`;
+      reject(new ArchiveError(message, { cause }));
+    });
+    child.once("close", (code, signal) => {
+      child.stdin?.destroy();
+      resolve({ code, signal, output, complaint: complaint.trim().slice(-1000) });
+    });
+  });
+}
+
+function parseAnswer(output: string): Answer | undefined {
+  try {
+    // The child is this program, and its exit code has to agree; no field of it becomes a path.
+    return JSON.parse(output) as Answer;
+  } catch {
+    // It was ended before it could answer; its exit code or signal is the answer.
+    return undefined;
+  }
+}
+
+function parseRequest(
+  text: string | undefined,
+): { archivePath: string; targetPath: string; limits: UnpackLimits } {
+  // Written by `unpackInChild` of the same program.
+  const request = JSON.parse(text ?? "null") as
+    | { archivePath: string; targetPath: string; limits: UnpackLimits }
+    | null;
+  if (request === null) throw new TypeError("Cannot unpack without a request: it is missing");
+  return request;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch {
+    // What cannot be looked at cannot be made either, and making it says why.
+    return false;
+  }
+}
