@@ -1,0 +1,118 @@
+/**
+ * What a test runner says it ran, and what a test file says there is to run. `process.exit(0)` in a
+ * test ends `bun test` and `deno test` with status 0, so a status alone proves nothing.
+ */
+
+import { parse } from "acorn";
+
+/** How the tests of one file ended. */
+export interface FileReport {
+  passed: number;
+  failed: number;
+  skipped: number;
+  /** Of every test, without the groups it stands in. */
+  readonly names: string[];
+}
+
+/** `{path of a test file: how its tests ended}` */
+export type TestReport = ReadonlyMap<string, FileReport>;
+
+/**
+ * Reads a JUnit report. Bun's names the file in `file`; in Deno's it is what stands before the first
+ * ` > ` of the test's name, where tests/deno_shim.ts puts it.
+ */
+export function readReport(xml: string): TestReport {
+  const report = new Map<string, FileReport>();
+  for (const [, head = "", body = ""] of xml.matchAll(TEST_CASE)) {
+    const path = (attribute(head, "name") ?? "").split(" > ");
+    const file = attribute(head, "file") ?? path[0] ?? "";
+    const tests = report.get(file) ?? { passed: 0, failed: 0, skipped: 0, names: [] };
+    report.set(file, tests);
+    tests.names.push(path.at(-1) ?? "");
+    if (/<(failure|error)\b/.test(body)) tests.failed++;
+    else if (/<skipped\b/.test(body)) tests.skipped++;
+    else tests.passed++;
+  }
+  return report;
+}
+
+/** Names that a file declares with `test` or `it` and that no test of the report has. */
+export function testsMissing(source: string, file: FileReport | undefined): string[] {
+  const declared = Map.groupBy(declaredNames(source), (name) => name);
+  return [...declared].flatMap(([name, places]) => {
+    const pattern = new RegExp(`^${name.split(HOLE).map(RegExp.escape).join("[^]*")}$`);
+    const ranCount = file?.names.filter((ran) => pattern.test(ran)).length ?? 0;
+    return ranCount < places.length ? [name.replaceAll(HOLE, "…")] : [];
+  });
+}
+
+const TEST_CASE = /<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
+
+/** Members of `test` that give a function which then declares the test. */
+const CURRIED = /^(each|if|skipIf|todoIf|failingIf|concurrentIf|serialIf)$/;
+
+/** Stands in a name for what is known only when the test is declared. */
+const HOLE = "\u0000";
+
+interface SyntaxNode {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+function declaredNames(source: string): string[] {
+  const transpiler = new Bun.Transpiler({ loader: "ts", deadCodeElimination: false });
+  const names: string[] = [];
+  const visit = (node: unknown): void => {
+    if (Array.isArray(node)) return node.forEach(visit);
+    if (!isNode(node)) return;
+    if (node.type === "CallExpression" && declaresTest(node)) names.push(nameOf(node));
+    Object.values(node).forEach(visit);
+  };
+  visit(parse(transpiler.transformSync(source), { ecmaVersion: "latest", sourceType: "module" }));
+  return names;
+}
+
+/** `test(…)`, `test.skip(…)` and `test.each(…)(…)`, but not the inner call of the last. */
+function declaresTest(call: SyntaxNode): boolean {
+  let callee = call["callee"];
+  if (isNode(callee) && callee.type === "CallExpression") callee = callee["callee"];
+  else if (isNode(callee) && isCurried(callee)) return false;
+  while (isNode(callee) && callee.type === "MemberExpression") callee = callee["object"];
+  return isNode(callee) && callee.type === "Identifier" && /^(test|it)$/.test(`${callee["name"]}`);
+}
+
+function isCurried(callee: SyntaxNode): boolean {
+  const property = callee["property"];
+  return isNode(property) && CURRIED.test(`${property["name"]}`);
+}
+
+/** Text of the first argument, with holes for what a template or `each` fills in. */
+function nameOf(call: SyntaxNode): string {
+  const [argument] = call["arguments"] as readonly SyntaxNode[];
+  const isEach = (call["callee"] as SyntaxNode).type === "CallExpression";
+  const fill = (text: string): string => isEach ? text.replace(/%.|\$\w+/g, HOLE) : text;
+  if (argument?.type === "Literal") return fill(`${argument["value"]}`);
+  if (argument?.type !== "TemplateLiteral") return HOLE;
+  const quasis = argument["quasis"] as readonly { readonly value: { readonly cooked: string } }[];
+  return quasis.map((quasi) => fill(quasi.value.cooked)).join(HOLE);
+}
+
+function isNode(value: unknown): value is SyntaxNode {
+  return typeof value === "object" && value !== null && "type" in value;
+}
+
+function attribute(head: string, name: string): string | undefined {
+  const escaped = new RegExp(`\\b${name}="([^"]*)"`).exec(head)?.[1];
+  return escaped?.replace(
+    /&(?:#(\d+)|(\w+));/g,
+    (_, code, entity) => code ? String.fromCodePoint(Number(code)) : ENTITIES[entity] ?? "",
+  );
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  amp: "&",
+};
