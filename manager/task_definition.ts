@@ -13,6 +13,7 @@ import {
   count,
   duration,
   type Reader,
+  type Readers,
   readOptions,
   show,
   size,
