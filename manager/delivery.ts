@@ -16,7 +16,7 @@ import {
 
 import { dirname, join } from "@std/path";
 
-import { unpackDirectory } from "../shared/archive/directory.ts";
+import { unpackDirectory } from "./directory.ts";
 import type { WorkerId } from "../shared/ids.ts";
 import type { FileFacts } from "../shared/task.ts";
 import type { TicketClaims } from "../shared/ticket.ts";
@@ -38,7 +38,7 @@ export interface DeliveryOptions {
 
 /** An answer to a PUT: a status of HTTP and a line for the worker's log. */
 export interface PutAnswer {
-  readonly status: 204 | 400 | 404 | 409 | 422 | 507;
+  readonly status: 204 | 404 | 409 | 422 | 503 | 507;
   readonly message: string;
 }
 
@@ -132,7 +132,7 @@ export class DeliveryDesk {
     for (const delivery of this.#deliveries.values()) {
       const { file, workerId } = delivery;
       const isIt = file.name === claims.name && file.generation === claims.generation &&
-        workerId === claims.destination;
+        workerId === claims.source;
       if (isIt) return delivery;
     }
     return undefined;
@@ -188,7 +188,7 @@ export class DeliveryDesk {
       this.#deliveries.delete(deliveryId);
       this.#end(deliveryId, message);
     }
-    return { status: isOurs ? 507 : isFinal ? 422 : 400, message };
+    return { status: isOurs ? 507 : isFinal ? 422 : 503, message };
   }
 
   #end(deliveryId: number, message: string): void {

@@ -8,7 +8,7 @@ import { createReadStream } from "node:fs";
 import { access, constants, lstat, realpath, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-import { describeDirectory } from "../shared/archive/directory.ts";
+import { describeDirectory } from "./directory.ts";
 import type { CacheName } from "../shared/ids.ts";
 import type { Recipe } from "../shared/protocol.ts";
 import type { CacheLevel } from "../shared/task.ts";

@@ -5,8 +5,8 @@
 
 import type { Context, Hono } from "hono";
 
-import { packDirectory } from "../shared/archive/directory.ts";
-import { parseCacheName } from "../shared/cache_name.ts";
+import { packDirectory, parseCacheName } from "./directory.ts";
+
 import type { CacheName } from "../shared/ids.ts";
 import { fileBody } from "../shared/runtime/file_body.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
@@ -78,7 +78,9 @@ function admit(
   if (name === undefined) return context.text("Cannot take the name as a cache name", 400);
   const ticket = readTicketHeader(context.req.header("authorization"));
   const verdict = checkTicket(options.ticketKey, ticket ?? "", {
-    use: { source: options.managerId, method, name },
+    server: options.managerId,
+    method,
+    name,
     nowMs: Date.now(),
   });
   if (verdict.kind === "ok") return verdict.claims;
