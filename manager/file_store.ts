@@ -135,6 +135,7 @@ export class FileStore implements FileReader {
   /** Throws unless a new task may have `entry` as an input. */
   checkInput(entry: FileEntry, what: string): void {
     const { source } = entry;
+    if (source.kind === "mini_task") this.checkInput(source.input, `the archive of ${what}`);
     if (source.kind === "buffer" && source.bytes === undefined && entry.role !== "output") {
       throw new TypeError(
         `Cannot take ${what} as an input: the buffer has no contents and no task makes it`,
@@ -205,7 +206,7 @@ export class FileStore implements FileReader {
   }
 
   /** Forgets a file; cached copies go when no task needs them. */
-  undeclare(entry: FileEntry): void {
+  async undeclare(entry: FileEntry): Promise<void> {
     entry.isUndeclared = true;
     if (entry.role === "unused") {
       this.#entries.delete(entry.id);
@@ -213,6 +214,10 @@ export class FileStore implements FileReader {
     }
     // The entry stays: pending tasks, or lost temps that are remade, may need it yet.
     this.#options.push({ kind: "file_undeclared", fileId: entry.id });
+    if (entry.source.kind !== "temp" || entry.place === undefined) return;
+    const { path } = entry.place;
+    entry.place = undefined;
+    await rm(path, { recursive: true, force: true });
   }
 
   /** Notes that contents of `entry` are in place at the manager. */
@@ -284,14 +289,6 @@ export class FileStore implements FileReader {
   close(): void {
     this.#isClosed = true;
     this.#bindQueue.length = 0;
-  }
-
-  /** Removes the copy of `entry` that was brought to `path` for a request. */
-  async dropPlace(entry: FileEntry): Promise<void> {
-    const { place, source } = entry;
-    if (place === undefined || source.kind === "local") return;
-    entry.place = undefined;
-    await rm(place.path, { recursive: true, force: true });
   }
 
   #tellDeclared(entry: FileEntry): void {

@@ -124,9 +124,9 @@ async function findWorkerCommand(): Promise<readonly string[]> {
   }
   // Not in a bundle: what lies around it is another project's.
   if (here.endsWith(join("manager", "local_worker.ts"))) {
-    const built = fileURLToPath(new URL("../dist/tendril", import.meta.url));
+    const built = fileURLToPath(new URL("../dist/tendril", import.meta.url).href);
     if (await isExecutable(built)) return [built];
-    const source = fileURLToPath(new URL("../mod.ts", import.meta.url));
+    const source = fileURLToPath(new URL("../mod.ts", import.meta.url).href);
     if ("Bun" in globalThis && await exists(source)) return [process.execPath, source];
   }
   for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
