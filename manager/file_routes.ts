@@ -105,8 +105,12 @@ function rangeOf(
   const { sizeBytes, digest } = file;
   const wanted = headers.get("if-match");
   if (wanted !== null && (digest === "" || wanted !== `"${digest}"`)) return "changed";
-  const match = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(headers.get("range") ?? "");
-  if (match === null || wanted === null) return { startByte: 0, endByte: sizeBytes };
+  const range = headers.get("range");
+  if (range === null) return { startByte: 0, endByte: sizeBytes };
+  // Not ignored, as RFC 9110 allows: Bun would apply it to the file that the body is made of.
+  if (wanted === null) return "changed";
+  const match = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(range);
+  if (match === null) return "outside";
   const startByte = Number(match[1]);
   const last = match[2] === "" ? sizeBytes - 1 : Number(match[2]);
   const endByte = Math.min(last + 1, sizeBytes);

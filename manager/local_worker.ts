@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
-import { delimiter, join } from "@std/path";
+import { join } from "@std/path";
 
 import { type LocalWorkersConfig, shareOfCores } from "./config.ts";
 
@@ -129,7 +129,7 @@ async function findWorkerCommand(): Promise<readonly string[]> {
     const source = fileURLToPath(new URL("../mod.ts", import.meta.url).href);
     if ("Bun" in globalThis && await exists(source)) return [process.execPath, source];
   }
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+  for (const folder of (process.env["PATH"] ?? "").split(":")) {
     const candidate = join(folder, "tendril");
     if (folder !== "" && await isExecutable(candidate)) return [candidate];
   }
