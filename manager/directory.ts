@@ -1,11 +1,14 @@
-/** Directories as canonical tar streams: what the manager needs of shared/archive. */
+/** Directories as canonical tar streams: what the manager's files need of shared/archive. */
 
+import { hashTree } from "../shared/archive/digest.ts";
+import { hashPack, openPackStream, planPack } from "../shared/archive/pack.ts";
+import { unpackTree } from "../shared/archive/unpack.ts";
 import type { CacheName } from "../shared/ids.ts";
 
 /** A directory as a file of the cache. */
 export interface DirectoryFacts {
-  /** By contents. */
-  readonly name: CacheName;
+  /** SHA-256 over its contents, without times; empty when it was not asked for. */
+  readonly treeDigest: string;
   /** Of the canonical tar stream. */
   readonly sizeBytes: number;
   /** Of the canonical tar stream; empty when it was not asked for. */
@@ -13,32 +16,37 @@ export interface DirectoryFacts {
 }
 
 /** Measures the directory at `path`, and reads all of it when `isHashed`. */
-export function describeDirectory(
+export async function describeDirectory(
   path: string,
-  _options: { readonly isHashed: boolean },
+  { isHashed }: { readonly isHashed: boolean },
 ): Promise<DirectoryFacts> {
-  return Promise.reject(new Error(`Cannot declare directory "${path}" yet`));
+  const plan = await planPack(path);
+  const { sizeBytes } = plan;
+  if (!isHashed) return { treeDigest: "", sizeBytes, digest: "" };
+  const { sha256 } = await hashTree(path);
+  return { treeDigest: sha256, sizeBytes, digest: await hashPack(plan) };
 }
 
-/** Bytes of the canonical tar stream of `path`. */
-export function packDirectory(
+/** Bytes of the canonical tar stream of `path`; fails when its length is another than `sizeBytes`. */
+export async function packDirectory(
   path: string,
-  _range: { readonly startByte: number; readonly endByte: number },
-): ReadableStream<Uint8Array> {
-  throw new Error(`Cannot serve directory "${path}" yet`);
+  part: { readonly startByte: number; readonly endByte: number; readonly sizeBytes: number },
+): Promise<ReadableStream<Uint8Array>> {
+  const { startByte, endByte, sizeBytes } = part;
+  const plan = await planPack(path);
+  if (plan.sizeBytes === sizeBytes) return openPackStream(plan, { startByte, endByte });
+  throw new Error(`Cannot serve directory "${path}": it changed since it was declared`);
 }
 
 /** Makes the directory `path`, which must not exist, of a canonical tar stream. */
-export function unpackDirectory(
-  _chunks: AsyncIterable<Uint8Array>,
+export async function unpackDirectory(
+  chunks: AsyncIterable<Uint8Array>,
   path: string,
 ): Promise<void> {
-  return Promise.reject(new Error(`Cannot receive directory "${path}" yet`));
+  await unpackTree(chunks, path);
 }
 
-/** `text` as a cache name, if it is one. */
-export function parseCacheName(text: string | undefined): CacheName | undefined {
-  return text !== undefined && /^[a-z0-9][A-Za-z0-9._-]{0,199}$/.test(text)
-    ? text as CacheName
-    : undefined;
+/** The name of a directory by its contents. */
+export function directoryName({ treeDigest }: DirectoryFacts): CacheName {
+  return `dir1-sha256-${treeDigest}` as CacheName;
 }

@@ -8,7 +8,7 @@ import { createReadStream } from "node:fs";
 import { access, constants, lstat, realpath, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-import { describeDirectory } from "./directory.ts";
+import { describeDirectory, directoryName } from "./directory.ts";
 import type { CacheName } from "../shared/ids.ts";
 import type { Recipe } from "../shared/protocol.ts";
 import type { CacheLevel } from "../shared/task.ts";
@@ -140,7 +140,7 @@ async function bindDirectory(
 ): Promise<BoundFile> {
   const found = await describeDirectory(path, { isHashed: isByContents });
   return {
-    name: isByContents ? found.name : stampName(path, stamp),
+    name: isByContents ? directoryName(found) : stampName(path, stamp),
     sizeBytes: found.sizeBytes,
     digest: found.digest,
     isDirectory: true,

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 import { resolve } from "@std/path";
 
-import { type CacheLevel } from "../shared/task.ts";
+import type { CacheLevel } from "../shared/task.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileSpec } from "./file_store.ts";
 import { count, flag, oneOf, readOptions, show } from "./option.ts";

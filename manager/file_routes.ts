@@ -5,8 +5,9 @@
 
 import type { Context, Hono } from "hono";
 
-import { packDirectory, parseCacheName } from "./directory.ts";
+import { packDirectory } from "./directory.ts";
 
+import { checkCacheName } from "../shared/cache_name.ts";
 import type { CacheName } from "../shared/ids.ts";
 import { fileBody } from "../shared/runtime/file_body.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
@@ -74,8 +75,13 @@ function admit(
   options: FileRouteOptions,
   method: "GET" | "PUT",
 ): TicketClaims | Response {
-  const name = parseCacheName(context.req.param("name"));
-  if (name === undefined) return context.text("Cannot take the name as a cache name", 400);
+  let name: CacheName;
+  try {
+    name = checkCacheName(context.req.param("name") ?? "");
+  } catch {
+    // Not repeated to the stranger who sent it.
+    return context.text("Cannot take the name as a cache name", 400);
+  }
   const ticket = readTicketHeader(context.req.header("authorization"));
   const verdict = checkTicket(options.ticketKey, ticket ?? "", {
     server: options.managerId,
@@ -124,6 +130,8 @@ function bodyOf(contents: FileContents, range: ByteRange): BodyInit | Promise<Bo
     return contents.bytes.subarray(startByte, endByte) as Uint8Array<ArrayBuffer>;
   }
   const { path } = contents;
-  if (contents.isDirectory) return packDirectory(path, { startByte, endByte });
+  if (contents.isDirectory) {
+    return packDirectory(path, { startByte, endByte, sizeBytes: contents.sizeBytes });
+  }
   return fileBody({ path, startByte, endByte });
 }

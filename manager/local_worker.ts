@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { join } from "@std/path";
 
+import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
 import { type LocalWorkersConfig, shareOfCores } from "./config.ts";
 
 /** A released worker ends by itself within this time; then it is told by SIGTERM. */
@@ -81,7 +82,7 @@ export class LocalWorkers {
       if (config.gpus !== undefined) args.push("--gpus", String(config.gpus));
       const child = spawn(file, args, {
         stdio: ["ignore", log.fd, log.fd],
-        env: workerEnvironment(),
+        env: withoutRuntimeVariables(process.env),
       });
       await this.#watch(child, index);
     } finally {
@@ -112,40 +113,20 @@ export class LocalWorkers {
   }
 }
 
-/** What starts `tendril`: a binary, or Bun with this source. */
+/** What starts `tendril`: this binary, the one that is stated or built, or Bun with the source. */
 async function findWorkerCommand(): Promise<readonly string[]> {
-  const here = fileURLToPath(import.meta.url);
-  const isBinary = "Bun" in globalThis && /[/\\]\$bunfs[/\\]/.test(here);
-  if (isBinary) return [process.execPath];
   const stated = process.env["TENDRIL_BIN"];
   if (stated !== undefined && stated !== "") {
     if (await isExecutable(stated)) return [stated];
     throw new Error(`Cannot use TENDRIL_BIN "${stated}" as the tendril binary: it cannot be run`);
   }
+  const here = fileURLToPath(import.meta.url);
   // Not in a bundle: what lies around it is another project's.
-  if (here.endsWith(join("manager", "local_worker.ts"))) {
+  if (here.endsWith("/manager/local_worker.ts")) {
     const built = fileURLToPath(new URL("../dist/tendril", import.meta.url).href);
     if (await isExecutable(built)) return [built];
-    const source = fileURLToPath(new URL("../mod.ts", import.meta.url).href);
-    if ("Bun" in globalThis && await exists(source)) return [process.execPath, source];
   }
-  for (const folder of (process.env["PATH"] ?? "").split(":")) {
-    const candidate = join(folder, "tendril");
-    if (folder !== "" && await isExecutable(candidate)) return [candidate];
-  }
-  throw new Error(
-    "Cannot start local workers without the tendril binary: set TENDRIL_BIN to it, " +
-      "put it in PATH, or build it with scripts/build",
-  );
-}
-
-/** The environment of this process less what would change how Bun starts. */
-function workerEnvironment(): Record<string, string> {
-  const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && !name.startsWith("BUN_")) env[name] = value;
-  }
-  return env;
+  return selfCommand([]);
 }
 
 async function end({ child, ended }: LocalWorker): Promise<void> {
@@ -168,8 +149,4 @@ async function endsWithin(ended: Promise<void>, withinMs: number): Promise<boole
 
 async function isExecutable(path: string): Promise<boolean> {
   return await access(path, constants.X_OK).then(() => true, () => false);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(() => true, () => false);
 }

@@ -1,5 +1,6 @@
 /** A task as scripts describe it, checked and made into what the core schedules. */
 
+import { checkMountName } from "../shared/cache_name.ts";
 import type { FileId, TaskId } from "../shared/ids.ts";
 import type { Resources } from "../shared/resources.ts";
 import type { TaskBody, TaskShape } from "../shared/task.ts";
@@ -24,8 +25,8 @@ import {
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
 
-/** Mounts are paths: longer ones do not exist on Linux. */
-const MOUNT_CHARS_MAX = 4096;
+/** Characters of a command and its variables: more would not fit a message; use an input file. */
+const COMMAND_CHARS_MAX: number = 1024 * 1024;
 
 /** Shapes that are remembered; beyond it tasks alike may have shapes of their own again. */
 const SHAPES_MAX = 10_000;
@@ -147,7 +148,18 @@ export function readTask(
   if (read.command === undefined) {
     throw new TypeError('Cannot submit a task without a command: expected { command: "…" }');
   }
+  checkLength(read.command, read.env ?? {});
   return { command: read.command, ...checkCall(read, store), ...checkProcess(read, store) };
+}
+
+function checkLength(command: string, env: { readonly [name: string]: string }): void {
+  let chars = command.length;
+  for (const [name, value] of Object.entries(env)) chars += name.length + value.length;
+  if (chars <= COMMAND_CHARS_MAX) return;
+  throw new RangeError(
+    `Cannot submit command "${show(command)}" of ${chars} characters with its variables: ` +
+      `at most ${COMMAND_CHARS_MAX}; give the rest as an input file`,
+  );
 }
 
 /** Checks the options of `library.with`. */
@@ -215,14 +227,14 @@ function mountsOf(
 
 /** A mount is a relative path that stays in the sandbox. */
 function checkMount(mount: string, side: string): void {
-  const parts = mount.split("/");
-  const isGood = mount.length <= MOUNT_CHARS_MAX && !mount.includes("\0") &&
-    parts.every((part) => part !== "" && part !== "." && part !== "..");
-  if (isGood) return;
-  throw new TypeError(
-    `Cannot take ${side} "${show(mount)}" as a mount: expected a relative path such as "data/x" ` +
-      'without empty parts, "." and ".."',
-  );
+  try {
+    checkMountName(mount);
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new TypeError(`Cannot take ${side} "${show(mount)}" as a mount: ${found}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Nothing is written into an input, and nothing is made twice. */

@@ -1,7 +1,7 @@
 /** What a script holds of a submitted task. */
 
 import type { TaskId } from "../shared/ids.ts";
-import { type Resources } from "../shared/resources.ts";
+import type { Resources } from "../shared/resources.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
 

@@ -145,7 +145,6 @@ const result = shape<TryResult>({
   value: optional(bytes(VALUE_BYTES_MAX)),
   outputs: list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
   times: shape<TryTimes>({ startedAtMs: amount, stagedMs: amount, ranMs: amount }),
-  isAmbiguous: optional(flag),
 });
 
 /** What a worker takes. */
