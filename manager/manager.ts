@@ -20,7 +20,7 @@ import {
   readPolicies,
 } from "./config.ts";
 import type { Fact } from "./core/instruction.ts";
-import { FileHandle } from "./file_handle.ts";
+import type { FileHandle } from "./file_handle.ts";
 import {
   bufferSpec,
   type FileOptions,

@@ -6,8 +6,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 
-import { join } from "@std/path";
-
 import { unreachable } from "../shared/assert.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
