@@ -7,7 +7,7 @@
  */
 
 import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
-import { fitsWithin, type Resources } from "../../shared/resources.ts";
+import { fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { freestFirst } from "./capacity_index.ts";
 import type { TaskDefinition } from "./event.ts";
 import { inputFiles } from "./file.ts";
@@ -68,7 +68,9 @@ export function classOf(state: ManagerState, definition: TaskDefinition): TaskCl
 export function schedule(state: ManagerState): void {
   if (state.isClosed || state.joinedCount < state.policies.waitForWorkers) return;
   if (state.busyClasses.size === 0) {
-    if (state.changedWorkers.size > 0) recallForIdle(state);
+    if (state.changedWorkers.size === 0) return;
+    yieldRoom(state);
+    recallForIdle(state);
     state.changedWorkers.clear();
     return;
   }
@@ -80,6 +82,7 @@ export function schedule(state: ManagerState): void {
     else next.isBlocked = true;
   }
   makeRoom(state);
+  yieldRoom(state);
   state.changedWorkers.clear();
 }
 
@@ -285,6 +288,18 @@ function roomForInstance(
     if (isPossible && fitsWithin(worker.resources, room)) return worker;
   }
   return undefined;
+}
+
+/** Where idle instances keep tries that were dispatched from starting, they go. */
+function yieldRoom(state: ManagerState): void {
+  for (const worker of state.changedWorkers) {
+    if (worker.services.size === 0 || worker.unstarted.size === 0) continue;
+    const room = { used: worker.committed, more: NO_RESOURCES, factor: 1 };
+    if (fitsWithin(worker.resources, room)) continue;
+    for (const service of worker.services.values()) {
+      if (state.idleServices.has(service)) stopService(state, service);
+    }
+  }
 }
 
 /** Where idle instances keep blocked tasks from running, they go. */

@@ -44,7 +44,11 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   worker.unstarted.add(attempt);
   if (task.taskClass.library === undefined) changeRoom(state, worker, task.taskClass.resources, 1);
   else holdCall(state, task.taskClass.library, worker);
-  if (worker.committed.cores > worker.resources.cores) state.recallable.add(worker);
+  if (worker.committed.cores > worker.resources.cores) {
+    state.recallable.add(worker);
+    // An idle instance there may be all that is in the way.
+    if (worker.services.size > 0) state.changedWorkers.add(worker);
+  }
   for (const file of inputFiles(state, task)) ensureReplica(state, file, worker);
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
