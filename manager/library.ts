@@ -1,11 +1,5 @@
 /** Libraries: code kept running at workers, and the calls of its functions. */
 
-import { stat } from "node:fs/promises";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
-
-import { resolve } from "@std/path";
-
 import { VALUE_BYTES_MAX } from "../shared/protocol.ts";
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
 import { decodeValue, encodeArguments, encodeValueFile } from "../shared/value.ts";
@@ -34,8 +28,13 @@ const SLOTS_MAX = 1024;
 export interface LibraryOptions extends ProcessOptions {
   /** Unique within the manager. */
   readonly name: string;
-  /** JavaScript or TypeScript; relative to the working directory, or a URL of `import.meta`. */
+  /** JavaScript or TypeScript, bundled with what it imports. */
   readonly module: string | URL;
+  /**
+   * What a relative `module` starts from: `import.meta.url`. Default: the folder of the running
+   * script, else the working directory.
+   */
+  readonly from?: string | URL;
   /** Name of the exported function that runs once when an instance starts. */
   readonly context?: string;
   /** Calls served at the same time by one instance. Default 1. */
@@ -45,8 +44,8 @@ export interface LibraryOptions extends ProcessOptions {
 /** Checked options of a library. */
 export interface CheckedLibrary extends CheckedProcess {
   readonly name: string;
-  /** Absolute. */
-  readonly modulePath: string;
+  readonly module: string | URL;
+  readonly from: string | URL | undefined;
   /** Empty when there is none. */
   readonly context: string;
   readonly slots: number;
@@ -107,6 +106,7 @@ export function readLibrary(options: LibraryOptions, store: FileStore): CheckedL
   const read = readOptions<Required<LibraryOptions>>(options, "library", {
     name: text,
     module: moduleOption,
+    from: moduleOption,
     context: anyText,
     slots: count(1, SLOTS_MAX),
     ...PROCESS_READERS,
@@ -117,18 +117,12 @@ export function readLibrary(options: LibraryOptions, store: FileStore): CheckedL
   checkName(read.name, "library");
   return {
     name: read.name,
-    modulePath: modulePath(read.module),
+    module: read.module,
+    from: read.from,
     context: read.context ?? "",
     slots: read.slots ?? 1,
     ...checkProcess(read, store),
   };
-}
-
-/** Fails unless there is a file at `path`: said at once, not when the first call needs it. */
-export async function checkModule(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isFile()) return;
-  throw new Error(`Cannot read module "${path}" of a library: there is no such file`);
 }
 
 /** Makes the arguments of a call travel; long ones as a file of their own, made by `keep`. */
@@ -183,9 +177,4 @@ function checkName(name: string, what: string): void {
     `Cannot take "${name.slice(0, 60)}" as the name of a ${what}: ` +
       `expected up to ${NAME_CHARS_MAX} characters`,
   );
-}
-
-function modulePath(module: string | URL): string {
-  const isUrl = module instanceof URL || module.startsWith("file:");
-  return isUrl ? fileURLToPath(String(module)) : resolve(process.cwd(), module);
 }

@@ -1,18 +1,11 @@
-/** The source that an instance of a library runs: a bundled module, or a function by value. */
+/** The source that an instance of a library runs: a bundled module. */
 
-import { readFile } from "node:fs/promises";
+import { bundleLibrary, findModule } from "./library_bundle.ts";
 
-/** The module at `path` with what it imports, as one. */
-export async function moduleSource(path: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
-    const found = error instanceof Error ? error.message : String(error);
-    throw new Error(`Cannot read module "${path}" of a library: ${found}`, { cause: error });
-  }
-}
-
-/** A module that exports `fn` as `run`. */
-export function functionModule(fn: (...args: never[]) => unknown): Uint8Array {
-  return new TextEncoder().encode(`export const run = ${fn.toString()};\n`);
+/** The module with what it imports, as one; see `LibraryOptions.module` and `from`. */
+export async function moduleSource(
+  module: string | URL,
+  from: string | URL | undefined,
+): Promise<Uint8Array> {
+  return (await bundleLibrary(await findModule(module, from))).bytes;
 }

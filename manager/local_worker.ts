@@ -1,7 +1,7 @@
 /** Starts workers on this machine and ends them: processes of the binary, or of Bun. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { constants } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { access, mkdir, open } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import process from "node:process";
@@ -18,6 +18,9 @@ const RELEASE_MS = 2000;
 /** Time from SIGTERM to SIGKILL. */
 const TERMINATE_MS = 5000;
 
+/** Of a worker's log, what is read for its last line when it ends. */
+const LOG_BYTES_READ = 2000;
+
 /** What local workers are started with. */
 export interface LocalWorkersOptions {
   readonly config: LocalWorkersConfig;
@@ -27,7 +30,7 @@ export interface LocalWorkersOptions {
   readonly workspaces: string;
   /** Folder for `worker-N.log`. */
   readonly logs: string;
-  /** Told of each process that ended, by its id. */
+  /** Told of each process that ended, by its id; `message` says how, with the end of its log. */
   readonly onExit: (pid: number, message: string) => void;
 }
 
@@ -107,7 +110,8 @@ export class LocalWorkers {
       this.#workers.delete(worker);
       resolve();
       const how = signal === null ? `status ${code}` : signal;
-      this.#options.onExit(child.pid ?? 0, `local worker ${index + 1} ended: ${how}`);
+      const said = lastWords(join(this.#options.logs, `worker-${index + 1}.log`));
+      this.#options.onExit(child.pid ?? 0, `Local worker ${index + 1} ended: ${how}${said}`);
     });
     await started.promise;
   }
@@ -127,6 +131,25 @@ async function findWorkerCommand(): Promise<readonly string[]> {
     if (await isExecutable(built)) return [built];
   }
   return selfCommand([]);
+}
+
+/** The last line of the log at `path`, for a message. */
+function lastWords(path: string): string {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, "r");
+    const end = new Uint8Array(LOG_BYTES_READ);
+    const startByte = Math.max(0, fstatSync(descriptor).size - LOG_BYTES_READ);
+    const readBytes = readSync(descriptor, end, 0, LOG_BYTES_READ, startByte);
+    const text = new TextDecoder().decode(end.subarray(0, readBytes));
+    const line = text.trimEnd().split("\n").at(-1) ?? "";
+    return line === "" ? "" : `; it said: ${line}`;
+  } catch {
+    // Without its log the end of the worker is told all the same.
+    return "";
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
 }
 
 async function end({ child, ended }: LocalWorker): Promise<void> {

@@ -8,6 +8,7 @@ import process from "node:process";
 import { join, resolve } from "@std/path";
 
 import type { AccessFile } from "../shared/access_file.ts";
+import { functionModule } from "../shared/function_source.ts";
 import { newSecret } from "../shared/handshake.ts";
 import type { TaskId } from "../shared/ids.ts";
 import { removeAccessFile, writeAccessCopy, writeAccessFile } from "./access.ts";
@@ -39,7 +40,7 @@ import {
   readCallValue,
   readLibrary,
 } from "./library.ts";
-import { functionModule, moduleSource } from "./library_source.ts";
+import { moduleSource } from "./library_source.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { count, duration, readOptions, text } from "./option.ts";
 import { Shell } from "./shell.ts";
@@ -169,7 +170,7 @@ export class Manager implements AsyncDisposable {
     if (this.#libraries.has(checked.name)) {
       throw new RangeError(`Cannot declare library "${checked.name}": the name is taken`);
     }
-    const source = moduleSource(checked.modulePath);
+    const source = moduleSource(checked.module, checked.from);
     // Whoever names the file hears of a failure; this keeps it from being unhandled until then.
     source.catch(() => {});
     return this.#declareLibrary(checked, source);
@@ -198,7 +199,7 @@ export class Manager implements AsyncDisposable {
    */
   run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>> {
     this.#checkOpen();
-    const source = functionModule(fn);
+    const source = new TextEncoder().encode(functionModule(fn));
     const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
     const name = `run-${digest}`;
     if (!this.#libraries.has(name)) {
@@ -312,7 +313,7 @@ export class Manager implements AsyncDisposable {
   }
 
   #declareLibrary(
-    checked: Omit<CheckedLibrary, "modulePath">,
+    checked: Omit<CheckedLibrary, "module" | "from">,
     source: Uint8Array | Promise<Uint8Array>,
   ): Library {
     this.#checkOpen();
@@ -371,7 +372,11 @@ export class Manager implements AsyncDisposable {
       accessPath,
       workspaces: config.workers.workspace ?? join(folder, "workers"),
       logs: join(config.runDirectory ?? folder, "logs"),
-      onExit: (pid) => shell.noteExit(pid),
+      onExit: (pid, message) => {
+        const wasHere = shell.noteExit(pid);
+        // Nobody else would say why the tasks of this manager wait for ever.
+        if (!wasHere && this.#closing === undefined) process.stderr.write(`tendril: ${message}\n`);
+      },
     });
   }
 

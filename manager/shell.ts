@@ -160,11 +160,12 @@ export class Shell {
     return { version: 1, name, url: this.url, startedAtMs, ...summarize(this.#state) };
   }
 
-  /** A process on this machine has ended; if it was a worker, it need not be waited for. */
-  noteExit(pid: number): void {
+  /** A local worker's process has ended: it need not be waited for. False if it never came. */
+  noteExit(pid: number): boolean {
     const worker = this.#workersByPid.get(pid);
     this.#workersByPid.delete(pid);
     if (worker !== undefined) this.engine.push({ kind: "worker_exited", ...worker });
+    return worker !== undefined;
   }
 
   /** Tells all workers to leave; what is pending ends as cancelled. */
