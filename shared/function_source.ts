@@ -11,6 +11,7 @@
 import { type Expression, parseExpressionAt } from "acorn";
 
 import { type FreeNames, freeNamesOf } from "./free_names.ts";
+import { ONE_CALL_EXPORT } from "./library_context.ts";
 import { sourceOfValue } from "./value_source.ts";
 import { WORKER_GLOBALS } from "./worker_global.ts";
 
@@ -33,7 +34,8 @@ interface ParsedFunction {
 
 /**
  * Returns the source of an ECMAScript module that exports `fn` as `run`, with those entries of
- * `context` that it uses; functions of the context may use the others.
+ * `context` that it uses; functions of the context may use the others. As a library it runs each
+ * call in a fresh process.
  *
  * @throws {TypeError} if the function, or one of its context, cannot be taken out of its place.
  */
@@ -45,7 +47,8 @@ export function functionModule(fn: AnyFunction, context: FunctionContext = {}): 
   let name = "run";
   while (taken.has(name)) name += "_";
   const constants = [...needed].map(([key, source]) => `const ${key} = ${source};\n`);
-  return `${constants.join("")}const ${name} = ${main.source};\nexport { ${name} as run };\n`;
+  const exports = `export { ${name} as run, ${name} as ${ONE_CALL_EXPORT} };\n`;
+  return `${constants.join("")}const ${name} = ${main.source};\n${exports}`;
 }
 
 /** Adds the context that `parsed` uses, and what that uses, to `needed`: `{name: its source}`. */

@@ -6,7 +6,7 @@
  * A message is a line of words with one space between them, then as many bytes as the line
  * announces, with nothing after them. The program says first, once it can serve calls,
  *
- *     ready [AHEAD]
+ *     ready [AHEAD | once]
  *
  * or `failed BYTES`, with a text that says why. Then the worker sends
  *
@@ -24,7 +24,8 @@
  * for a message; `exit`, followed by a text, when the function ended its own process. The end
  * of file on descriptor 3 ends the program.
  *
- * With a plain `ready` the next call comes after the result of the last. A program that says
+ * With a plain `ready` the next call comes after the result of the last; after `ready once` the
+ * process is ended with its first result, and the next call gets a fresh one. A program that says
  * `ready AHEAD` may find up to AHEAD further calls in its pipe, serves them in order, and
  * answers `drop ID` with `dropped ID`, if that call has not started, and otherwise with its
  * result alone. It writes a result before it starts the next call; and when the call took
@@ -94,7 +95,13 @@ export interface ResultMessage {
 
 /** What a library process says. */
 export type LibraryMessage =
-  | { readonly kind: "ready"; readonly callsAhead: number }
+  | {
+    readonly kind: "ready";
+    /** Calls that may wait in the pipe. */
+    readonly callsAhead: number;
+    /** True when the process serves one call only. */
+    readonly isOnce: boolean;
+  }
   | { readonly kind: "failed"; readonly text: string }
   | ResultMessage
   | { readonly kind: "dropped"; readonly callId: number }
@@ -159,7 +166,7 @@ export function encodeSync(): Uint8Array {
 export function encodeLibraryMessage(message: LibraryMessage): readonly Uint8Array[] {
   switch (message.kind) {
     case "ready":
-      return [UTF8_ENCODER.encode(`ready ${message.callsAhead}\n`)];
+      return [UTF8_ENCODER.encode(`ready ${message.isOnce ? "once" : message.callsAhead}\n`)];
     case "failed": {
       const text = UTF8_ENCODER.encode(message.text).subarray(0, STREAM_KEPT_BYTES);
       return [UTF8_ENCODER.encode(`failed ${text.length}\n`), text];
@@ -295,8 +302,11 @@ function libraryMessageOf(words: readonly string[]): Announced<LibraryMessage> {
       return resultOf(words);
     case "ready": {
       if (words.length > 2) break;
-      const callsAhead = words.length === 1 ? 0 : numberOf(words, 1, Number.MAX_SAFE_INTEGER);
-      return { size: 0, make: () => ({ kind: "ready", callsAhead }) };
+      const isOnce = words[1] === "once";
+      const callsAhead = words.length === 1 || isOnce
+        ? 0
+        : numberOf(words, 1, Number.MAX_SAFE_INTEGER);
+      return { size: 0, make: () => ({ kind: "ready", callsAhead, isOnce }) };
     }
     case "failed": {
       if (words.length !== 2) break;

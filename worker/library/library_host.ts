@@ -14,7 +14,7 @@ import { pathToFileURL } from "node:url";
 import { join } from "@std/path";
 
 import { unreachable } from "../../shared/assert.ts";
-import { setLibraryContext } from "../../shared/library_context.ts";
+import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
 import { thrownOf } from "../../shared/thrown.ts";
@@ -76,7 +76,8 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   );
   process.on("uncaughtException", (error) => server.end(error));
   process.on("unhandledRejection", (error) => server.end(error));
-  send({ kind: "ready", callsAhead: CALLS_AHEAD_MAX });
+  const isOnce = Object.hasOwn(namespace, ONE_CALL_EXPORT);
+  send({ kind: "ready", callsAhead: isOnce ? 0 : CALLS_AHEAD_MAX, isOnce });
   const calls = createReadStream("", { fd: CALLS_FD });
   calls.on("data", (chunk) => server.take(chunk as Uint8Array));
   calls.on("close", () => server.close());

@@ -122,6 +122,8 @@ interface Slot {
   isReady: boolean;
   /** True when the worker ends it, or its function did: the end is no fault of the library. */
   isStopping: boolean;
+  /** True when each call gets a process of its own. */
+  isOnce: boolean;
   /** The first one runs, the others wait in the pipe. */
   calls: Call[];
   /** Of the calls in the pipe. */
@@ -239,6 +241,7 @@ export class LibraryProcess {
       process: this.#spawn(index, () => slot),
       isReady: false,
       isStopping: false,
+      isOnce: false,
       calls: [],
       bytes: 0,
       callsAhead: 0,
@@ -320,6 +323,7 @@ export class LibraryProcess {
         }
         case "ready":
           slot.callsAhead = Math.min(message.callsAhead, CALLS_AHEAD_MAX);
+          slot.isOnce = message.isOnce;
           slot.isReady = true;
           if (this.#state === "starting" && this.#slots.length === this.#options.slots) {
             this.#tellReady();
@@ -357,11 +361,11 @@ export class LibraryProcess {
     this.#deathCount = 0;
     const { stdout, stderr } = message;
     this.#end(call, this.#endOf(message, slot), { stdout, stderr, ranMs });
-    if (message.status !== "exit") return;
+    if (message.status !== "exit" && !slot.isOnce) return;
     slot.isStopping = true;
     slot.isReady = false;
     this.#putBack(emptySlot(slot));
-    slot.process.kill("the function ended it");
+    slot.process.kill("its last call has ended");
   }
 
   #endOf(message: ResultMessage, slot: Slot): CallEnd {

@@ -32,7 +32,8 @@ const CALLS: readonly HostMessage[] = [
 ];
 
 const ANSWERS: readonly LibraryMessage[] = [
-  { kind: "ready", callsAhead: 7 },
+  { kind: "ready", callsAhead: 7, isOnce: false },
+  { kind: "ready", callsAhead: 0, isOnce: true },
   {
     kind: "result",
     callId: 1,
@@ -68,7 +69,7 @@ test("readLibraryMessages() reads what encodeLibraryMessage() wrote, however it 
 test("readLibraryMessages() takes a result in its short form", () => {
   expect(readLibraryMessages(newMessageBuffer(), UTF8.encode("ready\nresult 5 ok 1\n\u0007")))
     .toEqual([
-      { kind: "ready", callsAhead: 0 },
+      { kind: "ready", callsAhead: 0, isOnce: false },
       {
         kind: "result",
         callId: 5,

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { watch } from "node:fs";
 import { join } from "node:path";
 
+import { functionModule } from "../../../shared/function_source.ts";
 import { decodeThrown } from "../../../shared/thrown.ts";
 import { decodeValue, encodeArguments } from "../../../shared/value.ts";
 import type { CallResult } from "../../../worker/library/library_process.ts";
@@ -272,6 +273,16 @@ test("call() serves thousands of calls in two slots, each once", async () => {
   const results = await instance.callAll(calls);
   expect(results.map(valueOf)).toEqual(calls.map(([, n]) => 2 * n));
   expect(instance.results.length).toBe(5000);
+});
+
+test("call() runs each call of a function by value in a fresh process", async () => {
+  const fn = () => [process.pid, (globalThis as { count?: number }).count = 1 + countOf()];
+  const countOf = () => (globalThis as { count?: number }).count ?? 0;
+  await using instance = await startInstance(functionModule(fn, { countOf }));
+  const results = await instance.callAll([["run"], ["run"], ["run"], ["run"], ["run"]]);
+  const values = results.map(valueOf) as [number, number][];
+  expect(values.map(([, count]) => count)).toEqual([1, 1, 1, 1, 1]);
+  expect(new Set(values.map(([pid]) => pid)).size).toBe(5);
 });
 
 test("onDied() tells of a library that keeps dying without a call", async () => {
