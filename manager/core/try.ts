@@ -7,6 +7,7 @@ import { fileOf, inputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
+import { isWorthRecall } from "./schedule.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -45,7 +46,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   if (task.taskClass.library === undefined) changeRoom(state, worker, task.taskClass.resources, 1);
   else holdCall(state, task.taskClass.library, worker);
   if (worker.committed.cores > worker.resources.cores) {
-    state.recallable.add(worker);
+    if (isWorthRecall(task.taskClass)) state.recallable.add(worker);
     // An idle instance there may be all that is in the way.
     if (worker.services.size > 0) state.changedWorkers.add(worker);
   }
