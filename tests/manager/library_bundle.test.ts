@@ -90,7 +90,7 @@ test("bundleLibrary() makes one module of a module and its imports", async () =>
 test("bundleLibrary() says what is wrong, and where", async () => {
   await using files = await writeFiles({
     "absent_import.ts": 'import { a } from "./absent.ts";\nexport const b = a;',
-    "broken.ts": "export const a = ;",
+    "broken.ts": 'import "./data.bin";\nexport const a = ;',
     "asset.ts": 'import a from "./data.bin" with { type: "file" };\nexport const b = a;',
     "data.bin": "data",
   });
@@ -98,7 +98,7 @@ test("bundleLibrary() says what is wrong, and where", async () => {
   await expect(failing("absent_import.ts")).rejects.toThrow(
     /^Cannot bundle library module ".*absent_import.ts": .*\.\/absent\.ts.*:1\)$/,
   );
-  await expect(failing("broken.ts")).rejects.toThrow(/Unexpected ;.*broken\.ts:1\)$/);
+  await expect(failing("broken.ts")).rejects.toThrow(/Unexpected ;.*broken\.ts:2\)$/);
   await expect(failing("asset.ts")).rejects.toThrow("give such files as arguments");
   await expect(failing("nowhere.ts")).rejects.toThrow("nowhere.ts");
 });
