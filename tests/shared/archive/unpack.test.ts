@@ -145,6 +145,17 @@ test("unpackTree() looks what follows a link that states a size without pax", as
   ]);
 });
 
+test("unpackTree() takes data of a pax hard link for data, also when they are an archive", async () => {
+  const inner = rawTar({ name: "smuggled", data: "x" });
+  const lines = await unpacked(
+    { name: "a", data: inner },
+    paxEntry({ mtime: "1" }),
+    { name: "b", type: "1", link: "a", data: inner },
+    { name: "c", data: "C" },
+  );
+  expect(lines.map((line) => line.split(" ")[0])).toEqual(["a", "b", "c"]);
+});
+
 test("unpackTree() makes parents that have no entry and takes names in any order", async () => {
   expect(await unpacked({ name: "a/b/c", data: "1" }, { name: "./a//b/", type: "5" })).toEqual([
     "a/",
