@@ -50,8 +50,8 @@ const isMapAt: Uint8Array = new Uint8Array(CBOR_DEPTH_MAX + 1);
 /** Where one float is turned into an integer; a view of its own would cost more than the rest. */
 const float = new DataView(new ArrayBuffer(8));
 
-/** Returns how many items the one CBOR value in `bytes` has; throws FrameError otherwise. */
-export function scanCbor(bytes: Uint8Array, options: ScanOptions): number {
+/** Throws FrameError unless `bytes` are one CBOR value that the options allow. */
+export function scanCbor(bytes: Uint8Array, options: ScanOptions): void {
   const { itemsMax, rewriteIntegers } = options;
   const end = bytes.length;
   let position = 0;
@@ -63,7 +63,7 @@ export function scanCbor(bytes: Uint8Array, options: ScanOptions): number {
     while (left === 0) {
       if (depth === options.depth) {
         if (position !== end) throw malformed(position, "bytes after the end");
-        return items;
+        return;
       }
       depth--;
       left = missing[depth] as number;

@@ -21,8 +21,11 @@ export const FRAME_BYTES_MAX: number = 8 * 1024 * 1024;
 /** Messages share a frame up to this size, so that a heartbeat never waits behind megabytes. */
 export const FRAME_BYTES_SHARED: number = 1024 * 1024;
 
-/** Values and keys in a frame at most: 64 MB as objects, when each is as small as can be. */
-export const FRAME_ITEMS_MAX = 1_000_000;
+/**
+ * Values and keys in a frame at most: 64 MiB as objects, when each is as small as can be. One item
+ * takes a byte or more, so messages that share a frame never reach it; a single one may.
+ */
+export const FRAME_ITEMS_MAX: number = FRAME_BYTES_SHARED;
 
 /** What a receiver allows. */
 export interface FrameLimits {
@@ -72,20 +75,15 @@ export function encodeFrame(
   const frames: Uint8Array[] = [];
   let parts: Uint8Array[] = [];
   let sizeBytes = HEADER_BYTES_MAX;
-  let items = 1;
   for (const message of messages) {
     const part = encodeMessage(message);
-    const isFull = sizeBytes + part.bytes.length > FRAME_BYTES_SHARED ||
-      items + part.items > FRAME_ITEMS_MAX;
-    if (isFull && parts.length > 0) {
+    if (parts.length > 0 && sizeBytes + part.length > FRAME_BYTES_SHARED) {
       frames.push(joinFrame(parts, sizeBytes, options));
       parts = [];
       sizeBytes = HEADER_BYTES_MAX;
-      items = 1;
     }
-    parts.push(part.bytes);
-    sizeBytes += part.bytes.length;
-    items += part.items;
+    parts.push(part);
+    sizeBytes += part.length;
   }
   if (parts.length > 0) frames.push(joinFrame(parts, sizeBytes, options));
   return frames;
@@ -111,14 +109,15 @@ export function decodeFrame(frame: Uint8Array, limits: FrameLimits = FRAME_LIMIT
 }
 
 /** One message as CBOR, in a buffer that the encoder goes on using behind it. */
-function encodeMessage(message: { readonly kind: string }): { bytes: Uint8Array; items: number } {
+function encodeMessage(message: { readonly kind: string }): Uint8Array {
   try {
     const bytes = cbor.encode(message);
     if (bytes.length + HEADER_BYTES_MAX > FRAME_BYTES_MAX) {
       throw tooLarge(bytes.length, FRAME_BYTES_MAX);
     }
     const itemsMax = FRAME_ITEMS_MAX - 1;
-    return { bytes, items: scanCbor(bytes, { depth: 1, itemsMax, rewriteIntegers: true }) };
+    scanCbor(bytes, { depth: 1, itemsMax, rewriteIntegers: true });
+    return bytes;
   } catch (error) {
     const reason = error instanceof FrameError ? error.reason : "forbidden";
     const found = error instanceof Error ? error.message : String(error);

@@ -1,11 +1,15 @@
 /**
- * What the context function of a library returned, for the functions of the library.
+ * What the module of a library and the process that serves it know of each other: above all, what
+ * the context function returned.
  *
- * It is kept under a registered symbol of the global object: the host of the library and the
+ * That is kept under a registered symbol of the global object: the host of the library and the
  * module's own import of "tendril" may be two copies of this file.
  *
  * @module
  */
+
+/** Name of an export that tells the host of a module to serve one call in each process. */
+export const ONE_CALL_EXPORT = "tendrilOneCallPerProcess";
 
 const CONTEXT: unique symbol = Symbol.for("tendril.libraryContext") as never;
 

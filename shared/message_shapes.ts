@@ -1,4 +1,4 @@
-/** The shape of every message of protocol.ts, one line a field; a kind without one does not compile. */
+/** The shape of every message of protocol.ts; a kind or a field without one does not compile. */
 
 import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
 import {
@@ -139,12 +139,12 @@ const result = shape<TryResult>({
   exitCode: optional(integer),
   signal: optional(id),
   mount: optional(path),
+  isAmbiguous: optional(flag),
   stdout: bytes(STREAM_KEPT_BYTES),
   stderr: bytes(STREAM_KEPT_BYTES),
   value: optional(bytes(VALUE_BYTES_MAX)),
   outputs: list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
   times: shape<TryTimes>({ startedAtMs: amount, stagedMs: amount, ranMs: amount }),
-  isAmbiguous: optional(flag),
 });
 
 /** What a worker takes. */

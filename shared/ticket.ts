@@ -49,7 +49,7 @@ export type TicketVerdict =
 export const TICKET_SCHEME = "Tendril";
 
 /** A ticket's text at most. */
-export const TICKET_CHARS_MAX = 2048;
+export const TICKET_CHARS_MAX = 4096;
 
 const LABEL = "tendril ticket 1\n";
 const MAC_BYTES = 32;

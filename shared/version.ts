@@ -1,6 +1,6 @@
-/** The version of this program, as `tendril version` and every hello say it. */
+/** The version of this program, which stands in package.json alone. */
 
-import packageFile from "../package.json" with { type: "json" };
+import manifest from "../package.json" with { type: "json" };
 
-/** As in package.json. */
-export const VERSION: string = packageFile.version;
+/** Version of Tendril, as `major.minor.patch`. */
+export const VERSION: string = manifest.version;

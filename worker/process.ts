@@ -101,7 +101,8 @@ const UNCLAIMED_MS = 1_000;
 /** A try with a living leader or living leftovers. */
 interface Running {
   readonly mark: string;
-  readonly groupId: number;
+  /** Process id of the leader; set as soon as it runs. */
+  groupId: number;
   readonly ended: Promise<TaskEnd>;
   /** When a task that was told to stop is killed; 0 when it was not told. */
   killAtMs: number;
@@ -147,34 +148,31 @@ export class TaskProcesses {
     const env = tryEnvironment(this.#inherited, { ...task, workerMark: this.#mark });
     const argv = [SHELL, "-c", task.command];
     const { promise: ended, resolve } = Promise.withResolvers<TaskEnd>();
-    let running: Running | undefined;
-    let processId: number;
+    const running: Running = {
+      mark: `${task.taskId}.${task.try}.${this.#mark}`,
+      groupId: 0,
+      ended,
+      killAtMs: 0,
+      killTimer: undefined,
+      hasEnded: false,
+    };
     try {
-      processId = spawnDetached({
+      running.groupId = spawnDetached({
         argv,
         env,
         directory: task.directory,
         stdin: this.#nullDevice,
         stdout: task.stdout,
         stderr: task.stderr,
-      }, (end) => this.#leaderEnded(running!, end, resolve));
+      }, (end) => this.#leaderEnded(running, end, resolve));
     } catch (error) {
       const message = describeStartFailure({ command: task.command, env, error });
       resolve({ kind: "start_failed", message, hasSurvivors: false });
       return { ended, stop: () => {} };
     }
-    running = {
-      mark: `${task.taskId}.${task.try}.${this.#mark}`,
-      groupId: processId,
-      ended,
-      killAtMs: 0,
-      killTimer: undefined,
-      hasEnded: false,
-    };
-    this.#running.set(processId, running);
-    this.#watcher.groupStarted(processId);
-    const started = running;
-    return { processId, ended, stop: (graceMs) => stopGroup(started, graceMs) };
+    this.#running.set(running.groupId, running);
+    this.#watcher.groupStarted(running.groupId);
+    return { processId: running.groupId, ended, stop: (graceMs) => stopGroup(running, graceMs) };
   }
 
   /** Kills what still runs, waits for it, and closes. */
@@ -290,7 +288,7 @@ export class TaskProcesses {
 }
 
 function stopGroup(running: Running, graceMs: number): void {
-  if (running.killTimer !== undefined) return;
+  if (running.killTimer !== undefined || running.hasEnded) return;
   running.killAtMs = performance.now() + graceMs;
   signalProcess(-running.groupId, "SIGTERM");
   // A stopped process gets no other signal before it goes on.
@@ -305,11 +303,15 @@ function askToEnd(processId: number, groupId: number): void {
 }
 
 function searchLeftovers(running: Running): number[] {
-  const leftovers: number[] = [];
-  if (signalProcess(-running.groupId, 0)) leftovers.push(-running.groupId);
-  for (const { processId, isZombie } of listProcesses()) {
-    if (isZombie || readVariable(processId, TRY_MARK_VARIABLE) !== running.mark) continue;
-    leftovers.push(processId);
+  const entries = listProcesses();
+  if (entries.length === 0) {
+    return signalProcess(-running.groupId, 0) ? [-running.groupId] : [];
   }
-  return leftovers;
+  const { groupId, mark } = running;
+  return entries
+    .filter((entry) =>
+      !entry.isZombie && (entry.groupId === groupId || entry.sessionId === groupId ||
+        readVariable(entry.processId, TRY_MARK_VARIABLE) === mark)
+    )
+    .map((entry) => entry.processId);
 }

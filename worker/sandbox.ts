@@ -141,7 +141,7 @@ export class Sandboxes {
 
   async #takeBack(folder: Folder, hasSurvivors: boolean): Promise<void> {
     const isClean = !hasSurvivors && this.#spares.length < SPARE_COUNT_MAX &&
-      await cleanFolder(folder, this.#trash);
+      cleanFolder(folder, this.#trash);
     if (isClean) this.#spares.push(folder);
     else this.#discard(folder);
     await this.#trash.room();
@@ -266,7 +266,7 @@ function closeStreams(folder: Folder): void {
 }
 
 /** True when the folder is as it was when it was made. */
-async function cleanFolder(folder: Folder, trash: Trash): Promise<boolean> {
+function cleanFolder(folder: Folder, trash: Trash): boolean {
   try {
     for (const name of ["work", "tmp"]) {
       const path = join(folder.path, name);

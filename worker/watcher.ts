@@ -55,6 +55,12 @@ const LINE_BYTES_MAX = 32;
 
 const FAREWELL = "close";
 
+/**
+ * Ignored signals stay ignored across `exec`, so there is no moment at its start when
+ * a signal that is sent to everybody ends it. It ends when its worker has.
+ */
+const WATCH_SCRIPT = `trap "" HUP INT QUIT TERM; exec "$@"`;
+
 /** Owner of the watcher and of the pipe to it. */
 export class Watcher implements GroupWatcher {
   readonly #options: WatcherOptions;
@@ -129,8 +135,8 @@ export class Watcher implements GroupWatcher {
 
   #start(): ChildProcess {
     const { command, mark, sandboxesPath } = this.#options;
-    const [program = "", ...args] = command;
-    const child = spawn(program, [...args, mark, sandboxesPath], {
+    const args = ["-c", WATCH_SCRIPT, "sh", ...command, mark, sandboxesPath];
+    const child = spawn("/bin/sh", args, {
       // A session of its own: a signal to the worker's group or terminal passes it by.
       detached: true,
       cwd: "/",
@@ -167,11 +173,6 @@ export class Watcher implements GroupWatcher {
 export async function runWatchCommand(args: readonly string[]): Promise<void> {
   const [mark, sandboxesPath] = args;
   if (!mark || !sandboxesPath) throw new TypeError("Cannot watch without a mark and a folder");
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
-    process.on(signal, () => {
-      // It ends when its worker has, and by nothing else but SIGKILL.
-    });
-  }
   const groupIds = new Set<number>();
   const hasFarewell = await readGroups(groupIds);
   if (hasFarewell) return;

@@ -119,6 +119,8 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   for (const library of file.libraries) unblockLibrary(state, library);
   if (isAvailable) {
     deliverRequests(state, file);
+    // A holder came back: there is nothing to make again.
+    if (file.producer !== undefined) callOffIfUnwanted(state, file.producer);
   } else {
     for (const task of [...file.consumers]) takeBackTask(state, task, file);
     // Copies of this making cannot come any more.

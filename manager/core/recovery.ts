@@ -1,7 +1,7 @@
 /** Recovery: a temp whose replicas are all lost is made again by the task that made it. */
 
 import { boundName, fileOf, giveUpFile, inputFiles, releaseIfUnneeded } from "./file.ts";
-import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
+import { type FileRecord, type ManagerState, type TaskRecord, tryKey } from "./state.ts";
 import { setState, waitOrQueue } from "./task.ts";
 import { endAttempt } from "./try.ts";
 
@@ -44,10 +44,15 @@ function isWanted(file: FileRecord): boolean {
 
 /** Calls a recovery off when nobody waits for any of its outputs any more. */
 export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): void {
-  if (!task.isSettled || task.state.kind === "done") return;
+  if (!task.isSettled || task.state.kind === "done" || task.state.kind === "retrieving") return;
+  if (task.state.kind === "dispatched") {
+    const { attempt } = task.state;
+    // Its result is being applied just now.
+    if (!attempt.worker.tries.has(tryKey(attempt))) return;
+  }
   for (const { fileId } of task.definition.outputs) {
     const file = state.files.get(fileId);
-    if (file !== undefined && isWanted(file)) return;
+    if (file !== undefined && !file.isAvailable && isWanted(file)) return;
   }
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
   setState(state, task, { kind: "done", isSuccess: true });

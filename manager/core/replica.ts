@@ -7,7 +7,7 @@ import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
 import { tell } from "./state.ts";
 import { endTransfer, startQueued, startTransfer } from "./transfer.ts";
-import { restageTries } from "./try.ts";
+import { hasUnstartedConsumer } from "./try.ts";
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
 export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
@@ -99,7 +99,19 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
-  restageTries(state, worker, file);
+  if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
+}
+
+/** Something at `worker` that has not started waits for the file there. */
+function isNeededAt(worker: WorkerRecord, file: FileRecord): boolean {
+  for (const recipe of file.recipes) {
+    const made = recipe.bound && worker.replicas.get(recipe.bound.name);
+    if (made?.transfer !== undefined) return true;
+  }
+  for (const instance of worker.instances.values()) {
+    if (instance.state === "starting" && file.libraries.has(instance.library)) return true;
+  }
+  return hasUnstartedConsumer(worker, file);
 }
 
 /** Takes a copy off the tables and nothing else. */

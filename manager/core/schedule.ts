@@ -7,7 +7,7 @@
  */
 
 import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
-import { fitsWithin, type Resources } from "../../shared/resources.ts";
+import { fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { freestFirst } from "./capacity_index.ts";
 import type { TaskDefinition } from "./event.ts";
 import { inputFiles } from "./file.ts";
@@ -26,6 +26,12 @@ import { dispatch } from "./try.ts";
 
 /** Holders of an input that are considered for its consumer. */
 const HOLDERS_PROBED = 16;
+
+/** Workers that are looked at, freest first, for a class that fitted nowhere before. */
+const WORKERS_PROBED = 64;
+
+/** Workers that are asked to give tries back to one that is idle, in one pass. */
+const RECALLS_PROBED = 8;
 
 /** Most that `dispatchAheadMs` may multiply what waits at a worker. */
 const AHEAD_FACTOR_MAX = 512;
@@ -68,7 +74,9 @@ export function classOf(state: ManagerState, definition: TaskDefinition): TaskCl
 export function schedule(state: ManagerState): void {
   if (state.isClosed || state.joinedCount < state.policies.waitForWorkers) return;
   if (state.busyClasses.size === 0) {
-    if (state.changedWorkers.size > 0) recallForIdle(state);
+    if (state.changedWorkers.size === 0) return;
+    yieldRoom(state);
+    recallForIdle(state);
     state.changedWorkers.clear();
     return;
   }
@@ -80,12 +88,18 @@ export function schedule(state: ManagerState): void {
     else next.isBlocked = true;
   }
   makeRoom(state);
+  yieldRoom(state);
   state.changedWorkers.clear();
 }
 
 /** True when `worker` could ever run tasks of this class. */
 export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
   return taskClass.features.every((feature) => worker.features.has(feature));
+}
+
+/** True when a try of this class is long enough to be taken back from a busy worker. */
+export function isWorthRecall(taskClass: TaskClass): boolean {
+  return taskClass.library === undefined && (taskClass.meanRanMs ?? Infinity) >= RECALL_WORTH_MS;
 }
 
 /** How much may be dispatched to a worker, as a multiple of what it can run. */
@@ -147,19 +161,37 @@ function chooseWorker(
 ): WorkerRecord | undefined {
   const holder = bestHolder(state, task, (worker) => fits(worker, taskClass, 1));
   if (holder !== undefined) return holder;
-  const candidates = taskClass.isBlocked ? state.changedWorkers : freestFirst(state.index);
-  let second: WorkerRecord | undefined;
   const factor = aheadFactor(state, taskClass);
-  for (const worker of candidates) {
-    if (!state.index.bucketOf.has(worker)) continue;
-    if (fits(worker, taskClass, 1)) return worker;
-    if (second === undefined && fits(worker, taskClass, factor)) second = worker;
+  const { found, ahead } = firstThatFits(state, taskClass, factor);
+  if (found !== undefined || ahead === undefined) return found;
+  return bestHolder(state, task, (worker) => fits(worker, taskClass, factor)) ?? ahead;
+}
+
+/** From the freest down: the first with room now, else the first where the task may wait. */
+function firstThatFits(
+  state: ManagerState,
+  taskClass: TaskClass,
+  factor: number,
+): { readonly found: WorkerRecord | undefined; readonly ahead: WorkerRecord | undefined } {
+  let ahead: WorkerRecord | undefined;
+  let probed = 0;
+  for (const worker of freestFirst(state.index)) {
+    if (fits(worker, taskClass, 1)) return { found: worker, ahead };
+    if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
     const free = worker.resources.cores - worker.committed.cores;
-    // Those that follow are no freer; only requests for more than cores make it worth looking on.
-    if (second !== undefined && free < taskClass.resources.cores) break;
+    // Those that follow are no freer.
+    if (ahead !== undefined && free < taskClass.resources.cores) return { found: undefined, ahead };
+    probed += 1;
+    // A class that fitted nowhere fits only where room was given back: no need to look at all.
+    if (taskClass.isBlocked && probed >= WORKERS_PROBED) break;
   }
-  if (second === undefined) return undefined;
-  return bestHolder(state, task, (worker) => fits(worker, taskClass, factor)) ?? second;
+  if (!taskClass.isBlocked) return { found: undefined, ahead };
+  for (const worker of state.changedWorkers) {
+    if (!state.index.bucketOf.has(worker)) continue;
+    if (fits(worker, taskClass, 1)) return { found: worker, ahead };
+    if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
+  }
+  return { found: undefined, ahead };
 }
 
 /** The worker with most bytes of the task's inputs among those that `accept` takes. */
@@ -287,6 +319,18 @@ function roomForInstance(
   return undefined;
 }
 
+/** Where idle instances keep tries that were dispatched from starting, they go. */
+function yieldRoom(state: ManagerState): void {
+  for (const worker of state.changedWorkers) {
+    if (worker.services.size === 0 || worker.unstarted.size === 0) continue;
+    const room = { used: worker.committed, more: NO_RESOURCES, factor: 1 };
+    if (fitsWithin(worker.resources, room)) continue;
+    for (const service of worker.services.values()) {
+      if (state.idleServices.has(service)) stopService(state, service);
+    }
+  }
+}
+
 /** Where idle instances keep blocked tasks from running, they go. */
 function makeRoom(state: ManagerState): void {
   if (state.idleServices.size === 0 || state.busyClasses.size === 0) return;
@@ -307,7 +351,10 @@ function makeRoom(state: ManagerState): void {
 function recallForIdle(state: ManagerState): void {
   for (const idle of state.changedWorkers) {
     if (!state.index.bucketOf.has(idle) || idle.unstarted.size > 0) continue;
+    let probed = 0;
     for (const busy of state.recallable) {
+      probed += 1;
+      if (probed > RECALLS_PROBED) break;
       if (busy === idle || busy.link.kind !== "open") continue;
       if (busy.committed.cores <= busy.resources.cores) continue;
       if (recallOne(state, busy, idle)) break;
@@ -318,8 +365,8 @@ function recallForIdle(state: ManagerState): void {
 function recallOne(state: ManagerState, busy: WorkerRecord, idle: WorkerRecord): boolean {
   for (const attempt of busy.unstarted) {
     const { taskClass } = attempt.task;
-    if (attempt.isRecalled || taskClass.library !== undefined) continue;
-    if ((taskClass.meanRanMs ?? Infinity) < RECALL_WORTH_MS || !fits(idle, taskClass, 1)) continue;
+    if (attempt.isRecalled) continue;
+    if (!isWorthRecall(taskClass) || !fits(idle, taskClass, 1)) continue;
     attempt.isRecalled = true;
     const { taskId, try: number } = attempt;
     tell(state, busy, { kind: "recall", taskId, try: number });

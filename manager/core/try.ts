@@ -7,6 +7,7 @@ import { fileOf, inputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
+import { isWorthRecall } from "./schedule.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -44,7 +45,11 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   worker.unstarted.add(attempt);
   if (task.taskClass.library === undefined) changeRoom(state, worker, task.taskClass.resources, 1);
   else holdCall(state, task.taskClass.library, worker);
-  if (worker.committed.cores > worker.resources.cores) state.recallable.add(worker);
+  if (worker.committed.cores > worker.resources.cores) {
+    if (isWorthRecall(task.taskClass)) state.recallable.add(worker);
+    // An idle instance there may be all that is in the way.
+    if (worker.services.size > 0) state.changedWorkers.add(worker);
+  }
   for (const file of inputFiles(state, task)) ensureReplica(state, file, worker);
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
@@ -160,13 +165,13 @@ export function failTriesFor(
   }
 }
 
-/** A copy is gone from `worker`: tries there that have not started get it anew. */
-export function restageTries(state: ManagerState, worker: WorkerRecord, file: FileRecord): void {
-  if (!file.isAvailable) return;
+/** True when a try at `worker` that has not started has the file as an input. */
+export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): boolean {
   for (const attempt of worker.tries.values()) {
-    if (attempt.isStarted || attempt.isEnded || !file.consumers.has(attempt.task)) continue;
-    return ensureReplica(state, file, worker);
+    if (attempt.isStarted || attempt.isEnded) continue;
+    if (file.consumers.has(attempt.task)) return true;
   }
+  return false;
 }
 
 /** Takes a try off the tables of its worker and gives its room back. */

@@ -301,7 +301,9 @@ test("encodeFrame() refuses what is not plain and names the message", () => {
   expect(decodeFrame(encodeFrame([{ kind: "y" }], PLAIN)[0]!)).toEqual([{ kind: "y" }]);
 });
 
-test("scanCbor() counts keys and values", () => {
-  const options = { depth: 0, itemsMax: 100, rewriteIntegers: false };
-  expect(scanCbor(fromHex("a26161016162820203"), options)).toBe(7);
+test("scanCbor() refuses bytes behind the value, and more items than allowed", () => {
+  const options = { depth: 0, itemsMax: 7, rewriteIntegers: false };
+  expect(faultOf(() => scanCbor(fromHex("a26161016162820203"), options))).toBe("none");
+  expect(faultOf(() => scanCbor(fromHex("a26161016162820203 00"), options))).toBe("malformed");
+  expect(faultOf(() => scanCbor(fromHex("a2616101616283020304"), options))).toBe("too_large");
 });

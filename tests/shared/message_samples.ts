@@ -1,6 +1,8 @@
 /** One message or more of every kind of protocol.ts; a kind without a sample does not compile. */
 
-import type { ManagerMessage, WorkerMessage } from "../../shared/protocol.ts";
+// Kinds are snake_case on the wire.
+// deno-lint-ignore-file camelcase
+
 import type {
   CacheName,
   InstanceId,
@@ -9,6 +11,7 @@ import type {
   TransferId,
   WorkerId,
 } from "../../shared/ids.ts";
+import type { ManagerMessage, WorkerMessage } from "../../shared/protocol.ts";
 
 type Samples<M extends { readonly kind: string }> = {
   readonly [K in M["kind"]]: readonly Extract<M, { readonly kind: K }>[];

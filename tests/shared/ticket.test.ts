@@ -75,10 +75,20 @@ test("checkTicket() refuses a ticket with any one character changed, added or re
   }
 });
 
+test("checkTicket() takes one text per ticket: spare bits and padding are refused", () => {
+  const ticket = issueTicket(key, claims);
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const taken = [...alphabet].map((last) => ticket.slice(0, -1) + last)
+    .filter((text) => checkTicket(key, text, use).kind === "ok");
+  expect(taken).toEqual([ticket]);
+  expect(checkTicket(key, `${ticket}=`, use).kind).toBe("refused");
+});
+
 test("checkTicket() refuses what is no ticket, however long", () => {
   for (const text of ["", ".", "a.b", "a.b.c", "x".repeat(1e6), ".".repeat(2000)]) {
     expect(checkTicket(key, text, use).kind).toBe("refused");
   }
+  expect(reason(checkTicket(key, "x".repeat(5000), use))).toBe("Cannot use ticket: it is too long");
 });
 
 test("readTicketHeader() takes the ticket out of what ticketHeader() wrote", () => {

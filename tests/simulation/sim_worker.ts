@@ -242,7 +242,9 @@ export class SimWorker {
       if (!this.#transfers.has(order.transferId)) return;
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
       const file = isFaulty ? undefined : this.#world.read(order, this);
-      if (file !== undefined) this.disk.set(file.name, { ...file, level: order.level });
+      // An older making never takes the place of a newer one.
+      const isNewest = (this.disk.get(order.name)?.generation ?? -1) <= order.generation;
+      if (file !== undefined && isNewest) this.disk.set(file.name, { ...file, level: order.level });
       this.#endTransfer(order.transferId, file, order);
     });
   }

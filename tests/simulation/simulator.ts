@@ -204,7 +204,9 @@ class Simulation implements World {
       this.clock.after(3, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
     }
     if (this.#isClosing) return;
-    this.clock.after(500, () => worker.start());
+    this.clock.after(500, () => {
+      if (!worker.isAlive) worker.start();
+    });
   }
 
   #runTask(): { outcome: Outcome; ranMs: number } {

@@ -239,6 +239,7 @@ function activateMake(state: WorkerState, record: TransferRecord): void {
   if (record.order.kind !== "make") return;
   const { order } = record;
   record.isActive = true;
+  record.startedId = order.transferId;
   forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
   state.instructions.push({ kind: "make", order });
 }

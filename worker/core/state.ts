@@ -55,7 +55,7 @@ export interface CacheRecord extends CachedFile {
 export interface TransferRecord {
   readonly kind: "transfer";
   /** The number that the shell knows it by: of the order that it was started with. */
-  readonly startedId: TransferId;
+  startedId: TransferId;
   order: Extract<ManagerMessage, { kind: "fetch" | "make" }>;
   /** False for a recipe whose input is not there yet. */
   isActive: boolean;

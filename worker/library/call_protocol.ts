@@ -6,7 +6,7 @@
  * A message is a line of words with one space between them, then as many bytes as the line
  * announces, with nothing after them. The program says first, once it can serve calls,
  *
- *     ready [AHEAD]
+ *     ready [AHEAD | once]
  *
  * or `failed BYTES`, with a text that says why. Then the worker sends
  *
@@ -24,10 +24,13 @@
  * for a message; `exit`, followed by a text, when the function ended its own process. The end
  * of file on descriptor 3 ends the program.
  *
- * With a plain `ready` the next call comes after the result of the last. A program that says
+ * With a plain `ready` the next call comes after the result of the last; after `ready once` the
+ * process is ended with its first result, and the next call gets a fresh one. A program that says
  * `ready AHEAD` may find up to AHEAD further calls in its pipe, serves them in order, and
  * answers `drop ID` with `dropped ID`, if that call has not started, and otherwise with its
- * result alone.
+ * result alone. It writes a result before it starts the next call; and when the call took
+ * `SYNC_AFTER_MS` or longer it writes `sync` then, and waits for `sync` from the worker: the
+ * drops that came meanwhile lie before that in its pipe.
  *
  * For example, in shell:
  *
@@ -45,6 +48,9 @@ import { STREAM_KEPT_BYTES, VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 
 /** Most calls that may wait in the pipe of one process, whatever it offers. */
 export const CALLS_AHEAD_MAX = 256;
+
+/** A call that took this long is followed by `sync`; the worker drops calls behind longer ones. */
+export const SYNC_AFTER_MS = 10;
 
 /** Longest line of a message, in bytes. */
 export const LINE_BYTES_MAX = 512;
@@ -66,7 +72,10 @@ export interface CallMessage {
 }
 
 /** What a library process is told. */
-export type HostMessage = CallMessage | { readonly kind: "drop"; readonly callId: number };
+export type HostMessage =
+  | CallMessage
+  | { readonly kind: "drop"; readonly callId: number }
+  | { readonly kind: "sync" };
 
 /** How a call ended, in the words of the protocol. */
 export type ResultStatus = "ok" | "error" | "file" | "exit";
@@ -86,10 +95,17 @@ export interface ResultMessage {
 
 /** What a library process says. */
 export type LibraryMessage =
-  | { readonly kind: "ready"; readonly callsAhead: number }
+  | {
+    readonly kind: "ready";
+    /** Calls that may wait in the pipe. */
+    readonly callsAhead: number;
+    /** True when the process serves one call only. */
+    readonly isOnce: boolean;
+  }
   | { readonly kind: "failed"; readonly text: string }
   | ResultMessage
-  | { readonly kind: "dropped"; readonly callId: number };
+  | { readonly kind: "dropped"; readonly callId: number }
+  | { readonly kind: "sync" };
 
 /** Thrown for bytes that are not of the protocol; the process that wrote them must go. */
 export class CallProtocolError extends Error {
@@ -141,17 +157,24 @@ export function encodeDrop(callId: number): Uint8Array {
   return UTF8_ENCODER.encode(`drop ${callId}\n`);
 }
 
+/** Returns the bytes of a sync, which are the same in both directions. */
+export function encodeSync(): Uint8Array {
+  return UTF8_ENCODER.encode("sync\n");
+}
+
 /** Returns the parts of a message of a library process. */
 export function encodeLibraryMessage(message: LibraryMessage): readonly Uint8Array[] {
   switch (message.kind) {
     case "ready":
-      return [UTF8_ENCODER.encode(`ready ${message.callsAhead}\n`)];
+      return [UTF8_ENCODER.encode(`ready ${message.isOnce ? "once" : message.callsAhead}\n`)];
     case "failed": {
       const text = UTF8_ENCODER.encode(message.text).subarray(0, STREAM_KEPT_BYTES);
       return [UTF8_ENCODER.encode(`failed ${text.length}\n`), text];
     }
     case "dropped":
       return [UTF8_ENCODER.encode(`dropped ${message.callId}\n`)];
+    case "sync":
+      return [encodeSync()];
     case "result": {
       const { callId, status, content, stdout, stderr, microseconds } = message;
       const time = microseconds === undefined ? "" : ` ${Math.round(microseconds)}`;
@@ -188,6 +211,8 @@ interface Announced<M> {
   /** The bytes are a part of a larger buffer: what is kept must be copied. */
   make(bytes: Uint8Array): M;
 }
+
+const SYNC: Announced<{ readonly kind: "sync" }> = { size: 0, make: () => ({ kind: "sync" }) };
 
 function readMessages<M>(
   buffer: MessageBuffer,
@@ -267,6 +292,7 @@ function hostMessageOf(words: readonly string[]): Announced<HostMessage> {
     const callId = numberOf(words, 1, Number.MAX_SAFE_INTEGER);
     return { size: 0, make: () => ({ kind: "drop", callId }) };
   }
+  if (words[0] === "sync" && words.length === 1) return SYNC;
   return refuse(words);
 }
 
@@ -276,8 +302,11 @@ function libraryMessageOf(words: readonly string[]): Announced<LibraryMessage> {
       return resultOf(words);
     case "ready": {
       if (words.length > 2) break;
-      const callsAhead = words.length === 1 ? 0 : numberOf(words, 1, Number.MAX_SAFE_INTEGER);
-      return { size: 0, make: () => ({ kind: "ready", callsAhead }) };
+      const isOnce = words[1] === "once";
+      const callsAhead = words.length === 1 || isOnce
+        ? 0
+        : numberOf(words, 1, Number.MAX_SAFE_INTEGER);
+      return { size: 0, make: () => ({ kind: "ready", callsAhead, isOnce }) };
     }
     case "failed": {
       if (words.length !== 2) break;
@@ -289,6 +318,8 @@ function libraryMessageOf(words: readonly string[]): Announced<LibraryMessage> {
       const callId = numberOf(words, 1, Number.MAX_SAFE_INTEGER);
       return { size: 0, make: () => ({ kind: "dropped", callId }) };
     }
+    case "sync":
+      if (words.length === 1) return SYNC;
   }
   return refuse(words);
 }

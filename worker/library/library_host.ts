@@ -3,8 +3,8 @@
  * context function once, then one call after the other, as call_protocol.ts says.
  *
  * A result is written before the next call starts. So the worker knows, of a process that
- * died or fell silent, which call it was in: the first one without a result. Between a call
- * that took long and the next, the pipe is read, so that calls given up meanwhile are not run.
+ * died or fell silent, which call it was in: the first one without a result. A call that took
+ * long is followed by `sync`, so that calls which were given up meanwhile are not run.
  *
  * @module
  */
@@ -13,7 +13,8 @@ import { createReadStream, readFileSync, rmSync, writeFileSync, writeSync } from
 import { pathToFileURL } from "node:url";
 import { join } from "@std/path";
 
-import { setLibraryContext } from "../../shared/library_context.ts";
+import { unreachable } from "../../shared/assert.ts";
+import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
 import { thrownOf } from "../../shared/thrown.ts";
@@ -26,6 +27,7 @@ import {
   newMessageBuffer,
   readHostMessages,
   type ResultStatus,
+  SYNC_AFTER_MS,
 } from "./call_protocol.ts";
 import { captureOutput, type OutputCapture } from "./output_capture.ts";
 
@@ -45,12 +47,6 @@ type Namespace = Readonly<Record<string, unknown>>;
 /** File descriptors of the call protocol. */
 const CALLS_FD = 3;
 const RESULTS_FD = 4;
-
-/** After a call longer than this the pipe is read before the next one starts. */
-const SHORT_CALL_MS = 1;
-
-/** Turns of the event loop in which what is in the pipe surely arrives: poll, read, emit. */
-const READ_TURNS = 3;
 
 /** Status of a process that ended over an exception nobody caught; EX_SOFTWARE of sysexits.h. */
 const UNCAUGHT_EXIT_CODE = 70;
@@ -80,7 +76,8 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   );
   process.on("uncaughtException", (error) => server.end(error));
   process.on("unhandledRejection", (error) => server.end(error));
-  send({ kind: "ready", callsAhead: CALLS_AHEAD_MAX });
+  const isOnce = Object.hasOwn(namespace, ONE_CALL_EXPORT);
+  send({ kind: "ready", callsAhead: isOnce ? 0 : CALLS_AHEAD_MAX, isOnce });
   const calls = createReadStream("", { fd: CALLS_FD });
   calls.on("data", (chunk) => server.take(chunk as Uint8Array));
   calls.on("close", () => server.close());
@@ -109,6 +106,8 @@ class CallServer {
   /** At most `CALLS_AHEAD_MAX` and one, as the worker was told. */
   #queue: CallMessage[] = [];
   #isServing = false;
+  /** Called when the worker answers a sync. */
+  #synced: (() => void) | undefined;
   /** The call that has no result yet. */
   #running: { readonly callId: number; readonly startedAtMs: number } | undefined;
 
@@ -119,8 +118,19 @@ class CallServer {
 
   take(chunk: Uint8Array): void {
     for (const message of readHostMessages(this.#buffer, chunk)) {
-      if (message.kind === "call") this.#queue.push(message);
-      else this.#drop(message.callId);
+      switch (message.kind) {
+        case "call":
+          this.#queue.push(message);
+          break;
+        case "drop":
+          this.#drop(message.callId);
+          break;
+        case "sync":
+          this.#synced?.();
+          break;
+        default:
+          unreachable(message);
+      }
     }
     if (!this.#isServing) void this.#serve();
   }
@@ -165,13 +175,17 @@ class CallServer {
         this.#answer("error", UTF8.encode(JSON.stringify(thrownOf(error))));
       }
       if (call.directory !== "") process.chdir(this.#home);
-      if (performance.now() - startedAtMs > SHORT_CALL_MS) {
-        for (let turn = 0; turn < READ_TURNS; turn++) {
-          await new Promise((resolve) => setImmediate(resolve));
-        }
-      }
+      if (performance.now() - startedAtMs >= SYNC_AFTER_MS) await this.#sync();
     }
     this.#isServing = false;
+  }
+
+  /** Resolves when all that the worker wrote until now has been read. */
+  async #sync(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#synced = resolve;
+    send({ kind: "sync" });
+    await promise;
   }
 
   #invoke(call: CallMessage): unknown {

@@ -24,6 +24,7 @@ import {
   CALLS_AHEAD_MAX,
   encodeCall,
   encodeDrop,
+  encodeSync,
   isCallPath,
   isFunctionName,
   type LibraryMessage,
@@ -91,7 +92,10 @@ const AHEAD_MS = 2;
 /** Bytes that wait in the pipe of a process behind its first call: what the kernel surely takes. */
 const AHEAD_BYTES_MAX: number = 64 * 1024;
 
-/** How often running calls are looked at, while there are any, for timeouts and stalls. */
+/**
+ * How often running calls are looked at, while there are any, for timeouts and stalls. A stall
+ * must be longer than `SYNC_AFTER_MS`.
+ */
 const TICK_MS = 25;
 
 /** How long an idle process has to end by itself. */
@@ -104,6 +108,8 @@ const UTF8 = new TextEncoder();
 const UTF8_DECODER = new TextDecoder();
 
 interface Call extends LibraryCall {
+  /** Its ID on the pipe, another each time it is given: answers to an earlier one are void. */
+  pipeId: number;
   /** Where it is; undefined while it waits. */
   slot: Slot | undefined;
   /** Why it is to be stopped, once somebody asked. */
@@ -116,6 +122,8 @@ interface Slot {
   isReady: boolean;
   /** True when the worker ends it, or its function did: the end is no fault of the library. */
   isStopping: boolean;
+  /** True when each call gets a process of its own. */
+  isOnce: boolean;
   /** The first one runs, the others wait in the pipe. */
   calls: Call[];
   /** Of the calls in the pipe. */
@@ -143,6 +151,7 @@ export class LibraryProcess {
   #results: CallResult[] = [];
   #state: "starting" | "ready" | "closing" = "starting";
   #deathCount = 0;
+  #pipeId = 0;
   #ticker: ReturnType<typeof setInterval> | undefined;
   readonly #started = Promise.withResolvers<void>();
 
@@ -183,7 +192,7 @@ export class LibraryProcess {
   call(calls: readonly LibraryCall[]): void {
     for (const call of calls) {
       assert(!this.#calls.has(call.callId), `Call ${call.callId} is there already`);
-      const entry: Call = { ...call, slot: undefined, stop: undefined };
+      const entry: Call = { ...call, pipeId: 0, slot: undefined, stop: undefined };
       this.#calls.set(call.callId, entry);
       const refusal = this.#state === "ready" ? refusalOf(call) : undefined;
       if (this.#state !== "ready") this.#end(entry, { kind: "lost", message: STOPPED });
@@ -201,7 +210,7 @@ export class LibraryProcess {
     const slot = call.slot;
     if (slot === undefined) return this.#end(call, { kind: call.stop });
     if (slot.calls[0] === call) return this.#stopHead(slot);
-    slot.process.write(encodeDrop(callId));
+    slot.process.write(encodeDrop(call.pipeId));
   }
 
   /** Ends every call as lost, and every process; resolves when none is left. */
@@ -232,6 +241,7 @@ export class LibraryProcess {
       process: this.#spawn(index, () => slot),
       isReady: false,
       isStopping: false,
+      isOnce: false,
       calls: [],
       bytes: 0,
       callsAhead: 0,
@@ -270,9 +280,10 @@ export class LibraryProcess {
       if (slot === undefined) break;
       if (slot.calls.length === 0) slot.headAtMs = performance.now();
       call.slot = slot;
+      call.pipeId = ++this.#pipeId;
       slot.calls.push(call);
       slot.bytes += call.arguments.length;
-      slot.unsent.push(...encodeCall({ ...call, kind: "call" }));
+      slot.unsent.push(...encodeCall({ ...call, kind: "call", callId: call.pipeId }));
     }
     if (this.#next === this.#waiting.length) {
       this.#waiting.length = 0;
@@ -312,10 +323,14 @@ export class LibraryProcess {
         }
         case "ready":
           slot.callsAhead = Math.min(message.callsAhead, CALLS_AHEAD_MAX);
+          slot.isOnce = message.isOnce;
           slot.isReady = true;
           if (this.#state === "starting" && this.#slots.length === this.#options.slots) {
             this.#tellReady();
           }
+          break;
+        case "sync":
+          slot.process.write(encodeSync());
           break;
         case "failed":
           slot.process.kill(message.text);
@@ -346,11 +361,11 @@ export class LibraryProcess {
     this.#deathCount = 0;
     const { stdout, stderr } = message;
     this.#end(call, this.#endOf(message, slot), { stdout, stderr, ranMs });
-    if (message.status !== "exit") return;
+    if (message.status !== "exit" && !slot.isOnce) return;
     slot.isStopping = true;
     slot.isReady = false;
     this.#putBack(emptySlot(slot));
-    slot.process.kill("the function ended it");
+    slot.process.kill("its last call has ended");
   }
 
   #endOf(message: ResultMessage, slot: Slot): CallEnd {
@@ -402,21 +417,24 @@ export class LibraryProcess {
 
   /**
    * Asks a slot for the calls behind a long one when another slot is idle. If it says nothing
-   * it is still in the first one: the request lies in its pipe, and it reads that before it
-   * starts another. So the calls are free, whether it answers or not.
+   * it is still in the first one: the request lies in its pipe, and its `sync` makes it read
+   * that before it starts another. So the calls are free, whether it answers or not.
    */
   #askBack(slot: Slot, now: number): void {
     const hasIdle = this.#slots.some((other) => other.isReady && other.calls.length === 0);
     if (!hasIdle || this.#next < this.#waiting.length) return;
     if (slot.askedAtMs === 0) {
-      slot.process.write(Buffer.concat(slot.calls.slice(1).map((call) => encodeDrop(call.callId))));
+      slot.process.write(Buffer.concat(slot.calls.slice(1).map((call) => encodeDrop(call.pipeId))));
       slot.askedAtMs = now;
       return;
     }
     if (now - slot.askedAtMs < TICK_MS || !slot.process.isFlushed) return;
     const head = slot.calls[0];
     const rest = emptySlot(slot).slice(1);
-    if (head !== undefined) slot.calls = [head];
+    if (head !== undefined) {
+      slot.calls = [head];
+      slot.bytes = head.arguments.length;
+    }
     this.#putBack(rest);
     this.#fill();
   }
@@ -489,12 +507,13 @@ export class LibraryProcess {
 
 /** Calls that may be in the hands of a slot, the running one among them. */
 function roomOf(slot: Slot): number {
-  if (slot.callMs === undefined) return 1;
+  // Behind a call that runs for long nothing is put.
+  if (slot.callMs === undefined || slot.askedAtMs !== 0) return 1;
   return 1 + Math.min(slot.callsAhead, Math.floor(AHEAD_MS / Math.max(slot.callMs, 0.001)));
 }
 
-function takeCall(slot: Slot, callId: number): Call | undefined {
-  const index = slot.calls.findIndex((call) => call.callId === callId);
+function takeCall(slot: Slot, pipeId: number): Call | undefined {
+  const index = slot.calls.findIndex((call) => call.pipeId === pipeId);
   const [call] = index === 0 ? [slot.calls.shift()] : index > 0 ? slot.calls.splice(index, 1) : [];
   if (call !== undefined) slot.bytes -= call.arguments.length;
   return call;

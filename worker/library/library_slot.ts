@@ -42,7 +42,8 @@ const DRAIN_MS = 500;
 export class LibrarySlot {
   readonly #options: SlotOptions;
   readonly #child: ChildProcess;
-  readonly #calls: Writable;
+  /** Undefined when the program could not be started. */
+  readonly #calls: Writable | undefined;
   readonly #buffer: MessageBuffer = newMessageBuffer();
   readonly #ended: Promise<void>;
   #log: Uint8Array[] = [];
@@ -62,12 +63,12 @@ export class LibrarySlot {
       detached: true,
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
     });
-    this.#calls = this.#child.stdio[3] as Writable;
+    this.#calls = (this.#child.stdio[3] ?? undefined) as Writable | undefined;
     // A process that is gone makes writes fail; its end is told by `onEnd`.
-    this.#calls.on("error", () => {});
-    const results = this.#child.stdio[4] as Readable;
-    results.on("error", () => {});
-    results.on("data", (chunk: Uint8Array) => this.#read(chunk));
+    this.#calls?.on("error", () => {});
+    const results = (this.#child.stdio[4] ?? undefined) as Readable | undefined;
+    results?.on("error", () => {});
+    results?.on("data", (chunk: Uint8Array) => this.#read(chunk));
     this.#child.stdout?.on("data", (chunk: Uint8Array) => this.#keep(chunk));
     this.#child.stderr?.on("data", (chunk: Uint8Array) => this.#keep(chunk));
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -92,17 +93,17 @@ export class LibrarySlot {
 
   /** True when all that was written is in the pipe. */
   get isFlushed(): boolean {
-    return this.#calls.writableLength === 0;
+    return this.#calls?.writableLength === 0;
   }
 
   /** Writes to the process; the caller limits how much is under way. */
   write(bytes: Uint8Array): void {
-    if (!this.#isOver) this.#calls.write(bytes);
+    if (!this.#isOver) this.#calls?.write(bytes);
   }
 
   /** Tells the process to end, once it is through with what it was given. */
   end(): void {
-    this.#calls.end();
+    this.#calls?.end();
   }
 
   /** Kills the process and all of its group; `reason` is what `onEnd` gets. */
@@ -158,7 +159,7 @@ export class LibrarySlot {
     clearTimeout(timer);
     this.#isOver = true;
     for (const stream of streams) stream?.destroy();
-    this.#calls.destroy();
+    this.#calls?.destroy();
     this.#options.onEnd(this.#killedFor === "" ? reason : this.#killedFor);
   }
 }

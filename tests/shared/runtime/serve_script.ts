@@ -14,6 +14,10 @@ const MEBIBYTE = 1024 * 1024;
 const app = new Hono();
 const seen: Record<string, unknown> = {};
 
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
 app.get("/text", (context) => context.text("hello"));
 
 app.put("/count", async (context) => {
@@ -30,6 +34,15 @@ app.get(
       else socket.send(bytes);
     },
     close: (_socket, code, reason) => seen["echo"] = { code, reason },
+  })),
+);
+
+/** Answers each frame with one byte. */
+app.get(
+  "/sink",
+  upgradeSocket(() => ({
+    message: (socket) => socket.send(new Uint8Array(1)),
+    close: () => {},
   })),
 );
 
@@ -63,7 +76,7 @@ app.get(
     open: (socket) => {
       const results = Array.from({ length: 64 }, () => socket.send(new Uint8Array(MEBIBYTE)));
       seen["rude"] = { first: results[0], last: results.at(-1), backlog: socket.bufferedBytes };
-      console.log("sent");
+      say("sent");
     },
     message: () => {},
     close: () => {},
@@ -71,10 +84,10 @@ app.get(
 );
 
 const server = serve(app);
-console.log(server.port);
+say(String(server.port));
 for await (const _ of process.stdin) {
   // Nothing is said; only the end matters.
 }
 await server.close();
-console.log(JSON.stringify(seen));
+say(JSON.stringify(seen));
 process.exit(0);

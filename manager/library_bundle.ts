@@ -1,0 +1,123 @@
+/**
+ * The module of a library as one file that runs at any worker: with what it imports bundled
+ * into it, and named by its contents, so that workers which have it are not sent it again.
+ *
+ * @module
+ */
+
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { extname, resolve } from "@std/path";
+
+import { bundleModule, canBundle } from "../shared/runtime/bundle.ts";
+import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+
+/** A module that is ready to be sent. */
+export interface LibraryBundle {
+  /** An ECMAScript module for Bun; TypeScript only where it was taken as it is. */
+  readonly bytes: Uint8Array;
+  /** Of the bytes, hexadecimal. */
+  readonly sha256: string;
+}
+
+/** Largest bundle, in bytes. */
+export const BUNDLE_BYTES_MAX: number = 64 * 1024 * 1024;
+
+/** Longest time that the bundling process gets. */
+const BUNDLE_MS_MAX = 60_000;
+
+/** Makes Bun take JavaScript as it is, whatever the name of the file: it is not TypeScript. */
+const IS_JAVASCRIPT = "// @bun\n";
+
+/** Imports that need no bundling: built-in modules, and "tendril", which the host has. */
+const KEPT_IMPORT =
+  /^[ \t]*import\s+(?:type\s+)?[\w$*{}\s,]+?\s+from\s*(["'])(?:node:[\w/]+|tendril)\1;?/gm;
+
+/** What may be another import, if only in a comment: bundling without need does no harm. */
+const ANY_IMPORT =
+  /\bimport\b|\brequire\s*\(|\bexport\s+(?:type\s+)?(?:\*|\{[^}]*\})[^;]*?\bfrom\b/;
+
+const execute = promisify(execFile);
+
+/**
+ * Returns the absolute path of a library's module.
+ *
+ * @param from Module or directory that a relative `module` starts from: `import.meta.url` of the
+ * caller. Without it, the directory of the running script, if the module is there, else the
+ * working directory.
+ * @throws {TypeError} if it is a url of something else than a file.
+ * @throws {Error} if there is no such file, with the places looked at.
+ */
+export async function findModule(module: string | URL, from?: string | URL): Promise<string> {
+  const candidates = candidatesOf(module, from);
+  for (const path of candidates) {
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isFile()) return path;
+  }
+  throw new Error(
+    `Cannot find library module "${module}": no such file as ${candidates.join(" or ")}`,
+  );
+}
+
+/**
+ * Returns the module at an absolute path, ready to be sent.
+ *
+ * @throws {Error} if it cannot be read or bundled, or becomes too large.
+ */
+export async function bundleLibrary(path: string): Promise<LibraryBundle> {
+  try {
+    const bytes = canBundle ? await bundleModule(path) : await bundleElsewhere(path);
+    if (bytes.length > BUNDLE_BYTES_MAX) throw new Error(`more than ${BUNDLE_BYTES_MAX} bytes`);
+    return { bytes, sha256: createHash("sha256").update(bytes).digest("hex") };
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot bundle library module "${path}": ${found}`, { cause: error });
+  }
+}
+
+function candidatesOf(module: string | URL, from: string | URL | undefined): string[] {
+  const text = String(module);
+  if (/^[a-z][a-z\d+.-]+:/i.test(text)) {
+    if (text.startsWith("file:")) return [fileURLToPath(text)];
+    throw new TypeError(`Cannot take "${text}" as a library module: not a url of a file`);
+  }
+  if (from !== undefined) {
+    const base = String(from);
+    return base.startsWith("file:")
+      ? [fileURLToPath(new URL(text, base).href)]
+      : [resolve(base, text)];
+  }
+  const script = process.argv[1];
+  const places = script === undefined ? [] : [resolve(script, "..", text)];
+  return [...new Set([...places, resolve(text)])];
+}
+
+/** On Deno: what imports nothing goes as it is, the rest is bundled by the binary. */
+async function bundleElsewhere(path: string): Promise<Uint8Array> {
+  const extension = extname(path);
+  if ([".js", ".mjs", ".ts", ".mts"].includes(extension)) {
+    const source = await readFile(path, "utf8");
+    if (!ANY_IMPORT.test(source.replaceAll(KEPT_IMPORT, ""))) {
+      return new TextEncoder().encode(extension.endsWith("js") ? IS_JAVASCRIPT + source : source);
+    }
+  }
+  const [program = "", ...args] = selfCommand(["internal-bundle", path]);
+  try {
+    const { stdout } = await execute(program, args, {
+      encoding: "buffer",
+      env: withoutRuntimeVariables(process.env),
+      maxBuffer: BUNDLE_BYTES_MAX,
+      timeout: BUNDLE_MS_MAX,
+    });
+    return new Uint8Array(stdout);
+  } catch (error) {
+    const { stderr } = error as { readonly stderr?: Uint8Array };
+    const said = stderr === undefined ? "" : new TextDecoder().decode(stderr).trim();
+    throw said === "" ? error : new Error(said, { cause: error });
+  }
+}

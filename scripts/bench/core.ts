@@ -1,0 +1,145 @@
+/**
+ * The manager's core alone: no-op tasks through simulated workers that answer at
+ * once. Run as a program it prints one JSON line; the memory of a pending task is
+ * measured before the workers join.
+ *
+ * @module
+ */
+
+import { newManagerState } from "../../manager/core/state.ts";
+import { step } from "../../manager/core/step.ts";
+import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
+import type { TaskDefinition, TimedEvent } from "../../manager/core/event.ts";
+import type { ManagerInstruction } from "../../manager/core/instruction.ts";
+import type { SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
+import type { TaskShape } from "../../shared/task.ts";
+
+/** What one run measured. */
+export interface CoreFigures {
+  readonly tasksPerSecond: number;
+  readonly bytesPerPendingTask: number;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** Submits `taskCount` no-op tasks and runs them on `workerCount` workers of 4 cores. */
+export function measureCore(taskCount: number, workerCount: number): CoreFigures {
+  const state = newManagerState({
+    managerId: "bench",
+    epoch: 1,
+    seed: 1,
+    policies: DEFAULT_POLICIES,
+  });
+  const shape: TaskShape = {
+    resources: { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 },
+    env: {},
+    environments: [],
+    timeoutMs: 0,
+  };
+  Bun.gc(true);
+  const heapBefore = process.memoryUsage().heapUsed;
+  const startedMs = performance.now();
+  for (let first = 1; first <= taskCount; first += 1_000) {
+    const events: TimedEvent[] = [];
+    for (let id = first; id < first + 1_000 && id <= taskCount; id++) {
+      events.push({ kind: "task_submitted", atMs: 0, task: newTask(id, shape) });
+    }
+    step(state, events);
+  }
+  const submittedMs = performance.now() - startedMs;
+  Bun.gc(true);
+  const bytesPerPendingTask = (process.memoryUsage().heapUsed - heapBefore) / taskCount;
+  const resumedMs = performance.now();
+  let instructions = step(state, joining(workerCount)).instructions;
+  let settled = 0;
+  while (settled < taskCount) {
+    const events: TimedEvent[] = [];
+    for (const instruction of instructions) {
+      if (instruction.kind === "settle") settled += 1;
+      answer(instruction, events);
+    }
+    if (events.length === 0 && settled < taskCount) throw new Error("The core is stuck");
+    instructions = [];
+    // The shell gives a step at most a thousand events.
+    for (let first = 0; first < events.length; first += 1_000) {
+      instructions.push(...step(state, events.slice(first, first + 1_000)).instructions);
+    }
+  }
+  const elapsedMs = submittedMs + performance.now() - resumedMs;
+  return { tasksPerSecond: taskCount / elapsedMs * 1_000, bytesPerPendingTask };
+}
+
+function newTask(id: number, shape: TaskShape): TaskDefinition {
+  return {
+    taskId: id as TaskId,
+    shape,
+    environments: [],
+    features: [],
+    body: { kind: "command", command: "true" },
+    inputs: [],
+    outputs: [],
+    priority: 0,
+    retries: 0,
+    workerLosses: 5,
+  };
+}
+
+function joining(workerCount: number): TimedEvent[] {
+  return Array.from({ length: workerCount }, (_, index) => ({
+    kind: "worker_connected",
+    atMs: 0,
+    session: `session-${index}` as SessionId,
+    hello: {
+      kind: "hello",
+      protocol: 1,
+      version: "0",
+      workerId: `worker-${index}` as WorkerId,
+      incarnation: "1",
+      host: "host",
+      pid: 1,
+      resources: { cores: 4, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
+      features: [],
+      urls: [],
+      tries: [],
+      results: [],
+      replicas: [],
+      instances: [],
+    },
+  }));
+}
+
+/** A simulated worker: every try succeeds in a millisecond. */
+function answer(instruction: ManagerInstruction, events: TimedEvent[]): void {
+  if (instruction.kind !== "send") return;
+  const { workerId, session } = instruction;
+  for (const message of instruction.messages) {
+    if (message.kind !== "dispatch") continue;
+    for (const { taskId, try: number } of message.tasks) {
+      events.push({
+        kind: "message_received",
+        atMs: 0,
+        workerId,
+        session,
+        message: {
+          kind: "result",
+          result: {
+            taskId,
+            try: number,
+            outcome: "success",
+            message: "",
+            exitCode: 0,
+            stdout: NO_BYTES,
+            stderr: NO_BYTES,
+            outputs: [],
+            times: { startedAtMs: 1, stagedMs: 0, ranMs: 1 },
+          },
+        },
+      });
+    }
+  }
+}
+
+if (import.meta.main) {
+  measureCore(20_000, 100);
+  console.log(JSON.stringify(measureCore(100_000, 1_000)));
+}

@@ -1,0 +1,145 @@
+/**
+ * A function as the source of a module of its own, for running it somewhere else by value.
+ *
+ * `toString` gives the text of a function and loses what is around it. So the text is parsed:
+ * each name that the function uses must be its own, in the context given with it, or a global
+ * of a worker. What only looks right here and fails there is refused here, with all its names.
+ *
+ * @module
+ */
+
+import { type Expression, parseExpressionAt } from "acorn";
+
+import { type FreeNames, freeNamesOf } from "./free_names.ts";
+import { ONE_CALL_EXPORT } from "./library_context.ts";
+import { sourceOfValue } from "./value_source.ts";
+import { WORKER_GLOBALS } from "./worker_global.ts";
+
+/** Any function; what it takes and returns is not looked at. */
+// A parameter list of `never` is what every function can be assigned to.
+export type AnyFunction = (...args: never[]) => unknown;
+
+/** Values and functions that a function uses by name. */
+export type FunctionContext = { readonly [name: string]: unknown };
+
+/** How Bun writes `import.meta` in the text of a function. */
+const BUN_IMPORT_META = "$Bun_import_meta";
+
+/** A function that was looked at. */
+interface ParsedFunction {
+  /** An expression that makes it. */
+  readonly source: string;
+  readonly free: FreeNames;
+}
+
+/**
+ * Returns the source of an ECMAScript module that exports `fn` as `run`, with those entries of
+ * `context` that it uses; functions of the context may use the others. As a library it runs each
+ * call in a fresh process.
+ *
+ * @throws {TypeError} if the function, or one of its context, cannot be taken out of its place.
+ */
+export function functionModule(fn: AnyFunction, context: FunctionContext = {}): string {
+  const main = parseFunction(fn, fn.name === "" ? "anonymous" : fn.name);
+  const needed = new Map<string, string>();
+  addContext(needed, main, { context, of: fn.name });
+  const taken = new Set([...needed.keys(), ...main.free.names]);
+  let name = "run";
+  while (taken.has(name)) name += "_";
+  const constants = [...needed].map(([key, source]) => `const ${key} = ${source};\n`);
+  const exports = `export { ${name} as run, ${name} as ${ONE_CALL_EXPORT} };\n`;
+  return `${constants.join("")}const ${name} = ${main.source};\n${exports}`;
+}
+
+/** Adds the context that `parsed` uses, and what that uses, to `needed`: `{name: its source}`. */
+function addContext(
+  needed: Map<string, string>,
+  parsed: ParsedFunction,
+  { context, of }: { readonly context: FunctionContext; readonly of: string },
+): void {
+  const missing: string[] = [];
+  const functions: [string, ParsedFunction][] = [];
+  for (const name of parsed.free.names) {
+    if (needed.has(name)) continue;
+    if (!Object.hasOwn(context, name)) {
+      if (!WORKER_GLOBALS.has(name)) missing.push(name);
+      continue;
+    }
+    const value = context[name];
+    if (typeof value !== "function") {
+      needed.set(name, sourceOfValue(value, `context.${name}`));
+      continue;
+    }
+    const helper = parseFunction(value as AnyFunction, `context.${name}`);
+    needed.set(name, helper.source);
+    functions.push([name, helper]);
+  }
+  if (missing.length > 0) {
+    const names = missing.map((name) => `"${name}"`).join(", ");
+    throw refusal(of, `it uses ${names}, neither in its context nor a global of a worker`);
+  }
+  for (const [name, helper] of functions) {
+    addContext(needed, helper, { context, of: `context.${name}` });
+  }
+}
+
+function parseFunction(fn: AnyFunction, name: string): ParsedFunction {
+  const text = Function.prototype.toString.call(fn);
+  if (/\{\s*\[native code\]\s*\}$/.test(text)) throw refusal(name, "it is native or bound");
+  const { source, expression } = expressionOf(text, name);
+  if (expression.type === "ClassExpression") throw refusal(name, "it is a class");
+  if (expression.type !== "ArrowFunctionExpression" && expression.type !== "FunctionExpression") {
+    throw refusal(name, "its text is no function");
+  }
+  if (expression.generator) throw refusal(name, "it is a generator");
+  const { names, bindings } = freeNamesOf(expression);
+  const found = [...bindings, ...(names.has(BUN_IMPORT_META) ? ["import.meta"] : [])];
+  if (found.length > 0) throw refusal(name, `it uses ${found.join(", ")}`);
+  return { source, free: { names, bindings } };
+}
+
+/** A method's text is no expression: it becomes a function of the same parameters and body. */
+function expressionOf(text: string, name: string): { source: string; expression: Expression } {
+  const whole = parse(`(${text})`);
+  if (whole !== undefined) return { source: `(${text})`, expression: whole };
+  const object = parse(`({${text}})`);
+  const property = object?.type === "ObjectExpression" ? object.properties[0] : undefined;
+  if (property?.type === "Property") {
+    if (property.kind !== "init") throw refusal(name, "it is an accessor");
+    return methodOf(`({${text}})`, property.value, name);
+  }
+  const classed = parse(`(class {${text}})`);
+  const member = classed?.type === "ClassExpression" ? classed.body.body[0] : undefined;
+  if (member?.type === "MethodDefinition") {
+    if (member.kind !== "method") throw refusal(name, "it is an accessor");
+    return methodOf(`(class {${text}})`, member.value, name);
+  }
+  throw refusal(name, "its text cannot be parsed");
+}
+
+function methodOf(
+  text: string,
+  value: Expression,
+  name: string,
+): { source: string; expression: Expression } {
+  if (value.type !== "FunctionExpression") throw refusal(name, "its text is no method");
+  const keyword = `${value.async ? "async " : ""}function${value.generator ? "*" : ""} `;
+  return { source: `(${keyword}${text.slice(value.start, value.end)})`, expression: value };
+}
+
+/** Returns the one expression that `text` is; undefined when it is something else. */
+function parse(text: string): Expression | undefined {
+  try {
+    const expression = parseExpressionAt(text, 0, { ecmaVersion: "latest", sourceType: "module" });
+    return expression.end === text.length - 1 || expression.end === text.length
+      ? expression
+      : undefined;
+  } catch {
+    // Not an expression of this form; the caller tries another.
+    return undefined;
+  }
+}
+
+function refusal(name: string, found: string): TypeError {
+  return new TypeError(`Cannot send function "${name || "anonymous"}" to a worker: ${found}`);
+}

@@ -1,0 +1,77 @@
+/** Makes one JavaScript module of a module and what it imports, with the bundler of Bun. */
+
+import process from "node:process";
+
+/** Kept as an import: the process that runs the module has it. */
+const EXTERNAL: readonly string[] = ["tendril"];
+
+/** True where `bundleModule` works: on Bun and in the binary. */
+export const canBundle: boolean = "Bun" in globalThis;
+
+/** Thrown when a module or what it imports cannot be read as one. */
+export class BundleError extends Error {
+  override readonly name = "BundleError";
+}
+
+/** The part of `Bun.build` that is used. */
+interface BundlingHost {
+  build(options: {
+    entrypoints: string[];
+    target: "bun";
+    format: "esm";
+    external: string[];
+    env: "disable";
+    throw: false;
+  }): Promise<{
+    success: boolean;
+    outputs: { readonly path: string; arrayBuffer(): Promise<ArrayBuffer> }[];
+    logs: {
+      readonly message: string;
+      readonly position: { readonly file: string; readonly line: number } | null;
+    }[];
+  }>;
+}
+
+/**
+ * Returns the module at `path`, an absolute one, with all it imports but built-in modules and
+ * "tendril", as JavaScript for Bun.
+ *
+ * @throws {BundleError} if that cannot be done, with each reason and its place.
+ */
+export async function bundleModule(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { Bun: host } = globalThis as unknown as { Bun: BundlingHost };
+  const { success, outputs, logs } = await host.build({
+    entrypoints: [path],
+    target: "bun",
+    format: "esm",
+    external: [...EXTERNAL],
+    // What is in the environment here is not what is there.
+    env: "disable",
+    throw: false,
+  });
+  if (!success) {
+    const reasons = logs.map(({ message, position }) =>
+      position === null ? message : `${message} (${position.file}:${position.line})`
+    );
+    throw new BundleError(reasons.join("; ") || "the bundler does not say why");
+  }
+  const [module, ...assets] = outputs;
+  if (module === undefined) throw new BundleError("the bundler made nothing");
+  if (assets.length === 0) return new Uint8Array(await module.arrayBuffer());
+  const names = assets.map((asset) => asset.path).join(", ");
+  throw new BundleError(`it imports ${names}: give such files as arguments`);
+}
+
+/** What the hidden subcommand `internal-bundle PATH` does: the bundle goes to standard output. */
+export async function runBundle(path: string): Promise<number> {
+  try {
+    const bytes = await bundleModule(path);
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(bytes, (error) => error ? reject(error) : resolve());
+    });
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+}
