@@ -15,6 +15,7 @@ export { VERSION };
 const HELP = `tendril ${VERSION}: data-intensive workflows on clusters
 
   tendril run SCRIPT [ARGS...]   run a workflow script as manager
+  tendril worker                 run tasks for a manager
   tendril init [DIR]             a starter workflow with the library and its types
   tendril version                the version
   tendril help                   this text
@@ -34,8 +35,16 @@ async function main([command = "help", ...args]: string[]): Promise<number> {
     case "help":
     case "--help":
       return print(HELP);
-    default:
-      return fail(`Cannot run command "${command}": see "tendril help"`, 2);
+    case "worker": {
+      const { runWorkerCommand } = await import("./worker/cli.ts");
+      return await runWorkerCommand(args);
+    }
+    default: {
+      const { runInternalCommand } = await import("./worker/cli.ts");
+      const loadTendril = () => Promise.resolve(library);
+      const ended = runInternalCommand(command, { args, loadTendril });
+      return await ended ?? fail(`Cannot run command "${command}": see "tendril help"`, 2);
+    }
   }
 }
 
