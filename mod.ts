@@ -11,6 +11,29 @@ import * as library from "./mod.ts";
 import { VERSION } from "./shared/version.ts";
 
 export { VERSION };
+export { FileHandle } from "./manager/file_handle.ts";
+export { Library } from "./manager/library.ts";
+export { Manager } from "./manager/manager.ts";
+export { TaskHandle } from "./manager/task_handle.ts";
+export { TaskError } from "./manager/task_result.ts";
+
+export type {
+  Duration,
+  LocalWorkersOptions,
+  ManagerOptions,
+  PolicyOptions,
+  Size,
+} from "./manager/config.ts";
+export type { Fact } from "./manager/core/instruction.ts";
+export type { FileKind } from "./manager/file_entry.ts";
+export type { FileOptions } from "./manager/file_options.ts";
+export type { LibraryOptions } from "./manager/library.ts";
+export type { CancelOptions, WaitOptions } from "./manager/manager.ts";
+export type { ManagerStatus } from "./manager/status.ts";
+export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
+export type { TaskStateName } from "./manager/task_handle.ts";
+export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
+export type { CacheLevel, Outcome } from "./shared/task.ts";
 
 const HELP = `tendril ${VERSION}: data-intensive workflows on clusters
 

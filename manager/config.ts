@@ -1,0 +1,224 @@
+/** Options of `Manager.start` and the policies, checked once at the edge. */
+
+import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
+import {
+  amount,
+  anyText,
+  count,
+  duration,
+  flag,
+  oneOf,
+  type Reader,
+  readOptions,
+  size,
+  text,
+} from "./option.ts";
+
+/** Local workers are processes on this machine: more than this many is a slip of the keyboard. */
+const LOCAL_WORKERS_MAX = 1000;
+
+/** Timers and heartbeats are derived from these: shorter would be noise. */
+const TIMEOUT_MS_MIN = 100;
+
+/** Bytes, or text such as `"2GB"`. */
+export type Size = number | string;
+
+/** Milliseconds, or text such as `"10m"`. */
+export type Duration = number | string;
+
+/** Local workers to start with the manager; what is left out is shared evenly among them. */
+export interface LocalWorkersOptions {
+  /** Default 1. */
+  readonly count?: number;
+  /** Cores of each. Default: an even share of this machine's, at least 1. */
+  readonly cores?: number;
+  readonly memory?: Size;
+  readonly disk?: Size;
+  readonly gpus?: number;
+  /** Folder under which each has a workspace of its own. Default: a temporary one, removed. */
+  readonly workspace?: string;
+}
+
+/** Rules of the manager that can be set, and changed with `tune`. */
+export interface PolicyOptions {
+  /** Workers fetch from workers. Default true. */
+  readonly peerTransfers?: boolean;
+  /** Transfers out of one worker at a time. Default 10. */
+  readonly transfersPerWorker?: number;
+  /** Workers fetching from one url host at a time. Default 4. */
+  readonly transfersPerUrl?: number;
+  /** Transfers out of the manager at a time. Default 4. */
+  readonly transfersFromManager?: number;
+  /** Transfers into the manager at a time. Default 4. */
+  readonly transfersToManager?: number;
+  /** Remake a lost temp when it is needed, or never. Default `"on_demand"`. */
+  readonly recovery?: "on_demand" | "off";
+  /** Where most input bytes are, or where most is free. Default `"files"`. */
+  readonly placement?: "files" | "spread";
+  /** What is dispatched to a worker, as a multiple of what it can run. Default 2. */
+  readonly dispatchAhead?: number;
+  /** Work of this duration may wait at a worker in any case. Default 20 ms. */
+  readonly dispatchAheadTime?: Duration;
+  /** Hold dispatch until this many workers joined. Default 0. */
+  readonly waitForWorkers?: number;
+  /** Silence after which a worker is lost. Default 30 s. */
+  readonly workerTimeout?: Duration;
+  /** Time that a worker has to come back after its connection closed. Default 3 s. */
+  readonly reconnectGrace?: Duration;
+  /** Runs of one task to remake its lost temps. Default 5. */
+  readonly recoveryTries?: number;
+  /** Failed starts in a row after which a library is given up. Default 3. */
+  readonly libraryRetries?: number;
+}
+
+/** Options of `Manager.start`. */
+export interface ManagerOptions {
+  /** Under this name workers and clients find the manager. Default: made up, unique. */
+  readonly name?: string;
+  /** Address to listen on, `"127.0.0.1:0"`; port 0 is any free one. Loopback only for now. */
+  readonly listen?: string;
+  /** Local workers to start: how many, or how many of what. Default none. */
+  readonly workers?: number | LocalWorkersOptions;
+  readonly policies?: PolicyOptions;
+  /** Folder for the logs of local workers. Default: a temporary one, removed. */
+  readonly runDirectory?: string;
+}
+
+/** What each local worker is started with; sizes are bytes, absent ones are the worker's choice. */
+export interface LocalWorkersConfig {
+  readonly count: number;
+  /** Absent: an even share of the machine's, see `shareOfCores`. */
+  readonly cores?: number;
+  readonly memoryBytes?: number;
+  readonly diskBytes?: number;
+  readonly gpus?: number;
+  readonly workspace?: string;
+}
+
+/** Checked options of `Manager.start`. */
+export interface ManagerConfig {
+  readonly name?: string;
+  readonly host: string;
+  readonly port: number;
+  readonly workers: LocalWorkersConfig;
+  readonly policies: Policies;
+  readonly runDirectory?: string;
+}
+
+/**
+ * Checks the options of `Manager.start` and fills in the defaults.
+ *
+ * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+ */
+export function readManagerOptions(options: ManagerOptions): ManagerConfig {
+  const read = readOptions<{
+    name: string;
+    listen: { host: string; port: number };
+    workers: LocalWorkersConfig;
+    policies: Policies;
+    runDirectory: string;
+  }>(options, "Manager.start", {
+    name: managerName,
+    listen: listenAddress,
+    workers: localWorkers,
+    policies: (value) => readPolicies(value, DEFAULT_POLICIES),
+    runDirectory: text,
+  });
+  return {
+    ...(read.name === undefined ? {} : { name: read.name }),
+    ...(read.listen ?? { host: "127.0.0.1", port: 0 }),
+    workers: read.workers ?? { count: 0 },
+    policies: read.policies ?? DEFAULT_POLICIES,
+    ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
+  };
+}
+
+/**
+ * `current` with the policies that `value` states.
+ *
+ * @throws {TypeError | RangeError} When a policy is unknown or out of range.
+ */
+export function readPolicies(value: unknown, current: Policies): Policies {
+  const read = readOptions<Required<PolicyOptions>>(value, "policies", {
+    peerTransfers: flag,
+    transfersPerWorker: count(1, 1000),
+    transfersPerUrl: count(1, 1000),
+    transfersFromManager: count(1, 1000),
+    transfersToManager: count(1, 1000),
+    recovery: oneOf("on_demand", "off"),
+    placement: oneOf("files", "spread"),
+    dispatchAhead: amount(1, 1000),
+    dispatchAheadTime: duration,
+    waitForWorkers: count(0, 1_000_000),
+    workerTimeout: timeout,
+    reconnectGrace: duration,
+    recoveryTries: count(0, 1000),
+    libraryRetries: count(0, 1000),
+  });
+  const { dispatchAheadTime, workerTimeout, reconnectGrace, ...rest } = read;
+  return {
+    ...current,
+    ...rest,
+    dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
+    workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
+    reconnectGraceMs: Number(reconnectGrace ?? current.reconnectGraceMs),
+  };
+}
+
+const timeout: Reader<Duration> = (value, what) => {
+  const ms = duration(value, what);
+  if (ms >= TIMEOUT_MS_MIN) return ms;
+  throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+/** A name becomes part of a file's name: letters, digits and few signs only. */
+const managerName: Reader<string> = (value, what) => {
+  const name = anyText(value, what);
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return name;
+  throw new RangeError(
+    `Cannot take ${what} "${name}" as a name: expected up to 64 letters, digits, ".", "_" and "-"`,
+  );
+};
+
+const listenAddress: Reader<{ host: string; port: number }> = (value, what) => {
+  const given = text(value, what);
+  const match = /^(127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?$/.exec(given);
+  const port = Number(match?.[2] ?? 0);
+  if (!match || port > 65_535) {
+    throw new RangeError(
+      `Cannot take ${what} "${given}" as an address of this machine: expected "127.0.0.1:PORT"`,
+    );
+  }
+  return { host: match[1] === "[::1]" ? "::1" : "127.0.0.1", port };
+};
+
+const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
+  const given = typeof value === "number" ? { count: value } : value;
+  const { count: wanted, memory, disk, ...rest } = readOptions<Required<LocalWorkersOptions>>(
+    given,
+    what,
+    {
+      count: count(0, LOCAL_WORKERS_MAX),
+      cores: amount(0.01, 65_536),
+      memory: size,
+      disk: size,
+      gpus: count(0, 1024),
+      workspace: text,
+    },
+  );
+  return {
+    ...rest,
+    count: wanted ?? 1,
+    ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
+    ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
+  };
+};
+
+/**
+ * Cores of the worker with that index when `workerCount` share `cores`: whole, the first ones
+ * get what is left over, and each has at least one.
+ */
+export function shareOfCores(cores: number, workerCount: number, index: number): number {
+  const share = Math.floor(cores / workerCount) + (index < cores % workerCount ? 1 : 0);
+  return Math.max(1, share);
+}

@@ -1,0 +1,323 @@
+/**
+ * Contents on their way to the manager: small ones that rode in a result, larger ones that a
+ * worker PUTs with a ticket. Each is checked, written beside its target and renamed into place.
+ */
+
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmod,
+  type FileHandle as OpenFile,
+  mkdir,
+  open,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
+
+import { dirname, join } from "@std/path";
+
+import { unpackDirectory } from "./directory.ts";
+import type { WorkerId } from "../shared/ids.ts";
+import type { FileFacts } from "../shared/task.ts";
+import type { TicketClaims } from "../shared/ticket.ts";
+import type { ManagerEvent } from "./core/event.ts";
+import type { ManagerInstruction } from "./core/instruction.ts";
+import type { FileEntry } from "./file_entry.ts";
+import type { FileStore } from "./file_store.ts";
+
+/** A PUT that brings no bytes for this long is broken. */
+const BODY_SILENCE_MS = 60_000;
+
+/** What a desk is made of. */
+export interface DeliveryOptions {
+  readonly store: FileStore;
+  /** Folder for contents that have no path of their own; made and removed by the manager. */
+  readonly spool: string;
+  readonly push: (event: ManagerEvent) => void;
+}
+
+/** An answer to a PUT: a status of HTTP and a line for the worker's log. */
+export interface PutAnswer {
+  readonly status: 204 | 404 | 409 | 422 | 503 | 507;
+  readonly message: string;
+}
+
+/** One delivery from the instruction until it is in place, has failed, or is abandoned. */
+interface Delivery {
+  readonly deliveryId: number;
+  readonly entry: FileEntry;
+  readonly file: FileFacts;
+  /** Who PUTs it; absent when the contents came with the instruction. */
+  workerId: WorkerId | undefined;
+  isReceiving: boolean;
+  readonly abort: AbortController;
+}
+
+/** Thrown for contents that are not what was announced. */
+class ContentsError extends Error {
+  override readonly name = "ContentsError";
+}
+
+/** Takes deliveries in. */
+export class DeliveryDesk {
+  readonly #options: DeliveryOptions;
+  readonly #deliveries: Map<number, Delivery> = new Map();
+  /** Writes under way, awaited by `close`. */
+  readonly #writes: Set<Promise<unknown>> = new Set();
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** Expects a PUT; asked again for one delivery, it expects it of the new worker. */
+  expect(order: Extract<ManagerInstruction, { kind: "collect" }>): void {
+    const { deliveryId, workerId, file, fileId } = order;
+    const known = this.#deliveries.get(deliveryId);
+    if (known !== undefined) {
+      known.workerId = workerId;
+      return;
+    }
+    this.#open({ deliveryId, fileId, file, workerId });
+  }
+
+  /** Puts contents that came with a result in place. */
+  store(order: Extract<ManagerInstruction, { kind: "store" }>): void {
+    const { deliveryId, fileId, file, content } = order;
+    const delivery = this.#open({ deliveryId, fileId, file, workerId: undefined });
+    if (delivery === undefined) return;
+    this.#track(this.#take(delivery, [content]));
+  }
+
+  /** Drops a delivery and what came of it. */
+  abandon(deliveryId: number): void {
+    const delivery = this.#deliveries.get(deliveryId);
+    this.#deliveries.delete(deliveryId);
+    delivery?.abort.abort(new ContentsError("Cannot deliver file: the manager gave it up"));
+  }
+
+  /** Takes the body of a PUT whose ticket holds. */
+  async put(claims: TicketClaims, body: ReadableStream<Uint8Array> | null): Promise<PutAnswer> {
+    const delivery = this.#find(claims);
+    if (delivery === undefined) {
+      return { status: 404, message: "Cannot take the file: nobody waits for it" };
+    }
+    if (delivery.isReceiving) {
+      return { status: 409, message: "Cannot take the file: it is being received already" };
+    }
+    return await this.#track(this.#take(delivery, body ?? []));
+  }
+
+  /** Drops all deliveries and waits until their temporary files are gone. */
+  async close(): Promise<void> {
+    for (const deliveryId of [...this.#deliveries.keys()]) this.abandon(deliveryId);
+    await Promise.allSettled([...this.#writes]);
+  }
+
+  #open(
+    order: Pick<Delivery, "deliveryId" | "file" | "workerId"> & { fileId: FileEntry["id"] },
+  ): Delivery | undefined {
+    const { deliveryId, file, workerId, fileId } = order;
+    const entry = this.#options.store.get(fileId);
+    if (entry === undefined) {
+      this.#end(deliveryId, `Cannot deliver file ${fileId}: it was undeclared`);
+      return undefined;
+    }
+    const abort = new AbortController();
+    const delivery = { deliveryId, entry, file, workerId, isReceiving: false, abort };
+    this.#deliveries.set(deliveryId, delivery);
+    return delivery;
+  }
+
+  #find(claims: TicketClaims): Delivery | undefined {
+    for (const delivery of this.#deliveries.values()) {
+      const { file, workerId } = delivery;
+      const isIt = file.name === claims.name && file.generation === claims.generation &&
+        workerId === claims.source;
+      if (isIt) return delivery;
+    }
+    return undefined;
+  }
+
+  /** Receives, checks and places; answers the core unless the worker is to try again. */
+  async #take(
+    delivery: Delivery,
+    chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  ): Promise<PutAnswer> {
+    const { deliveryId, entry, file, abort } = delivery;
+    delivery.isReceiving = true;
+    const target = this.#targetOf(delivery);
+    const temporary = `${target}.tendril-${randomBytes(6).toString("hex")}`;
+    try {
+      await mkdir(dirname(target), { recursive: true });
+      const checked = checkContents(chunks, file, abort.signal);
+      if (file.isDirectory) await unpackDirectory(checked, temporary);
+      else await writeFile(temporary, { chunks: checked, mode: entry.mode });
+      abort.signal.throwIfAborted();
+      await replace(temporary, target);
+      if (this.#deliveries.get(deliveryId) !== delivery) {
+        return { status: 404, message: "Cannot take the file: it is not wanted any more" };
+      }
+      const { sizeBytes, digest, isDirectory, generation } = file;
+      const place = { path: target, sizeBytes, digest, isDirectory, generation };
+      this.#options.store.setPlace(entry, place);
+      this.#deliveries.delete(deliveryId);
+      this.#end(deliveryId, "");
+      return { status: 204, message: "" };
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true }).catch(() => {
+        // What cannot be removed either is of no use to report: the first error says why.
+      });
+      return this.#fail(delivery, error);
+    } finally {
+      delivery.isReceiving = false;
+    }
+  }
+
+  #fail(delivery: Delivery, error: unknown): PutAnswer {
+    const { deliveryId, entry, workerId } = delivery;
+    const code = codeOf(error);
+    const isOurs = code !== undefined && code.startsWith("E") && !isConnectionCode(code);
+    const what = entry.source.kind === "local" ? `"${entry.source.path}"` : `file ${entry.id}`;
+    const found = error instanceof Error ? error.message : String(error);
+    const message = `Cannot write ${what}: ${found}`;
+    const isWanted = this.#deliveries.get(deliveryId) === delivery;
+    if (!isWanted) return { status: 404, message: "Cannot take the file: it is not wanted" };
+    // A body that broke off is the worker's to send again, or to give up with `send_failed`.
+    const isFinal = isOurs || error instanceof ContentsError || workerId === undefined;
+    if (isFinal) {
+      this.#deliveries.delete(deliveryId);
+      this.#end(deliveryId, message);
+    }
+    return { status: isOurs ? 507 : isFinal ? 422 : 503, message };
+  }
+
+  #end(deliveryId: number, message: string): void {
+    const isDelivered = message === "";
+    this.#options.push({ kind: "delivery_ended", deliveryId, isDelivered, message });
+  }
+
+  #targetOf({ entry, file }: Delivery): string {
+    const { source } = entry;
+    if (source.kind === "local") return source.path;
+    return join(this.#options.spool, `${entry.id}-${file.generation}`);
+  }
+
+  #track<T>(write: Promise<T>): Promise<T> {
+    this.#writes.add(write);
+    // Both outcomes are those of `write`, which its caller has.
+    const forget = () => void this.#writes.delete(write);
+    write.then(forget, forget);
+    return write;
+  }
+}
+
+/** Passes chunks on; throws when they are not those of `file`, or stop coming. */
+async function* checkContents(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  file: FileFacts,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  for await (const chunk of withinSilence(chunks, signal)) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > file.sizeBytes) {
+      throw new ContentsError(`expected ${file.sizeBytes} bytes, found more`);
+    }
+    hash.update(chunk);
+    yield chunk;
+  }
+  if (sizeBytes !== file.sizeBytes) {
+    throw new Error(`expected ${file.sizeBytes} bytes, found ${sizeBytes}`);
+  }
+  const digest = hash.digest("hex");
+  if (file.digest !== "" && digest !== file.digest) {
+    throw new ContentsError(`expected SHA-256 ${file.digest}, found ${digest}`);
+  }
+}
+
+/** Passes chunks on until one does not come in time, or `signal` aborts. */
+async function* withinSilence(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const stop = Promise.withResolvers<never>();
+  // Also when nobody waits just now.
+  stop.promise.catch(() => {});
+  const onAbort = () => stop.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  let lastAtMs = performance.now();
+  const timer = setInterval(() => {
+    if (performance.now() - lastAtMs >= BODY_SILENCE_MS) {
+      stop.reject(new Error(`no bytes came for ${BODY_SILENCE_MS} ms`));
+    }
+  }, BODY_SILENCE_MS / 4);
+  const iterator = Symbol.asyncIterator in chunks
+    ? chunks[Symbol.asyncIterator]()
+    : chunks[Symbol.iterator]();
+  try {
+    while (true) {
+      const next = await Promise.race([iterator.next(), stop.promise]);
+      if (next.done) return;
+      lastAtMs = performance.now();
+      yield next.value;
+    }
+  } finally {
+    clearInterval(timer);
+    signal.removeEventListener("abort", onAbort);
+    // Not awaited: an iterator that waits for a dead peer would hold us too.
+    Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+}
+
+async function writeFile(
+  path: string,
+  options: { readonly chunks: AsyncIterable<Uint8Array>; readonly mode: number | undefined },
+): Promise<void> {
+  const file = await open(path, "wx", 0o666);
+  try {
+    for await (const chunk of options.chunks) await writeAll(file, chunk);
+    if (options.mode !== undefined) await chmod(path, options.mode);
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeAll(file: OpenFile, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length;) {
+    const { bytesWritten } = await file.write(chunk, done);
+    done += bytesWritten;
+  }
+}
+
+/** Renames into place; a directory in the way is moved aside first, as rename cannot replace it. */
+async function replace(temporary: string, target: string): Promise<void> {
+  const [made, found] = await Promise.all([stat(temporary), stat(target).catch(() => undefined)]);
+  if (found === undefined || (!made.isDirectory() && !found.isDirectory())) {
+    return await rename(temporary, target);
+  }
+  if (found.isDirectory() && !made.isDirectory()) {
+    throw new ContentsError("a directory is in the way");
+  }
+  const aside = `${temporary}-old`;
+  await rename(target, aside);
+  try {
+    await rename(temporary, target);
+  } catch (error) {
+    await rename(aside, target);
+    throw error;
+  }
+  await rm(aside, { recursive: true, force: true });
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** Errors of the connection carry codes as those of the disk do. */
+function isConnectionCode(code: string): boolean {
+  return ["ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT", "ERR_STREAM_PREMATURE_CLOSE"]
+    .includes(code);
+}

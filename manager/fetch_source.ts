@@ -1,0 +1,71 @@
+/** Where a worker gets a file that the core tells it to fetch, with what it needs to be let in. */
+
+import { readFile } from "node:fs/promises";
+
+import type { WorkerId } from "../shared/ids.ts";
+import { type FetchSource, INLINE_BYTES_MAX } from "../shared/protocol.ts";
+import type { ManagerInstruction } from "./core/instruction.ts";
+import type { FileStore, ServedFile } from "./file_store.ts";
+import type { Tickets } from "./tickets.ts";
+
+/** What sources are made of. */
+export interface FetchSourceOptions {
+  readonly store: FileStore;
+  readonly tickets: Tickets;
+  readonly urlsOf: (workerId: WorkerId) => readonly string[];
+}
+
+type FetchInstruction = Extract<ManagerInstruction, { kind: "fetch" }>;
+
+/** The source; a promise when a file has to be looked at, undefined when it cannot be had. */
+export function fetchSource(
+  instruction: FetchInstruction,
+  options: FetchSourceOptions,
+): FetchSource | Promise<FetchSource | undefined> {
+  const { from, order, workerId } = instruction;
+  if (from.kind === "url") return from;
+  if (from.kind === "worker") {
+    const ticket = options.tickets.get(order, { from: from.workerId, to: workerId });
+    return { ...from, urls: options.urlsOf(from.workerId), ticket };
+  }
+  return managerSource(instruction, options);
+}
+
+async function managerSource(
+  { from, order, workerId }: FetchInstruction,
+  { store, tickets }: FetchSourceOptions,
+): Promise<FetchSource | undefined> {
+  if (from.kind !== "manager") return undefined;
+  const entry = store.get(from.fileId) ?? store.byName(order.name);
+  if (entry === undefined) return undefined;
+  let served: ServedFile | undefined;
+  try {
+    served = await store.openContents(entry);
+    if (served === undefined) {
+      store.fail(entry, "input_missing", `Cannot serve file ${entry.id}: it has no contents`);
+      return undefined;
+    }
+    const bytes = await smallContents(served);
+    if (bytes !== undefined) return { kind: "inline", bytes };
+  } catch (error) {
+    // A local file that changed; `openContents` has told the core.
+    const message = error instanceof Error ? error.message : String(error);
+    store.fail(entry, "input_missing", message);
+    return undefined;
+  }
+  return { kind: "manager", ticket: tickets.get(order, { from: "manager", to: workerId }) };
+}
+
+/** Contents that ride in the message; undefined for larger ones and directories. */
+async function smallContents({ contents }: ServedFile): Promise<Uint8Array | undefined> {
+  if (contents.kind === "bytes") {
+    return contents.bytes.length <= INLINE_BYTES_MAX ? contents.bytes : undefined;
+  }
+  if (contents.isDirectory || contents.sizeBytes > INLINE_BYTES_MAX) return undefined;
+  const bytes = await readFile(contents.path);
+  if (bytes.length === contents.sizeBytes) return new Uint8Array(bytes);
+  throw new Error(
+    `Cannot serve file "${contents.path}": expected ${contents.sizeBytes} bytes, ` +
+      `found ${bytes.length}`,
+  );
+}

@@ -1,0 +1,68 @@
+/** What the manager's shell knows of one declared file. */
+
+import type { FileId, TaskId } from "../shared/ids.ts";
+import type { Recipe } from "../shared/protocol.ts";
+import type { CacheLevel } from "../shared/task.ts";
+import type { BoundFile, FileOrigin } from "./core/event.ts";
+import type { FileStamp } from "./file_binding.ts";
+
+/** The kinds of files; DESIGN section 6. */
+export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task";
+
+/** Where a declared file comes from. */
+export type FileSource =
+  | { readonly kind: "local"; readonly path: string }
+  | { readonly kind: "url"; readonly url: string }
+  /** With no bytes it is an output; a promise is of bytes under way, as of a bundle. */
+  | { readonly kind: "buffer"; readonly bytes: Uint8Array | Promise<Uint8Array> | undefined }
+  | { readonly kind: "temp" }
+  | { readonly kind: "mini_task"; readonly recipe: Recipe["kind"]; readonly input: FileEntry };
+
+/** Contents that the manager has on its disk. */
+export interface FilePlace {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly digest: string;
+  readonly isDirectory: boolean;
+  readonly generation: number;
+}
+
+/** One declared file. */
+export interface FileEntry {
+  readonly id: FileId;
+  readonly source: FileSource;
+  readonly level: CacheLevel;
+  readonly peerTransfer: boolean;
+  /** Permissions of what is delivered to a local path; undefined is the system's default. */
+  readonly mode: number | undefined;
+  /** How tasks used it first; a file is either given or made. */
+  role: "unused" | "input" | "output";
+  bound: BoundFile | undefined;
+  /** Why it cannot be had. */
+  failure: string | undefined;
+  /** Of a local input: what was at its path when it was named. */
+  stamp: FileStamp | undefined;
+  /** Of an output or a fetched file: where its contents are. */
+  place: FilePlace | undefined;
+  /** The pending task that makes it. */
+  producer: TaskId | undefined;
+  /** Called once its name is known, or it failed. */
+  onSettled: (() => void)[];
+  isUndeclared: boolean;
+}
+
+/** Where the core looks for the contents of `entry`. */
+export function originOf(entry: FileEntry): FileOrigin {
+  const { source } = entry;
+  switch (source.kind) {
+    case "local":
+    case "buffer":
+      return { kind: "manager" };
+    case "url":
+      return { kind: "url", url: source.url, host: new URL(source.url).host };
+    case "temp":
+      return { kind: "temp" };
+    case "mini_task":
+      return { kind: "recipe", recipe: source.recipe, input: source.input.id };
+  }
+}

@@ -1,0 +1,51 @@
+/** What a script holds of a declared file. */
+
+import type { CacheName, FileId } from "../shared/ids.ts";
+import type { FileKind } from "./file_entry.ts";
+
+/** What a handle asks its manager for. */
+export interface FileReader {
+  /** Undefined until the name is known. */
+  boundOf(id: FileId): { readonly name: CacheName; readonly sizeBytes: number } | undefined;
+  contents(id: FileId): Promise<Uint8Array>;
+}
+
+/** A declared file: pass it to tasks as input or output, or ask for its contents. */
+export class FileHandle {
+  /** Number of the file, unique within its manager. */
+  readonly id: FileId;
+  readonly kind: FileKind;
+  readonly #reader: FileReader;
+
+  /** Handles are made by the manager's `file`, `url`, `buffer`, `temp` and their like. */
+  constructor(id: FileId, kind: FileKind, reader: FileReader) {
+    this.id = id;
+    this.kind = kind;
+    this.#reader = reader;
+  }
+
+  /** Its name in every cache; undefined until a task uses it and its name is found. */
+  get cacheName(): string | undefined {
+    return this.#reader.boundOf(this.id)?.name;
+  }
+
+  /** Bytes of its contents; undefined while they are not known. */
+  get size(): number | undefined {
+    const sizeBytes = this.#reader.boundOf(this.id)?.sizeBytes ?? -1;
+    return sizeBytes < 0 ? undefined : sizeBytes;
+  }
+
+  /**
+   * The contents, brought to the manager where they are not there yet.
+   *
+   * @throws {Error} When they cannot be had, or the file is a directory.
+   */
+  contents(): Promise<Uint8Array> {
+    return this.#reader.contents(this.id);
+  }
+
+  /** The contents as UTF-8 text; see `contents`. */
+  async text(): Promise<string> {
+    return new TextDecoder().decode(await this.contents());
+  }
+}

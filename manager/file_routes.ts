@@ -1,0 +1,137 @@
+/**
+ * `GET` and `PUT /files/:cacheName`: bytes between the manager and its workers, each transfer
+ * by a ticket. A name is looked up in the table of declared files and never becomes a path.
+ */
+
+import type { Context, Hono } from "hono";
+
+import { packDirectory } from "./directory.ts";
+
+import { checkCacheName } from "../shared/cache_name.ts";
+import type { CacheName } from "../shared/ids.ts";
+import { fileBody } from "../shared/runtime/file_body.ts";
+import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
+import type { DeliveryDesk } from "./delivery.ts";
+import type { FileContents, FileStore, ServedFile } from "./file_store.ts";
+
+/** What the routes serve from. */
+export interface FileRouteOptions {
+  readonly managerId: string;
+  /** Key of the tickets that the manager issues for itself. */
+  readonly ticketKey: Uint8Array;
+  readonly store: FileStore;
+  readonly desk: DeliveryDesk;
+}
+
+interface ByteRange {
+  readonly startByte: number;
+  /** Exclusive. */
+  readonly endByte: number;
+}
+
+/** Adds the routes to `app`. */
+export function addFileRoutes(app: Hono, options: FileRouteOptions): void {
+  app.get("/files/:name", (context) => sendFile(context, options));
+  app.put("/files/:name", (context) => takeFile(context, options));
+}
+
+async function sendFile(context: Context, options: FileRouteOptions): Promise<Response> {
+  const claims = admit(context, options, "GET");
+  if (claims instanceof Response) return claims;
+  const served = await open(claims, options.store);
+  if (served === undefined) return context.text("Cannot serve the file: it is not here", 404);
+  const { contents, digest } = served;
+  const sizeBytes = contents.kind === "bytes" ? contents.bytes.length : contents.sizeBytes;
+  const range = rangeOf(context.req.raw.headers, { sizeBytes, digest });
+  if (range === "changed") return context.text("Cannot serve the file: it is another one", 412);
+  if (range === "outside") {
+    return context.text("Cannot serve the range: it is outside", 416, {
+      "content-range": `bytes */${sizeBytes}`,
+    });
+  }
+  const { startByte, endByte } = range;
+  const isPart = endByte - startByte < sizeBytes;
+  const headers = new Headers({
+    "content-type": "application/octet-stream",
+    "content-length": String(endByte - startByte),
+    "accept-ranges": digest === "" ? "none" : "bytes",
+  });
+  if (digest !== "") headers.set("etag", `"${digest}"`);
+  if (isPart) headers.set("content-range", `bytes ${startByte}-${endByte - 1}/${sizeBytes}`);
+  const body = await bodyOf(contents, range);
+  return new Response(body, { status: isPart ? 206 : 200, headers });
+}
+
+async function takeFile(context: Context, options: FileRouteOptions): Promise<Response> {
+  const claims = admit(context, options, "PUT");
+  if (claims instanceof Response) return claims;
+  const answer = await options.desk.put(claims, context.req.raw.body);
+  return new Response(answer.status === 204 ? null : answer.message, { status: answer.status });
+}
+
+/** The claims of the request's ticket, or the refusal. */
+function admit(
+  context: Context,
+  options: FileRouteOptions,
+  method: "GET" | "PUT",
+): TicketClaims | Response {
+  let name: CacheName;
+  try {
+    name = checkCacheName(context.req.param("name") ?? "");
+  } catch {
+    // Not repeated to the stranger who sent it.
+    return context.text("Cannot take the name as a cache name", 400);
+  }
+  const ticket = readTicketHeader(context.req.header("authorization"));
+  const verdict = checkTicket(options.ticketKey, ticket ?? "", {
+    server: options.managerId,
+    method,
+    name,
+    nowMs: Date.now(),
+  });
+  if (verdict.kind === "ok") return verdict.claims;
+  return context.text("Cannot move the file without a valid ticket", 403);
+}
+
+async function open(claims: TicketClaims, store: FileStore): Promise<ServedFile | undefined> {
+  // The claims hold a name that `parseCacheName` took: it is the one in the address.
+  const entry = store.byName(claims.name as CacheName);
+  if (entry === undefined) return undefined;
+  // Why it cannot be had went to the core; the worker only needs to know that it cannot.
+  const served = await store.openContents(entry).catch(() => undefined);
+  if (served === undefined || served.generation !== claims.generation) return undefined;
+  return served;
+}
+
+/** What part is asked for. A part is served only of contents named by `If-Match`: RFC 9110, 13.1.1. */
+function rangeOf(
+  headers: Headers,
+  file: { readonly sizeBytes: number; readonly digest: string },
+): ByteRange | "changed" | "outside" {
+  const { sizeBytes, digest } = file;
+  const wanted = headers.get("if-match");
+  if (wanted !== null && (digest === "" || wanted !== `"${digest}"`)) return "changed";
+  const range = headers.get("range");
+  if (range === null) return { startByte: 0, endByte: sizeBytes };
+  // Not ignored, as RFC 9110 allows: Bun would apply it to the file that the body is made of.
+  if (wanted === null) return "changed";
+  const match = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(range);
+  if (match === null) return "outside";
+  const startByte = Number(match[1]);
+  const last = match[2] === "" ? sizeBytes - 1 : Number(match[2]);
+  const endByte = Math.min(last + 1, sizeBytes);
+  return startByte >= endByte ? "outside" : { startByte, endByte };
+}
+
+function bodyOf(contents: FileContents, range: ByteRange): BodyInit | Promise<BodyInit> {
+  const { startByte, endByte } = range;
+  if (contents.kind === "bytes") {
+    // A plain view of the caller's own bytes; responses copy it as they go.
+    return contents.bytes.subarray(startByte, endByte) as Uint8Array<ArrayBuffer>;
+  }
+  const { path } = contents;
+  if (contents.isDirectory) {
+    return packDirectory(path, { startByte, endByte, sizeBytes: contents.sizeBytes });
+  }
+  return fileBody({ path, startByte, endByte });
+}

@@ -1,0 +1,385 @@
+/**
+ * The declared files of one manager: their names, and where their contents are on this machine.
+ * The core decides what happens to a file; this table only knows what the core cannot look at.
+ */
+
+import { readFile, rm } from "node:fs/promises";
+
+import { unreachable } from "../shared/assert.ts";
+import type { CacheName, FileId, TaskId } from "../shared/ids.ts";
+import type { CacheLevel } from "../shared/task.ts";
+import type { BoundFile, ManagerEvent } from "./core/event.ts";
+import {
+  bindBytes,
+  bindLocal,
+  bindRecipe,
+  bindUrl,
+  FileMissingError,
+  isSameStamp,
+  stampOf,
+} from "./file_binding.ts";
+import { type FileEntry, type FilePlace, type FileSource, originOf } from "./file_entry.ts";
+import { FileHandle, type FileReader } from "./file_handle.ts";
+
+/** Files that are named at the same time: each may be one that is read and hashed. */
+const BINDINGS_MAX = 8;
+
+/** Contents that can be served: bytes in memory, or a file or directory on disk. */
+export type FileContents =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | {
+    readonly kind: "path";
+    readonly path: string;
+    readonly sizeBytes: number;
+    readonly isDirectory: boolean;
+  };
+
+/** Contents with what a receiver checks them against. */
+export interface ServedFile {
+  readonly contents: FileContents;
+  /** Hexadecimal; empty when not known. */
+  readonly digest: string;
+  /** 0 for files that are not made by tasks. */
+  readonly generation: number;
+}
+
+/** What a file store is made of. */
+export interface FileStoreOptions {
+  /** Part of the names of files that belong to this workflow alone. */
+  readonly workflowId: string;
+  readonly push: (event: ManagerEvent) => void;
+  /** Has the core bring the contents of a file here; rejects when they cannot be had. */
+  readonly request: (id: FileId) => Promise<void>;
+}
+
+/** How a file is declared; `FileEntry` has the meanings. */
+export interface FileSpec {
+  readonly source: FileSource;
+  readonly level: CacheLevel;
+  readonly peerTransfer: boolean;
+  readonly mode?: number | undefined;
+}
+
+/** The table of declared files. */
+export class FileStore implements FileReader {
+  readonly #options: FileStoreOptions;
+  readonly #entries: Map<FileId, FileEntry> = new Map();
+  /** Of two files of one name the later: they have the same contents. */
+  readonly #byName: Map<CacheName, FileEntry> = new Map();
+  readonly #handles: WeakMap<FileHandle, FileEntry> = new WeakMap();
+  readonly #bindQueue: FileEntry[] = [];
+  #bindingCount = 0;
+  #lastId = 0;
+  #isClosed = false;
+
+  constructor(options: FileStoreOptions) {
+    this.#options = options;
+  }
+
+  /** Adds a file; the core hears of it when a task first uses it. */
+  declare(spec: FileSpec): FileHandle {
+    this.#lastId += 1;
+    const id = this.#lastId as FileId;
+    const entry: FileEntry = {
+      id,
+      source: spec.source,
+      level: spec.level,
+      peerTransfer: spec.peerTransfer,
+      mode: spec.mode,
+      role: "unused",
+      bound: undefined,
+      failure: undefined,
+      stamp: undefined,
+      place: undefined,
+      producer: undefined,
+      onSettled: [],
+      isUndeclared: false,
+    };
+    this.#entries.set(id, entry);
+    const handle = new FileHandle(id, spec.source.kind, this);
+    this.#handles.set(handle, entry);
+    return handle;
+  }
+
+  /**
+   * The entry of a handle of this manager.
+   *
+   * @throws {TypeError} When `value` is no such handle, or was undeclared; names `what`.
+   */
+  entryOf(value: unknown, what: string): FileEntry {
+    if (!(value instanceof FileHandle)) {
+      throw new TypeError(
+        `Cannot take ${what} "${String(value)}" as a file: declare it with manager.file() first`,
+      );
+    }
+    const entry = this.#handles.get(value);
+    if (entry === undefined) {
+      throw new TypeError(`Cannot take ${what} as a file of this manager: it is of another one`);
+    }
+    if (entry.isUndeclared) {
+      throw new TypeError(`Cannot take ${what} as a file: it was undeclared`);
+    }
+    return entry;
+  }
+
+  /** The entry of that id, if it is still known. */
+  get(id: FileId): FileEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** The entry of that name, if it is still known. */
+  byName(name: CacheName): FileEntry | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** Throws unless a new task may have `entry` as an input. */
+  checkInput(entry: FileEntry, what: string): void {
+    const { source } = entry;
+    if (source.kind === "mini_task") this.checkInput(source.input, `the archive of ${what}`);
+    if (source.kind === "buffer" && source.bytes === undefined && entry.role !== "output") {
+      throw new TypeError(
+        `Cannot take ${what} as an input: the buffer has no contents and no task makes it`,
+      );
+    }
+    if (source.kind === "temp" && entry.role !== "output") {
+      throw new TypeError(`Cannot take ${what} as an input: no task makes the temp file`);
+    }
+  }
+
+  /** Throws unless a new task may make `entry`. */
+  checkOutput(entry: FileEntry, what: string): void {
+    const { source } = entry;
+    if (source.kind === "url") {
+      throw new TypeError(
+        `Cannot take ${what} as an output: a url cannot be written to; use a local or temp file`,
+      );
+    }
+    if (source.kind === "mini_task" || (source.kind === "buffer" && source.bytes !== undefined)) {
+      throw new TypeError(`Cannot take ${what} as an output: it has contents already`);
+    }
+    if (entry.role === "input") {
+      throw new TypeError(
+        `Cannot take ${what} as an output: it is the input of a task; declare another file`,
+      );
+    }
+    if (entry.producer !== undefined) {
+      throw new TypeError(`Cannot take ${what} as an output: task ${entry.producer} makes it`);
+    }
+  }
+
+  /** Tells the core of a file that a task reads, and starts to find its name. */
+  useAsInput(entry: FileEntry): void {
+    if (entry.role !== "unused") return;
+    const { source } = entry;
+    if (source.kind === "mini_task") this.useAsInput(source.input);
+    entry.role = "input";
+    this.#tellDeclared(entry);
+    if (source.kind === "buffer" && source.bytes instanceof Uint8Array) {
+      this.#bind(entry, bindBytes(source.bytes));
+    } else if (source.kind === "mini_task") {
+      this.#whenSettled(source.input, () => this.#enqueue(entry));
+    } else {
+      this.#enqueue(entry);
+    }
+  }
+
+  /** Tells the core of a file that task `producer` makes; its name is known at once. */
+  useAsOutput(entry: FileEntry, producer: TaskId): void {
+    entry.producer = producer;
+    if (entry.role === "output") return;
+    entry.role = "output";
+    entry.bound = {
+      name: `temp-${this.#options.workflowId}-${entry.id}` as CacheName,
+      sizeBytes: -1,
+      digest: "",
+      isDirectory: false,
+      isExecutable: false,
+    };
+    this.#byName.set(entry.bound.name, entry);
+    this.#tellDeclared(entry);
+  }
+
+  /** Calls `listener` once the name of `entry` is known or it failed; at once if it is. */
+  #whenSettled(entry: FileEntry, listener: () => void): void {
+    if (entry.bound !== undefined || entry.failure !== undefined) listener();
+    else entry.onSettled.push(listener);
+  }
+
+  /** Forgets a file; cached copies go when no task needs them. */
+  async undeclare(entry: FileEntry): Promise<void> {
+    entry.isUndeclared = true;
+    if (entry.role === "unused") {
+      this.#entries.delete(entry.id);
+      return;
+    }
+    // The entry stays: pending tasks, or lost temps that are remade, may need it yet.
+    this.#options.push({ kind: "file_undeclared", fileId: entry.id });
+    if (entry.source.kind !== "temp" || entry.place === undefined) return;
+    const { path } = entry.place;
+    entry.place = undefined;
+    await rm(path, { recursive: true, force: true });
+  }
+
+  /** Notes that contents of `entry` are in place at the manager. */
+  setPlace(entry: FileEntry, place: FilePlace): void {
+    entry.place = place;
+  }
+
+  /**
+   * What can be served of `entry` now.
+   *
+   * @throws {FileMissingError} When a local file is not what it was, after telling the core.
+   */
+  async openContents(entry: FileEntry): Promise<ServedFile | undefined> {
+    const { source, place, bound } = entry;
+    if (place !== undefined) {
+      return {
+        contents: { kind: "path", ...place },
+        digest: place.digest,
+        generation: place.generation,
+      };
+    }
+    if (bound === undefined || entry.role !== "input") return undefined;
+    const { digest } = bound;
+    if (source.kind === "buffer") {
+      const bytes = await source.bytes;
+      return bytes && { contents: { kind: "bytes", bytes }, digest, generation: 0 };
+    }
+    if (source.kind !== "local") return undefined;
+    await this.#checkUnchanged(entry, source.path);
+    const { sizeBytes, isDirectory } = bound;
+    const contents: FileContents = { kind: "path", path: source.path, sizeBytes, isDirectory };
+    return { contents, digest, generation: 0 };
+  }
+
+  /** See `FileHandle.cacheName` and `FileHandle.size`. */
+  boundOf(id: FileId): { readonly name: CacheName; readonly sizeBytes: number } | undefined {
+    const entry = this.#entries.get(id);
+    if (entry?.bound === undefined) return undefined;
+    return { name: entry.bound.name, sizeBytes: entry.place?.sizeBytes ?? entry.bound.sizeBytes };
+  }
+
+  /** See `FileHandle.contents`. */
+  async contents(id: FileId): Promise<Uint8Array> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new Error(`Cannot read file ${id}: it was undeclared`);
+    const { source } = entry;
+    if (source.kind === "buffer" && source.bytes !== undefined) return await source.bytes;
+    const path = await this.bring(entry);
+    return await readFile(path);
+  }
+
+  /** Path of the contents on this machine, brought here where they are not. */
+  async bring(entry: FileEntry): Promise<string> {
+    const { source } = entry;
+    if (source.kind === "local" && entry.role !== "output") return source.path;
+    if (entry.role === "unused") {
+      if (source.kind === "url" || source.kind === "mini_task") {
+        throw new Error(`Cannot fetch file ${entry.id}: no task has used it, so no worker has it`);
+      }
+      throw new Error(`Cannot fetch file ${entry.id}: no task makes it`);
+    }
+    if (entry.place === undefined) await this.#options.request(entry.id);
+    const { place } = entry;
+    if (place === undefined) throw new Error(`Cannot fetch file ${entry.id}: it did not arrive`);
+    return place.path;
+  }
+
+  /** Ends the naming of files. */
+  close(): void {
+    this.#isClosed = true;
+    this.#bindQueue.length = 0;
+  }
+
+  #tellDeclared(entry: FileEntry): void {
+    const { id, level, peerTransfer, bound } = entry;
+    const origin = originOf(entry);
+    const event = { kind: "file_declared", fileId: id, origin, level, peerTransfer } as const;
+    this.#options.push(bound === undefined ? event : { ...event, bound });
+  }
+
+  #enqueue(entry: FileEntry): void {
+    this.#bindQueue.push(entry);
+    this.#bindNext();
+  }
+
+  #bindNext(): void {
+    while (this.#bindingCount < BINDINGS_MAX) {
+      const entry = this.#bindQueue.shift();
+      if (entry === undefined) return;
+      this.#bindingCount += 1;
+      this.#findName(entry).then(
+        (bound) => this.#bind(entry, bound),
+        (error: unknown) => this.fail(entry, "input_missing", messageOf(error)),
+      ).finally(() => {
+        this.#bindingCount -= 1;
+        this.#bindNext();
+      });
+    }
+  }
+
+  async #findName(entry: FileEntry): Promise<BoundFile> {
+    const { source, level } = entry;
+    switch (source.kind) {
+      case "local": {
+        const { bound, stamp } = await bindLocal(source.path, level);
+        entry.stamp = stamp;
+        return bound;
+      }
+      case "url":
+        return await bindUrl(source.url, { level, workflowId: this.#options.workflowId });
+      case "buffer":
+        return bindBytes(await source.bytes ?? new Uint8Array());
+      case "mini_task": {
+        const { input } = source;
+        if (input.bound === undefined) {
+          throw new FileMissingError(input.failure ?? "Cannot name an archive that failed");
+        }
+        return bindRecipe(source.recipe, input.bound);
+      }
+      case "temp":
+        throw new FileMissingError(`Cannot name temp file ${entry.id}: no task makes it`);
+      default:
+        return unreachable(source);
+    }
+  }
+
+  #bind(entry: FileEntry, bound: BoundFile): void {
+    if (this.#isClosed) return;
+    entry.bound = bound;
+    this.#byName.set(bound.name, entry);
+    this.#options.push({ kind: "file_bound", fileId: entry.id, bound });
+    this.#tellSettled(entry);
+  }
+
+  /** Tells the core that `entry` cannot be had, and why. */
+  fail(entry: FileEntry, outcome: "input_missing" | "input_modified", message: string): void {
+    if (this.#isClosed || entry.failure !== undefined) return;
+    entry.failure = message;
+    this.#options.push({ kind: "file_failed", fileId: entry.id, outcome, message });
+    this.#tellSettled(entry);
+  }
+
+  #tellSettled(entry: FileEntry): void {
+    const listeners = entry.onSettled;
+    entry.onSettled = [];
+    for (const listener of listeners) listener();
+  }
+
+  async #checkUnchanged(entry: FileEntry, path: string): Promise<void> {
+    let reason = "it changed since it was declared";
+    try {
+      const { stamp } = entry;
+      if (stamp !== undefined && isSameStamp(stamp, await stampOf(path))) return;
+    } catch (error) {
+      reason = messageOf(error);
+    }
+    const message = `Cannot serve file "${path}": ${reason}`;
+    this.fail(entry, "input_modified", message);
+    throw new FileMissingError(message);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

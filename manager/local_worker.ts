@@ -1,0 +1,175 @@
+/** Starts workers on this machine and ends them: processes of the binary, or of Bun. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { access, mkdir, open } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+import { join } from "@std/path";
+
+import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+import { type LocalWorkersConfig, shareOfCores } from "./config.ts";
+
+/** A released worker ends by itself within this time; then it is told by SIGTERM. */
+const RELEASE_MS = 2000;
+
+/** Time from SIGTERM to SIGKILL. */
+const TERMINATE_MS = 5000;
+
+/** Of a worker's log, what is read for its last line when it ends. */
+const LOG_BYTES_READ = 2000;
+
+/** What local workers are started with. */
+export interface LocalWorkersOptions {
+  readonly config: LocalWorkersConfig;
+  /** Access file with the worker's secret alone. */
+  readonly accessPath: string;
+  /** Folder in which each has its workspace. */
+  readonly workspaces: string;
+  /** Folder for `worker-N.log`. */
+  readonly logs: string;
+  /** Told of each process that ended, by its id; `message` says how, with the end of its log. */
+  readonly onExit: (pid: number, message: string) => void;
+}
+
+interface LocalWorker {
+  readonly child: ChildProcess;
+  readonly ended: Promise<void>;
+}
+
+/** The worker processes of one manager. */
+export class LocalWorkers {
+  readonly #options: LocalWorkersOptions;
+  readonly #workers: Set<LocalWorker> = new Set();
+
+  private constructor(options: LocalWorkersOptions) {
+    this.#options = options;
+  }
+
+  /** Starts them all; throws when there is no binary to start. */
+  static async start(options: LocalWorkersOptions): Promise<LocalWorkers> {
+    const workers = new LocalWorkers(options);
+    if (options.config.count === 0) return workers;
+    const command = await findWorkerCommand();
+    await mkdir(options.logs, { recursive: true });
+    try {
+      for (let index = 0; index < options.config.count; index++) {
+        await workers.#spawn(command, index);
+      }
+    } catch (error) {
+      await workers.close();
+      throw error;
+    }
+    return workers;
+  }
+
+  /** Waits for released workers to end, and ends those that do not. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#workers].map(end));
+  }
+
+  async #spawn(command: readonly string[], index: number): Promise<void> {
+    const { config, logs } = this.#options;
+    const workspace = join(this.#options.workspaces, `worker-${index + 1}`);
+    await mkdir(workspace, { recursive: true, mode: 0o700 });
+    const log = await open(join(logs, `worker-${index + 1}.log`), "a");
+    try {
+      const [file = "", ...start] = command;
+      const cores = config.cores ?? shareOfCores(availableParallelism(), config.count, index);
+      const args = [...start, "worker", "--single", "--cores", String(cores)];
+      args.push("--workspace", workspace, "--access", this.#options.accessPath);
+      if (config.memoryBytes !== undefined) args.push("--memory", String(config.memoryBytes));
+      if (config.diskBytes !== undefined) args.push("--disk", String(config.diskBytes));
+      if (config.gpus !== undefined) args.push("--gpus", String(config.gpus));
+      const child = spawn(file, args, {
+        stdio: ["ignore", log.fd, log.fd],
+        env: withoutRuntimeVariables(process.env),
+      });
+      await this.#watch(child, index);
+    } finally {
+      await log.close();
+    }
+  }
+
+  async #watch(child: ChildProcess, index: number): Promise<void> {
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const worker = { child, ended };
+    this.#workers.add(worker);
+    const started = Promise.withResolvers<void>();
+    child.once("spawn", started.resolve);
+    child.once("error", (error) => {
+      this.#workers.delete(worker);
+      resolve();
+      started.reject(
+        new Error(`Cannot start local worker ${index + 1}: ${error.message}`, { cause: error }),
+      );
+    });
+    child.once("exit", (code, signal) => {
+      this.#workers.delete(worker);
+      resolve();
+      const how = signal === null ? `status ${code}` : signal;
+      const said = lastWords(join(this.#options.logs, `worker-${index + 1}.log`));
+      this.#options.onExit(child.pid ?? 0, `Local worker ${index + 1} ended: ${how}${said}`);
+    });
+    await started.promise;
+  }
+}
+
+/** What starts `tendril`: this binary, the one that is stated or built, or Bun with the source. */
+async function findWorkerCommand(): Promise<readonly string[]> {
+  const stated = process.env["TENDRIL_BIN"];
+  if (stated !== undefined && stated !== "") {
+    if (await isExecutable(stated)) return [stated];
+    throw new Error(`Cannot use TENDRIL_BIN "${stated}" as the tendril binary: it cannot be run`);
+  }
+  const here = fileURLToPath(import.meta.url);
+  // Not in a bundle: what lies around it is another project's.
+  if (here.endsWith("/manager/local_worker.ts")) {
+    const built = fileURLToPath(new URL("../dist/tendril", import.meta.url).href);
+    if (await isExecutable(built)) return [built];
+  }
+  return selfCommand([]);
+}
+
+/** The last line of the log at `path`, for a message. */
+function lastWords(path: string): string {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, "r");
+    const end = new Uint8Array(LOG_BYTES_READ);
+    const startByte = Math.max(0, fstatSync(descriptor).size - LOG_BYTES_READ);
+    const readBytes = readSync(descriptor, end, 0, LOG_BYTES_READ, startByte);
+    const text = new TextDecoder().decode(end.subarray(0, readBytes));
+    const line = text.trimEnd().split("\n").at(-1) ?? "";
+    return line === "" ? "" : `; it said: ${line}`;
+  } catch {
+    // Without its log the end of the worker is told all the same.
+    return "";
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+async function end({ child, ended }: LocalWorker): Promise<void> {
+  if (await endsWithin(ended, RELEASE_MS)) return;
+  child.kill("SIGTERM");
+  if (await endsWithin(ended, TERMINATE_MS)) return;
+  child.kill("SIGKILL");
+  await ended;
+}
+
+async function endsWithin(ended: Promise<void>, withinMs: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), withinMs);
+  try {
+    return await Promise.race([ended.then(() => true), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return await access(path, constants.X_OK).then(() => true, () => false);
+}

@@ -1,0 +1,442 @@
+/** The manager of a workflow, as scripts use it. */
+
+import { createHash, randomBytes } from "node:crypto";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import process from "node:process";
+
+import { join, resolve } from "@std/path";
+
+import type { AccessFile } from "../shared/access_file.ts";
+import { functionModule } from "../shared/function_source.ts";
+import { newSecret } from "../shared/handshake.ts";
+import type { TaskId } from "../shared/ids.ts";
+import { removeAccessFile, writeAccessCopy, writeAccessFile } from "./access.ts";
+import {
+  type Duration,
+  type ManagerConfig,
+  type ManagerOptions,
+  type PolicyOptions,
+  readManagerOptions,
+  readPolicies,
+} from "./config.ts";
+import type { Fact } from "./core/instruction.ts";
+import type { FileHandle } from "./file_handle.ts";
+import {
+  bufferSpec,
+  type FileOptions,
+  localSpec,
+  recipeSpec,
+  tempSpec,
+  urlSpec,
+} from "./file_options.ts";
+import type { FileSpec } from "./file_store.ts";
+import {
+  type CheckedLibrary,
+  encodeCall,
+  Library,
+  type LibraryOptions,
+  readCallError,
+  readCallValue,
+  readLibrary,
+} from "./library.ts";
+import { moduleSource } from "./library_source.ts";
+import { LocalWorkers } from "./local_worker.ts";
+import { count, duration, readOptions, text } from "./option.ts";
+import { Shell } from "./shell.ts";
+import type { ManagerStatus } from "./status.ts";
+import {
+  type CallOptions,
+  checkProcess,
+  readCall,
+  readTask,
+  type TaskOptions,
+} from "./task_definition.ts";
+import { TaskHandle } from "./task_handle.ts";
+import type { TaskResult } from "./task_result.ts";
+
+/** Which result `wait` waits for. */
+export interface WaitOptions {
+  /** Time after which it gives up. Default never. */
+  readonly timeout?: Duration;
+  /** Only results of tasks with this tag. */
+  readonly tag?: string;
+  /** Only the result of this task. */
+  readonly taskId?: number;
+}
+
+/** Which tasks `cancel` ends: all that have the tag, the id, or both. */
+export interface CancelOptions {
+  readonly tag?: string;
+  readonly taskId?: number;
+}
+
+interface Parts {
+  readonly shell: Shell;
+  readonly access: AccessFile;
+  /** Folder of this manager's own, removed at close. */
+  readonly folder: string;
+}
+
+/**
+ * A running manager.
+ *
+ * @example
+ * ```ts
+ * await using manager = await Manager.start({ workers: 2 });
+ * const hello = manager.submit({ command: "echo hello" });
+ * console.log((await hello).stdout);
+ * ```
+ */
+export class Manager implements AsyncDisposable {
+  readonly #parts: Parts;
+  #workers: LocalWorkers | undefined;
+  readonly #libraries: Set<string> = new Set();
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Starts a manager and its local workers.
+   *
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   * @throws {Error} When the address or the name is taken, or there is no binary for workers.
+   */
+  static async start(options: ManagerOptions = {}): Promise<Manager> {
+    const config = readManagerOptions(options);
+    const manager = new Manager(await startParts(config));
+    try {
+      await manager.#startWorkers(config);
+      return manager;
+    } catch (error) {
+      await manager.close();
+      throw error;
+    }
+  }
+
+  /** The name under which workers and clients find it. */
+  get name(): string {
+    return this.#parts.access.name;
+  }
+
+  /** Where it listens, as `http://127.0.0.1:41234`. */
+  get address(): string {
+    return this.#shell.url;
+  }
+
+  /**
+   * Declares a file or directory of this machine: an input, or an output that comes back to it.
+   *
+   * @param path Relative to the working directory.
+   */
+  file(path: string | URL, options: FileOptions = {}): FileHandle {
+    return this.#shell.store.declare(localSpec(path, options));
+  }
+
+  /** Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`. */
+  url(url: string | URL, options: FileOptions = {}): FileHandle {
+    return this.#shell.store.declare(urlSpec(url, options));
+  }
+
+  /** Declares text or bytes as an input; with no data an output, to be read by `contents()`. */
+  buffer(data?: string | Uint8Array, options: FileOptions = {}): FileHandle {
+    return this.#shell.store.declare(bufferSpec(data, options));
+  }
+
+  /** Declares an output that stays in the cluster, where other tasks read it. */
+  temp(options: FileOptions = {}): FileHandle {
+    return this.#shell.store.declare(tempSpec(options));
+  }
+
+  /** Declares the directory that the worker which needs it makes of an archive. */
+  unpack(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
+    return this.#recipe("unpack", archive, options);
+  }
+
+  /** Declares unpacked software for the `environment` of tasks and libraries. */
+  environment(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
+    return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares code that is kept running at workers to serve function calls.
+   *
+   * @throws {TypeError | RangeError} When an option is wrong or the name is taken.
+   */
+  library(options: LibraryOptions): Library {
+    const checked = readLibrary(options, this.#shell.store);
+    if (this.#libraries.has(checked.name)) {
+      throw new RangeError(`Cannot declare library "${checked.name}": the name is taken`);
+    }
+    const source = moduleSource(checked.module, checked.from);
+    // Whoever names the file hears of a failure; this keeps it from being unhandled until then.
+    source.catch(() => {});
+    return this.#declareLibrary(checked, source);
+  }
+
+  /**
+   * Submits a command task.
+   *
+   * @returns A handle: await it for the `TaskResult`.
+   * @throws {TypeError | RangeError} When the definition is wrong.
+   */
+  submit(task: TaskOptions): TaskHandle {
+    this.#checkOpen();
+    const { command, ...checked } = readTask(task, this.#shell.store);
+    return this.#shell.tasks.submit<TaskResult>({
+      call: checked,
+      body: { kind: "command", command },
+      runsIn: checked,
+    });
+  }
+
+  /**
+   * Ships a function and runs it at a worker: it may use its arguments and globals, nothing else.
+   *
+   * @throws {TypeError} When the function or an argument cannot travel.
+   */
+  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>> {
+    this.#checkOpen();
+    const source = new TextEncoder().encode(functionModule(fn));
+    const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
+    const name = `run-${digest}`;
+    if (!this.#libraries.has(name)) {
+      const runsIn = checkProcess({}, this.#shell.store);
+      this.#declareLibrary({ ...runsIn, name, context: "", slots: 1 }, source);
+    }
+    const call = { args, options: {} };
+    // The function says what it returns, and values arrive as they were.
+    return this.#call(name, "run", call) as TaskHandle<Awaited<R>>;
+  }
+
+  /** Results as tasks end, until none is pending; each result once. */
+  completed(): AsyncGenerator<TaskResult, void> {
+    return this.#shell.tasks.results.iterate();
+  }
+
+  /** The next result; undefined when the time is over or no task is pending. */
+  async wait(options: WaitOptions = {}): Promise<TaskResult | undefined> {
+    const read = readOptions<WaitOptions>(options, "wait", { timeout: duration, ...FILTER });
+    const timeoutMs = read.timeout === undefined ? undefined : Number(read.timeout);
+    return await this.#shell.tasks.results.take(filterOf(read), timeoutMs);
+  }
+
+  /** Cancels a task, or all pending tasks that fit; returns how many. */
+  cancel(what: TaskHandle<unknown> | CancelOptions): number {
+    const { tasks } = this.#shell;
+    if (what instanceof TaskHandle) return tasks.cancelAll({ taskId: what.id });
+    const read = readOptions<CancelOptions>(what, "cancel", FILTER);
+    if (read.tag === undefined && read.taskId === undefined) {
+      throw new TypeError("Cannot cancel tasks: expected a task, { tag } or { taskId }");
+    }
+    return tasks.cancelAll(filterOf(read));
+  }
+
+  /** True when no task is pending and no result waits to be taken. */
+  isEmpty(): boolean {
+    const { pendingCount, results } = this.#shell.tasks;
+    return pendingCount === 0 && results.isEmpty;
+  }
+
+  /** True when the workers could run more tasks than are submitted. */
+  isHungry(): boolean {
+    return this.#shell.isHungry();
+  }
+
+  /**
+   * Brings the contents of a file to this machine.
+   *
+   * @param path Where to put them. Default: a place of the manager's, gone when it closes.
+   * @returns Where they are.
+   * @throws {Error} When they cannot be had.
+   */
+  async fetch(file: FileHandle, path?: string): Promise<string> {
+    const { store } = this.#shell;
+    const source = await store.bring(store.entryOf(file, "file"));
+    if (path === undefined) return source;
+    const target = resolve(process.cwd(), path);
+    if (target !== source) await cp(source, target, { recursive: true });
+    return target;
+  }
+
+  /** Gives a file up: copies go when no task needs them. */
+  async undeclare(file: FileHandle): Promise<void> {
+    const { store } = this.#shell;
+    await store.undeclare(store.entryOf(file, "file"));
+  }
+
+  /**
+   * Changes policies from now on.
+   *
+   * @throws {TypeError | RangeError} When one is unknown or out of range.
+   */
+  tune(policies: PolicyOptions): void {
+    this.#shell.tune(readPolicies(policies, this.#shell.policies));
+  }
+
+  /** The manager in numbers. */
+  status(): ManagerStatus {
+    return this.#shell.status();
+  }
+
+  /** Calls `listener` with what became true, step by step; returns how to stop. */
+  subscribe(listener: (facts: readonly Fact[]) => void): () => void {
+    return this.#shell.engine.subscribe(listener);
+  }
+
+  /** Cancels what is pending, releases the workers, ends local ones and removes what it made. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** See `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  get #shell(): Shell {
+    return this.#parts.shell;
+  }
+
+  #recipe(
+    recipe: "unpack" | "environment",
+    archive: FileHandle | string,
+    options: FileOptions,
+  ): FileHandle {
+    const { store } = this.#shell;
+    const file = typeof archive === "string" ? this.file(archive, options) : archive;
+    const entry = store.entryOf(file, "archive");
+    return store.declare(recipeSpec(recipe, entry, options));
+  }
+
+  #declareLibrary(
+    checked: Omit<CheckedLibrary, "module" | "from">,
+    source: Uint8Array | Promise<Uint8Array>,
+  ): Library {
+    this.#checkOpen();
+    const { store, engine } = this.#shell;
+    const { name, context, slots, resources, env, environments } = checked;
+    const module = store.declare(sourceSpec(source));
+    const entry = store.entryOf(module, "module");
+    for (const file of [entry, ...environments]) store.useAsInput(file);
+    this.#libraries.add(name);
+    engine.push({
+      kind: "library_declared",
+      library: {
+        name,
+        module: entry.id,
+        context,
+        slots,
+        resources,
+        env,
+        environments: environments.map(({ id }) => id),
+      },
+    });
+    return new Library(name, { call: (...call) => this.#call(...call) });
+  }
+
+  #call(
+    library: string,
+    name: string,
+    { args, options }: { readonly args: readonly unknown[]; readonly options: CallOptions },
+  ): TaskHandle<unknown> {
+    this.#checkOpen();
+    const { store, tasks } = this.#shell;
+    const { files, ...body } = encodeCall(name, args, {
+      store,
+      keep: (bytes) => this.#shell.store.declare(sourceSpec(bytes)),
+    });
+    return tasks.submit<unknown>({
+      call: readCall(options, store),
+      body: { kind: "call", ...body },
+      files,
+      runsIn: { library },
+      readers: { readValue: readCallValue, readError: readCallError },
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new Error("Cannot use a manager that was closed");
+  }
+
+  async #startWorkers(config: ManagerConfig): Promise<void> {
+    const { shell, folder, access } = this.#parts;
+    const accessPath = join(folder, "access.json");
+    const { worker = "" } = access.secrets;
+    await writeAccessCopy(accessPath, { ...access, secrets: { worker } });
+    this.#workers = await LocalWorkers.start({
+      config: config.workers,
+      accessPath,
+      workspaces: config.workers.workspace ?? join(folder, "workers"),
+      logs: join(config.runDirectory ?? folder, "logs"),
+      onExit: (pid, message) => {
+        const wasHere = shell.noteExit(pid);
+        // Nobody else would say why the tasks of this manager wait for ever.
+        if (!wasHere && this.#closing === undefined) process.stderr.write(`tendril: ${message}\n`);
+      },
+    });
+  }
+
+  async #close(): Promise<void> {
+    const { shell, access, folder } = this.#parts;
+    shell.release("the workflow is over");
+    await Promise.all([this.#workers?.close(), shell.close()]);
+    await removeAccessFile(access);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const FILTER = { tag: text, taskId: count(1) } as const;
+
+function filterOf(read: CancelOptions): { tag: string | undefined; taskId: TaskId | undefined } {
+  // Any whole number may be asked for; one that is no task's fits none.
+  return { tag: read.tag, taskId: read.taskId as TaskId | undefined };
+}
+
+/** Code, or arguments, that the manager itself ships. */
+function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
+  return {
+    source: { kind: "buffer", bytes },
+    level: "workflow",
+    peerTransfer: true,
+  };
+}
+
+/** Makes a manager's folder, server and access file; leaves nothing behind when it fails. */
+async function startParts(config: ManagerConfig): Promise<Parts> {
+  const managerId = randomBytes(12).toString("hex");
+  const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
+  const secrets = { worker: newSecret(), client: newSecret() };
+  const folder = await mkdtemp(join(tmpdir(), "tendril-manager-"));
+  let shell: Shell | undefined;
+  try {
+    const spool = join(folder, "spool");
+    shell = await Shell.start({ config, name, managerId, secrets, spool, onBug: throwLater });
+    const access: AccessFile = {
+      version: 1,
+      name,
+      managerId,
+      urls: [shell.url],
+      secrets,
+      pid: process.pid,
+      host: hostname(),
+      startedAtMs: Date.now(),
+    };
+    await writeAccessFile(access);
+    return { shell, access, folder };
+  } catch (error) {
+    await shell?.close();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Ends the process as an uncaught error: a manager with a bug must not seem to run. */
+function throwLater(error: unknown): void {
+  setTimeout(() => {
+    throw error;
+  }, 0);
+}

@@ -1,0 +1,280 @@
+/**
+ * The shell around the manager's core: owns the engine and everything that an instruction
+ * can ask for, and carries instructions out.
+ */
+
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+
+import { unreachable } from "../shared/assert.ts";
+import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
+import type { Server } from "../shared/runtime/serve.ts";
+import { ClientLinks } from "./client_link.ts";
+import type { ManagerConfig } from "./config.ts";
+import type { Hello } from "./core/event.ts";
+import type { ManagerInstruction } from "./core/instruction.ts";
+import type { Policies } from "./core/policy.ts";
+import { type ManagerState, newManagerState } from "./core/state.ts";
+import { nextWakeAtMs, step } from "./core/step.ts";
+import { summarize } from "./core/summary.ts";
+import { DeliveryDesk } from "./delivery.ts";
+import { Engine } from "./engine.ts";
+import { fetchSource } from "./fetch_source.ts";
+import { FileStore } from "./file_store.ts";
+import { startServer } from "./server.ts";
+import type { ManagerStatus } from "./status.ts";
+import { TaskDesk } from "./task_desk.ts";
+import type { TaskStateName } from "./task_handle.ts";
+import { Tickets } from "./tickets.ts";
+import { WorkerLinks } from "./worker_link.ts";
+
+/** Time that released workers have to hang up before they are cut off. */
+const RELEASE_MS = 5000;
+
+/** What a shell is made of. */
+export interface ShellOptions {
+  readonly config: ManagerConfig;
+  readonly name: string;
+  readonly managerId: string;
+  readonly secrets: { readonly worker: string; readonly client: string };
+  /** Folder for contents without a path of their own; made here, removed by the owner. */
+  readonly spool: string;
+  /** Told of a bug in the manager, after which nothing moves any more. */
+  readonly onBug: (error: unknown) => void;
+}
+
+type Fetch = Extract<ManagerInstruction, { kind: "fetch" }>;
+type Collect = Extract<ManagerInstruction, { kind: "collect" }>;
+type FileDelivered = Extract<ManagerInstruction, { kind: "file_delivered" }>;
+
+interface FileRequest {
+  readonly fileId: FileId;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** One running manager. */
+export class Shell {
+  readonly engine: Engine;
+  readonly store: FileStore;
+  readonly tasks: TaskDesk;
+  readonly #options: ShellOptions;
+  readonly #state: ManagerState;
+  readonly #tickets: Tickets;
+  readonly #links: WorkerLinks;
+  readonly #clients: ClientLinks;
+  readonly #desk: DeliveryDesk;
+  readonly #server: Server;
+  readonly #requests: Map<number, FileRequest> = new Map();
+  /** `{process id: the worker it is}`, of workers on this machine. */
+  readonly #workersByPid: Map<number, { workerId: WorkerId; incarnation: string }> = new Map();
+  readonly #startedAtMs: number = Date.now();
+  #lastRequestId = 0;
+  #isClosed = false;
+
+  private constructor(options: ShellOptions) {
+    const { managerId, secrets, config, spool } = options;
+    this.#options = options;
+    this.#state = newManagerState({
+      managerId,
+      epoch: 1,
+      seed: randomBytes(4).readUInt32LE(),
+      policies: config.policies,
+    });
+    const state = this.#state;
+    this.engine = new Engine({
+      core: { step: (events) => step(state, events), nextWakeAtMs: () => nextWakeAtMs(state) },
+      carryOut: (instruction) => this.#carryOut(instruction),
+      endTurn: () => this.#links.flush(),
+      onBug: (error) => this.#onBug(error),
+    });
+    const push = this.engine.push.bind(this.engine);
+    this.#tickets = new Tickets(managerId, randomBytes(32));
+    this.store = new FileStore({
+      workflowId: managerId,
+      push,
+      request: (id) => this.#request(id),
+    });
+    this.tasks = new TaskDesk({
+      store: this.store,
+      push,
+      stateOf: (id) => taskStateOf(state, id),
+    });
+    this.#desk = new DeliveryDesk({ store: this.store, spool, push });
+    this.#links = new WorkerLinks({
+      managerId,
+      epoch: state.epoch,
+      workerSecret: secrets.worker,
+      tickets: this.#tickets,
+      workerTimeoutMs: () => state.policies.workerTimeoutMs,
+      push,
+      onHello: (hello) => this.#noteHello(hello),
+    });
+    const { client: clientSecret } = secrets;
+    this.#clients = new ClientLinks({ clientSecret, status: () => this.status() });
+    this.#server = startServer({
+      host: config.host,
+      port: config.port,
+      managerId,
+      ticketKey: this.#tickets.managerKey,
+      store: this.store,
+      desk: this.#desk,
+      acceptWorker: () => this.#links.accept(),
+      acceptClient: () => this.#clients.accept(),
+    });
+  }
+
+  /** Starts a manager that listens. */
+  static async start(options: ShellOptions): Promise<Shell> {
+    await mkdir(options.spool, { recursive: true, mode: 0o700 });
+    return new Shell(options);
+  }
+
+  /** Base url of the server. */
+  get url(): string {
+    const { hostname, port } = this.#server;
+    return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+  }
+
+  /** The policies in force. */
+  get policies(): Policies {
+    return this.#state.policies;
+  }
+
+  /** Puts other policies in force. */
+  tune(policies: Policies): void {
+    this.engine.push({ kind: "policies_set", policies });
+  }
+
+  /** True when fewer tasks are ready or dispatched than workers could be given. */
+  isHungry(): boolean {
+    const { ready, dispatched } = this.#state.counters;
+    const { coresTotal } = summarize(this.#state);
+    return ready + dispatched < Math.max(1, coresTotal * this.#state.policies.dispatchAhead);
+  }
+
+  /** The manager in numbers. */
+  status(): ManagerStatus {
+    const { name } = this.#options;
+    const startedAtMs = this.#startedAtMs;
+    return { version: 1, name, url: this.url, startedAtMs, ...summarize(this.#state) };
+  }
+
+  /** A local worker's process has ended: it need not be waited for. False if it never came. */
+  noteExit(pid: number): boolean {
+    const worker = this.#workersByPid.get(pid);
+    this.#workersByPid.delete(pid);
+    if (worker !== undefined) this.engine.push({ kind: "worker_exited", ...worker });
+    return worker !== undefined;
+  }
+
+  /** Tells all workers to leave; what is pending ends as cancelled. */
+  release(reason: string): void {
+    this.engine.push({ kind: "closed", reason });
+    this.engine.close();
+    this.#links.flush();
+    this.tasks.close(`The manager was closed: ${reason}`);
+    for (const request of this.#requests.values()) {
+      request.reject(new Error("Cannot fetch file: the manager was closed"));
+    }
+    this.#requests.clear();
+  }
+
+  /** Closes what `release` has left, when the workers have hung up. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.store.close();
+    await this.#links.close(RELEASE_MS);
+    this.#clients.close();
+    await this.#desk.close();
+    await this.#server.close();
+  }
+
+  #carryOut(instruction: ManagerInstruction): void {
+    switch (instruction.kind) {
+      case "welcome":
+        return this.#links.welcome(instruction.session, instruction.workerId);
+      case "send":
+        return this.#links.send(instruction.session, instruction.messages);
+      case "fetch":
+        return this.#sendFetch(instruction);
+      case "collect":
+        return this.#collect(instruction);
+      case "store":
+        return this.#desk.store(instruction);
+      case "abandon":
+        return this.#desk.abandon(instruction.deliveryId);
+      case "settle":
+        return this.tasks.settle(instruction.end);
+      case "file_delivered":
+        return this.#answerRequest(instruction);
+      case "disconnect":
+        return this.#links.disconnect(instruction.session, instruction.reason);
+      default:
+        return unreachable(instruction);
+    }
+  }
+
+  #sendFetch(instruction: Fetch): void {
+    const { session, order } = instruction;
+    const source = fetchSource(instruction, {
+      store: this.store,
+      tickets: this.#tickets,
+      urlsOf: (workerId) => this.#links.urlsOf(workerId),
+    });
+    if (!(source instanceof Promise)) {
+      this.#links.send(session, [{ ...order, source }]);
+      return;
+    }
+    source.then((found) => {
+      if (found === undefined) return;
+      this.#links.send(session, [{ ...order, source: found }]);
+      this.#links.flush();
+    }).catch((error: unknown) => this.#onBug(error));
+  }
+
+  #collect(order: Collect): void {
+    const { transferId, session, workerId, file } = order;
+    this.#desk.expect(order);
+    const { name, generation } = file;
+    const ticket = this.#tickets.put(file, workerId);
+    this.#links.send(session, [{ kind: "send", transferId, name, generation, ticket }]);
+  }
+
+  #request(fileId: FileId): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#lastRequestId += 1;
+    const requestId = this.#lastRequestId;
+    this.#requests.set(requestId, { fileId, resolve, reject });
+    this.engine.push({ kind: "file_requested", fileId, requestId });
+    return promise;
+  }
+
+  #answerRequest({ requestId, fileId, isDelivered, message }: FileDelivered): void {
+    const request = this.#requests.get(requestId);
+    this.#requests.delete(requestId);
+    if (request === undefined) return;
+    if (!isDelivered) return request.reject(new Error(message));
+    // Two declarations of one file are one for the core: the contents are with either.
+    const [asked, held] = [this.store.get(request.fileId), this.store.get(fileId)];
+    if (asked !== undefined && held?.place !== undefined) asked.place = held.place;
+    request.resolve();
+  }
+
+  #noteHello(hello: Hello): void {
+    const { pid, workerId, incarnation } = hello;
+    this.#workersByPid.set(pid, { workerId, incarnation });
+  }
+
+  #onBug(error: unknown): void {
+    this.tasks.close(`The manager failed: ${error instanceof Error ? error.message : error}`);
+    this.#options.onBug(error);
+  }
+}
+
+function taskStateOf(state: ManagerState, id: TaskId): TaskStateName {
+  const task = state.tasks.get(id)?.state;
+  if (task?.kind !== "dispatched") return task?.kind ?? "waiting";
+  return task.attempt.isStarted ? "running" : "dispatched";
+}

@@ -1,0 +1,326 @@
+/** A task as scripts describe it, checked and made into what the core schedules. */
+
+import { checkMountName } from "../shared/mount_name.ts";
+import type { FileId, TaskId } from "../shared/ids.ts";
+import type { Resources } from "../shared/resources.ts";
+import type { TaskBody, TaskShape } from "../shared/task.ts";
+import type { Duration, Size } from "./config.ts";
+import type { TaskDefinition, TaskMount } from "./core/event.ts";
+import type { FileEntry } from "./file_entry.ts";
+import type { FileHandle } from "./file_handle.ts";
+import type { FileStore } from "./file_store.ts";
+import {
+  amount,
+  count,
+  duration,
+  type Reader,
+  type Readers,
+  readOptions,
+  show,
+  size,
+  text,
+  texts,
+} from "./option.ts";
+
+/** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
+const WORKER_LOSSES_DEFAULT = 5;
+
+/** Characters of a command and its variables: more would not fit a message; use an input file. */
+const COMMAND_CHARS_MAX: number = 1024 * 1024;
+
+/** Shapes that are remembered; beyond it tasks alike may have shapes of their own again. */
+const SHAPES_MAX = 10_000;
+
+/** What tasks and calls can be given alike. */
+export interface CallOptions {
+  /** Mount name: file that the task leaves there. */
+  readonly outputs?: { readonly [mount: string]: FileHandle };
+  /** Label for `wait` and `cancel`. */
+  readonly tag?: string;
+  readonly category?: string;
+  /** Larger first. Default 0. */
+  readonly priority?: number;
+  /** Further tries after the task's own failure. Default 0. */
+  readonly retries?: number;
+  /** Further tries after losing the worker while it ran. Default 5. */
+  readonly workerLosses?: number;
+  /** Wall time after which a try is stopped. Default none. */
+  readonly timeout?: Duration;
+  /** What the worker must have, as `avx512`. */
+  readonly features?: readonly string[];
+}
+
+/** What a process is started with. */
+export interface ProcessOptions {
+  /** May be fractional. Default 1. */
+  readonly cores?: number;
+  readonly memory?: Size;
+  readonly disk?: Size;
+  readonly gpus?: number;
+  /** Variables added to the worker's own environment. */
+  readonly env?: { readonly [name: string]: string };
+  /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
+  readonly environment?: FileHandle | readonly FileHandle[];
+}
+
+/** A command to run in a sandbox. */
+export interface TaskOptions extends CallOptions, ProcessOptions {
+  /** Run by `/bin/sh -c`. */
+  readonly command: string;
+  /** Mount name: file. A task finds its inputs under these names in its sandbox. */
+  readonly inputs?: { readonly [mount: string]: FileHandle };
+}
+
+/** Checked options of what tasks and calls have alike. */
+export interface CheckedCall {
+  readonly inputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
+  readonly outputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
+  readonly tag: string | undefined;
+  readonly category: string | undefined;
+  readonly priority: number;
+  readonly retries: number;
+  readonly workerLosses: number;
+  readonly timeoutMs: number;
+  readonly features: readonly string[];
+}
+
+/** Checked options of a process. */
+export interface CheckedProcess {
+  readonly resources: Resources;
+  readonly env: { readonly [name: string]: string };
+  readonly environments: readonly FileEntry[];
+}
+
+type Files = { readonly [mount: string]: FileHandle };
+
+const handles: Reader<Files> = (value, what) => {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Files;
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as mounts: expected { name: file }`);
+};
+
+const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) => {
+  if (typeof value === "object" && value !== null) return value as FileHandle;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as an environment: expected manager.environment(…)`,
+  );
+};
+
+const features: Reader<readonly string[]> = (value, what) => {
+  if (Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "")) {
+    return [...value].sort();
+  }
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
+};
+
+/** Checks of what tasks and calls have alike. */
+const CALL_READERS: Readers<CallOptions> = {
+  outputs: handles,
+  tag: text,
+  category: text,
+  priority: amount(-1e9, 1e9),
+  retries: count(0, 1_000_000),
+  workerLosses: count(0, 1_000_000),
+  timeout: duration,
+  features: features,
+};
+
+/** Checks of what a process is started with. */
+export const PROCESS_READERS: Readers<ProcessOptions> = {
+  cores: amount(0, 65_536),
+  memory: size,
+  disk: size,
+  gpus: count(0, 1024),
+  env: texts,
+  environment: environment,
+};
+
+/** Checks the definition of a command task. */
+export function readTask(
+  definition: TaskOptions,
+  store: FileStore,
+): CheckedCall & CheckedProcess & { readonly command: string } {
+  const read = readOptions<Required<TaskOptions>>(definition, "submit", {
+    command: text,
+    inputs: handles,
+    ...CALL_READERS,
+    ...PROCESS_READERS,
+  });
+  if (read.command === undefined) {
+    throw new TypeError('Cannot submit a task without a command: expected { command: "…" }');
+  }
+  checkLength(read.command, read.env ?? {});
+  return { command: read.command, ...checkCall(read, store), ...checkProcess(read, store) };
+}
+
+function checkLength(command: string, env: { readonly [name: string]: string }): void {
+  let chars = command.length;
+  for (const [name, value] of Object.entries(env)) chars += name.length + value.length;
+  if (chars <= COMMAND_CHARS_MAX) return;
+  throw new RangeError(
+    `Cannot submit command "${show(command)}" of ${chars} characters with its variables: ` +
+      `at most ${COMMAND_CHARS_MAX}; give the rest as an input file`,
+  );
+}
+
+/** Checks the options of `library.with`. */
+export function readCall(options: CallOptions, store: FileStore): CheckedCall {
+  const read = readOptions<Required<CallOptions>>(options, "a call", CALL_READERS);
+  return checkCall(read, store);
+}
+
+/** Resolves what a process is started with. */
+export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): CheckedProcess {
+  const { environment = [] } = read;
+  const list = Array.isArray(environment) ? environment : [environment];
+  return {
+    resources: {
+      cores: read.cores ?? 1,
+      memoryBytes: Number(read.memory ?? 0),
+      diskBytes: Number(read.disk ?? 0),
+      gpus: read.gpus ?? 0,
+    },
+    env: read.env ?? {},
+    environments: list.map((handle) => checkEnvironment(store.entryOf(handle, "environment"))),
+  };
+}
+
+function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
+  const inputs = mountsOf(read.inputs ?? {}, "input", store);
+  const outputs = mountsOf(read.outputs ?? {}, "output", store);
+  for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
+  for (const { mount, entry } of outputs) store.checkOutput(entry, `output "${mount}"`);
+  if (outputs.length > 0) checkApart(inputs, outputs);
+  return {
+    inputs,
+    outputs,
+    tag: read.tag,
+    category: read.category,
+    priority: read.priority ?? 0,
+    retries: read.retries ?? 0,
+    workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
+    timeoutMs: Number(read.timeout ?? 0),
+    features: read.features ?? [],
+  };
+}
+
+function checkEnvironment(entry: FileEntry): FileEntry {
+  const { source } = entry;
+  if (source.kind === "mini_task" && source.recipe === "environment") return entry;
+  throw new TypeError(
+    `Cannot take ${source.kind} file ${entry.id} as an environment: ` +
+      "declare it with manager.environment() first",
+  );
+}
+
+function mountsOf(
+  files: Files,
+  side: "input" | "output",
+  store: FileStore,
+): { mount: string; entry: FileEntry }[] {
+  const mounts: { mount: string; entry: FileEntry }[] = [];
+  for (const [mount, handle] of Object.entries(files)) {
+    checkMount(mount, side);
+    mounts.push({ mount, entry: store.entryOf(handle, `${side} "${mount}"`) });
+  }
+  return mounts;
+}
+
+/** A mount is a relative path that stays in the sandbox. */
+function checkMount(mount: string, side: string): void {
+  try {
+    checkMountName(mount);
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new TypeError(`Cannot take ${side} "${show(mount)}" as a mount: ${found}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Nothing is written into an input, and nothing is made twice. */
+function checkApart(
+  inputs: CheckedCall["inputs"],
+  outputs: CheckedCall["outputs"],
+): void {
+  const made = new Set<FileEntry>();
+  for (const { mount, entry } of outputs) {
+    if (made.has(entry)) {
+      throw new TypeError(`Cannot take output "${mount}": its file is another output as well`);
+    }
+    made.add(entry);
+    const other = inputs.find((input) => isWithin(mount, input.mount) || input.entry === entry);
+    if (other !== undefined) {
+      throw new TypeError(
+        `Cannot take "${mount}" as an output: it is the input "${other.mount}" too`,
+      );
+    }
+  }
+}
+
+function isWithin(mount: string, other: string): boolean {
+  return mount === other || mount.startsWith(`${other}/`) || other.startsWith(`${mount}/`);
+}
+
+/** Makes tasks for the core; tasks alike share one shape object. */
+export class TaskMaker {
+  readonly #shapes: Map<string, TaskShape> = new Map();
+
+  /** The definition of a checked task. */
+  make(
+    taskId: TaskId,
+    checked: CheckedCall & { readonly body: TaskBody; readonly files?: readonly FileEntry[] },
+    runsIn: CheckedProcess | { readonly library: string },
+  ): TaskDefinition {
+    const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
+    const process = "library" in runsIn ? undefined : runsIn;
+    const library = "library" in runsIn ? runsIn.library : undefined;
+    const environments = process?.environments.map(({ id }) => id) ?? [];
+    return {
+      taskId,
+      shape: this.#shapeOf(checked.timeoutMs, { process, library, environments }),
+      environments,
+      features,
+      body,
+      inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
+      outputs: outputs.map(toMount),
+      priority,
+      retries,
+      workerLosses,
+    };
+  }
+
+  #shapeOf(
+    timeoutMs: number,
+    { process, library, environments }: {
+      process: CheckedProcess | undefined;
+      library: string | undefined;
+      environments: readonly FileId[];
+    },
+  ): TaskShape {
+    const resources = process?.resources ?? { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+    const env = process?.env ?? {};
+    const key = JSON.stringify([timeoutMs, library, resources, env, environments]);
+    const known = this.#shapes.get(key);
+    if (known !== undefined) return known;
+    if (this.#shapes.size >= SHAPES_MAX) this.#shapes.clear();
+    // The core fills in the names of environments when it dispatches.
+    const shape: TaskShape = {
+      resources,
+      env,
+      environments: [],
+      timeoutMs,
+      ...(library === undefined ? {} : { library }),
+    };
+    this.#shapes.set(key, shape);
+    return shape;
+  }
+}
+
+function toMount({ mount, entry }: { mount: string; entry: FileEntry }): TaskMount {
+  return { mount, fileId: entry.id };
+}
+
+/** A file argument of a call has no name: its index in the list is its place. */
+function toArgument(entry: FileEntry): TaskMount {
+  return { mount: "", fileId: entry.id };
+}

@@ -1,0 +1,138 @@
+/** What a script holds of a submitted task. */
+
+import type { TaskId } from "../shared/ids.ts";
+import type { Resources } from "../shared/resources.ts";
+import type { TaskEnd } from "./core/instruction.ts";
+import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
+
+/** Where a task stands. */
+export type TaskStateName =
+  | "waiting"
+  | "ready"
+  | "dispatched"
+  | "running"
+  | "retrieving"
+  | "done";
+
+/** What a handle asks its manager for. */
+export interface TaskOwner {
+  stateOf(id: TaskId): TaskStateName;
+  cancel(id: TaskId): void;
+  /** The result of this task went to whoever awaits its handle. */
+  taken(handle: TaskHandle<unknown>): void;
+}
+
+/** What a handle is made of. */
+export interface TaskHandleOptions<T> {
+  readonly id: TaskId;
+  readonly owner: TaskOwner;
+  readonly tag: string | undefined;
+  readonly category: string | undefined;
+  readonly resources: Resources;
+  /** Reads what a successful task returned; absent for a command, whose value is its result. */
+  readonly readValue?: ((end: TaskEnd) => T | Promise<T>) | undefined;
+  /** Makes the error of a task that failed, if it can say more than its outcome. */
+  readonly readError?: ((end: TaskEnd, result: TaskResult) => Error | undefined) | undefined;
+}
+
+/**
+ * A submitted task. Awaiting it gives its `TaskResult`, also when it failed. Until someone
+ * does, a handle holds no promise: a hundred thousand of them are cheap.
+ */
+export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
+  readonly #options: TaskHandleOptions<T>;
+  #end: TaskEnd | undefined;
+  #waiters: ((end: TaskEnd) => void)[] | undefined;
+
+  /** Handles are made by the manager's `submit`, `run` and the `call` of a library. */
+  constructor(options: TaskHandleOptions<T>) {
+    this.#options = options;
+  }
+
+  /** Number of the task, unique within its manager. */
+  get id(): TaskId {
+    return this.#options.id;
+  }
+
+  /** The label that the script gave it. */
+  get tag(): string | undefined {
+    return this.#options.tag;
+  }
+
+  /** Where it stands now. */
+  get state(): TaskStateName {
+    return this.#end === undefined ? this.#options.owner.stateOf(this.id) : "done";
+  }
+
+  /** True when someone waits for it. */
+  get isAwaited(): boolean {
+    return this.#waiters !== undefined;
+  }
+
+  /** Ends the task wherever it is, with outcome `cancelled`; nothing if it has ended. */
+  cancel(): void {
+    if (this.#end === undefined) this.#options.owner.cancel(this.id);
+  }
+
+  /** Makes the handle awaitable: gives the result once the task has ended. */
+  then<A = TaskResult, B = never>(
+    onFulfilled?: ((result: TaskResult) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#ended().then((end) => this.#resultOf(end)).then(onFulfilled, onRejected);
+  }
+
+  /**
+   * The result of a task that succeeded.
+   *
+   * @throws {TaskError} When it did not.
+   */
+  async orThrow(): Promise<TaskResult> {
+    const end = await this.#ended();
+    const result = this.#resultOf(end);
+    if (end.outcome === "success") return result;
+    throw this.#options.readError?.(end, result) ?? new TaskError(result);
+  }
+
+  /**
+   * What a function call returned; of a command, its result.
+   *
+   * @throws {TaskError} When the task did not succeed; for an exception in the function, with
+   * its message and stack.
+   */
+  async value(): Promise<T> {
+    const result = await this.orThrow();
+    const end = await this.#ended();
+    const { readValue } = this.#options;
+    // Without a reader, T is TaskResult: only the manager makes handles, and it sees to that.
+    return readValue === undefined ? result as T : await readValue(end);
+  }
+
+  /** The result, if the task has ended. */
+  peek(): TaskResult | undefined {
+    return this.#end && this.#resultOf(this.#end);
+  }
+
+  /** Ends the handle; called once, by its manager. */
+  settle(end: TaskEnd): void {
+    this.#end = end;
+    const waiters = this.#waiters ?? [];
+    this.#waiters = undefined;
+    for (const waiter of waiters) waiter(end);
+  }
+
+  #ended(): Promise<TaskEnd> {
+    if (this.#end !== undefined) {
+      this.#options.owner.taken(this);
+      return Promise.resolve(this.#end);
+    }
+    const { promise, resolve } = Promise.withResolvers<TaskEnd>();
+    (this.#waiters ??= []).push(resolve);
+    return promise;
+  }
+
+  #resultOf(end: TaskEnd): TaskResult {
+    const { tag, category, resources } = this.#options;
+    return taskResult(this, end, { tag, category, resources });
+  }
+}

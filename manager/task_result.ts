@@ -1,0 +1,120 @@
+/** How a task ended, as scripts read it. */
+
+import type { TaskId } from "../shared/ids.ts";
+import type { Resources } from "../shared/resources.ts";
+import type { Outcome } from "../shared/task.ts";
+import type { TaskEnd } from "./core/instruction.ts";
+import type { TaskHandle } from "./task_handle.ts";
+
+/** When things happened to a task, epoch milliseconds (0: never), and how long they took. */
+export interface TaskTimes {
+  readonly submittedAtMs: number;
+  /** When its last try was given to a worker. */
+  readonly dispatchedAtMs: number;
+  /** When its process or call started, on the worker's clock. */
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+  /** From the dispatch's arrival at the worker until the start. */
+  readonly stagedMs: number;
+  /** From the start until the end of the process or call. */
+  readonly ranMs: number;
+}
+
+/** What an awaited task gives; a task that failed is a value too. */
+export interface TaskResult {
+  readonly task: TaskHandle<unknown>;
+  readonly id: TaskId;
+  readonly tag: string | undefined;
+  readonly category: string | undefined;
+  /** Number of the last try, from 1; 0 when there was none. */
+  readonly try: number;
+  readonly outcome: Outcome;
+  readonly exitCode?: number;
+  /** `SIGKILL` and the like, when a signal ended it. */
+  readonly signal?: string;
+  /** The mount that the outcome is about, as of a missing output. */
+  readonly mount?: string;
+  /** One line that says what went wrong; empty on success. */
+  readonly message: string;
+  /** The end of what it wrote, at most 64 KiB. */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly workerId: string | undefined;
+  readonly host: string | undefined;
+  readonly times: TaskTimes;
+  /** What the task asked for. */
+  readonly requested: Resources;
+  /** What its worker set aside for it. */
+  readonly allocated: Resources;
+  /** What it was seen to use; absent when it was not measured. */
+  readonly used?: Resources;
+}
+
+/** What a result tells beside the end of the task. */
+export interface TaskLabels {
+  readonly tag: string | undefined;
+  readonly category: string | undefined;
+  readonly resources: Resources;
+}
+
+/** Thrown by `orThrow` and `value` for a task that did not succeed. */
+export class TaskError extends Error {
+  override readonly name = "TaskError";
+  readonly result: TaskResult;
+
+  constructor(result: TaskResult, message: string = describe(result), options?: ErrorOptions) {
+    super(message, options);
+    this.result = result;
+  }
+}
+
+/** The result that scripts read of `end`. */
+export function taskResult(
+  task: TaskHandle<unknown>,
+  end: TaskEnd,
+  labels: TaskLabels,
+): TaskResult {
+  const { result } = end;
+  return {
+    task,
+    id: end.taskId,
+    tag: labels.tag,
+    category: labels.category,
+    try: end.try,
+    outcome: end.outcome,
+    ...(result?.exitCode === undefined ? {} : { exitCode: result.exitCode }),
+    ...(result?.signal === undefined ? {} : { signal: result.signal }),
+    ...(result?.mount === undefined ? {} : { mount: result.mount }),
+    message: end.message,
+    stdout: decode(result?.stdout),
+    stderr: decode(result?.stderr),
+    workerId: end.workerId,
+    host: end.host,
+    times: {
+      submittedAtMs: toEpochMs(end.submittedAtMs),
+      dispatchedAtMs: toEpochMs(end.dispatchedAtMs),
+      startedAtMs: result?.times.startedAtMs ?? 0,
+      endedAtMs: toEpochMs(end.endedAtMs),
+      stagedMs: result?.times.stagedMs ?? 0,
+      ranMs: result?.times.ranMs ?? 0,
+    },
+    requested: labels.resources,
+    allocated: labels.resources,
+  };
+}
+
+/** One line: `task 7 ended as exit: status 3`. */
+function describe(result: TaskResult): string {
+  const { id, outcome, message, stderr } = result;
+  const said = message === "" ? stderr.trimEnd().split("\n").at(-1) ?? "" : message;
+  return `Task ${id} ended as ${outcome}${said === "" ? "" : `: ${said}`}`;
+}
+
+function decode(bytes: Uint8Array | undefined): string {
+  return bytes === undefined || bytes.length === 0 ? "" : new TextDecoder().decode(bytes);
+}
+
+/** Monotonic milliseconds of this process as epoch milliseconds; 0 stays 0. */
+function toEpochMs(atMs: number): number {
+  return atMs === 0 ? 0 : performance.timeOrigin + atMs;
+}

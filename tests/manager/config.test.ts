@@ -1,0 +1,63 @@
+import { expect, test } from "bun:test";
+
+import {
+  type ManagerOptions,
+  readManagerOptions,
+  readPolicies,
+  shareOfCores,
+} from "../../manager/config.ts";
+import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
+
+/** Options as a script without types may give them. */
+const read = (options: unknown) => readManagerOptions(options as ManagerOptions);
+
+test("readManagerOptions() fills in the defaults", () => {
+  expect(read({})).toEqual({
+    host: "127.0.0.1",
+    port: 0,
+    workers: { count: 0 },
+    policies: DEFAULT_POLICIES,
+  });
+});
+
+test("readManagerOptions() takes sizes and durations as text", () => {
+  const config = read({
+    name: "blast",
+    listen: "localhost:9000",
+    workers: { count: 3, cores: 2, memory: "2GB" },
+    policies: { workerTimeout: "10s", placement: "spread" },
+  });
+  expect(config.port).toBe(9000);
+  expect(config.workers).toEqual({ count: 3, cores: 2, memoryBytes: 2e9 });
+  expect(config.policies.workerTimeoutMs).toBe(10_000);
+  expect(config.policies.placement).toBe("spread");
+  expect(read({ workers: 2 }).workers.count).toBe(2);
+});
+
+test("readManagerOptions() names an unknown option and the valid ones", () => {
+  expect(() => read({ wrokers: 2 })).toThrow(
+    /Cannot take "wrokers" as an option of Manager.start: there are name, listen, workers/,
+  );
+  expect(() => read({ workers: { cout: 1 } })).toThrow(/"cout" as an option of workers/);
+  expect(() => read({ policies: { replicas: 2 } })).toThrow(/"replicas" as an option of policies/);
+  expect(() => read(7)).toThrow(TypeError);
+});
+
+test("readManagerOptions() refuses values out of range and says what would be right", () => {
+  expect(() => read({ workers: -1 })).toThrow(/count of workers .*"-1" as a whole number from 0/);
+  expect(() => read({ workers: 1.5 })).toThrow(RangeError);
+  expect(() => read({ name: "../x" })).toThrow(/Cannot take name of Manager.start "..\/x"/);
+  expect(() => read({ listen: "0.0.0.0:80" })).toThrow(/expected "127.0.0.1:PORT"/);
+  expect(() => read({ policies: { workerTimeout: 1 } })).toThrow(/at least 100 ms/);
+  expect(() => read({ policies: { placement: "fast" } })).toThrow(/"files" or "spread"/);
+});
+
+test("readPolicies() keeps what it is not told to change", () => {
+  const policies = readPolicies({ dispatchAhead: 3 }, { ...DEFAULT_POLICIES, waitForWorkers: 4 });
+  expect(policies).toEqual({ ...DEFAULT_POLICIES, dispatchAhead: 3, waitForWorkers: 4 });
+});
+
+test("shareOfCores() gives all cores away, and at least one to each", () => {
+  expect([0, 1, 2].map((index) => shareOfCores(8, 3, index))).toEqual([3, 3, 2]);
+  expect([0, 1, 2].map((index) => shareOfCores(2, 3, index))).toEqual([1, 1, 1]);
+});

@@ -1,0 +1,148 @@
+/** A worker that speaks the wire over a real socket and does what a test tells it. */
+
+import { type AccessFile, accessPath, readAccessFile } from "../../shared/access_file.ts";
+import { type Channel, type ChannelEnd, dialChannel } from "../../shared/channel.ts";
+import type { CacheName, TaskId, WorkerId } from "../../shared/ids.ts";
+import { managerMessage } from "../../shared/message_shapes.ts";
+import {
+  type DispatchedTask,
+  type ManagerMessage,
+  PROTOCOL_VERSION,
+  type WorkerMessage,
+} from "../../shared/protocol.ts";
+import { connect } from "../../shared/runtime/connect.ts";
+import type { OutputFacts, TryResult } from "../../shared/task.ts";
+
+/** What a test may say of the worker. */
+export interface FakeWorkerOptions {
+  readonly workerId?: string;
+  readonly cores?: number;
+  readonly protocol?: number;
+  readonly pid?: number;
+}
+
+type OfKind<K extends ManagerMessage["kind"]> = Extract<ManagerMessage, { kind: K }>;
+
+/** One connection of a worker. */
+export class FakeWorker {
+  readonly workerId: WorkerId;
+  readonly access: AccessFile;
+  /** How the connection ended. */
+  readonly ended: Promise<ChannelEnd>;
+  #channel: Channel<WorkerMessage> | undefined;
+  readonly #received: ManagerMessage[] = [];
+  readonly #waiting: Set<() => void> = new Set();
+
+  private constructor(access: AccessFile, workerId: string, ended: Promise<ChannelEnd>) {
+    this.access = access;
+    this.workerId = workerId as WorkerId;
+    this.ended = ended;
+  }
+
+  /** Dials the manager of that name and says hello; resolves when the handshake is done. */
+  static async join(name: string, options: FakeWorkerOptions = {}): Promise<FakeWorker> {
+    const { workerId = "worker-a", cores = 2, protocol = PROTOCOL_VERSION, pid = 1 } = options;
+    const access = await readAccessFile(accessPath(name));
+    const end = Promise.withResolvers<ChannelEnd>();
+    const opened = Promise.withResolvers<void>();
+    const worker = new FakeWorker(access, workerId, end.promise);
+    const handlers = dialChannel<ManagerMessage, WorkerMessage>(
+      { role: "worker", secret: access.secrets.worker ?? "" },
+      {
+        check: managerMessage,
+        refused: end.resolve,
+        handlers: {
+          open: (channel) => {
+            worker.#channel = channel;
+            opened.resolve();
+          },
+          messages: (_channel, messages) => worker.#hear(messages),
+          close: (_channel, how) => end.resolve(how),
+        },
+      },
+    );
+    await connect(`${access.urls[0]?.replace("http", "ws")}/worker`, { handlers });
+    await opened.promise;
+    worker.send({
+      kind: "hello",
+      protocol,
+      version: "0.1.0",
+      workerId: worker.workerId,
+      incarnation: "first",
+      host: "localhost",
+      pid,
+      resources: { cores, memoryBytes: 1e9, diskBytes: 1e9, gpus: 0 },
+      features: [],
+      urls: [`http://${workerId}:1`],
+      tries: [],
+      results: [],
+      replicas: [],
+      instances: [],
+    });
+    return worker;
+  }
+
+  /** Sends messages. */
+  send(...messages: readonly WorkerMessage[]): void {
+    this.#channel?.send(messages);
+  }
+
+  /** Hangs up. */
+  close(): void {
+    this.#channel?.close("The test is over");
+  }
+
+  /** The next message of that kind that nobody took yet. */
+  async next<K extends ManagerMessage["kind"]>(kind: K): Promise<OfKind<K>> {
+    while (true) {
+      const index = this.#received.findIndex((message) => message.kind === kind);
+      const [message] = index < 0 ? [] : this.#received.splice(index, 1);
+      if (message !== undefined) return message as OfKind<K>;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      await promise;
+    }
+  }
+
+  /** The next `count` dispatched tasks. */
+  async nextTasks(count: number): Promise<readonly DispatchedTask[]> {
+    const tasks: DispatchedTask[] = [];
+    while (tasks.length < count) tasks.push(...(await this.next("dispatch")).tasks);
+    return tasks;
+  }
+
+  /** Ends a task well, with what the test says beside. */
+  finish(task: { taskId: TaskId; try: number }, facts: Partial<TryResult> = {}): void {
+    const result: TryResult = {
+      taskId: task.taskId,
+      try: task.try,
+      outcome: "success",
+      message: "",
+      exitCode: 0,
+      stdout: new Uint8Array(),
+      stderr: new Uint8Array(),
+      outputs: [],
+      times: { startedAtMs: Date.now(), stagedMs: 1, ranMs: 1 },
+      ...facts,
+    };
+    this.send({ kind: "result", result });
+  }
+
+  #hear(messages: readonly ManagerMessage[]): void {
+    this.#received.push(...messages);
+    if (messages.some(({ kind }) => kind === "release")) this.close();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/** An output of a task, as its worker tells it. */
+export function outputOf(
+  task: DispatchedTask,
+  facts: { readonly sizeBytes: number; readonly digest: string; readonly content?: Uint8Array },
+): OutputFacts {
+  const [output] = task.outputs;
+  const name = output?.name ?? "" as CacheName;
+  return { name, generation: output?.generation ?? 0, isDirectory: false, ...facts };
+}
