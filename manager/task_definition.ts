@@ -1,6 +1,6 @@
 /** A task as scripts describe it, checked and made into what the core schedules. */
 
-import { checkMountName } from "../shared/cache_name.ts";
+import { checkMountName } from "../shared/mount_name.ts";
 import type { FileId, TaskId } from "../shared/ids.ts";
 import type { Resources } from "../shared/resources.ts";
 import type { TaskBody, TaskShape } from "../shared/task.ts";

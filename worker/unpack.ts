@@ -30,6 +30,9 @@ export interface UnpackInChildOptions extends UnpackLimits {
   readonly command?: readonly string[];
 }
 
+/** How long a child without a parent may take to clean up; a worker sweeps what it finds later. */
+const CLEANUP_MS_MAX = 1_000;
+
 /** What a child prints on its standard output. */
 type Answer =
   | { readonly kind: "unpacked"; readonly result: UnpackResult }
@@ -74,8 +77,11 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
   // What is unpacked is for all tasks of this worker, whatever the mask it was started with.
   process.umask(0o022);
   const parentGone = new AbortController();
-  process.stdin.on("end", () => parentGone.abort(new Error("the parent process is gone")));
-  process.stdin.on("error", () => parentGone.abort(new Error("the parent process is gone")));
+  const onParentGone = (): void => {
+    parentGone.abort(new Error("the parent process is gone"));
+    setTimeout(() => process.exit(1), CLEANUP_MS_MAX).unref();
+  };
+  process.stdin.once("end", onParentGone).once("error", onParentGone);
   process.stdin.resume();
   let answer: Answer;
   try {

@@ -120,6 +120,7 @@ interface Piece {
 class PackReader {
   readonly #plan: PackPlan;
   #isClosed = false;
+  #reading: Promise<void> = Promise.resolve();
   #kept: { readonly path: string; readonly file: FileHandle } | undefined;
 
   constructor(plan: PackPlan) {
@@ -142,12 +143,16 @@ class PackReader {
       const into = part.subarray(from - start, to - start);
       pieces.push({ entry, fileAtByte: from - contentAt, into });
     }
-    await forEachBounded(pieces, READS_MAX, (piece) => this.#readPiece(piece));
+    this.#reading = forEachBounded(pieces, READS_MAX, (piece) => this.#readPiece(piece));
+    await this.#reading;
     return part;
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    await this.#reading.catch(() => {
+      // Whoever asked for the part is told; here only its end matters.
+    });
     const kept = this.#kept;
     this.#kept = undefined;
     await kept?.file.close();
@@ -167,6 +172,8 @@ class PackReader {
       // Looked at after the last byte was read, before it is sent: no change goes unnoticed.
       if (isLast) await checkUnchanged(entry, file);
       isKept = !isLast && !this.#isClosed;
+    } catch (cause) {
+      throw cause instanceof ArchiveError ? cause : changed(entry, messageOf(cause), cause);
     } finally {
       // Of the pieces of one part only the last can go on in the next part.
       if (isKept) this.#kept = { path: entry.path, file };
@@ -185,7 +192,7 @@ class PackReader {
     try {
       return await open(`${this.#plan.root}/${entry.path}`, flags);
     } catch (cause) {
-      throw changed(entry, cause instanceof Error ? cause.message : String(cause), cause);
+      throw changed(entry, messageOf(cause), cause);
     }
   }
 }
@@ -216,6 +223,10 @@ function copyInto(part: Uint8Array, bytes: Uint8Array, at: number): void {
   const from = Math.max(0, -at);
   const to = Math.min(bytes.length, part.length - at);
   part.set(bytes.subarray(from, to), Math.max(0, at));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function changed(entry: PlannedEntry, found: string, cause?: unknown): ArchiveError {

@@ -99,22 +99,22 @@ async function writeMembers(
   writer: TreeWriter,
   signal: AbortSignal | undefined,
 ): Promise<UnpackResult> {
-  const counts = { file: 0, directory: 0, symlink: 0, hard_link: 0 };
+  let fileCount = 0;
+  let directoryCount = 0;
+  let linkCount = 0;
   let sizeBytes = 0;
   for (;;) {
     signal?.throwIfAborted();
     const member = await reader.next();
-    if (member === undefined) break;
+    if (member === undefined) return { fileCount, directoryCount, linkCount, sizeBytes };
     await writeMember(reader, writer, member, signal);
-    counts[member.kind]++;
-    if (member.kind === "file") sizeBytes += member.sizeBytes;
+    if (member.kind === "directory") directoryCount++;
+    else if (member.kind !== "file") linkCount++;
+    else {
+      fileCount++;
+      sizeBytes += member.sizeBytes;
+    }
   }
-  return {
-    fileCount: counts.file,
-    directoryCount: counts.directory,
-    linkCount: counts.symlink + counts.hard_link,
-    sizeBytes,
-  };
 }
 
 async function writeMember(

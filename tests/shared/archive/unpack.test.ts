@@ -1,0 +1,495 @@
+import { expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import {
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { gzipSync } from "node:zlib";
+
+import { ArchiveError } from "../../../shared/archive/archive_error.ts";
+import { readChunks } from "../../../shared/archive/archive_source.ts";
+import { unpackTree } from "../../../shared/archive/unpack.ts";
+import type { UnpackOptions } from "../../../shared/archive/unpack.ts";
+import { inPieces, joinBytes, paxEntry, rawEntry, rawTar } from "./raw_tar.ts";
+import type { RawEntry } from "./raw_tar.ts";
+import { exists, listTree, mtimeMsOf, scratch } from "./scratch.ts";
+
+const T = 1_600_000_000_250;
+
+/** Unpacks the entries and returns what is there then. */
+async function unpacked(...entries: RawEntry[]): Promise<string[]> {
+  await using dir = await scratch();
+  await unpackTree(inPieces(rawTar(...entries)), `${dir.path}/target`);
+  return await listTree(`${dir.path}/target`);
+}
+
+/** Unpacks what must fail, checks that nothing is left and returns the error. */
+async function refused(
+  archive: Uint8Array | RawEntry[],
+  options: UnpackOptions = {},
+): Promise<ArchiveError> {
+  await using dir = await scratch();
+  const bytes = Array.isArray(archive) ? rawTar(...archive) : archive;
+  let failure: unknown;
+  try {
+    await unpackTree(inPieces(bytes), `${dir.path}/target`, options);
+  } catch (error) {
+    failure = error;
+  }
+  expect(failure).toBeInstanceOf(ArchiveError);
+  expect(await readdir(dir.path)).toEqual([]);
+  return failure as ArchiveError;
+}
+
+async function makeSample(root: string): Promise<void> {
+  const long = `${"long".repeat(20)}/${"name".repeat(40)}`;
+  await mkdir(`${root}/${long}`, { recursive: true });
+  await mkdir(`${root}/empty`);
+  await mkdir(`${root}/ünï`);
+  await writeFile(`${root}/run`, "#!/bin/sh\n", { mode: 0o755 });
+  await writeFile(`${root}/ünï/çödé 文字 😀`, "text");
+  await writeFile(`${root}/${long}/deep`, "deep");
+  await writeFile(`${root}/nothing`, "");
+  await writeFile(`${root}/big`, new Uint8Array(1_000_001).fill(0x62));
+  await symlink("../run", `${root}/empty/link`);
+  await symlink(`${long}/deep`, `${root}/far`);
+  await symlink("missing", `${root}/dangling`);
+  await link(`${root}/run`, `${root}/zz_same`);
+  await utimes(`${root}/run`, T / 1000, T / 1000);
+  await utimes(`${root}/empty`, T / 1000, T / 1000);
+}
+
+const WRITERS: Readonly<Record<string, (from: string, to: string) => void>> = {
+  "GNU tar, gnu format": (from, to) => {
+    execFileSync("tar", ["--format=gnu", "-cf", to, "-C", from, "."]);
+  },
+  "GNU tar, pax format": (from, to) => {
+    execFileSync("tar", ["--format=pax", "-cf", to, "-C", from, "."]);
+  },
+  "GNU tar, gzip": (from, to) => {
+    execFileSync("tar", ["--format=pax", "-czf", to, "-C", from, "."]);
+  },
+  "Python tarfile, pax format": (from, to) => python(from, to, "PAX_FORMAT", "w"),
+  "Python tarfile, gnu format, gzip": (from, to) => python(from, to, "GNU_FORMAT", "w:gz"),
+};
+
+function python(from: string, to: string, format: string, mode: string): void {
+  const program = "import sys,tarfile\nfrom_,to,format,mode=sys.argv[1:]\n" +
+    "with tarfile.open(to,mode,format=getattr(tarfile,format)) as t: t.add(from_,'.')\n";
+  execFileSync("python3", ["-c", program, from, to, format, mode]);
+}
+
+for (const [name, write] of Object.entries(WRITERS)) {
+  test(`unpackTree() makes the tree that was packed by ${name}`, async () => {
+    await using dir = await scratch();
+    await mkdir(`${dir.path}/from`);
+    await makeSample(`${dir.path}/from`);
+    write(`${dir.path}/from`, `${dir.path}/archive`);
+    const target = `${dir.path}/to`;
+    const result = await unpackTree(readChunks(`${dir.path}/archive`), target);
+    expect(await listTree(target)).toEqual(await listTree(`${dir.path}/from`));
+    expect((await readFile(`${target}/big`)).equals(await readFile(`${dir.path}/from/big`)))
+      .toBe(true);
+    expect(result.sizeBytes).toBe(10 + 4 + 4 + 0 + 1_000_001);
+    expect(result.linkCount).toBe(4);
+    const wholeSeconds = name.includes("gnu format");
+    const expected = wholeSeconds ? T - T % 1000 : T;
+    expect(await mtimeMsOf(`${target}/run`)).toBe(expected);
+    expect(await mtimeMsOf(`${target}/empty`)).toBe(expected);
+    expect((await lstat(`${target}/run`)).ino).toBe((await lstat(`${target}/zz_same`)).ino);
+  });
+}
+
+test("unpackTree() unpacks hard links with data, as conda-pack writes them", async () => {
+  await using dir = await scratch();
+  const program = `
+import io, sys, tarfile
+with tarfile.open(sys.argv[1], "w:gz", format=getattr(tarfile, sys.argv[2])) as t:
+    def add(name, data, type=tarfile.REGTYPE, link=""):
+        i = tarfile.TarInfo(name); i.size = len(data); i.type = type; i.linkname = link
+        i.mtime = 1600000000.25
+        t.addfile(i, io.BytesIO(data))
+    add("bin/a", b"x" * 700)
+    add("bin/b", b"x" * 700, tarfile.LNKTYPE, "bin/a")
+    add("last", b"end")
+`;
+  for (const format of ["PAX_FORMAT", "GNU_FORMAT"]) {
+    const archive = `${dir.path}/${format}.tgz`;
+    execFileSync("python3", ["-c", program, archive, format]);
+    await unpackTree(readChunks(archive), `${dir.path}/${format}`);
+    const line = ` 644 ${JSON.stringify("x".repeat(40))}`;
+    expect(await listTree(`${dir.path}/${format}`))
+      .toEqual(["bin/", `bin/a${line}`, `bin/b${line}`, 'last 644 "end"']);
+  }
+});
+
+test("unpackTree() looks what follows a link that states a size without pax", async () => {
+  const before = { name: "a", data: "A" };
+  const after = { name: "c", data: "C" };
+  const lines = ['a 644 "A"', 'b 644 "A"', 'c 644 "C"'];
+  const link = { name: "b", type: "1", link: "a" };
+  expect(await unpacked(before, { ...link, data: "A".repeat(900) }, after)).toEqual(lines);
+  expect(await unpacked(before, { ...link, size: 900 }, after)).toEqual(lines);
+  expect(await unpacked(before, after, { ...link, size: 900 })).toEqual(lines);
+  const soft = { name: "b", type: "2", link: "a" };
+  expect(await unpacked(before, { ...soft, data: "Z".repeat(512) }, after)).toEqual([
+    lines[0] ?? "",
+    "b -> a",
+    lines[2] ?? "",
+  ]);
+});
+
+test("unpackTree() makes parents that have no entry and takes names in any order", async () => {
+  expect(await unpacked({ name: "a/b/c", data: "1" }, { name: "./a//b/", type: "5" })).toEqual([
+    "a/",
+    "a/b/",
+    'a/b/c 644 "1"',
+  ]);
+  expect(await unpacked({ name: "old/", type: "\0" }, { name: ".", type: "5" })).toEqual(["old/"]);
+  expect(await unpacked()).toEqual([]);
+});
+
+test("unpackTree() keeps execution bits and drops setuid, setgid, sticky and others' writing", async () => {
+  expect(
+    await unpacked(
+      { name: "a", mode: "0007777" },
+      { name: "b", mode: "0000000" },
+      { name: "c", mode: "0000711" },
+    ),
+  ).toEqual(['a 755 ""', 'b 600 ""', 'c 711 ""']);
+  await using dir = await scratch();
+  const bytes = rawTar({ name: "d", type: "5", mode: "0002500" }, { name: "d/f", data: "x" });
+  await unpackTree(inPieces(bytes), `${dir.path}/to`);
+  expect((await lstat(`${dir.path}/to/d`)).mode & 0o7777).toBe(0o700);
+});
+
+test("unpackTree() sets the time of a directory after all that is in it", async () => {
+  await using dir = await scratch();
+  const time = { mtime: "14524770400" };
+  const bytes = rawTar(
+    { name: "d", type: "5", ...time },
+    { name: "d/e", type: "5", ...time },
+    { name: "d/e/f", data: "x", ...time },
+    { name: "d/l", type: "2", link: "e", ...time },
+  );
+  await unpackTree(inPieces(bytes), `${dir.path}/to`);
+  for (const path of ["d", "d/e", "d/e/f"]) {
+    expect(await mtimeMsOf(`${dir.path}/to/${path}`)).toBe(0o14524770400 * 1000);
+  }
+});
+
+test("unpackTree() does not round a time up to the next second", async () => {
+  await using dir = await scratch();
+  const bytes = rawTar(paxEntry({ mtime: "1600000000.999999999999" }), { name: "f" });
+  await unpackTree(inPieces(bytes), `${dir.path}/to`);
+  const timeMs = await mtimeMsOf(`${dir.path}/to/f`);
+  expect(timeMs).toBe(1_600_000_000_999);
+});
+
+test("unpackTree() lets a later entry of a name replace the earlier one", async () => {
+  expect(await unpacked({ name: "f", data: "old" }, { name: "f", data: "new" }))
+    .toEqual(['f 644 "new"']);
+  const other = { name: "other", data: "o" };
+  const link = { name: "x", type: "2", link: "other" };
+  expect(await unpacked(other, link, { name: "x", data: "file" }))
+    .toEqual(['other 644 "o"', 'x 644 "file"']);
+  expect(await unpacked(other, { name: "x", data: "file" }, link))
+    .toEqual(['other 644 "o"', "x -> other"]);
+  // The first name's contents stay what they were under the second name.
+  const hard = { name: "h", type: "1", link: "f" };
+  expect(await unpacked({ name: "f", data: "1" }, hard, { name: "f", data: "2" }))
+    .toEqual(['f 644 "2"', 'h 644 "1"']);
+  const big = "b".repeat(200_000);
+  expect(await unpacked({ name: "f", data: "1" }, hard, { name: "h", data: big }))
+    .toEqual(['f 644 "1"', `h 644 ${JSON.stringify(big.slice(0, 40))}`]);
+});
+
+test("unpackTree() passes over entries of unknown types by their size", async () => {
+  expect(await unpacked({ name: "v", type: "V", data: "zzz" }, { name: "a", data: "1" }))
+    .toEqual(['a 644 "1"']);
+});
+
+test("unpackTree() reads gzip of many members, in pieces of any size", async () => {
+  const bytes = rawTar({ name: "a", data: "x".repeat(5_000) }, { name: "b", data: "y" });
+  const members = joinBytes([gzipSync(bytes.subarray(0, 700)), gzipSync(bytes.subarray(700))]);
+  for (
+    const [archive, pieceBytes] of [[members, 1], [members, 7], [bytes, 1], [bytes, 513]] as const
+  ) {
+    await using dir = await scratch();
+    await unpackTree(inPieces(archive, pieceBytes), `${dir.path}/to`);
+    expect((await listTree(`${dir.path}/to`)).length).toBe(2);
+  }
+});
+
+const HOSTILE: Readonly<Record<string, { entries: RawEntry[]; entry: string; says: string }>> = {
+  "a parent part": {
+    entries: [{ name: "a/../../evil" }],
+    entry: "a/../../evil",
+    says: 'it has a ".." part',
+  },
+  "a parent part in pax": {
+    entries: [paxEntry({ path: "../evil" }), { name: "good" }],
+    entry: "../evil",
+    says: 'it has a ".." part',
+  },
+  "a parent part in a GNU long name": {
+    entries: [{ name: "././@LongLink", type: "L", data: "../evil\0" }, { name: "good" }],
+    entry: "../evil",
+    says: 'it has a ".." part',
+  },
+  "an absolute path": {
+    entries: [{ name: "/tmp/evil" }],
+    entry: "/tmp/evil",
+    says: "it is absolute",
+  },
+  "an absolute path by its prefix": {
+    entries: [{ name: "evil", prefix: "/tmp" }],
+    entry: "/tmp/evil",
+    says: "it is absolute",
+  },
+  "a NUL in a pax path": {
+    entries: [paxEntry({ path: "a\0b" }), { name: "good" }],
+    entry: "a\0b",
+    says: "NUL",
+  },
+  "an absolute link": {
+    entries: [{ name: "l", type: "2", link: "/etc" }],
+    entry: "l",
+    says: "absolute path",
+  },
+  "a link out of the tree": {
+    entries: [{ name: "d/l", type: "2", link: "../../x" }],
+    entry: "d/l",
+    says: "leaves the tree",
+  },
+  "a link out by way of another": {
+    entries: [
+      { name: "d/e", type: "5" },
+      { name: "up", type: "2", link: "d/e/../.." },
+      { name: "d/out", type: "2", link: "../up/.." },
+    ],
+    entry: "d/out",
+    says: "leaves the tree",
+  },
+  "a chain of links, each of which stays inside by its text": {
+    entries: [
+      { name: "a/b/c", type: "5" },
+      { name: "x", type: "2", link: "a/b" },
+      { name: "a/b/y", type: "2", link: "../../x/../../.." },
+    ],
+    entry: "a/b/y",
+    says: "leaves the tree",
+  },
+  "a circle of links": {
+    entries: [{ name: "a", type: "2", link: "b" }, { name: "b", type: "2", link: "a" }],
+    entry: "a",
+    says: "circle",
+  },
+  "a file below a link": {
+    entries: [{ name: "d", type: "5" }, { name: "l", type: "2", link: "d" }, { name: "l/f" }],
+    entry: "l/f",
+    says: '"l" is a symbolic link, not a directory',
+  },
+  "a directory in place of a link": {
+    entries: [{ name: "d", type: "5" }, { name: "l", type: "2", link: "d" }, {
+      name: "l",
+      type: "5",
+    }],
+    entry: "l",
+    says: "is a symbolic link",
+  },
+  "a link in place of a directory": {
+    entries: [{ name: "d/f" }, { name: "d", type: "2", link: "e" }],
+    entry: "d",
+    says: "a directory of that name exists",
+  },
+  "a file below a file": {
+    entries: [{ name: "f" }, { name: "f/g" }],
+    entry: "f",
+    says: "EEXIST",
+  },
+  "a hard link to outside": {
+    entries: [{ name: "h", type: "1", link: "../../etc/passwd" }],
+    entry: "h",
+    says: 'of its target "../../etc/passwd", it has a ".." part',
+  },
+  "an absolute hard link": {
+    entries: [{ name: "h", type: "1", link: "/etc/passwd" }],
+    entry: "h",
+    says: "absolute",
+  },
+  "a hard link to a symbolic link": {
+    entries: [{ name: "f" }, { name: "l", type: "2", link: "f" }, {
+      name: "h",
+      type: "1",
+      link: "l",
+    }],
+    entry: "h",
+    says: "is a symbolic link",
+  },
+  "a hard link to nothing": {
+    entries: [{ name: "h", type: "1", link: "no" }],
+    entry: "h",
+    says: "does not come before it",
+  },
+  "a hard link to itself": {
+    entries: [{ name: "h" }, { name: "h", type: "1", link: "h" }],
+    entry: "h",
+    says: "itself",
+  },
+  "a hard link to a directory": {
+    entries: [{ name: "d", type: "5" }, { name: "h", type: "1", link: "d" }],
+    entry: "h",
+    says: "is a directory",
+  },
+  "a character device": { entries: [{ name: "dev", type: "3" }], entry: "dev", says: "device" },
+  "a block device": { entries: [{ name: "dev", type: "4" }], entry: "dev", says: "device" },
+  "a pipe": { entries: [{ name: "p", type: "6" }], entry: "p", says: "a pipe" },
+  "a GNU sparse file": { entries: [{ name: "s", type: "S" }], entry: "s", says: "sparse" },
+  "a pax sparse file": {
+    entries: [paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0" }), { name: "s" }],
+    entry: "s",
+    says: "sparse",
+  },
+  "a file named as the root": { entries: [{ name: "./." }], entry: "./.", says: "the root" },
+  "an empty name": { entries: [{ name: "\0" }], entry: "", says: "it is empty" },
+  "a part longer than a name may be": {
+    entries: [paxEntry({ path: "é".repeat(128) }), {}],
+    entry: "é".repeat(128),
+    says: "longer than 255 bytes",
+  },
+  "a path that is too deep": {
+    entries: [paxEntry({ path: "d/".repeat(128) + "f" }), {}],
+    entry: "d/".repeat(128) + "f",
+    says: "deeper than 128 parts",
+  },
+  "a path that is too long": {
+    entries: [paxEntry({ path: `${"d".repeat(200)}/`.repeat(21) + "f" }), {}],
+    entry: `${"d".repeat(200)}/`.repeat(21) + "f",
+    says: "longer than 4095 bytes",
+  },
+};
+
+for (const [name, { entries, entry, says }] of Object.entries(HOSTILE)) {
+  test(`unpackTree() refuses ${name}, names the entry and leaves nothing`, async () => {
+    const error = await refused([{ name: "first", data: "1" }, ...entries, { name: "last" }]);
+    expect(error.message).toContain(says);
+    expect(error.entry).toBe(entry);
+  });
+}
+
+test("unpackTree() refuses names that are not UTF-8", async () => {
+  const error = await refused([{ name: new Uint8Array([0x61, 0xff]) }]);
+  expect(error.message).toContain('"aÿ" as UTF-8');
+});
+
+test("unpackTree() refuses a global header that names files", async () => {
+  const error = await refused([paxEntry({ path: "everything" }, "g"), { name: "a" }]);
+  expect(error.message).toContain("global pax header");
+  expect(await unpacked(paxEntry({ comment: "abc" }, "g"), { name: "a" })).toEqual(['a 644 ""']);
+});
+
+test("unpackTree() holds its limits", async () => {
+  const files = [{ name: "a", data: "1" }, { name: "b/c", data: "2" }, { name: "c", data: "3" }];
+  expect((await refused(files, { entryCountMax: 2 })).message).toContain("more than 2 entries");
+  expect((await refused(files, { bytesMax: 2_000 })).message).toContain("more than 2000 bytes");
+  expect((await refused(files, { pathDepthMax: 1 })).entry).toBe("b/c");
+  expect((await refused(files, { pathBytesMax: 2 })).entry).toBe("b/c");
+  const bomb = gzipSync(rawTar({ name: "zeros", data: "0".repeat(5_000_000) }));
+  expect((await refused(bomb, { bytesMax: 1_000_000 })).message).toContain("more than 1000000");
+  const header = [{ name: "x", type: "x", size: 2 ** 30 }];
+  expect((await refused(header)).message).toContain("more than 1048576 bytes");
+});
+
+test("unpackTree() refuses archives that were cut off", async () => {
+  const bytes = rawTar({ name: "a", data: "x".repeat(3_000) }, { name: "b", data: "y" });
+  for (const length of [600, 1_024, 3_583, 3_584, 4_200, bytes.length - 1_024]) {
+    expect((await refused(bytes.slice(0, length))).message).toContain("ends too soon");
+  }
+  const packed = gzipSync(bytes);
+  for (const length of [12, 40, packed.length - 1]) {
+    expect((await refused(packed.slice(0, length))).message).toMatch(/Cannot (read|decompress)/);
+  }
+  const broken = packed.slice();
+  broken[broken.length - 6] = (broken[broken.length - 6] ?? 0) ^ 0xff;
+  expect((await refused(broken)).message).toContain("Cannot decompress the archive as gzip");
+});
+
+test("unpackTree() names the format that it cannot read", async () => {
+  const padded = (...start: number[]) => {
+    const bytes = new Uint8Array(2_000).fill(0x55);
+    bytes.set(start);
+    return bytes;
+  };
+  const formats: [number[], string][] = [
+    [[0x42, 0x5a, 0x68, 0x39], "found bzip2"],
+    [[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], "found xz"],
+    [[0x28, 0xb5, 0x2f, 0xfd], "found zstd"],
+    [[0x50, 0x4b, 0x03, 0x04], "found zip"],
+    [[0x68, 0x73, 0x71, 0x73], "found squashfs"],
+    [[0x00, 0x01], "found an unknown format"],
+  ];
+  for (const [start, says] of formats) {
+    const { message } = await refused(padded(...start));
+    expect(message).toContain("as tar or tar.gz");
+    expect(message).toContain(says);
+  }
+  expect((await refused(new Uint8Array(0))).message).toContain("found nothing");
+  expect((await refused(gzipSync("no tar"))).message).toContain("found an unknown format");
+});
+
+test("unpackTree() leaves a directory alone that was there before", async () => {
+  await using dir = await scratch();
+  await writeFile(`${dir.path}/mine`, "kept");
+  await expect(unpackTree(inPieces(rawTar({ name: "a" })), dir.path)).rejects.toThrow(
+    "as a new directory",
+  );
+  expect(await listTree(dir.path)).toEqual(['mine 644 "kept"']);
+});
+
+test("unpackTree() ends at an abort and at a failing source, and closes the source", async () => {
+  await using dir = await scratch();
+  let isClosed = false;
+  async function* source(failure: () => void): AsyncGenerator<Uint8Array, void> {
+    try {
+      yield rawEntry({ name: "a", data: "1" });
+      for (let count = 0;; count++) {
+        yield rawEntry({ name: `f${count}`, data: "1" });
+        await Promise.resolve();
+        if (count === 50) failure();
+      }
+    } finally {
+      isClosed = true;
+    }
+  }
+  const controller = new AbortController();
+  const abort = () => controller.abort(new Error("not wanted any more"));
+  await expect(unpackTree(source(abort), `${dir.path}/to`, { signal: controller.signal }))
+    .rejects.toThrow("not wanted any more");
+  expect(isClosed).toBe(true);
+  const fail = () => {
+    throw new Error("connection lost");
+  };
+  await expect(unpackTree(source(fail), `${dir.path}/to`)).rejects.toThrow("connection lost");
+  expect(await exists(`${dir.path}/to`)).toBe(false);
+});
+
+test("unpackTree() unpacks thousands of files with many at a time", async () => {
+  await using dir = await scratch();
+  const entries: RawEntry[] = [];
+  for (let index = 0; index < 3_000; index++) {
+    entries.push({ name: `d${index % 50}/e${index % 7}/f${index}`, data: `${index}` });
+  }
+  const result = await unpackTree(inPieces(rawTar(...entries)), `${dir.path}/to`);
+  expect(result.fileCount).toBe(3_000);
+  for (const index of [0, 1_234, 2_999]) {
+    const path = `${dir.path}/to/d${index % 50}/e${index % 7}/f${index}`;
+    expect(await readFile(path, "utf8")).toBe(`${index}`);
+  }
+});

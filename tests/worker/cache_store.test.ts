@@ -1,0 +1,134 @@
+import { expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+
+import { join } from "@std/path";
+
+import type { CacheName } from "../../shared/ids.ts";
+import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import { CacheStore, sealTree } from "../../worker/cache_store.ts";
+
+function temporaryDirectory(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "tendril-test-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+function facts(name: string, text: string, generation = 0): FileFacts {
+  return {
+    name: name as CacheName,
+    generation,
+    sizeBytes: text.length,
+    digest: randomUUID(),
+    isDirectory: false,
+  };
+}
+
+function add(cache: CacheStore, file: FileFacts, { text = "", level = "workflow" as CacheLevel }) {
+  const path = cache.newIncomingPath();
+  writeFileSync(path, text);
+  return cache.commit(path, file, level);
+}
+
+test("CacheStore.commit() makes a file read-only and keeps its execute bit", async () => {
+  using directory = temporaryDirectory();
+  await using cache = new CacheStore(directory.path);
+  expect(statSync(add(cache, facts("plain", "x"), { text: "x" }).path).mode & 0o7777).toBe(0o444);
+  const path = cache.newIncomingPath();
+  writeFileSync(path, "y", { mode: 0o750 });
+  const program = cache.commit(path, facts("program", "y"), "task");
+  expect(statSync(program.path).mode & 0o7777).toBe(0o555);
+});
+
+test("sealTree() takes the right to write from every file of a tree", async () => {
+  using directory = temporaryDirectory();
+  const inner = join(directory.path, "tree", "inner");
+  mkdirSync(inner, { recursive: true });
+  writeFileSync(join(inner, "plain"), "");
+  writeFileSync(join(directory.path, "tree", "program"), "", { mode: 0o755 });
+  await sealTree(join(directory.path, "tree"));
+  expect(statSync(join(inner, "plain")).mode & 0o7777).toBe(0o444);
+  expect(statSync(join(directory.path, "tree", "program")).mode & 0o7777).toBe(0o555);
+});
+
+test("CacheStore finds worker and forever files again and no others", async () => {
+  using directory = temporaryDirectory();
+  const levels: readonly CacheLevel[] = ["task", "workflow", "worker", "forever"];
+  const earlier = new CacheStore(directory.path);
+  const files = levels.map((level) => {
+    const file = facts(`file-${level}`, level);
+    add(earlier, file, { text: level, level });
+    return file;
+  });
+  await earlier.close();
+  await using cache = new CacheStore(directory.path);
+  expect(cache.files().map(({ facts, level }) => ({ facts, level }))).toEqual([
+    { facts: files[3]!, level: "forever" },
+    { facts: files[2]!, level: "worker" },
+  ]);
+  expect(readFileSync(cache.get("file-worker" as CacheName)!.path, "utf8")).toBe("worker");
+  expect(readdirSync(join(directory.path, "files")).sort()).toEqual([
+    "file-forever",
+    "file-worker",
+  ]);
+});
+
+test("CacheStore drops at start what is damaged, half written or without a record", async () => {
+  using directory = temporaryDirectory();
+  const earlier = new CacheStore(directory.path);
+  for (const name of ["short", "gone", "unreadable"]) {
+    add(earlier, facts(name, "four"), { text: "four", level: "worker" });
+  }
+  writeFileSync(earlier.newIncomingPath(), "half");
+  await earlier.close();
+  const file = (name: string) => join(directory.path, "files", name);
+  rmSync(file("short"));
+  writeFileSync(file("short"), "fo");
+  rmSync(file("gone"));
+  writeFileSync(join(directory.path, "records", "unreadable.json"), "{");
+  writeFileSync(file("stranger"), "");
+  await using cache = new CacheStore(directory.path);
+  expect(cache.files()).toEqual([]);
+  expect(readdirSync(join(directory.path, "files"))).toEqual([]);
+  expect(readdirSync(join(directory.path, "records"))).toEqual([]);
+  expect(readdirSync(join(directory.path, "incoming"))).toEqual([]);
+});
+
+test("CacheStore.delete() frees the bytes when the last who holds them is done", async () => {
+  using directory = temporaryDirectory();
+  await using cache = new CacheStore(directory.path);
+  const name = "held" as CacheName;
+  const { path } = add(cache, facts("held", "old", 1), { text: "old" });
+  const hold = cache.hold(name, 1)!;
+  cache.delete(name, 2);
+  expect(cache.get(name)).toBeDefined();
+  cache.delete(name, 1);
+  expect(cache.get(name)).toBeUndefined();
+  expect(cache.hold(name, 1)).toBeUndefined();
+  expect(readFileSync(hold.path, "utf8")).toBe("old");
+  const next = add(cache, facts("held", "new", 2), { text: "new" });
+  expect(readFileSync(hold.path, "utf8")).toBe("old");
+  hold.release();
+  hold.release();
+  expect(existsSync(path)).toBe(false);
+  expect(readFileSync(next.path, "utf8")).toBe("new");
+});
+
+test("CacheStore.deleteBelow() keeps the level and those that live longer", async () => {
+  using directory = temporaryDirectory();
+  await using cache = new CacheStore(directory.path);
+  for (const level of ["task", "workflow", "worker", "forever"] as const) {
+    add(cache, facts(level, ""), { level });
+  }
+  cache.deleteBelow("worker");
+  expect(cache.files().map((file) => file.level)).toEqual(["worker", "forever"]);
+});

@@ -1,0 +1,288 @@
+import { expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+
+import { join } from "@std/path";
+
+import type { CacheName, TransferId } from "../../shared/ids.ts";
+import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
+import type { FileFacts } from "../../shared/task.ts";
+import { CacheStore } from "../../worker/cache_store.ts";
+import type { WorkerEvent } from "../../worker/core/event.ts";
+import { Transfers } from "../../worker/transfer.ts";
+import type { Trees } from "../../worker/trees.ts";
+
+type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
+type TransferEnd = Extract<WorkerEvent, { kind: "transfer_ended" }>;
+
+const NO_TREES: Trees = {
+  read: () => {
+    throw new Error("no directory here");
+  },
+  write: () => Promise.reject(new Error("no directory here")),
+  measure: () => Promise.reject(new Error("no directory here")),
+  unpack: () => Promise.reject(new Error("no archive here")),
+};
+
+class Bench implements AsyncDisposable {
+  readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
+  readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
+  managerUrl: string | undefined;
+  readonly #events: WorkerEvent[] = [];
+  readonly #waiting: ((event: WorkerEvent) => void)[] = [];
+  readonly transfers: Transfers = new Transfers({
+    cache: this.cache,
+    trees: NO_TREES,
+    managerUrl: () => this.managerUrl,
+    push: (event) => {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#events.push(event);
+      else next(event);
+    },
+  });
+
+  nextEvent(): Promise<WorkerEvent> {
+    const event = this.#events.shift();
+    if (event !== undefined) return Promise.resolve(event);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async fetch(order: FetchOrder): Promise<TransferEnd> {
+    this.transfers.fetch(order);
+    return await this.nextEvent() as TransferEnd;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.transfers.close();
+    await this.cache.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+async function listen(
+  handle: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<{ url: string } & AsyncDisposable> {
+  const server = createServer(handle);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    [Symbol.asyncDispose]: () => {
+      server.closeAllConnections();
+      return new Promise<void>((resolve) => void server.close(() => resolve()));
+    },
+  };
+}
+
+function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrder {
+  return {
+    kind: "fetch",
+    transferId: 1 as TransferId,
+    name: "data" as CacheName,
+    generation: 0,
+    sizeBytes: contents.sizeBytes ?? -1,
+    digest: contents.digest ?? "",
+    isDirectory: false,
+    isExecutable: false,
+    level: "workflow",
+    source,
+  };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function randomBytes(count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  for (let index = 0; index < count; index++) bytes[index] = (index * 2654435761) >>> 13;
+  return bytes;
+}
+
+test("Transfers.fetch() commits inline bytes at once", async () => {
+  await using bench = new Bench();
+  const bytes = new TextEncoder().encode("some text");
+  const digest = sha256(bytes);
+  const end = await bench.fetch(order({ kind: "inline", bytes }, { sizeBytes: 9, digest }));
+  expect(end.outcome).toEqual({
+    kind: "ready",
+    file: { name: "data" as CacheName, generation: 0, sizeBytes: 9, digest, isDirectory: false },
+  });
+  expect(end.movedBytes).toBe(9);
+  expect(readFileSync(bench.cache.get("data" as CacheName)!.path, "utf8")).toBe("some text");
+});
+
+test("Transfers.fetch() resumes where the connection broke, and only of the same contents", async () => {
+  await using bench = new Bench();
+  const bytes = randomBytes(1_000_000);
+  const digest = sha256(bytes);
+  const asked: (string | undefined)[][] = [];
+  await using server = await listen((request, response) => {
+    const { range, "if-match": ifMatch, authorization } = request.headers;
+    asked.push([range, ifMatch, authorization]);
+    const start = Number(/bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0);
+    response.writeHead(range === undefined ? 200 : 206, {
+      "Content-Length": bytes.length - start,
+      ETag: `"${digest}"`,
+      ...(range && { "Content-Range": `bytes ${start}-${bytes.length - 1}/${bytes.length}` }),
+    });
+    if (asked.length === 3) response.end(bytes.subarray(start));
+    else response.write(bytes.subarray(start, start + 300_000), () => response.destroy());
+  });
+  const source: FetchSource = {
+    kind: "worker",
+    workerId: "w" as never,
+    urls: [server.url],
+    ticket: "T",
+  };
+  const end = await bench.fetch(order(source, { sizeBytes: bytes.length, digest }));
+  expect(end.outcome.kind).toBe("ready");
+  expect(asked.length).toBe(3);
+  expect(asked[0]).toEqual([undefined, `"${digest}"`, "Tendril T"]);
+  expect(asked[2]![0]).toStartWith("bytes=");
+  expect(asked[2]!.slice(1)).toEqual([`"${digest}"`, "Tendril T"]);
+  expect(end.movedBytes).toBe(bytes.length);
+  const stored = readFileSync(bench.cache.get("data" as CacheName)!.path);
+  expect(sha256(stored)).toBe(digest);
+});
+
+test("Transfers.fetch() starts a url anew when its server cannot resume", async () => {
+  await using bench = new Bench();
+  const bytes = randomBytes(200_000);
+  let requestCount = 0;
+  await using server = await listen((_request, response) => {
+    requestCount += 1;
+    response.writeHead(200, { "Content-Length": bytes.length });
+    if (requestCount > 1) response.end(bytes);
+    else response.write(bytes.subarray(0, 100_000), () => response.destroy());
+  });
+  const end = await bench.fetch(order({ kind: "url", url: `${server.url}/x` }));
+  expect(end.outcome).toMatchObject({ kind: "ready", file: { digest: sha256(bytes) } });
+  expect(requestCount).toBe(2);
+});
+
+test("Transfers.fetch() refuses other contents and leaves nothing behind", async () => {
+  await using bench = new Bench();
+  const bytes = randomBytes(100_000);
+  await using server = await listen((_request, response) => void response.end(bytes));
+  const source: FetchSource = { kind: "url", url: server.url };
+  const digest = sha256(new Uint8Array(1));
+  const end = await bench.fetch(order(source, { sizeBytes: bytes.length, digest }));
+  expect(end.outcome).toEqual({
+    kind: "failed",
+    message: `Cannot bring file "data" into the cache: its contents have digest ` +
+      `${sha256(bytes)} where ${digest} was expected`,
+    canRetry: true,
+  });
+  const short = await bench.fetch(order(source, { sizeBytes: 99_999 }));
+  expect(short.outcome).toMatchObject({ kind: "failed", canRetry: true });
+  expect(bench.cache.files()).toEqual([]);
+  await bench.cache.close();
+  expect(readdirSync(join(bench.directory, "cache", "incoming"))).toEqual([]);
+});
+
+test("Transfers.fetch() tells a refusal of a url from one of a peer", async () => {
+  await using bench = new Bench();
+  await using server = await listen((_request, response) => void response.writeHead(404).end());
+  const url = await bench.fetch(order({ kind: "url", url: server.url }));
+  expect(url.outcome).toEqual({
+    kind: "failed",
+    message: 'Cannot bring file "data" into the cache: the server answered 404',
+    canRetry: false,
+  });
+  const urls = [server.url];
+  const peer = await bench.fetch(
+    order({ kind: "worker", workerId: "w" as never, urls, ticket: "T" }),
+  );
+  expect(peer.outcome).toMatchObject({ kind: "failed", canRetry: true });
+});
+
+test("Transfers.fetch() takes the next address of a peer when one does not answer", async () => {
+  await using bench = new Bench();
+  await using server = await listen((_request, response) => void response.end("here"));
+  const gone = await listen(() => {});
+  await gone[Symbol.asyncDispose]();
+  const urls = [gone.url, server.url];
+  const end = await bench.fetch(
+    order({ kind: "worker", workerId: "w" as never, urls, ticket: "T" }),
+  );
+  expect(end.outcome).toMatchObject({ kind: "ready", file: { sizeBytes: 4 } });
+});
+
+test("Transfers.fetch() reads file urls of the worker's host", async () => {
+  await using bench = new Bench();
+  const path = join(bench.directory, "a file");
+  writeFileSync(path, "contents");
+  const url = new URL(`file://${path}`).href;
+  const end = await bench.fetch(order({ kind: "url", url }));
+  expect(end.outcome).toMatchObject({ kind: "ready", file: { sizeBytes: 8 } });
+  const missing = await bench.fetch(order({ kind: "url", url: `${url}-missing` }));
+  expect(missing.outcome).toEqual({
+    kind: "failed",
+    message: `Cannot bring file "data" into the cache: "${path}-missing" ` +
+      "cannot be read on this worker",
+    canRetry: false,
+  });
+});
+
+test("Transfers.stop() ends a fetch that brings nothing", async () => {
+  await using bench = new Bench();
+  const { promise: asked, resolve } = Promise.withResolvers<void>();
+  await using server = await listen((_request, response) => {
+    response.writeHead(200);
+    response.write("a", () => resolve());
+  });
+  bench.transfers.fetch(order({ kind: "url", url: server.url }));
+  await asked;
+  bench.transfers.stop(1 as TransferId);
+  const end = await bench.nextEvent();
+  expect(end).toMatchObject({ kind: "transfer_ended", outcome: { kind: "failed" } });
+});
+
+test("Transfers.put() sends a file with its length and the ticket", async () => {
+  await using bench = new Bench();
+  const bytes = randomBytes(3_000_000);
+  const path = bench.cache.newIncomingPath();
+  writeFileSync(path, bytes);
+  const name = "out" as CacheName;
+  const isDirectory = false;
+  const file = { name, generation: 2, sizeBytes: bytes.length, digest: "", isDirectory };
+  bench.cache.commit(path, file, "workflow");
+  const { promise: got, resolve } = Promise.withResolvers<unknown[]>();
+  await using server = await listen(async (request, response) => {
+    const hash = createHash("sha256");
+    for await (const chunk of request) hash.update(chunk);
+    const { "content-length": length, authorization } = request.headers;
+    response.end();
+    resolve([request.method, request.url, length, authorization, hash.digest("hex")]);
+  });
+  bench.managerUrl = server.url;
+  const transferId = 5 as TransferId;
+  bench.transfers.put({ kind: "send", transferId, name, generation: 2, ticket: "T" });
+  const length = String(bytes.length);
+  expect(await got).toEqual(["PUT", "/files/out", length, "Tendril T", sha256(bytes)]);
+});
+
+test("Transfers.put() tells why the manager refused a file", async () => {
+  await using bench = new Bench();
+  const path = bench.cache.newIncomingPath();
+  writeFileSync(path, "x");
+  const name = "out" as CacheName;
+  const file = { name, generation: 0, sizeBytes: 1, digest: "", isDirectory: false };
+  bench.cache.commit(path, file, "workflow");
+  await using server = await listen((request, response) => {
+    request.resume();
+    response.writeHead(403).end("No valid ticket");
+  });
+  bench.managerUrl = server.url;
+  const transferId = 5 as TransferId;
+  bench.transfers.put({ kind: "send", transferId, name, generation: 0, ticket: "T" });
+  expect(await bench.nextEvent()).toMatchObject({
+    kind: "send_failed",
+    transferId,
+    message: 'Cannot send file "out" to the manager: the manager answered 403 No valid ticket',
+  });
+});

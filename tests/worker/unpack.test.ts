@@ -1,0 +1,120 @@
+import { expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { watch } from "node:fs";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { ArchiveError } from "../../shared/archive/archive_error.ts";
+import { unpackInChild } from "../../worker/unpack.ts";
+import { rawTar } from "../shared/archive/raw_tar.ts";
+import type { RawEntry } from "../shared/archive/raw_tar.ts";
+import { exists, listTree, scratch } from "../shared/archive/scratch.ts";
+
+const COMMAND = [process.execPath, fileURLToPath(new URL("unpack_child.ts", import.meta.url).href)];
+
+/** An archive that takes long enough to be interrupted. */
+function slowArchive(): Uint8Array {
+  const entries: RawEntry[] = [];
+  for (let index = 0; index < 30_000; index++) entries.push({ name: `f${index}`, data: "1" });
+  return rawTar(...entries);
+}
+
+/** Ends when something appears in `directory`. */
+async function firstEntry(directory: string): Promise<void> {
+  const watcher = watch(directory);
+  try {
+    if ((await readdir(directory)).length === 0) await once(watcher, "change");
+  } finally {
+    watcher.close();
+  }
+}
+
+test("unpackInChild() unpacks and reports what it unpacked", async () => {
+  await using dir = await scratch();
+  const archive = `${dir.path}/a b.tgz`;
+  await writeFile(archive, gzipSync(rawTar({ name: "bin/run", mode: "0000755", data: "1" })));
+  const result = await unpackInChild(archive, `${dir.path}/to`, { command: COMMAND });
+  expect(result).toEqual({ fileCount: 1, directoryCount: 0, linkCount: 0, sizeBytes: 1 });
+  expect(await listTree(`${dir.path}/to`)).toEqual(["bin/", 'bin/run 755 "1"']);
+});
+
+test("unpackInChild() passes on limits, and failures with their entry", async () => {
+  await using dir = await scratch();
+  const archive = `${dir.path}/a.tar`;
+  await writeFile(archive, rawTar({ name: "a" }, { name: "../b" }));
+  const options = { command: COMMAND };
+  const failure: unknown = await unpackInChild(archive, `${dir.path}/to`, options).catch((e) => e);
+  expect(failure).toBeInstanceOf(ArchiveError);
+  expect((failure as ArchiveError).entry).toBe("../b");
+  const limited = unpackInChild(archive, `${dir.path}/to`, { ...options, entryCountMax: 1 });
+  await expect(limited).rejects.toThrow("more than 1 entries");
+  await expect(unpackInChild(`${dir.path}/none`, `${dir.path}/to`, options)).rejects.toThrow(
+    "ENOENT",
+  );
+  expect(await readdir(dir.path)).toEqual(["a.tar"]);
+});
+
+test("unpackInChild() leaves a directory alone that was there before", async () => {
+  await using dir = await scratch();
+  await writeFile(`${dir.path}/a.tar`, rawTar({ name: "a" }));
+  await mkdir(`${dir.path}/to`);
+  await writeFile(`${dir.path}/to/mine`, "kept");
+  await expect(unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { command: COMMAND }))
+    .rejects.toThrow("it exists");
+  expect(await listTree(`${dir.path}/to`)).toEqual(['mine 644 "kept"']);
+});
+
+test("unpackInChild() kills its child at an abort and removes what was made", async () => {
+  await using dir = await scratch();
+  await writeFile(`${dir.path}/a.tar`, slowArchive());
+  await mkdir(`${dir.path}/cache`);
+  const controller = new AbortController();
+  const target = `${dir.path}/cache/to`;
+  const options = { command: COMMAND, signal: controller.signal };
+  const started = firstEntry(`${dir.path}/cache`);
+  const unpacking = unpackInChild(`${dir.path}/a.tar`, target, options);
+  await started;
+  controller.abort(new Error("not needed any more"));
+  await expect(unpacking).rejects.toThrow("not needed any more");
+  expect(await exists(target)).toBe(false);
+  await expect(unpackInChild(`${dir.path}/a.tar`, target, options)).rejects.toThrow("not needed");
+});
+
+test("unpackInChild() says how a child ended that did not answer, and leaves nothing", async () => {
+  await using dir = await scratch();
+  await writeFile(`${dir.path}/a.tar`, rawTar({ name: "a" }));
+  const run = (script: string) => {
+    const command = ["/bin/sh", "-c", `mkdir ${dir.path}/to; ${script}`, "sh"];
+    return unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { command });
+  };
+  await expect(run("kill -9 $$")).rejects.toThrow("it ended with signal SIGKILL");
+  await expect(run("echo no memory >&2; exit 3")).rejects.toThrow("with code 3. no memory");
+  await expect(run("exit 0")).rejects.toThrow("it ended with code 0");
+  const command = [`${dir.path}/no such program`];
+  await expect(unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { command })).rejects.toThrow(
+    "to unpack: ",
+  );
+  expect(await readdir(dir.path)).toEqual(["a.tar"]);
+});
+
+test("runUnpackCommand() ends and removes what it made when its parent is gone", async () => {
+  await using dir = await scratch();
+  await writeFile(`${dir.path}/a.tar`, slowArchive());
+  await mkdir(`${dir.path}/cache`);
+  const request = JSON.stringify({
+    archivePath: `${dir.path}/a.tar`,
+    targetPath: `${dir.path}/cache/to`,
+    limits: {},
+  });
+  const [program = "", ...args] = COMMAND;
+  const started = firstEntry(`${dir.path}/cache`);
+  const child = spawn(program, [...args, request], { stdio: ["pipe", "ignore", "ignore"] });
+  await started;
+  // What the end of the parent does to its child.
+  child.stdin.destroy();
+  const [code] = await once(child, "exit");
+  expect(code).toBe(1);
+  expect(await readdir(`${dir.path}/cache`)).toEqual([]);
+});

@@ -1,0 +1,268 @@
+/**
+ * The files of a worker's cache on its disk. A file comes in by one rename, so a
+ * crash leaves no half file under a final name; it goes by way of the trash once
+ * the last who serves it is done. What outlives the process has a small record
+ * beside it, without which a file found at start is removed.
+ *
+ * @module
+ */
+
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { chmod, readdir, stat } from "node:fs/promises";
+
+import { join } from "@std/path";
+
+import type { CacheName } from "../shared/ids.ts";
+import { CACHE_LEVELS, type CacheLevel, type FileFacts } from "../shared/task.ts";
+import { Trash } from "./trash.ts";
+
+/** A committed file and where it lies. */
+export interface StoredFile {
+  readonly facts: FileFacts;
+  readonly level: CacheLevel;
+  /** Absolute. Read only. */
+  readonly path: string;
+}
+
+/** Keeps a file's bytes where they are while they are read. */
+export interface Hold extends StoredFile {
+  /** Says that reading is over; further calls do nothing. */
+  readonly release: () => void;
+}
+
+interface Entry extends StoredFile {
+  holdCount: number;
+  isDeleted: boolean;
+}
+
+/** Levels whose files are found again by the next process in the same workspace. */
+const LASTING_LEVELS: readonly CacheLevel[] = ["worker", "forever"];
+
+/** Any execute bit. */
+const EXECUTE_BITS = 0o111;
+
+/** Entries of a directory that are made read-only at the same time. */
+const SEALS_AT_ONCE = 32;
+
+/** Owner of the cache folder: its table, its incoming files and its trash. */
+export class CacheStore {
+  readonly #filesPath: string;
+  readonly #recordsPath: string;
+  readonly #incomingPath: string;
+  readonly #trash: Trash;
+  readonly #entries: Map<CacheName, Entry> = new Map();
+  #pathCount = 0;
+
+  /** Opens the cache in `directory`, an absolute path, and removes what an earlier process left unfinished. */
+  constructor(directory: string) {
+    this.#filesPath = join(directory, "files");
+    this.#recordsPath = join(directory, "records");
+    this.#incomingPath = join(directory, "incoming");
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.#trash = new Trash(join(directory, "trash"));
+    this.#trash.take(this.#incomingPath);
+    for (const path of [this.#filesPath, this.#recordsPath, this.#incomingPath]) {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    }
+    this.#findFiles();
+  }
+
+  /** Every committed file. */
+  files(): StoredFile[] {
+    return [...this.#entries.values()];
+  }
+
+  /** The file of that name, of any generation. */
+  get(name: CacheName): StoredFile | undefined {
+    return this.#entries.get(name);
+  }
+
+  /** A fresh path for bytes on their way in; `commit` or `discard` takes it back. */
+  newIncomingPath(): string {
+    return join(this.#incomingPath, String(this.#pathCount++));
+  }
+
+  /**
+   * Takes in what lies at `path`, on the same file system; a directory was sealed before.
+   * An older making does not take the place of a newer one, which is returned then.
+   */
+  commit(path: string, facts: FileFacts, level: CacheLevel): StoredFile {
+    const previous = this.#entries.get(facts.name);
+    if (previous !== undefined && previous.facts.generation > facts.generation) {
+      this.discard(path);
+      return previous;
+    }
+    if (!facts.isDirectory) sealFile(path);
+    if (previous !== undefined) this.#drop(previous);
+    const finalPath = this.#freePath(facts.name);
+    const isLasting = LASTING_LEVELS.includes(level);
+    renameSync(path, finalPath);
+    if (isLasting) this.#writeRecord(facts, level);
+    const entry = { facts, level, path: finalPath, holdCount: 0, isDeleted: false };
+    this.#entries.set(facts.name, entry);
+    return entry;
+  }
+
+  /** Removes what came in and is not wanted. */
+  discard(path: string): void {
+    this.#trash.take(path);
+  }
+
+  /** Takes a file off the table at once; its space is freed when nobody reads it any more. */
+  delete(name: CacheName, generation: number): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined || entry.facts.generation !== generation) return;
+    this.#drop(entry);
+  }
+
+  /** Keeps a file in place for a reader; undefined when there is no such file. */
+  hold(name: CacheName, generation: number): Hold | undefined {
+    const entry = this.#entries.get(name);
+    if (entry === undefined || entry.facts.generation !== generation) return undefined;
+    entry.holdCount += 1;
+    let isReleased = false;
+    const release = () => {
+      if (isReleased) return;
+      isReleased = true;
+      entry.holdCount -= 1;
+      if (entry.isDeleted && entry.holdCount === 0) this.#moveToTrash(entry);
+    };
+    const { facts, level, path } = entry;
+    return { facts, level, path, release };
+  }
+
+  /** Deletes every file whose level is shorter than `keep`. */
+  deleteBelow(keep: CacheLevel): void {
+    const keptIndex = CACHE_LEVELS.indexOf(keep);
+    for (const entry of [...this.#entries.values()]) {
+      if (CACHE_LEVELS.indexOf(entry.level) < keptIndex) this.#drop(entry);
+    }
+  }
+
+  /** Resolves once everything in the trash is gone. */
+  close(): Promise<void> {
+    return this.#trash.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #drop(entry: Entry): void {
+    this.#entries.delete(entry.facts.name);
+    entry.isDeleted = true;
+    if (LASTING_LEVELS.includes(entry.level)) {
+      rmSync(this.#recordPath(entry.facts.name), { force: true });
+    }
+    // A directory is read path by path, so it stays where it is until its readers are done.
+    if (entry.holdCount === 0) this.#moveToTrash(entry);
+  }
+
+  #moveToTrash(entry: Entry): void {
+    if (entry.facts.isDirectory) this.#trash.take(entry.path);
+    else rmSync(entry.path, { force: true });
+  }
+
+  /** `files/NAME`, or another path while a deleted file of that name is still read. */
+  #freePath(name: CacheName): string {
+    const path = join(this.#filesPath, name);
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return path;
+    return join(this.#filesPath, `${name}.${this.#pathCount++}`);
+  }
+
+  #recordPath(name: CacheName): string {
+    return join(this.#recordsPath, `${name}.json`);
+  }
+
+  #writeRecord(facts: FileFacts, level: CacheLevel): void {
+    const path = this.#recordPath(facts.name);
+    const temporaryPath = this.newIncomingPath();
+    writeFileSync(temporaryPath, JSON.stringify({ ...facts, level }));
+    renameSync(temporaryPath, path);
+  }
+
+  #findFiles(): void {
+    const kept = new Set<string>();
+    for (const fileName of readdirSync(this.#recordsPath)) {
+      const entry = this.#readRecord(fileName);
+      if (entry === undefined) {
+        rmSync(join(this.#recordsPath, fileName), { recursive: true, force: true });
+        continue;
+      }
+      kept.add(entry.facts.name);
+      this.#entries.set(entry.facts.name, entry);
+    }
+    for (const fileName of readdirSync(this.#filesPath)) {
+      if (!kept.has(fileName)) this.#trash.take(join(this.#filesPath, fileName));
+    }
+  }
+
+  #readRecord(fileName: string): Entry | undefined {
+    let record: unknown;
+    try {
+      record = JSON.parse(readFileSync(join(this.#recordsPath, fileName), "utf8"));
+    } catch {
+      // A record that cannot be read is as good as none: its file is removed.
+      return undefined;
+    }
+    if (!isRecord(record) || `${record.name}.json` !== fileName) return undefined;
+    const { level, ...facts } = record;
+    const path = join(this.#filesPath, facts.name);
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined || found.isDirectory() !== facts.isDirectory) return undefined;
+    if (found.isFile() && found.size !== facts.sizeBytes) return undefined;
+    if (!found.isFile() && !found.isDirectory()) return undefined;
+    return { facts, level, path, holdCount: 0, isDeleted: false };
+  }
+}
+
+/**
+ * Makes the files of a tree read-only. Its directories stay writable for their owner,
+ * else nobody but root could remove them; a write inside is found after each task.
+ */
+export async function sealTree(path: string): Promise<void> {
+  const directories = [path];
+  while (true) {
+    const directory = directories.pop();
+    if (directory === undefined) return;
+    const entries = await readdir(directory, { withFileTypes: true });
+    for (let start = 0; start < entries.length; start += SEALS_AT_ONCE) {
+      const batch = entries.slice(start, start + SEALS_AT_ONCE);
+      await Promise.all(batch.map(async (entry) => {
+        const entryPath = join(directory, entry.name);
+        if (entry.isDirectory()) directories.push(entryPath);
+        else if (entry.isFile()) await chmod(entryPath, sealedMode((await stat(entryPath)).mode));
+      }));
+    }
+  }
+}
+
+function sealFile(path: string): void {
+  const { mode } = lstatSync(path);
+  const wanted = sealedMode(mode);
+  if ((mode & 0o7777) !== wanted) chmodSync(path, wanted);
+}
+
+function sealedMode(mode: number): number {
+  return (mode & EXECUTE_BITS) !== 0 ? 0o555 : 0o444;
+}
+
+function isRecord(value: unknown): value is FileFacts & { level: CacheLevel } {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, generation, sizeBytes, digest, isDirectory, level } = value as Record<
+    string,
+    unknown
+  >;
+  return typeof name === "string" && Number.isSafeInteger(generation) &&
+    Number.isSafeInteger(sizeBytes) && typeof digest === "string" &&
+    typeof isDirectory === "boolean" && CACHE_LEVELS.some((known) => known === level);
+}

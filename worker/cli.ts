@@ -1,0 +1,158 @@
+/** The `worker` command, and the hidden commands that a worker starts its children with. */
+
+import { statfsSync } from "node:fs";
+
+import {
+  type AccessFile,
+  accessPath,
+  isStale,
+  listAccessFiles,
+  readAccessFile,
+} from "../shared/access_file.ts";
+import { runLibraryHost } from "./library/library_host.ts";
+import type { ManagerAccess } from "./manager_link.ts";
+import {
+  detectResources,
+  type ManagerTarget,
+  parseWorkerArguments,
+  UsageError,
+  type WorkerCommandOptions,
+  workerHelp,
+} from "./options.ts";
+import { runUnpackCommand, UNPACK_SUBCOMMAND } from "./unpack.ts";
+import { runWatchCommand } from "./watcher.ts";
+import { startWorker, type Worker } from "./worker.ts";
+import { openWorkspace } from "./workspace.ts";
+
+/** Exit codes of every command. */
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+/** A worker that was told to leave and has not by then is ended. */
+const LEAVE_LIMIT_MS = 4_800;
+
+/** Runs `tendril worker` with the arguments after that word; resolves to its exit code. */
+export async function runWorkerCommand(argv: readonly string[]): Promise<number> {
+  let options: WorkerCommandOptions | "help";
+  try {
+    options = parseWorkerArguments(argv, process.env);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return fail(error.message, EXIT_USAGE);
+  }
+  if (options === "help") {
+    process.stdout.write(`${workerHelp()}\n`);
+    return 0;
+  }
+  try {
+    return await work(options);
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error), EXIT_FAILURE);
+  }
+}
+
+/**
+ * Runs the hidden command `name`, one of those that a worker starts its own program with;
+ * undefined when it is none. `loadTendril` gives libraries what they import as "tendril".
+ */
+export function runInternalCommand(
+  name: string,
+  { args, loadTendril }: { args: readonly string[]; loadTendril: () => Promise<object> },
+): Promise<number> | undefined {
+  switch (name) {
+    case "internal-watch":
+      return runWatchCommand(args).then(() => 0);
+    case UNPACK_SUBCOMMAND:
+      return runUnpackCommand(args);
+    case "internal-library-host": {
+      const [module = "", context = ""] = args;
+      // It goes on serving after this, and ends its own process.
+      return runLibraryHost({ module, context, loadTendril }).then(() => new Promise(() => {}));
+    }
+    default:
+      return undefined;
+  }
+}
+
+async function work(options: WorkerCommandOptions): Promise<number> {
+  const first = await findManager(options.target);
+  const workspace = await openWorkspace({
+    name: first.name,
+    env: process.env,
+    ...(options.workspace === undefined ? {} : { directory: options.workspace }),
+  });
+  const { bavail, bsize } = statfsSync(workspace.path);
+  const isTalkative = options.isVerbose || process.stderr.isTTY === true;
+  const worker = await startWorker({
+    workspace,
+    access: async () => toManagerAccess(await findManager(options.target), options.target),
+    resources: detectResources(options.resources, bavail * bsize),
+    features: options.features,
+    idleTimeoutMs: options.idleTimeoutMs,
+    wallTimeMs: options.wallTimeMs,
+    isSingle: options.isSingle,
+    ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
+  });
+  const release = leaveOnSignals(worker);
+  const end = await worker.ended;
+  release();
+  if (end.kind === "left" || end.kind === "gone") return 0;
+  return fail(end.message, EXIT_FAILURE);
+}
+
+/** SIGTERM and SIGINT have it leave; a second SIGINT, or no end in time, ends it at once. */
+function leaveOnSignals(worker: Worker): () => void {
+  let limit: ReturnType<typeof setTimeout> | undefined;
+  const end = () => process.exit(EXIT_FAILURE);
+  const leave = (signal: NodeJS.Signals) => {
+    if (limit !== undefined) {
+      // The watcher ends what runs and removes the sandboxes.
+      if (signal === "SIGINT") end();
+      return;
+    }
+    limit = setTimeout(end, LEAVE_LIMIT_MS);
+    worker.leave(`it got ${signal}`);
+  };
+  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, leave);
+  return () => {
+    clearTimeout(limit);
+    for (const signal of signals) process.off(signal, leave);
+  };
+}
+
+/** The access file that the target means. */
+async function findManager(target: ManagerTarget): Promise<AccessFile> {
+  if (target.access !== undefined) return await readAccessFile(target.access);
+  if (target.name !== undefined) return await readAccessFile(accessPath(target.name));
+  const files = await listAccessFiles();
+  const { url } = target;
+  if (url !== undefined) {
+    const found = files.find((file) => file.urls.includes(url));
+    if (found !== undefined) return found;
+    throw new Error(
+      `Cannot join the manager at "${url}": no access file has its secret; use --access FILE`,
+    );
+  }
+  const alive = files.filter((file) => !isStale(file));
+  const [only, ...others] = alive;
+  if (only !== undefined && others.length === 0) return only;
+  const found = only === undefined
+    ? "no manager of this user runs"
+    : `these run: ${alive.map((file) => file.name).join(", ")}`;
+  throw new Error(`Cannot tell which manager to join: ${found}; use --name or --access`);
+}
+
+function toManagerAccess(file: AccessFile, { url }: ManagerTarget): ManagerAccess {
+  const secret = file.secrets.worker;
+  if (secret === undefined) {
+    throw new Error(`Cannot join manager "${file.name}": its access file has no worker secret`);
+  }
+  const identity = `${file.managerId} ${file.startedAtMs}`;
+  return { urls: url === undefined ? file.urls : [url], secret, identity };
+}
+
+function fail(message: string, exitCode: number): number {
+  process.stderr.write(`tendril worker: ${message}\n`);
+  return exitCode;
+}

@@ -1,0 +1,247 @@
+/**
+ * The bytes of one HTTP resource, in order, across broken connections: what came is kept, and
+ * the next request asks for the rest, provided that the resource is still the same one.
+ *
+ * @module
+ */
+
+/** What is asked for and what is known of it. */
+export interface DownloadSource {
+  /** The same resource by several ways, tried in turn. */
+  readonly urls: readonly string[];
+  readonly headers: { readonly [name: string]: string };
+  /** -1 when not known. */
+  readonly sizeBytes: number;
+  /** SHA-256 in hexadecimal, by which a Tendril server names contents; empty when not known. */
+  readonly digest: string;
+}
+
+/** Why the bytes cannot be had from here. */
+export class DownloadError extends Error {
+  override readonly name = "DownloadError";
+  /** `broken` connections may hold another time; what was `refused` or is `wrong` stays so. */
+  readonly kind: "broken" | "refused" | "wrong";
+
+  constructor(kind: DownloadError["kind"], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.kind = kind;
+  }
+}
+
+/** Requests that may fail in a row of one download before it is given up. */
+const FAILURES_MAX = 6;
+
+/** Delay before a request that follows a failed one; doubles up to `DELAY_MS_MAX`. */
+const DELAY_MS_MIN = 100;
+const DELAY_MS_MAX = 2_000;
+
+/** A connection that is silent for this long is given up. */
+const SILENCE_MS_MAX = 30_000;
+
+/** Bytes of a resource of unknown size. */
+const UNKNOWN_BYTES_MAX: number = 2 ** 44;
+
+/** Request timeouts, overload and faults of a server that may pass. */
+const PASSING_STATUSES: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
+
+interface Progress {
+  offset: number;
+  /** Strong validator of the resource, for resuming; empty when there is none. */
+  etag: string;
+  /** -1 when not known. */
+  totalBytes: number;
+}
+
+/** Yields the bytes of `source`; throws `DownloadError`, or the reason of `signal`. */
+export async function* download(
+  source: DownloadSource,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, void> {
+  const progress: Progress = {
+    offset: 0,
+    etag: source.digest === "" ? "" : `"${source.digest}"`,
+    totalBytes: source.sizeBytes,
+  };
+  let failureCount = 0;
+  while (true) {
+    const startOffset = progress.offset;
+    const url = source.urls[failureCount % source.urls.length] ?? "";
+    try {
+      yield* readOnce(source, { url, progress, signal });
+      return;
+    } catch (error) {
+      if (signal.aborted || error instanceof DownloadError) throw error;
+      // A connection that brought something starts the count anew: the size bounds how often.
+      failureCount = progress.offset > startOffset ? 1 : failureCount + 1;
+      if (failureCount >= Math.max(FAILURES_MAX, source.urls.length)) {
+        const message = `${messageOf(error)}, ${failureCount} times`;
+        throw new DownloadError("broken", message, error);
+      }
+      await delay(Math.min(DELAY_MS_MIN * 2 ** (failureCount - 1), DELAY_MS_MAX), signal);
+    }
+  }
+}
+
+/** One request, from where the last one broke off to the end. */
+async function* readOnce(
+  source: DownloadSource,
+  { url, progress, signal }: { url: string; progress: Progress; signal: AbortSignal },
+): AsyncGenerator<Uint8Array, void, void> {
+  const watch = new SilenceWatch(signal);
+  try {
+    const response = await fetch(url, {
+      headers: requestHeaders(source, progress),
+      signal: watch.signal,
+    });
+    let skipBytes = await acceptResponse(response, source, progress);
+    for await (const chunk of response.body ?? []) {
+      watch.hear();
+      const bytes: Uint8Array = chunk;
+      if (skipBytes >= bytes.length) {
+        skipBytes -= bytes.length;
+        continue;
+      }
+      const rest = skipBytes === 0 ? bytes : bytes.subarray(skipBytes);
+      skipBytes = 0;
+      progress.offset += rest.length;
+      checkSize(progress);
+      yield rest;
+    }
+    if (progress.totalBytes >= 0 && progress.offset < progress.totalBytes) {
+      throw new Error(
+        `the connection ended after ${progress.offset} of ${progress.totalBytes} bytes`,
+      );
+    }
+  } finally {
+    watch.close();
+  }
+}
+
+function requestHeaders(source: DownloadSource, progress: Progress): Record<string, string> {
+  const headers: Record<string, string> = { ...source.headers, "Accept-Encoding": "identity" };
+  if (progress.offset > 0 && progress.etag !== "") {
+    headers["Range"] = `bytes=${progress.offset}-`;
+    headers["If-Match"] = progress.etag;
+  } else if (source.digest !== "") {
+    headers["If-Match"] = progress.etag;
+  }
+  return headers;
+}
+
+/** Returns how many bytes of the body are known already; throws when it is not what was asked for. */
+async function acceptResponse(
+  response: Response,
+  source: DownloadSource,
+  progress: Progress,
+): Promise<number> {
+  const { status } = response;
+  if (status !== 200 && status !== 206) {
+    await response.body?.cancel();
+    const message = `the server answered ${status}`;
+    if (PASSING_STATUSES.includes(status)) throw new Error(message);
+    throw new DownloadError("refused", message);
+  }
+  const etag = response.headers.get("ETag") ?? "";
+  const isSame = progress.etag !== "" && etag === progress.etag;
+  if (progress.offset > 0 && !isSame) {
+    await response.body?.cancel();
+    throw new DownloadError("broken", "the connection broke and the rest cannot be asked for");
+  }
+  if (progress.offset === 0 && source.digest === "") progress.etag = strongTag(etag);
+  const range = status === 206 ? readRange(response.headers.get("Content-Range")) : undefined;
+  if (status === 206 && range?.start !== progress.offset) {
+    await response.body?.cancel();
+    throw new DownloadError("wrong", "the server answered with another range than asked for");
+  }
+  const totalBytes = range === undefined ? lengthOf(response) : range.totalBytes;
+  if (totalBytes >= 0) {
+    if (progress.totalBytes >= 0 && progress.totalBytes !== totalBytes) {
+      await response.body?.cancel();
+      const message = `it has ${totalBytes} bytes where ${progress.totalBytes} were expected`;
+      throw new DownloadError("wrong", message);
+    }
+    progress.totalBytes = totalBytes;
+  }
+  return status === 206 ? 0 : progress.offset;
+}
+
+function checkSize({ offset, totalBytes }: Progress): void {
+  const bytesMax = totalBytes >= 0 ? totalBytes : UNKNOWN_BYTES_MAX;
+  if (offset <= bytesMax) return;
+  throw new DownloadError("wrong", `it has more than the ${bytesMax} bytes that were expected`);
+}
+
+/** A weak validator does not promise equal bytes (RFC 9110, section 8.8.1). */
+function strongTag(etag: string): string {
+  return etag.startsWith('"') ? etag : "";
+}
+
+function lengthOf(response: Response): number {
+  const text = response.headers.get("Content-Length");
+  // With an encoding the length is that of the encoded bytes.
+  if (text === null || response.headers.has("Content-Encoding")) return -1;
+  const length = Number(text);
+  return Number.isSafeInteger(length) && length >= 0 ? length : -1;
+}
+
+function readRange(text: string | null): { start: number; totalBytes: number } | undefined {
+  const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(text ?? "");
+  if (match === null) return undefined;
+  return { start: Number(match[1]), totalBytes: match[2] === "*" ? -1 : Number(match[2]) };
+}
+
+/** Aborts a request that brings nothing for `SILENCE_MS_MAX`, or whose owner gave up. */
+class SilenceWatch {
+  readonly #controller = new AbortController();
+  readonly #owner: AbortSignal;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #hasHeard = true;
+
+  constructor(owner: AbortSignal) {
+    this.#owner = owner;
+    this.#timer = setInterval(() => this.#check(), SILENCE_MS_MAX / 2);
+    owner.addEventListener("abort", this.#abort);
+    if (owner.aborted) this.#abort();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  hear(): void {
+    this.#hasHeard = true;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#owner.removeEventListener("abort", this.#abort);
+    // Also ends a body that was not read to its end.
+    this.#controller.abort();
+  }
+
+  readonly #abort = (): void => this.#controller.abort(this.#owner.reason);
+
+  #check(): void {
+    if (!this.#hasHeard) this.#controller.abort(new Error("nothing came for too long"));
+    this.#hasHeard = false;
+  }
+}
+
+/** Resolves after `delayMs`; rejects with the signal's reason when it aborts. */
+function delay(delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, delayMs);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

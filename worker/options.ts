@@ -1,0 +1,224 @@
+/** What a worker is told on its command line and in its environment, checked once. */
+
+import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+
+import { resolve } from "@std/path";
+
+import { parseDuration, parseSize } from "../shared/units.ts";
+
+/** Resources as they were stated; what is absent is found out. */
+export interface StatedResources {
+  readonly cores?: number;
+  readonly memoryBytes?: number;
+  readonly diskBytes?: number;
+  readonly gpus?: number;
+}
+
+/** How the worker finds its manager; at most one is given, with `access` a url may be too. */
+export interface ManagerTarget {
+  readonly url?: string;
+  readonly name?: string;
+  /** Absolute path of an access file. */
+  readonly access?: string;
+}
+
+/** A worker's options. */
+export interface WorkerCommandOptions {
+  readonly target: ManagerTarget;
+  readonly resources: StatedResources;
+  readonly features: readonly string[];
+  /** Absolute; absent is the default place. */
+  readonly workspace?: string;
+  /** Time without a manager after which the worker ends. */
+  readonly idleTimeoutMs: number;
+  /** 0 is none. */
+  readonly wallTimeMs: number;
+  /** Ends with its manager instead of waiting for the next one of that name. */
+  readonly isSingle: boolean;
+  readonly isVerbose: boolean;
+}
+
+/** Options that cannot be read: the command ends with code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+interface OptionSpec {
+  /** Placeholder of the value; absent for a switch. */
+  readonly value?: string;
+  readonly isMultiple?: boolean;
+  readonly help: string;
+}
+
+const OPTIONS: { readonly [name: string]: OptionSpec } = {
+  name: { value: "NAME", help: "join the manager of that name" },
+  access: { value: "FILE", help: "join the manager whose access file this is" },
+  cores: { value: "N", help: "cores to offer; default: those of this machine" },
+  memory: { value: "SIZE", help: "memory to offer, as 8GB; default: that of this machine" },
+  disk: { value: "SIZE", help: "disk to offer, as 50GB; default: what is free in the workspace" },
+  gpus: { value: "N", help: "GPUs to offer; default: those of this machine" },
+  feature: { value: "NAME", isMultiple: true, help: "something tasks may ask for; repeatable" },
+  workspace: { value: "DIR", help: "where files and sandboxes go; default: below TMPDIR" },
+  "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
+  "wall-time": { value: "TIME", help: "end after this long in any case" },
+  single: { help: "end with the manager instead of waiting for the next one of its name" },
+  verbose: { help: "tell on stderr what happens" },
+  help: { help: "show this text" },
+};
+
+const IDLE_TIMEOUT_MS: number = 5 * 60_000;
+
+/** A worker that belongs to one manager does not wait longer for it to come back. */
+const SINGLE_IDLE_TIMEOUT_MS = 15_000;
+
+/** Reads the arguments after `worker`; "help" when they ask for it. */
+export function parseWorkerArguments(
+  argv: readonly string[],
+  env: { readonly [name: string]: string | undefined },
+): WorkerCommandOptions | "help" {
+  const { values, positionals } = readArguments(argv);
+  if (values["help"] === true) return "help";
+  if (positionals.length > 1) {
+    throw new UsageError(`Cannot join more than one manager: "${positionals[1]}" is too much`);
+  }
+  const text = (name: string): string | undefined => {
+    const given = values[name];
+    if (typeof given === "string") return given;
+    return env[`TENDRIL_${name.toUpperCase().replaceAll("-", "_")}`] || undefined;
+  };
+  const flag = (name: string) => values[name] === true || ["1", "true"].includes(text(name) ?? "");
+  const isSingle = flag("single");
+  const duration = (name: string) => read(text(name), (value) => parseDuration(value, `--${name}`));
+  const size = (name: string) => read(text(name), (value) => parseSize(value, `--${name}`));
+  const workspace = text("workspace");
+  return {
+    target: readTarget(positionals[0], text),
+    resources: without({
+      cores: readCount(text("cores"), { name: "cores", isWhole: false }),
+      memoryBytes: size("memory"),
+      diskBytes: size("disk"),
+      gpus: readCount(text("gpus"), { name: "gpus", isWhole: true }),
+    }),
+    features: readFeatures(values["feature"], env["TENDRIL_FEATURE"]),
+    ...(workspace === undefined ? {} : { workspace: resolve(workspace) }),
+    idleTimeoutMs: duration("idle-timeout") ??
+      (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
+    wallTimeMs: duration("wall-time") ?? 0,
+    isSingle,
+    isVerbose: flag("verbose"),
+  };
+}
+
+/** What `tendril worker --help` shows. */
+export function workerHelp(): string {
+  const lines = Object.entries(OPTIONS).map(([name, { value, help }]) => {
+    return `  --${name}${value === undefined ? "" : ` ${value}`}`.padEnd(24) + help;
+  });
+  return [
+    "tendril worker [URL | --name NAME | --access FILE] [options]",
+    "",
+    "Runs tasks for a manager until that has no more use for it.",
+    "",
+    ...lines,
+    "",
+    "Each option may also be given as a variable, --idle-timeout as TENDRIL_IDLE_TIMEOUT.",
+    "",
+    "Example: tendril worker --name blast --cores 8 --memory 16GB",
+  ].join("\n");
+}
+
+/** Fills in what was not stated from this machine. */
+export function detectResources(
+  stated: StatedResources,
+  freeDiskBytes: number,
+): { cores: number; memoryBytes: number; diskBytes: number; gpus: number } {
+  return {
+    cores: stated.cores ?? availableParallelism(),
+    memoryBytes: stated.memoryBytes ?? totalmem(),
+    diskBytes: stated.diskBytes ?? freeDiskBytes,
+    gpus: stated.gpus ?? countGpus(),
+  };
+}
+
+function readArguments(argv: readonly string[]) {
+  const options = Object.fromEntries(
+    Object.entries(OPTIONS).map(([name, { value, isMultiple }]) => [name, {
+      type: value === undefined ? "boolean" as const : "string" as const,
+      multiple: isMultiple ?? false,
+    }]),
+  );
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`Cannot read the options of worker: ${firstSentence(found)}`);
+  }
+}
+
+function readTarget(
+  url: string | undefined,
+  text: (name: string) => string | undefined,
+): ManagerTarget {
+  const access = text("access");
+  const name = access === undefined && url === undefined ? text("name") : undefined;
+  if (url !== undefined && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) {
+    throw new UsageError(
+      `Cannot read "${url}" as the url of a manager: one like http://host:port is wanted`,
+    );
+  }
+  return without({
+    url: url === undefined ? undefined : new URL(url).origin,
+    name,
+    access: access === undefined ? undefined : resolve(access),
+  });
+}
+
+function readCount(
+  text: string | undefined,
+  { name, isWhole }: { name: string; isWhole: boolean },
+): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  const isRight = Number.isFinite(count) && count >= 0 && (!isWhole || Number.isInteger(count));
+  if (text.trim() !== "" && isRight) return count;
+  const wanted = isWhole ? "a whole number of 0 or more" : "a number of 0 or more";
+  throw new UsageError(`Cannot read --${name} "${text}" as ${wanted}`);
+}
+
+function readFeatures(given: unknown, variable: string | undefined): readonly string[] {
+  const names: unknown[] = Array.isArray(given) ? given : (variable ?? "").split(",");
+  return names.filter((name): name is string => typeof name === "string" && name !== "");
+}
+
+function read<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Devices of the NVIDIA driver; `nvidia-smi` would take a second. */
+function countGpus(): number {
+  if (!existsSync("/proc/driver/nvidia/gpus")) return 0;
+  return readdirSync("/proc/driver/nvidia/gpus").length;
+}
+
+/** The same object without what is undefined, as `exactOptionalPropertyTypes` wants it. */
+function without<T extends object>(
+  object: T,
+): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  const kept: { [Key in keyof T]?: Exclude<T[Key], undefined> } = {};
+  for (const key of Object.keys(object) as (keyof T)[]) {
+    const value = object[key];
+    if (value !== undefined) kept[key] = value as Exclude<T[typeof key], undefined>;
+  }
+  return kept;
+}
+
+function firstSentence(text: string): string {
+  return text.split(/\. |\n/)[0]?.replace(/\.$/, "") ?? text;
+}

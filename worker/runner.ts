@@ -1,0 +1,278 @@
+/**
+ * Command tasks: a sandbox, a process, a look at the inputs, the outputs into the cache. Every
+ * try that was started ends in one `task_ended`, whatever fails on the way.
+ *
+ * @module
+ */
+
+import { join } from "@std/path";
+
+import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
+import type { CacheName } from "../shared/ids.ts";
+import type { InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { CacheStore, Hold } from "./cache_store.ts";
+import type { WorkerEvent } from "./core/event.ts";
+import type { WorkerInstruction } from "./core/instruction.ts";
+import type { Input } from "./mount.ts";
+import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
+import type { Sandbox, Sandboxes } from "./sandbox.ts";
+import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
+import type { Trees } from "./trees.ts";
+
+type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
+type StopOrder = Extract<WorkerInstruction, { kind: "stop_task" }>;
+
+/** What a runner works with. */
+export interface RunnerOptions {
+  readonly cache: CacheStore;
+  readonly trees: Pick<Trees, "read">;
+  readonly sandboxes: Sandboxes;
+  readonly processes: TaskProcesses;
+  readonly push: (event: WorkerEvent) => void;
+}
+
+/** Time between the polite signal and the one that cannot be ignored. */
+const STOP_GRACE_MS = 1_000;
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+/** One try under way. */
+interface Run {
+  readonly order: RunOrder;
+  process: TaskProcess | undefined;
+  stopReason: StopOrder["reason"] | undefined;
+  startedAtMs: number;
+  ranMs: number;
+}
+
+/** What a finished try is reported as, less what every result has. */
+type Verdict =
+  & Pick<TryResult, "outcome" | "message" | "outputs">
+  & Partial<Pick<TryResult, "exitCode" | "signal" | "mount">>;
+
+/** Owner of the tries that run here. */
+export class Runner {
+  readonly #options: RunnerOptions;
+  /** {`TASK.TRY`: its run}. */
+  readonly #runs: Map<string, Run> = new Map();
+  readonly #ends: Set<Promise<void>> = new Set();
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Runs a try; `task_ended` answers. */
+  run(order: RunOrder): void {
+    const { taskId, try: number } = order.task;
+    const key = `${taskId}.${number}`;
+    const run: Run = {
+      order,
+      process: undefined,
+      stopReason: undefined,
+      startedAtMs: 0,
+      ranMs: 0,
+    };
+    this.#runs.set(key, run);
+    const end = this.#runTry(run).finally(() => {
+      this.#runs.delete(key);
+      this.#ends.delete(end);
+    });
+    this.#ends.add(end);
+  }
+
+  /** Ends the processes of a try; `task_ended` still answers. */
+  stop({ taskId, try: number, reason }: StopOrder): void {
+    const run = this.#runs.get(`${taskId}.${number}`);
+    if (run === undefined) return;
+    run.stopReason ??= reason;
+    run.process?.stop(STOP_GRACE_MS);
+  }
+
+  /** Resolves when no try runs any more; the processes are ended by their owner. */
+  async close(): Promise<void> {
+    while (this.#ends.size > 0) await Promise.all(this.#ends);
+  }
+
+  async #runTry(run: Run): Promise<void> {
+    const { cache, push } = this.#options;
+    const modified: CacheName[] = [];
+    const holds: Hold[] = [];
+    let streams = { stdout: NO_BYTES, stderr: NO_BYTES };
+    let verdict: Verdict;
+    try {
+      const inputs = holdInputs(cache, run.order, holds);
+      const sandbox = await this.#options.sandboxes.create({
+        taskId: run.order.task.taskId,
+        try: run.order.task.try,
+        inputs,
+        outputs: run.order.task.outputs.map((output) => output.mount),
+      });
+      let end: TaskEnd | undefined;
+      try {
+        end = await this.#runProcess(run, sandbox);
+        streams = {
+          stdout: sandbox.readStream("stdout", STREAM_KEPT_BYTES),
+          stderr: sandbox.readStream("stderr", STREAM_KEPT_BYTES),
+        };
+        const changed = await this.#findModified(run, sandbox);
+        for (const { name } of changed) modified.push(name);
+        verdict = await this.#judge(run, { sandbox, end, changed });
+      } finally {
+        await sandbox.remove({ hasSurvivors: end?.hasSurvivors ?? false });
+      }
+    } catch (error) {
+      verdict = run.stopReason === undefined ? failure(error) : stopped(run.stopReason);
+    }
+    for (const hold of holds) hold.release();
+    const { taskId, try: number } = run.order.task;
+    const { startedAtMs, ranMs } = run;
+    const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
+    const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
+    push({ kind: "task_ended", result, modified });
+  }
+
+  async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
+    const { task, shape } = run.order;
+    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
+    if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
+    const environments = environmentPaths(this.#options.cache, shape.environments);
+    run.startedAtMs = Date.now();
+    const startedAtMs = performance.now();
+    run.process = this.#options.processes.start({
+      taskId: task.taskId,
+      try: task.try,
+      command: task.body.command,
+      directory: sandbox.directory,
+      temporaryDirectory: sandbox.temporaryDirectory,
+      stdout: sandbox.descriptor("stdout"),
+      stderr: sandbox.descriptor("stderr"),
+      env: { ...shape.env, ...tendrilVariables(environments) },
+      pathDirectories: environments.map((path) => join(path, "bin")),
+      cores: shape.resources.cores,
+    });
+    const end = await run.process.ended;
+    run.ranMs = performance.now() - startedAtMs;
+    if (end.kind === "start_failed") run.startedAtMs = 0;
+    return end;
+  }
+
+  /** Drops from the cache what the task wrote to, and says what that was. */
+  async #findModified(run: Run, sandbox: Sandbox): Promise<readonly InputMount[]> {
+    const { modified, suspect } = await sandbox.checkInputs();
+    const mounts = new Set(modified.map((input) => input.mount));
+    for (const input of suspect) {
+      if (!await this.#isIntact(run, input)) mounts.add(input.mount);
+    }
+    const changed = run.order.task.inputs.filter((input) => mounts.has(input.mount));
+    for (const { name, generation } of changed) this.#options.cache.delete(name, generation);
+    return changed;
+  }
+
+  /** A file that was touched in some way is the same if its contents are. */
+  async #isIntact(run: Run, input: Input): Promise<boolean> {
+    const mount = run.order.task.inputs.find((known) => known.mount === input.mount);
+    const facts = mount && this.#options.cache.get(mount.name)?.facts;
+    if (facts === undefined || facts.isDirectory || facts.digest === "") return false;
+    return (await measureFile(input.path)).digest === facts.digest;
+  }
+
+  async #judge(
+    run: Run,
+    { sandbox, end, changed }: {
+      sandbox: Sandbox;
+      end: TaskEnd;
+      changed: readonly InputMount[];
+    },
+  ): Promise<Verdict> {
+    if (run.stopReason !== undefined) return { ...stopped(run.stopReason), ...statusOf(end) };
+    if (end.kind === "start_failed") return verdictOf("start_failed", end.message);
+    const [first] = changed;
+    if (first !== undefined) {
+      const message = `The task wrote to its input "${first.mount}"`;
+      return { ...verdictOf("input_modified", message), ...statusOf(end), mount: first.mount };
+    }
+    if (end.kind === "signal") {
+      return { ...verdictOf("signal", `The command was ended by ${end.signal}`), ...statusOf(end) };
+    }
+    if (end.exitCode !== 0) {
+      const message = `The command ended with exit code ${end.exitCode}`;
+      return { ...verdictOf("exit", message), ...statusOf(end) };
+    }
+    if (end.hasSurvivors) {
+      const message = "A process that the command left behind could not be ended";
+      return { ...verdictOf("exit", message), ...statusOf(end) };
+    }
+    const { outputs: wanted } = run.order.task;
+    if (wanted.length === 0) return { ...verdictOf("success", ""), ...statusOf(end) };
+    const { cache, trees } = this.#options;
+    const collect = (mount: string) => sandbox.collect(mount);
+    const taken = await takeOutputs({ cache, trees, collect }, wanted);
+    if (taken.kind === "taken") {
+      return { ...verdictOf("success", ""), ...statusOf(end), outputs: taken.outputs };
+    }
+    const { outcome, message, mount } = taken;
+    return { ...verdictOf(outcome, message), ...statusOf(end), mount };
+  }
+}
+
+/** Absolute paths of unpacked environments, which are used in place. */
+export function environmentPaths(cache: CacheStore, names: readonly CacheName[]): string[] {
+  return names.map((name) => {
+    const stored = cache.get(name);
+    if (stored === undefined) throw new MissingError(`Environment "${name}" is not in the cache`);
+    return stored.path;
+  });
+}
+
+/** What every task and library is told besides what it was given. */
+export function tendrilVariables(environments: readonly string[]): { [name: string]: string } {
+  const [first] = environments;
+  const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
+  if (first !== undefined) variables["TENDRIL_ENVIRONMENT"] = first;
+  return variables;
+}
+
+/** A file that a try needs is not there, although the manager had been told so. */
+class MissingError extends Error {
+  override readonly name = "MissingError";
+}
+
+/** Finds the inputs and keeps them, and the environments, in place while the try runs. */
+function holdInputs(cache: CacheStore, { task, shape }: RunOrder, holds: Hold[]): Input[] {
+  for (const name of shape.environments) {
+    const stored = cache.get(name);
+    const hold = stored && cache.hold(name, stored.facts.generation);
+    if (hold !== undefined) holds.push(hold);
+  }
+  return task.inputs.map(({ mount, name, generation }) => {
+    const hold = cache.hold(name, generation);
+    if (hold === undefined) throw new MissingError(`Input "${mount}" is not in the cache`);
+    holds.push(hold);
+    return { mount, path: hold.path, isDirectory: hold.facts.isDirectory };
+  });
+}
+
+function verdictOf(outcome: Outcome, message: string): Verdict {
+  return { outcome, message, outputs: [] };
+}
+
+function stopped(reason: StopOrder["reason"]): Verdict {
+  const message = reason === "timeout"
+    ? "The try was stopped: its time was up"
+    : "The try was stopped: it was cancelled";
+  return verdictOf(reason, message);
+}
+
+function statusOf(end: TaskEnd): { exitCode?: number; signal?: string } {
+  if (end.kind === "exit") return { exitCode: end.exitCode };
+  return end.kind === "signal" ? { signal: end.signal } : {};
+}
+
+function failure(error: unknown): Verdict {
+  const found = error instanceof Error ? error.message : String(error);
+  if (isDiskFull(error)) {
+    return verdictOf("disk_full", `Cannot run the task: the disk of the worker is full: ${found}`);
+  }
+  if (error instanceof MissingError) return verdictOf("input_missing", found);
+  return verdictOf("start_failed", `Cannot run the task: ${found}`);
+}

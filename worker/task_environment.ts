@@ -1,0 +1,81 @@
+/** The environment variables a task's processes are given. */
+
+import { withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+import type { TryId } from "../shared/task.ts";
+
+/** Variables by name. */
+export type Environment = { readonly [name: string]: string };
+
+/** Random per worker; in everything it starts, so that nothing of it can stay behind. */
+export const WORKER_MARK_VARIABLE = "TENDRIL_WORKER_MARK";
+
+/** `taskId.try.workerMark`: whose process it is, wherever it went. */
+export const TRY_MARK_VARIABLE = "TENDRIL_TRY_MARK";
+
+/** What one try adds to the worker's own variables. */
+export interface TryVariables extends TryId {
+  readonly workerMark: string;
+  /** The task's working directory. */
+  readonly directory: string;
+  /** For the task's temporary files. */
+  readonly temporaryDirectory: string;
+  /** What the task asked for; goes before everything but the `TENDRIL_` names. */
+  readonly env: Environment;
+  /** Put before `PATH`, the first of them foremost. */
+  readonly pathDirectories: readonly string[];
+  /** Cores allocated; 0 when none were, and then nothing is said about threads. */
+  readonly cores: number;
+}
+
+/** Read by the libraries that would otherwise start a thread for every core of the host. */
+const THREAD_VARIABLES: readonly string[] = [
+  "CORES",
+  "OMP_NUM_THREADS",
+  "OPENBLAS_NUM_THREADS",
+  "VECLIB_MAXIMUM_THREADS",
+  "MKL_NUM_THREADS",
+  "NUMEXPR_NUM_THREADS",
+];
+
+/** Of the worker's session, wrong or useless in a task's. */
+const SESSION_VARIABLES: readonly string[] = ["DISPLAY", "OLDPWD", "PWD"];
+
+const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
+
+/**
+ * What of the worker's environment its children see: without the runtime's own
+ * variables, the display, and all `TENDRIL_` names, of which some are secrets.
+ */
+export function inheritedEnvironment(
+  env: { readonly [name: string]: string | undefined },
+): Environment {
+  const kept = withoutRuntimeVariables(env);
+  for (const name of Object.keys(kept)) {
+    if (name.startsWith("TENDRIL_") || SESSION_VARIABLES.includes(name)) delete kept[name];
+  }
+  return kept;
+}
+
+/** All variables of one try; `inherited` comes from `inheritedEnvironment`. */
+export function tryEnvironment(inherited: Environment, variables: TryVariables): Environment {
+  const { taskId, workerMark, directory, temporaryDirectory, pathDirectories } = variables;
+  const env: { [name: string]: string } = { ...inherited };
+  env.PWD = directory;
+  env.TMPDIR = temporaryDirectory;
+  env.TEMP = temporaryDirectory;
+  env.TMP = temporaryDirectory;
+  if (variables.cores > 0) {
+    const threads = String(Math.max(1, Math.floor(variables.cores)));
+    for (const name of THREAD_VARIABLES) env[name] = threads;
+  }
+  Object.assign(env, variables.env);
+  if (pathDirectories.length > 0) {
+    env.PATH = [...pathDirectories, env.PATH ?? FALLBACK_PATH].join(":");
+  }
+  env.TENDRIL_TASK_ID = String(taskId);
+  env.TENDRIL_TRY = String(variables.try);
+  env.TENDRIL_SANDBOX = directory;
+  env[WORKER_MARK_VARIABLE] = workerMark;
+  env[TRY_MARK_VARIABLE] = `${taskId}.${variables.try}.${workerMark}`;
+  return env;
+}

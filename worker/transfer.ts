@@ -1,0 +1,413 @@
+/**
+ * Files on their way: into the cache from wherever the manager says, made from others, and back
+ * to the manager. Each order ends in one event at most; nothing is committed that was not checked.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { openAsBlob, writeFileSync } from "node:fs";
+
+import { unreachable } from "../shared/assert.ts";
+import type { CacheName, TransferId } from "../shared/ids.ts";
+import type { ManagerMessage, Recipe } from "../shared/protocol.ts";
+import type { FileFacts } from "../shared/task.ts";
+import { ticketHeader } from "../shared/ticket.ts";
+import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
+import type { WorkerEvent } from "./core/event.ts";
+import { download, DownloadError } from "./download.ts";
+import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
+import { readLocalUrl } from "./local_url.ts";
+import type { Trees } from "./trees.ts";
+
+type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
+type MakeOrder = Extract<ManagerMessage, { kind: "make" }>;
+type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
+
+/** What transfers work with. */
+export interface TransferOptions {
+  readonly cache: CacheStore;
+  readonly trees: Trees;
+  /** Base url of the manager's HTTP side; undefined while there is no connection. */
+  readonly managerUrl: () => string | undefined;
+  readonly push: (event: WorkerEvent) => void;
+}
+
+/** Transfers at the same time; more wait their turn. The manager's own limits are lower. */
+const TRANSFERS_MAX = 32;
+
+/** Attempts at a url whose server does not let a broken transfer resume. */
+const URL_TRIES = 3;
+
+/** Attempts at sending a file to the manager. */
+const SEND_TRIES = 3;
+const SEND_DELAY_MS = 200;
+
+/** Text of an answer that is read for a message. */
+const ANSWER_CHARS_MAX = 200;
+
+interface Job {
+  readonly transferId: TransferId;
+  readonly controller: AbortController;
+  readonly run: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Owner of every transfer under way. */
+export class Transfers {
+  readonly #options: TransferOptions;
+  readonly #jobs: Map<TransferId, Job> = new Map();
+  readonly #waiting: Job[] = [];
+  readonly #ends: Set<Promise<void>> = new Set();
+  #runningCount = 0;
+
+  constructor(options: TransferOptions) {
+    this.#options = options;
+  }
+
+  /** Brings a file into the cache; answered by `transfer_ended`. */
+  fetch(order: FetchOrder): void {
+    const { transferId, name, generation, source } = order;
+    // Small, and already here: not worth a turn of the loop.
+    if (source.kind === "inline" && !order.isDirectory) {
+      return this.#takeInline(order, source.bytes);
+    }
+    this.#start(transferId, async (signal) => {
+      let movedBytes = 0;
+      const count = (sizeBytes: number) => movedBytes += sizeBytes;
+      const outcome = await fetchFile(this.#options, order, { signal, count }).then(
+        ready,
+        (error) => failureOf(name, error, canFetchAgain(order, error)),
+      );
+      this.#options.push({
+        kind: "transfer_ended",
+        transferId,
+        name,
+        generation,
+        movedBytes,
+        outcome,
+      });
+    });
+  }
+
+  /** Makes a file from others; answered by `transfer_ended`. */
+  make(order: MakeOrder): void {
+    const { transferId, name } = order;
+    const generation = 0;
+    this.#start(transferId, async (signal) => {
+      const outcome = await makeFile(this.#options, order, signal).then(
+        ready,
+        (error) => failureOf(name, error, signal.aborted),
+      );
+      const movedBytes = 0;
+      this.#options.push({
+        kind: "transfer_ended",
+        transferId,
+        name,
+        generation,
+        movedBytes,
+        outcome,
+      });
+    });
+  }
+
+  /** Sends a file to the manager; only a failure is answered, by `send_failed`. */
+  put(order: SendOrder): void {
+    const { transferId, name } = order;
+    this.#start(transferId, async (signal) => {
+      try {
+        await sendFile(this.#options, order, signal);
+      } catch (error) {
+        const message = `Cannot send file "${name}" to the manager: ${describe(error)}`;
+        this.#options.push({ kind: "send_failed", transferId, message });
+      }
+    });
+  }
+
+  /** Ends a transfer; what it owes as an answer still comes. */
+  stop(transferId: TransferId): void {
+    this.#jobs.get(transferId)?.controller.abort(new Error("it was stopped"));
+  }
+
+  /** Ends all of them and waits for it. */
+  async close(): Promise<void> {
+    for (const transferId of this.#jobs.keys()) this.stop(transferId);
+    while (this.#ends.size > 0) await Promise.all(this.#ends);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #start(transferId: TransferId, run: Job["run"]): void {
+    const job: Job = { transferId, controller: new AbortController(), run };
+    this.#jobs.set(transferId, job);
+    this.#waiting.push(job);
+    this.#fill();
+  }
+
+  #fill(): void {
+    while (this.#runningCount < TRANSFERS_MAX) {
+      const job = this.#waiting.shift();
+      if (job === undefined) return;
+      this.#runningCount += 1;
+      const end = job.run(job.controller.signal).finally(() => {
+        this.#ends.delete(end);
+        if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+        this.#runningCount -= 1;
+        this.#fill();
+      });
+      this.#ends.add(end);
+    }
+  }
+
+  #takeInline(order: FetchOrder, bytes: Uint8Array): void {
+    const { transferId, name, generation, level, isExecutable } = order;
+    const { cache, push } = this.#options;
+    const path = cache.newIncomingPath();
+    let outcome: TransferOutcome;
+    try {
+      const digest = createHash("sha256").update(bytes).digest("hex");
+      const measured = { sizeBytes: bytes.length, digest };
+      checkMeasured(order, measured);
+      writeFileSync(path, bytes, { mode: isExecutable ? 0o555 : 0o444, flag: "wx" });
+      const file = { name, generation, ...measured, isDirectory: false };
+      cache.commit(path, file, level);
+      outcome = { kind: "ready", file };
+    } catch (error) {
+      cache.discard(path);
+      outcome = failureOf(name, error, true);
+    }
+    const movedBytes = bytes.length;
+    push({ kind: "transfer_ended", transferId, name, generation, movedBytes, outcome });
+  }
+}
+
+type TransferOutcome = Extract<WorkerEvent, { kind: "transfer_ended" }>["outcome"];
+
+function ready(file: FileFacts): TransferOutcome {
+  return { kind: "ready", file };
+}
+
+/** What arrived is not what was asked for. */
+class MismatchError extends Error {
+  override readonly name = "MismatchError";
+}
+
+async function fetchFile(
+  options: TransferOptions,
+  order: FetchOrder,
+  { signal, count }: { signal: AbortSignal; count: (sizeBytes: number) => void },
+): Promise<FileFacts> {
+  const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
+  for (let tryCount = 1;; tryCount++) {
+    const path = options.cache.newIncomingPath();
+    try {
+      const bytes = counting(openSource(options, order, signal), count);
+      const measured = await receive(options.trees, { order, path, chunks: bytes });
+      signal.throwIfAborted();
+      checkMeasured(order, measured);
+      const { name, generation, isDirectory, level } = order;
+      const file = { name, generation, ...measured, isDirectory };
+      options.cache.commit(path, file, level);
+      return file;
+    } catch (error) {
+      options.cache.discard(path);
+      const isBroken = error instanceof DownloadError && error.kind === "broken";
+      if (!isBroken || tryCount >= triesMax || signal.aborted) throw error;
+    }
+  }
+}
+
+/** The bytes of a source, in order. */
+function openSource(
+  options: TransferOptions,
+  order: FetchOrder,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const { source, sizeBytes, digest, name, isDirectory } = order;
+  const path = `/files/${encodeURIComponent(name)}`;
+  switch (source.kind) {
+    case "inline":
+      return once(source.bytes);
+    case "manager": {
+      const base = options.managerUrl();
+      if (base === undefined) throw new DownloadError("broken", "the connection is lost");
+      const headers = { Authorization: ticketHeader(source.ticket) };
+      return download({ urls: [base + path], headers, sizeBytes, digest }, signal);
+    }
+    case "worker": {
+      const urls = source.urls.map((base) => base + path);
+      const headers = { Authorization: ticketHeader(source.ticket) };
+      return download({ urls, headers, sizeBytes, digest }, signal);
+    }
+    case "url":
+      if (source.url.startsWith("file:")) {
+        const tree = isDirectory ? (path: string) => options.trees.read(path, 0) : undefined;
+        return readLocalUrl(source.url, { tree, signal });
+      }
+      return download({ urls: [source.url], headers: {}, sizeBytes, digest }, signal);
+    default:
+      return unreachable(source);
+  }
+}
+
+/** Writes what arrives to `path`: a file, or the directory that a tar stream says. */
+async function receive(
+  trees: Trees,
+  { order, path, chunks }: { order: FetchOrder; path: string; chunks: AsyncIterable<Uint8Array> },
+): Promise<Measured> {
+  if (!order.isDirectory) {
+    return await writeMeasured(path, { chunks, isExecutable: order.isExecutable });
+  }
+  const measured = measuring(chunks);
+  await trees.write(path, measured.chunks);
+  await sealTree(path);
+  return measured.measure();
+}
+
+async function makeFile(
+  { cache, trees }: TransferOptions,
+  order: MakeOrder,
+  signal: AbortSignal,
+): Promise<FileFacts> {
+  const { name, level, recipe } = order;
+  const input = cache.get(recipe.input);
+  const hold = input && cache.hold(recipe.input, input.facts.generation);
+  if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
+  const path = cache.newIncomingPath();
+  try {
+    await trees.unpack(path, { path: hold.path, kind: recipe.kind, signal });
+    await sealTree(path);
+    const measured = await measureTree(trees, path, recipe.kind);
+    signal.throwIfAborted();
+    const file = { name, generation: 0, ...measured, isDirectory: true };
+    cache.commit(path, file, level);
+    return file;
+  } catch (error) {
+    cache.discard(path);
+    throw error;
+  } finally {
+    hold.release();
+  }
+}
+
+/** An environment is never sent on, so that reading all of it again would serve nobody. */
+async function measureTree(
+  trees: Trees,
+  path: string,
+  kind: Recipe["kind"],
+): Promise<Measured> {
+  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
+  const measured = measuring(trees.read(path, 0));
+  for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
+  return measured.measure();
+}
+
+async function sendFile(
+  options: TransferOptions,
+  order: SendOrder,
+  signal: AbortSignal,
+): Promise<void> {
+  const hold = options.cache.hold(order.name, order.generation);
+  if (hold === undefined) throw new Error("this worker has no such file");
+  try {
+    for (let tryCount = 1;; tryCount++) {
+      try {
+        return await putOnce(options, order, { hold, signal });
+      } catch (error) {
+        const isFinal = error instanceof DownloadError || signal.aborted;
+        if (isFinal || tryCount >= SEND_TRIES) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, SEND_DELAY_MS * tryCount));
+    }
+  } finally {
+    hold.release();
+  }
+}
+
+async function putOnce(
+  options: TransferOptions,
+  order: SendOrder,
+  { hold, signal }: { hold: Hold; signal: AbortSignal },
+): Promise<void> {
+  const base = options.managerUrl();
+  if (base === undefined) throw new Error("the connection is lost");
+  const { facts, path } = hold;
+  const headers: Record<string, string> = {
+    Authorization: ticketHeader(order.ticket),
+    "Content-Type": "application/octet-stream",
+    "Content-Length": String(facts.sizeBytes),
+  };
+  const body = facts.isDirectory ? streamOf(options.trees.read(path, 0)) : await openAsBlob(path);
+  const url = `${base}/files/${encodeURIComponent(order.name)}`;
+  const response = await fetch(url, { method: "PUT", headers, body, signal });
+  const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);
+  if (response.ok) return;
+  const message = `the manager answered ${response.status} ${text}`.trimEnd();
+  if (response.status >= 500) throw new Error(message);
+  throw new DownloadError("refused", message);
+}
+
+/** `chunks` as a stream that is read as fast as it is asked for. */
+export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = await iterator.next();
+      if (next.done) controller.close();
+      else controller.enqueue(next.value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+}
+
+/** Size always, digest when it is known. */
+function checkMeasured(order: FetchOrder, measured: Measured): void {
+  if (order.sizeBytes >= 0 && measured.sizeBytes !== order.sizeBytes) {
+    throw new MismatchError(
+      `it has ${measured.sizeBytes} bytes where ${order.sizeBytes} were expected`,
+    );
+  }
+  if (order.digest !== "" && measured.digest !== order.digest) {
+    throw new MismatchError(
+      `its contents have digest ${measured.digest} where ${order.digest} was expected`,
+    );
+  }
+}
+
+function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
+  const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
+  return { kind: "failed", message, canRetry: canRetry || isDiskFull(error) };
+}
+
+/** What a url's server refuses it refuses every worker; peers and the manager may change. */
+function canFetchAgain(order: FetchOrder, error: unknown): boolean {
+  const isRefused = error instanceof DownloadError && error.kind === "refused";
+  return !(isRefused && order.source.kind === "url");
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
+function describe(error: unknown): string {
+  if (isDiskFull(error)) return "the disk of the worker is full";
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
+  yield await Promise.resolve(bytes);
+}
+
+async function* counting(
+  chunks: AsyncIterable<Uint8Array>,
+  count: (sizeBytes: number) => void,
+): AsyncGenerator<Uint8Array, void, void> {
+  for await (const chunk of chunks) {
+    count(chunk.length);
+    yield chunk;
+  }
+}

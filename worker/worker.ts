@@ -1,0 +1,282 @@
+/**
+ * A worker: its workspace, its watcher, its cache, its connection, and the core that decides.
+ * Everything is opened here in order, and closed in the reverse.
+ *
+ * @module
+ */
+
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+
+import { join } from "@std/path";
+
+import type { ManagerMessage } from "../shared/protocol.ts";
+import type { Resources } from "../shared/resources.ts";
+import { selfCommand } from "../shared/runtime/self_command.ts";
+import { VERSION } from "../shared/version.ts";
+import { CacheStore } from "./cache_store.ts";
+import type { WorkerInstruction } from "./core/instruction.ts";
+import { newWorkerState } from "./core/state.ts";
+import { Engine } from "./engine.ts";
+import { Instances } from "./instance.ts";
+import { WorkerLog } from "./log.ts";
+import { type LinkEnd, type ManagerAccess, ManagerLink } from "./manager_link.ts";
+import { PeerServer } from "./peer_server.ts";
+import { TaskProcesses } from "./process.ts";
+import { Runner } from "./runner.ts";
+import { Sandboxes } from "./sandbox.ts";
+import { inheritedEnvironment } from "./task_environment.ts";
+import { Transfers } from "./transfer.ts";
+import { TREES } from "./trees.ts";
+import { Watcher } from "./watcher.ts";
+import type { Workspace } from "./workspace.ts";
+
+type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, { kind: Kind }>;
+
+/** What a worker is started with. */
+export interface WorkerOptions {
+  /** Locked by this process; closed with the worker. */
+  readonly workspace: Workspace;
+  readonly access: () => Promise<ManagerAccess>;
+  readonly resources: Resources;
+  readonly features: readonly string[];
+  /** Time without a manager after which it ends. */
+  readonly idleTimeoutMs: number;
+  /** 0 is none. */
+  readonly wallTimeMs: number;
+  /** Ends when its manager lets it go, instead of waiting for the next one. */
+  readonly isSingle: boolean;
+  /** Takes log lines for a person. */
+  readonly say?: (line: string) => void;
+}
+
+/** How a worker ended. */
+export interface WorkerEnd {
+  /** `refused` and `bug` are failures. */
+  readonly kind: "left" | "gone" | "refused" | "bug";
+  /** One line for a person. */
+  readonly message: string;
+}
+
+/** A worker that runs. */
+export interface Worker {
+  /** Resolves once everything of it is closed. */
+  readonly ended: Promise<WorkerEnd>;
+  /** Has it hand back what it can and end. */
+  leave(reason: string): void;
+}
+
+/** The processes of a worker that leaves get this long to go, beyond what its core waits. */
+const CLOSE_LIMIT_MS = 1_500;
+
+/** Opens a worker; it dials its manager at once. */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const shell = await Shell.open(options);
+  return { ended: shell.ended, leave: (reason) => shell.leave(reason) };
+}
+
+/** The parts of a worker, in the order in which they are opened. */
+interface Parts {
+  readonly log: WorkerLog;
+  readonly watcher: Watcher;
+  readonly cache: CacheStore;
+  readonly processes: TaskProcesses;
+  readonly sandboxes: Sandboxes;
+  readonly peers: PeerServer;
+  readonly transfers: Transfers;
+  readonly runner: Runner;
+  readonly instances: Instances;
+}
+
+class Shell {
+  readonly #options: WorkerOptions;
+  readonly #parts: Parts;
+  readonly #end = Promise.withResolvers<WorkerEnd>();
+  readonly #wall: ReturnType<typeof setTimeout> | undefined;
+  /** One for each manager served. */
+  #engine: Engine;
+  #link: ManagerLink | undefined;
+  #isEnding = false;
+
+  static async open(options: WorkerOptions): Promise<Shell> {
+    const log = new WorkerLog(join(options.workspace.path, "logs"), options.say);
+    const { mark, sandboxesPath } = options.workspace;
+    const watcher = new Watcher({
+      command: selfCommand(["internal-watch"]),
+      mark,
+      sandboxesPath,
+      onTrouble: (message) => log.write("watcher_trouble", { message }),
+    });
+    const processes = await TaskProcesses.open({ mark, env: process.env, watcher });
+    return new Shell(options, { log, watcher, processes });
+  }
+
+  private constructor(
+    options: WorkerOptions,
+    opened: Pick<Parts, "log" | "watcher" | "processes">,
+  ) {
+    const { log, watcher, processes } = opened;
+    const { workspace } = options;
+    const { trash } = workspace;
+    this.#options = options;
+    const cache = new CacheStore(workspace.cachePath);
+    const sandboxes = new Sandboxes(join(workspace.sandboxesPath, "tries"), trash);
+    const peers = new PeerServer({ workerId: workspace.workerId, cache, trees: TREES });
+    const push: Engine["push"] = (event) => this.#engine.push(event);
+    const managerUrl = () => this.#link?.managerUrl;
+    const transfers = new Transfers({ cache, trees: TREES, managerUrl, push });
+    const runner = new Runner({ cache, trees: TREES, sandboxes, processes, push });
+    const instances = new Instances({
+      cache,
+      trees: TREES,
+      directory: join(workspace.sandboxesPath, "instances"),
+      trash,
+      env: inheritedEnvironment(process.env),
+      mark: workspace.mark,
+      hostCommand: selfCommand(["internal-library-host"]),
+      push,
+    });
+    this.#parts = {
+      log,
+      watcher,
+      cache,
+      processes,
+      sandboxes,
+      peers,
+      transfers,
+      runner,
+      instances,
+    };
+    this.#engine = this.#newEngine();
+    this.#wall = this.#startWallTime();
+    this.#link = this.#newLink();
+    log.write("started", { workspace: workspace.path, pid: process.pid });
+  }
+
+  get ended(): Promise<WorkerEnd> {
+    return this.#end.promise;
+  }
+
+  leave(reason: string): void {
+    this.#engine.push({ kind: "leave_requested", reason });
+  }
+
+  #newEngine(): Engine {
+    const { workspace, resources, features } = this.#options;
+    const { cache, transfers, runner, instances, peers } = this.#parts;
+    const state = newWorkerState({
+      workerId: workspace.workerId,
+      incarnation: randomUUID(),
+      version: VERSION,
+      host: hostname(),
+      pid: process.pid,
+      resources,
+      features,
+      urls: peers.urls,
+      cached: cache.files().map(({ facts, level }) => ({ ...facts, level })),
+    });
+    return new Engine({
+      state,
+      parts: {
+        cache,
+        transfers,
+        runner,
+        instances,
+        link: { send: (messages) => this.#link?.send(messages) },
+        session: {
+          open: (order) => this.#openSession(order),
+          leave: (order) => this.#leave(order),
+        },
+      },
+      onBug: (error) => {
+        const message = error instanceof Error ? error.stack ?? error.message : String(error);
+        this.#close({ kind: "bug", message });
+      },
+    });
+  }
+
+  #newLink(): ManagerLink {
+    const { log } = this.#parts;
+    return new ManagerLink({
+      access: this.#options.access,
+      goneMsMax: this.#options.idleTimeoutMs,
+      opened: () => {
+        log.write("connected", { manager: this.#link?.managerUrl });
+        this.#engine.push({ kind: "connection_opened" });
+      },
+      received: (messages: readonly ManagerMessage[]) => {
+        for (const message of messages) this.#engine.push({ kind: "message_received", message });
+      },
+      closed: (reason) => {
+        log.write("disconnected", { reason });
+        this.#engine.push({ kind: "connection_closed" });
+      },
+      ended: (end: LinkEnd) => this.#close(end),
+    });
+  }
+
+  #openSession({ welcome }: Order<"session_opened">): void {
+    this.#link?.keepAlive(welcome.heartbeatMs);
+    const clockOffsetMs = welcome.atMs - Date.now();
+    this.#parts.peers.openSession({ transferKey: welcome.transferKey, clockOffsetMs });
+  }
+
+  #leave({ reason, isReleased, keep }: Order<"leave">): void {
+    const { cache, log } = this.#parts;
+    cache.deleteBelow(keep);
+    if (!isReleased || this.#options.isSingle) {
+      return this.#close({ kind: "left", message: reason });
+    }
+    // The next manager of that name finds the files that are kept, and nothing else.
+    log.write("released", { reason });
+    this.#engine.close();
+    this.#engine = this.#newEngine();
+    this.#link?.release(reason);
+  }
+
+  #startWallTime(): ReturnType<typeof setTimeout> | undefined {
+    const { wallTimeMs } = this.#options;
+    if (wallTimeMs === 0) return undefined;
+    return setTimeout(() => this.leave("its wall time is over"), wallTimeMs);
+  }
+
+  #close(end: WorkerEnd): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.#closeParts(end).then(
+      () => this.#end.resolve(end),
+      (error: unknown) => {
+        const found = error instanceof Error ? error.message : String(error);
+        this.#end.resolve({ kind: "bug", message: `Cannot close the worker: ${found}` });
+      },
+    );
+  }
+
+  async #closeParts(end: WorkerEnd): Promise<void> {
+    const parts = this.#parts;
+    clearTimeout(this.#wall);
+    this.#link?.close(end.message);
+    this.#engine.close();
+    const limit = Promise.withResolvers<void>();
+    const timer = setTimeout(limit.resolve, CLOSE_LIMIT_MS);
+    // What is stuck beyond the limit is ended by the watcher, which is told nothing then.
+    let isQuiet = false;
+    const quiet = async () => {
+      await Promise.all([
+        parts.transfers.close(),
+        parts.instances.close(),
+        parts.processes.close(),
+      ]);
+      await parts.runner.close();
+      await parts.peers.close();
+      await parts.sandboxes.close();
+      await parts.cache.close();
+      isQuiet = true;
+    };
+    await Promise.race([quiet(), limit.promise]);
+    clearTimeout(timer);
+    parts.log.write("ended", { how: end.kind, message: end.message });
+    if (isQuiet) await parts.watcher.close();
+    await this.#options.workspace.close();
+  }
+}
