@@ -41,6 +41,7 @@ const HELP = `tendril ${VERSION}: data-intensive workflows on clusters
 
   tendril run SCRIPT [ARGS...]   run a workflow script as manager
   tendril init [DIR]             a starter workflow with the library and its types
+  tendril worker --name NAME     a worker for that manager; see "tendril worker --help"
   tendril version                the version
   tendril help                   this text
 `;
@@ -51,6 +52,10 @@ async function main([command = "help", ...args]: string[]): Promise<number> {
   switch (command) {
     case "run":
       return await run(args);
+    case "worker": {
+      const { runWorkerCommand } = await import("./worker/cli.ts");
+      return await runWorkerCommand(args);
+    }
     case "init":
       return await init(args[0] ?? ".");
     case "version":
@@ -60,8 +65,17 @@ async function main([command = "help", ...args]: string[]): Promise<number> {
     case "--help":
       return print(HELP);
     default:
+      if (command.startsWith("internal-")) return await runInternal(command, args);
       return fail(`Cannot run command "${command}": see "tendril help"`, 2);
   }
+}
+
+/** Runs one of the commands that a worker starts its children with. */
+async function runInternal(command: string, args: readonly string[]): Promise<number> {
+  const { runInternalCommand } = await import("./worker/cli.ts");
+  const loadTendril = () => Promise.resolve(library);
+  return await runInternalCommand(command, { args, loadTendril }) ??
+    fail(`Cannot run command "${command}": see "tendril help"`, 2);
 }
 
 async function run([script, ...args]: string[]): Promise<number> {
