@@ -68,7 +68,9 @@ export interface WaitOptions {
 
 /** Which tasks `cancel` ends: all that have the tag, the id, or both. */
 export interface CancelOptions {
+  /** Tasks with this tag. */
   readonly tag?: string;
+  /** The task of this number. */
   readonly taskId?: number;
 }
 
@@ -380,6 +382,7 @@ export class Manager implements AsyncDisposable {
       accessPath,
       workspaces: config.workers.workspace ?? join(folder, "workers"),
       logs: join(config.runDirectory ?? folder, "logs"),
+      hasJoined: (pid) => shell.hasJoined(pid),
       onExit: (pid, message) => {
         const wasHere = shell.noteExit(pid);
         // Nobody else would say why the tasks of this manager wait for ever.

@@ -36,14 +36,14 @@ export class Progress implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     const status = this.#status();
-    if (status.submitted === 0) return this.#clear();
+    if (status.tasks.submitted === 0) return this.#clear();
     this.#clear();
     this.#stream.write(`${describeProgress(status, Date.now())}\n`);
   }
 
   #show(): void {
     const status = this.#status();
-    if (status.submitted === 0) return;
+    if (status.tasks.submitted === 0) return;
     const line = describeProgress(status, Date.now());
     if (this.#stream.isTTY === true) return this.#redraw(line);
     const nowMs = performance.now();
@@ -67,23 +67,24 @@ export class Progress implements Disposable {
 
 /** One line: tasks by state, workers, bytes moved, rate and, while there is work, time left. */
 export function describeProgress(status: ManagerStatus, nowMs: number): string {
-  const { succeeded, failed, cancelled, submitted } = status;
-  const running = status.dispatched + status.retrieving;
+  const { tasks, workers, bytes } = status;
+  const { succeeded, failed, cancelled, submitted } = tasks;
+  const running = tasks.dispatched + tasks.retrieving;
   const done = succeeded + failed + cancelled;
   const seconds = Math.max((nowMs - status.startedAtMs) / 1_000, 0.001);
   const rate = done / seconds;
-  const moved = status.managerToWorkerBytes + status.workerToWorkerBytes +
-    status.workerToManagerBytes + status.urlToWorkerBytes;
+  const moved = bytes.managerToWorker + bytes.workerToWorker + bytes.workerToManager +
+    bytes.urlToWorker;
   const parts = [
     `tasks: ${done}/${submitted} done`,
-    `${status.waiting + status.ready} waiting`,
+    `${tasks.waiting + tasks.ready} waiting`,
     `${running} running`,
     `${failed} failed`,
   ];
-  const workers = status.workersAway === 0
-    ? `${status.workersConnected}`
-    : `${status.workersConnected} (${status.workersAway} away)`;
-  const rest = [`workers: ${workers}`, `moved: ${formatSize(moved)}`, `${rate.toFixed(1)}/s`];
+  const there = workers.away === 0
+    ? `${workers.connected}`
+    : `${workers.connected} (${workers.away} away)`;
+  const rest = [`workers: ${there}`, `moved: ${formatSize(moved)}`, `${rate.toFixed(1)}/s`];
   if (done < submitted && done > 0) rest.push(`about ${timeLeft(submitted - done, rate)} left`);
   return `${parts.join(", ")}; ${rest.join("; ")}`;
 }
