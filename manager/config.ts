@@ -32,8 +32,11 @@ export interface LocalWorkersOptions {
   readonly count?: number;
   /** Cores of each. Default: an even share of this machine's, at least 1. */
   readonly cores?: number;
+  /** Memory that each offers. Default: what the worker finds. */
   readonly memory?: Size;
+  /** Disk that each offers. Default: what the worker finds. */
   readonly disk?: Size;
+  /** Devices that each offers. Default: what the worker finds. */
   readonly gpus?: number;
   /** Folder under which each has a workspace of its own. Default: a temporary one, removed. */
   readonly workspace?: string;
@@ -79,6 +82,7 @@ export interface ManagerOptions {
   readonly listen?: string;
   /** Local workers to start: how many, or how many of what. Default none. */
   readonly workers?: number | LocalWorkersOptions;
+  /** Rules that differ from their defaults. */
   readonly policies?: PolicyOptions;
   /** Folder for the logs of local workers. Default: a temporary one, removed. */
   readonly runDirectory?: string;

@@ -14,6 +14,7 @@ export interface FileReader {
 export class FileHandle {
   /** Number of the file, unique within its manager. */
   readonly id: FileId;
+  /** What it was declared as. */
   readonly kind: FileKind;
   readonly #reader: FileReader;
 

@@ -69,6 +69,7 @@ export interface LibraryOwner {
 
 /** A declared library; its `call` submits a function call. */
 export class Library {
+  /** Unique within its manager. */
   readonly name: string;
   readonly #owner: LibraryOwner;
   readonly #options: CallOptions;

@@ -67,7 +67,9 @@ export interface WaitOptions {
 
 /** Which tasks `cancel` ends: all that have the tag, the id, or both. */
 export interface CancelOptions {
+  /** Tasks with this tag. */
   readonly tag?: string;
+  /** The task of this number. */
   readonly taskId?: number;
 }
 

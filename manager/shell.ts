@@ -22,7 +22,7 @@ import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { startServer } from "./server.ts";
-import type { ManagerStatus } from "./status.ts";
+import { type ManagerStatus, statusOf } from "./status.ts";
 import { TaskDesk } from "./task_desk.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import { Tickets } from "./tickets.ts";
@@ -157,7 +157,7 @@ export class Shell {
   status(): ManagerStatus {
     const { name } = this.#options;
     const startedAtMs = this.#startedAtMs;
-    return { version: 1, name, url: this.url, startedAtMs, ...summarize(this.#state) };
+    return statusOf({ name, url: this.url, startedAtMs }, summarize(this.#state));
   }
 
   /** A local worker's process has ended: it need not be waited for. False if it never came. */

@@ -3,10 +3,113 @@
 import type { ManagerSummary } from "./core/summary.ts";
 
 /** A snapshot of a manager. `version` grows when a field changes its meaning or goes. */
-export interface ManagerStatus extends ManagerSummary {
+export interface ManagerStatus {
+  /** Of the shape of this object. */
   readonly version: 1;
+  /** Name of the manager. */
   readonly name: string;
+  /** Where it listens. */
   readonly url: string;
   /** Epoch milliseconds. */
   readonly startedAtMs: number;
+  /** Numbers of tasks, function calls among them. */
+  readonly tasks: TaskCounts;
+  /** Its workers. */
+  readonly workers: WorkerCounts;
+  /** Bytes moved so far, by route. */
+  readonly bytes: ByteCounts;
+  /** Declared files that it keeps track of. */
+  readonly files: number;
+  /** Transfers under way or waiting for their source. */
+  readonly transfers: number;
+  /** Declared libraries. */
+  readonly libraries: number;
+}
+
+/** Numbers of tasks by where they stand. */
+export interface TaskCounts {
+  /** All so far. */
+  readonly submitted: number;
+  /** Waiting for an input to be made. */
+  readonly waiting: number;
+  /** Waiting for room. */
+  readonly ready: number;
+  /** Given to a worker. */
+  readonly dispatched: number;
+  /** Done but for outputs on their way to the manager. */
+  readonly retrieving: number;
+  /** Ended well. */
+  readonly succeeded: number;
+  /** Ended otherwise. */
+  readonly failed: number;
+  /** Ended by `cancel`. */
+  readonly cancelled: number;
+  /** Tries that began to run. */
+  readonly triesStarted: number;
+  /** Runs that remade lost temps. */
+  readonly recoveries: number;
+}
+
+/** Workers, and their cores. */
+export interface WorkerCounts {
+  /** With an open connection. */
+  readonly connected: number;
+  /** Without one, expected back. */
+  readonly away: number;
+  /** Cores of those connected. */
+  readonly cores: number;
+  /** Of these, set aside for tasks and libraries. */
+  readonly coresCommitted: number;
+}
+
+/** Bytes moved, by route. */
+export interface ByteCounts {
+  /** Inputs, from this machine. */
+  readonly managerToWorker: number;
+  /** From peer to peer. */
+  readonly workerToWorker: number;
+  /** Outputs and fetched files. */
+  readonly workerToManager: number;
+  /** From urls. */
+  readonly urlToWorker: number;
+}
+
+/** The status of a manager, from what its core counts. */
+export function statusOf(
+  manager: Pick<ManagerStatus, "name" | "url" | "startedAtMs">,
+  summary: ManagerSummary,
+): ManagerStatus {
+  const { submitted, waiting, ready, dispatched, retrieving } = summary;
+  const { succeeded, failed, cancelled, triesStarted, recoveries, files, libraries } = summary;
+  return {
+    version: 1,
+    ...manager,
+    tasks: {
+      submitted,
+      waiting,
+      ready,
+      dispatched,
+      retrieving,
+      succeeded,
+      failed,
+      cancelled,
+      triesStarted,
+      recoveries,
+    },
+    workers: {
+      connected: summary.workersConnected,
+      away: summary.workersAway,
+      cores: summary.coresTotal,
+      coresCommitted: summary.coresCommitted,
+    },
+    bytes: {
+      managerToWorker: summary.managerToWorkerBytes,
+      workerToWorker: summary.workerToWorkerBytes,
+      workerToManager: summary.workerToManagerBytes,
+      urlToWorker: summary.urlToWorkerBytes,
+    },
+    files,
+    transfers: summary.transfersActive,
+    libraries,
+  };
 }

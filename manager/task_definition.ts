@@ -37,6 +37,7 @@ export interface CallOptions {
   readonly outputs?: { readonly [mount: string]: FileHandle };
   /** Label for `wait` and `cancel`. */
   readonly tag?: string;
+  /** Tasks alike in resource use have the same. */
   readonly category?: string;
   /** Larger first. Default 0. */
   readonly priority?: number;
@@ -54,8 +55,11 @@ export interface CallOptions {
 export interface ProcessOptions {
   /** May be fractional. Default 1. */
   readonly cores?: number;
+  /** Memory that it needs. Default: not looked at. */
   readonly memory?: Size;
+  /** Disk that it needs. Default: not looked at. */
   readonly disk?: Size;
+  /** Whole devices. Default 0. */
   readonly gpus?: number;
   /** Variables added to the worker's own environment. */
   readonly env?: { readonly [name: string]: string };

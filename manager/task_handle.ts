@@ -64,7 +64,11 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     return this.#end === undefined ? this.#options.owner.stateOf(this.id) : "done";
   }
 
-  /** True when someone waits for it. */
+  /**
+   * True when someone waits for it.
+   *
+   * @internal
+   */
   get isAwaited(): boolean {
     return this.#waiters !== undefined;
   }
@@ -108,12 +112,20 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     return readValue === undefined ? result as T : await readValue(end);
   }
 
-  /** The result, if the task has ended. */
+  /**
+   * The result, if the task has ended.
+   *
+   * @internal
+   */
   peek(): TaskResult | undefined {
     return this.#end && this.#resultOf(this.#end);
   }
 
-  /** Ends the handle; called once, by its manager. */
+  /**
+   * Ends the handle; called once, by its manager.
+   *
+   * @internal
+   */
   settle(end: TaskEnd): void {
     this.#end = end;
     const waiters = this.#waiters ?? [];

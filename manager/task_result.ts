@@ -8,11 +8,13 @@ import type { TaskHandle } from "./task_handle.ts";
 
 /** When things happened to a task, epoch milliseconds (0: never), and how long they took. */
 export interface TaskTimes {
+  /** When the script submitted it. */
   readonly submittedAtMs: number;
   /** When its last try was given to a worker. */
   readonly dispatchedAtMs: number;
   /** When its process or call started, on the worker's clock. */
   readonly startedAtMs: number;
+  /** When the manager had all of its result. */
   readonly endedAtMs: number;
   /** From the dispatch's arrival at the worker until the start. */
   readonly stagedMs: number;
@@ -22,13 +24,19 @@ export interface TaskTimes {
 
 /** What an awaited task gives; a task that failed is a value too. */
 export interface TaskResult {
+  /** The handle whose result this is. */
   readonly task: TaskHandle<unknown>;
+  /** Number of the task. */
   readonly id: TaskId;
+  /** The label that the script gave it. */
   readonly tag: string | undefined;
+  /** What it is like, as the script said. */
   readonly category: string | undefined;
   /** Number of the last try, from 1; 0 when there was none. */
   readonly try: number;
+  /** How it ended. */
   readonly outcome: Outcome;
+  /** Status of its process, when it had one. */
   readonly exitCode?: number;
   /** `SIGKILL` and the like, when a signal ended it. */
   readonly signal?: string;
@@ -38,9 +46,13 @@ export interface TaskResult {
   readonly message: string;
   /** The end of what it wrote, at most 64 KiB. */
   readonly stdout: string;
+  /** As `stdout`, and apart from it. */
   readonly stderr: string;
+  /** The worker of its last try. */
   readonly workerId: string | undefined;
+  /** The host of that worker. */
   readonly host: string | undefined;
+  /** When things happened to it. */
   readonly times: TaskTimes;
   /** What the task asked for. */
   readonly requested: Resources;
@@ -59,9 +71,12 @@ export interface TaskLabels {
 
 /** Thrown by `orThrow` and `value` for a task that did not succeed. */
 export class TaskError extends Error {
+  /** Always `"TaskError"`. */
   override readonly name = "TaskError";
+  /** How the task ended. */
   readonly result: TaskResult;
 
+  /** Made by the handles of tasks. */
   constructor(result: TaskResult, message: string = describe(result), options?: ErrorOptions) {
     super(message, options);
     this.result = result;

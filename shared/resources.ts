@@ -4,7 +4,9 @@
 export interface Resources {
   /** May be fractional. */
   readonly cores: number;
+  /** In bytes; 0 is not looked at. */
   readonly memoryBytes: number;
+  /** In bytes; 0 is not looked at. */
   readonly diskBytes: number;
   /** Whole. */
   readonly gpus: number;

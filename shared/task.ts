@@ -97,12 +97,15 @@ export type TaskBody =
 
 /** Contents of one file as a worker knows them. */
 export interface FileFacts {
+  /** Its name in every cache. */
   readonly name: CacheName;
+  /** Which making of it; 0 when no task makes it. */
   readonly generation: number;
   /** Of a directory: of its canonical tar stream. */
   readonly sizeBytes: number;
   /** SHA-256 of the file, or of the canonical tar stream, in hexadecimal; empty when not taken. */
   readonly digest: string;
+  /** Else it is a file. */
   readonly isDirectory: boolean;
 }
 

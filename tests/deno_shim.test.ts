@@ -77,6 +77,11 @@ test("expect has the matchers that tests use", async () => {
   expect(() => {
     throw new RangeError("Cannot read it");
   }).toThrow(RangeError);
+  expect("text").toBeString();
+  expect("text").toStartWith("te");
+  expect("text").not.toEndWith("te");
+  expect(() => expect(1).toBeString()).toThrow();
+  expect(() => expect("text").not.toStartWith("te")).toThrow();
   await expect(Promise.reject(new Error("late"))).rejects.toThrow("late");
   await expect(Promise.resolve(1)).resolves.toBe(1);
   expect(() => expect(1).toBe(2)).toThrow();

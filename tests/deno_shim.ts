@@ -8,9 +8,9 @@
  */
 
 import { test as register } from "node:test";
-import { format } from "node:util";
+import { format, inspect } from "node:util";
 
-import { expect, fn } from "@std/expect";
+import { expect } from "@std/expect";
 
 /** Bun's default is 5 s; runs on a loaded machine are given more, as scripts/run_tests.ts does. */
 const TIMEOUT_MS = 60_000;
@@ -19,6 +19,10 @@ type Body = (...args: unknown[]) => unknown;
 type Options = number | { timeout?: number };
 type Declare = (name: string, body: Body, options?: Options) => void;
 type Each<Item> = (rows: readonly unknown[]) => Item;
+type Matcher = (
+  context: { value: unknown },
+  text: string,
+) => { pass: boolean; message: () => string };
 type Hook = "beforeAll" | "beforeEach" | "afterEach" | "afterAll";
 
 /** A `describe`, or the file itself, which has no parent. */
@@ -34,7 +38,20 @@ interface Group {
 
 let current: Group | undefined;
 
-export { expect, fn as jest, fn as mock };
+// Bun's own matchers, of which Jest has none.
+expect.extend({
+  toBeString: matcher("be a string", (value) => typeof value === "string"),
+  toBeNumber: matcher("be a number", (value) => typeof value === "number"),
+  toBeBoolean: matcher("be a boolean", (value) => typeof value === "boolean"),
+  toBeFunction: matcher("be a function", (value) => typeof value === "function"),
+  toBeArray: matcher("be an array", (value) => Array.isArray(value)),
+  toBeTrue: matcher("be true", (value) => value === true),
+  toBeFalse: matcher("be false", (value) => value === false),
+  toStartWith: matcher("start with", (value, text) => String(value).startsWith(text)),
+  toEndWith: matcher("end with", (value, text) => String(value).endsWith(text)),
+});
+
+export { expect };
 
 /** Declares a test. */
 export const test: Declare & {
@@ -150,6 +167,14 @@ async function limited(step: () => unknown, timeoutMs: number): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+function matcher(wanted: string, holds: (value: unknown, text: string) => boolean): Matcher {
+  return ({ value }, text = "") => {
+    const pass = holds(value, text);
+    const message = `Expected ${inspect(value)} ${pass ? "not " : ""}to ${wanted} ${text}`;
+    return { pass, message: () => message };
+  };
 }
 
 /** Calls `declareOne` for each row with the name filled in as Bun does. */

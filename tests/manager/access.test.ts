@@ -1,5 +1,7 @@
 /** Access files: whole, private, and never another manager's. */
 
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmod, link, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 
@@ -46,9 +48,9 @@ function access(changes: Partial<AccessFile> = {}): AccessFile {
 
 /** The id of a process that has ended. */
 async function endedPid(): Promise<number> {
-  const child = Bun.spawn(["true"]);
-  await child.exited;
-  return child.pid;
+  const child = spawn("true");
+  await once(child, "exit");
+  return child.pid!;
 }
 
 test("writeAccessFile() writes what readAccessFile() reads, for the owner alone", async () => {
@@ -105,7 +107,7 @@ test("readAccessFile() refuses files that others may use, links, pipes and direc
   await symlink(path, linked);
   await expect(readAccessFile(linked)).rejects.toThrow("it is a symbolic link");
   const pipe = join(home, "managers", "pipe.json");
-  await Bun.spawn(["mkfifo", "-m", "600", pipe]).exited;
+  await once(spawn("mkfifo", ["-m", "600", pipe]), "exit");
   await expect(readAccessFile(pipe)).rejects.toMatchObject({ code: "not_trusted" });
   await expect(readAccessFile(home)).rejects.toMatchObject({ code: "not_trusted" });
   await expect(readAccessFile(join(home, "none.json"))).rejects.toMatchObject({ code: "missing" });
@@ -115,7 +117,7 @@ test("readAccessFile() refuses files that others may use, links, pipes and direc
 
 test.if(process.getuid?.() === 0)("readAccessFile() refuses another user's file", async () => {
   const path = await writeAccessFile(access());
-  await Bun.spawn(["chown", "12345", path]).exited;
+  await once(spawn("chown", ["12345", path]), "exit");
   await expect(readAccessFile(path)).rejects.toThrow("it belongs to user 12345, not 0");
 });
 

@@ -1,0 +1,119 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import process from "node:process";
+
+import { join } from "@std/path";
+
+import type { CacheName, InstanceId, TaskId } from "../../shared/ids.ts";
+import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
+import { selfCommand } from "../../shared/runtime/self_command.ts";
+import type { InputMount, OutputMount } from "../../shared/task.ts";
+import { decodeValue, encodeArguments } from "../../shared/value.ts";
+import { CacheStore } from "../../worker/cache_store.ts";
+import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
+import { Instances } from "../../worker/instance.ts";
+import { Trash } from "../../worker/trash.ts";
+import { TREES } from "../../worker/trees.ts";
+
+const MODULE = `
+import { readFileSync, writeFileSync } from "node:fs";
+let started = 0;
+export function setup(): void { started += 1; }
+export function add(a: number, b: number): number { return a + b + started; }
+export function fail(): void { throw new RangeError("not today"); }
+export function read(path: string): string { return readFileSync(path, "utf8"); }
+export function write(): void { writeFileSync("made", "by a call"); }
+export function hang(): Promise<void> { return new Promise(() => setTimeout(() => {}, 1e6)); }
+export function where(): unknown { return [process.env.TENDRIL_ENVIRONMENT, process.env.PATH]; }
+`;
+
+class Bench implements AsyncDisposable {
+  readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
+  readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
+  readonly trash: Trash = new Trash(join(this.directory, "trash"));
+  readonly #events: WorkerEvent[] = [];
+  #wake: () => void = () => {};
+  #callCount = 0;
+  readonly instances: Instances = new Instances({
+    cache: this.cache,
+    trees: TREES,
+    directory: join(this.directory, "instances"),
+    trash: this.trash,
+    env: { PATH: process.env["PATH"] ?? "" },
+    mark: "test-mark",
+    hostCommand: selfCommand(["internal-library-host"]),
+    push: (event) => {
+      this.#events.push(event);
+      this.#wake();
+    },
+  });
+
+  add(name: string, text: string): void {
+    const path = this.cache.newIncomingPath();
+    writeFileSync(path, text);
+    const facts = { generation: 0, sizeBytes: text.length, digest: "", isDirectory: false };
+    this.cache.commit(path, { name: name as CacheName, ...facts }, "workflow");
+  }
+
+  async start(module: string, more: Partial<LibraryDefinition> = {}): Promise<WorkerEvent> {
+    this.add("module", module);
+    const library: LibraryDefinition = {
+      name: "lib",
+      module: "module" as CacheName,
+      context: "",
+      slots: 1,
+      resources: { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 },
+      env: {},
+      environments: [],
+      ...more,
+    };
+    this.instances.start({ kind: "start_instance", instanceId: 1 as InstanceId, library });
+    return await this.next((event) => event.kind.startsWith("instance"));
+  }
+
+  send(
+    name: string,
+    args: readonly unknown[],
+    more: { inputs?: readonly InputMount[]; outputs?: readonly OutputMount[] } = {},
+  ): TaskId {
+    const taskId = ++this.#callCount as TaskId;
+    const call: DispatchedTask = {
+      taskId,
+      try: 1,
+      shape: 0,
+      priority: 0,
+      body: { kind: "call", function: name, arguments: encodeArguments(args).bytes },
+      inputs: [],
+      outputs: [],
+      ...more,
+    };
+    this.instances.call({ kind: "call", instanceId: 1 as InstanceId, calls: [call] });
+    return taskId;
+  }
+
+  async call(...args: Parameters<Bench["send"]>): Promise<CallEnd["result"]> {
+    this.send(...args);
+    return await this.nextResult();
+  }
+
+  async nextResult(): Promise<CallEnd["result"]> {
+    const event = await this.next((event) => event.kind === "calls_ended");
+    return (event as Extract<WorkerEvent, { kind: "calls_ended" }>).ends[0]!.result;
+  }
+
+  async next(isWanted: (event: WorkerEvent) => boolean): Promise<WorkerEvent> {
+    while (true) {
+      const index = this.#events.findIndex(isWanted);
+      if (index >= 0) return this.#events.splice(index, 1)[0]!;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.instances.close();
+    await this.cache.close();
+    await this.trash.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
