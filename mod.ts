@@ -59,9 +59,19 @@ async function main([command = "help", ...args]: string[]): Promise<number> {
     case "help":
     case "--help":
       return print(HELP);
+    case "worker":
+      return await (await import("./worker/cli.ts")).runWorkerCommand(args);
     default:
-      return fail(`Cannot run command "${command}": see "tendril help"`, 2);
+      return await internal(command, args) ??
+        fail(`Cannot run command "${command}": see "tendril help"`, 2);
   }
+}
+
+/** The hidden commands that a worker starts this program with. */
+async function internal(command: string, args: string[]): Promise<number | undefined> {
+  if (!command.startsWith("internal-")) return undefined;
+  const { runInternalCommand } = await import("./worker/cli.ts");
+  return await runInternalCommand(command, { args, loadTendril: () => Promise.resolve(library) });
 }
 
 async function run([script, ...args]: string[]): Promise<number> {
