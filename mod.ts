@@ -29,17 +29,16 @@ export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { CancelOptions, WaitOptions } from "./manager/manager.ts";
-export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
+export type { ManagerStatus } from "./manager/status.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
-export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
-export type { Resources } from "./shared/resources.ts";
-export type { CacheLevel, FileFacts, Outcome } from "./shared/task.ts";
+export type { CacheLevel, Outcome } from "./shared/task.ts";
 
 const HELP = `tendril ${VERSION}: data-intensive workflows on clusters
 
   tendril run SCRIPT [ARGS...]   run a workflow script as manager
+  tendril worker                 run tasks for a manager
   tendril init [DIR]             a starter workflow with the library and its types
   tendril version                the version
   tendril help                   this text
@@ -59,19 +58,17 @@ async function main([command = "help", ...args]: string[]): Promise<number> {
     case "help":
     case "--help":
       return print(HELP);
-    case "worker":
-      return await (await import("./worker/cli.ts")).runWorkerCommand(args);
-    default:
-      return await internal(command, args) ??
-        fail(`Cannot run command "${command}": see "tendril help"`, 2);
+    case "worker": {
+      const { runWorkerCommand } = await import("./worker/cli.ts");
+      return await runWorkerCommand(args);
+    }
+    default: {
+      const { runInternalCommand } = await import("./worker/cli.ts");
+      const loadTendril = () => Promise.resolve(library);
+      const ended = runInternalCommand(command, { args, loadTendril });
+      return await ended ?? fail(`Cannot run command "${command}": see "tendril help"`, 2);
+    }
   }
-}
-
-/** The hidden commands that a worker starts this program with. */
-async function internal(command: string, args: string[]): Promise<number | undefined> {
-  if (!command.startsWith("internal-")) return undefined;
-  const { runInternalCommand } = await import("./worker/cli.ts");
-  return await runInternalCommand(command, { args, loadTendril: () => Promise.resolve(library) });
 }
 
 async function run([script, ...args]: string[]): Promise<number> {

@@ -30,6 +30,8 @@ export interface LocalWorkersOptions {
   readonly workspaces: string;
   /** Folder for `worker-N.log`. */
   readonly logs: string;
+  /** True when the process of that id has said hello as a worker. */
+  readonly hasJoined: (pid: number) => boolean;
   /** Told of each process that ended, by its id; `message` says how, with the end of its log. */
   readonly onExit: (pid: number, message: string) => void;
 }
@@ -65,9 +67,12 @@ export class LocalWorkers {
     return workers;
   }
 
-  /** Waits for released workers to end, and ends those that do not. */
+  /** Waits for released workers to end, and ends those that do not, or were not there to hear it. */
   async close(): Promise<void> {
-    await Promise.all([...this.#workers].map(end));
+    const { hasJoined } = this.#options;
+    await Promise.all([...this.#workers].map((worker) => {
+      return end(worker, hasJoined(worker.child.pid ?? 0) ? RELEASE_MS : 0);
+    }));
   }
 
   async #spawn(command: readonly string[], index: number): Promise<void> {
@@ -152,8 +157,8 @@ function lastWords(path: string): string {
   }
 }
 
-async function end({ child, ended }: LocalWorker): Promise<void> {
-  if (await endsWithin(ended, RELEASE_MS)) return;
+async function end({ child, ended }: LocalWorker, releaseMs: number): Promise<void> {
+  if (releaseMs > 0 && await endsWithin(ended, releaseMs)) return;
   child.kill("SIGTERM");
   if (await endsWithin(ended, TERMINATE_MS)) return;
   child.kill("SIGKILL");

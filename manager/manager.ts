@@ -374,6 +374,7 @@ export class Manager implements AsyncDisposable {
       accessPath,
       workspaces: config.workers.workspace ?? join(folder, "workers"),
       logs: join(config.runDirectory ?? folder, "logs"),
+      hasJoined: (pid) => shell.hasJoined(pid),
       onExit: (pid, message) => {
         const wasHere = shell.noteExit(pid);
         // Nobody else would say why the tasks of this manager wait for ever.

@@ -160,6 +160,11 @@ export class Shell {
     return statusOf({ name, url: this.url, startedAtMs }, summarize(this.#state));
   }
 
+  /** True when the process of that id has said hello as a worker. */
+  hasJoined(pid: number): boolean {
+    return this.#workersByPid.has(pid);
+  }
+
   /** A local worker's process has ended: it need not be waited for. False if it never came. */
   noteExit(pid: number): boolean {
     const worker = this.#workersByPid.get(pid);

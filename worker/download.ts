@@ -71,6 +71,10 @@ export async function* download(
       return;
     } catch (error) {
       if (signal.aborted || error instanceof DownloadError) throw error;
+      if (progress.offset > 0 && progress.etag === "") {
+        const message = `${messageOf(error)}, and the server cannot go on from there`;
+        throw new DownloadError("broken", message, error);
+      }
       // A connection that brought something starts the count anew: the size bounds how often.
       failureCount = progress.offset > startOffset ? 1 : failureCount + 1;
       if (failureCount >= Math.max(FAILURES_MAX, source.urls.length)) {

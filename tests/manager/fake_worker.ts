@@ -19,6 +19,8 @@ export interface FakeWorkerOptions {
   readonly cores?: number;
   readonly protocol?: number;
   readonly pid?: number;
+  /** Says no hello by itself. */
+  readonly isSilent?: boolean;
 }
 
 type OfKind<K extends ManagerMessage["kind"]> = Extract<ManagerMessage, { kind: K }>;
@@ -33,19 +35,26 @@ export class FakeWorker {
   readonly #received: ManagerMessage[] = [];
   readonly #waiting: Set<() => void> = new Set();
 
-  private constructor(access: AccessFile, workerId: string, ended: Promise<ChannelEnd>) {
+  readonly #options: FakeWorkerOptions;
+
+  private constructor(
+    access: AccessFile,
+    options: FakeWorkerOptions,
+    ended: Promise<ChannelEnd>,
+  ) {
     this.access = access;
-    this.workerId = workerId as WorkerId;
+    this.#options = options;
+    this.workerId = options.workerId as WorkerId;
     this.ended = ended;
   }
 
   /** Dials the manager of that name and says hello; resolves when the handshake is done. */
   static async join(name: string, options: FakeWorkerOptions = {}): Promise<FakeWorker> {
-    const { workerId = "worker-a", cores = 2, protocol = PROTOCOL_VERSION, pid = 1 } = options;
+    const { workerId = "worker-a" } = options;
     const access = await readAccessFile(accessPath(name));
     const end = Promise.withResolvers<ChannelEnd>();
     const opened = Promise.withResolvers<void>();
-    const worker = new FakeWorker(access, workerId, end.promise);
+    const worker = new FakeWorker(access, { ...options, workerId }, end.promise);
     const handlers = dialChannel<ManagerMessage, WorkerMessage>(
       { role: "worker", secret: access.secrets.worker ?? "" },
       {
@@ -63,23 +72,29 @@ export class FakeWorker {
     );
     await connect(`${access.urls[0]?.replace("http", "ws")}/worker`, { handlers });
     await opened.promise;
-    worker.send({
+    if (!options.isSilent) worker.greet();
+    return worker;
+  }
+
+  /** Says hello. */
+  greet(): void {
+    const { cores = 2, protocol = PROTOCOL_VERSION, pid = 1 } = this.#options;
+    this.send({
       kind: "hello",
       protocol,
       version: "0.1.0",
-      workerId: worker.workerId,
+      workerId: this.workerId,
       incarnation: "first",
       host: "localhost",
       pid,
       resources: { cores, memoryBytes: 1e9, diskBytes: 1e9, gpus: 0 },
       features: [],
-      urls: [`http://${workerId}:1`],
+      urls: [`http://${this.workerId}:1`],
       tries: [],
       results: [],
       replicas: [],
       instances: [],
     });
-    return worker;
   }
 
   /** Sends messages. */

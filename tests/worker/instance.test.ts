@@ -28,6 +28,14 @@ export function hang(): Promise<void> { return new Promise(() => setTimeout(() =
 export function where(): unknown { return [process.env.TENDRIL_ENVIRONMENT, process.env.PATH]; }
 `;
 
+class FileArgument {}
+
+/** Arguments with files and without handles. */
+const PLAIN = {
+  onFile: (value: object) => value instanceof FileArgument ? value : undefined,
+  onHandle: () => undefined,
+};
+
 class Bench implements AsyncDisposable {
   readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
   readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
@@ -83,7 +91,7 @@ class Bench implements AsyncDisposable {
       try: 1,
       shape: 0,
       priority: 0,
-      body: { kind: "call", function: name, arguments: encodeArguments(args).bytes },
+      body: { kind: "call", function: name, arguments: encodeArguments(args, PLAIN).bytes },
       inputs: [],
       outputs: [],
       ...more,
@@ -117,3 +125,81 @@ class Bench implements AsyncDisposable {
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
+
+test("Instances serve calls with the context, and tell what a function threw", async () => {
+  await using bench = new Bench();
+  expect(await bench.start(MODULE, { context: "setup" })).toMatchObject({ kind: "instance_ready" });
+  const sum = await bench.call("add", [2, 3]);
+  expect(sum).toMatchObject({ taskId: 1 as never, try: 1, outcome: "success", message: "" });
+  expect(decodeValue(sum.value!)).toBe(6);
+  const thrown = await bench.call("fail", []);
+  expect(thrown).toMatchObject({ outcome: "call_error", message: "RangeError: not today" });
+  const unknown = await bench.call("missing", []);
+  expect(unknown.outcome).toBe("call_error");
+});
+
+test("Instances give calls their files and take the files that they make", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  bench.add("input", "from a file");
+  const inputs = [{ mount: "", name: "input" as CacheName, generation: 0 }];
+  const read = await bench.call("read", [new FileArgument()], { inputs });
+  expect(decodeValue(read.value!)).toBe("from a file");
+  const name = "temp-1" as CacheName;
+  const made = { mount: "made", name, generation: 1, level: "workflow", isReturned: true } as const;
+  const written = await bench.call("write", [], { outputs: [made] });
+  expect(written.outcome).toBe("success");
+  expect(new TextDecoder().decode(written.outputs[0]?.content)).toBe("by a call");
+  expect(bench.cache.get(name)?.facts.sizeBytes).toBe(9);
+  const nothing = await bench.call("add", [1, 1], { outputs: [{ ...made, generation: 2 }] });
+  expect(nothing).toMatchObject({ outcome: "output_missing", mount: "made" });
+  const missing = [{ mount: "", name: "nowhere" as CacheName, generation: 0 }];
+  expect((await bench.call("read", [new FileArgument()], { inputs: missing })).outcome)
+    .toBe("input_missing");
+});
+
+test("Instances run inside their environments", async () => {
+  await using bench = new Bench();
+  bench.add("env", "");
+  await bench.start(MODULE, { environments: ["env" as CacheName] });
+  const { path } = bench.cache.get("env" as CacheName)!;
+  const [environment, search] = decodeValue((await bench.call("where", [])).value!) as string[];
+  expect(environment).toBe(path);
+  expect(search).toStartWith(`${join(path, "bin")}:`);
+});
+
+test("Instances.stopCall() frees the slot of a call that hangs", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  const taskId = bench.send("hang", []);
+  const instanceId = 1 as InstanceId;
+  bench.instances.stopCall({
+    kind: "stop_call",
+    instanceId,
+    taskId,
+    try: 1,
+    reason: "timeout",
+  });
+  expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "timeout" });
+  expect((await bench.call("add", [1, 1])).outcome).toBe("success");
+});
+
+test("Instances tell why one cannot start and leave nothing behind", async () => {
+  await using bench = new Bench();
+  const gone = await bench.start("throw new TypeError('no such luck');");
+  expect(gone).toMatchObject({ kind: "instance_gone", reason: "start_failed" });
+  expect("message" in gone && gone.message).toContain("no such luck");
+  await bench.trash.close();
+  expect(readdirSync(join(bench.directory, "instances"))).toEqual([]);
+});
+
+test("Instances.stop() ends an instance and the calls in it", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  bench.send("hang", []);
+  bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId });
+  expect((await bench.nextResult()).outcome).toBe("library_failed");
+  expect(await bench.next((event) => event.kind === "instance_gone")).toMatchObject({
+    reason: "stopped",
+  });
+});
