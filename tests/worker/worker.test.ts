@@ -169,6 +169,43 @@ test("a worker fetches files of its manager and sends files back", async () => {
   await until(() => manager.files.get("temp-o")?.length === 600_000);
 }, 20_000);
 
+test("a worker unpacks an environment and runs tasks inside it", async () => {
+  await using manager = new FakeManager();
+  await using _worker = new WorkerProcess(manager, "--single");
+  await manager.next("hello");
+  const script = "mkdir -p e/bin; printf '#!/bin/sh\\necho hello from $TENDRIL_ENVIRONMENT' " +
+    "> e/bin/greet; chmod 755 e/bin/greet; tar -czf o -C e .";
+  await manager.run(script, { outputs: [output("o")] });
+  const order = { kind: "make", level: "worker" } as const;
+  const input = "temp-o" as CacheName;
+  const name = "env" as CacheName;
+  const transferId = 1 as TransferId;
+  manager.send({ ...order, transferId, name, recipe: { kind: "environment", input } });
+  const { file } = await manager.next("replica_ready");
+  expect(file).toMatchObject({ name: "env", isDirectory: true });
+  const shape = { ...SHAPE, environments: [name] };
+  const result = await manager.run("greet", { taskId: 2, shape });
+  expect(text(result.stdout)).toMatch(/^hello from \/.*\/cache\/files\/env\n?$/);
+  const bad = { kind: "unpack", input } as const;
+  await manager.run("echo no archive > o", {
+    taskId: 3,
+    outputs: [output("o", { generation: 2 })],
+  });
+  const other = "other" as CacheName;
+  manager.send({ ...order, transferId: 2 as TransferId, name: other, recipe: bad });
+  const failed = await manager.next("transfer_failed");
+  expect(failed).toMatchObject({ name: "other", canRetry: false });
+}, 20_000);
+
+test("a worker breaks a connection over which it hears nothing", async () => {
+  await using manager = new FakeManager();
+  manager.heartbeatMs = 20;
+  await using _worker = new WorkerProcess(manager, "--single");
+  await manager.next("hello");
+  await manager.next("heartbeat");
+  await manager.next("hello", ({ session }) => session === "session-1");
+}, 20_000);
+
 test("a worker that lost its connection goes on and hands over results once", async () => {
   await using manager = new FakeManager();
   await using _worker = new WorkerProcess(manager, "--single");

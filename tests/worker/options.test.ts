@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+
+import { parseWorkerArguments, UsageError, workerHelp } from "../../worker/options.ts";
+
+test("parseWorkerArguments() reads every option", () => {
+  const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
+    "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose";
+  expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
+    target: { access: "/a/b.json" },
+    resources: { cores: 2.5, memoryBytes: 8e9, diskBytes: 1e12, gpus: 1 },
+    features: ["a", "b"],
+    workspace: "/w",
+    idleTimeoutMs: 30_000,
+    wallTimeMs: 7_200_000,
+    isSingle: true,
+    isVerbose: true,
+  });
+});
+
+test("parseWorkerArguments() takes variables where no option is given", () => {
+  const env = { TENDRIL_CORES: "3", TENDRIL_NAME: "blast", TENDRIL_IDLE_TIMEOUT: "1m" };
+  expect(parseWorkerArguments(["--cores", "1"], env)).toMatchObject({
+    target: { name: "blast" },
+    resources: { cores: 1 },
+    idleTimeoutMs: 60_000,
+  });
+  expect(parseWorkerArguments([], { TENDRIL_ACCESS: "/a" })).toMatchObject({
+    target: { access: "/a" },
+  });
+});
+
+test("parseWorkerArguments() takes the url of a manager", () => {
+  expect(parseWorkerArguments(["http://10.0.0.1:9000/"], {})).toMatchObject({
+    target: { url: "http://10.0.0.1:9000" },
+  });
+  expect(parseWorkerArguments(["--help"], {})).toBe("help");
+  expect(workerHelp()).toContain("Example: tendril worker");
+});
+
+test("parseWorkerArguments() refuses what it does not know", () => {
+  const wrong: [string[], string][] = [
+    [["--cores", "many"], 'Cannot read --cores "many" as a number of 0 or more'],
+    [["--gpus", "1.5"], 'Cannot read --gpus "1.5" as a whole number of 0 or more'],
+    [["ftp://x"], 'Cannot read "ftp://x" as the url of a manager'],
+    [["http://a", "http://b"], 'Cannot join more than one manager: "http://b" is too much'],
+    [["--colour"], "Cannot read the options of worker: "],
+    [["--memory", "8XB"], "8XB"],
+  ];
+  for (const [argv, message] of wrong) {
+    expect(() => parseWorkerArguments(argv, {})).toThrow(UsageError);
+    expect(() => parseWorkerArguments(argv, {})).toThrow(message);
+  }
+});
