@@ -29,13 +29,11 @@ export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { CancelOptions, WaitOptions } from "./manager/manager.ts";
-export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
+export type { ManagerStatus } from "./manager/status.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
-export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
-export type { Resources } from "./shared/resources.ts";
-export type { CacheLevel, FileFacts, Outcome } from "./shared/task.ts";
+export type { CacheLevel, Outcome } from "./shared/task.ts";
 
 if (import.meta.main) {
   const exitCode = await main(process.argv.slice(2));
