@@ -14,6 +14,7 @@ export { VERSION };
 export { FileHandle } from "./manager/file_handle.ts";
 export { Library } from "./manager/library.ts";
 export { Manager } from "./manager/manager.ts";
+export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { TaskError } from "./manager/task_result.ts";
 
@@ -33,7 +34,7 @@ export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./mana
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
-export type { FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
+export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
 export type { Resources } from "./shared/resources.ts";
 export type { CacheLevel, FileFacts, Outcome } from "./shared/task.ts";
 
