@@ -93,10 +93,8 @@ export function endDelivery(
   removeDelivery(state, delivery);
   const { file, task, facts } = delivery;
   if (event.isDelivered) {
-    if (delivery.transferId !== undefined) {
-      state.counters.workerToManagerBytes += facts.sizeBytes;
-      tellEnd(state, delivery);
-    }
+    state.counters.workerToManagerBytes += facts.sizeBytes;
+    tellEnd(state, delivery);
     if (file.origin.kind === "manager") {
       file.isAtManager = true;
       updateAvailability(state, file);
