@@ -35,73 +35,42 @@ export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheLevel, Outcome } from "./shared/task.ts";
 
-const HELP = `tendril ${VERSION}: data-intensive workflows on clusters
-
-  tendril run SCRIPT [ARGS...]   run a workflow script as manager
-  tendril worker                 run tasks for a manager
-  tendril init [DIR]             a starter workflow with the library and its types
-  tendril version                the version
-  tendril help                   this text
-`;
-
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
-
-async function main([command = "help", ...args]: string[]): Promise<number> {
-  switch (command) {
-    case "run":
-      return await run(args);
-    case "init":
-      return await init(args[0] ?? ".");
-    case "version":
-    case "--version":
-      return print(`${VERSION}\n`);
-    case "help":
-    case "--help":
-      return print(HELP);
-    case "worker": {
-      const { runWorkerCommand } = await import("./worker/cli.ts");
-      return await runWorkerCommand(args);
-    }
-    default: {
-      const { runInternalCommand } = await import("./worker/cli.ts");
-      const loadTendril = () => Promise.resolve(library);
-      const ended = runInternalCommand(command, { args, loadTendril });
-      return await ended ?? fail(`Cannot run command "${command}": see "tendril help"`, 2);
-    }
-  }
+if (import.meta.main) {
+  const exitCode = await main(process.argv.slice(2));
+  // Whatever a script or a library left running ends with its command.
+  process.exit(exitCode);
 }
 
-async function run([script, ...args]: string[]): Promise<number> {
-  if (script === undefined) return fail(`Cannot run a workflow: "tendril run" needs a SCRIPT`, 2);
-  const { runScript, ScriptError } = await import("./shared/runtime/script.ts");
-  try {
-    await runScript(script, args, library);
-    return 0;
-  } catch (error) {
-    if (error instanceof ScriptError) return fail(error.message, 2);
-    throw error;
+/** Loads the parts of the program by need: a child of a worker starts in no time. */
+async function main([name = "help", ...args]: string[]): Promise<number> {
+  if (name === "version" || name === "--version") return print(`${VERSION}\n`);
+  if (name === "worker" || name.startsWith("internal-")) {
+    const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");
+    if (name === "worker") return await runWorkerCommand(args);
+    const running = runInternalCommand(name, { args, loadTendril: () => Promise.resolve(library) });
+    if (running !== undefined) return await running;
   }
+  const { managerHelp, runManagerCommand } = await import("./manager/cli.ts");
+  const running = runManagerCommand(name, { args, library });
+  if (running !== undefined) return await running;
+  if (name === "help" || name === "--help") return print(helpText(managerHelp()));
+  process.stderr.write(`tendril: Cannot run "${name}" as a command: see "tendril help"\n`);
+  return 2;
 }
 
-async function init(directory: string): Promise<number> {
-  const { initDirectory } = await import("./manager/cli_init.ts");
-  const { embeddedLibrary } = await import("./manager/embedded.ts");
-  const embedded = embeddedLibrary();
-  if (!embedded) return fail(`Cannot write the library: build it with "scripts/build"`, 1);
-  try {
-    const names = initDirectory(directory, embedded);
-    return print(names.map((name) => `wrote ${name}\n`).join("") || "nothing to write\n");
-  } catch (error) {
-    return fail((error as Error).message, 1);
-  }
+function helpText(managerLines: readonly string[]): string {
+  const lines = [
+    ...managerLines,
+    `${"tendril worker [options]".padEnd(42)} run tasks for a manager`,
+    `${"tendril version".padEnd(42)} print the version`,
+    `${"tendril help".padEnd(42)} show this text`,
+  ];
+  const indented = lines.map((line) => `  ${line}`).join("\n");
+  return `tendril ${VERSION}: data-intensive workflows on clusters\n\n${indented}\n\n` +
+    `"tendril COMMAND --help" tells the options of a command.\n`;
 }
 
 function print(text: string): number {
   process.stdout.write(text);
   return 0;
-}
-
-function fail(message: string, exitCode: number): number {
-  process.stderr.write(`error: ${message}\n`);
-  return exitCode;
 }

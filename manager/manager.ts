@@ -42,6 +42,7 @@ import {
 } from "./library.ts";
 import { moduleSource } from "./library_source.ts";
 import { LocalWorkers } from "./local_worker.ts";
+import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
 import { count, duration, readOptions, text } from "./option.ts";
 import { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -94,6 +95,7 @@ export class Manager implements AsyncDisposable {
   readonly #parts: Parts;
   #workers: LocalWorkers | undefined;
   readonly #libraries: Set<string> = new Set();
+  readonly #closedListeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
 
   private constructor(parts: Parts) {
@@ -107,8 +109,9 @@ export class Manager implements AsyncDisposable {
    * @throws {Error} When the address or the name is taken, or there is no binary for workers.
    */
   static async start(options: ManagerOptions = {}): Promise<Manager> {
-    const config = readManagerOptions(options);
+    const config = readManagerOptions({ ...defaultManagerOptions(), ...options });
     const manager = new Manager(await startParts(config));
+    noteOpened(manager);
     try {
       await manager.#startWorkers(config);
       return manager;
@@ -288,6 +291,11 @@ export class Manager implements AsyncDisposable {
     return this.#shell.engine.subscribe(listener);
   }
 
+  /** Calls `listener` when the manager closes, while it can still be asked. */
+  onClosed(listener: () => void): void {
+    this.#closedListeners.push(listener);
+  }
+
   /** Cancels what is pending, releases the workers, ends local ones and removes what it made. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -385,10 +393,12 @@ export class Manager implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { shell, access, folder } = this.#parts;
+    for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close()]);
     await removeAccessFile(access);
     await rm(folder, { recursive: true, force: true });
+    noteClosed(this);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { assert } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
-import { type BoundFile, type ManagerEvent } from "./event.ts";
+import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica } from "./replica.ts";
 import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";

@@ -6,14 +6,19 @@ import { ArchiveError } from "./archive_error.ts";
 export class ByteReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #bytesMax: number;
+  readonly #signal: AbortSignal | undefined;
   #chunk: Uint8Array = new Uint8Array(0);
   #at = 0;
   #arrivedBytes = 0;
 
-  /** Refuses to read more than `bytesMax` bytes in all. Chunks must not be changed afterwards. */
-  constructor(source: AsyncIterable<Uint8Array>, bytesMax: number) {
+  /**
+   * Refuses to read more than `bytesMax` bytes in all, and on once `signal` is aborted. Chunks must
+   * not be changed after they were given.
+   */
+  constructor(source: AsyncIterable<Uint8Array>, bytesMax: number, signal?: AbortSignal) {
     this.#chunks = source[Symbol.asyncIterator]();
     this.#bytesMax = bytesMax;
+    this.#signal = signal;
   }
 
   /** Returns the next `length` bytes, or undefined when the stream ended before the first. */
@@ -41,7 +46,13 @@ export class ByteReader {
   async close(): Promise<void> {
     this.#chunk = new Uint8Array(0);
     this.#at = 0;
-    await this.#chunks.return?.();
+    const closed = this.#chunks.return?.();
+    if (this.#signal?.aborted) {
+      // A stalled source may never answer, and whoever aborted does not wait for it.
+      closed?.catch(() => {});
+    } else {
+      await closed;
+    }
   }
 
   #view(length: number): Uint8Array {
@@ -52,7 +63,7 @@ export class ByteReader {
 
   async #advance(): Promise<boolean> {
     for (;;) {
-      const next = await this.#chunks.next();
+      const next = await this.#next();
       if (next.done) return false;
       this.#arrivedBytes += next.value.length;
       if (this.#arrivedBytes > this.#bytesMax) {
@@ -64,6 +75,21 @@ export class ByteReader {
       this.#chunk = next.value;
       this.#at = 0;
       return true;
+    }
+  }
+
+  /** The next chunk, or the reason of an abort, whichever comes first. */
+  async #next(): Promise<IteratorResult<Uint8Array>> {
+    const signal = this.#signal;
+    if (signal === undefined) return await this.#chunks.next();
+    signal.throwIfAborted();
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = (): void => aborted.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([this.#chunks.next(), aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
     }
   }
 }

@@ -198,9 +198,9 @@ class PackReader {
 }
 
 async function checkUnchanged(entry: PlannedEntry, file: FileHandle): Promise<void> {
-  const status = await file.stat();
+  const status = await file.stat({ bigint: true });
   if (!status.isFile()) throw changed(entry, "it is no file any more");
-  if (status.size !== entry.sizeBytes) {
+  if (status.size !== BigInt(entry.sizeBytes)) {
     throw changed(entry, `its size went from ${entry.sizeBytes} to ${status.size} bytes`);
   }
   if (wholeMtimeMs(status) !== entry.mtimeMs) throw changed(entry, "it was written to");

@@ -6,7 +6,7 @@
  */
 
 import { lstat, readdir, readlink, stat } from "node:fs/promises";
-import type { Stats } from "node:fs";
+import type { BigIntStats } from "node:fs";
 
 import { forEachBounded } from "../bounded.ts";
 import { compareNames, findPathFault } from "../relative_path.ts";
@@ -78,7 +78,7 @@ async function readDirectory(root: string, path: string, entries: TreeEntry[]): 
 
 async function readEntry(root: string, path: string): Promise<TreeEntry> {
   const onDisk = `${root}/${path}`;
-  const status = await lstat(onDisk);
+  const status = await lstat(onDisk, { bigint: true });
   const base = { path, isExecutable: false, sizeBytes: 0, mtimeMs: 0, target: "" };
   if (status.isSymbolicLink()) {
     const target = await readlink(onDisk);
@@ -88,13 +88,17 @@ async function readEntry(root: string, path: string): Promise<TreeEntry> {
   const mtimeMs = wholeMtimeMs(status);
   if (status.isDirectory()) return { ...base, kind: "directory", mtimeMs };
   if (!status.isFile()) throw refusal(path, "it is a device, a pipe or a socket");
-  const isExecutable = (status.mode & 0o100) !== 0;
-  return { ...base, kind: "file", mtimeMs, isExecutable, sizeBytes: status.size };
+  const isExecutable = (status.mode & 0o100n) !== 0n;
+  return { ...base, kind: "file", mtimeMs, isExecutable, sizeBytes: Number(status.size) };
 }
 
-/** Returns the time of last change as whole milliseconds, which every runtime reads alike. */
-export function wholeMtimeMs(status: Stats): number {
-  return Math.floor(status.mtimeMs);
+/**
+ * Returns the time of last change as whole milliseconds.
+ *
+ * From nanoseconds, because the runtimes disagree on `mtimeMs`: Bun rounds it, Deno cuts it.
+ */
+export function wholeMtimeMs(status: BigIntStats): number {
+  return Number(status.mtimeNs / 1_000_000n);
 }
 
 function refusal(path: string, found: string): ArchiveError {

@@ -34,7 +34,7 @@ export interface UnpackLimits {
 
 /** How to unpack. */
 export interface UnpackOptions extends UnpackLimits {
-  /** Ends the unpacking between two parts; whoever aborts a stalled source ends its reading too. */
+  /** Ends the unpacking, also while the source stalls. */
   readonly signal?: AbortSignal;
 }
 
@@ -58,7 +58,11 @@ export async function unpackTree(
   target: string,
   options: UnpackOptions = {},
 ): Promise<UnpackResult> {
-  const bytes = new ByteReader(tarChunks(source), options.bytesMax ?? UNPACK_BYTES_MAX);
+  const bytes = new ByteReader(
+    tarChunks(source),
+    options.bytesMax ?? UNPACK_BYTES_MAX,
+    options.signal,
+  );
   const reader = new TarReader(bytes, {
     entryCountMax: options.entryCountMax ?? UNPACK_ENTRY_COUNT_MAX,
     pathBytesMax: options.pathBytesMax ?? PATH_BYTES_MAX,
@@ -107,7 +111,7 @@ async function writeMembers(
     signal?.throwIfAborted();
     const member = await reader.next();
     if (member === undefined) return { fileCount, directoryCount, linkCount, sizeBytes };
-    await writeMember(reader, writer, member, signal);
+    await writeMember(reader, writer, member);
     if (member.kind === "directory") directoryCount++;
     else if (member.kind !== "file") linkCount++;
     else {
@@ -121,7 +125,6 @@ async function writeMember(
   reader: TarReader,
   writer: TreeWriter,
   member: TarMember,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
   switch (member.kind) {
     case "directory":
@@ -132,7 +135,7 @@ async function writeMember(
       return await writer.hardLink(member, member.target);
     case "file":
       if (member.sizeBytes > SMALL_FILE_BYTES) {
-        return await writer.bigFile(member, parts(reader, signal));
+        return await writer.bigFile(member, parts(reader));
       }
       return await writer.file(member, await reader.data());
     default:
@@ -140,12 +143,8 @@ async function writeMember(
   }
 }
 
-async function* parts(
-  reader: TarReader,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array, void> {
+async function* parts(reader: TarReader): AsyncGenerator<Uint8Array, void> {
   for (;;) {
-    signal?.throwIfAborted();
     const part = await reader.someData();
     if (part === undefined) return;
     yield part;

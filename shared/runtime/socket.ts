@@ -77,6 +77,8 @@ class WebSocketSocket implements Socket {
   #isOpen = false;
   #drainTimer: ReturnType<typeof setInterval> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  /** What this side closed with; Deno tells 0 of a close that was not the other side's. */
+  #ownClose: { code: number; reason: string } | undefined;
 
   constructor(webSocket: WebSocket, handlers: SocketHandlers) {
     this.#webSocket = webSocket;
@@ -87,7 +89,10 @@ class WebSocketSocket implements Socket {
       handlers.open?.(this);
     };
     webSocket.onmessage = (event: MessageEvent) => this.#take(event.data);
-    webSocket.onclose = (event: CloseEvent) => this.#end(event.code, event.reason);
+    webSocket.onclose = (event: CloseEvent) => {
+      const { code, reason } = this.#ownClose ?? event;
+      this.#end(code, reason);
+    };
   }
 
   get bufferedBytes(): number {
@@ -106,6 +111,7 @@ class WebSocketSocket implements Socket {
   close(code: number, reason: string): void {
     if (this.#webSocket.readyState > WebSocket.OPEN) return;
     clearInterval(this.#drainTimer);
+    this.#ownClose = { code, reason };
     this.#webSocket.close(code, cutReason(reason));
     // The other side answers a close, unless it is stuck or gone.
     this.#closeTimer = setTimeout(

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -23,8 +23,15 @@ interface Files extends AsyncDisposable {
   path(name: string): string;
 }
 
+/** Stands for the binary, which bundles for a manager on Deno. */
+const BINARY = `#!/bin/sh\nexec bun "${join(ROOT, "tests/manager/bundle_entry.ts")}" "$@"\n`;
+
+/** Until the files are removed, `TENDRIL_BIN` is a program beside them. */
 async function writeFiles(files: Record<string, string>): Promise<Files> {
   const directory = await mkdtemp(join(tmpdir(), "tendril-bundle-"));
+  await writeFile(join(directory, "tendril"), BINARY, { mode: 0o755 });
+  const binary = process.env["TENDRIL_BIN"];
+  process.env["TENDRIL_BIN"] = join(directory, "tendril");
   for (const [name, contents] of Object.entries(files)) {
     await mkdir(dirname(join(directory, name)), { recursive: true });
     await writeFile(join(directory, name), contents);
@@ -32,7 +39,11 @@ async function writeFiles(files: Record<string, string>): Promise<Files> {
   return {
     directory,
     path: (name) => join(directory, name),
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
+    async [Symbol.asyncDispose]() {
+      if (binary === undefined) delete process.env["TENDRIL_BIN"];
+      else process.env["TENDRIL_BIN"] = binary;
+      await rm(directory, { recursive: true });
+    },
   };
 }
 
@@ -79,7 +90,7 @@ test("bundleLibrary() makes one module of a module and its imports", async () =>
 test("bundleLibrary() says what is wrong, and where", async () => {
   await using files = await writeFiles({
     "absent_import.ts": 'import { a } from "./absent.ts";\nexport const b = a;',
-    "broken.ts": "export const a = ;",
+    "broken.ts": 'import "./data.bin";\nexport const a = ;',
     "asset.ts": 'import a from "./data.bin" with { type: "file" };\nexport const b = a;',
     "data.bin": "data",
   });
@@ -87,7 +98,7 @@ test("bundleLibrary() says what is wrong, and where", async () => {
   await expect(failing("absent_import.ts")).rejects.toThrow(
     /^Cannot bundle library module ".*absent_import.ts": .*\.\/absent\.ts.*:1\)$/,
   );
-  await expect(failing("broken.ts")).rejects.toThrow(/Unexpected ;.*broken\.ts:1\)$/);
+  await expect(failing("broken.ts")).rejects.toThrow(/Unexpected ;.*broken\.ts:2\)$/);
   await expect(failing("asset.ts")).rejects.toThrow("give such files as arguments");
   await expect(failing("nowhere.ts")).rejects.toThrow("nowhere.ts");
 });
@@ -101,9 +112,6 @@ test(
       "plain.ts": PLAIN,
       "plain.js": 'import fs from "node:fs";\nexport const a = typeof fs;',
       "broken.ts": 'import "./absent.ts";',
-      "tendril": `#!/bin/sh\nexec "${process.execPath}" "${
-        join(ROOT, "tests/manager/bundle_entry.ts")
-      }" "$@"\n`,
       "ask.ts": `
       import { bundleLibrary } from ${JSON.stringify(join(ROOT, "manager/library_bundle.ts"))};
       try {
@@ -114,14 +122,13 @@ test(
       }
     `,
     });
-    await chmod(files.path("tendril"), 0o755);
     const ask = (name: string, env: Record<string, string>): string => {
       const args = ["run", "-A", "--config", join(ROOT, "deno.json"), files.path("ask.ts")];
-      const { stdout } = spawnSync(join(ROOT, "node_modules/.bin/deno"), [
+      const { stdout } = spawnSync("deno", [
         ...args,
         files.path(name),
       ], {
-        env: { HOME: process.env["HOME"] ?? "", PATH: files.directory + ":/usr/bin:/bin", ...env },
+        env: { ...process.env, ...env },
         encoding: "utf8",
       });
       return stdout.trimEnd();

@@ -267,6 +267,29 @@ test("Manager.fetch() brings a temp file here", async () => {
   expect(await temp.text()).toBe("in the cluster");
 });
 
+test("Manager.fetch() rejects when the contents are not those that were announced", async () => {
+  await using manager = await Manager.start();
+  const temp = manager.temp();
+  const task = manager.submit({ command: "a", outputs: { x: temp } });
+  const worker = await FakeWorker.join(manager.name);
+  const [dispatched] = await worker.nextTasks(1);
+  const bytes = new TextEncoder().encode("as announced");
+  const facts = { sizeBytes: bytes.length, digest: sha256(bytes) };
+  worker.finish(dispatched!, { outputs: [outputOf(dispatched!, facts)] });
+  await task;
+  const target = join(folder, "never.txt");
+  const fetched = manager.fetch(temp, target).then(() => "delivered", (error) => String(error));
+  const order = await worker.next("send");
+  const response = await fetch(`${manager.address}/files/${order.name}`, {
+    method: "PUT",
+    headers: { authorization: ticketHeader(order.ticket) },
+    body: bytes.map((byte) => byte ^ 1),
+  });
+  expect(response.status).toBe(422);
+  expect(await fetched).toContain("expected SHA-256");
+  expect(await readFile(target, "utf8").catch(() => "nothing")).toBe("nothing");
+});
+
 test("Library.call() ships arguments, and gives the value or the error of the function", async () => {
   await using manager = await Manager.start();
   const module = join(folder, "lib.mjs");

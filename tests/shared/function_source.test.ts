@@ -221,8 +221,8 @@ test("functionModule() refuses what cannot leave its place, and says what it is"
   expect(uses(() => outside + other + missing() + outside)).toMatch(
     /it uses "outside", "other", "missing", neither in its context nor a global of a worker$/,
   );
-  expect(uses(() => helper(), { helper: () => other })).toBe(
-    '"context.helper" to a worker: it uses "other", neither in its context nor a global of a worker',
+  expect(uses(() => elsewhere(), { elsewhere: () => other })).toBe(
+    '"context.elsewhere" to a worker: it uses "other", neither in its context nor a global of a worker',
   );
   expect(uses(() => outside, { outside: { a: [new Model()] } })).toBe(
     'Cannot send "context.outside.a[0]" as a value: an instance of Model',
@@ -242,7 +242,7 @@ test("functionModule() refuses what cannot leave its place, and says what it is"
 });
 
 declare function missing(): number;
-declare function helper(): number;
+declare function elsewhere(): number;
 
 test("WORKER_GLOBALS are all there", () => {
   // The tests run on Deno too, which has other globals of its own.

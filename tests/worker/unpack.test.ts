@@ -1,31 +1,33 @@
 import { expect, test } from "bun:test";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { watch } from "node:fs";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { ArchiveError } from "../../shared/archive/archive_error.ts";
 import { unpackInChild } from "../../worker/unpack.ts";
 import { rawTar } from "../shared/archive/raw_tar.ts";
-import type { RawEntry } from "../shared/archive/raw_tar.ts";
 import { exists, listTree, scratch } from "../shared/archive/scratch.ts";
 
 const COMMAND = [process.execPath, fileURLToPath(new URL("unpack_child.ts", import.meta.url).href)];
 
-/** An archive that takes long enough to be interrupted. */
-function slowArchive(): Uint8Array {
-  const entries: RawEntry[] = [];
-  for (let index = 0; index < 30_000; index++) entries.push({ name: `f${index}`, data: "1" });
-  return rawTar(...entries);
+/** A pipe with the start of an archive in it, on whose rest its reader waits until it is closed. */
+async function stalledArchive(path: string): Promise<AsyncDisposable> {
+  execFileSync("mkfifo", [path]);
+  // Opened for both, since a writer alone would wait for a reader.
+  const pipe = await open(path, "r+");
+  await pipe.write(rawTar({ name: "a", data: "1" }).subarray(0, 1_024));
+  return { [Symbol.asyncDispose]: () => pipe.close() };
 }
 
 /** Ends when something appears in `directory`. */
 async function firstEntry(directory: string): Promise<void> {
   const watcher = watch(directory);
+  const changed = once(watcher, "change");
   try {
-    if ((await readdir(directory)).length === 0) await once(watcher, "change");
+    if ((await readdir(directory)).length === 0) await changed;
   } finally {
     watcher.close();
   }
@@ -68,7 +70,7 @@ test("unpackInChild() leaves a directory alone that was there before", async () 
 
 test("unpackInChild() kills its child at an abort and removes what was made", async () => {
   await using dir = await scratch();
-  await writeFile(`${dir.path}/a.tar`, slowArchive());
+  await using _pipe = await stalledArchive(`${dir.path}/a.tar`);
   await mkdir(`${dir.path}/cache`);
   const controller = new AbortController();
   const target = `${dir.path}/cache/to`;
@@ -101,7 +103,7 @@ test("unpackInChild() says how a child ended that did not answer, and leaves not
 
 test("runUnpackCommand() ends and removes what it made when its parent is gone", async () => {
   await using dir = await scratch();
-  await writeFile(`${dir.path}/a.tar`, slowArchive());
+  await using _pipe = await stalledArchive(`${dir.path}/a.tar`);
   await mkdir(`${dir.path}/cache`);
   const request = JSON.stringify({
     archivePath: `${dir.path}/a.tar`,

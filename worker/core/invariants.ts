@@ -3,6 +3,7 @@
 import { assert } from "../../shared/assert.ts";
 import { isCached } from "./cache.ts";
 import type { WorkerState } from "./state.ts";
+import { CALLS_PER_SLOT_MAX } from "./task.ts";
 
 /** Throws an AssertionError that names the relation that does not hold. */
 export function checkInvariants(state: WorkerState): void {
@@ -25,7 +26,8 @@ export function checkInvariants(state: WorkerState): void {
     const { kind } = instance.state;
     const { slots, resources } = instance.library;
     if (kind === "starting" || kind === "ready" || kind === "stopping") cores += resources.cores;
-    assert(instance.running.size <= slots, `Instance ${instance.instanceId} must keep its slots`);
+    const most = slots * CALLS_PER_SLOT_MAX;
+    assert(instance.running.size <= most, `Instance ${instance.instanceId} must keep its slots`);
   }
   const { used, identity } = state;
   assert(Math.abs(used.cores - cores) < 1e-3, `${cores} cores must be used, not ${used.cores}`);

@@ -76,7 +76,7 @@ export interface InstanceRecord {
   readonly library: LibraryDefinition;
   readonly order: number;
   state: InstanceState;
-  /** Calls in it; at most `library.slots`. */
+  /** Calls in it: as many as it has slots, and some ahead while they are short. */
   readonly running: Set<TryRecord>;
 }
 
@@ -126,6 +126,8 @@ export interface WorkerState {
   /** Held by running tries and by instances that start, are ready or stop. */
   used: Resources;
   readonly instances: Map<InstanceId, InstanceRecord>;
+  /** `{library: moving mean of how long its calls ran, milliseconds}`. */
+  readonly meanCallMs: Map<string, number>;
   /** `{library: calls whose inputs are there}`. */
   readonly callQueues: Map<string, Heap<TryRecord>>;
   /** `{library: its instances}`. */
@@ -170,6 +172,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     roomQueues: new Map(),
     used: NO_RESOURCES,
     instances: new Map(),
+    meanCallMs: new Map(),
     callQueues: new Map(),
     instancesByLibrary: new Map(),
     deadlines: newHeap((a, b) => a.atMs < b.atMs),

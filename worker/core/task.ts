@@ -18,6 +18,15 @@ import { type InstanceRecord, tell, tryKey, type TryRecord, type WorkerState } f
 
 const NO_BYTES = new Uint8Array(0);
 
+/** Calls of this duration together may wait inside an instance, behind each of its slots. */
+const CALLS_AHEAD_MS = 5;
+
+/** Calls in an instance at most, for each of its slots. */
+export const CALLS_PER_SLOT_MAX = 64;
+
+/** Weight of the newest call in the moving mean of durations. */
+const MEAN_WEIGHT = 0.1;
+
 /** Takes the tries of a dispatch. */
 export function takeTasks(
   state: WorkerState,
@@ -55,8 +64,12 @@ export function startCommand(state: WorkerState, record: TryRecord): void {
 export function startCalls(state: WorkerState): void {
   if (state.leaving !== undefined) return;
   for (const [library, queue] of state.callQueues) {
-    for (const instance of state.instancesByLibrary.get(library) ?? []) {
-      if (instance.state.kind === "ready") fillInstance(state, instance, queue);
+    const instances = state.instancesByLibrary.get(library) ?? [];
+    // Free slots of all come before what waits inside any.
+    for (const isAhead of [false, true]) {
+      for (const instance of instances) {
+        if (instance.state.kind === "ready") fillInstance(state, instance, { queue, isAhead });
+      }
     }
     if (queue.items.length === 0) state.callQueues.delete(library);
   }
@@ -102,6 +115,9 @@ export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
     const record = state.tries.get(tryKey({ taskId, try: number }));
     if (record?.state.kind !== "running") continue;
     record.state.instance?.running.delete(record);
+    if (record.shape.library !== undefined) {
+      learnDuration(state, record.shape.library, result.times.ranMs);
+    }
     endRunning(state, record, result);
   }
 }
@@ -200,9 +216,15 @@ function startRunning(state: WorkerState, record: TryRecord, instance?: Instance
   return state.nowMs - record.receivedAtMs;
 }
 
-function fillInstance(state: WorkerState, instance: InstanceRecord, queue: Heap<TryRecord>): void {
+function fillInstance(
+  state: WorkerState,
+  instance: InstanceRecord,
+  { queue, isAhead }: { readonly queue: Heap<TryRecord>; readonly isAhead: boolean },
+): void {
+  const { name, slots } = instance.library;
   const calls: DispatchedTask[] = [];
-  while (instance.running.size < instance.library.slots) {
+  const most = isAhead ? slots * callsPerSlot(state, name) : slots;
+  while (instance.running.size < most) {
     const record = popHeap(queue);
     if (record === undefined) break;
     if (record.isGone || record.state.kind !== "queued") continue;
@@ -212,6 +234,18 @@ function fillInstance(state: WorkerState, instance: InstanceRecord, queue: Heap<
   }
   if (calls.length === 0) return;
   state.instructions.push({ kind: "call", instanceId: instance.instanceId, calls });
+}
+
+/** One, or more where a round trip to the core would take longer than the calls. */
+function callsPerSlot(state: WorkerState, library: string): number {
+  const meanMs = state.meanCallMs.get(library);
+  if (meanMs === undefined) return 1;
+  return Math.max(1, Math.min(CALLS_PER_SLOT_MAX, Math.floor(CALLS_AHEAD_MS / (meanMs + 0.001))));
+}
+
+function learnDuration(state: WorkerState, library: string, ranMs: number): void {
+  const meanMs = state.meanCallMs.get(library) ?? ranMs;
+  state.meanCallMs.set(library, meanMs + (ranMs - meanMs) * MEAN_WEIGHT);
 }
 
 function forgetNeeds(state: WorkerState, record: TryRecord): void {

@@ -145,6 +145,17 @@ test("unpackTree() looks what follows a link that states a size without pax", as
   ]);
 });
 
+test("unpackTree() takes data of a pax hard link for data, also when they are an archive", async () => {
+  const inner = rawTar({ name: "smuggled", data: "x" });
+  const lines = await unpacked(
+    { name: "a", data: inner },
+    paxEntry({ mtime: "1" }),
+    { name: "b", type: "1", link: "a", data: inner },
+    { name: "c", data: "C" },
+  );
+  expect(lines.map((line) => line.split(" ")[0])).toEqual(["a", "b", "c"]);
+});
+
 test("unpackTree() makes parents that have no entry and takes names in any order", async () => {
   expect(await unpacked({ name: "a/b/c", data: "1" }, { name: "./a//b/", type: "5" })).toEqual([
     "a/",
@@ -480,6 +491,19 @@ test("unpackTree() ends at an abort and at a failing source, and closes the sour
   expect(await exists(`${dir.path}/to`)).toBe(false);
 });
 
+test("unpackTree() ends at an abort while its source stalls", async () => {
+  await using dir = await scratch();
+  const controller = new AbortController();
+  async function* source(): AsyncGenerator<Uint8Array, void> {
+    yield rawEntry({ name: "a", data: "1" });
+    controller.abort(new Error("not wanted any more"));
+    await new Promise(() => {});
+  }
+  await expect(unpackTree(source(), `${dir.path}/to`, { signal: controller.signal }))
+    .rejects.toThrow("not wanted any more");
+  expect(await exists(`${dir.path}/to`)).toBe(false);
+});
+
 test("unpackTree() unpacks thousands of files with many at a time", async () => {
   await using dir = await scratch();
   const entries: RawEntry[] = [];
@@ -492,4 +516,4 @@ test("unpackTree() unpacks thousands of files with many at a time", async () => 
     const path = `${dir.path}/to/d${index % 50}/e${index % 7}/f${index}`;
     expect(await readFile(path, "utf8")).toBe(`${index}`);
   }
-});
+}, 30_000);

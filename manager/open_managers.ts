@@ -1,0 +1,71 @@
+/**
+ * The managers that are open in this process: what they start with by default, and their orderly
+ * end when the process is interrupted.
+ *
+ * @module
+ */
+
+import process from "node:process";
+
+/** What has to be closed before the process ends. */
+export interface Closable {
+  close(): Promise<void>;
+}
+
+/** Exit codes of a process that a signal ended, as shells tell them: 128 and its number. */
+const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+type EndSignal = keyof typeof SIGNAL_EXIT_CODES;
+
+const managers = new Set<Closable>();
+const listeners = new Set<(manager: Closable) => void>();
+let defaults: object = {};
+let isEnding = false;
+
+/** What `Manager.start` takes where a script states nothing: what `tendril run` was given. */
+export function defaultManagerOptions(): object {
+  return defaults;
+}
+
+/** Sets what `defaultManagerOptions` returns from now on. */
+export function setDefaultManagerOptions(options: object): void {
+  defaults = options;
+}
+
+/** Calls `listener` with each manager that is opened from now on. */
+export function onManagerOpened(listener: (manager: Closable) => void): void {
+  listeners.add(listener);
+}
+
+/** Notes an open manager: an interrupt closes it before the process ends. */
+export function noteOpened(manager: Closable): void {
+  if (managers.size === 0) {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, endOnSignal);
+  }
+  managers.add(manager);
+  for (const listener of listeners) listener(manager);
+}
+
+/** Notes that a manager is closed. */
+export function noteClosed(manager: Closable): void {
+  managers.delete(manager);
+  if (managers.size > 0 || isEnding) return;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, endOnSignal);
+}
+
+/** Closes the managers that are still open. */
+export async function closeManagers(): Promise<void> {
+  await Promise.all([...managers].map((manager) => manager.close()));
+}
+
+/** The first signal ends in good order, the second one at once: the workers' watchers clean up. */
+function endOnSignal(signal: NodeJS.Signals): void {
+  const exitCode = SIGNAL_EXIT_CODES[signal as EndSignal];
+  if (isEnding) process.exit(exitCode);
+  isEnding = true;
+  process.stderr.write("tendril: ending; interrupt once more to end at once\n");
+  closeManagers().then(() => process.exit(exitCode), (error: unknown) => {
+    process.stderr.write(`tendril: ${error instanceof Error ? error.message : error}\n`);
+    process.exit(exitCode);
+  });
+}
