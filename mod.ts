@@ -14,6 +14,7 @@ export { VERSION };
 export { FileHandle } from "./manager/file_handle.ts";
 export { Library } from "./manager/library.ts";
 export { Manager } from "./manager/manager.ts";
+export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { TaskError } from "./manager/task_result.ts";
 
@@ -29,16 +30,17 @@ export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { CancelOptions, WaitOptions } from "./manager/manager.ts";
-export type { ManagerStatus } from "./manager/status.ts";
+export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
-export type { CacheLevel, Outcome } from "./shared/task.ts";
+export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
+export type { Resources } from "./shared/resources.ts";
+export type { CacheLevel, FileFacts, Outcome } from "./shared/task.ts";
 
 if (import.meta.main) {
-  const exitCode = await main(process.argv.slice(2));
-  // Whatever a script or a library left running ends with its command.
-  process.exit(exitCode);
+  // Not an exit: what a script left running goes on.
+  process.exitCode = await main(process.argv.slice(2));
 }
 
 /** Loads the parts of the program by need: a child of a worker starts in no time. */
@@ -46,9 +48,9 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
   if (name === "version" || name === "--version") return print(`${VERSION}\n`);
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");
-    if (name === "worker") return await runWorkerCommand(args);
+    if (name === "worker") process.exit(await runWorkerCommand(args));
     const running = runInternalCommand(name, { args, loadTendril: () => Promise.resolve(library) });
-    if (running !== undefined) return await running;
+    if (running !== undefined) process.exit(await running);
   }
   const { managerHelp, runManagerCommand } = await import("./manager/cli.ts");
   const running = runManagerCommand(name, { args, library });

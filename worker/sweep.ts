@@ -24,9 +24,10 @@ const LOOK_PAUSE_MS = 5;
  */
 export async function sweepProcesses(target: SweepTarget, limitMs: number): Promise<number> {
   const endAtMs = performance.now() + limitMs;
-  for (const groupId of target.groupIds) signalProcess(-groupId, "SIGKILL");
   while (true) {
+    // First all are found, then any is killed: a killed parent's children are nobody's.
     const found = findProcesses(target);
+    for (const groupId of target.groupIds) signalProcess(-groupId, "SIGKILL");
     for (const entry of found) signalProcess(entry.processId, "SIGKILL");
     if (found.length === 0 || performance.now() >= endAtMs) return found.length;
     await delay(LOOK_PAUSE_MS);

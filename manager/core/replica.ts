@@ -199,6 +199,6 @@ function addReplica(
 /** The first copy of a url or a made directory tells its size. */
 function learnSize(file: FileRecord, facts: FileFacts): void {
   if (file.bound === undefined || file.bound.sizeBytes >= 0) return;
-  const { sizeBytes, digest, isDirectory } = facts;
-  file.bound = { ...file.bound, sizeBytes, digest, isDirectory };
+  const { sizeBytes, digest, isDirectory, isExecutable = false } = facts;
+  file.bound = { ...file.bound, sizeBytes, digest, isDirectory, isExecutable };
 }

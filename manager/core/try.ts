@@ -234,11 +234,11 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
     const output = result.outputs.find(({ name }) => name === file.bound?.name);
     if (output === undefined || file.bound === undefined) continue;
     const { content: _content, ...facts } = output;
-    const { digest, sizeBytes, isDirectory } = facts;
+    const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
     if (file.generation > 0 && file.bound.digest !== digest) {
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
     }
-    file.bound = { ...file.bound, digest, sizeBytes, isDirectory };
+    file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
     retireMaking(state, file, worker);
     file.generation = attempt.try;
     markReady(state, { file, worker, facts });

@@ -17,7 +17,8 @@ const BUN_FLAGS: readonly string[] = ["--no-env-file", "--config=/dev/null"];
  * The argument vector that runs this program with `args`: compiled, bundled or from its source.
  *
  * On Deno, where only the manager runs, that is the binary: `TENDRIL_BIN`, else `dist/tendril` beside
- * the source, else `tendril` in `PATH`; an error says so when there is none.
+ * the source or `tendril` beside the bundle, else `tendril` in `PATH`; an error says so when there is
+ * none.
  */
 export function selfCommand(args: readonly string[]): string[] {
   const url = import.meta.url;
@@ -47,13 +48,13 @@ function findBinary(url: string): string {
   if (configured !== undefined && configured !== "") return configured;
   const folders = (process.env["PATH"] ?? "").split(":").filter((folder) => folder !== "");
   const candidates = folders.map((folder) => `${folder}/tendril`);
-  if (url.endsWith(SOURCE_SUFFIX)) {
-    candidates.unshift(fileURLToPath(new URL("../../dist/tendril", url).href));
-  }
+  // In a clone it is built; `tendril init` in the binary's own directory puts the bundle beside it.
+  const near = url.endsWith(SOURCE_SUFFIX) ? "../../dist/tendril" : "./tendril";
+  candidates.unshift(fileURLToPath(new URL(near, url).href));
   const found = candidates.find(isExecutable);
   if (found !== undefined) return found;
   throw new Error(
-    'Cannot find the program "tendril" for a child process: not in TENDRIL_BIN, dist or PATH; ' +
+    'Cannot find the program "tendril" for a child process: not in TENDRIL_BIN, beside the library or in PATH; ' +
       "scripts/build makes it in a clone of the repository",
   );
 }

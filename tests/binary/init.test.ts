@@ -76,7 +76,8 @@ test("tendril init leaves identical files and refuses others by name", () => {
   expect(run(BINARY, "init", "sub/folder")).toEqual({
     status: 1,
     stdout: "",
-    stderr: `error: Cannot write a starter workflow to "sub/folder" as new files: "workflow.ts" ` +
+    stderr:
+      `tendril init: Cannot write a starter workflow to "sub/folder" as new files: "workflow.ts" ` +
       "exists with other contents\n",
   });
   expect(readFileSync(workflow, "utf8")).toBe("mine\n");

@@ -149,6 +149,6 @@ test.each([
   expect(tendril(["run", script])).toEqual({
     status: 2,
     stdout: "",
-    stderr: `error: Cannot run script "${script}" as a workflow: ${found}\n`,
+    stderr: `tendril run: Cannot run script "${script}" as a workflow: ${found}\n`,
   });
 });

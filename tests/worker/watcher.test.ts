@@ -80,8 +80,7 @@ test("openWorkspace() sweeps what a killed worker without a watcher left", async
   expect(workspace.mark).not.toBe(worker.mark);
   expect(existsSync(worker.sandboxesPath)).toBe(false);
   expect(existsSync(join(workspace.temporaryPath, "left"))).toBe(false);
-  // One without a mark, whose parent is gone too, is only found by a watcher.
-  process.kill(bareId!, "SIGKILL");
+  await until("the end of a process without the mark", () => isGone(bareId!));
 });
 
 test("Watcher.close() lets it go without touching anything", async () => {

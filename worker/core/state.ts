@@ -188,8 +188,15 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
 
 /** A committed file as the table keeps it. */
 export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord {
-  const { name, generation, sizeBytes, digest, isDirectory } = facts;
-  const bare = { name, generation, sizeBytes, digest, isDirectory };
+  const { name, generation, sizeBytes, digest, isDirectory, isExecutable } = facts;
+  const bare = {
+    name,
+    generation,
+    sizeBytes,
+    digest,
+    isDirectory,
+    ...(isExecutable === true ? { isExecutable } : {}),
+  };
   return { ...bare, level, facts: bare };
 }
 

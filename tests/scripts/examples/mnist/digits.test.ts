@@ -23,20 +23,20 @@ function countByLabel(labels: Uint8Array): number[] {
 }
 
 test("readDigits() splits 10,000 digits, 2,000 of them held out, none in both", async () => {
-  const { train, test } = await readDigits();
+  const { train, test: heldOut } = await readDigits();
   expect(train.labels.length).toBe(8000);
-  expect(test.labels.length).toBe(HELD_OUT_COUNT);
+  expect(heldOut.labels.length).toBe(HELD_OUT_COUNT);
   expect(train.pixels.length).toBe(8000 * PIXEL_COUNT);
-  expect(new Set([...images(train), ...images(test)]).size).toBe(10_000);
+  expect(new Set([...images(train), ...images(heldOut)]).size).toBe(10_000);
 });
 
 test("readDigits() holds out a fifth of each digit and mixes digits within a slice", async () => {
-  const { train, test } = await readDigits();
+  const { train, test: heldOut } = await readDigits();
   const learned = countByLabel(train.labels);
-  countByLabel(test.labels).forEach((count, label) => {
+  countByLabel(heldOut.labels).forEach((count, label) => {
     expect(Math.abs(count - (count + learned[label]!) / 5)).toBeLessThan(1);
   });
-  expect(countByLabel(test.labels.subarray(0, 200)).every((count) => count > 0)).toBe(true);
+  expect(countByLabel(heldOut.labels.subarray(0, 200)).every((count) => count > 0)).toBe(true);
 });
 
 test("readDigits() splits alike each time", async () => {
@@ -46,11 +46,11 @@ test("readDigits() splits alike each time", async () => {
 });
 
 test("readDigits() gives the bytes whose rounded shares of 255 the package holds", async () => {
-  const { test } = await readDigits();
+  const { test: heldOut } = await readDigits();
   const content = await Bun.file(require.resolve("mnist/src/digits/7.json")).json();
-  const index = test.labels.indexOf(7);
+  const index = heldOut.labels.indexOf(7);
   const shares = Array.from(
-    test.pixels.subarray(index * PIXEL_COUNT, (index + 1) * PIXEL_COUNT),
+    heldOut.pixels.subarray(index * PIXEL_COUNT, (index + 1) * PIXEL_COUNT),
     (byte) => byte / 255,
   );
   const isSame = (start: number) =>
