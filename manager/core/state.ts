@@ -167,7 +167,7 @@ export interface TransferRecord {
 
 /** What serves bytes, with how many it serves at a time. */
 export interface Source {
-  readonly name: string;
+  readonly kind: "manager" | "url" | "worker";
   readonly active: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
@@ -382,8 +382,8 @@ export function newManagerState(options: ManagerOptions): ManagerState {
 }
 
 /** A source that serves nothing yet. */
-export function newSource(name: string): Source {
-  return { name, active: new Set(), wanted: new Set() };
+export function newSource(kind: Source["kind"]): Source {
+  return { kind, active: new Set(), wanted: new Set() };
 }
 
 /** The next number for a transfer, an instance or a delivery. */

@@ -51,7 +51,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   indexWorker(state, worker);
   state.changedWorkers.add(worker);
   for (const service of worker.services.values()) indexService(state, service);
-  offerSlots(state, worker.source);
+  offerSlots(state, worker.source, worker);
   if (state.isClosed) tell(state, worker, { kind: "release", reason: "The workflow is over" });
 }
 
@@ -142,7 +142,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     replicas: new Map(),
     instances: new Map(),
     services: new Map(),
-    source: newSource(workerId),
+    source: newSource("worker"),
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);
