@@ -289,7 +289,7 @@ export interface ManagerState {
   readonly index: CapacityIndex<WorkerRecord>;
   readonly classes: Map<string, TaskClass>;
   /** Classes of shapes whose tasks ask for no features: found without making a key. */
-  readonly classByShape: Map<TaskShape, TaskClass>;
+  readonly classByShape: WeakMap<TaskShape, TaskClass>;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */
@@ -318,7 +318,7 @@ export interface ManagerState {
   readonly outbox: Map<WorkerRecord, Outbox>;
   readonly instructions: ManagerInstruction[];
   /** Follow the messages of the step: a deletion of an older copy goes before. */
-  readonly fetches: ManagerInstruction[];
+  readonly fetches: Extract<ManagerInstruction, { kind: "fetch" }>[];
   readonly facts: Fact[];
 }
 
@@ -357,7 +357,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     workers: new Map(),
     index: newCapacityIndex(),
     classes: new Map(),
-    classByShape: new Map(),
+    classByShape: new WeakMap(),
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),
