@@ -324,6 +324,10 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   if (from?.source === undefined) return;
   from.source.active.delete(transfer);
   offerSlots(state, from.source, from.kind === "worker" ? from.worker : undefined);
+  const { origin } = transfer.file;
+  if (origin.kind !== "url" || from.source.active.size > 0 || from.source.wanted.size > 0) return;
+  // Nothing comes from that host any more and nothing waits for it.
+  if (state.urlSources.get(origin.host) === from.source) state.urlSources.delete(origin.host);
 }
 
 /** Lets transfers that wait for `source`, which is `holder` if it is a worker, start. */

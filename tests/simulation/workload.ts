@@ -81,7 +81,8 @@ function newShapes(): { narrow: TaskShape; wide: TaskShape; call: TaskShape } {
     resources: { ...NO_RESOURCES, cores: 1 },
     env: {},
     environments: [],
-    timeoutMs: 0,
+    // Longer than any try that ends by itself.
+    timeoutMs: 8_000,
   };
   return {
     narrow,
