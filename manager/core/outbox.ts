@@ -2,7 +2,7 @@
 
 import type { DispatchedTask } from "../../shared/protocol.ts";
 import type { OutputMount, TaskShape } from "../../shared/task.ts";
-import { boundName, fileOf } from "./file.ts";
+import { boundName, fileOf, outputFiles } from "./file.ts";
 import type { ManagerState, Outbox, TryRecord } from "./state.ts";
 
 /** Makes one `send` for each worker that this step has something for. */
@@ -53,8 +53,7 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
     return { mount, name: boundName(file), generation: file.generation };
   });
   const outputs: OutputMount[] = [];
-  for (const { mount, fileId } of definition.outputs) {
-    const file = fileOf(state, fileId);
+  for (const { mount, file } of outputFiles(state, attempt.task)) {
     // A recovery makes again only what is lost; what the manager has is not made twice.
     if (file.isAtManager || attempt.task.isSettled && file.isAvailable) continue;
     outputs.push({

@@ -246,7 +246,9 @@ function chooseSource(
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
   if (isSmall) return manager;
   const peer = choosePeer(state, transfer, holder);
-  if (peer !== undefined) return peer;
+  const isElsewhere = file.isAtManager || file.origin.kind === "url";
+  // A peer that failed this transfer is asked again only when nobody else has the file.
+  if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
   if (file.isAtManager && managerSource.active.size < policies.transfersFromManager) {
     return manager;
   }
@@ -260,7 +262,7 @@ function choosePeer(
   state: ManagerState,
   transfer: TransferRecord,
   preferred?: WorkerRecord,
-): TransferSource | undefined {
+): Extract<TransferSource, { kind: "worker" }> | undefined {
   const { file } = transfer;
   if (!mayUsePeers(state, file)) return undefined;
   if (preferred !== undefined && peerCost(state, transfer, preferred) < FAILED_COST) {
