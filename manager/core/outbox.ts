@@ -2,6 +2,7 @@
 
 import type { DispatchedTask } from "../../shared/protocol.ts";
 import type { OutputMount, TaskShape } from "../../shared/task.ts";
+import type { TaskDefinition } from "./event.ts";
 import { boundName, fileOf, outputFiles } from "./file.ts";
 import type { ManagerState, Outbox, TryRecord } from "./state.ts";
 
@@ -39,11 +40,11 @@ function dispatchMessage(
     if (index === undefined) {
       index = shapes.length;
       indexes.set(shape, index);
-      shapes.push(shape);
+      shapes.push(namedShape(state, attempt.task.definition));
     }
     tasks.push(dispatchedTask(state, attempt, index));
   }
-  return { kind: "dispatch", shapes: withNames(state, outbox, shapes), tasks };
+  return { kind: "dispatch", shapes, tasks };
 }
 
 function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
@@ -68,16 +69,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   return { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
 }
 
-/** Shapes name environments by file; the wire names them by cache name. */
-function withNames(
-  state: ManagerState,
-  outbox: Outbox,
-  shapes: readonly TaskShape[],
-): TaskShape[] {
-  return shapes.map((shape) => {
-    const attempt = outbox.dispatched.find(({ task }) => task.definition.shape === shape);
-    const environments = attempt?.task.definition.environments ?? [];
-    if (environments.length === 0) return shape;
-    return { ...shape, environments: environments.map((id) => boundName(fileOf(state, id))) };
-  });
+/** A definition names environments by file, the wire by cache name. */
+function namedShape(state: ManagerState, { shape, environments }: TaskDefinition): TaskShape {
+  if (environments.length === 0) return shape;
+  return { ...shape, environments: environments.map((id) => boundName(fileOf(state, id))) };
 }
