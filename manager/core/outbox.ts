@@ -55,8 +55,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   const outputs: OutputMount[] = [];
   for (const { mount, fileId } of definition.outputs) {
     const file = fileOf(state, fileId);
-    // A recovery makes again only what is lost.
-    if (attempt.task.isSettled && file.isAvailable) continue;
+    // A recovery makes again only what is lost; what the manager has is not made twice.
+    if (file.isAtManager || attempt.task.isSettled && file.isAvailable) continue;
     outputs.push({
       mount,
       name: boundName(file),
