@@ -3,7 +3,7 @@
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { fileOf, releaseIfUnneeded, updateAvailability } from "./file.ts";
+import { fileOf, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import {
   type DeliveryRecord,
@@ -27,8 +27,7 @@ export function deliverOutputs(
 ): Set<number> {
   const pending = new Set<number>();
   const { task, worker, result } = made;
-  for (const { fileId } of task.definition.outputs) {
-    const file = fileOf(state, fileId);
+  for (const { file } of outputFiles(state, task)) {
     if (file.origin.kind !== "manager" || file.isAtManager) continue;
     const output = result.outputs.find(({ name }) => name === file.bound?.name);
     if (output === undefined) continue;

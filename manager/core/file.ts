@@ -110,6 +110,19 @@ export function* inputFiles(state: ManagerState, task: TaskRecord): Generator<Fi
   yield* seen;
 }
 
+/** The files that a task makes, but those that nobody has a use for any more. */
+export function outputFiles(
+  state: ManagerState,
+  task: TaskRecord,
+): { readonly mount: string; readonly file: FileRecord }[] {
+  const outputs: { readonly mount: string; readonly file: FileRecord }[] = [];
+  for (const { mount, fileId } of task.definition.outputs) {
+    const file = state.files.get(fileId);
+    if (file !== undefined) outputs.push({ mount, file });
+  }
+  return outputs;
+}
+
 /** Looks again whether the contents can be had, and tells all who wait for that. */
 export function updateAvailability(state: ManagerState, file: FileRecord): void {
   const isAvailable = canBeHad(state, file);
@@ -121,7 +134,9 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   if (isAvailable) {
     deliverRequests(state, file);
     // A holder came back: there is nothing to make again.
-    if (file.producer !== undefined) callOffIfUnwanted(state, file.producer);
+    const { producer } = file;
+    if (producer === undefined) return;
+    for (const loose of callOffIfUnwanted(state, producer)) releaseIfUnneeded(state, loose);
   } else {
     for (const task of [...file.consumers]) takeBackTask(state, task, file);
     // Copies of this making cannot come any more.
@@ -156,7 +171,8 @@ export function giveUpFile(
 export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
   const candidates = [file];
   for (let next = candidates.pop(); next !== undefined; next = candidates.pop()) {
-    if (next.producer !== undefined) callOffIfUnwanted(state, next.producer);
+    if (next.producer !== undefined) candidates.push(...callOffIfUnwanted(state, next.producer));
+    if (!state.files.has(next.fileId)) continue;
     if (isInUse(next)) continue;
     if (isUnneeded(next)) deleteReplicas(state, next);
     // What it is made of was in use by it.

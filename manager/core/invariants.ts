@@ -41,6 +41,8 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
   let missing = 0;
   for (const file of inputFiles(state, task)) {
     if (!file.isAvailable) missing += 1;
+    const isHopeless = file.failure !== undefined && task.state.kind === "waiting";
+    assert(!isHopeless, `Task ${taskId} must not wait for file ${file.fileId}, which failed`);
     const isConsumer = file.consumers.has(task);
     const isDone = task.state.kind === "done";
     assert(isConsumer !== isDone, `Task ${taskId} must consume its inputs until it is done`);

@@ -1,6 +1,6 @@
 /** Recovery: a temp whose replicas are all lost is made again by the task that made it. */
 
-import { boundName, fileOf, giveUpFile, inputFiles, isWanted, releaseIfUnneeded } from "./file.ts";
+import { boundName, fileOf, giveUpFile, inputFiles, isWanted, outputFiles } from "./file.ts";
 import { type FileRecord, type ManagerState, type TaskRecord, tryKey } from "./state.ts";
 import { setState, waitOrQueue } from "./task.ts";
 import { endAttempt } from "./try.ts";
@@ -32,22 +32,27 @@ function whyLost(state: ManagerState, file: FileRecord): string | undefined {
   if (producer === undefined) {
     return `Cannot make file "${name}" again: the task that made it did not succeed`;
   }
+  for (const { failure } of inputFiles(state, producer)) {
+    if (failure !== undefined) return failure.message;
+  }
   if (producer.recoveryCount < state.policies.recoveryTries) return undefined;
   return `Cannot make file "${name}" again: it was lost ${producer.recoveryCount + 1} times`;
 }
 
-/** Calls a recovery off when nobody waits for any of its outputs any more. */
-export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): void {
-  if (!task.isSettled || task.state.kind === "done" || task.state.kind === "retrieving") return;
+/**
+ * Calls a recovery off when nobody waits for any of its outputs any more; returns
+ * the files that may be released by that.
+ */
+export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): FileRecord[] {
+  const { kind } = task.state;
+  if (!task.isSettled || kind === "done" || kind === "retrieving") return [];
   if (task.state.kind === "dispatched") {
     const { attempt } = task.state;
     // Its result is being applied just now.
-    if (!attempt.worker.tries.has(tryKey(attempt))) return;
+    if (!attempt.worker.tries.has(tryKey(attempt))) return [];
   }
-  for (const { fileId } of task.definition.outputs) {
-    const file = state.files.get(fileId);
-    if (file !== undefined && !file.isAvailable && isWanted(file)) return;
-  }
+  const outputs = outputFiles(state, task).map(({ file }) => file);
+  if (outputs.some((file) => !file.isAvailable && isWanted(file))) return [];
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
   setState(state, task, { kind: "done", isSuccess: true });
   const inputs = [...inputFiles(state, task)];
@@ -55,7 +60,7 @@ export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): void {
     input.lineageCount += 1;
     input.consumers.delete(task);
   }
-  for (const input of inputs) releaseIfUnneeded(state, input);
+  return [...inputs, ...outputs];
 }
 
 /** Runs a finished task again; returns its inputs, of which some may be lost as well. */

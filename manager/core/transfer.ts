@@ -246,7 +246,9 @@ function chooseSource(
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
   if (isSmall) return manager;
   const peer = choosePeer(state, transfer, holder);
-  if (peer !== undefined) return peer;
+  const isElsewhere = file.isAtManager || file.origin.kind === "url";
+  // A peer that failed this transfer is asked again only when nobody else has the file.
+  if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
   if (file.isAtManager && managerSource.active.size < policies.transfersFromManager) {
     return manager;
   }
@@ -260,7 +262,7 @@ function choosePeer(
   state: ManagerState,
   transfer: TransferRecord,
   preferred?: WorkerRecord,
-): TransferSource | undefined {
+): Extract<TransferSource, { kind: "worker" }> | undefined {
   const { file } = transfer;
   if (!mayUsePeers(state, file)) return undefined;
   if (preferred !== undefined && peerCost(state, transfer, preferred) < FAILED_COST) {
@@ -324,6 +326,10 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   if (from?.source === undefined) return;
   from.source.active.delete(transfer);
   offerSlots(state, from.source, from.kind === "worker" ? from.worker : undefined);
+  const { origin } = transfer.file;
+  if (origin.kind !== "url" || from.source.active.size > 0 || from.source.wanted.size > 0) return;
+  // Nothing comes from that host any more and nothing waits for it.
+  if (state.urlSources.get(origin.host) === from.source) state.urlSources.delete(origin.host);
 }
 
 /** Lets transfers that wait for `source`, which is `holder` if it is a worker, start. */

@@ -3,7 +3,7 @@
 import { assert } from "../../shared/assert.ts";
 import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
-import { fileOf, inputFiles } from "./file.ts";
+import { inputFiles, outputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
@@ -120,8 +120,7 @@ function endWithOutputs(state: ManagerState, attempt: TryRecord, told: TryResult
 /** Outputs that an earlier try brought home before its worker was lost: they were not made again. */
 function outputsKept(state: ManagerState, task: TaskRecord, result: TryResult): FileFacts[] {
   const kept: FileFacts[] = [];
-  for (const { fileId } of task.definition.outputs) {
-    const { isAtManager, bound, generation } = fileOf(state, fileId);
+  for (const { file: { isAtManager, bound, generation } } of outputFiles(state, task)) {
     if (!isAtManager || bound === undefined) continue;
     if (result.outputs.some((output) => output.name === bound.name)) continue;
     const { name, sizeBytes, digest, isDirectory } = bound;
@@ -251,8 +250,8 @@ function countFailure(
 /** Records what a try made. */
 function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
-  for (const { fileId } of task.definition.outputs) {
-    const file = fileOf(state, fileId);
+  for (const { file } of outputFiles(state, task)) {
+    const { fileId } = file;
     const output = result.outputs.find(({ name }) => name === file.bound?.name);
     if (output === undefined || file.bound === undefined) continue;
     const { content: _content, ...facts } = output;

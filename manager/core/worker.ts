@@ -6,7 +6,7 @@ import { removeCapacity } from "./capacity_index.ts";
 import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { updateAvailability } from "./file.ts";
-import { indexService, removeInstance } from "./library.ts";
+import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { indexWorker } from "./room.ts";
@@ -128,6 +128,7 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
   for (const file of [...state.files.values()]) {
     if (file.requests.size > 0) failRequests(state, file, reason);
   }
+  for (const library of state.libraries.values()) releaseLibrary(state, library);
   for (const worker of state.workers.values()) tell(state, worker, { kind: "release", reason });
 }
 
