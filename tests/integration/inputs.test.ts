@@ -112,21 +112,27 @@ async function prepare(): Promise<Scratch> {
 
 const USERS = process.getuid?.() === 0 ? [0, NOBODY] : [process.getuid?.() ?? 0];
 
-test.each(USERS)("A task that writes to its input changes it for no other, as user %i", async (uid) => {
-  await using scratch = await prepare();
-  const isOwn = canReflink(scratch);
-  const kinds = ["big", "tree", "many", "temp"];
-  const found: Record<string, unknown> = {};
-  const wanted: Record<string, unknown> = {};
-  for (const kind of kinds) {
-    found[kind] = await run(scratch, kind, uid);
-    const bytes = kind === "many" ? new TextEncoder().encode("0123456789") : new Uint8Array(BIG_BYTES);
-    const read = `success ${sha256(bytes)}`;
-    const isCloned = isOwn && kind !== "many";
-    const modified = [isCloned ? "success" : "input_modified", read, read];
-    // Nothing but the owner's own change of mode lets anybody but root write.
-    const append = uid === 0 ? modified : ["exit", read, read];
-    wanted[kind] = { append, chmod: modified, truncate: modified, covert: modified };
-  }
-  expect(found).toEqual(wanted);
-}, 60_000);
+test.each(USERS)(
+  "A task that writes to its input changes it for no other, as user %i",
+  async (uid) => {
+    await using scratch = await prepare();
+    const isOwn = canReflink(scratch);
+    const kinds = ["big", "tree", "many", "temp"];
+    const found: Record<string, unknown> = {};
+    const wanted: Record<string, unknown> = {};
+    for (const kind of kinds) {
+      found[kind] = await run(scratch, kind, uid);
+      const bytes = kind === "many"
+        ? new TextEncoder().encode("0123456789")
+        : new Uint8Array(BIG_BYTES);
+      const read = `success ${sha256(bytes)}`;
+      const isCloned = isOwn && kind !== "many";
+      const modified = [isCloned ? "success" : "input_modified", read, read];
+      // Nothing but the owner's own change of mode lets anybody but root write.
+      const append = uid === 0 ? modified : ["exit", read, read];
+      wanted[kind] = { append, chmod: modified, truncate: modified, covert: modified };
+    }
+    expect(found).toEqual(wanted);
+  },
+  60_000,
+);

@@ -32,24 +32,28 @@ test("TaskResult names the signal, the status and the output that was missed", a
   expect(results[2].stderr).toContain("/nowhere/none");
 }, 30_000);
 
-test("A task's environment variable may be large; one that is too large fails that task", async () => {
-  await using _scratch = await Scratch.open();
-  await using manager = await Manager.start({ workers: 1 });
-  const large = manager.submit({
-    command: "printf %s \"$LARGE\" | wc -c",
-    env: { LARGE: "x".repeat(100_000) },
-  });
-  const limit = manager.submit({ command: "true", env: { LARGE: "x".repeat(200_000) } });
-  const huge = (): TaskHandle<TaskResult> =>
-    manager.submit({ command: "true", env: { LARGE: "x".repeat(3_000_000) } });
-  expect(huge).toThrow(/Cannot .*3000000|3,000,000|1048576/);
-  const other = manager.submit({ command: "echo fine" });
-  expect((await large).stdout.trim()).toBe("100000");
-  expect((await other).stdout).toBe("fine\n");
-  // Linux takes 128 KiB in one string: execve(2).
-  const { outcome, message } = await limit;
-  expect([outcome, message]).toEqual(["start_failed", expect.stringContaining("LARGE")]);
-}, 30_000);
+test(
+  "A task's environment variable may be large; one that is too large fails that task",
+  async () => {
+    await using _scratch = await Scratch.open();
+    await using manager = await Manager.start({ workers: 1 });
+    const large = manager.submit({
+      command: 'printf %s "$LARGE" | wc -c',
+      env: { LARGE: "x".repeat(100_000) },
+    });
+    const limit = manager.submit({ command: "true", env: { LARGE: "x".repeat(200_000) } });
+    const huge = (): TaskHandle<TaskResult> =>
+      manager.submit({ command: "true", env: { LARGE: "x".repeat(3_000_000) } });
+    expect(huge).toThrow(/Cannot .*3000000|3,000,000|1048576/);
+    const other = manager.submit({ command: "echo fine" });
+    expect((await large).stdout.trim()).toBe("100000");
+    expect((await other).stdout).toBe("fine\n");
+    // Linux takes 128 KiB in one string: execve(2).
+    const { outcome, message } = await limit;
+    expect([outcome, message]).toEqual(["start_failed", expect.stringContaining("LARGE")]);
+  },
+  30_000,
+);
 
 test("stdout and stderr are kept apart, and of a long one the end is kept", async () => {
   await using _scratch = await Scratch.open();
