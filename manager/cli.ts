@@ -27,6 +27,7 @@ import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
 import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
 import { describeProgress, Progress } from "./progress.ts";
+import { beforeOutput, standardError } from "./terminal.ts";
 
 interface Command {
   readonly spec: CommandSpec;
@@ -126,7 +127,8 @@ async function run({ spec, given, library }: Call): Promise<number> {
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {
       if (!(manager instanceof Manager)) return;
-      const progress = new Progress(() => manager.status(), process.stderr);
+      const status = () => manager.status();
+      const progress = new Progress({ status, terminal: standardError(), beforeOutput });
       manager.onClosed(() => progress[Symbol.dispose]());
     });
   }
