@@ -113,6 +113,7 @@ const dispatchedTask = shape<DispatchedTask>({
     level,
     isReturned: flag,
   })),
+  hasOwnInputs: optional(flag),
 });
 
 const fetchSource = kinds<FetchSource>({

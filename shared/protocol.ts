@@ -41,6 +41,8 @@ export interface DispatchedTask extends TryId {
   readonly body: TaskBody;
   readonly inputs: readonly InputMount[];
   readonly outputs: readonly OutputMount[];
+  /** Inputs are copied, not linked: one of them was written to while an earlier try shared it. */
+  readonly hasOwnInputs?: boolean;
 }
 
 /** Where a worker finds the bytes of a file. */

@@ -105,6 +105,7 @@ export class Runner {
         taskId: run.order.task.taskId,
         try: run.order.task.try,
         inputs,
+        hasOwnInputs: run.order.task.hasOwnInputs ?? false,
         outputs: run.order.task.outputs.map((output) => output.mount),
       });
       let end: TaskEnd | undefined;
@@ -115,7 +116,8 @@ export class Runner {
           stderr: sandbox.readStream("stderr", STREAM_KEPT_BYTES),
         };
         const changed = await this.#findModified(run, sandbox);
-        for (const { name } of changed) modified.push(name);
+        // A try with copies wrote to nothing that others read.
+        if (!run.order.task.hasOwnInputs) { for (const { name } of changed) modified.push(name); }
         verdict = await this.#judge(run, { sandbox, end, changed });
       } finally {
         await sandbox.remove({ hasSurvivors: end?.hasSurvivors ?? false });
@@ -164,6 +166,7 @@ export class Runner {
       if (!await this.#isIntact(run, input)) mounts.add(input.mount);
     }
     const changed = run.order.task.inputs.filter((input) => mounts.has(input.mount));
+    if (run.order.task.hasOwnInputs) return changed;
     for (const { name, generation } of changed) this.#options.cache.delete(name, generation);
     return changed;
   }

@@ -38,12 +38,15 @@ import {
   releaseLink,
 } from "./mount.ts";
 import { collectOutput, type Output } from "./output.ts";
+import { copyInputs } from "./own_input.ts";
 import { Pacer } from "./pacer.ts";
 import type { Trash } from "./trash.ts";
 
 /** What to make a sandbox for. */
 export interface SandboxContent extends TryId {
   readonly inputs: readonly Input[];
+  /** The task sees copies of its inputs. Default false. */
+  readonly hasOwnInputs?: boolean;
   /** Mounts of the outputs; the directories above them are made. */
   readonly outputs: readonly string[];
 }
@@ -195,7 +198,10 @@ export class Sandbox {
   async fill(content: SandboxContent): Promise<void> {
     const { links, fileSystem } = this.#parts;
     const point: MountPoint = { directory: this.directory, links, fileSystem };
-    for (const input of content.inputs) {
+    const inputs = content.hasOwnInputs === true
+      ? await copyInputs(content.inputs, join(this.#parts.folder.path, "own"))
+      : content.inputs;
+    for (const input of inputs) {
       for (const link of await mountInput(point, input)) this.#links.push({ ...link, input });
     }
     for (const mount of content.outputs) makeParents(this.directory, mount);

@@ -66,7 +66,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
     });
   }
   const { taskId, priority, body } = definition;
-  return { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
+  const task = { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
+  return attempt.task.ambiguousCount > 0 ? { ...task, hasOwnInputs: true } : task;
 }
 
 /** A definition names environments by file, the wire by cache name. */

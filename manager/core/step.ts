@@ -43,9 +43,9 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   schedule(state);
   flushOutbox(state);
   const instructions = state.instructions.splice(0);
-  for (const fetch of state.fetches.splice(0)) {
+  for (const instruction of state.fetches.splice(0)) {
     // One that was called off in the same step would come after its deletion.
-    if (state.transfers.has(fetch.order.transferId)) instructions.push(fetch);
+    if (state.transfers.has(instruction.order.transferId)) instructions.push(instruction);
   }
   return { instructions, facts: state.facts.splice(0) };
 }

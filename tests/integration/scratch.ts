@@ -1,0 +1,158 @@
+/** What the tests of whole workflows share: a folder, compiled workers, and their processes. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { join } from "@std/path";
+
+import type { Manager } from "../../mod.ts";
+import { type AccessFile, accessPath, readAccessFile } from "../../shared/access_file.ts";
+import { BINARY } from "../binary/built.ts";
+
+/** In the environment of all that a test starts, and so of all that those start. */
+const MARK_VARIABLE = "ACCEPTANCE_MARK";
+
+const LOOK_PAUSE_MS = 10;
+const UNTIL_MS_MAX = 20_000;
+
+/** A compiled worker of a test. */
+export interface ScratchWorker {
+  readonly child: ChildProcess;
+  /** Carried by every process that it starts. */
+  readonly mark: string;
+  readonly workspace: string;
+  /** Resolves to its exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>;
+  /** What it wrote so far. */
+  said(): string;
+}
+
+/** A folder with a home of Tendril in it, and the workers started there; all gone at the end. */
+export class Scratch implements AsyncDisposable {
+  readonly folder: string;
+  readonly #workers: ScratchWorker[] = [];
+  readonly #homeBefore: string | undefined = process.env["TENDRIL_HOME"];
+
+  private constructor(folder: string) {
+    this.folder = folder;
+    process.env["TENDRIL_HOME"] = join(folder, "home");
+  }
+
+  static async open(): Promise<Scratch> {
+    return new Scratch(await realpath(await mkdtemp(join(tmpdir(), "tendril-test-"))));
+  }
+
+  path(...names: string[]): string {
+    return join(this.folder, ...names);
+  }
+
+  /** Starts a worker for `manager`, by way of `url` when that is given. */
+  async worker(
+    manager: Manager,
+    options: { readonly url?: string; readonly cores?: number; readonly workspace?: string } = {},
+  ): Promise<ScratchWorker> {
+    const access = await readAccessFile(accessPath(manager.name));
+    const urls = options.url === undefined ? access.urls : [options.url];
+    const mark = randomUUID();
+    const file = await this.accessFile({ ...access, urls, secrets: withoutClient(access) });
+    const workspace = options.workspace ?? this.path(`workspace-${mark}`);
+    const args = ["worker", "--verbose", "--access", file, "--workspace", workspace];
+    return this.#start([...args, "--cores", String(options.cores ?? 1)], { mark, workspace });
+  }
+
+  /** Writes `access` where nothing else is; returns the path. */
+  async accessFile(access: object): Promise<string> {
+    const file = this.path(`access-${randomUUID()}.json`);
+    await writeFile(file, JSON.stringify(access), { mode: 0o600 });
+    return file;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { child, ended } of this.#workers) {
+      child.kill("SIGKILL");
+      await ended;
+    }
+    const marks = this.#workers.map(({ mark }) => mark);
+    // The watchers remove the sandboxes.
+    await until(() => marks.every((mark) => processesOf(mark).length === 0), "no process is left");
+    if (this.#homeBefore === undefined) delete process.env["TENDRIL_HOME"];
+    else process.env["TENDRIL_HOME"] = this.#homeBefore;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #start(
+    args: readonly string[],
+    { mark, workspace }: { readonly mark: string; readonly workspace: string },
+  ): ScratchWorker {
+    const child = spawn(BINARY, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, [MARK_VARIABLE]: mark },
+    });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (bytes) => said += String(bytes));
+    }
+    const { promise: ended, resolve } = Promise.withResolvers<number | string>();
+    child.once("exit", (code, signal) => resolve(code ?? signal ?? ""));
+    const worker = { child, mark, workspace, ended, said: () => said };
+    this.#workers.push(worker);
+    return worker;
+  }
+}
+
+/** Variables that mark what a test starts: `processesOf(mark)` finds it wherever it went. */
+export function markedEnvironment(mark: string): Record<string, string> {
+  return { [MARK_VARIABLE]: mark };
+}
+
+/** Command lines of living processes with `mark` in their environment, or as an argument. */
+export function processesOf(mark: string): string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    const environ = readProc(name, "environ");
+    const command = readProc(name, "cmdline").replaceAll("\0", " ");
+    const isOne = environ.includes(`${MARK_VARIABLE}=${mark}`) || command.includes(mark);
+    return isOne ? [`${name} ${command}`] : [];
+  });
+}
+
+/** A file of `/proc/PID`, empty when the process is gone. */
+export function readProc(processId: number | string, file: string): string {
+  try {
+    return readFileSync(`/proc/${processId}/${file}`, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+/** Waits for `condition`; throws with `what` when it does not come true in time. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  withinMs: number = UNTIL_MS_MAX,
+): Promise<void> {
+  const endAtMs = performance.now() + withinMs;
+  while (!await condition()) {
+    if (performance.now() > endAtMs) {
+      throw new Error(`Cannot wait longer than ${withinMs} ms until ${what}`);
+    }
+    await delay(LOOK_PAUSE_MS);
+  }
+}
+
+/** Waits until all that carries `mark` has gone. */
+export async function untilGone(mark: string, withinMs: number): Promise<void> {
+  try {
+    await until(() => processesOf(mark).length === 0, "no process is left", withinMs);
+  } catch (error) {
+    throw new Error(`${error}: ${processesOf(mark).join("; ")}`, { cause: error });
+  }
+}
+
+function withoutClient({ secrets }: AccessFile): object {
+  return { worker: secrets.worker };
+}
