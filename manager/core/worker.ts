@@ -2,7 +2,7 @@
 
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
-import { removeCapacity } from "./capacity_index.ts";
+import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { updateAvailability } from "./file.ts";
@@ -136,6 +136,7 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
 function addWorker(state: ManagerState, session: SessionId, hello: Hello): WorkerRecord {
   const { workerId, incarnation, host, resources, features } = hello;
   const worker: WorkerRecord = {
+    place: newCapacityPlace(),
     workerId,
     incarnation,
     host,
