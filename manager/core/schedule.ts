@@ -96,7 +96,8 @@ function placeTasks(state: ManagerState): void {
 
 /** True when `worker` could ever run tasks of this class. */
 export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
-  return taskClass.features.every((feature) => worker.features.has(feature));
+  return taskClass.features.length === 0 ||
+    taskClass.features.every((feature) => worker.features.has(feature));
 }
 
 /** True when a try of this class is long enough to be taken back from a busy worker. */
