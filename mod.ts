@@ -8,6 +8,7 @@
 import process from "node:process";
 
 import * as library from "./mod.ts";
+import { type CommandSpec, EXIT_USAGE } from "./shared/command_line.ts";
 import { VERSION } from "./shared/version.ts";
 
 export { VERSION };
@@ -45,34 +46,62 @@ if (import.meta.main) {
 
 /** Loads the parts of the program by need: a child of a worker starts in no time. */
 async function main([name = "help", ...args]: string[]): Promise<number> {
-  if (name === "version" || name === "--version") return print(`${VERSION}\n`);
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");
     if (name === "worker") process.exit(await runWorkerCommand(args));
     const running = runInternalCommand(name, { args, loadTendril: () => Promise.resolve(library) });
     if (running !== undefined) process.exit(await running);
   }
-  const { managerHelp, runManagerCommand } = await import("./manager/cli.ts");
+  if (["version", "--version", "-v"].includes(name)) return printAlone("version", args, VERSION);
+  if (["help", "--help", "-h"].includes(name)) {
+    const [command, ...others] = args;
+    // "help run" is "run --help".
+    if (command !== undefined && !command.startsWith("-")) {
+      return main([command, "--help", ...others]);
+    }
+    return printAlone("help", args, await helpText());
+  }
+  const { runManagerCommand } = await import("./manager/cli.ts");
   const running = runManagerCommand(name, { args, library });
   if (running !== undefined) return await running;
-  if (name === "help" || name === "--help") return print(helpText(managerHelp()));
-  process.stderr.write(`tendril: Cannot run "${name}" as a command: see "tendril help"\n`);
-  return 2;
+  const names = (await commands()).map((command) => command.name);
+  return refuse(`Cannot run "${name}" as a command: expected ${names.join(", ")}`);
 }
 
-function helpText(managerLines: readonly string[]): string {
-  const lines = [
-    ...managerLines,
-    `${"tendril worker [options]".padEnd(42)} run tasks for a manager`,
-    `${"tendril version".padEnd(42)} print the version`,
-    `${"tendril help".padEnd(42)} show this text`,
+/** Every command, in the order of the help. */
+async function commands(): Promise<Pick<CommandSpec, "name" | "usage" | "summary">[]> {
+  const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
+  const { WORKER_COMMAND } = await import("./worker/cli.ts");
+  return [
+    ...MANAGER_COMMANDS,
+    { ...WORKER_COMMAND, usage: "tendril worker [options]" },
+    { name: "version", usage: "tendril version", summary: "print the version" },
+    { name: "help", usage: "tendril help [COMMAND]", summary: "show this text, or a command's" },
   ];
-  const indented = lines.map((line) => `  ${line}`).join("\n");
-  return `tendril ${VERSION}: data-intensive workflows on clusters\n\n${indented}\n\n` +
-    `"tendril COMMAND --help" tells the options of a command.\n`;
 }
 
-function print(text: string): number {
-  process.stdout.write(text);
+async function helpText(): Promise<string> {
+  const lines = (await commands()).map(({ usage, summary }) => `  ${usage.padEnd(40)} ${summary}`);
+  return [
+    `tendril ${VERSION}: data-intensive workflows on clusters`,
+    "",
+    ...lines,
+    "",
+    'Start with "tendril init"; "tendril COMMAND --help" shows the options of a command.',
+  ].join("\n");
+}
+
+/** What takes no arguments prints its text; `--help` is no reason to refuse. */
+function printAlone(name: string, args: readonly string[], text: string): number {
+  const extra = args.find((argument) => !["--help", "-h"].includes(argument));
+  if (extra !== undefined) {
+    return refuse(`Cannot take "${extra}" as an argument of ${name}: it takes none`);
+  }
+  process.stdout.write(`${text}\n`);
   return 0;
+}
+
+function refuse(message: string): number {
+  process.stderr.write(`tendril: ${message}\n`);
+  return EXIT_USAGE;
 }

@@ -1,12 +1,6 @@
 /** Asks a running manager, found by its access file, from another process. */
 
-import {
-  type AccessFile,
-  accessPath,
-  isStale,
-  listAccessFiles,
-  readAccessFile,
-} from "../shared/access_file.ts";
+import { type AccessFile, findAccessFile } from "../shared/access_file.ts";
 import { type Channel, dialChannel } from "../shared/channel.ts";
 import { type Check, kinds, natural } from "../shared/message_check.ts";
 import { connect } from "../shared/runtime/connect.ts";
@@ -18,22 +12,10 @@ const ANSWER_MS = 10_000;
 
 /** The status of the manager called `name`, or of the only one that runs when no name is given. */
 export async function askStatus(name: string | undefined): Promise<ManagerStatus> {
-  const access = await findManager(name);
+  const access = await findAccessFile({ name });
   const answer = await ask(access, { kind: "status", requestId: 1 });
   if (answer.kind === "status") return answer.status;
   throw new Error(`Cannot read the answer of manager "${access.name}": it is a ${answer.kind}`);
-}
-
-/** Access files of the managers of this user that run. */
-async function findManager(name: string | undefined): Promise<AccessFile> {
-  if (name !== undefined) return await readAccessFile(accessPath(name));
-  const running = (await listAccessFiles()).filter((file) => !isStale(file));
-  const [only, ...others] = running;
-  if (only !== undefined && others.length === 0) return only;
-  const found = only === undefined
-    ? "no manager of this user runs"
-    : `these run: ${running.map((file) => file.name).join(", ")}`;
-  throw new Error(`Cannot tell which manager is meant: ${found}; use --name NAME`);
 }
 
 /** Sends one request and returns its answer. */

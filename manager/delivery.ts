@@ -13,6 +13,7 @@ import {
   rm,
   stat,
 } from "node:fs/promises";
+import process from "node:process";
 
 import { dirname, join } from "@std/path";
 
@@ -151,7 +152,7 @@ export class DeliveryDesk {
       await mkdir(dirname(target), { recursive: true });
       const checked = checkContents(chunks, file, abort.signal);
       if (file.isDirectory) await unpackDirectory(checked, temporary);
-      else await writeFile(temporary, { chunks: checked, mode: entry.mode });
+      else await writeFile(temporary, { chunks: checked, mode: modeOf(entry, file) });
       abort.signal.throwIfAborted();
       await replace(temporary, target);
       if (this.#deliveries.get(deliveryId) !== delivery) {
@@ -309,6 +310,12 @@ async function replace(temporary: string, target: string): Promise<void> {
     throw error;
   }
   await rm(aside, { recursive: true, force: true });
+}
+
+/** What the user states, else runnable if the task made it so, else what the umask gives. */
+function modeOf(entry: FileEntry, file: FileFacts): number | undefined {
+  if (entry.mode !== undefined || file.isExecutable !== true) return entry.mode;
+  return 0o777 & ~process.umask();
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,7 +1,8 @@
 /** What `tendril run` shows while a workflow runs: one line that is redrawn, or plain lines. */
 
-import { formatSize } from "../shared/units.ts";
+import { formatDuration, formatSize } from "../shared/units.ts";
 import type { ManagerStatus } from "./status.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** Between two looks of a person. */
 const REDRAW_MS = 250;
@@ -9,89 +10,130 @@ const REDRAW_MS = 250;
 /** Between two lines in a log, at the least. */
 const LINE_MS = 5_000;
 
-/** Where progress is shown. */
-export interface ProgressStream {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
+/** Local workers have joined by then: when there is none, somebody must start one. */
+const LONELY_MS = 2_000;
+
+/** Puts the cursor at the start of a line that it empties. */
+const CLEAR = "\r\x1b[K";
+
+/** What progress is shown of, and where. */
+export interface ProgressOptions {
+  readonly status: () => ManagerStatus;
+  readonly terminal: Terminal;
+  /** Calls `clear` before anything else is written to the terminal; returns how to stop. */
+  readonly beforeOutput: (clear: () => void) => () => void;
 }
 
 /** Shows the progress of one manager until it is closed. */
 export class Progress implements Disposable {
-  readonly #status: () => ManagerStatus;
-  readonly #stream: ProgressStream;
+  readonly #options: ProgressOptions;
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #release: () => void;
   #shown = "";
   #writtenAtMs = performance.now();
 
-  constructor(status: () => ManagerStatus, stream: ProgressStream) {
-    this.#status = status;
-    this.#stream = stream;
+  constructor(options: ProgressOptions) {
+    this.#options = options;
     this.#timer = setInterval(() => this.#show(), REDRAW_MS);
     // A workflow that is over is not kept alive by showing it.
     this.#timer.unref?.();
+    const { terminal, beforeOutput } = options;
+    this.#release = terminal.isTTY ? beforeOutput(() => this.#clear()) : () => {};
   }
 
   /** Writes the last line, if there was anything to tell, and stops. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    const status = this.#status();
-    if (status.tasks.submitted === 0) return this.#clear();
     this.#clear();
-    this.#stream.write(`${describeProgress(status, Date.now())}\n`);
+    this.#release();
+    const { status, terminal } = this.#options;
+    const last = status();
+    if (last.tasks.submitted > 0) terminal.write(`${describeEnd(last, Date.now())}\n`);
   }
 
   #show(): void {
-    const status = this.#status();
-    if (status.tasks.submitted === 0) return;
-    const line = describeProgress(status, Date.now());
-    if (this.#stream.isTTY === true) return this.#redraw(line);
+    const { status, terminal } = this.#options;
+    const now = status();
+    if (now.tasks.submitted === 0) return;
+    const line = describeProgress(now, Date.now());
+    if (terminal.isTTY) return this.#redraw(line);
     const nowMs = performance.now();
     if (nowMs - this.#writtenAtMs < LINE_MS) return;
     this.#writtenAtMs = nowMs;
-    this.#stream.write(`${line}\n`);
+    terminal.write(`${line}\n`);
   }
 
   #redraw(line: string): void {
-    const shown = line.slice(0, (this.#stream.columns ?? 80) - 1);
+    const { terminal } = this.#options;
+    // A line of all columns wraps on some terminals, and a wrapped one is not cleared.
+    const shown = line.slice(0, (terminal.columns ?? 80) - 1);
     if (shown === this.#shown) return;
-    this.#stream.write(`\r\x1b[K${shown}`);
+    this.#clear();
     this.#shown = shown;
+    terminal.write(shown);
   }
 
   #clear(): void {
-    if (this.#shown !== "") this.#stream.write("\r\x1b[K");
+    if (this.#shown === "") return;
     this.#shown = "";
+    this.#options.terminal.write(CLEAR);
   }
 }
 
 /** One line: tasks by state, workers, bytes moved, rate and, while there is work, time left. */
 export function describeProgress(status: ManagerStatus, nowMs: number): string {
-  const { tasks, workers, bytes } = status;
-  const { succeeded, failed, cancelled, submitted } = tasks;
+  const { tasks } = status;
+  const { submitted } = tasks;
+  const done = doneOf(status);
   const running = tasks.dispatched + tasks.retrieving;
-  const done = succeeded + failed + cancelled;
-  const seconds = Math.max((nowMs - status.startedAtMs) / 1_000, 0.001);
-  const rate = done / seconds;
-  const moved = bytes.managerToWorker + bytes.workerToWorker + bytes.workerToManager +
-    bytes.urlToWorker;
+  const rate = rateOf(status, nowMs);
   const parts = [
     `tasks: ${done}/${submitted} done`,
     `${tasks.waiting + tasks.ready} waiting`,
     `${running} running`,
-    `${failed} failed`,
+    `${tasks.failed} failed`,
   ];
-  const there = workers.away === 0
-    ? `${workers.connected}`
-    : `${workers.connected} (${workers.away} away)`;
-  const rest = [`workers: ${there}`, `moved: ${formatSize(moved)}`, `${rate.toFixed(1)}/s`];
-  if (done < submitted && done > 0) rest.push(`about ${timeLeft(submitted - done, rate)} left`);
+  const rest = [
+    `workers: ${describeWorkers(status, nowMs)}`,
+    `moved: ${formatSize(movedBytes(status))}`,
+  ];
+  if (done > 0) rest.push(`${formatRate(rate)}/s`);
+  if (done > 0 && done < submitted) {
+    rest.push(`about ${formatDuration(Math.ceil((submitted - done) / rate) * 1_000)} left`);
+  }
   return `${parts.join(", ")}; ${rest.join("; ")}`;
 }
 
-function timeLeft(tasks: number, rate: number): string {
-  const seconds = Math.ceil(tasks / rate);
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3_600) return `${Math.ceil(seconds / 60)} min`;
-  return `${(seconds / 3_600).toFixed(1)} h`;
+function describeWorkers({ workers, name, startedAtMs }: ManagerStatus, nowMs: number): string {
+  const { connected, away } = workers;
+  if (away > 0) return `${connected} (${away} away)`;
+  const isAlone = connected === 0 && nowMs - startedAtMs > LONELY_MS;
+  return isAlone ? `none, start with "tendril worker --name ${name}"` : String(connected);
+}
+
+/** One line about a workflow that is over. */
+export function describeEnd(status: ManagerStatus, nowMs: number): string {
+  const { succeeded, failed, cancelled } = status.tasks;
+  const parts = [`${succeeded} succeeded`];
+  if (failed > 0) parts.push(`${failed} failed`);
+  if (cancelled > 0) parts.push(`${cancelled} cancelled`);
+  const took = formatDuration(nowMs - status.startedAtMs);
+  return `tasks: ${parts.join(", ")}; in ${took}, ${formatRate(rateOf(status, nowMs))}/s; ` +
+    `moved: ${formatSize(movedBytes(status))}`;
+}
+
+function doneOf({ tasks }: ManagerStatus): number {
+  return tasks.succeeded + tasks.failed + tasks.cancelled;
+}
+
+function rateOf(status: ManagerStatus, nowMs: number): number {
+  return doneOf(status) / Math.max((nowMs - status.startedAtMs) / 1_000, 0.001);
+}
+
+function formatRate(rate: number): string {
+  return rate < 100 ? rate.toFixed(1) : String(Math.round(rate));
+}
+
+function movedBytes({ bytes }: ManagerStatus): number {
+  return bytes.managerToWorker + bytes.workerToWorker + bytes.workerToManager + bytes.urlToWorker;
 }

@@ -109,6 +109,55 @@ export async function readAccessFile(path: string): Promise<AccessFile> {
   return value as AccessFile;
 }
 
+/** Which manager is meant; when nothing is said, the only one of this user that runs. */
+export interface ManagerTarget {
+  /** Base url that its access file must list, unless `access` names the file. */
+  readonly url?: string | undefined;
+  readonly name?: string | undefined;
+  /** Path of an access file. */
+  readonly access?: string | undefined;
+}
+
+/** The access file of the manager that is meant; an error says when there is none, or several. */
+export async function findAccessFile({ url, name, access }: ManagerTarget): Promise<AccessFile> {
+  if (access !== undefined) return await readAccessFile(access);
+  if (name !== undefined) return await readNamed(name);
+  const files = await listAccessFiles();
+  if (url !== undefined) {
+    const found = files.find((file) => file.urls.includes(url));
+    if (found !== undefined) return found;
+    throw new Error(
+      `Cannot find the manager at "${url}": no access file of this user names it; ` +
+        "use --access FILE",
+    );
+  }
+  const running = namesOf(files);
+  const [only] = files.filter((file) => !isStale(file));
+  if (only !== undefined && running.length === 1) return only;
+  const found = only === undefined
+    ? "no manager of this user runs"
+    : `these run: ${running.join(", ")}; use --name NAME`;
+  throw new Error(`Cannot tell which manager is meant: ${found}`);
+}
+
+/** Says which managers there are when there is none of that name. */
+async function readNamed(name: string): Promise<AccessFile> {
+  try {
+    return await readAccessFile(accessPath(name));
+  } catch (error) {
+    if (!(error instanceof AccessFileError) || error.code !== "missing") throw error;
+    const running = namesOf(await listAccessFiles());
+    const found = running.length === 0
+      ? "no manager of this user runs"
+      : `these run: ${running.join(", ")}`;
+    throw new Error(`Cannot find manager "${name}": ${found}`, { cause: error });
+  }
+}
+
+function namesOf(files: readonly AccessFile[]): string[] {
+  return files.filter((file) => !isStale(file)).map((file) => file.name);
+}
+
 /** Every access file of this user that can be trusted, by name; others are passed over. */
 export async function listAccessFiles(): Promise<AccessFile[]> {
   const files: AccessFile[] = [];

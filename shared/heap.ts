@@ -39,14 +39,27 @@ export function popHeap<T>(heap: Heap<T>): T | undefined {
   const { items } = heap;
   const first = items[0];
   const last = items.pop();
-  if (items.length > 0) sinkFromTop(heap, last as T);
+  if (items.length > 0) sink(heap, last as T, 0);
   return first;
 }
 
-function sinkFromTop<T>(heap: Heap<T>, item: T): void {
+/** Removes what `keep` does not want; O(n). */
+export function filterHeap<T>(heap: Heap<T>, keep: (item: T) => boolean): void {
+  const { items } = heap;
+  let count = 0;
+  for (const item of items) {
+    if (keep(item)) items[count++] = item;
+  }
+  items.length = count;
+  // Floyd's construction: from the last parent up.
+  for (let index = (count >> 1) - 1; index >= 0; index--) sink(heap, items[index] as T, index);
+}
+
+/** Puts `item` at `start` or below, where children that come before it make way. */
+function sink<T>(heap: Heap<T>, item: T, start: number): void {
   const { items, before } = heap;
   const count = items.length;
-  let index = 0;
+  let index = start;
   while (true) {
     let child = 2 * index + 1;
     if (child >= count) break;

@@ -37,6 +37,7 @@ import {
 import type { Resources } from "./resources.ts";
 import {
   CACHE_LEVELS,
+  type CacheLevel,
   type FileFacts,
   type InputMount,
   OUTCOMES,
@@ -85,6 +86,7 @@ const fileFields = {
   sizeBytes: natural,
   digest,
   isDirectory: flag,
+  isExecutable: optional(flag),
 };
 
 const taskShape = shape<TaskShape>({
@@ -210,7 +212,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     urls: list(path),
     tries: list(shape({ ...tryFields, phase: oneOf<TryPhase>(["staging", "running"]) })),
     results: list(tryId),
-    replicas: list(shape({ ...fileFields, level })),
+    replicas: list(shape<FileFacts & { readonly level: CacheLevel }>({ ...fileFields, level })),
     instances: list(shape({ instanceId, library: id, isReady: flag })),
   },
   tries_started: { tries: list(tryId) },

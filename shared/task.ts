@@ -107,6 +107,8 @@ export interface FileFacts {
   readonly digest: string;
   /** Else it is a file. */
   readonly isDirectory: boolean;
+  /** True of a file that may be run; absent of all others. */
+  readonly isExecutable?: boolean;
 }
 
 /** An output as a result reports it. */

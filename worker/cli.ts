@@ -2,31 +2,22 @@
 
 import { statfsSync } from "node:fs";
 
-import {
-  type AccessFile,
-  accessPath,
-  isStale,
-  listAccessFiles,
-  readAccessFile,
-} from "../shared/access_file.ts";
+import { type AccessFile, findAccessFile, type ManagerTarget } from "../shared/access_file.ts";
+import { commandHelp, EXIT_FAILURE, EXIT_USAGE, UsageError } from "../shared/command_line.ts";
 import { runLibraryHost } from "./library/library_host.ts";
 import type { ManagerAccess } from "./manager_link.ts";
 import {
   detectResources,
-  type ManagerTarget,
   parseWorkerArguments,
-  UsageError,
+  WORKER_COMMAND,
   type WorkerCommandOptions,
-  workerHelp,
 } from "./options.ts";
 import { runUnpackCommand, UNPACK_SUBCOMMAND } from "./unpack.ts";
 import { runWatchCommand } from "./watcher.ts";
 import { startWorker, type Worker } from "./worker.ts";
 import { openWorkspace } from "./workspace.ts";
 
-/** Exit codes of every command. */
-const EXIT_FAILURE = 1;
-const EXIT_USAGE = 2;
+export { WORKER_COMMAND };
 
 /** A worker that was told to leave and has not by then is ended. */
 const LEAVE_LIMIT_MS = 4_800;
@@ -41,7 +32,7 @@ export async function runWorkerCommand(argv: readonly string[]): Promise<number>
     return fail(error.message, EXIT_USAGE);
   }
   if (options === "help") {
-    process.stdout.write(`${workerHelp()}\n`);
+    process.stdout.write(commandHelp(WORKER_COMMAND));
     return 0;
   }
   try {
@@ -75,7 +66,7 @@ export function runInternalCommand(
 }
 
 async function work(options: WorkerCommandOptions): Promise<number> {
-  const first = await findManager(options.target);
+  const first = await findAccessFile(options.target);
   const workspace = await openWorkspace({
     name: first.name,
     env: process.env,
@@ -85,7 +76,7 @@ async function work(options: WorkerCommandOptions): Promise<number> {
   const isTalkative = options.isVerbose || process.stderr.isTTY === true;
   const worker = await startWorker({
     workspace,
-    access: async () => toManagerAccess(await findManager(options.target), options.target),
+    access: async () => toManagerAccess(await findAccessFile(options.target), options.target),
     resources: detectResources(options.resources, bavail * bsize),
     features: options.features,
     idleTimeoutMs: options.idleTimeoutMs,
@@ -119,28 +110,6 @@ function leaveOnSignals(worker: Worker): () => void {
     clearTimeout(limit);
     for (const signal of signals) process.off(signal, leave);
   };
-}
-
-/** The access file that the target means. */
-async function findManager(target: ManagerTarget): Promise<AccessFile> {
-  if (target.access !== undefined) return await readAccessFile(target.access);
-  if (target.name !== undefined) return await readAccessFile(accessPath(target.name));
-  const files = await listAccessFiles();
-  const { url } = target;
-  if (url !== undefined) {
-    const found = files.find((file) => file.urls.includes(url));
-    if (found !== undefined) return found;
-    throw new Error(
-      `Cannot join the manager at "${url}": no access file has its secret; use --access FILE`,
-    );
-  }
-  const alive = files.filter((file) => !isStale(file));
-  const [only, ...others] = alive;
-  if (only !== undefined && others.length === 0) return only;
-  const found = only === undefined
-    ? "no manager of this user runs"
-    : `these run: ${alive.map((file) => file.name).join(", ")}`;
-  throw new Error(`Cannot tell which manager to join: ${found}; use --name or --access`);
 }
 
 function toManagerAccess(file: AccessFile, { url }: ManagerTarget): ManagerAccess {

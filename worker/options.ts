@@ -2,10 +2,16 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
-import { parseArgs } from "node:util";
 
 import { resolve } from "@std/path";
 
+import type { ManagerTarget } from "../shared/access_file.ts";
+import {
+  checkPositionals,
+  type CommandSpec,
+  readArguments,
+  UsageError,
+} from "../shared/command_line.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
 
 /** Resources as they were stated; what is absent is found out. */
@@ -16,16 +22,9 @@ export interface StatedResources {
   readonly gpus?: number;
 }
 
-/** How the worker finds its manager; at most one is given, with `access` a url may be too. */
-export interface ManagerTarget {
-  readonly url?: string;
-  readonly name?: string;
-  /** Absolute path of an access file. */
-  readonly access?: string;
-}
-
 /** A worker's options. */
 export interface WorkerCommandOptions {
+  /** Its `access` is absolute. */
   readonly target: ManagerTarget;
   readonly resources: StatedResources;
   readonly features: readonly string[];
@@ -40,32 +39,27 @@ export interface WorkerCommandOptions {
   readonly isVerbose: boolean;
 }
 
-/** Options that cannot be read: the command ends with code 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
-interface OptionSpec {
-  /** Placeholder of the value; absent for a switch. */
-  readonly value?: string;
-  readonly isMultiple?: boolean;
-  readonly help: string;
-}
-
-const OPTIONS: { readonly [name: string]: OptionSpec } = {
-  name: { value: "NAME", help: "join the manager of that name" },
-  access: { value: "FILE", help: "join the manager whose access file this is" },
-  cores: { value: "N", help: "cores to offer; default: those of this machine" },
-  memory: { value: "SIZE", help: "memory to offer, as 8GB; default: that of this machine" },
-  disk: { value: "SIZE", help: "disk to offer, as 50GB; default: what is free in the workspace" },
-  gpus: { value: "N", help: "GPUs to offer; default: those of this machine" },
-  feature: { value: "NAME", isMultiple: true, help: "something tasks may ask for; repeatable" },
-  workspace: { value: "DIR", help: "where files and sandboxes go; default: below TMPDIR" },
-  "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
-  "wall-time": { value: "TIME", help: "end after this long in any case" },
-  single: { help: "end with the manager instead of waiting for the next one of its name" },
-  verbose: { help: "tell on stderr what happens" },
-  help: { help: "show this text" },
+/** The command `worker`. */
+export const WORKER_COMMAND: CommandSpec = {
+  name: "worker",
+  usage: "tendril worker [URL | --name NAME | --access FILE] [options]",
+  summary: "run tasks for a manager until it has no more use for it",
+  example: "tendril worker --name blast --cores 8 --memory 16GB",
+  options: {
+    name: { value: "NAME", help: "join the manager of that name" },
+    access: { value: "FILE", help: "join the manager whose access file this is" },
+    cores: { value: "N", help: "cores to offer; default: those of this machine" },
+    memory: { value: "SIZE", help: "memory to offer, as 8GB; default: that of this machine" },
+    disk: { value: "SIZE", help: "disk to offer, as 50GB; default: what is free in the workspace" },
+    gpus: { value: "N", help: "GPUs to offer; default: those of this machine" },
+    feature: { value: "NAME", isMultiple: true, help: "something tasks may ask for; repeatable" },
+    workspace: { value: "DIR", help: "where files and sandboxes go; default: below TMPDIR" },
+    "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
+    "wall-time": { value: "TIME", help: "end after this long in any case" },
+    single: { help: "end with the manager instead of waiting for the next one of its name" },
+    verbose: { help: "tell on stderr what happens" },
+  },
+  hasVariables: true,
 };
 
 const IDLE_TIMEOUT_MS: number = 5 * 60_000;
@@ -73,60 +67,39 @@ const IDLE_TIMEOUT_MS: number = 5 * 60_000;
 /** A worker that belongs to one manager does not wait longer for it to come back. */
 const SINGLE_IDLE_TIMEOUT_MS = 15_000;
 
-/** Reads the arguments after `worker`; "help" when they ask for it. */
+/**
+ * Reads the arguments after `worker`; "help" when they ask for it.
+ *
+ * @throws {UsageError} When they cannot be read.
+ */
 export function parseWorkerArguments(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
 ): WorkerCommandOptions | "help" {
-  const { values, positionals } = readArguments(argv);
-  if (values["help"] === true) return "help";
-  if (positionals.length > 1) {
-    throw new UsageError(`Cannot join more than one manager: "${positionals[1]}" is too much`);
-  }
-  const text = (name: string): string | undefined => {
-    const given = values[name];
-    if (typeof given === "string") return given;
-    return env[`TENDRIL_${name.toUpperCase().replaceAll("-", "_")}`] || undefined;
-  };
-  const flag = (name: string) => values[name] === true || ["1", "true"].includes(text(name) ?? "");
-  const isSingle = flag("single");
+  const given = readArguments(WORKER_COMMAND, argv, env);
+  if (given.isHelp) return "help";
+  checkPositionals(WORKER_COMMAND, given.positionals, 1);
+  const text = (name: string): string | undefined => given.text(name);
+  const isSingle = given.flag("single");
   const duration = (name: string) => read(text(name), (value) => parseDuration(value, `--${name}`));
   const size = (name: string) => read(text(name), (value) => parseSize(value, `--${name}`));
   const workspace = text("workspace");
   return {
-    target: readTarget(positionals[0], text),
+    target: readTarget(given.positionals[0], text),
     resources: without({
       cores: readCount(text("cores"), { name: "cores", isWhole: false }),
       memoryBytes: size("memory"),
       diskBytes: size("disk"),
       gpus: readCount(text("gpus"), { name: "gpus", isWhole: true }),
     }),
-    features: readFeatures(values["feature"], env["TENDRIL_FEATURE"]),
+    features: given.texts("feature").filter((name) => name !== ""),
     ...(workspace === undefined ? {} : { workspace: resolve(workspace) }),
     idleTimeoutMs: duration("idle-timeout") ??
       (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
     wallTimeMs: duration("wall-time") ?? 0,
     isSingle,
-    isVerbose: flag("verbose"),
+    isVerbose: given.flag("verbose"),
   };
-}
-
-/** What `tendril worker --help` shows. */
-export function workerHelp(): string {
-  const lines = Object.entries(OPTIONS).map(([name, { value, help }]) => {
-    return `  --${name}${value === undefined ? "" : ` ${value}`}`.padEnd(24) + help;
-  });
-  return [
-    "tendril worker [URL | --name NAME | --access FILE] [options]",
-    "",
-    "Runs tasks for a manager until that has no more use for it.",
-    "",
-    ...lines,
-    "",
-    "Each option may also be given as a variable, --idle-timeout as TENDRIL_IDLE_TIMEOUT.",
-    "",
-    "Example: tendril worker --name blast --cores 8 --memory 16GB",
-  ].join("\n");
 }
 
 /** Fills in what was not stated from this machine. */
@@ -140,21 +113,6 @@ export function detectResources(
     diskBytes: stated.diskBytes ?? freeDiskBytes,
     gpus: stated.gpus ?? countGpus(),
   };
-}
-
-function readArguments(argv: readonly string[]) {
-  const options = Object.fromEntries(
-    Object.entries(OPTIONS).map(([name, { value, isMultiple }]) => [name, {
-      type: value === undefined ? "boolean" as const : "string" as const,
-      multiple: isMultiple ?? false,
-    }]),
-  );
-  try {
-    return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
-  } catch (error) {
-    const found = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot read the options of worker: ${firstSentence(found)}`);
-  }
 }
 
 function readTarget(
@@ -187,11 +145,6 @@ function readCount(
   throw new UsageError(`Cannot read --${name} "${text}" as ${wanted}`);
 }
 
-function readFeatures(given: unknown, variable: string | undefined): readonly string[] {
-  const names: unknown[] = Array.isArray(given) ? given : (variable ?? "").split(",");
-  return names.filter((name): name is string => typeof name === "string" && name !== "");
-}
-
 function read<T>(text: string | undefined, parse: (text: string) => T): T | undefined {
   if (text === undefined) return undefined;
   try {
@@ -217,8 +170,4 @@ function without<T extends object>(
     if (value !== undefined) kept[key] = value as Exclude<T[typeof key], undefined>;
   }
   return kept;
-}
-
-function firstSentence(text: string): string {
-  return text.split(/\. |\n/)[0]?.replace(/\.$/, "") ?? text;
 }

@@ -31,6 +31,8 @@ export type Output =
     /** Absolute. */
     readonly path: string;
     readonly isDirectory: boolean;
+    /** False of a directory. */
+    readonly isExecutable: boolean;
     /** Of a directory: the sum over its files. */
     readonly sizeBytes: number;
   }
@@ -41,6 +43,7 @@ export const OUTPUT_ENTRIES_MAX = 1_000_000;
 
 const OWNER_DIRECTORY_BITS = 0o700;
 const OWNER_READ_BIT = 0o400;
+const EXECUTE_BITS = 0o111;
 
 /** Thrown inside this module only, and turned into a refusal. */
 class Refusal extends Error {
@@ -70,13 +73,15 @@ async function collect(directory: string, mount: string): Promise<Output> {
   }
   if (found.isFile()) {
     await ownFile(path, found);
-    return { kind: "ready", mount, path, isDirectory: false, sizeBytes: found.size };
+    const isExecutable = (found.mode & EXECUTE_BITS) !== 0;
+    const { size: sizeBytes } = found;
+    return { kind: "ready", mount, path, isDirectory: false, isExecutable, sizeBytes };
   }
   if (!found.isDirectory()) {
     throw new Refusal(`Cannot take output "${mount}" as a file or directory: it is special`);
   }
   const sizeBytes = await checkTree(path, mount);
-  return { kind: "ready", mount, path, isDirectory: true, sizeBytes };
+  return { kind: "ready", mount, path, isDirectory: true, isExecutable: false, sizeBytes };
 }
 
 /** The mount itself; every directory above it must be one, and no link. */

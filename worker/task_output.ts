@@ -89,7 +89,7 @@ export async function measureFile(path: string): Promise<Measured> {
 async function measureOutput(
   { trees }: OutputPlaces,
   { name, generation, isReturned }: OutputMount,
-  { path, isDirectory, sizeBytes }: ReadyOutput,
+  { path, isDirectory, isExecutable, sizeBytes }: ReadyOutput,
 ): Promise<OutputFacts> {
   if (isDirectory) {
     await sealTree(path);
@@ -100,11 +100,12 @@ async function measureOutput(
     const content = kept?.take();
     return content === undefined ? facts : { ...facts, content };
   }
+  const kind = { isDirectory, ...(isExecutable ? { isExecutable } : {}) };
   if (sizeBytes > READ_AT_ONCE_BYTES_MAX) {
-    return { name, generation, ...await measureFile(path), isDirectory };
+    return { name, generation, ...await measureFile(path), ...kind };
   }
   const bytes = readFileSync(path);
-  const facts = { name, generation, ...measureBytes(bytes), isDirectory };
+  const facts = { name, generation, ...measureBytes(bytes), ...kind };
   if (!isReturned || bytes.length > INLINE_BYTES_MAX) return facts;
   return { ...facts, content: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length) };
 }

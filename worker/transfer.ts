@@ -170,7 +170,7 @@ export class Transfers {
       const measured = { sizeBytes: bytes.length, digest };
       checkMeasured(order, measured);
       writeFileSync(path, bytes, { mode: isExecutable ? 0o555 : 0o444, flag: "wx" });
-      const file = { name, generation, ...measured, isDirectory: false };
+      const file = { name, generation, ...measured, ...kindOf(order) };
       cache.commit(path, file, level);
       outcome = { kind: "ready", file };
     } catch (error) {
@@ -183,6 +183,10 @@ export class Transfers {
 }
 
 type TransferOutcome = Extract<WorkerEvent, { kind: "transfer_ended" }>["outcome"];
+
+function kindOf({ isDirectory, isExecutable }: FetchOrder) {
+  return { isDirectory, ...(isExecutable ? { isExecutable } : {}) };
+}
 
 function ready(file: FileFacts): TransferOutcome {
   return { kind: "ready", file };
@@ -206,8 +210,8 @@ async function fetchFile(
       const measured = await receive(options.trees, { order, path, chunks: bytes });
       signal.throwIfAborted();
       checkMeasured(order, measured);
-      const { name, generation, isDirectory, level } = order;
-      const file = { name, generation, ...measured, isDirectory };
+      const { name, generation, level } = order;
+      const file = { name, generation, ...measured, ...kindOf(order) };
       options.cache.commit(path, file, level);
       return file;
     } catch (error) {

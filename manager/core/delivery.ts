@@ -3,7 +3,7 @@
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { fileOf, releaseIfUnneeded, updateAvailability } from "./file.ts";
+import { fileOf, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import {
   type DeliveryRecord,
@@ -18,6 +18,8 @@ import { failRetrieval, finishRetrieval } from "./try.ts";
 /** Attempts to get one file from its workers. */
 const ATTEMPTS_MAX = 3;
 
+const FIRST = { attemptCount: 0, butNot: undefined };
+
 /** Begins to bring home what `task` made for the manager; returns the deliveries' numbers. */
 export function deliverOutputs(
   state: ManagerState,
@@ -25,8 +27,7 @@ export function deliverOutputs(
 ): Set<number> {
   const pending = new Set<number>();
   const { task, worker, result } = made;
-  for (const { fileId } of task.definition.outputs) {
-    const file = fileOf(state, fileId);
+  for (const { file } of outputFiles(state, task)) {
     if (file.origin.kind !== "manager" || file.isAtManager) continue;
     const output = result.outputs.find(({ name }) => name === file.bound?.name);
     if (output === undefined) continue;
@@ -58,12 +59,17 @@ export function requestFile(
   const file = fileOf(state, event.fileId);
   file.requests.add(event.requestId);
   if (file.failure !== undefined) return failRequests(state, file, file.failure.message);
+  if (state.isClosed) return failRequests(state, file, "The workflow is over");
   if (file.isAvailable) return deliverRequests(state, file);
   recoverIfWanted(state, file);
 }
 
 /** Answers the requests for a file whose contents can be had. */
-export function deliverRequests(state: ManagerState, file: FileRecord): void {
+export function deliverRequests(
+  state: ManagerState,
+  file: FileRecord,
+  { attemptCount, butNot }: { attemptCount: number; butNot: WorkerRecord | undefined } = FIRST,
+): void {
   if (file.requests.size === 0) return;
   if (file.isAtManager) return answerRequests(state, file, { isDelivered: true, message: "" });
   if (file.readyCount === 0) {
@@ -71,10 +77,11 @@ export function deliverRequests(state: ManagerState, file: FileRecord): void {
     return answerRequests(state, file, { isDelivered: false, message });
   }
   if (file.requestDelivery !== undefined) return;
-  const holder = holderOf(file);
+  const holder = holderOf(file, butNot);
   const facts = holder?.replicas.get(file.bound?.name ?? "" as never)?.facts;
   if (holder === undefined || facts === undefined) return;
   file.requestDelivery = addDelivery(state, { file, facts, task: undefined, worker: holder });
+  file.requestDelivery.attemptCount = attemptCount;
   enqueue(state, file.requestDelivery);
 }
 
@@ -93,10 +100,8 @@ export function endDelivery(
   removeDelivery(state, delivery);
   const { file, task, facts } = delivery;
   if (event.isDelivered) {
-    if (delivery.transferId !== undefined) {
-      state.counters.workerToManagerBytes += facts.sizeBytes;
-      tellEnd(state, delivery);
-    }
+    state.counters.workerToManagerBytes += facts.sizeBytes;
+    tellEnd(state, delivery);
     if (file.origin.kind === "manager") {
       file.isAtManager = true;
       updateAvailability(state, file);
@@ -118,9 +123,12 @@ export function retryDelivery(
   for (const delivery of worker.deliveries) {
     if (delivery.transferId !== message.transferId) continue;
     delivery.attemptCount += 1;
-    if (delivery.attemptCount < ATTEMPTS_MAX) return collect(state, delivery);
-    state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
     const { deliveryId } = delivery;
+    if (delivery.attemptCount < ATTEMPTS_MAX) {
+      if (delivery.task !== undefined) return collect(state, delivery);
+      return moveDelivery(state, delivery);
+    }
+    state.instructions.push({ kind: "abandon", deliveryId });
     return endDelivery(state, {
       kind: "delivery_ended",
       deliveryId,
@@ -128,6 +136,16 @@ export function retryDelivery(
       message: message.message,
     });
   }
+}
+
+/** What a user asked for may be had from another holder; if from none, it is waited for. */
+function moveDelivery(state: ManagerState, delivery: DeliveryRecord): void {
+  const { file, attemptCount, worker } = delivery;
+  removeDelivery(state, delivery);
+  state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
+  if (file.isAvailable) deliverRequests(state, file, { attemptCount, butNot: worker });
+  else recoverIfWanted(state, file);
+  collectQueued(state);
 }
 
 /** Tells a worker that came back what it has to send. */
@@ -233,14 +251,15 @@ function answerRequests(
   releaseIfUnneeded(state, file);
 }
 
-function holderOf(file: FileRecord): WorkerRecord | undefined {
+/** A holder that is connected, else one that may come back; `butNot` only when there is no other. */
+function holderOf(file: FileRecord, butNot: WorkerRecord | undefined): WorkerRecord | undefined {
+  let last: WorkerRecord | undefined;
   for (const [worker, replica] of file.replicas) {
-    if (replica.state === "ready" && worker.link.kind === "open") return worker;
+    if (replica.state !== "ready") continue;
+    if (worker.link.kind === "open" && worker !== butNot) return worker;
+    if (last === undefined || last === butNot) last = worker;
   }
-  for (const [worker, replica] of file.replicas) {
-    if (replica.state === "ready") return worker;
-  }
-  return undefined;
+  return last;
 }
 
 function tellEnd(state: ManagerState, delivery: DeliveryRecord): void {

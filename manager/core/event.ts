@@ -39,7 +39,7 @@ export interface TaskMount {
   readonly fileId: FileId;
 }
 
-/** A task as the API submits it. Its shape is shared with tasks alike. */
+/** A task as the API submits it. Its shape is shared with tasks alike, its environments too. */
 export interface TaskDefinition {
   readonly taskId: TaskId;
   readonly shape: TaskShape;

@@ -4,11 +4,13 @@ import { assert } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
-import { adoptUnclaimed, deleteReplica } from "./replica.ts";
+import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
 import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";
 import { deliverRequests, failRequests } from "./delivery.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
+
+const NO_FILES: readonly FileRecord[] = [];
 
 /** Adds a declared file. */
 export function declareFile(
@@ -53,8 +55,9 @@ export function declareFile(
 
 /** Names a file. A second declaration of a name becomes the same file from here on. */
 export function bindFile(state: ManagerState, fileId: FileId, bound: BoundFile): void {
-  const file = fileOf(state, fileId);
-  if (file.bound !== undefined || file.failure !== undefined) return;
+  const file = state.files.get(fileId);
+  // What failed may have been let go of while the shell still looked for its name.
+  if (file === undefined || file.bound !== undefined || file.failure !== undefined) return;
   const same = state.filesByName.get(bound.name);
   if (same !== undefined && same !== file) return mergeFile(state, file, same);
   file.bound = bound;
@@ -100,13 +103,27 @@ export function boundName(file: FileRecord): CacheName {
 }
 
 /** The files that a task needs to run: inputs, then environments. Each once. */
-export function* inputFiles(state: ManagerState, task: TaskRecord): Generator<FileRecord> {
+export function inputFiles(state: ManagerState, task: TaskRecord): Iterable<FileRecord> {
   const { inputs, environments } = task.definition;
-  if (inputs.length + environments.length === 0) return;
+  // Asked several times for every task, and most have none: no generator, which costs each time.
+  if (inputs.length + environments.length === 0) return NO_FILES;
   const seen = new Set<FileRecord>();
   for (const { fileId } of inputs) seen.add(fileOf(state, fileId));
   for (const fileId of environments) seen.add(fileOf(state, fileId));
-  yield* seen;
+  return seen;
+}
+
+/** The files that a task makes, but those that nobody has a use for any more. */
+export function outputFiles(
+  state: ManagerState,
+  task: TaskRecord,
+): { readonly mount: string; readonly file: FileRecord }[] {
+  const outputs: { readonly mount: string; readonly file: FileRecord }[] = [];
+  for (const { mount, fileId } of task.definition.outputs) {
+    const file = state.files.get(fileId);
+    if (file !== undefined) outputs.push({ mount, file });
+  }
+  return outputs;
 }
 
 /** Looks again whether the contents can be had, and tells all who wait for that. */
@@ -120,7 +137,9 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   if (isAvailable) {
     deliverRequests(state, file);
     // A holder came back: there is nothing to make again.
-    if (file.producer !== undefined) callOffIfUnwanted(state, file.producer);
+    const { producer } = file;
+    if (producer === undefined) return;
+    for (const loose of callOffIfUnwanted(state, producer)) releaseIfUnneeded(state, loose);
   } else {
     for (const task of [...file.consumers]) takeBackTask(state, task, file);
     // Copies of this making cannot come any more.
@@ -155,19 +174,35 @@ export function giveUpFile(
 export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
   const candidates = [file];
   for (let next = candidates.pop(); next !== undefined; next = candidates.pop()) {
-    if (next.producer !== undefined) callOffIfUnwanted(state, next.producer);
+    if (next.producer !== undefined) candidates.push(...callOffIfUnwanted(state, next.producer));
+    if (!state.files.has(next.fileId)) continue;
     if (isInUse(next)) continue;
-    if (next.declaredCount === 0 || next.level === "task") deleteReplicas(state, next);
+    if (isUnneeded(next)) deleteReplicas(state, next);
+    // What it is made of was in use by it.
+    const input = next.origin.kind === "recipe" ? fileOf(state, next.origin.input) : undefined;
+    if (input !== undefined) candidates.push(input);
     if (next.declaredCount > 0 || next.lineageCount > 0) continue;
     forgetFile(state, next);
-    if (next.origin.kind === "recipe") {
-      const input = fileOf(state, next.origin.input);
+    if (input !== undefined) {
       input.recipes.delete(next);
       input.lineageCount -= 1;
-      candidates.push(input);
     }
     if (next.producer !== undefined) candidates.push(...dropLineage(state, next.producer));
   }
+}
+
+/** True when nobody would read a replica of it. */
+export function isUnneeded(file: FileRecord): boolean {
+  return (file.declaredCount === 0 || file.level === "task") && !isInUse(file);
+}
+
+/** Somebody waits for it: a task, a user, an instance, or a file made of it that is wanted itself. */
+export function isWanted(file: FileRecord): boolean {
+  if (file.consumers.size > 0 || file.requests.size > 0 || file.libraries.size > 0) return true;
+  for (const recipe of file.recipes) {
+    if (recipe.consumers.size > 0 || recipe.libraries.size > 0) return true;
+  }
+  return false;
 }
 
 /** Keeps a finished task as long as one of its outputs may have to be made again. */
@@ -183,23 +218,24 @@ function canBeHad(state: ManagerState, file: FileRecord): boolean {
 }
 
 function isInUse(file: FileRecord): boolean {
-  return file.consumers.size > 0 || file.requests.size > 0 || file.libraries.size > 0 ||
-    file.bound === undefined && file.failure === undefined ||
+  return isWanted(file) || file.bound === undefined && file.failure === undefined ||
     file.producer !== undefined && file.producer.state.kind !== "done";
 }
 
-/** Replicas of levels above the workflow stay: the next workflow finds them. */
+/** Replicas of levels above the workflow stay where they are: the next workflow finds them. */
 function deleteReplicas(state: ManagerState, file: FileRecord): void {
-  if (file.level === "worker" || file.level === "forever") return;
   for (const [worker, replica] of file.replicas) {
-    if (replica.state !== "deleting") deleteReplica(state, worker, replica);
+    const isKept = replica.state === "ready" && outlivesWorkflow(file.level);
+    if (!isKept) deleteReplica(state, worker, replica);
   }
 }
 
 function forgetFile(state: ManagerState, file: FileRecord): void {
   state.files.delete(file.fileId);
   for (const alias of file.aliases) state.files.delete(alias);
-  if (file.bound !== undefined) state.filesByName.delete(file.bound.name);
+  if (file.bound === undefined || state.filesByName.get(file.bound.name) !== file) return;
+  state.filesByName.delete(file.bound.name);
+  for (const [worker, replica] of file.replicas) noteUnclaimed(state, worker, replica);
 }
 
 /** Drops a finished task none of whose outputs is left; returns inputs to look at. */
@@ -225,6 +261,7 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
     const input = fileOf(state, file.origin.input);
     input.recipes.delete(file);
     input.lineageCount -= 1;
+    releaseIfUnneeded(state, input);
   }
   for (const task of file.consumers) {
     const isNew = !same.consumers.has(task);
@@ -240,4 +277,5 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
     same.failure = undefined;
     giveUpFile(state, same, failure);
   }
+  releaseIfUnneeded(state, same);
 }

@@ -41,6 +41,8 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
   let missing = 0;
   for (const file of inputFiles(state, task)) {
     if (!file.isAvailable) missing += 1;
+    const isHopeless = file.failure !== undefined && task.state.kind === "waiting";
+    assert(!isHopeless, `Task ${taskId} must not wait for file ${file.fileId}, which failed`);
     const isConsumer = file.consumers.has(task);
     const isDone = task.state.kind === "done";
     assert(isConsumer !== isDone, `Task ${taskId} must consume its inputs until it is done`);
@@ -147,9 +149,9 @@ function checkFile(state: ManagerState, file: FileRecord): void {
     assert(known === task && task.state.kind !== "done", `File ${fileId} must be consumed`);
   }
   const isLost = !file.isAvailable && file.failure === undefined && file.consumers.size > 0;
-  if (!isLost || file.bound === undefined || file.origin.kind !== "temp") return;
-  if (file.producer === undefined) return;
-  assert(file.producer.state.kind !== "done", `Lost file ${fileId} must be made again`);
+  if (!isLost || file.generation === 0) return;
+  const isBeingMade = file.producer !== undefined && file.producer.state.kind !== "done";
+  assert(isBeingMade, `Lost file ${fileId} must be made again`);
 }
 
 function checkTransfers(state: ManagerState): void {
@@ -164,6 +166,12 @@ function checkTransfers(state: ManagerState): void {
     const states = [source !== undefined, file.queued.has(transfer), transfer.isBackingOff];
     const count = states.filter((is) => is).length;
     assert(count === 1, `Transfer ${transferId} must be active, queued or waiting to be repeated`);
+    if (file.queued.has(transfer)) {
+      const sources = [state.managerSource, ...state.urlSources.values()];
+      for (const holder of file.replicas.keys()) sources.push(holder.source);
+      const isWanted = sources.some(({ wanted }) => wanted.has(file));
+      assert(isWanted, `Transfer ${transferId} must wait for a source`);
+    }
     if (source?.source === undefined) continue;
     assert(source.source.active.has(transfer), `Transfer ${transferId} must hold a slot`);
   }

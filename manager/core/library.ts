@@ -4,7 +4,7 @@ import { assert } from "../../shared/assert.ts";
 import type { InstanceId } from "../../shared/ids.ts";
 import { newCapacityIndex, removeCapacity, setCapacity } from "./capacity_index.ts";
 import type { LibrarySpec, WorkerReport } from "./event.ts";
-import { boundName, fileOf } from "./file.ts";
+import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
 import { ensureReplica } from "./replica.ts";
 import { changeRoom } from "./room.ts";
 import {
@@ -158,6 +158,15 @@ export function failLibrary(state: ManagerState, library: LibraryRecord, message
   library.failure = message;
   for (const service of [...library.services.values()]) stopService(state, service);
   unblockLibrary(state, library);
+}
+
+/** The workflow is over: nothing is kept for its instances any more. */
+export function releaseLibrary(state: ManagerState, library: LibraryRecord): void {
+  for (const file of new Set(libraryFiles(state, library))) {
+    file.libraries.delete(library);
+    releaseIfUnneeded(state, file);
+  }
+  state.libraries.delete(library.spec.name);
 }
 
 /** Its files came or went: its calls are looked at again. */

@@ -2,7 +2,8 @@
 
 import type { DispatchedTask } from "../../shared/protocol.ts";
 import type { OutputMount, TaskShape } from "../../shared/task.ts";
-import { boundName, fileOf } from "./file.ts";
+import type { TaskDefinition } from "./event.ts";
+import { boundName, fileOf, outputFiles } from "./file.ts";
 import type { ManagerState, Outbox, TryRecord } from "./state.ts";
 
 /** Makes one `send` for each worker that this step has something for. */
@@ -39,11 +40,11 @@ function dispatchMessage(
     if (index === undefined) {
       index = shapes.length;
       indexes.set(shape, index);
-      shapes.push(shape);
+      shapes.push(namedShape(state, attempt.task.definition));
     }
     tasks.push(dispatchedTask(state, attempt, index));
   }
-  return { kind: "dispatch", shapes: withNames(state, outbox, shapes), tasks };
+  return { kind: "dispatch", shapes, tasks };
 }
 
 function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
@@ -53,10 +54,9 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
     return { mount, name: boundName(file), generation: file.generation };
   });
   const outputs: OutputMount[] = [];
-  for (const { mount, fileId } of definition.outputs) {
-    const file = fileOf(state, fileId);
-    // A recovery makes again only what is lost.
-    if (attempt.task.isSettled && file.isAvailable) continue;
+  for (const { mount, file } of outputFiles(state, attempt.task)) {
+    // A recovery makes again only what is lost; what the manager has is not made twice.
+    if (file.isAtManager || attempt.task.isSettled && file.isAvailable) continue;
     outputs.push({
       mount,
       name: boundName(file),
@@ -70,16 +70,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   return attempt.task.ambiguousCount > 0 ? { ...task, hasOwnInputs: true } : task;
 }
 
-/** Shapes name environments by file; the wire names them by cache name. */
-function withNames(
-  state: ManagerState,
-  outbox: Outbox,
-  shapes: readonly TaskShape[],
-): TaskShape[] {
-  return shapes.map((shape) => {
-    const attempt = outbox.dispatched.find(({ task }) => task.definition.shape === shape);
-    const environments = attempt?.task.definition.environments ?? [];
-    if (environments.length === 0) return shape;
-    return { ...shape, environments: environments.map((id) => boundName(fileOf(state, id))) };
-  });
+/** A definition names environments by file, the wire by cache name. */
+function namedShape(state: ManagerState, { shape, environments }: TaskDefinition): TaskShape {
+  if (environments.length === 0) return shape;
+  return { ...shape, environments: environments.map((id) => boundName(fileOf(state, id))) };
 }

@@ -10,8 +10,9 @@ import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { CacheLevel, FileFacts, TryId } from "../../shared/task.ts";
 import { repeatDeliveries } from "./delivery.ts";
 import type { Hello } from "./event.ts";
+import { isUnneeded } from "./file.ts";
 import { removeInstance } from "./library.ts";
-import { dropReplica, keepUnclaimed, markReady } from "./replica.ts";
+import { dropReplica, keepUnclaimed, markReady, outlivesWorkflow } from "./replica.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -123,12 +124,13 @@ function judgeReplica(
   const { facts, level } = held;
   const file = state.filesByName.get(facts.name);
   if (file === undefined) {
-    if (level !== "worker" && level !== "forever") return "delete";
+    if (!outlivesWorkflow(level)) return "delete";
     if (!worker.replicas.has(facts.name)) keepUnclaimed(state, worker, held);
     return "keep";
   }
   if (isResultToCome(worker, file, facts.generation)) return "keep";
-  if (facts.generation !== file.generation || isUnneeded(file)) return "delete";
+  if (facts.generation !== file.generation) return "delete";
+  if (isUnneeded(file) && !outlivesWorkflow(file.level)) return "delete";
   if (file.generation > 0 && file.bound?.digest !== facts.digest) return "delete";
   const replica = worker.replicas.get(facts.name);
   if (replica?.state === "ready") return "keep";
@@ -142,11 +144,6 @@ function isResultToCome(worker: WorkerRecord, file: FileRecord, generation: numb
   if (producer?.state.kind !== "dispatched") return false;
   const attempt: TryRecord = producer.state.attempt;
   return attempt.worker === worker && attempt.try === generation;
-}
-
-/** Nobody would read it: its replicas were deleted while the worker was away. */
-function isUnneeded(file: FileRecord): boolean {
-  return file.declaredCount === 0 && file.consumers.size === 0 && file.requests.size === 0;
 }
 
 /** The verdict is answered as a deletion is. */

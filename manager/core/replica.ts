@@ -6,7 +6,7 @@ import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
 import { tell } from "./state.ts";
-import { endTransfer, startQueued, startTransfer } from "./transfer.ts";
+import { endTransfer, failTransfer, startQueued, startTransfer } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
@@ -29,6 +29,13 @@ export function readyReplica(
   const transfer = state.transfers.get(message.transferId);
   // A transfer that was called off is answered by the deletion that did so.
   if (transfer === undefined || transfer.worker !== worker) return;
+  const { transferId, file: { name, generation } } = message;
+  if (generation !== transfer.generation) {
+    // Another making was in its place there, and is deleted by now.
+    const text = `Cannot use file "${name}" in making ${generation}: another one is wanted`;
+    const failed = { transferId, name, generation, message: text, canRetry: true } as const;
+    return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
+  }
   endTransfer(state, transfer, { movedBytes: message.movedBytes });
   const { file } = transfer;
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
@@ -49,7 +56,7 @@ export function markReady(
   replica.transfer = undefined;
   file.replicas.set(worker, replica);
   updateAvailability(state, file);
-  if (file.queued.size > 0) startQueued(state, file);
+  if (file.queued.size > 0) startQueued(state, file, worker);
 }
 
 /** A worker's copy is gone: as told, evicted, or found damaged. */
@@ -146,9 +153,23 @@ export function keepUnclaimed(
   replica.state = "ready";
   replica.generation = facts.generation;
   replica.facts = facts;
-  let holders = state.unclaimed.get(facts.name);
-  if (holders === undefined) state.unclaimed.set(facts.name, holders = new Set());
+  noteUnclaimed(state, worker, replica);
+}
+
+/** Records that `worker` has a file that no record speaks of. */
+export function noteUnclaimed(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { name }: ReplicaRecord,
+): void {
+  let holders = state.unclaimed.get(name);
+  if (holders === undefined) state.unclaimed.set(name, holders = new Set());
   holders.add(worker);
+}
+
+/** True of levels whose files the next workflow may find. */
+export function outlivesWorkflow(level: CacheLevel): boolean {
+  return level === "worker" || level === "forever";
 }
 
 /** A file was named that workers have since earlier: theirs are replicas now. */
@@ -199,6 +220,6 @@ function addReplica(
 /** The first copy of a url or a made directory tells its size. */
 function learnSize(file: FileRecord, facts: FileFacts): void {
   if (file.bound === undefined || file.bound.sizeBytes >= 0) return;
-  const { sizeBytes, digest, isDirectory } = facts;
-  file.bound = { ...file.bound, sizeBytes, digest, isDirectory };
+  const { sizeBytes, digest, isDirectory, isExecutable = false } = facts;
+  file.bound = { ...file.bound, sizeBytes, digest, isDirectory, isExecutable };
 }

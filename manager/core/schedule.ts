@@ -7,7 +7,7 @@
  */
 
 import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
-import { fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
+import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { freestFirst } from "./capacity_index.ts";
 import type { TaskDefinition } from "./event.ts";
 import { inputFiles } from "./file.ts";
@@ -73,13 +73,18 @@ export function classOf(state: ManagerState, definition: TaskDefinition): TaskCl
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
   if (state.isClosed || state.joinedCount < state.policies.waitForWorkers) return;
-  if (state.busyClasses.size === 0) {
-    if (state.changedWorkers.size === 0) return;
-    yieldRoom(state);
-    recallForIdle(state);
-    state.changedWorkers.clear();
-    return;
+  if (state.busyClasses.size > 0) {
+    placeTasks(state);
+    makeRoom(state);
   }
+  if (state.changedWorkers.size === 0) return;
+  yieldRoom(state);
+  recallForIdle(state);
+  state.changedWorkers.clear();
+}
+
+/** Dispatches the best task of all classes until none fits anywhere. */
+function placeTasks(state: ManagerState): void {
   const classes = classesToTry(state);
   for (let next = popHeap(classes); next !== undefined; next = popHeap(classes)) {
     const task = headOf(next);
@@ -87,9 +92,6 @@ export function schedule(state: ManagerState): void {
     if (place(state, next, task)) pushHeap(classes, next);
     else next.isBlocked = true;
   }
-  makeRoom(state);
-  yieldRoom(state);
-  state.changedWorkers.clear();
 }
 
 /** True when `worker` could ever run tasks of this class. */
@@ -352,27 +354,46 @@ function recallForIdle(state: ManagerState): void {
   for (const idle of state.changedWorkers) {
     if (!state.index.bucketOf.has(idle) || idle.unstarted.size > 0) continue;
     let probed = 0;
+    let used = idle.committed;
     for (const busy of state.recallable) {
       probed += 1;
       if (probed > RECALLS_PROBED) break;
-      if (busy === idle || busy.link.kind !== "open") continue;
-      if (busy.committed.cores <= busy.resources.cores) continue;
-      if (recallOne(state, busy, idle)) break;
+      if (busy !== idle && busy.link.kind === "open") {
+        used = recallSome(state, { busy, idle, used });
+      }
     }
   }
 }
 
-function recallOne(state: ManagerState, busy: WorkerRecord, idle: WorkerRecord): boolean {
+/** Asks `busy` for tries that fit `idle` beside what is `used` there; returns what is used then. */
+function recallSome(
+  state: ManagerState,
+  between: {
+    readonly busy: WorkerRecord;
+    readonly idle: WorkerRecord;
+    readonly used: Resources;
+  },
+): Resources {
+  const { busy, idle } = between;
+  let { used } = between;
+  let excess = busy.committed.cores - busy.resources.cores;
   for (const attempt of busy.unstarted) {
+    if (excess <= 0) break;
     const { taskClass } = attempt.task;
-    if (attempt.isRecalled) continue;
-    if (!isWorthRecall(taskClass) || !fits(idle, taskClass, 1)) continue;
+    const { resources } = taskClass;
+    if (attempt.isRecalled) {
+      excess -= resources.cores;
+      continue;
+    }
+    const isFree = fitsWithin(idle.resources, { used, more: resources, factor: 1 });
+    if (!isFree || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
     attempt.isRecalled = true;
+    excess -= resources.cores;
+    used = addResources(used, resources);
     const { taskId, try: number } = attempt;
     tell(state, busy, { kind: "recall", taskId, try: number });
-    return true;
   }
-  return false;
+  return used;
 }
 
 function comesFirst(a: TaskRecord, b: TaskRecord): boolean {

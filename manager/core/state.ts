@@ -167,7 +167,7 @@ export interface TransferRecord {
 
 /** What serves bytes, with how many it serves at a time. */
 export interface Source {
-  readonly name: string;
+  readonly kind: "manager" | "url" | "worker";
   readonly active: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
@@ -289,7 +289,7 @@ export interface ManagerState {
   readonly index: CapacityIndex<WorkerRecord>;
   readonly classes: Map<string, TaskClass>;
   /** Classes of shapes whose tasks ask for no features: found without making a key. */
-  readonly classByShape: Map<TaskShape, TaskClass>;
+  readonly classByShape: WeakMap<TaskShape, TaskClass>;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */
@@ -318,7 +318,7 @@ export interface ManagerState {
   readonly outbox: Map<WorkerRecord, Outbox>;
   readonly instructions: ManagerInstruction[];
   /** Follow the messages of the step: a deletion of an older copy goes before. */
-  readonly fetches: ManagerInstruction[];
+  readonly fetches: Extract<ManagerInstruction, { kind: "fetch" }>[];
   readonly facts: Fact[];
 }
 
@@ -357,7 +357,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     workers: new Map(),
     index: newCapacityIndex(),
     classes: new Map(),
-    classByShape: new Map(),
+    classByShape: new WeakMap(),
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),
@@ -382,8 +382,8 @@ export function newManagerState(options: ManagerOptions): ManagerState {
 }
 
 /** A source that serves nothing yet. */
-export function newSource(name: string): Source {
-  return { name, active: new Set(), wanted: new Set() };
+export function newSource(kind: Source["kind"]): Source {
+  return { kind, active: new Set(), wanted: new Set() };
 }
 
 /** The next number for a transfer, an instance or a delivery. */

@@ -43,7 +43,10 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   schedule(state);
   flushOutbox(state);
   const instructions = state.instructions.splice(0);
-  if (state.fetches.length > 0) instructions.push(...state.fetches.splice(0));
+  for (const instruction of state.fetches.splice(0)) {
+    // One that was called off in the same step would come after its deletion.
+    if (state.transfers.has(instruction.order.transferId)) instructions.push(instruction);
+  }
   return { instructions, facts: state.facts.splice(0) };
 }
 
@@ -67,7 +70,9 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "library_declared":
       return declareLibrary(state, event.library);
     case "task_submitted":
-      return submitTask(state, event.task);
+      submitTask(state, event.task);
+      if (state.isClosed) cancelTask(state, event.task.taskId);
+      return;
     case "task_cancelled":
       return cancelTask(state, event.taskId);
     case "worker_connected":

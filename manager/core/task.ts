@@ -6,7 +6,14 @@ import type { TaskId } from "../../shared/ids.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import type { TaskDefinition } from "./event.ts";
-import { fileOf, giveUpFile, inputFiles, keepLineage, releaseIfUnneeded } from "./file.ts";
+import {
+  fileOf,
+  giveUpFile,
+  inputFiles,
+  keepLineage,
+  outputFiles,
+  releaseIfUnneeded,
+} from "./file.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import { classOf } from "./schedule.ts";
 import type { FileRecord, ManagerState, TaskRecord, TryRecord } from "./state.ts";
@@ -163,7 +170,7 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   const { definition } = task;
   setState(state, task, { kind: "done", isSuccess });
   if (!task.isSettled) settle(state, task, ending);
-  const outputs = definition.outputs.map(({ fileId }) => fileOf(state, fileId));
+  const outputs = outputFiles(state, task).map(({ file }) => file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {

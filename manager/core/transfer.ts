@@ -31,6 +31,12 @@ const BACKOFF_MS = 100;
 /** Holders that are looked at for the least busy one. */
 const HOLDERS_PROBED = 16;
 
+/** Holders that are looked at for one that is not busy at all. */
+const BUSY_HOLDERS_PROBED = 64;
+
+/** Makes a holder that failed a transfer the last to be asked again. */
+const FAILED_COST = 1e6;
+
 /** Begins to bring a file to a worker; at once, or when a source has a free slot. */
 export function startTransfer(
   state: ManagerState,
@@ -119,11 +125,11 @@ export function resumeTransfer(state: ManagerState, transfer: TransferRecord): v
   beginTransfer(state, transfer);
 }
 
-/** Starts what waits for `file`, as a source of it came up or became free. */
-export function startQueued(state: ManagerState, file: FileRecord): void {
+/** Starts what waits for `file`, as a source of it came up or became free: `holder`, if a worker. */
+export function startQueued(state: ManagerState, file: FileRecord, holder?: WorkerRecord): void {
   for (const transfer of file.queued) {
-    const source = chooseSource(state, transfer);
-    if (source === undefined) return;
+    const source = chooseSource(state, transfer, holder);
+    if (source === undefined) return noteWanted(state, transfer);
     file.queued.delete(transfer);
     activate(state, transfer, source);
   }
@@ -141,7 +147,9 @@ export function loseSource(state: ManagerState, source: Source): void {
     state.transfers.set(transfer.transferId, transfer);
     beginTransfer(state, transfer);
   }
+  const wanted = [...source.wanted];
   source.wanted.clear();
+  for (const file of wanted) startQueued(state, file);
 }
 
 /** Tells a worker that came back of a transfer that it may not have heard of. */
@@ -154,6 +162,11 @@ function beginTransfer(state: ManagerState, transfer: TransferRecord): void {
   const source = chooseSource(state, transfer);
   if (source !== undefined) return activate(state, transfer, source);
   transfer.file.queued.add(transfer);
+  noteWanted(state, transfer);
+}
+
+/** Has each source that may serve the transfer offer its next free slot. */
+function noteWanted(state: ManagerState, transfer: TransferRecord): void {
   for (const possible of possibleSources(state, transfer)) possible.wanted.add(transfer.file);
 }
 
@@ -220,7 +233,11 @@ function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "re
 }
 
 /** A source with a free slot: small contents from the manager, else a peer, else where it is from. */
-function chooseSource(state: ManagerState, transfer: TransferRecord): TransferSource | undefined {
+function chooseSource(
+  state: ManagerState,
+  transfer: TransferRecord,
+  holder?: WorkerRecord,
+): TransferSource | undefined {
   const { file } = transfer;
   const { policies, managerSource } = state;
   if (file.origin.kind === "recipe") return { kind: "recipe", source: undefined };
@@ -228,8 +245,10 @@ function chooseSource(state: ManagerState, transfer: TransferRecord): TransferSo
   const isSmall = file.isAtManager && !file.bound?.isDirectory &&
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
   if (isSmall) return manager;
-  const peer = choosePeer(state, transfer);
-  if (peer !== undefined) return peer;
+  const peer = choosePeer(state, transfer, holder);
+  const isElsewhere = file.isAtManager || file.origin.kind === "url";
+  // A peer that failed this transfer is asked again only when nobody else has the file.
+  if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
   if (file.isAtManager && managerSource.active.size < policies.transfersFromManager) {
     return manager;
   }
@@ -239,26 +258,39 @@ function chooseSource(state: ManagerState, transfer: TransferRecord): TransferSo
 }
 
 /** The least busy of some holders; one that failed this transfer only when there is no other. */
-function choosePeer(state: ManagerState, transfer: TransferRecord): TransferSource | undefined {
-  const { file, generation } = transfer;
+function choosePeer(
+  state: ManagerState,
+  transfer: TransferRecord,
+  preferred?: WorkerRecord,
+): Extract<TransferSource, { kind: "worker" }> | undefined {
+  const { file } = transfer;
   if (!mayUsePeers(state, file)) return undefined;
+  if (preferred !== undefined && peerCost(state, transfer, preferred) < FAILED_COST) {
+    return { kind: "worker", source: preferred.source, worker: preferred };
+  }
   let best: WorkerRecord | undefined;
   let bestCost = Infinity;
   let probed = 0;
-  for (const [holder, replica] of file.replicas) {
-    if (!isHolder(transfer, holder, replica) || replica.generation !== generation) continue;
-    const activeCount = holder.source.active.size;
-    if (activeCount >= state.policies.transfersPerWorker) continue;
-    const cost = activeCount + (transfer.failed.has(holder.source) ? 1e6 : 0);
-    if (cost < bestCost) [best, bestCost] = [holder, cost];
+  let freeCount = 0;
+  for (const holder of file.replicas.keys()) {
     probed += 1;
-    if (probed >= HOLDERS_PROBED) break;
+    const cost = peerCost(state, transfer, holder);
+    if (cost < bestCost) [best, bestCost] = [holder, cost];
+    if (cost < Infinity) freeCount += 1;
+    if (freeCount >= HOLDERS_PROBED || probed >= BUSY_HOLDERS_PROBED) break;
   }
   return best && { kind: "worker", source: best.source, worker: best };
 }
 
-function isHolder(transfer: TransferRecord, holder: WorkerRecord, replica: ReplicaRecord): boolean {
-  return replica.state === "ready" && holder !== transfer.worker && holder.link.kind === "open";
+/** What speaks against `holder` as the source: what it serves; infinite when it cannot serve. */
+function peerCost(state: ManagerState, transfer: TransferRecord, holder: WorkerRecord): number {
+  const { file, generation } = transfer;
+  const replica = file.replicas.get(holder);
+  if (replica?.state !== "ready" || replica.generation !== generation) return Infinity;
+  if (holder === transfer.worker || holder.link.kind !== "open") return Infinity;
+  const activeCount = holder.source.active.size;
+  if (activeCount >= state.policies.transfersPerWorker) return Infinity;
+  return activeCount + (transfer.failed.has(holder.source) ? FAILED_COST : 0);
 }
 
 function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
@@ -283,27 +315,40 @@ function possibleSources(state: ManagerState, transfer: TransferRecord): Source[
 
 function urlSource(state: ManagerState, host: string): Source {
   let source = state.urlSources.get(host);
-  if (source === undefined) state.urlSources.set(host, source = newSource(host));
+  if (source === undefined) state.urlSources.set(host, source = newSource("url"));
   return source;
 }
 
 /** Gives the slot back and lets others have it. */
 function freeSlot(state: ManagerState, transfer: TransferRecord): void {
-  const source = transfer.source?.source;
+  const from = transfer.source;
   transfer.source = undefined;
-  if (source === undefined) return;
-  source.active.delete(transfer);
-  offerSlots(state, source);
+  if (from?.source === undefined) return;
+  from.source.active.delete(transfer);
+  offerSlots(state, from.source, from.kind === "worker" ? from.worker : undefined);
+  const { origin } = transfer.file;
+  if (origin.kind !== "url" || from.source.active.size > 0 || from.source.wanted.size > 0) return;
+  // Nothing comes from that host any more and nothing waits for it.
+  if (state.urlSources.get(origin.host) === from.source) state.urlSources.delete(origin.host);
 }
 
-/** Lets transfers that wait for `source` start. */
-export function offerSlots(state: ManagerState, source: Source): void {
+/** Lets transfers that wait for `source`, which is `holder` if it is a worker, start. */
+export function offerSlots(state: ManagerState, source: Source, holder?: WorkerRecord): void {
+  let left = source.wanted.size;
   for (const file of source.wanted) {
-    startQueued(state, file);
-    // What is still queued found this source busy again.
-    if (file.queued.size > 0) return;
+    // Who finds all its sources busy again comes after those that were here before.
+    if (left === 0 || source.active.size >= slotsOf(state, source)) return;
+    left -= 1;
     source.wanted.delete(file);
+    startQueued(state, file, holder);
   }
+}
+
+/** How many transfers `source` serves at a time. */
+function slotsOf(state: ManagerState, source: Source): number {
+  const { transfersFromManager, transfersPerUrl, transfersPerWorker } = state.policies;
+  if (source.kind === "manager") return transfersFromManager;
+  return source.kind === "url" ? transfersPerUrl : transfersPerWorker;
 }
 
 /** The file cannot come to that worker: what needs it there is told. */

@@ -1,9 +1,9 @@
 /** Tries: from the dispatch to what the worker says of their end. */
 
 import { assert } from "../../shared/assert.ts";
-import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
+import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
-import { fileOf, inputFiles } from "./file.ts";
+import { inputFiles, outputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
@@ -97,15 +97,36 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
     return failTry(state, attempt, result);
   }
   learnDuration(task, result.times.ranMs);
-  takeOutputs(state, attempt, result);
-  const pending = task.definition.outputs.length === 0
-    ? undefined
-    : deliverOutputs(state, { task, worker, result });
-  if (pending === undefined || pending.size === 0) {
-    acknowledge(state, worker, result);
-    return finishTask(state, task, { outcome, message: result.message, attempt, result });
+  if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
+  acknowledge(state, worker, result);
+  finishTask(state, task, { outcome, message: result.message, attempt, result });
+}
+
+/** A success is complete once what is the manager's is in place there. */
+function endWithOutputs(state: ManagerState, attempt: TryRecord, told: TryResult): void {
+  const { task, worker } = attempt;
+  const { outcome, message } = told;
+  const kept = outputsKept(state, task, told);
+  const result = kept.length === 0 ? told : { ...told, outputs: [...told.outputs, ...kept] };
+  takeOutputs(state, attempt, told);
+  const pending = deliverOutputs(state, { task, worker, result: told });
+  if (pending.size > 0) {
+    return setState(state, task, { kind: "retrieving", attempt, result, pending });
   }
-  setState(state, task, { kind: "retrieving", attempt, result, pending });
+  acknowledge(state, worker, result);
+  finishTask(state, task, { outcome, message, attempt, result });
+}
+
+/** Outputs that an earlier try brought home before its worker was lost: they were not made again. */
+function outputsKept(state: ManagerState, task: TaskRecord, result: TryResult): FileFacts[] {
+  const kept: FileFacts[] = [];
+  for (const { file: { isAtManager, bound, generation } } of outputFiles(state, task)) {
+    if (!isAtManager || bound === undefined) continue;
+    if (result.outputs.some((output) => output.name === bound.name)) continue;
+    const { name, sizeBytes, digest, isDirectory } = bound;
+    kept.push({ name, generation, sizeBytes, digest, isDirectory });
+  }
+  return kept;
 }
 
 /** One of the outputs is in place. */
@@ -229,16 +250,16 @@ function countFailure(
 /** Records what a try made. */
 function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
-  for (const { fileId } of task.definition.outputs) {
-    const file = fileOf(state, fileId);
+  for (const { file } of outputFiles(state, task)) {
+    const { fileId } = file;
     const output = result.outputs.find(({ name }) => name === file.bound?.name);
     if (output === undefined || file.bound === undefined) continue;
     const { content: _content, ...facts } = output;
-    const { digest, sizeBytes, isDirectory } = facts;
+    const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
     if (file.generation > 0 && file.bound.digest !== digest) {
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
     }
-    file.bound = { ...file.bound, digest, sizeBytes, isDirectory };
+    file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
     retireMaking(state, file, worker);
     file.generation = attempt.try;
     markReady(state, { file, worker, facts });

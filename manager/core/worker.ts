@@ -3,10 +3,10 @@
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
 import { removeCapacity } from "./capacity_index.ts";
-import { abandonDeliveries, loseDeliveries } from "./delivery.ts";
+import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { updateAvailability } from "./file.ts";
-import { indexService, removeInstance } from "./library.ts";
+import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { indexWorker } from "./room.ts";
@@ -51,7 +51,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   indexWorker(state, worker);
   state.changedWorkers.add(worker);
   for (const service of worker.services.values()) indexService(state, service);
-  offerSlots(state, worker.source);
+  offerSlots(state, worker.source, worker);
   if (state.isClosed) tell(state, worker, { kind: "release", reason: "The workflow is over" });
 }
 
@@ -82,6 +82,8 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
     attempt.isEnded = true;
     waitOrQueue(state, attempt.task);
   }
+  worker.unstarted.clear();
+  state.recallable.delete(worker);
 }
 
 /** A worker is gone for good: its tasks run elsewhere, its temps are had from others or made anew. */
@@ -123,6 +125,10 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
   for (const [taskId, task] of [...state.tasks]) {
     if (!task.isSettled) cancelTask(state, taskId);
   }
+  for (const file of [...state.files.values()]) {
+    if (file.requests.size > 0) failRequests(state, file, reason);
+  }
+  for (const library of state.libraries.values()) releaseLibrary(state, library);
   for (const worker of state.workers.values()) tell(state, worker, { kind: "release", reason });
 }
 
@@ -142,7 +148,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     replicas: new Map(),
     instances: new Map(),
     services: new Map(),
-    source: newSource(workerId),
+    source: newSource("worker"),
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);

@@ -18,6 +18,12 @@ export interface DiskFile extends FileFacts {
   readonly level: CacheLevel;
 }
 
+/** How a try goes if nothing disturbs it. One that ends as `input_modified` writes to an input. */
+export interface TryPlan {
+  readonly outcome: Outcome;
+  readonly ranMs: number;
+}
+
 /** What a simulated host needs of the rest of the world. */
 export interface World {
   readonly clock: Clock;
@@ -32,7 +38,9 @@ export interface World {
   /** The manager received a PUT of `file`. */
   put(transferId: TransferId, file: FileFacts | undefined): void;
   /** How a try of this task ends if nothing disturbs it, and after how long. */
-  run(task: DispatchedTask): { outcome: Outcome; ranMs: number };
+  run(task: DispatchedTask): TryPlan;
+  /** Whether a transfer finds the disk full. */
+  readonly isDiskFull: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
   readonly faultChance: () => number;
   /** The process of this host ended. */
@@ -53,6 +61,8 @@ export class SimWorker {
   /** Grows with each process: callbacks of earlier ones do nothing. */
   #process = 0;
   #running = new Map<string, DispatchedTask>();
+  /** Tries that have read what another one wrote. */
+  #fooled = new Set<string>();
   #transfers = new Set<TransferId>();
   #instances = new Map<InstanceId, LibraryDefinition>();
   #queued: WorkerEvent[] = [];
@@ -73,6 +83,7 @@ export class SimWorker {
     this.#process += 1;
     this.incarnation = `${this.workerId}#${this.#process}`;
     this.#running.clear();
+    this.#fooled.clear();
     this.#transfers.clear();
     this.#instances.clear();
     this.#queued = [];
@@ -189,10 +200,29 @@ export class SimWorker {
     const { outcome, ranMs } = this.#world.run(task);
     this.#later(ranMs, () => {
       if (!this.#running.delete(key)) return;
-      const outputs = outcome === "success" ? this.#writeOutputs(task, inputDigests) : [];
-      const result = newResult(task, { outcome, ranMs, outputs });
-      this.feed([{ kind: "task_ended", result, modified: [] }]);
+      const modified = outcome === "input_modified" ? this.#meddle(task) : [];
+      // Without an input there is nothing to write to.
+      const isDone = outcome === "success" || outcome === "input_modified" && modified.length === 0;
+      const isFooled = this.#fooled.delete(key);
+      const read = isFooled ? ["what another task wrote"] : inputDigests;
+      const outputs = isDone ? this.#writeOutputs(task, read) : [];
+      const ended = isDone ? "success" as const : outcome;
+      const result = newResult(task, { outcome: ended, ranMs, outputs });
+      this.feed([{ kind: "task_ended", result, modified }]);
     });
+  }
+
+  /** Writes to the first input: every try that runs on it here now reads something else. */
+  #meddle(task: DispatchedTask): CacheName[] {
+    const name = task.inputs[0]?.name;
+    if (name === undefined) return [];
+    this.disk.delete(name);
+    for (const [key, other] of this.#running) {
+      if (other.body.kind === "command" && other.inputs.some((input) => input.name === name)) {
+        this.#fooled.add(key);
+      }
+    }
+    return [name];
   }
 
   /** A try must find what it was promised, in the making it was promised. */
@@ -241,11 +271,12 @@ export class SimWorker {
     this.#later(delayMs, () => {
       if (!this.#transfers.has(order.transferId)) return;
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
-      const file = isFaulty ? undefined : this.#world.read(order, this);
+      const isFull = this.#world.isDiskFull();
+      const file = isFaulty || isFull ? undefined : this.#world.read(order, this);
       // An older making never takes the place of a newer one.
       const isNewest = (this.disk.get(order.name)?.generation ?? -1) <= order.generation;
       if (file !== undefined && isNewest) this.disk.set(file.name, { ...file, level: order.level });
-      this.#endTransfer(order.transferId, file, order);
+      this.#endTransfer(order.transferId, file, order, !isFull);
     });
   }
 
@@ -266,11 +297,12 @@ export class SimWorker {
     transferId: TransferId,
     file: FileFacts | undefined,
     order?: { name: CacheName; generation?: number },
+    canRetry = true,
   ): void {
     const known = this.state?.transfers.get(transferId)?.order ?? order;
     if (!this.#transfers.delete(transferId) || known === undefined) return;
     const outcome = file === undefined
-      ? { kind: "failed", message: "simulated", canRetry: true } as const
+      ? { kind: "failed", message: "simulated", canRetry } as const
       : { kind: "ready", file } as const;
     const generation = ("generation" in known ? known.generation : undefined) ?? 0;
     const movedBytes = file?.sizeBytes ?? 0;

@@ -22,10 +22,20 @@ test("simulate() gives the same story for the same seed", () => {
   expect(simulate(scenario).story).toEqual(simulate(scenario).story);
 });
 
+/** What a cluster does to a workflow besides breaking connections. */
+const HARDSHIP: Partial<Scenario> = {
+  meddleChance: 0.03,
+  hangChance: 0.01,
+  fullChance: 0.01,
+  longChance: 0.05,
+  partitionChance: 0.2,
+};
+
 for (let seed = 1; seed <= 150; seed++) {
   test(`simulate() loses no task though workers break and come back (seed ${seed})`, () => {
     const disturbed = { disturbanceCount: 4 + seed % 12, faultChance: 0.02 * (seed % 4) };
-    const { outcomes, messages, state } = simulate({ ...CALM, ...disturbed, seed });
+    const hardship = seed % 2 === 0 ? { ...HARDSHIP, slowWorkerCount: seed % 3 } : {};
+    const { outcomes, messages, state } = simulate({ ...CALM, ...disturbed, ...hardship, seed });
     const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
     expect(failures.map(([taskId, outcome]) => [taskId, outcome, messages.get(taskId)])).toEqual(
       [],
@@ -38,6 +48,7 @@ for (let seed = 1001; seed <= 1080; seed++) {
   test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {
     const { outcomes, state } = simulate({
       ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
       seed,
       disturbanceCount: seed % 10,
       faultChance: 0.03,

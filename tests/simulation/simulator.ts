@@ -17,9 +17,9 @@ import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
-import { expectedDigests } from "./contents.ts";
+import { digestOf, expectedDigests } from "./contents.ts";
 import { Connection } from "./network.ts";
-import { SimWorker, type World } from "./sim_worker.ts";
+import { SimWorker, type TryPlan, type World } from "./sim_worker.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** What to simulate. Chances are from 0 to 1. */
@@ -35,6 +35,18 @@ export interface Scenario {
   readonly failChance: number;
   /** Tasks that the user cancels. */
   readonly cancelCount: number;
+  /** Chance that a try writes to one of its inputs, while there are faults. */
+  readonly meddleChance?: number;
+  /** Chance that a try never ends by itself and is stopped by its timeout, while there are faults. */
+  readonly hangChance?: number;
+  /** Chance that a try or a transfer finds the disk full, while there are faults. */
+  readonly fullChance?: number;
+  /** Chance that a try runs for seconds: others that wait behind it are recalled. */
+  readonly longChance?: number;
+  /** Chance that two hosts cannot reach each other, while there are faults. */
+  readonly partitionChance?: number;
+  /** Workers whose connection takes a second each way. */
+  readonly slowWorkerCount?: number;
   readonly policies?: Partial<Policies>;
 }
 
@@ -109,18 +121,46 @@ class Simulation implements World {
   faultChance = (): number => this.clock.nowMs < FAULTS_END_MS ? this.#scenario.faultChance : 0;
 
   run(): void;
-  run(task: DispatchedTask): { outcome: Outcome; ranMs: number };
-  run(task?: DispatchedTask): void | { outcome: Outcome; ranMs: number } {
+  run(task: DispatchedTask): TryPlan;
+  run(task?: DispatchedTask): void | TryPlan {
     if (task !== undefined) return this.#runTask();
     this.#start();
     while (this.clock.advance()) {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
         this.#pendingRequests.size === 0;
       if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
-      if (this.#isClosing && this.#allGone()) return;
+      if (this.#isClosing && this.#allGone() && this.#state.workers.size === 0) {
+        return this.#checkEmpty();
+      }
       if (this.clock.nowMs > RUN_MS_MAX) throw new Error(`The run is stuck: ${this.#describe()}`);
     }
     if (!this.#isClosing) throw new Error(`Nothing happens any more: ${this.#describe()}`);
+  }
+
+  /** Once all is undeclared and every worker gone, no table may hold anything. */
+  #checkEmpty(): void {
+    const state = this.#state;
+    const tables = {
+      tasks: state.tasks.size,
+      files: state.files.size,
+      filesByName: state.filesByName.size,
+      unclaimed: state.unclaimed.size,
+      index: state.index.bucketOf.size,
+      busyClasses: state.busyClasses.size,
+      changedWorkers: state.changedWorkers.size,
+      recallable: state.recallable.size,
+      idleServices: state.idleServices.size,
+      transfers: state.transfers.size,
+      deliveries: state.deliveries.size,
+      deliveryQueue: state.deliveryQueue.size,
+      collecting: state.collectingCount,
+      outbox: state.outbox.size,
+      wanted: state.managerSource.wanted.size,
+      active: state.managerSource.active.size,
+      urlSources: state.urlSources.size,
+    };
+    const left = Object.entries(tables).filter(([, size]) => size > 0);
+    if (left.length > 0) throw new Error(`Tables are not empty at the end: ${left.join("; ")}`);
   }
 
   result(): Outcomes {
@@ -136,10 +176,12 @@ class Simulation implements World {
   connect(worker: SimWorker): Connection | undefined {
     const session = `session-${++this.#sessionCount}` as SessionId;
     const { workerId } = worker;
+    const slowCount = this.#scenario.slowWorkerCount ?? 0;
+    const isSlow = Number(workerId.split("-")[1]) <= slowCount;
     const connection: Connection = new Connection({
       session,
       clock: this.clock,
-      latencyMs: () => 0.2 + nextRandom(this.random) * 15,
+      latencyMs: () => (isSlow ? 1_000 : 0.2) + nextRandom(this.random) * 15,
       ends: {
         toManager: (messages) => {
           this.#feed(
@@ -170,6 +212,7 @@ class Simulation implements World {
   ): FileFacts | undefined {
     const { name, generation, source } = order;
     if (source.kind === "worker") {
+      if (this.#isPartitioned(source.workerId, reader.workerId)) return undefined;
       const holder = this.#workers.get(source.workerId);
       const file = holder?.isAlive === true ? holder.disk.get(name) : undefined;
       if (file === undefined || file.generation !== generation || holder === reader) {
@@ -209,11 +252,33 @@ class Simulation implements World {
     });
   }
 
-  #runTask(): { outcome: Outcome; ranMs: number } {
+  #runTask(): TryPlan {
     const { random } = this;
-    const ranMs = nextRandom(random) < 0.1 ? 2_000 : 1 + nextRandom(random) * 300;
-    const fails = nextRandom(random) < this.#scenario.failChance;
+    const { failChance, longChance = 0 } = this.#scenario;
+    if (this.#happens("hangChance")) return { outcome: "success", ranMs: RUN_MS_MAX };
+    const isLong = nextRandom(random) < longChance;
+    const isSlow = nextRandom(random) < 0.1;
+    const ranMs = isLong ? 5_000 : isSlow ? 2_000 : 1 + nextRandom(random) * 300;
+    if (this.#happens("fullChance")) return { outcome: "disk_full", ranMs };
+    if (this.#happens("meddleChance")) return { outcome: "input_modified", ranMs };
+    const fails = nextRandom(random) < failChance;
     return { outcome: fails ? "exit" : "success", ranMs };
+  }
+
+  /** True with the scenario's chance of it, while there are faults. */
+  #happens(chance: "hangChance" | "fullChance" | "meddleChance"): boolean {
+    const value = this.#scenario[chance] ?? 0;
+    return value > 0 && this.clock.nowMs < FAULTS_END_MS && nextRandom(this.random) < value;
+  }
+
+  isDiskFull = (): boolean => this.#happens("fullChance");
+
+  /** The same pair of hosts every time: reachable or not in both directions. */
+  #isPartitioned(a: WorkerId, b: WorkerId): boolean {
+    const { seed, partitionChance = 0 } = this.#scenario;
+    if (partitionChance === 0 || this.clock.nowMs >= FAULTS_END_MS) return false;
+    const pair = a < b ? `${a}/${b}` : `${b}/${a}`;
+    return Number.parseInt(digestOf(`${seed}/${pair}`).slice(0, 6), 16) / 2 ** 24 < partitionChance;
   }
 
   #start(): void {
@@ -273,7 +338,7 @@ class Simulation implements World {
     if (worker === undefined || this.#isClosing) return;
     const { connection } = worker;
     const lostMs = nextRandom(random) * 30;
-    switch (nextRandomBelow(random, 5)) {
+    switch (nextRandomBelow(random, 8)) {
       case 0: {
         worker.crash();
         const { workerId, incarnation } = worker;
@@ -304,9 +369,36 @@ class Simulation implements World {
         connection?.break({ lostMs, managerMs: 900, workerMs: 1, wasSilent: true });
         return;
       case 4:
+        // Lost long ago when it is back, with all that its disk held then.
+        connection?.break({ lostMs, managerMs: 0, workerMs: 9_000, wasSilent: false });
+        return;
+      case 5: {
+        worker.crash();
+        clock.after(10_000, () => {
+          if (!worker.isAlive) worker.start();
+        });
+        return;
+      }
+      case 6:
+        return this.#impersonate(worker);
+      case 7:
         worker.feed([{ kind: "leave_requested", reason: "simulated" }]);
         return;
     }
+  }
+
+  /** Another process says hello with the identity of `worker`, and dies soon after. */
+  #impersonate({ workerId, state }: SimWorker): void {
+    if (state === undefined) return;
+    const session = `session-${++this.#sessionCount}` as SessionId;
+    const incarnation = `twin-${this.#sessionCount}`;
+    const empty = { tries: [], results: [], replicas: [], instances: [] };
+    const hello = { kind: "hello", protocol: 1, ...state.identity, incarnation, ...empty } as const;
+    this.#feed([{ kind: "worker_connected", session, hello }]);
+    this.clock.after(300, () => {
+      this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
+      this.#feed([{ kind: "worker_exited", workerId, incarnation }]);
+    });
   }
 
   #feed(events: readonly ManagerEvent[]): void {

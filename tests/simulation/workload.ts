@@ -55,7 +55,8 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
   for (let id = 1; id <= options.taskCount; id++) {
     const isCall = nextRandom(random) < 0.25;
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
-    const shape = isCall ? shapes.call : nextRandom(random) < 0.3 ? shapes.wide : shapes.narrow;
+    const { narrow, wide } = usesEnvironment ? shapes.withEnvironment : shapes.bare;
+    const shape = isCall ? shapes.call : nextRandom(random) < 0.3 ? wide : narrow;
     const inputs = chooseInputs(random, [...sources, ...workload.temps.slice(-8)]);
     const outputs = isCall ? [] : declareOutputs(workload, { random, taskId: id, newFile });
     workload.tasks.push({
@@ -76,16 +77,24 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
   return workload;
 }
 
-function newShapes(): { narrow: TaskShape; wide: TaskShape; call: TaskShape } {
+interface Widths {
+  readonly narrow: TaskShape;
+  readonly wide: TaskShape;
+}
+
+/** Tasks that share a shape share its environments. */
+function newShapes(): { bare: Widths; withEnvironment: Widths; call: TaskShape } {
   const narrow: TaskShape = {
     resources: { ...NO_RESOURCES, cores: 1 },
     env: {},
     environments: [],
-    timeoutMs: 0,
+    // Longer than any try that ends by itself.
+    timeoutMs: 8_000,
   };
+  const wide = { ...narrow, resources: { ...NO_RESOURCES, cores: 2 } };
   return {
-    narrow,
-    wide: { ...narrow, resources: { ...NO_RESOURCES, cores: 2 } },
+    bare: { narrow, wide },
+    withEnvironment: { narrow: { ...narrow }, wide: { ...wide } },
     call: { ...narrow, library: "library" },
   };
 }

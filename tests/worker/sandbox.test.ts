@@ -312,6 +312,7 @@ test("collect() tells files and directories with their sizes", async () => {
     mount: "file",
     path: path("file"),
     isDirectory: false,
+    isExecutable: false,
     sizeBytes: 5,
   });
   expect(await sandbox.collect("d")).toMatchObject({

@@ -127,7 +127,8 @@ export function deleteFile(
 ): void {
   const { name, generation } = order;
   const transfer = state.transfersByName.get(name);
-  if (transfer !== undefined) {
+  // One that brings another making was ordered since, or is not meant.
+  if (transfer !== undefined && generationOf(transfer.order) === generation) {
     if (transfer.isActive) {
       transfer.isStopping = true;
       state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });

@@ -41,7 +41,7 @@ function beginLeaving(
   state.leaving = { reason, isReleased, untilMs: state.nowMs + LEAVE_MS_MAX };
   for (const record of [...state.tries.values()]) {
     if (record.state.kind !== "running") endWithoutStart(state, record, "cancelled");
-    else if (!record.isStopping) stopRunning(state, record, "cancelled");
+    else stopRunning(state, record, "cancelled");
   }
   for (const instanceId of [...state.instances.keys()]) stopInstance(state, instanceId);
   for (const transfer of [...state.transfers.values()]) {

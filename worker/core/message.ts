@@ -69,7 +69,10 @@ function reconcile(
   for (const { instanceId, verdict } of message.instances) {
     if (verdict === "stop") stopInstance(state, instanceId);
   }
-  state.outbox.push(...held);
+  for (const told of held) state.outbox.push(told);
+  // Said before the connection broke, or while there was none.
+  const { leaving } = state;
+  if (leaving?.isReleased === false) state.outbox.push({ kind: "leaving", reason: leaving.reason });
 }
 
 function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "send" }>): void {

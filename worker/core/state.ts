@@ -28,6 +28,9 @@ export type TryState =
   /** A process or a call; `instance` of a call. */
   | { readonly kind: "running"; readonly instance?: InstanceRecord };
 
+/** Why a running try is stopped: nobody wants it, or its time is up. */
+export type StopReason = "cancelled" | "timeout";
+
 /** One try that was dispatched here and has not ended. */
 export interface TryRecord {
   readonly kind: "try";
@@ -38,8 +41,8 @@ export interface TryRecord {
   /** Order of arrival, to break ties of priority. */
   readonly order: number;
   state: TryState;
-  /** Told to stop; its result is on its way. */
-  isStopping: boolean;
+  /** Why it was told to stop; its result is on its way. */
+  stopReason: StopReason | undefined;
   /** Another try that shared an input with this one found it modified. */
   isTainted: boolean;
   /** Ended or recalled: entries of it in queues are stale. */
@@ -188,8 +191,15 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
 
 /** A committed file as the table keeps it. */
 export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord {
-  const { name, generation, sizeBytes, digest, isDirectory } = facts;
-  const bare = { name, generation, sizeBytes, digest, isDirectory };
+  const { name, generation, sizeBytes, digest, isDirectory, isExecutable } = facts;
+  const bare = {
+    name,
+    generation,
+    sizeBytes,
+    digest,
+    isDirectory,
+    ...(isExecutable === true ? { isExecutable } : {}),
+  };
   return { ...bare, level, facts: bare };
 }
 

@@ -1,6 +1,6 @@
 /** Tries: from the dispatch to the result that the manager acknowledges. */
 
-import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { filterHeap, type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
 import type { Outcome, TaskShape, TryId, TryResult } from "../../shared/task.ts";
@@ -14,9 +14,19 @@ import {
 } from "./cache.ts";
 import type { CallEnd } from "./event.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
-import { type InstanceRecord, tell, tryKey, type TryRecord, type WorkerState } from "./state.ts";
+import {
+  type InstanceRecord,
+  type StopReason,
+  tell,
+  tryKey,
+  type TryRecord,
+  type WorkerState,
+} from "./state.ts";
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Timeouts of ended tries that may stay, so that the heap is seldom made anew. */
+const STALE_DEADLINES_KEPT = 1_000;
 
 /** Calls of this duration together may wait inside an instance, behind each of its slots. */
 const CALLS_AHEAD_MS = 5;
@@ -86,7 +96,7 @@ export function recallTry(state: WorkerState, id: TryId): void {
 /** Stops a try; one that has not started ends at once. */
 export function killTry(state: WorkerState, id: TryId): void {
   const record = state.tries.get(tryKey(id));
-  if (record === undefined || record.isStopping) return;
+  if (record === undefined) return;
   if (record.state.kind !== "running") return endWithoutStart(state, record, "cancelled");
   stopRunning(state, record, "cancelled");
 }
@@ -106,6 +116,7 @@ export function endTask(
   }
   freeRoom(state, record.shape.resources);
   const isShared = loseModified(state, modified) || record.isTainted;
+  if (isShared) deleteOutputs(state, result);
   endRunning(state, record, isShared ? markAmbiguous(result) : result);
 }
 
@@ -129,7 +140,7 @@ export function expireTries(state: WorkerState): void {
     if (next === undefined || (next.atMs > state.nowMs && !next.record.isGone)) return;
     popHeap(state.deadlines);
     const { record } = next;
-    if (!record.isGone && !record.isStopping) stopRunning(state, record, "timeout");
+    if (!record.isGone) stopRunning(state, record, "timeout");
   }
 }
 
@@ -154,13 +165,12 @@ export function endWithoutStart(
   });
 }
 
-/** Asks the shell to stop a try that runs. */
-export function stopRunning(
-  state: WorkerState,
-  record: TryRecord,
-  reason: "cancelled" | "timeout",
-): void {
-  record.isStopping = true;
+/** Asks the shell to stop a try that runs, once. */
+export function stopRunning(state: WorkerState, record: TryRecord, reason: StopReason): void {
+  const isStopping = record.stopReason !== undefined;
+  // One that is past its time may be called off as well: nobody wants what it has made.
+  if (!isStopping || reason === "cancelled") record.stopReason = reason;
+  if (isStopping) return;
   const { taskId, try: number } = record.task;
   if (record.state.kind === "running" && record.state.instance !== undefined) {
     const { instanceId } = record.state.instance;
@@ -181,7 +191,7 @@ function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): v
     receivedAtMs: state.nowMs,
     order: state.orderCount++,
     state: { kind: "queued" },
-    isStopping: false,
+    stopReason: undefined,
     isTainted: false,
     isGone: false,
   };
@@ -212,8 +222,17 @@ function startRunning(state: WorkerState, record: TryRecord, instance?: Instance
   record.state = { kind: "running", ...(instance === undefined ? {} : { instance }) };
   state.started.push(record);
   const { timeoutMs } = record.shape;
-  if (timeoutMs > 0) pushHeap(state.deadlines, { atMs: state.nowMs + timeoutMs, record });
+  if (timeoutMs > 0) addDeadline(state, { atMs: state.nowMs + timeoutMs, record });
   return state.nowMs - record.receivedAtMs;
+}
+
+/** Entries of tries that have ended are dropped once they are most of the heap. */
+function addDeadline(state: WorkerState, deadline: { atMs: number; record: TryRecord }): void {
+  const { deadlines } = state;
+  if (deadlines.items.length > STALE_DEADLINES_KEPT + 2 * state.tries.size) {
+    filterHeap(deadlines, ({ record }) => !record.isGone);
+  }
+  pushHeap(deadlines, deadline);
 }
 
 function fillInstance(
@@ -264,11 +283,9 @@ function dropTry(state: WorkerState, record: TryRecord): void {
 function endRunning(state: WorkerState, record: TryRecord, result: TryResult): void {
   record.isGone = true;
   state.tries.delete(record.key);
-  if (record.isStopping && result.outputs.length > 0) {
+  if (record.stopReason === "cancelled" && result.outputs.length > 0) {
     // It was done before it could be stopped; nobody wants what it made.
-    for (const { name, generation } of result.outputs) {
-      state.instructions.push({ kind: "delete_file", name, generation });
-    }
+    deleteOutputs(state, result);
     return report(state, { ...result, outcome: "cancelled", outputs: [] });
   }
   for (const { content: _content, ...facts } of result.outputs) {
@@ -276,6 +293,18 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
     addFile(state, facts, mount?.level ?? "workflow");
   }
   report(state, result);
+}
+
+/** What a try has put into the cache goes: no table speaks of it. */
+function deleteOutputs(state: WorkerState, { outputs }: TryResult): void {
+  for (const { name, generation } of outputs) {
+    state.instructions.push({ kind: "delete_file", name, generation });
+    const cached = state.cache.get(name);
+    if (cached === undefined || cached.generation >= generation) continue;
+    // It has taken the place of an earlier making.
+    removeFile(state, name);
+    tell(state, { kind: "replica_gone", name, generation: cached.generation });
+  }
 }
 
 function report(state: WorkerState, result: TryResult): void {

@@ -46,11 +46,11 @@ test("readDigits() splits alike each time", async () => {
 });
 
 test("readDigits() gives the bytes whose rounded shares of 255 the package holds", async () => {
-  const { test } = await readDigits();
+  const { test: heldOut } = await readDigits();
   const content = await Bun.file(require.resolve("mnist/src/digits/7.json")).json();
   const index = heldOut.labels.indexOf(7);
   const shares = Array.from(
-    test.pixels.subarray(index * PIXEL_COUNT, (index + 1) * PIXEL_COUNT),
+    heldOut.pixels.subarray(index * PIXEL_COUNT, (index + 1) * PIXEL_COUNT),
     (byte) => byte / 255,
   );
   const isSame = (start: number) =>

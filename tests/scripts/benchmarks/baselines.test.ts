@@ -9,7 +9,7 @@ import {
   measureSpawnRate,
   median,
   writeRandomFile,
-} from "../../../scripts/bench/baselines.ts";
+} from "../../../scripts/benchmarks/baselines.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tendril-baselines-"));
 

@@ -1,7 +1,7 @@
 /**
  * What this machine does without Tendril: the measures that stand beside Tendril's own in a bench.
  *
- * Run by Bun. `bun scripts/bench/baselines.ts [DIRECTORY]` prints them; the directory (default: the
+ * Run by Bun. `bun scripts/benchmarks/baselines.ts [DIRECTORY]` prints them; the directory (default: the
  * system's temporary one) should be on the file system that workers use.
  */
 import { randomFillSync } from "node:crypto";

@@ -1,0 +1,48 @@
+/**
+ * Measures Tendril beside what the machine does without it, with compiled workers, and prints a
+ * table. Run by Bun: `bun scripts/benchmarks/main.ts [NAME...]`.
+ */
+import process from "node:process";
+
+import { measureCalls } from "./calls.ts";
+import { type Figure, RUN_COUNT, tableOf } from "./figure.ts";
+import { measureManagerCore } from "./manager_core.ts";
+import { measureStart } from "./start.ts";
+import { measureChains, measureTasks } from "./tasks.ts";
+import { measureTransfer } from "./transfer.ts";
+
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
+  tasks: measureTasks,
+  calls: measureCalls,
+  chains: measureChains,
+  transfer: measureTransfer,
+  core: measureManagerCore,
+  start: measureStart,
+};
+
+/** A machine on which all of them take longer than this is of no use for them. */
+const BENCHES_MS_MAX = 600_000;
+
+if (import.meta.main) await main(process.argv.slice(2));
+
+async function main(names: readonly string[]): Promise<void> {
+  const unknown = names.find((name) => !Object.hasOwn(BENCHES, name));
+  if (unknown !== undefined) {
+    const known = Object.keys(BENCHES).join(", ");
+    process.stderr.write(`error: Cannot run bench "${unknown}": there are ${known}\n`);
+    process.exit(2);
+  }
+  const limit = setTimeout(() => {
+    process.stderr.write(`error: Not done after ${BENCHES_MS_MAX / 1000} s\n`);
+    // Its interrupt has open managers end their workers first.
+    process.kill(process.pid, "SIGINT");
+  }, BENCHES_MS_MAX);
+  const figures: Figure[] = [];
+  for (const [name, measure] of Object.entries(BENCHES)) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    process.stdout.write(`bench ${name}, ${RUN_COUNT} runs\n`);
+    figures.push(...await measure());
+  }
+  clearTimeout(limit);
+  process.stdout.write(`\n${tableOf(figures)}`);
+}

@@ -1,0 +1,30 @@
+/** The manager's core alone, each time in a fresh process; there is nothing to set beside it. */
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+import type { CoreFigures } from "./core.ts";
+import { type Figure, repeat } from "./figure.ts";
+
+/** Tasks a second, and bytes of memory for each that waits. */
+export async function measureManagerCore(): Promise<Figure[]> {
+  const runs = await repeat(async () => {
+    const child = Bun.spawn({
+      cmd: [process.execPath, fileURLToPath(new URL("core.ts", import.meta.url).href)],
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    return JSON.parse(await child.stdout.text()) as CoreFigures;
+  });
+  return [{
+    name: "core: 100000 tasks, 1000 workers",
+    unit: "tasks/s",
+    beside: "",
+    aim: "200000",
+    runs: runs.map(({ tasksPerSecond }) => ({ value: tasksPerSecond, baseline: 0 })),
+  }, {
+    name: "core: memory",
+    unit: "bytes/task",
+    beside: "",
+    aim: "at most 1024",
+    runs: runs.map(({ bytesPerPendingTask }) => ({ value: bytesPerPendingTask, baseline: 0 })),
+  }];
+}

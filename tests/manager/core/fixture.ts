@@ -1,0 +1,483 @@
+/**
+ * A manager's core with made-up workers: each method is something that happens, the getters are
+ * what the core asked for in answer. Invariants are checked after every step.
+ *
+ * @module
+ */
+
+import type {
+  BoundFile,
+  FileOrigin,
+  Hello,
+  LibrarySpec,
+  ManagerEvent,
+  TaskDefinition,
+  WorkerReport,
+} from "../../../manager/core/event.ts";
+import type {
+  Fact,
+  FetchOrder,
+  ManagerInstruction,
+  TaskEnd,
+} from "../../../manager/core/instruction.ts";
+import { checkInvariants } from "../../../manager/core/invariants.ts";
+import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
+import {
+  type FileRecord,
+  type ManagerState,
+  newManagerState,
+  type TaskRecord,
+} from "../../../manager/core/state.ts";
+import { nextWakeAtMs, step } from "../../../manager/core/step.ts";
+import type {
+  CacheName,
+  FileId,
+  InstanceId,
+  SessionId,
+  TaskId,
+  WorkerId,
+} from "../../../shared/ids.ts";
+import type { DispatchedTask, ManagerMessage } from "../../../shared/protocol.ts";
+import { NO_RESOURCES, type Resources } from "../../../shared/resources.ts";
+import type {
+  CacheLevel,
+  FileFacts,
+  Outcome,
+  TaskShape,
+  TryId,
+  TryResult,
+} from "../../../shared/task.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What a worker of the fixture has; one core unless stated. */
+export interface WorkerWish {
+  readonly cores?: number;
+  readonly gpus?: number;
+  readonly features?: readonly string[];
+  readonly incarnation?: string;
+  /** What it says of itself when it joins or comes back. */
+  readonly hello?: Partial<Hello>;
+}
+
+/** What a file of the fixture is; a small local file of the workflow unless stated. */
+export interface FileWish {
+  readonly sizeBytes?: number;
+  readonly level?: CacheLevel;
+  readonly peerTransfer?: boolean;
+}
+
+/** What a task of the fixture asks for; one core and nothing else unless stated. */
+export interface TaskWish {
+  readonly inputs?: readonly FileId[];
+  readonly outputs?: readonly FileId[];
+  readonly environments?: readonly FileId[];
+  readonly cores?: number;
+  readonly gpus?: number;
+  readonly features?: readonly string[];
+  readonly library?: string;
+  readonly priority?: number;
+  readonly retries?: number;
+  readonly workerLosses?: number;
+}
+
+/** How a try of the fixture ends; as a success with all its outputs unless stated. */
+export interface EndWish {
+  readonly outcome?: Outcome;
+  readonly message?: string;
+  readonly ranMs?: number;
+  readonly isAmbiguous?: boolean;
+  /** Small outputs ride in the result. */
+  readonly isInline?: boolean;
+  /** Contents of every output, in place of what the task and its try make of it. */
+  readonly digest?: string;
+}
+
+/** One manager and its workers. */
+export class ManagerFixture {
+  readonly state: ManagerState;
+  nowMs = 0;
+  /** Of the last step. */
+  instructions: readonly ManagerInstruction[] = [];
+  /** Of the last step. */
+  facts: readonly Fact[] = [];
+  readonly ends: Map<TaskId, TaskEnd> = new Map();
+  readonly #sessions = new Map<string, SessionId>();
+  readonly #wishes = new Map<string, WorkerWish>();
+  readonly #dispatched = new Map<string, DispatchedTask>();
+  readonly #orders = new Map<string, FetchOrder[]>();
+  readonly #shapes = new Map<string, TaskShape>();
+  #lastFile = 0;
+  #lastTask = 0;
+  #lastSession = 0;
+
+  constructor(policies: Partial<Policies> = {}) {
+    this.state = newManagerState({
+      managerId: "manager",
+      epoch: 1,
+      seed: 1,
+      policies: { ...DEFAULT_POLICIES, ...policies },
+    });
+  }
+
+  /** One step. */
+  feed(...events: ManagerEvent[]): void {
+    const { instructions, facts } = step(
+      this.state,
+      events.map((event) => ({ ...event, atMs: this.nowMs })),
+    );
+    checkInvariants(this.state);
+    this.instructions = instructions;
+    this.facts = facts;
+    for (const instruction of instructions) this.#note(instruction);
+  }
+
+  /** Lets time pass; what falls due is done on the way. */
+  passes(durationMs: number): void {
+    const endMs = this.nowMs + durationMs;
+    for (let wakeMs = nextWakeAtMs(this.state); wakeMs !== undefined && wakeMs <= endMs;) {
+      this.nowMs = Math.max(this.nowMs, wakeMs);
+      this.feed({ kind: "tick" });
+      wakeMs = nextWakeAtMs(this.state);
+    }
+    this.nowMs = endMs;
+  }
+
+  joins(worker: string, wish: WorkerWish = {}): void {
+    this.#wishes.set(worker, wish);
+    const session = `${worker}-${++this.#lastSession}` as SessionId;
+    this.#sessions.set(worker, session);
+    this.feed({ kind: "worker_connected", session, hello: helloOf(worker, wish) });
+  }
+
+  /** The connection breaks. */
+  breaks(worker: string, { wasSilent = false }: { wasSilent?: boolean } = {}): void {
+    const session = this.session(worker);
+    this.feed({ kind: "worker_disconnected", workerId: idOf(worker), session, wasSilent });
+  }
+
+  /** The same process is back on a new connection. */
+  returns(worker: string, hello: Partial<Hello> = {}): void {
+    const wish = this.#wishes.get(worker) ?? {};
+    this.joins(worker, { ...wish, hello: { ...wish.hello, ...hello } });
+  }
+
+  /** The process of a local worker ends. */
+  exits(worker: string): void {
+    const incarnation = this.#wishes.get(worker)?.incarnation ?? "1";
+    this.feed({ kind: "worker_exited", workerId: idOf(worker), incarnation });
+  }
+
+  /** The worker says this on its open connection. */
+  says(worker: string, ...messages: WorkerReport[]): void {
+    const session = this.session(worker);
+    this.feed(...messages.map((message): ManagerEvent => {
+      return { kind: "message_received", workerId: idOf(worker), session, message };
+    }));
+  }
+
+  local(name: string, wish: FileWish = {}): FileId {
+    const bound = boundAs(name, wish.sizeBytes ?? 1_000, `digest of ${name}`);
+    return this.declares({ kind: "manager" }, wish, bound);
+  }
+
+  url(name: string, wish: FileWish & { host?: string } = {}): FileId {
+    const { host = "host" } = wish;
+    const bound = boundAs(name, wish.sizeBytes ?? -1, "");
+    return this.declares({ kind: "url", url: `http://${host}/${name}`, host }, wish, bound);
+  }
+
+  temp(name: string, wish: FileWish = {}): FileId {
+    return this.declares({ kind: "temp" }, wish, boundAs(name, -1, ""));
+  }
+
+  environment(name: string, input: FileId): FileId {
+    const origin = { kind: "recipe", recipe: "environment", input } as const;
+    return this.declares(origin, {}, boundAs(name, -1, ""));
+  }
+
+  declares(origin: FileOrigin, wish: FileWish, bound?: BoundFile): FileId {
+    const fileId = ++this.#lastFile as FileId;
+    const { level = "workflow", peerTransfer = true } = wish;
+    this.feed({
+      kind: "file_declared",
+      fileId,
+      origin,
+      level,
+      peerTransfer,
+      ...(bound === undefined ? {} : { bound }),
+    });
+    return fileId;
+  }
+
+  library(name: string, module: FileId, wish: Partial<LibrarySpec> = {}): void {
+    const resources = { ...NO_RESOURCES, cores: 1 };
+    const bare = { name, module, context: "", slots: 1, resources, env: {}, environments: [] };
+    this.feed({ kind: "library_declared", library: { ...bare, ...wish } });
+  }
+
+  submits(...wishes: TaskWish[]): TaskId {
+    this.feed(...wishes.map((wish): ManagerEvent => {
+      return { kind: "task_submitted", task: this.#define(wish) };
+    }));
+    return this.#lastTask as TaskId;
+  }
+
+  cancels(taskId: TaskId): void {
+    this.feed({ kind: "task_cancelled", taskId });
+  }
+
+  starts(worker: string, ...taskIds: TaskId[]): void {
+    const tries = taskIds.map((taskId) => this.#tryOf(worker, taskId));
+    this.says(worker, { kind: "tries_started", tries });
+  }
+
+  /** The newest try that `worker` was given of the task ends. */
+  finishes(worker: string, taskId: TaskId, wish: EndWish = {}): void {
+    this.says(worker, { kind: "result", result: this.result(worker, taskId, wish) });
+  }
+
+  /** The result of the newest try that `worker` was given of the task. */
+  result(worker: string, taskId: TaskId, wish: EndWish = {}): TryResult {
+    const { outcome = "success", message = "", isInline = false } = wish;
+    const { try: number } = this.#tryOf(worker, taskId);
+    const task = this.#dispatched.get(`${worker}/${taskId}.${number}`);
+    const outputs = outcome !== "success" ? [] : (task?.outputs ?? []).map((output) => {
+      const { name, generation } = output;
+      const digest = wish.digest ?? `${name} by ${taskId}`;
+      const facts = { name, generation, digest, sizeBytes: 1_000, isDirectory: false };
+      return isInline ? { ...facts, content: NO_BYTES } : facts;
+    });
+    return {
+      taskId,
+      try: number,
+      outcome,
+      message,
+      stdout: NO_BYTES,
+      stderr: NO_BYTES,
+      outputs,
+      times: { startedAtMs: 1, stagedMs: 0, ranMs: wish.ranMs ?? 1 },
+      ...(wish.isAmbiguous === true ? { isAmbiguous: true } : {}),
+    };
+  }
+
+  /** The worker has brought or made everything that it was told to. */
+  brings(worker: string): void {
+    const orders = this.#orders.get(worker) ?? [];
+    this.#orders.delete(worker);
+    this.says(
+      worker,
+      ...orders.map((order): WorkerReport => {
+        const { transferId, name, generation, digest } = order;
+        const file = { name, generation, digest, sizeBytes: 1_000, isDirectory: false };
+        return { kind: "replica_ready", transferId, file, movedBytes: 1_000 };
+      }),
+    );
+  }
+
+  /** The worker could not bring what it was told to. */
+  failsToBring(worker: string, { canRetry = true }: { canRetry?: boolean } = {}): void {
+    const orders = this.#orders.get(worker) ?? [];
+    this.#orders.delete(worker);
+    this.says(
+      worker,
+      ...orders.map((order): WorkerReport => {
+        const { transferId, name, generation } = order;
+        return {
+          kind: "transfer_failed",
+          transferId,
+          name,
+          generation,
+          message: "broken",
+          canRetry,
+        };
+      }),
+    );
+  }
+
+  session(worker: string): SessionId {
+    return this.#sessions.get(worker) ?? "none" as SessionId;
+  }
+
+  /** What the last step told `worker`, fetches apart. */
+  told(worker: string): ManagerMessage[] {
+    const told: ManagerMessage[] = [];
+    for (const instruction of this.instructions) {
+      if (instruction.kind !== "send" || instruction.workerId !== worker) continue;
+      told.push(...instruction.messages);
+    }
+    return told;
+  }
+
+  /** The message of that kind that the last step told `worker`. */
+  toldOf<Kind extends ManagerMessage["kind"]>(
+    worker: string,
+    kind: Kind,
+  ): Extract<ManagerMessage, { kind: Kind }> | undefined {
+    const isOf = (message: ManagerMessage): message is Extract<ManagerMessage, { kind: Kind }> =>
+      message.kind === kind;
+    return this.told(worker).find(isOf);
+  }
+
+  /** Tries that the last step gave to workers, as `WORKER TASK.TRY`. */
+  get dispatched(): string[] {
+    const tries: string[] = [];
+    for (const instruction of this.instructions) {
+      if (instruction.kind !== "send") continue;
+      for (const message of instruction.messages) {
+        if (message.kind !== "dispatch") continue;
+        for (const task of message.tasks) {
+          tries.push(`${instruction.workerId} ${task.taskId}.${task.try}`);
+        }
+      }
+    }
+    return tries;
+  }
+
+  /** Fetches that the last step ordered, as `WORKER NAME from SOURCE`. */
+  get fetches(): string[] {
+    const fetches: string[] = [];
+    for (const instruction of this.instructions) {
+      if (instruction.kind !== "fetch") continue;
+      const { from, workerId, order } = instruction;
+      const source = from.kind === "worker" ? from.workerId : from.kind;
+      fetches.push(`${workerId} ${order.name} from ${source}`);
+    }
+    return fetches;
+  }
+
+  /** The outcome of a task that has settled. */
+  outcome(taskId: TaskId): Outcome | undefined {
+    return this.ends.get(taskId)?.outcome;
+  }
+
+  task(taskId: TaskId): TaskRecord {
+    const task = this.state.tasks.get(taskId);
+    if (task === undefined) throw new Error(`Task ${taskId} is not in the table`);
+    return task;
+  }
+
+  file(fileId: FileId): FileRecord {
+    const file = this.state.files.get(fileId);
+    if (file === undefined) throw new Error(`File ${fileId} is not in the table`);
+    return file;
+  }
+
+  #define(wish: TaskWish): TaskDefinition {
+    const mounts = (fileIds: readonly FileId[] = []) =>
+      fileIds.map((fileId, index) => ({ mount: `mount${index}`, fileId }));
+    return {
+      taskId: ++this.#lastTask as TaskId,
+      shape: this.#shapeOf(wish),
+      environments: wish.environments ?? [],
+      features: wish.features ?? [],
+      body: wish.library === undefined
+        ? { kind: "command", command: "true" }
+        : { kind: "call", function: "f", arguments: NO_BYTES },
+      inputs: mounts(wish.inputs),
+      outputs: mounts(wish.outputs),
+      priority: wish.priority ?? 0,
+      retries: wish.retries ?? 0,
+      workerLosses: wish.workerLosses ?? 5,
+    };
+  }
+
+  /** Tasks alike share a shape, as they do in production. */
+  #shapeOf({ cores = 1, gpus = 0, library }: TaskWish): TaskShape {
+    const key = `${cores}/${gpus}/${library}`;
+    let shape = this.#shapes.get(key);
+    if (shape === undefined) {
+      const resources = { ...NO_RESOURCES, cores, gpus };
+      const bare = { resources, env: {}, environments: [], timeoutMs: 0 };
+      shape = library === undefined ? bare : { ...bare, library };
+      this.#shapes.set(key, shape);
+    }
+    return shape;
+  }
+
+  #tryOf(worker: string, taskId: TaskId): TryId {
+    for (let number = 99; number > 0; number--) {
+      if (this.#dispatched.has(`${worker}/${taskId}.${number}`)) return { taskId, try: number };
+    }
+    throw new Error(`Task ${taskId} was never given to ${worker}`);
+  }
+
+  #note(instruction: ManagerInstruction): void {
+    if (instruction.kind === "settle") {
+      const { end } = instruction;
+      if (this.ends.has(end.taskId)) throw new Error(`Task ${end.taskId} settles twice`);
+      this.ends.set(end.taskId, end);
+    } else if (instruction.kind === "fetch") {
+      this.#order(instruction.workerId, instruction.order);
+    } else if (instruction.kind === "send") {
+      for (const message of instruction.messages) this.#noteMessage(instruction.workerId, message);
+    }
+  }
+
+  #noteMessage(worker: WorkerId, message: ManagerMessage): void {
+    if (message.kind === "make") {
+      const { transferId, name, level } = message;
+      const made = { sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false };
+      this.#order(worker, { kind: "fetch", transferId, name, level, generation: 0, ...made });
+    }
+    if (message.kind !== "dispatch") return;
+    for (const task of message.tasks) {
+      this.#dispatched.set(`${worker}/${task.taskId}.${task.try}`, task);
+    }
+  }
+
+  #order(worker: string, order: FetchOrder): void {
+    const orders = this.#orders.get(worker) ?? [];
+    // A repeated order takes the place of the first.
+    this.#orders.set(worker, [...orders.filter(({ name }) => name !== order.name), order]);
+  }
+}
+
+/** The facts of a file as a worker tells them. */
+export function factsOf(name: string, generation = 0, digest = `digest of ${name}`): FileFacts {
+  return { name: name as CacheName, generation, digest, sizeBytes: 1_000, isDirectory: false };
+}
+
+/** The number of the only instance at `worker`. */
+export function instanceAt(fixture: ManagerFixture, worker: string): InstanceId {
+  const instances = [...fixture.state.workers.get(idOf(worker))?.instances.keys() ?? []];
+  if (instances.length !== 1) throw new Error(`${worker} has ${instances.length} instances`);
+  return instances[0]!;
+}
+
+/** The identity of the worker of that name. */
+export function idOf(worker: string): WorkerId {
+  return worker as WorkerId;
+}
+
+function boundAs(name: string, sizeBytes: number, digest: string): BoundFile {
+  return {
+    name: name as CacheName,
+    sizeBytes,
+    digest,
+    isDirectory: false,
+    isExecutable: false,
+  };
+}
+
+function helloOf(worker: string, wish: WorkerWish): Hello {
+  const { cores = 1, gpus = 0, features = [], incarnation = "1", hello } = wish;
+  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus };
+  return {
+    kind: "hello",
+    protocol: 1,
+    version: "0",
+    workerId: idOf(worker),
+    incarnation,
+    host: `host of ${worker}`,
+    pid: 1,
+    resources,
+    features,
+    urls: [],
+    tries: [],
+    results: [],
+    replicas: [],
+    instances: [],
+    ...hello,
+  };
+}

@@ -1,0 +1,183 @@
+import { expect, test } from "bun:test";
+
+import type { CacheName, FileId } from "../../../shared/ids.ts";
+import { idOf, ManagerFixture } from "./fixture.ts";
+
+const LARGE = { sizeBytes: 10_000_000 };
+
+test("beginTransfer() has small contents come from the manager though a peer has them", () => {
+  const fixture = new ManagerFixture();
+  const file = fixture.local("query");
+  fixture.joins("a");
+  fixture.submits({ inputs: [file] });
+  expect(fixture.fetches).toEqual(["a query from manager"]);
+  fixture.brings("a");
+  fixture.joins("b");
+  fixture.submits({ inputs: [file] }, { inputs: [file] }, { inputs: [file] });
+  expect(fixture.fetches).toEqual(["b query from manager"]);
+});
+
+test("beginTransfer() has peers take over from the manager when one of them has the file", () => {
+  const fixture = new ManagerFixture({ transfersFromManager: 1, transfersPerWorker: 2 });
+  const file = fixture.local("database", LARGE);
+  for (const worker of ["a", "b", "c", "d"]) fixture.joins(worker);
+  fixture.submits(...["a", "b", "c", "d"].map(() => ({ inputs: [file], cores: 1 })));
+  expect(fixture.fetches).toEqual(["a database from manager"]);
+  fixture.brings("a");
+  expect(fixture.fetches.toSorted()).toEqual([
+    "b database from manager",
+    "c database from a",
+    "d database from a",
+  ]);
+});
+
+test("beginTransfer() never exceeds transfersPerWorker in a broadcast to many workers", () => {
+  const fixture = new ManagerFixture({ transfersFromManager: 1, transfersPerWorker: 3 });
+  const file = fixture.local("database", LARGE);
+  const names = Array.from({ length: 40 }, (_, index) => `w${index}`);
+  for (const name of names) fixture.joins(name);
+  fixture.submits(...names.map(() => ({ inputs: [file] })));
+  const holders = new Set<string>();
+  let rounds = 0;
+  let waiting = fixture.fetches;
+  // Every round each fetch of the one before is done; what that frees starts the next ones.
+  while (waiting.length > 0) {
+    rounds += 1;
+    const next: string[] = [];
+    for (const fetch of waiting) {
+      const worker = fetch.split(" ")[0]!;
+      fixture.brings(worker);
+      holders.add(worker);
+      next.push(...fixture.fetches);
+    }
+    waiting = next;
+  }
+  expect(holders.size).toBe(40);
+  // Growth is geometric: one source would have taken 40 rounds.
+  expect(rounds).toBeLessThan(8);
+  expect(fixture.state.transfers.size).toBe(0);
+});
+
+test("beginTransfer() leaves peers alone when the file forbids them", () => {
+  const fixture = new ManagerFixture({ transfersFromManager: 1 });
+  const file = fixture.local("secret", { ...LARGE, peerTransfer: false });
+  fixture.joins("a");
+  fixture.submits({ inputs: [file] });
+  fixture.brings("a");
+  fixture.joins("b");
+  fixture.submits({ inputs: [file] }, { inputs: [file] }, { inputs: [file] });
+  expect(fixture.fetches).toEqual(["b secret from manager"]);
+});
+
+test("beginTransfer() keeps transfersPerUrl for each host", () => {
+  const fixture = new ManagerFixture({ transfersPerUrl: 1 });
+  const files = [
+    fixture.url("x1", { host: "x" }),
+    fixture.url("x2", { host: "x" }),
+    fixture.url("y1", { host: "y" }),
+  ];
+  fixture.joins("a", { cores: 3 });
+  fixture.submits(...files.map((file) => ({ inputs: [file] })));
+  expect(fixture.fetches).toEqual(["a x1 from url", "a y1 from url"]);
+  fixture.brings("a");
+  expect(fixture.fetches).toEqual(["a x2 from url"]);
+});
+
+/** Workers of which each runs only what asks for its own feature. */
+function joinsEach(fixture: ManagerFixture, ...names: string[]): void {
+  for (const name of names) fixture.joins(name, { cores: 8, features: [name] });
+}
+
+/** Makes a temp at `worker`. */
+function made(fixture: ManagerFixture, worker: string, name: string): FileId {
+  const file = fixture.temp(name);
+  fixture.finishes(worker, fixture.submits({ outputs: [file], features: [worker] }));
+  return file;
+}
+
+test("offerSlots() passes over a file that the source cannot serve any more", () => {
+  const fixture = new ManagerFixture({ transfersPerWorker: 1 });
+  joinsEach(fixture, "a", "b", "c", "d", "e", "f");
+  const [busy, both, only] = ["busy", "both", "only"].map((name) => made(fixture, "a", name));
+  const other = made(fixture, "b", "other");
+  fixture.submits({ inputs: [both!], features: ["b"] });
+  fixture.brings("b");
+  // a and b each serve one; the next one waits for both, the one after for a alone.
+  fixture.submits({ inputs: [busy!], features: ["c"] }, { inputs: [other], features: ["d"] });
+  expect(fixture.fetches).toEqual(["c busy from a", "d other from b"]);
+  fixture.submits({ inputs: [both!], features: ["e"] });
+  fixture.submits({ inputs: [only!], features: ["f"] });
+  expect(fixture.fetches).toEqual([]);
+  fixture.says("a", { kind: "replica_gone", name: "both" as CacheName, generation: 1 });
+  fixture.brings("c");
+  expect(fixture.fetches).toEqual(["f only from a"]);
+});
+
+test("startQueued() waits for a busy worker that has got the file meanwhile", () => {
+  const fixture = new ManagerFixture({ transfersPerWorker: 1 });
+  joinsEach(fixture, "a", "b", "c", "d");
+  const file = made(fixture, "a", "file");
+  const other = made(fixture, "b", "other");
+  fixture.submits({ inputs: [other], features: ["c"] }, { inputs: [file], features: ["b"] });
+  fixture.submits({ inputs: [file], features: ["d"] });
+  expect(fixture.fetches).toEqual([]);
+  fixture.breaks("a");
+  fixture.brings("b");
+  fixture.passes(3_000);
+  expect(fixture.fetches).toEqual([]);
+  fixture.brings("c");
+  expect(fixture.fetches).toEqual(["d file from b"]);
+});
+
+test("loseSource() lets transfers from a lost worker start again elsewhere", () => {
+  const fixture = new ManagerFixture();
+  joinsEach(fixture, "a", "b");
+  const file = fixture.local("file", LARGE);
+  fixture.submits({ inputs: [file], features: ["a"] });
+  fixture.brings("a");
+  fixture.submits({ inputs: [file], features: ["b"] });
+  expect(fixture.fetches).toEqual(["b file from a"]);
+  fixture.exits("a");
+  expect(fixture.fetches).toEqual(["b file from manager"]);
+});
+
+test("failTransfer() tries again after a delay, from another source if there is one", () => {
+  const fixture = new ManagerFixture();
+  const file = fixture.local("database", LARGE);
+  fixture.joins("a");
+  fixture.submits({ inputs: [file] });
+  fixture.brings("a");
+  fixture.joins("b", { cores: 4 });
+  fixture.submits({ inputs: [file], cores: 4 });
+  expect(fixture.fetches).toEqual(["b database from a"]);
+  fixture.joins("c");
+  fixture.failsToBring("b");
+  expect(fixture.fetches).toEqual([]);
+  fixture.passes(100);
+  expect(fixture.fetches.length).toBe(1);
+});
+
+test("failTransfer() fails the tries that need the file when every attempt has failed", () => {
+  const fixture = new ManagerFixture();
+  const file = fixture.local("database", LARGE);
+  fixture.joins("a");
+  const task = fixture.submits({ inputs: [file] });
+  for (let attempt = 1; attempt < 6; attempt++) {
+    fixture.failsToBring("a");
+    fixture.passes(10_000);
+    expect(fixture.outcome(task)).toBeUndefined();
+  }
+  fixture.failsToBring("a");
+  expect(fixture.outcome(task)).toBe("transfer_failed");
+  expect(fixture.state.transfers.size).toBe(0);
+  expect(fixture.state.workers.get(idOf("a"))?.replicas.size).toBe(0);
+});
+
+test("failTransfer() does not repeat what cannot work", () => {
+  const fixture = new ManagerFixture();
+  const file = fixture.local("database", LARGE);
+  fixture.joins("a");
+  const task = fixture.submits({ inputs: [file] });
+  fixture.failsToBring("a", { canRetry: false });
+  expect(fixture.outcome(task)).toBe("transfer_failed");
+});
