@@ -10,6 +10,8 @@ import { deliverRequests, failRequests } from "./delivery.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
 
+const NO_FILES: readonly FileRecord[] = [];
+
 /** Adds a declared file. */
 export function declareFile(
   state: ManagerState,
@@ -101,13 +103,14 @@ export function boundName(file: FileRecord): CacheName {
 }
 
 /** The files that a task needs to run: inputs, then environments. Each once. */
-export function* inputFiles(state: ManagerState, task: TaskRecord): Generator<FileRecord> {
+export function inputFiles(state: ManagerState, task: TaskRecord): Iterable<FileRecord> {
   const { inputs, environments } = task.definition;
-  if (inputs.length + environments.length === 0) return;
+  // Asked several times for every task, and most have none: no generator, which costs each time.
+  if (inputs.length + environments.length === 0) return NO_FILES;
   const seen = new Set<FileRecord>();
   for (const { fileId } of inputs) seen.add(fileOf(state, fileId));
   for (const fileId of environments) seen.add(fileOf(state, fileId));
-  yield* seen;
+  return seen;
 }
 
 /** The files that a task makes, but those that nobody has a use for any more. */
