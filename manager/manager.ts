@@ -97,6 +97,8 @@ export class Manager implements AsyncDisposable {
   readonly #libraries: Set<string> = new Set();
   readonly #closedListeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
+  /** Why it ended by itself. */
+  #failure: Error | undefined;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -369,7 +371,8 @@ export class Manager implements AsyncDisposable {
   }
 
   #checkOpen(): void {
-    if (this.#closing !== undefined) throw new Error("Cannot use a manager that was closed");
+    if (this.#closing === undefined) return;
+    throw this.#failure ?? new Error("Cannot use a manager that was closed");
   }
 
   async #startWorkers(config: ManagerConfig): Promise<void> {
@@ -377,6 +380,8 @@ export class Manager implements AsyncDisposable {
     const accessPath = join(folder, "access.json");
     const { worker = "" } = access.secrets;
     await writeAccessCopy(accessPath, { ...access, secrets: { worker } });
+    let leftCount = config.workers.count;
+    let haveJoined = false;
     this.#workers = await LocalWorkers.start({
       config: config.workers,
       accessPath,
@@ -384,11 +389,24 @@ export class Manager implements AsyncDisposable {
       logs: join(config.runDirectory ?? folder, "logs"),
       hasJoined: (pid) => shell.hasJoined(pid),
       onExit: (pid, message) => {
-        const wasHere = shell.noteExit(pid);
-        // Nobody else would say why the tasks of this manager wait for ever.
-        if (!wasHere && this.#closing === undefined) process.stderr.write(`tendril: ${message}\n`);
+        leftCount -= 1;
+        haveJoined = shell.noteExit(pid) || haveJoined;
+        if (this.#closing !== undefined) return;
+        const isAlone = shell.status().workers.connected === 0;
+        if (leftCount === 0 && !haveJoined && isAlone) return this.#fail(message);
+        process.stderr.write(`tendril: ${message}\n`);
       },
     });
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Local workers that cannot run are a broken environment: tasks would wait for ever. */
+  #fail(message: string): void {
+    const error = new Error(`Cannot run local workers: none of them came; ${message}`);
+    this.#failure = error;
+    // While it starts, `start` throws.
+    if (this.#workers === undefined) return;
+    this.close().then(() => throwLater(error), throwLater);
   }
 
   async #close(): Promise<void> {
