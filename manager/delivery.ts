@@ -25,6 +25,7 @@ import type { ManagerEvent } from "./core/event.ts";
 import type { ManagerInstruction } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
+import { PieceQueue } from "./piece_queue.ts";
 
 /** A PUT that brings no bytes for this long is broken. */
 const BODY_SILENCE_MS = 60_000;
@@ -43,6 +44,22 @@ export interface PutAnswer {
   readonly message: string;
 }
 
+/** What one PUT brings of a file. */
+export interface PutPiece {
+  readonly startByte: number;
+  readonly isLast: boolean;
+  readonly body: ReadableStream<Uint8Array> | null;
+}
+
+/** A file of which the first piece has come. */
+interface Receiving {
+  readonly pieces: PieceQueue;
+  /** Resolves when the whole is in place, or has failed. */
+  readonly answer: Promise<PutAnswer>;
+  /** True while a PUT is being read. */
+  isBusy: boolean;
+}
+
 /** One delivery from the instruction until it is in place, has failed, or is abandoned. */
 interface Delivery {
   readonly deliveryId: number;
@@ -50,7 +67,7 @@ interface Delivery {
   readonly file: FileFacts;
   /** Who PUTs it; absent when the contents came with the instruction. */
   workerId: WorkerId | undefined;
-  isReceiving: boolean;
+  receiving: Receiving | undefined;
   readonly abort: AbortController;
 }
 
@@ -96,16 +113,24 @@ export class DeliveryDesk {
     delivery?.abort.abort(new ContentsError("Cannot deliver file: the manager gave it up"));
   }
 
-  /** Takes the body of a PUT whose ticket holds. */
-  async put(claims: TicketClaims, body: ReadableStream<Uint8Array> | null): Promise<PutAnswer> {
+  /** Takes the body of a PUT whose ticket holds: all of the file, or the next piece of it. */
+  async put(claims: TicketClaims, { startByte, isLast, body }: PutPiece): Promise<PutAnswer> {
     const delivery = this.#find(claims);
     if (delivery === undefined) {
       return { status: 404, message: "Cannot take the file: nobody waits for it" };
     }
-    if (delivery.isReceiving) {
+    if (startByte === 0 && !await this.#begin(delivery)) {
       return { status: 409, message: "Cannot take the file: it is being received already" };
     }
-    return await this.#track(this.#take(delivery, body ?? []));
+    const { receiving } = delivery;
+    if (receiving?.pieces.takenBytes !== startByte || receiving.isBusy) {
+      return { status: 503, message: "Cannot take the piece: it is not the one that is next" };
+    }
+    receiving.isBusy = true;
+    const taken = receiving.pieces.add(body ?? new Blob([]).stream(), isLast);
+    const answer = await Promise.race([receiving.answer, taken]);
+    receiving.isBusy = false;
+    return answer ?? { status: 204, message: "" };
   }
 
   /** Drops all deliveries and waits until their temporary files are gone. */
@@ -124,9 +149,23 @@ export class DeliveryDesk {
       return undefined;
     }
     const abort = new AbortController();
-    const delivery = { deliveryId, entry, file, workerId, isReceiving: false, abort };
+    const delivery = { deliveryId, entry, file, workerId, receiving: undefined, abort };
     this.#deliveries.set(deliveryId, delivery);
     return delivery;
+  }
+
+  /** Begins to receive, also anew after a break; false while a PUT is being read. */
+  async #begin(delivery: Delivery): Promise<boolean> {
+    const before = delivery.receiving;
+    if (before?.isBusy === true) return false;
+    before?.pieces.fail(new Error("it is sent anew"));
+    await before?.answer;
+    if (delivery.receiving !== undefined) return false;
+    const pieces = new PieceQueue();
+    // Nothing is read before the next turn, so that `receiving` is there by then.
+    const answer = this.#track(this.#take(delivery, pieces.read()));
+    delivery.receiving = { pieces, answer, isBusy: false };
+    return true;
   }
 
   #find(claims: TicketClaims): Delivery | undefined {
@@ -145,7 +184,6 @@ export class DeliveryDesk {
     chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   ): Promise<PutAnswer> {
     const { deliveryId, entry, file, abort } = delivery;
-    delivery.isReceiving = true;
     const target = this.#targetOf(delivery);
     const temporary = `${target}.tendril-${randomBytes(6).toString("hex")}`;
     try {
@@ -170,7 +208,7 @@ export class DeliveryDesk {
       });
       return this.#fail(delivery, error);
     } finally {
-      delivery.isReceiving = false;
+      delivery.receiving = undefined;
     }
   }
 
@@ -242,16 +280,21 @@ async function* withinSilence(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const stop = Promise.withResolvers<never>();
-  // Also when nobody waits just now.
-  stop.promise.catch(() => {});
-  const onAbort = () => stop.reject(signal.reason);
+  // Rejects the wait for the chunk that is to come. Not one promise for all of them: what races
+  // against it would be held, with its chunk, until it settles.
+  let fail = (_error: unknown): void => {};
+  let failure: { readonly error: unknown } | undefined;
+  const stop = (error: unknown) => {
+    failure ??= { error };
+    fail(error);
+  };
+  const onAbort = () => stop(signal.reason);
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
   let lastAtMs = performance.now();
   const timer = setInterval(() => {
     if (performance.now() - lastAtMs >= BODY_SILENCE_MS) {
-      stop.reject(new Error(`no bytes came for ${BODY_SILENCE_MS} ms`));
+      stop(new Error(`no bytes came for ${BODY_SILENCE_MS} ms`));
     }
   }, BODY_SILENCE_MS / 4);
   const iterator = Symbol.asyncIterator in chunks
@@ -259,7 +302,11 @@ async function* withinSilence(
     : chunks[Symbol.iterator]();
   try {
     while (true) {
-      const next = await Promise.race([iterator.next(), stop.promise]);
+      if (failure !== undefined) throw failure.error;
+      const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Uint8Array>>();
+      fail = reject;
+      Promise.resolve(iterator.next()).then(resolve, reject);
+      const next = await promise;
       if (next.done) return;
       lastAtMs = performance.now();
       yield next.value;
