@@ -25,7 +25,6 @@ import type { ManagerEvent } from "./core/event.ts";
 import type { ManagerInstruction } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
-import { PieceQueue } from "./piece_queue.ts";
 
 /** A PUT that brings no bytes for this long is broken. */
 const BODY_SILENCE_MS = 60_000;
@@ -44,22 +43,6 @@ export interface PutAnswer {
   readonly message: string;
 }
 
-/** What one PUT brings of a file. */
-export interface PutPiece {
-  readonly startByte: number;
-  readonly isLast: boolean;
-  readonly body: ReadableStream<Uint8Array> | null;
-}
-
-/** A file of which the first piece has come. */
-interface Receiving {
-  readonly pieces: PieceQueue;
-  /** Resolves when the whole is in place, or has failed. */
-  readonly answer: Promise<PutAnswer>;
-  /** True while a PUT is being read. */
-  isBusy: boolean;
-}
-
 /** One delivery from the instruction until it is in place, has failed, or is abandoned. */
 interface Delivery {
   readonly deliveryId: number;
@@ -67,7 +50,7 @@ interface Delivery {
   readonly file: FileFacts;
   /** Who PUTs it; absent when the contents came with the instruction. */
   workerId: WorkerId | undefined;
-  receiving: Receiving | undefined;
+  isReceiving: boolean;
   readonly abort: AbortController;
 }
 
@@ -113,24 +96,16 @@ export class DeliveryDesk {
     delivery?.abort.abort(new ContentsError("Cannot deliver file: the manager gave it up"));
   }
 
-  /** Takes the body of a PUT whose ticket holds: all of the file, or the next piece of it. */
-  async put(claims: TicketClaims, { startByte, isLast, body }: PutPiece): Promise<PutAnswer> {
+  /** Takes the body of a PUT whose ticket holds. */
+  async put(claims: TicketClaims, body: ReadableStream<Uint8Array> | null): Promise<PutAnswer> {
     const delivery = this.#find(claims);
     if (delivery === undefined) {
       return { status: 404, message: "Cannot take the file: nobody waits for it" };
     }
-    if (startByte === 0 && !await this.#begin(delivery)) {
+    if (delivery.isReceiving) {
       return { status: 409, message: "Cannot take the file: it is being received already" };
     }
-    const { receiving } = delivery;
-    if (receiving?.pieces.takenBytes !== startByte || receiving.isBusy) {
-      return { status: 503, message: "Cannot take the piece: it is not the one that is next" };
-    }
-    receiving.isBusy = true;
-    const taken = receiving.pieces.add(body ?? new Blob([]).stream(), isLast);
-    const answer = await Promise.race([receiving.answer, taken]);
-    receiving.isBusy = false;
-    return answer ?? { status: 204, message: "" };
+    return await this.#track(this.#take(delivery, body ?? []));
   }
 
   /** Drops all deliveries and waits until their temporary files are gone. */
@@ -149,23 +124,9 @@ export class DeliveryDesk {
       return undefined;
     }
     const abort = new AbortController();
-    const delivery = { deliveryId, entry, file, workerId, receiving: undefined, abort };
+    const delivery = { deliveryId, entry, file, workerId, isReceiving: false, abort };
     this.#deliveries.set(deliveryId, delivery);
     return delivery;
-  }
-
-  /** Begins to receive, also anew after a break; false while a PUT is being read. */
-  async #begin(delivery: Delivery): Promise<boolean> {
-    const before = delivery.receiving;
-    if (before?.isBusy === true) return false;
-    before?.pieces.fail(new Error("it is sent anew"));
-    await before?.answer;
-    if (delivery.receiving !== undefined) return false;
-    const pieces = new PieceQueue();
-    // Nothing is read before the next turn, so that `receiving` is there by then.
-    const answer = this.#track(this.#take(delivery, pieces.read()));
-    delivery.receiving = { pieces, answer, isBusy: false };
-    return true;
   }
 
   #find(claims: TicketClaims): Delivery | undefined {
@@ -184,6 +145,7 @@ export class DeliveryDesk {
     chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   ): Promise<PutAnswer> {
     const { deliveryId, entry, file, abort } = delivery;
+    delivery.isReceiving = true;
     const target = this.#targetOf(delivery);
     const temporary = `${target}.tendril-${randomBytes(6).toString("hex")}`;
     try {
@@ -208,7 +170,7 @@ export class DeliveryDesk {
       });
       return this.#fail(delivery, error);
     } finally {
-      delivery.receiving = undefined;
+      delivery.isReceiving = false;
     }
   }
 

@@ -65,22 +65,8 @@ async function sendFile(context: Context, options: FileRouteOptions): Promise<Re
 async function takeFile(context: Context, options: FileRouteOptions): Promise<Response> {
   const claims = admit(context, options, "PUT");
   if (claims instanceof Response) return claims;
-  const piece = pieceOf(context.req.header("content-range"));
-  if (piece === undefined) return context.text("Cannot read the content range", 400);
-  const answer = await options.desk.put(claims, { ...piece, body: context.req.raw.body });
+  const answer = await options.desk.put(claims, context.req.raw.body);
   return new Response(answer.status === 204 ? null : answer.message, { status: answer.status });
-}
-
-/** What part of the file a PUT brings: RFC 9110, 14.5. */
-function pieceOf(
-  range: string | undefined,
-): { readonly startByte: number; readonly isLast: boolean } | undefined {
-  if (range === undefined) return { startByte: 0, isLast: true };
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(range);
-  if (match === null) return undefined;
-  const [startByte, lastByte, sizeBytes] = [Number(match[1]), Number(match[2]), Number(match[3])];
-  if (startByte > lastByte || lastByte >= sizeBytes) return undefined;
-  return { startByte, isLast: lastByte + 1 === sizeBytes };
 }
 
 /** The claims of the request's ticket, or the refusal. */

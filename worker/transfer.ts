@@ -43,9 +43,6 @@ const URL_TRIES = 3;
 const SEND_TRIES = 3;
 const SEND_DELAY_MS = 200;
 
-/** What is sent to the manager in one request: its server holds as much in memory. */
-const PIECE_BYTES: number = 16 * 1024 * 1024;
-
 /** Text of an answer that is read for a message. */
 const ANSWER_CHARS_MAX = 200;
 
@@ -337,62 +334,17 @@ async function putOnce(
   order: SendOrder,
   { hold, signal }: { hold: Hold; signal: AbortSignal },
 ): Promise<void> {
-  const { sizeBytes } = hold.facts;
-  let startByte = 0;
-  for await (const piece of piecesOf(options.trees, hold)) {
-    const endByte = startByte + piece.size;
-    const isWhole = piece.size === sizeBytes;
-    const range = isWhole ? undefined : `bytes ${startByte}-${endByte - 1}/${sizeBytes}`;
-    await putPiece(options, order, { piece, range, signal });
-    startByte = endByte;
-  }
-}
-
-/** The contents, in pieces of `PIECE_BYTES` or a little more; an empty file is one of none. */
-async function* piecesOf(
-  trees: Trees,
-  { facts, path }: Hold,
-): AsyncGenerator<Blob, void, void> {
-  if (!facts.isDirectory) {
-    const blob = await openAsBlob(path);
-    const { sizeBytes } = facts;
-    for (let startByte = 0; startByte === 0 || startByte < sizeBytes; startByte += PIECE_BYTES) {
-      yield blob.slice(startByte, Math.min(startByte + PIECE_BYTES, sizeBytes));
-    }
-    return;
-  }
-  let chunks: Uint8Array<ArrayBuffer>[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of trees.read(path, 0)) {
-    // The reader may use its buffer again.
-    chunks.push(chunk.slice());
-    sizeBytes += chunk.length;
-    if (sizeBytes < PIECE_BYTES) continue;
-    yield new Blob(chunks);
-    [chunks, sizeBytes] = [[], 0];
-  }
-  if (chunks.length > 0) yield new Blob(chunks);
-}
-
-async function putPiece(
-  options: TransferOptions,
-  order: SendOrder,
-  { piece, range, signal }: {
-    readonly piece: Blob;
-    readonly range: string | undefined;
-    readonly signal: AbortSignal;
-  },
-): Promise<void> {
   const base = options.managerUrl();
   if (base === undefined) throw new Error("the connection is lost");
+  const { facts, path } = hold;
   const headers: Record<string, string> = {
     Authorization: ticketHeader(order.ticket),
     "Content-Type": "application/octet-stream",
-    "Content-Length": String(piece.size),
-    ...(range === undefined ? {} : { "Content-Range": range }),
+    "Content-Length": String(facts.sizeBytes),
   };
+  const body = facts.isDirectory ? streamOf(options.trees.read(path, 0)) : await openAsBlob(path);
   const url = `${base}/files/${encodeURIComponent(order.name)}`;
-  const response = await fetch(url, { method: "PUT", headers, body: piece, signal });
+  const response = await fetch(url, { method: "PUT", headers, body, signal });
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);
   if (response.ok) return;
   const message = `the manager answered ${response.status} ${text}`.trimEnd();
