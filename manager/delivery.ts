@@ -242,16 +242,21 @@ async function* withinSilence(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const stop = Promise.withResolvers<never>();
-  // Also when nobody waits just now.
-  stop.promise.catch(() => {});
-  const onAbort = () => stop.reject(signal.reason);
+  // Rejects the wait for the chunk that is to come. Not one promise for all of them: what races
+  // against it would be held, with its chunk, until it settles.
+  let fail = (_error: unknown): void => {};
+  let failure: { readonly error: unknown } | undefined;
+  const stop = (error: unknown) => {
+    failure ??= { error };
+    fail(error);
+  };
+  const onAbort = () => stop(signal.reason);
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
   let lastAtMs = performance.now();
   const timer = setInterval(() => {
     if (performance.now() - lastAtMs >= BODY_SILENCE_MS) {
-      stop.reject(new Error(`no bytes came for ${BODY_SILENCE_MS} ms`));
+      stop(new Error(`no bytes came for ${BODY_SILENCE_MS} ms`));
     }
   }, BODY_SILENCE_MS / 4);
   const iterator = Symbol.asyncIterator in chunks
@@ -259,7 +264,11 @@ async function* withinSilence(
     : chunks[Symbol.iterator]();
   try {
     while (true) {
-      const next = await Promise.race([iterator.next(), stop.promise]);
+      if (failure !== undefined) throw failure.error;
+      const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Uint8Array>>();
+      fail = reject;
+      Promise.resolve(iterator.next()).then(resolve, reject);
+      const next = await promise;
       if (next.done) return;
       lastAtMs = performance.now();
       yield next.value;

@@ -259,11 +259,14 @@ test(
   30_000,
 );
 
-function frameOf(messages: readonly { readonly kind: string }[]): Uint8Array {
+function frameOf(messages: readonly Message[]): Uint8Array {
   const [frame] = encodeFrame(messages, { compress: false });
   if (frame === undefined) throw new Error("No frame was made");
   return frame;
 }
+
+/** Any message, as hostile ones are no `WorkerMessage`. */
+type Message = { readonly kind: string } & Readonly<Record<string, unknown>>;
 
 /** A frame that a confused or a hostile peer may send. */
 function badFrame(good: Uint8Array): Uint8Array {
