@@ -357,17 +357,21 @@ export class Manager implements AsyncDisposable {
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
+    let long: FileHandle | undefined;
     const { files, ...body } = encodeCall(name, args, {
       store,
-      keep: (bytes) => this.#shell.store.declare(sourceSpec(bytes)),
+      keep: (bytes) => long = store.declare(sourceSpec(bytes)),
     });
-    return tasks.submit<unknown>({
+    const handle = tasks.submit<unknown>({
       call: readCall(options, store),
       body: { kind: "call", ...body },
       files,
       runsIn: { library },
       readers: { readValue: readCallValue, readError: readCallError },
     });
+    // No other task will have these arguments.
+    if (long !== undefined) this.undeclare(long).catch(throwLater);
+    return handle;
   }
 
   #checkOpen(): void {

@@ -92,3 +92,16 @@ test("TaskResult tells a status, a signal and a missing output apart", async () 
     ["output_missing", 0, "model"],
   ]);
 }, 30_000);
+
+test("Manager forgets long arguments of calls when their calls have ended", async () => {
+  const module = join(folder, "long.ts");
+  await writeFile(module, "export const size = (text: string): number => text.length;\n");
+  await using manager = await Manager.start({ workers: 1 });
+  const library = manager.library({ name: "long", module });
+  const text = "x".repeat(3_000_000);
+  expect(await library.call<number>("size", text).value()).toBe(3_000_000);
+  // A later task that ended: what came before it has been dealt with.
+  await manager.submit({ command: ":" });
+  // Left is the library's module.
+  expect(manager.status().files).toBe(1);
+}, 30_000);
