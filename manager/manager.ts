@@ -74,6 +74,11 @@ export interface CancelOptions {
   readonly taskId?: number;
 }
 
+/** Arguments of a function as it is called from elsewhere: a file may stand for its path. */
+export type WithFiles<A extends unknown[]> = {
+  [Index in keyof A]: string extends A[Index] ? A[Index] | FileHandle : A[Index];
+};
+
 interface Parts {
   readonly shell: Shell;
   readonly access: AccessFile;
@@ -280,7 +285,13 @@ export class Manager implements AsyncDisposable {
    * console.log(await area.value());
    * ```
    */
-  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>> {
+  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>>;
+  /** The same with files among the arguments, where the function takes their paths. */
+  run<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    ...args: WithFiles<A>
+  ): TaskHandle<Awaited<R>>;
+  run<R>(fn: (...args: never[]) => R, ...args: unknown[]): TaskHandle<Awaited<R>> {
     this.#checkOpen();
     const source = new TextEncoder().encode(functionModule(fn));
     const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);

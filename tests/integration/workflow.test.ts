@@ -71,6 +71,12 @@ test("Manager calls functions of a library, and runs one by value", async () => 
   expect(await library.call<number>("size", manager.buffer("12345")).value()).toBe(5);
   await expect(library.call("fail").value()).rejects.toThrow("RangeError: no luck");
   expect(await manager.run((n: number) => n * 2, 21).value()).toBe(42);
+  const count = async (path: string, least: number) =>
+    Math.max(least, (await import("node:fs")).statSync(path).size);
+  expect(await manager.run(count, manager.buffer("12345"), 3).value()).toBe(5);
+  // @ts-expect-error a file stands for a path, not for a number
+  await expect(manager.run((n: number) => n * 2, manager.buffer("12345")).value()).resolves
+    .toBeNaN();
 }, 30_000);
 
 test("TaskResult tells a status, a signal and a missing output apart", async () => {
