@@ -122,7 +122,8 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
 /** The workflow is over: every worker is let go. */
 export function releaseWorkers(state: ManagerState, reason: string): void {
   state.isClosed = true;
-  for (const [taskId, task] of [...state.tasks]) {
+  // The newest first: none is to fail because another one that makes its input is cancelled.
+  for (const [taskId, task] of [...state.tasks].toReversed()) {
     if (!task.isSettled) cancelTask(state, taskId);
   }
   for (const file of [...state.files.values()]) {

@@ -6,9 +6,19 @@ import process from "node:process";
 import { BINARY } from "../binary/built.ts";
 import { Scratch } from "./scratch.ts";
 
+/** `{input: how it is written to}`; `many` has more entries than are linked one by one. */
+const CASES = {
+  big: ["append", "chmod", "truncate", "covert"],
+  tree: ["chmod", "covert"],
+  many: ["chmod", "covert"],
+  temp: ["append", "covert"],
+} as const;
+
 /** The user that owns nothing. */
 const NOBODY = 65_534;
 const BIG_BYTES = 10_000_000;
+const SMALL = "0123456789";
+const encoder = new TextEncoder();
 
 /** Ways to write to the file `$f`, the last of which covers its tracks. */
 const WRITES = {
@@ -23,7 +33,7 @@ const WRITES = {
 const WORKFLOW = `
 import { Manager } from "tendril";
 const writes: Record<string, string> = ${JSON.stringify(WRITES)};
-const [kind = "", gates = ""] = process.argv.slice(2);
+const [kind = "", gates = "", ...names] = process.argv.slice(2);
 await using manager = await Manager.start({ workers: { count: 1, cores: 2 } });
 const made = manager.temp();
 if (kind === "temp") {
@@ -35,14 +45,14 @@ const input = kind === "temp" ? made : manager.file(kind);
 const path = kind === "tree" ? "in/sub/f" : kind === "many" ? "in/7" : "in";
 const inputs = { in: input };
 const found: Record<string, unknown> = {};
-for (const [name, write] of Object.entries(writes)) {
+for (const name of names) {
   const [begun, gate] = [gates + "/begun-" + name, gates + "/" + name];
   const wait = (file: string) => "while [ ! -e " + file + " ]; do sleep 0.02; done; ";
   const beside = manager.submit({
     command: "touch " + begun + "; " + wait(gate) + "sha256sum < " + path, inputs,
   });
   const writer = await manager.submit({
-    command: wait(begun) + "f=" + path + "; " + write + "; code=$?; touch " + gate + "; exit $code",
+    command: wait(begun) + "f=" + path + "; " + writes[name] + "; code=$?; touch " + gate + "; exit $code",
     inputs,
   });
   const after = await manager.submit({ command: "sha256sum < " + path, inputs });
@@ -63,8 +73,10 @@ function sha256(bytes: Uint8Array): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex").slice(0, 8);
 }
 
+const ARGS = ["run", "--quiet", "../workflow.ts"];
+
 /** Runs the workflow on one input as `uid`, with a program that this user can reach. */
-async function run(scratch: Scratch, kind: string, uid: number): Promise<unknown> {
+async function run(scratch: Scratch, kind: keyof typeof CASES, uid: number): Promise<unknown> {
   const home = scratch.path(`of-${uid}`);
   const gates = `${home}/gates-${kind}`;
   mkdirSync(gates, { recursive: true });
@@ -72,7 +84,7 @@ async function run(scratch: Scratch, kind: string, uid: number): Promise<unknown
     chmodSync(path, 0o755);
     if (process.getuid?.() === 0) chownSync(path, uid, uid);
   }
-  const child = spawn(scratch.path("tendril"), ["run", "--quiet", "../workflow.ts", kind, gates], {
+  const child = spawn(scratch.path("tendril"), [...ARGS, kind, gates, ...CASES[kind]], {
     cwd: scratch.path("data"),
     env: { PATH: process.env["PATH"], HOME: home, TMPDIR: home },
     stdio: ["ignore", "pipe", "pipe"],
@@ -98,7 +110,7 @@ async function prepare(): Promise<Scratch> {
   writeFileSync(`${data}/big`, zeros);
   writeFileSync(`${data}/tree/sub/f`, zeros);
   // More entries than are linked one by one.
-  for (let index = 0; index < 1_200; index++) writeFileSync(`${data}/many/${index}`, "0123456789");
+  for (let index = 0; index < 1_200; index++) writeFileSync(`${data}/many/${index}`, SMALL);
   writeFileSync(scratch.path("workflow.ts"), WORKFLOW);
   try {
     linkSync(BINARY, scratch.path("tendril"));
@@ -117,20 +129,17 @@ test.each(USERS)(
   async (uid) => {
     await using scratch = await prepare();
     const isOwn = canReflink(scratch);
-    const kinds = ["big", "tree", "many", "temp"];
     const found: Record<string, unknown> = {};
     const wanted: Record<string, unknown> = {};
-    for (const kind of kinds) {
+    for (const kind of Object.keys(CASES) as (keyof typeof CASES)[]) {
       found[kind] = await run(scratch, kind, uid);
-      const bytes = kind === "many"
-        ? new TextEncoder().encode("0123456789")
-        : new Uint8Array(BIG_BYTES);
+      const bytes = kind === "many" ? encoder.encode(SMALL) : new Uint8Array(BIG_BYTES);
       const read = `success ${sha256(bytes)}`;
-      const isCloned = isOwn && kind !== "many";
-      const modified = [isCloned ? "success" : "input_modified", read, read];
-      // Nothing but the owner's own change of mode lets anybody but root write.
-      const append = uid === 0 ? modified : ["exit", read, read];
-      wanted[kind] = { append, chmod: modified, truncate: modified, covert: modified };
+      const own = isOwn && kind !== "many" ? "success" : "input_modified";
+      wanted[kind] = Object.fromEntries(CASES[kind].map((name) => {
+        // Nothing but the owner's own change of mode lets anybody but root write.
+        return [name, [name === "append" && uid !== 0 ? "exit" : own, read, read]];
+      }));
     }
     expect(found).toEqual(wanted);
   },

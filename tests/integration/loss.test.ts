@@ -68,9 +68,9 @@ test("A worker that gets SIGKILL leaves no process, and its work is done elsewhe
   await untilGone(victim.mark, GONE_MS);
   await writeFile(gate, "");
   const results = await Array.fromAsync(manager.completed());
-  const outcomes = results.map(({ id, outcome }): [number, string] => [id, outcome]);
-  expect(outcomes.sort(([a], [b]) => a - b))
-    .toEqual(Array.from({ length: 13 }, (_, index): [number, string] => [index + 1, "success"]));
+  expect(results.map(({ id }) => Number(id)).sort((a, b) => a - b))
+    .toEqual(Array.from({ length: 13 }, (_, index) => index + 1));
+  expect(results.filter(({ outcome }) => outcome !== "success")).toEqual([]);
   expect((await sum).stdout).toBe("30\n");
   expect(await Promise.all(calls.map((call) => call.value()))).toEqual([3, 12, 27, 48]);
   const ends = facts.filter((fact) => fact.kind === "task_ended");

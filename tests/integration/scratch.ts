@@ -43,8 +43,8 @@ export class Scratch implements AsyncDisposable {
     process.env["TENDRIL_HOME"] = join(folder, "home");
   }
 
-  static async open(): Promise<Scratch> {
-    return new Scratch(await realpath(await mkdtemp(join(tmpdir(), "tendril-test-"))));
+  static async open(base: string = tmpdir()): Promise<Scratch> {
+    return new Scratch(await realpath(await mkdtemp(join(base, "tendril-test-"))));
   }
 
   path(...names: string[]): string {
