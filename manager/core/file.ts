@@ -232,8 +232,10 @@ function deleteReplicas(state: ManagerState, file: FileRecord): void {
 }
 
 function forgetFile(state: ManagerState, file: FileRecord): void {
-  state.files.delete(file.fileId);
-  for (const alias of file.aliases) state.files.delete(alias);
+  for (const fileId of [file.fileId, ...file.aliases]) {
+    if (!state.files.delete(fileId)) continue;
+    state.facts.push({ kind: "file_forgotten", fileId });
+  }
   if (file.bound === undefined || state.filesByName.get(file.bound.name) !== file) return;
   state.filesByName.delete(file.bound.name);
   for (const [worker, replica] of file.replicas) noteUnclaimed(state, worker, replica);
