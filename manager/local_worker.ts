@@ -45,9 +45,14 @@ interface LocalWorker {
 export class LocalWorkers {
   readonly #options: LocalWorkersOptions;
   readonly #workers: Set<LocalWorker> = new Set();
+  /** A manager that ends without a word would have its workers wait for it; watchers clean up. */
+  readonly #killAll = (): void => {
+    for (const { child } of this.#workers) child.kill("SIGKILL");
+  };
 
   private constructor(options: LocalWorkersOptions) {
     this.#options = options;
+    process.on("exit", this.#killAll);
   }
 
   /** Starts them all; throws when there is no binary to start. */
@@ -73,6 +78,7 @@ export class LocalWorkers {
     await Promise.all([...this.#workers].map((worker) => {
       return end(worker, hasJoined(worker.child.pid ?? 0) ? RELEASE_MS : 0);
     }));
+    process.off("exit", this.#killAll);
   }
 
   async #spawn(command: readonly string[], index: number): Promise<void> {

@@ -35,11 +35,15 @@ interface Running {
 }
 
 /** Starts the workflow with `command` and waits until its tasks run. */
-async function start(scratch: Scratch, command: readonly string[]): Promise<Running> {
+async function start(
+  scratch: Scratch,
+  command: readonly string[],
+  more: string = "",
+): Promise<Running> {
   const mark = randomUUID();
   const temporary = scratch.path(`temporary-${mark}`);
   await mkdir(temporary);
-  await writeFile(scratch.path("workflow.ts"), WORKFLOW);
+  await writeFile(scratch.path("workflow.ts"), more + WORKFLOW);
   await writeFile(scratch.path("library.ts"), LIBRARY);
   const [file = "", ...args] = command;
   const child = spawn(file, args, {
@@ -93,6 +97,18 @@ test.each(COMMANDS)("An interrupt ends %s in good order, with nothing left", asy
   await untilGone(running.mark, GONE_MS);
   expect(readdirSync(running.temporary)).toEqual([]);
   expect(readdirSync(scratch.path("home", "managers"))).toEqual([]);
+}, 40_000);
+
+test("A script that exits by itself leaves no local worker behind", async () => {
+  await using scratch = await Scratch.open();
+  const running = await start(
+    scratch,
+    COMMANDS[0]![1],
+    'process.on("SIGUSR2", () => process.exit(3));',
+  );
+  running.child.kill("SIGUSR2");
+  expect(await running.ended).toBe(3);
+  await untilGone(running.mark, GONE_MS);
 }, 40_000);
 
 test.each(COMMANDS)("A second interrupt ends %s at once, with nothing left", async (_, command) => {
