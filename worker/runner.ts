@@ -101,13 +101,7 @@ export class Runner {
     let verdict: Verdict;
     try {
       const inputs = holdInputs(cache, run.order, holds);
-      const sandbox = await this.#options.sandboxes.create({
-        taskId: run.order.task.taskId,
-        try: run.order.task.try,
-        inputs,
-        hasOwnInputs: run.order.task.hasOwnInputs ?? false,
-        outputs: run.order.task.outputs.map((output) => output.mount),
-      });
+      const sandbox = await this.#createSandbox(run, inputs);
       let end: TaskEnd | undefined;
       try {
         end = await this.#runProcess(run, sandbox);
@@ -131,6 +125,25 @@ export class Runner {
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
     const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
     push({ kind: "task_ended", result, modified });
+  }
+
+  async #createSandbox({ order: { task } }: Run, inputs: readonly Input[]): Promise<Sandbox> {
+    const { cache, sandboxes } = this.#options;
+    const content = {
+      taskId: task.taskId,
+      try: task.try,
+      inputs,
+      hasOwnInputs: task.hasOwnInputs ?? false,
+      outputs: task.outputs.map((output) => output.mount),
+    };
+    try {
+      return await sandboxes.create(content);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      // What others left, and is being removed, may be all that is in the way.
+      await Promise.all([cache.emptied(), sandboxes.emptied()]);
+      return await sandboxes.create(content);
+    }
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
