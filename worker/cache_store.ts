@@ -117,6 +117,11 @@ export class CacheStore {
     this.#trash.take(path);
   }
 
+  /** Resolves when what was deleted and discarded until now is off the disk. */
+  emptied(): Promise<void> {
+    return this.#trash.emptied();
+  }
+
   /** Takes a file off the table at once; its space is freed when nobody reads it any more. */
   delete(name: CacheName, generation: number): void {
     const entry = this.#entries.get(name);

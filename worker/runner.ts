@@ -103,13 +103,7 @@ export class Runner {
     let hasSurvivors = false;
     try {
       const inputs = holdInputs(cache, run.order, holds);
-      sandbox = await this.#options.sandboxes.create({
-        taskId: run.order.task.taskId,
-        try: run.order.task.try,
-        inputs,
-        hasOwnInputs: run.order.task.hasOwnInputs ?? false,
-        outputs: run.order.task.outputs.map((output) => output.mount),
-      });
+      sandbox = await this.#createSandbox(run, inputs);
       const end = await this.#runProcess(run, sandbox);
       hasSurvivors = end.hasSurvivors;
       streams = {
@@ -133,6 +127,25 @@ export class Runner {
     await sandbox?.remove({ hasSurvivors }).catch(() => {
       // What cannot be removed now goes with the whole folder when the worker ends.
     });
+  }
+
+  async #createSandbox({ order: { task } }: Run, inputs: readonly Input[]): Promise<Sandbox> {
+    const { cache, sandboxes } = this.#options;
+    const content = {
+      taskId: task.taskId,
+      try: task.try,
+      inputs,
+      hasOwnInputs: task.hasOwnInputs ?? false,
+      outputs: task.outputs.map((output) => output.mount),
+    };
+    try {
+      return await sandboxes.create(content);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      // What others left, and is being removed, may be all that is in the way.
+      await Promise.all([cache.emptied(), sandboxes.emptied()]);
+      return await sandboxes.create(content);
+    }
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {

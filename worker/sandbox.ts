@@ -131,6 +131,11 @@ export class Sandboxes {
     return sandbox;
   }
 
+  /** Resolves when what ended tasks left until now is off the disk. */
+  emptied(): Promise<void> {
+    return this.#trash.emptied();
+  }
+
   /** Removes the folder and all that is left in it. */
   async close(): Promise<void> {
     for (const folder of this.#spares.splice(0)) closeStreams(folder);

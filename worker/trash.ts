@@ -54,6 +54,11 @@ export class Trash {
     while (this.#queue.length >= QUEUED_COUNT_MAX) await this.#emptying;
   }
 
+  /** Resolves when what is here now is off the disk. */
+  async emptied(): Promise<void> {
+    for (let count = this.#queue.length; count >= 0; count--) await this.#emptying;
+  }
+
   /** Resolves once everything is off the disk. */
   async close(): Promise<void> {
     while (this.#emptying !== undefined) await this.#emptying;

@@ -42,7 +42,7 @@ test("A full disk fails what needs it, with a reason, and the worker goes on", a
   ]);
   expect(["exit", "disk_full"]).toContain(written.outcome);
   const after = await manager.submit({ command: "cat kept", inputs: { kept } });
-  expect([after.outcome, after.stdout]).toEqual(["success", "kept\n"]);
+  expect([after.outcome, after.stdout, after.message]).toEqual(["success", "kept\n", ""]);
   const small = scratch.path("small");
   writeFileSync(small, new Uint8Array(1_000_000));
   const later = manager.submit({
