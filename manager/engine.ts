@@ -24,6 +24,9 @@ const REST_FACTOR = 4;
 /** Rests shorter than this are one turn of the event loop: timers are no finer. */
 const REST_MS_MIN = 1;
 
+/** A pass over so few events is no load: whoever waits for one result is answered at once. */
+const LIGHT_EVENTS_MAX = 16;
+
 /** A rest ends after this at the latest. */
 const REST_MS_MAX = 20;
 
@@ -159,7 +162,8 @@ export class Engine {
     this.#planWake();
     const restMs = Math.min(REST_FACTOR * tookMs, REST_MS_MAX);
     // A backlog of a whole batch needs no rest: waiting would not make the next batch larger.
-    if (restMs < REST_MS_MIN || this.#queue.length >= this.#batchMax) {
+    const isLight = eventCount <= LIGHT_EVENTS_MAX;
+    if (isLight || restMs < REST_MS_MIN || this.#queue.length >= this.#batchMax) {
       if (this.#queue.length > 0) this.#schedule();
       return;
     }
