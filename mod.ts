@@ -30,7 +30,7 @@ export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
-export type { CancelOptions, WaitOptions } from "./manager/manager.ts";
+export type { CancelOptions, WaitOptions, WithFiles } from "./manager/manager.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";

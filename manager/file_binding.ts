@@ -243,6 +243,8 @@ async function request(url: string, method: "HEAD" | "GET"): Promise<Response> {
   }
 }
 
+/** Of a system error only what went wrong: what it went wrong with is in our own message. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  return /^E[A-Z0-9]+: (.*), [a-z]+ '.*'$/s.exec(error.message)?.[1] ?? error.message;
 }

@@ -6,7 +6,7 @@ import type { CacheLevel } from "../shared/task.ts";
 import type { BoundFile, FileOrigin } from "./core/event.ts";
 import type { FileStamp } from "./file_binding.ts";
 
-/** The kinds of files; DESIGN section 6. */
+/** The kinds of declared files. */
 export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task";
 
 /** Where a declared file comes from. */

@@ -205,16 +205,32 @@ export class FileStore implements FileReader {
     else entry.onSettled.push(listener);
   }
 
-  /** Forgets a file; cached copies go when no task needs them. */
+  /** Gives a file up; cached copies go when no task needs them. */
   async undeclare(entry: FileEntry): Promise<void> {
     entry.isUndeclared = true;
     if (entry.role === "unused") {
       this.#entries.delete(entry.id);
       return;
     }
-    // The entry stays: pending tasks, or lost temps that are remade, may need it yet.
+    // The entry stays until the core forgets the file: pending tasks, or lost temps that are
+    // remade, may need it yet.
     this.#options.push({ kind: "file_undeclared", fileId: entry.id });
-    if (entry.source.kind !== "temp" || entry.place === undefined) return;
+    if (entry.source.kind === "temp") await this.#removePlace(entry);
+  }
+
+  /** Lets go of a file that the core has forgotten. */
+  async forget(id: FileId): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || !entry.isUndeclared) return;
+    this.#entries.delete(id);
+    const name = entry.bound?.name;
+    if (name !== undefined && this.#byName.get(name) === entry) this.#byName.delete(name);
+    await this.#removePlace(entry);
+  }
+
+  /** Contents at a local path are the user's. */
+  async #removePlace(entry: FileEntry): Promise<void> {
+    if (entry.place === undefined || entry.source.kind === "local") return;
     const { path } = entry.place;
     entry.place = undefined;
     await rm(path, { recursive: true, force: true });
@@ -345,7 +361,8 @@ export class FileStore implements FileReader {
   }
 
   #bind(entry: FileEntry, bound: BoundFile): void {
-    if (this.#isClosed) return;
+    // Nobody has needed it since.
+    if (this.#isClosed || !this.#entries.has(entry.id)) return;
     entry.bound = bound;
     this.#byName.set(bound.name, entry);
     this.#options.push({ kind: "file_bound", fileId: entry.id, bound });

@@ -81,14 +81,26 @@ export class Library {
     this.#options = options;
   }
 
-  /** The same library with options for the calls made through what this returns. */
+  /**
+   * The same library with options for the calls made through what this returns.
+   *
+   * @param options Wrong ones are refused by `call`.
+   *
+   * @example
+   * ```ts
+   * const drawing = library.with({ timeout: "1m", outputs: { plot: manager.file("plot.svg") } });
+   * await drawing.call("draw", 7).value();
+   * ```
+   */
   with(options: CallOptions): Library {
     return new Library(this.name, this.#owner, { ...this.#options, ...options });
   }
 
   /**
-   * Calls the exported function `name`; files may be arguments and arrive as absolute paths.
+   * Calls the exported function `name`.
    *
+   * @param args Plain values, or files, which arrive as absolute paths.
+   * @returns A handle: `value()` gives what the function returned.
    * @throws {TypeError} When an argument cannot travel; the message says where in it.
    */
   // The result of a function that is named by text is whatever the caller says it is.

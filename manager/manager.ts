@@ -74,6 +74,11 @@ export interface CancelOptions {
   readonly taskId?: number;
 }
 
+/** Arguments of a function as it is called from elsewhere: a file may stand for its path. */
+export type WithFiles<A extends unknown[]> = {
+  [Index in keyof A]: string extends A[Index] ? A[Index] | FileHandle : A[Index];
+};
+
 interface Parts {
   readonly shell: Shell;
   readonly access: AccessFile;
@@ -97,6 +102,8 @@ export class Manager implements AsyncDisposable {
   readonly #libraries: Set<string> = new Set();
   readonly #closedListeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
+  /** Why it ended by itself. */
+  #failure: Error | undefined;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -105,6 +112,8 @@ export class Manager implements AsyncDisposable {
   /**
    * Starts a manager and its local workers.
    *
+   * @param options Under `tendril run`, what is left out is taken from the command line.
+   * @returns The manager, which listens; its local workers join in a moment.
    * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
    * @throws {Error} When the address or the name is taken, or there is no binary for workers.
    */
@@ -135,32 +144,76 @@ export class Manager implements AsyncDisposable {
    * Declares a file or directory of this machine: an input, or an output that comes back to it.
    *
    * @param path Relative to the working directory.
+   * @throws {TypeError | RangeError} When it is no path, or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const genome = manager.file("genome.fa", { cache: "worker" });
+   * manager.submit({ command: "wc -l genome", inputs: { genome } });
+   * ```
    */
   file(path: string | URL, options: FileOptions = {}): FileHandle {
     return this.#shell.store.declare(localSpec(path, options));
   }
 
-  /** Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`. */
+  /**
+   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`.
+   *
+   * @param url An input; a url cannot be an output.
+   * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
+   */
   url(url: string | URL, options: FileOptions = {}): FileHandle {
     return this.#shell.store.declare(urlSpec(url, options));
   }
 
-  /** Declares text or bytes as an input; with no data an output, to be read by `contents()`. */
+  /**
+   * Declares text or bytes as an input; with no data an output, to be read by `contents()`.
+   *
+   * @param data Bytes are copied.
+   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const report = manager.buffer();
+   * manager.submit({ command: "uname -a > report", outputs: { report } });
+   * console.log(await report.text());
+   * ```
+   */
   buffer(data?: string | Uint8Array, options: FileOptions = {}): FileHandle {
     return this.#shell.store.declare(bufferSpec(data, options));
   }
 
-  /** Declares an output that stays in the cluster, where other tasks read it. */
+  /**
+   * Declares an output that stays in the cluster, where other tasks read it.
+   *
+   * @throws {TypeError | RangeError} When an option is wrong.
+   */
   temp(options: FileOptions = {}): FileHandle {
     return this.#shell.store.declare(tempSpec(options));
   }
 
-  /** Declares the directory that the worker which needs it makes of an archive. */
+  /**
+   * Declares the directory that the worker which needs it makes of an archive.
+   *
+   * @param archive A tar or tar.gz archive: a declared file, or the path of one.
+   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
+   */
   unpack(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
     return this.#recipe("unpack", archive, options);
   }
 
-  /** Declares unpacked software for the `environment` of tasks and libraries. */
+  /**
+   * Declares unpacked software for the `environment` of tasks and libraries.
+   *
+   * @param archive A tar or tar.gz archive with a `bin` folder: a declared file, or the path of one.
+   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const environment = manager.environment("python.tar.gz");
+   * manager.submit({ command: "python3 --version", environment });
+   * ```
+   */
   environment(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
     return this.#recipe("environment", archive, options);
   }
@@ -168,7 +221,14 @@ export class Manager implements AsyncDisposable {
   /**
    * Declares code that is kept running at workers to serve function calls.
    *
+   * @returns What calls its functions.
    * @throws {TypeError | RangeError} When an option is wrong or the name is taken.
+   *
+   * @example
+   * ```ts
+   * const library = manager.library({ name: "digits", module: "./digits.ts", context: "setup" });
+   * const accuracy = await library.call<number>("evaluate", 7).value();
+   * ```
    */
   library(options: LibraryOptions): Library {
     const checked = readLibrary(options, this.#shell.store);
@@ -184,8 +244,22 @@ export class Manager implements AsyncDisposable {
   /**
    * Submits a command task.
    *
+   * @param task The command, its files and what it needs.
    * @returns A handle: await it for the `TaskResult`.
    * @throws {TypeError | RangeError} When the definition is wrong.
+   * @throws {Error} When the manager is closed.
+   *
+   * @example
+   * ```ts
+   * const sorted = manager.file("sorted.txt");
+   * const result = await manager.submit({
+   *   command: "sort names > sorted",
+   *   inputs: { names: manager.buffer("oak\nelm\n") },
+   *   outputs: { sorted },
+   *   timeout: "1m",
+   * });
+   * console.log(result.outcome);
+   * ```
    */
   submit(task: TaskOptions): TaskHandle {
     this.#checkOpen();
@@ -200,9 +274,24 @@ export class Manager implements AsyncDisposable {
   /**
    * Ships a function and runs it at a worker: it may use its arguments and globals, nothing else.
    *
+   * @param fn Travels as its source. A promise that it returns is awaited at the worker.
+   * @param args Plain values, or files, which arrive as absolute paths.
+   * @returns A handle: `value()` gives what the function returned.
    * @throws {TypeError} When the function or an argument cannot travel.
+   *
+   * @example
+   * ```ts
+   * const area = manager.run((width: number, height: number) => width * height, 6, 7);
+   * console.log(await area.value());
+   * ```
    */
-  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>> {
+  run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>>;
+  /** The same with files among the arguments, where the function takes their paths. */
+  run<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    ...args: WithFiles<A>
+  ): TaskHandle<Awaited<R>>;
+  run<R>(fn: (...args: never[]) => R, ...args: unknown[]): TaskHandle<Awaited<R>> {
     this.#checkOpen();
     const source = new TextEncoder().encode(functionModule(fn));
     const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
@@ -216,19 +305,36 @@ export class Manager implements AsyncDisposable {
     return this.#call(name, "run", call) as TaskHandle<Awaited<R>>;
   }
 
-  /** Results as tasks end, until none is pending; each result once. */
+  /**
+   * Results as tasks end, until none is pending; each result once.
+   *
+   * @example
+   * ```ts
+   * for await (const { id, outcome } of manager.completed()) console.log(id, outcome);
+   * ```
+   */
   completed(): AsyncGenerator<TaskResult, void> {
     return this.#shell.tasks.results.iterate();
   }
 
-  /** The next result; undefined when the time is over or no task is pending. */
+  /**
+   * The next result that nobody has taken.
+   *
+   * @returns Undefined when the time is over or no task is pending.
+   * @throws {TypeError | RangeError} When an option is wrong.
+   */
   async wait(options: WaitOptions = {}): Promise<TaskResult | undefined> {
     const read = readOptions<WaitOptions>(options, "wait", { timeout: duration, ...FILTER });
     const timeoutMs = read.timeout === undefined ? undefined : Number(read.timeout);
     return await this.#shell.tasks.results.take(filterOf(read), timeoutMs);
   }
 
-  /** Cancels a task, or all pending tasks that fit; returns how many. */
+  /**
+   * Cancels a task, or all pending tasks that fit.
+   *
+   * @returns How many; the outcome of each becomes `cancelled`.
+   * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
+   */
   cancel(what: TaskHandle<unknown> | CancelOptions): number {
     const { tasks } = this.#shell;
     if (what instanceof TaskHandle) return tasks.cancelAll({ taskId: what.id });
@@ -266,7 +372,11 @@ export class Manager implements AsyncDisposable {
     return target;
   }
 
-  /** Gives a file up: copies go when no task needs them. */
+  /**
+   * Gives a file up: copies go when no task needs them.
+   *
+   * @throws {TypeError} When it is no file of this manager, or was given up before.
+   */
   async undeclare(file: FileHandle): Promise<void> {
     const { store } = this.#shell;
     await store.undeclare(store.entryOf(file, "file"));
@@ -355,21 +465,26 @@ export class Manager implements AsyncDisposable {
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
+    let long: FileHandle | undefined;
     const { files, ...body } = encodeCall(name, args, {
       store,
-      keep: (bytes) => this.#shell.store.declare(sourceSpec(bytes)),
+      keep: (bytes) => long = store.declare(sourceSpec(bytes)),
     });
-    return tasks.submit<unknown>({
+    const handle = tasks.submit<unknown>({
       call: readCall(options, store),
       body: { kind: "call", ...body },
       files,
       runsIn: { library },
       readers: { readValue: readCallValue, readError: readCallError },
     });
+    // No other task will have these arguments.
+    if (long !== undefined) this.undeclare(long).catch(throwLater);
+    return handle;
   }
 
   #checkOpen(): void {
-    if (this.#closing !== undefined) throw new Error("Cannot use a manager that was closed");
+    if (this.#closing === undefined) return;
+    throw this.#failure ?? new Error("Cannot use a manager that was closed");
   }
 
   async #startWorkers(config: ManagerConfig): Promise<void> {
@@ -377,6 +492,8 @@ export class Manager implements AsyncDisposable {
     const accessPath = join(folder, "access.json");
     const { worker = "" } = access.secrets;
     await writeAccessCopy(accessPath, { ...access, secrets: { worker } });
+    let leftCount = config.workers.count;
+    let haveJoined = false;
     this.#workers = await LocalWorkers.start({
       config: config.workers,
       accessPath,
@@ -384,11 +501,24 @@ export class Manager implements AsyncDisposable {
       logs: join(config.runDirectory ?? folder, "logs"),
       hasJoined: (pid) => shell.hasJoined(pid),
       onExit: (pid, message) => {
-        const wasHere = shell.noteExit(pid);
-        // Nobody else would say why the tasks of this manager wait for ever.
-        if (!wasHere && this.#closing === undefined) process.stderr.write(`tendril: ${message}\n`);
+        leftCount -= 1;
+        haveJoined = shell.noteExit(pid) || haveJoined;
+        if (this.#closing !== undefined) return;
+        const isAlone = shell.status().workers.connected === 0;
+        if (leftCount === 0 && !haveJoined && isAlone) return this.#fail(message);
+        process.stderr.write(`tendril: ${message}\n`);
       },
     });
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Local workers that cannot run are a broken environment: tasks would wait for ever. */
+  #fail(message: string): void {
+    const error = new Error(`Cannot run local workers: none of them came; ${message}`);
+    this.#failure = error;
+    // While it starts, `start` throws.
+    if (this.#workers === undefined) return;
+    this.close().then(() => throwLater(error), throwLater);
   }
 
   async #close(): Promise<void> {

@@ -5,6 +5,7 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
 
 import { unreachable } from "../shared/assert.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
@@ -12,7 +13,7 @@ import type { Server } from "../shared/runtime/serve.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
 import type { Hello } from "./core/event.ts";
-import type { ManagerInstruction } from "./core/instruction.ts";
+import type { Fact, ManagerInstruction } from "./core/instruction.ts";
 import type { Policies } from "./core/policy.ts";
 import { type ManagerState, newManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
@@ -100,6 +101,7 @@ export class Shell {
       push,
       stateOf: (id) => taskStateOf(state, id),
     });
+    this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     this.#links = new WorkerLinks({
       managerId,
@@ -267,8 +269,16 @@ export class Shell {
     request.resolve();
   }
 
+  #forgetFiles(facts: readonly Fact[]): void {
+    for (const fact of facts) {
+      if (fact.kind !== "file_forgotten") continue;
+      this.store.forget(fact.fileId).catch((error: unknown) => this.#onBug(error));
+    }
+  }
+
   #noteHello(hello: Hello): void {
-    const { pid, workerId, incarnation } = hello;
+    const { pid, workerId, incarnation, host } = hello;
+    if (host !== hostname()) return;
     this.#workersByPid.set(pid, { workerId, incarnation });
   }
 

@@ -118,11 +118,14 @@ export function taskResult(
   };
 }
 
-/** One line: `task 7 ended as exit: status 3`. */
+/** One line: `Task 7 ended as exit: The command ended with exit code 3: no such option`. */
 function describe(result: TaskResult): string {
   const { id, outcome, message, stderr } = result;
-  const said = message === "" ? stderr.trimEnd().split("\n").at(-1) ?? "" : message;
-  return `Task ${id} ended as ${outcome}${said === "" ? "" : `: ${said}`}`;
+  // Of a command that failed by itself, what it said says most.
+  const isOwn = outcome === "exit" || outcome === "signal";
+  const said = isOwn ? stderr.trimEnd().split("\n").at(-1) ?? "" : "";
+  const parts = [message, said].filter((part) => part !== "");
+  return [`Task ${id} ended as ${outcome}`, ...parts].join(": ");
 }
 
 function decode(bytes: Uint8Array | undefined): string {

@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { acceptChannel, type Channel } from "../shared/channel.ts";
 import { FrameError } from "../shared/frame_error.ts";
 import type { SessionId, WorkerId } from "../shared/ids.ts";
+import { leanManagerMessage } from "../shared/lean_message.ts";
 import { workerMessage } from "../shared/message_shapes.ts";
 import {
   type DispatchedTask,
@@ -249,7 +250,7 @@ export class WorkerLinks {
     link.outgoing = [];
     link.sentAtMs = performance.now();
     try {
-      link.channel.send(outgoing);
+      link.channel.send(outgoing.map(leanManagerMessage));
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       sendApart(link.channel, outgoing);

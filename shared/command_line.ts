@@ -194,7 +194,6 @@ function endOfOptions(spec: CommandSpec, args: readonly string[]): number {
   let index = 0;
   while (index < args.length) {
     const argument = args[index] ?? "";
-    if (argument === "--") return index + 1;
     if (!argument.startsWith("-")) return index;
     const option = spec.options[argument.slice(2)];
     index += option?.value === undefined ? 1 : 2;

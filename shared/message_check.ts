@@ -21,11 +21,17 @@ export interface OptionalCheck<T> {
   readonly optional: Check<T>;
 }
 
+/** A check for a field that has a usual value, with which it is filled in when it is left out. */
+export interface UsualCheck<T> {
+  readonly usual: Check<T>;
+  readonly make: () => T;
+}
+
 /** One check for every field of `T`, optional for optional fields. */
 export type Fields<T> = {
   readonly [K in keyof T]-?: Record<never, never> extends Pick<T, K>
     ? OptionalCheck<Exclude<T[K], undefined>>
-    : Check<T[K]>;
+    : Check<T[K]> | UsualCheck<T[K]>;
 };
 
 /** The fields of every member of a union on `kind`, by kind. */
@@ -36,6 +42,11 @@ export type Kinds<T extends { readonly kind: string }> = {
 /** Marks a field as one that may be absent. */
 export function optional<T>(check: Check<T>): OptionalCheck<T> {
   return { optional: check };
+}
+
+/** Marks a field that is left out on the wire when it is what `make` makes. */
+export function usually<T>(check: Check<T>, make: () => T): UsualCheck<T> {
+  return { usual: check, make };
 }
 
 /** Text of at most `charsMax` UTF-16 units. */
@@ -134,21 +145,34 @@ export function record<T>(check: Check<T>): Check<{ readonly [name: string]: T }
 /** A map with these fields, and perhaps others. */
 export function shape<T>(fields: Fields<T>): Check<T> {
   const checks = Object.entries(fields).map(([key, field]) => {
-    const given: unknown = field;
-    const isOptional = typeof given !== "function";
-    const check = isOptional ? (given as OptionalCheck<unknown>).optional : given as Check<unknown>;
-    return { key, check, isOptional };
+    // `Fields` gives nothing but these three.
+    return {
+      key,
+      ...readField(field as Check<unknown> | OptionalCheck<unknown> | UsualCheck<unknown>),
+    };
   });
   return (value) => {
     if (!isMap(value)) return " is not a map";
-    for (const { key, check, isOptional } of checks) {
+    for (const { key, check, isOptional, make } of checks) {
       const field = value[key];
-      if (field === undefined && isOptional) continue;
+      if (field === undefined && isOptional) {
+        // What was decoded belongs to nobody else yet.
+        if (make !== undefined) value[key] = make();
+        continue;
+      }
       const failure = check(field);
       if (failure !== undefined) return `.${key}${failure}`;
     }
     return undefined;
   };
+}
+
+function readField(
+  field: Check<unknown> | OptionalCheck<unknown> | UsualCheck<unknown>,
+): { check: Check<unknown>; isOptional: boolean; make: (() => unknown) | undefined } {
+  if (typeof field === "function") return { check: field, isOptional: false, make: undefined };
+  if ("optional" in field) return { check: field.optional, isOptional: true, make: undefined };
+  return { check: field.usual, isOptional: true, make: field.make };
 }
 
 /** A map whose `kind` says which fields it has. */
@@ -188,7 +212,7 @@ function wrongMessage(value: unknown, failure: string): FrameError {
   return new FrameError(reason, `Cannot take message ${quoted}: message${failure}`);
 }
 
-function isMap(value: unknown): value is { readonly [key: string]: unknown } {
+function isMap(value: unknown): value is { [key: string]: unknown } {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     !(value instanceof Uint8Array);
 }

@@ -21,6 +21,7 @@ import {
   ruled,
   shape,
   text,
+  usually,
 } from "./message_check.ts";
 import {
   type DispatchedTask,
@@ -97,22 +98,30 @@ const taskShape = shape<TaskShape>({
   library: optional(id),
 });
 
+const NO_BYTES = new Uint8Array(0);
+
 const dispatchedTask = shape<DispatchedTask>({
   ...tryFields,
   shape: natural,
-  priority: finite,
+  priority: usually(finite, () => 0),
   body: kinds<TaskBody>({
     command: { command: longText },
     call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
   }),
-  inputs: list(shape<InputMount>({ mount: path, name: cacheName, generation: natural })),
-  outputs: list(shape<OutputMount>({
-    mount: path,
-    name: cacheName,
-    generation: natural,
-    level,
-    isReturned: flag,
-  })),
+  inputs: usually(
+    list(shape<InputMount>({ mount: path, name: cacheName, generation: natural })),
+    () => [],
+  ),
+  outputs: usually(
+    list(shape<OutputMount>({
+      mount: path,
+      name: cacheName,
+      generation: natural,
+      level,
+      isReturned: flag,
+    })),
+    () => [],
+  ),
   hasOwnInputs: optional(flag),
 });
 
@@ -138,15 +147,18 @@ const library = shape<LibraryDefinition>({
 const result = shape<TryResult>({
   ...tryFields,
   outcome: oneOf(OUTCOMES),
-  message: longText,
+  message: usually(longText, () => ""),
   exitCode: optional(integer),
   signal: optional(id),
   mount: optional(path),
   isAmbiguous: optional(flag),
-  stdout: bytes(STREAM_KEPT_BYTES),
-  stderr: bytes(STREAM_KEPT_BYTES),
+  stdout: usually(bytes(STREAM_KEPT_BYTES), () => NO_BYTES),
+  stderr: usually(bytes(STREAM_KEPT_BYTES), () => NO_BYTES),
   value: optional(bytes(VALUE_BYTES_MAX)),
-  outputs: list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
+  outputs: usually(
+    list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
+    () => [],
+  ),
   times: shape<TryTimes>({ startedAtMs: amount, stagedMs: amount, ranMs: amount }),
 });
 

@@ -82,7 +82,7 @@ export interface OutputMount {
   readonly isReturned: boolean;
 }
 
-/** How long a cached file lives; DESIGN words "cache level". */
+/** How long workers keep a file; the README tells what each level means. */
 export type CacheLevel = "task" | "workflow" | "worker" | "forever";
 
 /** Every cache level, from the shortest life to the longest. */

@@ -45,7 +45,7 @@ interface Entry extends StoredFile {
 }
 
 /** Levels whose files are found again by the next process in the same workspace. */
-const LASTING_LEVELS: readonly CacheLevel[] = ["worker", "forever"];
+const LASTING_LEVELS: readonly CacheLevel[] = ["forever"];
 
 /** Any execute bit. */
 const EXECUTE_BITS = 0o111;
@@ -153,8 +153,9 @@ export class CacheStore {
     }
   }
 
-  /** Resolves once everything in the trash is gone. */
+  /** Deletes what ends with this process; resolves once everything in the trash is gone. */
   close(): Promise<void> {
+    this.deleteBelow("forever");
     return this.#trash.close();
   }
 
@@ -269,5 +270,5 @@ function isRecord(value: unknown): value is FileFacts & { level: CacheLevel } {
   >;
   return typeof name === "string" && Number.isSafeInteger(generation) &&
     Number.isSafeInteger(sizeBytes) && typeof digest === "string" &&
-    typeof isDirectory === "boolean" && CACHE_LEVELS.some((known) => known === level);
+    typeof isDirectory === "boolean" && LASTING_LEVELS.some((lasting) => lasting === level);
 }

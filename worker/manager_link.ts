@@ -7,6 +7,7 @@
  */
 
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
+import { leanWorkerMessage } from "../shared/lean_message.ts";
 import { managerMessage } from "../shared/message_shapes.ts";
 import type { ManagerMessage, WorkerMessage } from "../shared/protocol.ts";
 import { connect } from "../shared/runtime/connect.ts";
@@ -94,7 +95,7 @@ export class ManagerLink {
   send(messages: readonly WorkerMessage[]): void {
     if (this.#channel === undefined) return;
     this.#spokeAtMs = performance.now();
-    this.#channel.send(messages);
+    this.#channel.send(messages.map(leanWorkerMessage));
   }
 
   /** Takes over what the manager says of heartbeats. */

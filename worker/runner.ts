@@ -99,23 +99,21 @@ export class Runner {
     const holds: Hold[] = [];
     let streams = { stdout: NO_BYTES, stderr: NO_BYTES };
     let verdict: Verdict;
+    let sandbox: Sandbox | undefined;
+    let hasSurvivors = false;
     try {
       const inputs = holdInputs(cache, run.order, holds);
-      const sandbox = await this.#createSandbox(run, inputs);
-      let end: TaskEnd | undefined;
-      try {
-        end = await this.#runProcess(run, sandbox);
-        streams = {
-          stdout: sandbox.readStream("stdout", STREAM_KEPT_BYTES),
-          stderr: sandbox.readStream("stderr", STREAM_KEPT_BYTES),
-        };
-        const changed = await this.#findModified(run, sandbox);
-        // A try with copies wrote to nothing that others read.
-        if (!run.order.task.hasOwnInputs) { for (const { name } of changed) modified.push(name); }
-        verdict = await this.#judge(run, { sandbox, end, changed });
-      } finally {
-        await sandbox.remove({ hasSurvivors: end?.hasSurvivors ?? false });
-      }
+      sandbox = await this.#createSandbox(run, inputs);
+      const end = await this.#runProcess(run, sandbox);
+      hasSurvivors = end.hasSurvivors;
+      streams = {
+        stdout: sandbox.readStream("stdout", STREAM_KEPT_BYTES),
+        stderr: sandbox.readStream("stderr", STREAM_KEPT_BYTES),
+      };
+      const changed = await this.#findModified(run, sandbox);
+      // A try with copies wrote to nothing that others read.
+      if (!run.order.task.hasOwnInputs) { for (const { name } of changed) modified.push(name); }
+      verdict = await this.#judge(run, { sandbox, end, changed });
     } catch (error) {
       verdict = run.stopReason === undefined ? failure(error) : stopped(run.stopReason);
     }
@@ -125,6 +123,10 @@ export class Runner {
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
     const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
     push({ kind: "task_ended", result, modified });
+    // Whoever waits for the result need not wait for this.
+    await sandbox?.remove({ hasSurvivors }).catch(() => {
+      // What cannot be removed now goes with the whole folder when the worker ends.
+    });
   }
 
   async #createSandbox({ order: { task } }: Run, inputs: readonly Input[]): Promise<Sandbox> {

@@ -5,63 +5,95 @@
  * @module
  */
 
+/** Where a member stands; kept in the member, as it moves with every task that comes and goes. */
+export interface CapacityPlace {
+  bucket: number;
+  /** Index in the bucket; -1 while it is in no index. */
+  position: number;
+}
+
+/** What can be a member of an index, of one at a time. */
+export interface CapacityMember {
+  readonly place: CapacityPlace;
+}
+
 /** `{free units, rounded down: members with that much}`. */
-export interface CapacityIndex<T> {
-  readonly buckets: Map<number, Set<T>>;
-  readonly bucketOf: Map<T, number>;
+export interface CapacityIndex<T extends CapacityMember> {
+  /** Those that are empty stay for the next member: there are few numbers of units. */
+  readonly buckets: Map<number, T[]>;
+  count: number;
   /** At least the highest bucket in use; brought down when it is looked for. */
   highest: number;
 }
 
 /** Makes an empty index. */
-export function newCapacityIndex<T>(): CapacityIndex<T> {
-  return { buckets: new Map(), bucketOf: new Map(), highest: -Infinity };
+export function newCapacityIndex<T extends CapacityMember>(): CapacityIndex<T> {
+  return { buckets: new Map(), count: 0, highest: -Infinity };
+}
+
+/** The place of a member of no index. */
+export function newCapacityPlace(): CapacityPlace {
+  return { bucket: 0, position: -1 };
+}
+
+/** True while `member` is in an index. */
+export function isIndexed(member: CapacityMember): boolean {
+  return member.place.position >= 0;
 }
 
 /** Adds `member` or moves it to where `free` puts it; O(1). */
-export function setCapacity<T>(index: CapacityIndex<T>, member: T, free: number): void {
+export function setCapacity<T extends CapacityMember>(
+  index: CapacityIndex<T>,
+  member: T,
+  free: number,
+): void {
   const bucket = Math.floor(free + 1e-6);
-  const before = index.bucketOf.get(member);
-  if (before === bucket) return;
-  if (before !== undefined) leaveBucket(index, member, before);
-  index.bucketOf.set(member, bucket);
+  const { place } = member;
+  if (place.position >= 0) {
+    if (place.bucket === bucket) return;
+    leaveBucket(index, member);
+  } else {
+    index.count += 1;
+  }
   let members = index.buckets.get(bucket);
-  if (members === undefined) index.buckets.set(bucket, members = new Set());
-  members.add(member);
+  if (members === undefined) index.buckets.set(bucket, members = []);
+  place.bucket = bucket;
+  place.position = members.length;
+  members.push(member);
   if (bucket > index.highest) index.highest = bucket;
 }
 
 /** Removes `member`; O(1). */
-export function removeCapacity<T>(index: CapacityIndex<T>, member: T): void {
-  const bucket = index.bucketOf.get(member);
-  if (bucket === undefined) return;
-  leaveBucket(index, member, bucket);
-  index.bucketOf.delete(member);
+export function removeCapacity<T extends CapacityMember>(index: CapacityIndex<T>, member: T): void {
+  if (!isIndexed(member)) return;
+  leaveBucket(index, member);
+  member.place.position = -1;
+  index.count -= 1;
 }
 
-/** Members from the freest down; stop iterating as soon as one will do. */
-export function* freestFirst<T>(index: CapacityIndex<T>): Generator<T> {
-  if (index.bucketOf.size === 0) return;
-  let bucket = highestBucket(index);
-  let left = index.bucketOf.size;
-  while (left > 0) {
+/** Shows members from the freest down until `visit` returns true. */
+export function visitFreest<T extends CapacityMember>(
+  index: CapacityIndex<T>,
+  visit: (member: T) => boolean,
+): void {
+  let left = index.count;
+  while (left > 0 && !index.buckets.get(index.highest)?.length) index.highest -= 1;
+  for (let bucket = index.highest; left > 0; bucket--) {
     const members = index.buckets.get(bucket);
-    if (members !== undefined) {
-      left -= members.size;
-      yield* members;
+    if (members === undefined) continue;
+    left -= members.length;
+    for (const member of members) {
+      if (visit(member)) return;
     }
-    bucket -= 1;
   }
 }
 
-/** The highest bucket in use; the index must not be empty. */
-function highestBucket<T>(index: CapacityIndex<T>): number {
-  while (!index.buckets.has(index.highest)) index.highest -= 1;
-  return index.highest;
-}
-
-function leaveBucket<T>(index: CapacityIndex<T>, member: T, bucket: number): void {
+/** The last of the bucket takes the place of `member`. */
+function leaveBucket<T extends CapacityMember>(index: CapacityIndex<T>, member: T): void {
+  const { bucket, position } = member.place;
   const members = index.buckets.get(bucket);
-  members?.delete(member);
-  if (members?.size === 0) index.buckets.delete(bucket);
+  const last = members?.pop();
+  if (members === undefined || last === undefined || last === member) return;
+  members[position] = last;
+  last.place.position = position;
 }

@@ -1,6 +1,6 @@
 /** Declared files: whether their contents can be had, and when nobody needs them any more. */
 
-import { assert } from "../../shared/assert.ts";
+import { assert, AssertionError } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
@@ -92,13 +92,14 @@ export function undeclareFile(state: ManagerState, fileId: FileId): void {
 /** The record of a file that must be declared. */
 export function fileOf(state: ManagerState, fileId: FileId): FileRecord {
   const file = state.files.get(fileId);
-  assert(file, `File ${fileId} must be declared`);
+  // The message is made only when it is needed: this is asked many times for every task.
+  if (file === undefined) throw new AssertionError(`File ${fileId} must be declared`);
   return file;
 }
 
 /** The name of a file that must be bound. */
 export function boundName(file: FileRecord): CacheName {
-  assert(file.bound, `File ${file.fileId} must be bound`);
+  if (file.bound === undefined) throw new AssertionError(`File ${file.fileId} must be bound`);
   return file.bound.name;
 }
 
@@ -231,8 +232,10 @@ function deleteReplicas(state: ManagerState, file: FileRecord): void {
 }
 
 function forgetFile(state: ManagerState, file: FileRecord): void {
-  state.files.delete(file.fileId);
-  for (const alias of file.aliases) state.files.delete(alias);
+  for (const fileId of [file.fileId, ...file.aliases]) {
+    if (!state.files.delete(fileId)) continue;
+    state.facts.push({ kind: "file_forgotten", fileId });
+  }
   if (file.bound === undefined || state.filesByName.get(file.bound.name) !== file) return;
   state.filesByName.delete(file.bound.name);
   for (const [worker, replica] of file.replicas) noteUnclaimed(state, worker, replica);

@@ -90,7 +90,8 @@ export type ManagerInstruction =
 
 /** What is true from now on: read by the journal, records, metrics and the progress line. */
 export type Fact =
-  | { readonly kind: "file_declared"; readonly fileId: FileId }
+  /** Forgotten: it was undeclared and nothing needs it, nor will. */
+  | { readonly kind: "file_declared" | "file_forgotten"; readonly fileId: FileId }
   | { readonly kind: "task_submitted"; readonly taskId: TaskId }
   | {
     readonly kind: "try_dispatched" | "try_started" | "try_ended";

@@ -1,6 +1,7 @@
 /** Every relation between the manager's tables. Linear in their size: for tests and simulation. */
 
 import { assert } from "../../shared/assert.ts";
+import { isIndexed } from "./capacity_index.ts";
 import { inputFiles } from "./file.ts";
 import { aheadFactor } from "./schedule.ts";
 import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
@@ -124,9 +125,8 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
-  const isIndexed = state.index.bucketOf.has(worker);
   const isOpen = worker.link.kind === "open" && !worker.isLeaving;
-  assert(isIndexed === isOpen, `${workerId} must be in the index while it is open`);
+  assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
 
 function checkFile(state: ManagerState, file: FileRecord): void {

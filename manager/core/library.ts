@@ -2,7 +2,12 @@
 
 import { assert } from "../../shared/assert.ts";
 import type { InstanceId } from "../../shared/ids.ts";
-import { newCapacityIndex, removeCapacity, setCapacity } from "./capacity_index.ts";
+import {
+  newCapacityIndex,
+  newCapacityPlace,
+  removeCapacity,
+  setCapacity,
+} from "./capacity_index.ts";
 import type { LibrarySpec, WorkerReport } from "./event.ts";
 import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
 import { ensureReplica } from "./replica.ts";
@@ -203,7 +208,7 @@ function libraryFiles(state: ManagerState, library: LibraryRecord): FileRecord[]
 function serviceOf(library: LibraryRecord, worker: WorkerRecord): ServiceRecord {
   let service = library.services.get(worker);
   if (service === undefined) {
-    service = { library, worker, slotCount: 0, callCount: 0 };
+    service = { place: newCapacityPlace(), library, worker, slotCount: 0, callCount: 0 };
     library.services.set(worker, service);
     worker.services.set(library, service);
   }

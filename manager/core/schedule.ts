@@ -8,7 +8,7 @@
 
 import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
-import { freestFirst } from "./capacity_index.ts";
+import { isIndexed, visitFreest } from "./capacity_index.ts";
 import type { TaskDefinition } from "./event.ts";
 import { inputFiles } from "./file.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
@@ -96,7 +96,8 @@ function placeTasks(state: ManagerState): void {
 
 /** True when `worker` could ever run tasks of this class. */
 export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
-  return taskClass.features.every((feature) => worker.features.has(feature));
+  return taskClass.features.length === 0 ||
+    taskClass.features.every((feature) => worker.features.has(feature));
 }
 
 /** True when a try of this class is long enough to be taken back from a busy worker. */
@@ -175,21 +176,25 @@ function firstThatFits(
   taskClass: TaskClass,
   factor: number,
 ): { readonly found: WorkerRecord | undefined; readonly ahead: WorkerRecord | undefined } {
+  let found: WorkerRecord | undefined;
   let ahead: WorkerRecord | undefined;
   let probed = 0;
-  for (const worker of freestFirst(state.index)) {
-    if (fits(worker, taskClass, 1)) return { found: worker, ahead };
+  visitFreest(state.index, (worker) => {
+    if (fits(worker, taskClass, 1)) {
+      found = worker;
+      return true;
+    }
     if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
     const free = worker.resources.cores - worker.committed.cores;
     // Those that follow are no freer.
-    if (ahead !== undefined && free < taskClass.resources.cores) return { found: undefined, ahead };
+    if (ahead !== undefined && free < taskClass.resources.cores) return true;
     probed += 1;
     // A class that fitted nowhere fits only where room was given back: no need to look at all.
-    if (taskClass.isBlocked && probed >= WORKERS_PROBED) break;
-  }
-  if (!taskClass.isBlocked) return { found: undefined, ahead };
+    return taskClass.isBlocked && probed >= WORKERS_PROBED;
+  });
+  if (found !== undefined || !taskClass.isBlocked) return { found, ahead };
   for (const worker of state.changedWorkers) {
-    if (!state.index.bucketOf.has(worker)) continue;
+    if (!isIndexed(worker)) continue;
     if (fits(worker, taskClass, 1)) return { found: worker, ahead };
     if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
   }
@@ -218,7 +223,7 @@ function bestHolder(
   let best: WorkerRecord | undefined;
   let bestBytes = 0;
   for (const [worker, bytes] of bytesByWorker) {
-    if (bytes > bestBytes && state.index.bucketOf.has(worker) && accept(worker)) {
+    if (bytes > bestBytes && isIndexed(worker) && accept(worker)) {
       [best, bestBytes] = [worker, bytes];
     }
   }
@@ -240,7 +245,7 @@ function isWithin(worker: WorkerRecord, resources: Resources): boolean {
 }
 
 function hasRoom(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): boolean {
-  return state.index.bucketOf.has(worker) &&
+  return isIndexed(worker) &&
     fits(worker, taskClass, aheadFactor(state, taskClass));
 }
 
@@ -285,8 +290,12 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
 }
 
 function freestService(library: LibraryRecord): ServiceRecord | undefined {
-  for (const service of freestFirst(library.index)) return service;
-  return undefined;
+  let freest: ServiceRecord | undefined;
+  visitFreest(library.index, (service) => {
+    freest = service;
+    return true;
+  });
+  return freest;
 }
 
 /** A worker that should start another instance, if one should. */
@@ -301,24 +310,24 @@ function roomForInstance(
     if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
   }
   const { resources } = library.spec;
-  for (const worker of freestFirst(state.index)) {
-    const isFree = fitsWithin(worker.resources, {
-      used: worker.committed,
-      more: resources,
-      factor: 1,
-    });
-    if (isFree && suits(worker, taskClass)) return worker;
-    if (worker.resources.cores - worker.committed.cores < resources.cores) break;
-  }
+  let found: WorkerRecord | undefined;
+  visitFreest(state.index, (worker) => {
+    const room = { used: worker.committed, more: resources, factor: 1 };
+    if (fitsWithin(worker.resources, room) && suits(worker, taskClass)) found = worker;
+    // Those that follow are no freer.
+    return found !== undefined ||
+      worker.resources.cores - worker.committed.cores < resources.cores;
+  });
   // The first instance may wait for room; others start where there is some.
-  if (slotCount > 0) return undefined;
+  if (found !== undefined || slotCount > 0) return found;
   const factor = state.policies.dispatchAhead;
-  for (const worker of freestFirst(state.index)) {
+  visitFreest(state.index, (worker) => {
     const room = { used: worker.committed, more: resources, factor };
     const isPossible = suits(worker, taskClass) && isWithin(worker, resources);
-    if (isPossible && fitsWithin(worker.resources, room)) return worker;
-  }
-  return undefined;
+    if (isPossible && fitsWithin(worker.resources, room)) found = worker;
+    return found !== undefined;
+  });
+  return found;
 }
 
 /** Where idle instances keep tries that were dispatched from starting, they go. */
@@ -352,7 +361,7 @@ function makeRoom(state: ManagerState): void {
 /** Takes tries that wait at one worker back when another one has nothing to do. */
 function recallForIdle(state: ManagerState): void {
   for (const idle of state.changedWorkers) {
-    if (!state.index.bucketOf.has(idle) || idle.unstarted.size > 0) continue;
+    if (!isIndexed(idle) || idle.unstarted.size > 0) continue;
     let probed = 0;
     let used = idle.committed;
     for (const busy of state.recallable) {

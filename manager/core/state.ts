@@ -21,7 +21,7 @@ import type {
   TryId,
   TryResult,
 } from "../../shared/task.ts";
-import { type CapacityIndex, newCapacityIndex } from "./capacity_index.ts";
+import { type CapacityIndex, type CapacityPlace, newCapacityIndex } from "./capacity_index.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
@@ -187,6 +187,8 @@ export type WorkerLink =
 
 /** One worker as the manager sees it. */
 export interface WorkerRecord {
+  /** In the index of free cores, while something may be dispatched to it. */
+  readonly place: CapacityPlace;
   readonly workerId: WorkerId;
   readonly incarnation: string;
   readonly host: string;
@@ -213,6 +215,8 @@ export interface WorkerRecord {
 
 /** A library at one worker. */
 export interface ServiceRecord {
+  /** In the library's index of free slots. */
+  readonly place: CapacityPlace;
   readonly library: LibraryRecord;
   readonly worker: WorkerRecord;
   /** Slots of instances that start or are ready. */

@@ -1,11 +1,12 @@
 /** Tasks: from their submission to the end that settles their handle. */
 
-import { assert } from "../../shared/assert.ts";
+import { AssertionError } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import type { TaskDefinition } from "./event.ts";
+import type { TaskEnd } from "./instruction.ts";
 import {
   fileOf,
   giveUpFile,
@@ -32,7 +33,7 @@ const READY = { kind: "ready" } as const;
 /** Takes a task; it waits for its inputs or for room. */
 export function submitTask(state: ManagerState, definition: TaskDefinition): void {
   const { taskId } = definition;
-  assert(!state.tasks.has(taskId), `Task ${taskId} must be new`);
+  if (state.tasks.has(taskId)) throw new AssertionError(`Task ${taskId} must be new`);
   const task: TaskRecord = {
     definition,
     taskClass: classOf(state, definition),
@@ -124,12 +125,14 @@ export function failTask(
 
 /** A try was the task's last: the handle settles and what only it needed goes. */
 export function finishTask(state: ManagerState, task: TaskRecord, ending: Ending): void {
-  const failure = {
+  const abandoned = endTask(state, task, ending);
+  if (abandoned.length === 0) return;
+  const { outcome, message } = ending;
+  giveUp(state, abandoned, {
     outcome: "input_missing",
     message: `Cannot run: task ${task.definition.taskId}, which makes an input, ended as ` +
-      `${ending.outcome}${ending.message === "" ? "" : `: ${ending.message}`}`,
-  } as const;
-  giveUp(state, endTask(state, task, ending), failure);
+      `${outcome}${message === "" ? "" : `: ${message}`}`,
+  });
 }
 
 /** Changes the state of a task, and the queue and the counters with it. */
@@ -198,21 +201,19 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   else if (outcome === "cancelled") counters.cancelled += 1;
   else counters.failed += 1;
   state.facts.push({ kind: "task_ended", taskId, outcome, outputs: result?.outputs ?? [] });
-  state.instructions.push({
-    kind: "settle",
-    durable: true,
-    end: {
-      taskId,
-      try: task.tryCount,
-      outcome,
-      message,
-      ...(attempt === undefined
-        ? {}
-        : { workerId: attempt.worker.workerId, host: attempt.worker.host }),
-      ...(result === undefined ? {} : { result }),
-      submittedAtMs: task.submittedAtMs,
-      dispatchedAtMs: task.dispatchedAtMs,
-      endedAtMs: state.nowMs,
-    },
-  });
+  const end: { -readonly [Key in keyof TaskEnd]: TaskEnd[Key] } = {
+    taskId,
+    try: task.tryCount,
+    outcome,
+    message,
+    submittedAtMs: task.submittedAtMs,
+    dispatchedAtMs: task.dispatchedAtMs,
+    endedAtMs: state.nowMs,
+  };
+  if (attempt !== undefined) {
+    end.workerId = attempt.worker.workerId;
+    end.host = attempt.worker.host;
+  }
+  if (result !== undefined) end.result = result;
+  state.instructions.push({ kind: "settle", durable: true, end });
 }

@@ -1,6 +1,6 @@
 /** Tries: from the dispatch to what the worker says of their end. */
 
-import { assert } from "../../shared/assert.ts";
+import { AssertionError } from "../../shared/assert.ts";
 import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { inputFiles, outputFiles } from "./file.ts";
@@ -198,10 +198,8 @@ export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): bo
 /** Takes a try off the tables of its worker and gives its room back. */
 export function removeTry(state: ManagerState, attempt: TryRecord): void {
   const { worker, task } = attempt;
-  assert(
-    worker.tries.delete(tryKey(attempt)),
-    `Try of task ${attempt.taskId} must be at its worker`,
-  );
+  const wasThere = worker.tries.delete(tryKey(attempt));
+  if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
   const { library, resources } = task.taskClass;
   if (library === undefined) changeRoom(state, worker, resources, -1);

@@ -2,7 +2,7 @@
 
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
-import { removeCapacity } from "./capacity_index.ts";
+import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { updateAvailability } from "./file.ts";
@@ -122,7 +122,8 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
 /** The workflow is over: every worker is let go. */
 export function releaseWorkers(state: ManagerState, reason: string): void {
   state.isClosed = true;
-  for (const [taskId, task] of [...state.tasks]) {
+  // The newest first: none is to fail because another one that makes its input is cancelled.
+  for (const [taskId, task] of [...state.tasks].toReversed()) {
     if (!task.isSettled) cancelTask(state, taskId);
   }
   for (const file of [...state.files.values()]) {
@@ -135,6 +136,7 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
 function addWorker(state: ManagerState, session: SessionId, hello: Hello): WorkerRecord {
   const { workerId, incarnation, host, resources, features } = hello;
   const worker: WorkerRecord = {
+    place: newCapacityPlace(),
     workerId,
     incarnation,
     host,

@@ -1,5 +1,5 @@
 /**
- * The manager's core alone: no-op tasks through simulated workers that answer at
+ * The manager's core alone: no-op tasks and calls through simulated workers that answer at
  * once. Run as a program it prints one JSON line; the memory of a pending task is
  * measured before the workers join.
  *
@@ -11,31 +11,50 @@ import { step } from "../../manager/core/step.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import type { TaskDefinition, TimedEvent } from "../../manager/core/event.ts";
 import type { ManagerInstruction } from "../../manager/core/instruction.ts";
-import type { SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
+import type { CacheName, FileId, SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import type { TaskShape } from "../../shared/task.ts";
 
 /** What one run measured. */
 export interface CoreFigures {
   readonly tasksPerSecond: number;
   readonly bytesPerPendingTask: number;
+  /** Function calls of one library, with four instances of it. */
+  readonly callsPerSecond: number;
 }
+
+/** What is run: tasks alike, and workers alike. */
+interface Load {
+  readonly taskCount: number;
+  readonly workerCount: number;
+  readonly cores: number;
+  readonly shape: TaskShape;
+}
+
+const ONE_CORE = { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+
+const COMMAND: TaskShape = { resources: ONE_CORE, env: {}, environments: [], timeoutMs: 0 };
+
+const CALL: TaskShape = { ...COMMAND, resources: NO_RESOURCES, library: "library" };
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Submits `taskCount` no-op tasks and runs them on `workerCount` workers of 4 cores. */
+/** Runs no-op tasks on many workers of 4 cores, then no-op calls on 4 workers of 1 core. */
 export function measureCore(taskCount: number, workerCount: number): CoreFigures {
+  const tasks = measure({ taskCount, workerCount, cores: 4, shape: COMMAND });
+  const calls = measure({ taskCount, workerCount: 4, cores: 1, shape: CALL });
+  return { ...tasks, callsPerSecond: calls.tasksPerSecond };
+}
+
+function measure(load: Load): Omit<CoreFigures, "callsPerSecond"> {
+  const { taskCount, shape } = load;
   const state = newManagerState({
     managerId: "bench",
     epoch: 1,
     seed: 1,
     policies: DEFAULT_POLICIES,
   });
-  const shape: TaskShape = {
-    resources: { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 },
-    env: {},
-    environments: [],
-    timeoutMs: 0,
-  };
+  if (shape === CALL) step(state, declaring());
   Bun.gc(true);
   const heapBefore = process.memoryUsage().heapUsed;
   const startedMs = performance.now();
@@ -50,7 +69,7 @@ export function measureCore(taskCount: number, workerCount: number): CoreFigures
   Bun.gc(true);
   const bytesPerPendingTask = (process.memoryUsage().heapUsed - heapBefore) / taskCount;
   const resumedMs = performance.now();
-  let instructions = step(state, joining(workerCount)).instructions;
+  let instructions = step(state, joining(load)).instructions;
   let settled = 0;
   while (settled < taskCount) {
     const events: TimedEvent[] = [];
@@ -75,7 +94,9 @@ function newTask(id: number, shape: TaskShape): TaskDefinition {
     shape,
     environments: [],
     features: [],
-    body: { kind: "command", command: "true" },
+    body: shape === CALL
+      ? { kind: "call", function: "f", arguments: NO_BYTES }
+      : { kind: "command", command: "true" },
     inputs: [],
     outputs: [],
     priority: 0,
@@ -84,7 +105,34 @@ function newTask(id: number, shape: TaskShape): TaskDefinition {
   };
 }
 
-function joining(workerCount: number): TimedEvent[] {
+/** The library whose calls are measured. */
+function declaring(): TimedEvent[] {
+  const module = 1 as FileId;
+  const bound = { sizeBytes: 1, digest: "", isDirectory: false, isExecutable: false };
+  return [{
+    kind: "file_declared",
+    atMs: 0,
+    fileId: module,
+    origin: { kind: "manager" },
+    level: "workflow",
+    peerTransfer: true,
+    bound: { name: "module" as CacheName, ...bound },
+  }, {
+    kind: "library_declared",
+    atMs: 0,
+    library: {
+      name: "library",
+      module,
+      context: "",
+      slots: 1,
+      resources: ONE_CORE,
+      env: {},
+      environments: [],
+    },
+  }];
+}
+
+function joining({ workerCount, cores }: Load): TimedEvent[] {
   return Array.from({ length: workerCount }, (_, index) => ({
     kind: "worker_connected",
     atMs: 0,
@@ -97,7 +145,7 @@ function joining(workerCount: number): TimedEvent[] {
       incarnation: "1",
       host: "host",
       pid: 1,
-      resources: { cores: 4, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
+      resources: { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
       features: [],
       urls: [],
       tries: [],

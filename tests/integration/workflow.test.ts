@@ -71,6 +71,12 @@ test("Manager calls functions of a library, and runs one by value", async () => 
   expect(await library.call<number>("size", manager.buffer("12345")).value()).toBe(5);
   await expect(library.call("fail").value()).rejects.toThrow("RangeError: no luck");
   expect(await manager.run((n: number) => n * 2, 21).value()).toBe(42);
+  const count = async (path: string, least: number) =>
+    Math.max(least, (await import("node:fs")).statSync(path).size);
+  expect(await manager.run(count, manager.buffer("12345"), 3).value()).toBe(5);
+  // @ts-expect-error a file stands for a path, not for a number
+  await expect(manager.run((n: number) => n * 2, manager.buffer("12345")).value()).resolves
+    .toBeNaN();
 }, 30_000);
 
 test("TaskResult tells a status, a signal and a missing output apart", async () => {
@@ -91,4 +97,17 @@ test("TaskResult tells a status, a signal and a missing output apart", async () 
     ["exit", 127, undefined],
     ["output_missing", 0, "model"],
   ]);
+}, 30_000);
+
+test("Manager forgets long arguments of calls when their calls have ended", async () => {
+  const module = join(folder, "long.ts");
+  await writeFile(module, "export const size = (text: string): number => text.length;\n");
+  await using manager = await Manager.start({ workers: 1 });
+  const library = manager.library({ name: "long", module });
+  const text = "x".repeat(3_000_000);
+  expect(await library.call<number>("size", text).value()).toBe(3_000_000);
+  // A later task that ended: what came before it has been dealt with.
+  await manager.submit({ command: ":" });
+  // Left is the library's module.
+  expect(manager.status().files).toBe(1);
 }, 30_000);

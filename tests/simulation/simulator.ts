@@ -145,7 +145,7 @@ class Simulation implements World {
       files: state.files.size,
       filesByName: state.filesByName.size,
       unclaimed: state.unclaimed.size,
-      index: state.index.bucketOf.size,
+      index: state.index.count,
       busyClasses: state.busyClasses.size,
       changedWorkers: state.changedWorkers.size,
       recallable: state.recallable.size,

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "@std/path";
 
 import type { CacheName } from "../../shared/ids.ts";
-import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import { CACHE_LEVELS, type CacheLevel, type FileFacts } from "../../shared/task.ts";
 import { CacheStore, sealTree } from "../../worker/cache_store.ts";
 
 function temporaryDirectory(): { path: string } & Disposable {
@@ -60,33 +60,36 @@ test("sealTree() takes the right to write from every file of a tree", async () =
   expect(statSync(join(directory.path, "tree", "program")).mode & 0o7777).toBe(0o555);
 });
 
-test("CacheStore finds worker and forever files again and no others", async () => {
+test.each([
+  ["closed", true],
+  ["killed", false],
+])("CacheStore finds forever files again, and no others, after one that was %s", async (
+  _,
+  isClosed,
+) => {
   using directory = temporaryDirectory();
-  const levels: readonly CacheLevel[] = ["task", "workflow", "worker", "forever"];
   const earlier = new CacheStore(directory.path);
-  const files = levels.map((level) => {
-    const file = facts(`file-${level}`, level);
-    add(earlier, file, { text: level, level });
-    return file;
-  });
-  await earlier.close();
+  for (const level of CACHE_LEVELS) {
+    add(earlier, facts(`file-${level}`, level), { text: level, level });
+  }
+  if (isClosed) {
+    await earlier.close();
+    expect(readdirSync(join(directory.path, "files"))).toEqual(["file-forever"]);
+  }
   await using cache = new CacheStore(directory.path);
-  expect(cache.files().map(({ facts, level }) => ({ facts, level }))).toEqual([
-    { facts: files[3]!, level: "forever" },
-    { facts: files[2]!, level: "worker" },
+  expect(cache.files().map(({ facts, level }) => [facts.name as string, level])).toEqual([
+    ["file-forever", "forever"],
   ]);
-  expect(readFileSync(cache.get("file-worker" as CacheName)!.path, "utf8")).toBe("worker");
-  expect(readdirSync(join(directory.path, "files")).sort()).toEqual([
-    "file-forever",
-    "file-worker",
-  ]);
+  const { path } = cache.get("file-forever" as CacheName)!;
+  expect(readFileSync(path, "utf8")).toBe("forever");
+  expect(readdirSync(join(directory.path, "files"))).toEqual(["file-forever"]);
 });
 
 test("CacheStore drops at start what is damaged, half written or without a record", async () => {
   using directory = temporaryDirectory();
   const earlier = new CacheStore(directory.path);
   for (const name of ["short", "gone", "unreadable"]) {
-    add(earlier, facts(name, "four"), { text: "four", level: "worker" });
+    add(earlier, facts(name, "four"), { text: "four", level: "forever" });
   }
   writeFileSync(earlier.newIncomingPath(), "half");
   await earlier.close();

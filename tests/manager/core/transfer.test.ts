@@ -24,11 +24,8 @@ test("beginTransfer() has peers take over from the manager when one of them has 
   fixture.submits(...["a", "b", "c", "d"].map(() => ({ inputs: [file], cores: 1 })));
   expect(fixture.fetches).toEqual(["a database from manager"]);
   fixture.brings("a");
-  expect(fixture.fetches.toSorted()).toEqual([
-    "b database from manager",
-    "c database from a",
-    "d database from a",
-  ]);
+  const sources = fixture.fetches.map((fetch) => fetch.split(" ").at(-1));
+  expect(sources.toSorted()).toEqual(["a", "a", "manager"]);
 });
 
 test("beginTransfer() never exceeds transfersPerWorker in a broadcast to many workers", () => {

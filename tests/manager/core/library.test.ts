@@ -1,0 +1,146 @@
+import { expect, test } from "bun:test";
+
+import { instanceAt, ManagerFixture } from "./fixture.ts";
+
+/** A library `digits` whose module is small. */
+function withLibrary(
+  policies: ConstructorParameters<typeof ManagerFixture>[0] = {},
+  wish: Parameters<ManagerFixture["library"]>[2] = {},
+): ManagerFixture {
+  const fixture = new ManagerFixture({ dispatchAheadMs: 0, ...policies });
+  fixture.library("digits", fixture.local("module"), wish);
+  return fixture;
+}
+
+const CALL = { library: "digits" };
+
+test("startInstance() happens when a call needs one, at the worker of the call", () => {
+  const fixture = withLibrary();
+  fixture.joins("a");
+  expect(fixture.told("a").map(({ kind }) => kind)).toEqual(["reconcile"]);
+  const call = fixture.submits(CALL);
+  expect(fixture.told("a")).toMatchObject([
+    { kind: "start_instance", library: { name: "digits", module: "module" } },
+    { kind: "dispatch" },
+  ]);
+  expect(fixture.fetches).toEqual(["a module from manager"]);
+  fixture.finishes("a", call);
+  expect(fixture.outcome(call)).toBe("success");
+});
+
+test("placeCall() fills free slots before it starts another instance", () => {
+  const fixture = withLibrary({}, { slots: 2 });
+  fixture.joins("a", { cores: 4 });
+  fixture.submits(CALL, CALL, CALL);
+  const starts = fixture.told("a").filter(({ kind }) => kind === "start_instance");
+  expect(starts.length).toBe(2);
+});
+
+test("endInstance() gives a library up after libraryRetries failures in a row", () => {
+  const fixture = withLibrary({ libraryRetries: 2 });
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  const reason = "start_failed" as const;
+  for (let count = 1; count <= 2; count++) {
+    const instanceId = instanceAt(fixture, "a");
+    fixture.says("a", { kind: "instance_gone", instanceId, reason, message: "no module named x" });
+    // The worker answers the kill of the call.
+    if (count === 1) expect(fixture.outcome(call)).toBeUndefined();
+  }
+  expect(fixture.ends.get(call)).toMatchObject({
+    outcome: "library_failed",
+    message: 'Cannot keep library "digits" running: 2 instances failed in a row; the last said: ' +
+      "no module named x",
+  });
+  const late = fixture.submits(CALL);
+  expect(fixture.outcome(late)).toBe("library_failed");
+});
+
+test("readyInstance() forgets the failures of earlier ones", () => {
+  const fixture = withLibrary({ libraryRetries: 2 });
+  fixture.joins("a");
+  fixture.submits({ ...CALL, retries: 9 });
+  for (let count = 1; count <= 4; count++) {
+    const instanceId = instanceAt(fixture, "a");
+    fixture.says("a", { kind: "instance_ready", instanceId });
+    fixture.says("a", { kind: "instance_gone", instanceId, reason: "died", message: "killed" });
+  }
+  expect(fixture.state.libraries.get("digits")?.failure).toBeUndefined();
+});
+
+test("endTry() repeats a call whose instance died, up to workerLosses", () => {
+  const fixture = withLibrary();
+  fixture.joins("a");
+  const call = fixture.submits({ ...CALL, workerLosses: 1 });
+  const died = { outcome: "library_failed", isAmbiguous: true } as const;
+  fixture.finishes("a", call, died);
+  expect(fixture.dispatched).toEqual([`a ${call}.2`]);
+  fixture.finishes("a", call, died);
+  expect(fixture.outcome(call)).toBe("library_failed");
+});
+
+test("makeRoom() stops an idle instance for tasks that fit nowhere else", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 });
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.says("a", { kind: "instance_ready", instanceId });
+  fixture.finishes("a", call);
+  const task = fixture.submits({});
+  expect(fixture.told("a")).toEqual([{ kind: "stop_instance", instanceId }]);
+  fixture.says("a", { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
+  expect(fixture.dispatched).toEqual([`a ${task}.1`]);
+});
+
+test("makeRoom() leaves an instance alone that serves calls", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 });
+  fixture.joins("a");
+  fixture.submits(CALL);
+  fixture.submits({});
+  expect(fixture.told("a")).toEqual([]);
+});
+
+test("yieldRoom() stops an idle instance under a task that was dispatched ahead", () => {
+  const fixture = withLibrary({ dispatchAhead: 2 });
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.submits({});
+  expect(fixture.toldOf("a", "stop_instance")).toBeUndefined();
+  fixture.finishes("a", call);
+  expect(fixture.toldOf("a", "stop_instance")).toEqual({ kind: "stop_instance", instanceId });
+});
+
+test("canStart() holds calls back until the module can be had", () => {
+  const fixture = new ManagerFixture();
+  const module = fixture.declares({ kind: "manager" }, {});
+  fixture.library("digits", module);
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  expect(fixture.dispatched).toEqual([]);
+  const outcome = "input_missing";
+  fixture.feed({ kind: "file_failed", fileId: module, outcome, message: "no such file" });
+  expect(fixture.ends.get(call)).toMatchObject({
+    outcome: "library_failed",
+    message: "no such file",
+  });
+});
+
+test("failInstancesFor() gives a library up whose module cannot come to workers", () => {
+  const fixture = new ManagerFixture({ libraryRetries: 1 });
+  fixture.library("digits", fixture.local("module"));
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  fixture.failsToBring("a", { canRetry: false });
+  expect(fixture.outcome(call)).toBe("library_failed");
+});
+
+test("removeInstance() gives calls back when their worker is lost", () => {
+  const fixture = withLibrary();
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  fixture.exits("a");
+  fixture.joins("b");
+  expect(fixture.dispatched).toEqual([`b ${call}.2`]);
+  expect(fixture.state.libraries.get("digits")?.instances.size).toBe(1);
+});

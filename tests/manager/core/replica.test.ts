@@ -1,0 +1,134 @@
+import { expect, test } from "bun:test";
+
+import type { CacheName } from "../../../shared/ids.ts";
+import { factsOf, idOf, ManagerFixture } from "./fixture.ts";
+
+test("readyReplica() has a copy of another making fetched anew", () => {
+  const fixture = new ManagerFixture();
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
+  fixture.joins("b", { cores: 2 });
+  fixture.submits({ inputs: [temp], cores: 2 });
+  const [transfer] = fixture.state.transfers.values();
+  fixture.says("b", {
+    kind: "replica_ready",
+    transferId: transfer!.transferId,
+    file: factsOf("temp", 7),
+    movedBytes: 0,
+  });
+  expect(fixture.file(temp).readyCount).toBe(1);
+  fixture.passes(100);
+  expect(fixture.fetches).toEqual(["b temp from a"]);
+});
+
+test("loseReplica() fetches again what an unstarted try at the worker needs", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 2, dispatchAheadMs: 0 });
+  const file = fixture.local("query");
+  fixture.joins("a");
+  fixture.submits({ inputs: [file] }, { inputs: [file] });
+  fixture.brings("a");
+  fixture.starts("a", 1 as never);
+  fixture.says("a", { kind: "replica_gone", name: "query" as CacheName, generation: 0 });
+  expect(fixture.fetches).toEqual(["a query from manager"]);
+});
+
+test("loseReplica() takes an unstarted try back when the only copy of its input is gone", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 2, dispatchAheadMs: 0 });
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  const maker = fixture.submits({ outputs: [temp] });
+  fixture.finishes("a", maker);
+  const consumer = fixture.submits({ inputs: [temp] });
+  fixture.says("a", { kind: "replica_gone", name: "temp" as CacheName, generation: 1 });
+  expect(fixture.toldOf("a", "kill")).toMatchObject({ taskId: consumer });
+  expect(fixture.task(consumer).state.kind).toBe("waiting");
+  expect(fixture.task(maker).state.kind).toBe("dispatched");
+});
+
+test("loseReplica() takes the answer to a deletion for that, not for a loss", () => {
+  const fixture = new ManagerFixture();
+  const file = fixture.local("query", { level: "task" });
+  fixture.joins("a");
+  const task = fixture.submits({ inputs: [file] });
+  fixture.brings("a");
+  fixture.finishes("a", task);
+  expect(fixture.toldOf("a", "delete")).toMatchObject({ name: "query" });
+  // It is wanted again before the worker has answered.
+  fixture.submits({ inputs: [file] });
+  expect(fixture.fetches).toEqual(["a query from manager"]);
+  fixture.says("a", { kind: "replica_gone", name: "query" as CacheName, generation: 0 });
+  expect(fixture.fetches).toEqual([]);
+  fixture.brings("a");
+  expect(fixture.file(file).readyCount).toBe(1);
+});
+
+test("deleteReplica() calls off a fetch that was ordered in the same step", () => {
+  const fixture = new ManagerFixture();
+  const file = fixture.local("query");
+  fixture.joins("a");
+  const task = fixture.submits({ inputs: [file] });
+  fixture.brings("a");
+  const message = {
+    kind: "replica_gone",
+    name: "query" as CacheName,
+    generation: 0,
+  } as const;
+  fixture.feed(
+    { kind: "message_received", workerId: idOf("a"), session: fixture.session("a"), message },
+    { kind: "task_cancelled", taskId: task },
+    { kind: "file_undeclared", fileId: file },
+  );
+  // After its deletion it would come to stay.
+  expect(fixture.fetches).toEqual([]);
+  expect(fixture.state.transfers.size).toBe(0);
+});
+
+test("keepUnclaimed() lets a later declaration find what a worker brought along", () => {
+  const fixture = new ManagerFixture();
+  const replica = { ...factsOf("database"), level: "worker" as const };
+  fixture.joins("a", { hello: { replicas: [replica] } });
+  expect(fixture.toldOf("a", "reconcile")?.replicas).toMatchObject([{ verdict: "keep" }]);
+  const file = fixture.local("database", { level: "worker" });
+  fixture.submits({ inputs: [file] });
+  expect(fixture.fetches).toEqual([]);
+  expect(fixture.file(file).readyCount).toBe(1);
+});
+
+test("noteUnclaimed() lets a second declaration find what the first one left", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const first = fixture.local("database", { level: "worker" });
+  const task = fixture.submits({ inputs: [first] });
+  fixture.brings("a");
+  fixture.finishes("a", task);
+  fixture.feed({ kind: "file_undeclared", fileId: first });
+  expect(fixture.told("a")).toEqual([]);
+  expect(fixture.state.files.size).toBe(0);
+  const second = fixture.local("database", { level: "worker" });
+  expect(fixture.file(second).readyCount).toBe(1);
+  fixture.exits("a");
+  expect(fixture.file(second).readyCount).toBe(0);
+  expect(fixture.state.unclaimed.size).toBe(0);
+});
+
+test("markReady() deletes copies of an earlier making that came back", () => {
+  const fixture = new ManagerFixture();
+  const temp = fixture.temp("temp");
+  fixture.joins("a", { features: ["a"] });
+  const maker = fixture.submits({ outputs: [temp], features: [] });
+  fixture.finishes("a", maker);
+  fixture.breaks("a");
+  fixture.passes(3_000);
+  fixture.joins("b");
+  fixture.submits({ inputs: [temp] });
+  fixture.finishes("b", maker);
+  const replica = { ...fixture.lastFacts("temp"), generation: 1, level: "workflow" as const };
+  fixture.returns("a", { replicas: [replica] });
+  expect(fixture.toldOf("a", "reconcile")?.replicas).toMatchObject([
+    { name: "temp", generation: 1, verdict: "delete" },
+  ]);
+  expect([...fixture.file(temp).replicas.keys()].map(({ workerId }) => workerId)).toEqual(
+    [idOf("b")],
+  );
+});
