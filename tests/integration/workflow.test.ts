@@ -7,6 +7,8 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { Manager } from "../../mod.ts";
+// Its workers are the binary, which must be of these sources.
+import "../binary/built.ts";
 
 let folder = "";
 
