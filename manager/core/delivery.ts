@@ -16,7 +16,7 @@ import {
 import { failRetrieval, finishRetrieval } from "./try.ts";
 
 /** Attempts to get one file from its workers. */
-const ATTEMPTS_MAX = 3;
+const ATTEMPTS_MAX = 6;
 
 const FIRST = { attemptCount: 0, butNot: undefined };
 

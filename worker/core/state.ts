@@ -146,6 +146,8 @@ export interface WorkerState {
   nowMs: number;
   /** Messages and instructions of the step under way. */
   readonly outbox: WorkerMessage[];
+  /** Since when `outbox` and `started` hold what was not said yet; undefined when they are empty. */
+  heldSinceMs: number | undefined;
   readonly started: TryRecord[];
   readonly instructions: WorkerInstruction[];
 }
@@ -184,6 +186,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     orderCount: 0,
     nowMs: 0,
     outbox: [],
+    heldSinceMs: undefined,
     started: [],
     instructions: [],
   };

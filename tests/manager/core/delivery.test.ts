@@ -64,11 +64,11 @@ test("collectQueued() brings transfersToManager files at a time", () => {
   expect(collectsOf(fixture).length).toBe(1);
 });
 
-test("retryDelivery() orders a PUT again, and gives up after three", () => {
+test("retryDelivery() orders a PUT again, and gives up after six", () => {
   const fixture = new ManagerFixture();
   finishesWithOutputs(fixture, 1);
   fixture.finishes("a", 1 as TaskId);
-  for (let attempt = 1; attempt <= 2; attempt++) {
+  for (let attempt = 1; attempt <= 5; attempt++) {
     const { transferId } = collectsOf(fixture)[0]!;
     fixture.says("a", { kind: "send_failed", transferId, message: "broken pipe" });
     expect(collectsOf(fixture).length).toBe(1);
