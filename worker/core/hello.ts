@@ -1,12 +1,10 @@
 /** The first message of a connection: all that the manager cannot know after a break. */
 
 import { PROTOCOL_VERSION } from "../../shared/protocol.ts";
-import { forgetReport } from "./report.ts";
 import type { WorkerState } from "./state.ts";
 
 /** Says hello; from here until `reconcile` other messages are held back. */
 export function sayHello(state: WorkerState): void {
-  forgetReport(state);
   state.link = { kind: "greeting", held: [] };
   state.outbox.push({
     kind: "hello",

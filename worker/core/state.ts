@@ -146,8 +146,6 @@ export interface WorkerState {
   nowMs: number;
   /** Messages and instructions of the step under way. */
   readonly outbox: WorkerMessage[];
-  /** Since when `outbox` and `started` hold what was not said yet; undefined when they are empty. */
-  heldSinceMs: number | undefined;
   readonly started: TryRecord[];
   readonly instructions: WorkerInstruction[];
 }
@@ -186,7 +184,6 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     orderCount: 0,
     nowMs: 0,
     outbox: [],
-    heldSinceMs: undefined,
     started: [],
     instructions: [],
   };

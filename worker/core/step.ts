@@ -14,7 +14,6 @@ import type { WorkerInstruction } from "./instruction.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, requestLeave } from "./leave.ts";
-import { forgetReport, report, reportDueAtMs } from "./report.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
 import { endCalls, endTask, expireTries } from "./task.ts";
@@ -28,19 +27,16 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
   expireTries(state);
   startWhatFits(state);
   finishLeaving(state);
-  report(state);
-  return state.instructions.splice(0);
+  return takeInstructions(state);
 }
 
 /** When the next timer of the state falls due, if there is one. */
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
-  const atMs = Math.min(
-    peekHeap(state.deadlines)?.atMs ?? Infinity,
-    state.leaving?.untilMs ?? Infinity,
-    reportDueAtMs(state) ?? Infinity,
-  );
-  return atMs === Infinity ? undefined : atMs;
+  const deadlineMs = peekHeap(state.deadlines)?.atMs;
+  const leaveMs = state.leaving?.untilMs;
+  if (deadlineMs === undefined) return leaveMs;
+  return leaveMs === undefined ? deadlineMs : Math.min(deadlineMs, leaveMs);
 }
 
 function handle(state: WorkerState, event: TimedEvent): void {
@@ -49,7 +45,7 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return sayHello(state);
     case "connection_closed":
       state.link = { kind: "closed" };
-      return forgetReport(state);
+      return;
     case "message_received":
       return handleMessage(state, event.message);
     case "task_ended":
@@ -75,4 +71,22 @@ function handle(state: WorkerState, event: TimedEvent): void {
     default:
       return unreachable(event);
   }
+}
+
+/** Closes the step: messages of this step make one `send`, after what they promise. */
+function takeInstructions(state: WorkerState): WorkerInstruction[] {
+  const running = state.started.filter((record) => !record.isGone);
+  if (running.length > 0) {
+    const tries = running.map(({ task }) => ({ taskId: task.taskId, try: task.try }));
+    tell(state, { kind: "tries_started", tries });
+  }
+  state.started.length = 0;
+  if (state.outbox.length > 0) {
+    const send = { kind: "send", messages: state.outbox.splice(0) } as const;
+    // A worker that leaves says so before it goes.
+    const last = state.instructions.at(-1);
+    if (last?.kind === "leave") state.instructions.splice(-1, 0, send);
+    else state.instructions.push(send);
+  }
+  return state.instructions.splice(0);
 }

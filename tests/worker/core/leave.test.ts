@@ -8,7 +8,6 @@ const LEAVE = { kind: "leave_requested", reason: "wall time" } as const;
 test("requestLeave() says so, stops what runs and goes when all is handed over", () => {
   const fixture = WorkerFixture.connected();
   fixture.isGiven(1, {}, {});
-  fixture.passes(5);
   fixture.feed(LEAVE);
   expect(fixture.told).toMatchObject([
     { kind: "leaving", reason: "wall time" },

@@ -59,6 +59,14 @@ test("step() forgets results on the verdicts acknowledge and discard only", () =
   expect(fixture.toldOf("result").length).toBe(1);
 });
 
+test("step() tells of all tries that it started in one message", () => {
+  const fixture = WorkerFixture.connected({ cores: 2 });
+  fixture.isGiven(1, {}, {});
+  expect(fixture.told).toEqual([
+    { kind: "tries_started", tries: [{ taskId: 1, try: 1 }, { taskId: 2, try: 1 }] },
+  ] as never);
+});
+
 test("step() answers an order to send a file that it does not have", () => {
   const fixture = WorkerFixture.connected({ cached: [factsOf("output", 2)] });
   const order = { kind: "send", transferId: 5 as never, name: "output" as never, ticket: "" };

@@ -70,7 +70,6 @@ test("killTry() tells of an earlier making that the outputs of a killed try repl
 test("recallTry() gives back what has not started, and nothing else", () => {
   const fixture = WorkerFixture.connected();
   fixture.isGiven(1, {}, {});
-  fixture.passes(5);
   fixture.hears({ kind: "recall", taskId: 1 as TaskId, try: 1 });
   expect(fixture.told).toEqual([]);
   fixture.hears({ kind: "recall", taskId: 2 as TaskId, try: 1 });
