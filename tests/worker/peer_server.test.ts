@@ -228,7 +228,8 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
   expect(end).toMatchObject({ kind: "transfer_ended", movedBytes: sizeBytes });
   expect(receiver.cache.get(name)?.facts.sizeBytes).toBe(sizeBytes);
   expect(mostBytes).toBeGreaterThan(0);
-  expect(mostBytes - startBytes).toBeLessThan(150_000_000);
+  // Both ends are in this process, and 200 MB each is what they may take.
+  expect(mostBytes - startBytes).toBeLessThan(300_000_000);
 }, 30_000);
 
 /** The status of a path as it is written: `fetch` would tidy it first. */
