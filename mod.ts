@@ -32,6 +32,7 @@ export type { FileOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { CancelOptions, WaitOptions, WithFiles } from "./manager/manager.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
+export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";

@@ -22,6 +22,7 @@ import { DeliveryDesk } from "./delivery.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
+import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TaskDesk } from "./task_desk.ts";
@@ -60,6 +61,7 @@ export class Shell {
   readonly store: FileStore;
   readonly tasks: TaskDesk;
   readonly #options: ShellOptions;
+  readonly #refusals: Refusals = new Refusals();
   readonly #state: ManagerState;
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
@@ -159,7 +161,8 @@ export class Shell {
   status(): ManagerStatus {
     const { name } = this.#options;
     const startedAtMs = this.#startedAtMs;
-    return statusOf({ name, url: this.url, startedAtMs }, summarize(this.#state));
+    const refused = this.#refusals.counts();
+    return statusOf({ name, url: this.url, startedAtMs, refused }, summarize(this.#state));
   }
 
   /** True when the process of that id has said hello as a worker. */

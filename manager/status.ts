@@ -1,6 +1,7 @@
 /** What a manager tells of itself: `manager.status()`, `tendril status --json`. */
 
 import type { ManagerSummary } from "./core/summary.ts";
+import type { RefusalCounts } from "./refusal.ts";
 
 /** A snapshot of a manager. `version` grows when a field changes its meaning or goes. */
 export interface ManagerStatus {
@@ -24,6 +25,8 @@ export interface ManagerStatus {
   readonly transfers: number;
   /** Declared libraries. */
   readonly libraries: number;
+  /** What was turned away, by kind; manager/refusal.ts says what the kinds are. */
+  readonly refused: RefusalCounts;
 }
 
 /** Numbers of tasks by where they stand. */
@@ -76,7 +79,7 @@ export interface ByteCounts {
 
 /** The status of a manager, from what its core counts. */
 export function statusOf(
-  manager: Pick<ManagerStatus, "name" | "url" | "startedAtMs">,
+  manager: Pick<ManagerStatus, "name" | "url" | "startedAtMs" | "refused">,
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;

@@ -26,6 +26,7 @@ import {
   positive,
   shape,
 } from "./message_check.ts";
+import { CERTIFICATE_CHARS_MAX } from "./protocol.ts";
 
 /** What an access file says. */
 export interface AccessFile {
@@ -36,6 +37,8 @@ export interface AccessFile {
   readonly managerId: string;
   /** Base urls (`http://HOST:PORT`), best first. */
   readonly urls: readonly string[];
+  /** PEM: the only certificate to accept of `https:` urls; absent when there is no TLS. */
+  readonly certificate?: string;
   /** One secret a role; an access file that was split lacks some. */
   readonly secrets: Secrets;
   /** Of the manager, on `host`. */
@@ -68,6 +71,7 @@ const accessShape: Check<AccessFile> = shape<AccessFile>({
   name: name(100),
   managerId: name(256),
   urls: list(name(4096)),
+  certificate: optional(name(CERTIFICATE_CHARS_MAX)),
   secrets: shape<Secrets>({
     worker: optional(name(256)),
     client: optional(name(256)),

@@ -24,6 +24,7 @@ import {
   usually,
 } from "./message_check.ts";
 import {
+  CERTIFICATE_CHARS_MAX,
   type DispatchedTask,
   type FetchSource,
   INLINE_BYTES_MAX,
@@ -61,6 +62,7 @@ const KEY_BYTES_MAX = 64;
 
 const id = name(NAME_CHARS_MAX);
 const path = text(PATH_CHARS_MAX);
+const certificate = name(CERTIFICATE_CHARS_MAX);
 const longText = text(TEXT_CHARS_MAX);
 const taskId: Check<TaskId> = branded(positive);
 const transferId: Check<TransferId> = branded(positive);
@@ -105,7 +107,7 @@ const dispatchedTask = shape<DispatchedTask>({
   shape: natural,
   priority: usually(finite, () => 0),
   body: kinds<TaskBody>({
-    command: { command: longText },
+    command: { command: longText, env: optional(env) },
     call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
   }),
   inputs: usually(
@@ -128,7 +130,7 @@ const dispatchedTask = shape<DispatchedTask>({
 const fetchSource = kinds<FetchSource>({
   inline: { bytes: bytes(INLINE_BYTES_MAX) },
   manager: { ticket: path },
-  worker: { workerId, urls: list(path), ticket: path },
+  worker: { workerId, urls: list(path), ticket: path, certificate: optional(certificate) },
   url: { url: path },
 });
 
@@ -222,6 +224,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     resources,
     features: list(id),
     urls: list(path),
+    certificate: optional(certificate),
     tries: list(shape({ ...tryFields, phase: oneOf<TryPhase>(["staging", "running"]) })),
     results: list(tryId),
     replicas: list(shape<FileFacts & { readonly level: CacheLevel }>({ ...fileFields, level })),
@@ -237,6 +240,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     generation: natural,
     message: longText,
     canRetry: flag,
+    isUnreachable: optional(flag),
   },
   replica_gone: { name: cacheName, generation: natural },
   send_failed: { transferId, message: longText },
@@ -246,7 +250,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     reason: oneOf(["stopped", "start_failed", "died"]),
     message: longText,
   },
-  heartbeat: {},
+  heartbeat: { refused: optional(positive) },
   leaving: { reason: longText },
 });
 

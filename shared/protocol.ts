@@ -21,7 +21,7 @@ import type {
 } from "./task.ts";
 
 /** Raised with every change that an older side would misread. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Contents up to this size ride in messages; larger ones are HTTP bodies. */
 export const INLINE_BYTES_MAX: number = 64 * 1024;
@@ -31,6 +31,9 @@ export const STREAM_KEPT_BYTES: number = 64 * 1024;
 
 /** A value of a function call up to this size rides in its result. */
 export const VALUE_BYTES_MAX: number = 16 * INLINE_BYTES_MAX;
+
+/** A certificate in PEM, with the chain that it may have, at most. */
+export const CERTIFICATE_CHARS_MAX: number = 16 * 1024;
 
 /** One task of a `dispatch`. */
 export interface DispatchedTask extends TryId {
@@ -56,6 +59,8 @@ export type FetchSource =
     readonly workerId: WorkerId;
     readonly urls: readonly string[];
     readonly ticket: string;
+    /** PEM, of a server that speaks TLS: the only one to be accepted. */
+    readonly certificate?: string;
   }
   | { readonly kind: "url"; readonly url: string };
 
@@ -190,6 +195,8 @@ export type WorkerMessage =
     readonly features: readonly string[];
     /** Base urls of the peer server, best first. */
     readonly urls: readonly string[];
+    /** PEM, of the peer server when it speaks TLS. */
+    readonly certificate?: string;
     readonly tries: readonly (TryId & { readonly phase: TryPhase })[];
     /** Results not acknowledged yet. */
     readonly results: readonly TryId[];
@@ -220,6 +227,8 @@ export type WorkerMessage =
     readonly message: string;
     /** True when another source or another time may do better. */
     readonly canRetry: boolean;
+    /** True when none of the source's addresses could be reached, or proved to be the source. */
+    readonly isUnreachable?: boolean;
   }
   /** Not in the cache any more: deleted as told, evicted, or found damaged. */
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
@@ -232,6 +241,10 @@ export type WorkerMessage =
     readonly reason: "stopped" | "start_failed" | "died";
     readonly message: string;
   }
-  | { readonly kind: "heartbeat" }
+  | {
+    readonly kind: "heartbeat";
+    /** What its peer server turned away since the last one; absent when nothing. */
+    readonly refused?: number;
+  }
   /** About to end on its own account; what it still runs is handed back uncounted. */
   | { readonly kind: "leaving"; readonly reason: string };

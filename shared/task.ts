@@ -91,7 +91,12 @@ export const CACHE_LEVELS: readonly CacheLevel[] = ["task", "workflow", "worker"
 /** What a try does once its inputs are in place. */
 export type TaskBody =
   /** Run by `/bin/sh -c` in the sandbox. */
-  | { readonly kind: "command"; readonly command: string }
+  | {
+    readonly kind: "command";
+    readonly command: string;
+    /** Variables of this task alone, over those of its shape. */
+    readonly env?: { readonly [name: string]: string };
+  }
   /** Run by an instance of the shape's library; `arguments` is never decoded on the way. */
   | { readonly kind: "call"; readonly function: string; readonly arguments: Uint8Array };
 

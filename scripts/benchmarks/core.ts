@@ -139,7 +139,7 @@ function joining({ workerCount, cores }: Load): TimedEvent[] {
     session: `session-${index}` as SessionId,
     hello: {
       kind: "hello",
-      protocol: 1,
+      protocol: 2,
       version: "0",
       workerId: `worker-${index}` as WorkerId,
       incarnation: "1",

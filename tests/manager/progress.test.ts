@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import { describeEnd, describeProgress, Progress } from "../../manager/progress.ts";
+import { Refusals } from "../../manager/refusal.ts";
 import type { ManagerStatus } from "../../manager/status.ts";
 
 const COUNTS: ManagerStatus["tasks"] = {
@@ -28,6 +29,7 @@ function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus 
     files: 0,
     transfers: 0,
     libraries: 0,
+    refused: new Refusals().counts(),
   };
 }
 

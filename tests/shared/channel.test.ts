@@ -159,7 +159,7 @@ test("acceptChannel() refuses a client that echoes whatever it is told", async (
   const { promise, resolve } = Promise.withResolvers<number>();
   const hello = {
     kind: "auth_hello",
-    protocol: 1,
+    protocol: 2,
     role: "worker",
     nonce: new Uint8Array(32),
   };

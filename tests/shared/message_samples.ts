@@ -124,7 +124,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
 export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   hello: [{
     kind: "hello",
-    protocol: 1,
+    protocol: 2,
     version: "0.1.0",
     workerId,
     incarnation: "i",

@@ -393,7 +393,7 @@ class Simulation implements World {
     const session = `session-${++this.#sessionCount}` as SessionId;
     const incarnation = `twin-${this.#sessionCount}`;
     const empty = { tries: [], results: [], replicas: [], instances: [] };
-    const hello = { kind: "hello", protocol: 1, ...state.identity, incarnation, ...empty } as const;
+    const hello = { kind: "hello", protocol: 2, ...state.identity, incarnation, ...empty } as const;
     this.#feed([{ kind: "worker_connected", session, hello }]);
     this.clock.after(300, () => {
       this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);

@@ -497,7 +497,7 @@ function helloOf(worker: string, wish: WorkerWish): Hello {
   const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus };
   return {
     kind: "hello",
-    protocol: 1,
+    protocol: 2,
     version: "0",
     workerId: idOf(worker),
     incarnation,

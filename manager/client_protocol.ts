@@ -1,0 +1,324 @@
+/**
+ * What clients ask over `/client`, and what the manager answers: version 1 of the shape.
+ *
+ * A client opens with `open`; then each request has a `requestId` of its own choice, and each
+ * answer carries the id of its request. One request has one answer, but for `wait`, which may have
+ * `progress` before it. Requests of one connection are taken in order; answers come when they are
+ * known. A request that cannot be honoured is answered by `failed`, and harms nothing else.
+ *
+ * Bytes of files do not travel here: `declare` and `fetch` answer with a ticket for HTTP,
+ * `PUT` or `GET /files/NAME` at the url that the client is connected to.
+ *
+ * @module
+ */
+
+import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
+import type { Resources } from "../shared/resources.ts";
+import type { CacheLevel, Outcome } from "../shared/task.ts";
+import type { ManagerStatus } from "./status.ts";
+import type { TaskStateName } from "./task_handle.ts";
+import type { TaskTimes } from "./task_result.ts";
+
+/** Of the requests, the answers, and every document that `--json` prints. */
+export const CLIENT_VERSION = 1;
+
+/** Tasks of one `submit`; larger submissions come in parts. */
+export const SUBMIT_TASKS_MAX = 10_000;
+
+/** Rows of one answer; the rest is asked for with `after`. */
+export const ROWS_MAX = 10_000;
+
+/** Which tasks are meant. */
+export type TaskSelection =
+  | { readonly kind: "all" }
+  /** Those of the newest submission of any client. */
+  | { readonly kind: "last" }
+  /** Both ends included, in any order, at most 10,000 ranges. */
+  | { readonly kind: "ids"; readonly ranges: readonly (readonly [number, number])[] };
+
+/** How a client declares a file. */
+export type ClientFile =
+  /** A path of the manager's machine, absolute: for a client on that machine. */
+  | { readonly kind: "local"; readonly path: string }
+  /** Contents that the client sends: a file, or a directory as its canonical tar stream. */
+  | {
+    readonly kind: "upload";
+    readonly sizeBytes: number;
+    /** SHA-256 in hexadecimal. */
+    readonly digest: string;
+    readonly isDirectory: boolean;
+    readonly isExecutable: boolean;
+  }
+  /** An output that is read later by `fetch`. */
+  | { readonly kind: "buffer" }
+  | { readonly kind: "temp" }
+  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "unpack" | "environment"; readonly archive: FileId };
+
+/** What all tasks of a submission have in common; the fields are those of `TaskOptions`. */
+export interface ClientTask {
+  /** Run by `/bin/sh -c`. */
+  readonly command: string;
+  readonly inputs: readonly ClientMount[];
+  readonly outputs: readonly ClientMount[];
+  /** The first is foremost. */
+  readonly environments: readonly FileId[];
+  readonly env: { readonly [name: string]: string };
+  readonly cores?: number;
+  readonly memoryBytes?: number;
+  readonly diskBytes?: number;
+  readonly gpus?: number;
+  readonly tag?: string;
+  readonly category?: string;
+  readonly priority?: number;
+  readonly retries?: number;
+  readonly workerLosses?: number;
+  readonly timeoutMs?: number;
+  readonly features?: readonly string[];
+}
+
+/** A file under the name by which a task finds it. */
+export interface ClientMount {
+  readonly mount: string;
+  readonly fileId: FileId;
+}
+
+/** What one task of a submission has of its own. */
+export interface ClientMember {
+  /** Added to the variables of the submission, as `TENDRIL_ARRAY_ID`. */
+  readonly env: { readonly [name: string]: string };
+  /** Added to the outputs of the submission. */
+  readonly outputs: readonly ClientMount[];
+}
+
+/** What a client may ask. */
+export type ClientRequest =
+  /** Comes first. `clientId` is random per client: one that reconnects finds its files again. */
+  | {
+    readonly kind: "open";
+    readonly requestId: number;
+    readonly version: number;
+    readonly clientId: string;
+  }
+  | { readonly kind: "ping"; readonly requestId: number }
+  | { readonly kind: "status"; readonly requestId: number }
+  /** Files belong to the client: they are undeclared some minutes after it has gone. */
+  | {
+    readonly kind: "declare";
+    readonly requestId: number;
+    readonly file: ClientFile;
+    readonly level: CacheLevel;
+    /** Permissions of an output that is delivered to a path. */
+    readonly mode?: number;
+  }
+  | { readonly kind: "undeclare"; readonly requestId: number; readonly fileId: FileId }
+  /** Has the contents brought to the manager; answered when they can be had by HTTP. */
+  | { readonly kind: "fetch"; readonly requestId: number; readonly fileId: FileId }
+  /**
+   * One part of a submission. A part that was taken before is answered as then, so that a client
+   * may ask again when it lost the answer.
+   */
+  | {
+    readonly kind: "submit";
+    readonly requestId: number;
+    /** Random, by the client. */
+    readonly submissionId: string;
+    /** From 0, in order. */
+    readonly part: number;
+    readonly task: ClientTask;
+    readonly members: readonly ClientMember[];
+  }
+  /** Answered when all have ended; by `progress` besides, when `progressMs` is above 0. */
+  | {
+    readonly kind: "wait";
+    readonly requestId: number;
+    readonly selection: TaskSelection;
+    readonly progressMs: number;
+  }
+  /** Answered when that task has ended. */
+  | { readonly kind: "result"; readonly requestId: number; readonly taskId: TaskId }
+  | { readonly kind: "cancel"; readonly requestId: number; readonly selection: TaskSelection }
+  /** Tasks that the manager remembers, by id; `isFailed` leaves the others out. */
+  | {
+    readonly kind: "tasks";
+    readonly requestId: number;
+    readonly selection: TaskSelection;
+    readonly states: readonly TaskStateName[];
+    readonly isFailed: boolean;
+    /** Ids above this one. */
+    readonly after: number;
+  }
+  | { readonly kind: "workers"; readonly requestId: number }
+  | { readonly kind: "files"; readonly requestId: number; readonly after: number }
+  /** What one task wrote, as far as the manager has it. */
+  | { readonly kind: "logs"; readonly requestId: number; readonly taskId: TaskId }
+  /** Values are numbers, texts, and true or false. */
+  | {
+    readonly kind: "tune";
+    readonly requestId: number;
+    readonly policies: { readonly [name: string]: string | number | boolean };
+  };
+
+/** How a client moves the bytes of one file. */
+export interface FileTicket {
+  /** In the cache, and in the path: `/files/NAME`. */
+  readonly name: string;
+  readonly ticket: string;
+  readonly sizeBytes: number;
+  /** Empty when not known. */
+  readonly digest: string;
+  readonly isDirectory: boolean;
+}
+
+/** What a client is answered. */
+export type ClientAnswer =
+  | { readonly kind: "opened"; readonly requestId: number; readonly host: string }
+  /** One line that says what was wrong. `isUsage`: asking again is useless. */
+  | {
+    readonly kind: "failed";
+    readonly requestId: number;
+    readonly message: string;
+    readonly isUsage: boolean;
+  }
+  | { readonly kind: "pong"; readonly requestId: number }
+  | { readonly kind: "status"; readonly requestId: number; readonly status: ManagerStatus }
+  /** With `upload` the contents are wanted: no task that has the file starts before. */
+  | {
+    readonly kind: "declared";
+    readonly requestId: number;
+    readonly fileId: FileId;
+    readonly upload?: FileTicket;
+  }
+  | { readonly kind: "done"; readonly requestId: number }
+  | { readonly kind: "fetched"; readonly requestId: number; readonly file: FileTicket }
+  /** Ids of one part are consecutive. */
+  | {
+    readonly kind: "submitted";
+    readonly requestId: number;
+    readonly firstId: TaskId;
+    readonly count: number;
+  }
+  | { readonly kind: "progress"; readonly requestId: number; readonly counts: WaitCounts }
+  /** `failures` are the first that did not succeed, at most 100, with what they wrote last. */
+  | {
+    readonly kind: "waited";
+    readonly requestId: number;
+    readonly counts: WaitCounts;
+    readonly failures: readonly ClientResult[];
+  }
+  | { readonly kind: "result"; readonly requestId: number; readonly result: ClientResult }
+  | { readonly kind: "cancelled"; readonly requestId: number; readonly count: number }
+  | {
+    readonly kind: "tasks";
+    readonly requestId: number;
+    readonly tasks: readonly TaskRow[];
+    readonly hasMore: boolean;
+  }
+  | { readonly kind: "workers"; readonly requestId: number; readonly workers: readonly WorkerRow[] }
+  | {
+    readonly kind: "files";
+    readonly requestId: number;
+    readonly files: readonly FileRow[];
+    readonly hasMore: boolean;
+  }
+  | { readonly kind: "logs"; readonly requestId: number; readonly logs: TaskLogs };
+
+/** How the tasks of a selection stand. */
+export interface WaitCounts {
+  readonly total: number;
+  readonly pending: number;
+  readonly running: number;
+  readonly succeeded: number;
+  /** Without those cancelled. */
+  readonly failed: number;
+  readonly cancelled: number;
+}
+
+/** One task, as tables show it. */
+export interface TaskRow {
+  readonly id: TaskId;
+  readonly state: TaskStateName;
+  /** Once it has ended. */
+  readonly outcome?: Outcome;
+  /** The command, cut to 200 characters; `LIBRARY.FUNCTION` of a call. */
+  readonly command: string;
+  readonly tag?: string;
+  readonly category?: string;
+  /** Number of the last try; 0 before the first. */
+  readonly try: number;
+  readonly workerId?: WorkerId;
+  readonly host?: string;
+  readonly exitCode?: number;
+  readonly signal?: string;
+  /** What went wrong; empty when nothing did. */
+  readonly message: string;
+  readonly submittedAtMs: number;
+  /** Epoch milliseconds; 0 before. */
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+}
+
+/** How one task ended; the fields are those of `TaskResult`. */
+export interface ClientResult {
+  readonly id: TaskId;
+  readonly tag?: string;
+  readonly category?: string;
+  readonly try: number;
+  readonly outcome: Outcome;
+  readonly exitCode?: number;
+  readonly signal?: string;
+  readonly mount?: string;
+  readonly message: string;
+  /** UTF-8, the end of it, at most 64 KiB each. */
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  readonly workerId?: string;
+  readonly host?: string;
+  readonly times: TaskTimes;
+  readonly requested: Resources;
+}
+
+/** One worker, as tables show it. */
+export interface WorkerRow {
+  readonly workerId: WorkerId;
+  readonly host: string;
+  readonly state: "connected" | "away" | "leaving";
+  readonly resources: Resources;
+  /** Set aside for tasks and libraries. */
+  readonly committed: Resources;
+  readonly features: readonly string[];
+  /** Tries there. */
+  readonly tasks: number;
+  readonly instances: number;
+  /** Files that it has, and their bytes. */
+  readonly replicas: number;
+  readonly cachedBytes: number;
+}
+
+/** One declared file, as tables show it. */
+export interface FileRow {
+  readonly fileId: FileId;
+  readonly kind: "local" | "url" | "buffer" | "temp" | "mini_task";
+  /** Absent until it is known. */
+  readonly cacheName?: string;
+  /** -1 when not known. */
+  readonly sizeBytes: number;
+  readonly level: CacheLevel;
+  /** Workers that have it. */
+  readonly replicas: number;
+  readonly isAtManager: boolean;
+  /** Path; or url, without user, password and query. */
+  readonly source?: string;
+}
+
+/** What one task wrote. */
+export interface TaskLogs {
+  readonly taskId: TaskId;
+  readonly state: TaskStateName;
+  readonly outcome?: Outcome;
+  /** The end of it, at most 64 KiB each. */
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  /** False when the task has not ended, or too much was written since. */
+  readonly isKept: boolean;
+}
