@@ -3,6 +3,7 @@
 import { statfsSync } from "node:fs";
 
 import { commandHelp, EXIT_FAILURE, EXIT_USAGE, UsageError } from "../shared/command_line.ts";
+import { guardProcess, limitCoreFiles } from "../shared/runtime/process_guard.ts";
 import { formatDuration } from "../shared/units.ts";
 import { runLibraryHost } from "./library/library_host.ts";
 import { ManagerFinder } from "./manager_finder.ts";
@@ -66,6 +67,9 @@ export function runInternalCommand(
 }
 
 async function work(options: WorkerCommandOptions): Promise<number> {
+  // Before there is a secret in memory; where it cannot be had, a worker is as others are.
+  await guardProcess();
+  await limitCoreFiles();
   const finder = await ManagerFinder.open(options.target);
   const workspace = await openWorkspace({
     name: workspaceName(finder.name),
@@ -87,6 +91,7 @@ async function work(options: WorkerCommandOptions): Promise<number> {
     idleTimeoutMs: options.idleTimeoutMs,
     wallTimeMs: options.wallTimeMs,
     isSingle: options.isSingle,
+    hasCleanEnvironment: options.hasCleanEnvironment,
     ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
   });
   const release = leaveOnSignals(worker);

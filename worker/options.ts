@@ -39,6 +39,7 @@ export interface WorkerCommandOptions {
   /** Ends with its manager instead of waiting for the next one of that name. */
   readonly isSingle: boolean;
   readonly peers: PeerDoorOptions;
+  readonly hasCleanEnvironment: boolean;
   readonly isVerbose: boolean;
 }
 
@@ -67,6 +68,7 @@ export const WORKER_COMMAND: CommandSpec = {
       help: "a name or address that others know this host by; repeatable",
     },
     insecure: { help: "serve files to other workers without TLS" },
+    "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
   },
   hasVariables: true,
@@ -118,6 +120,7 @@ export function parseWorkerArguments(
       advertise: given.texts("advertise").map(checkHost),
       isInsecure: given.flag("insecure"),
     },
+    hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
   };
 }

@@ -6,7 +6,7 @@ import { parseWorkerArguments } from "../../worker/options.ts";
 test("parseWorkerArguments() reads every option", () => {
   const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
     "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose " +
-    "--listen [::1]:9000 --advertise node7 --advertise 10.0.0.7 --insecure";
+    "--clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7 --insecure";
   expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
     target: { access: "/a/b.json" },
     resources: { cores: 2.5, memoryBytes: 8e9, diskBytes: 1e12, gpus: 1 },
@@ -20,6 +20,7 @@ test("parseWorkerArguments() reads every option", () => {
       advertise: ["node7", "10.0.0.7"],
       isInsecure: true,
     },
+    hasCleanEnvironment: true,
     isVerbose: true,
   });
 });
