@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 
 import { join } from "@std/path";
 
+import type { KeyPair } from "../certificate.ts";
 import type { TimeLimits } from "./request_limits.ts";
 
 /** What a gate is made of. */
@@ -22,7 +23,7 @@ export interface GateOptions {
   readonly hostname: string;
   readonly port: number;
   /** PEM; without it the gate listens in plain. */
-  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+  readonly tls?: KeyPair | undefined;
   readonly limits: TimeLimits;
   /** Told of each connection that was cut for want of a head, or of room. */
   readonly refused: (kind: "connection" | "request") => void;

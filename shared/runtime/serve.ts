@@ -9,6 +9,7 @@
 
 import type { Context, Handler } from "hono";
 
+import type { KeyPair } from "../certificate.ts";
 import { DenoGate } from "./deno_gate.ts";
 import { refuseHead, TIME_LIMITS, type TimeLimits } from "./request_limits.ts";
 import {
@@ -30,6 +31,8 @@ export interface ServeOptions {
   readonly hostname?: string;
   /** Default 0: the kernel chooses. */
   readonly port?: number;
+  /** Serves `https:` and `wss:`, and nothing in plain; both are PEM. */
+  readonly tls?: KeyPair | undefined;
   /** Told of what was turned away before the app saw it, where the runtime says so. */
   readonly refused?: (kind: ServeRefusal) => void;
   /** Default `TIME_LIMITS`. */
@@ -82,7 +85,7 @@ interface Host {
 /** Starts serving `app`; throws when the address cannot be listened on. */
 export function serve(app: App, options: ServeOptions = {}): Server {
   const { hostname = LOOPBACK, port = 0, refused = () => {}, limits = TIME_LIMITS } = options;
-  const place = { hostname, port, refused, limits };
+  const place = { hostname, port, refused, limits, tls: options.tls };
   return "Bun" in globalThis ? serveOnBun(app, place) : serveOnDeno(app, place);
 }
 
@@ -149,6 +152,7 @@ async function answer(app: App, request: Request, host: Host): Promise<Response>
   return response;
 }
 
+/** Where and how a server listens. */
 type Place = Required<ServeOptions>;
 
 interface BunSocketData {
@@ -156,10 +160,11 @@ interface BunSocketData {
   socket: BunSocket | undefined;
 }
 
-function serveOnBun(app: App, { hostname, port, refused, limits }: Place): Server {
+function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): Server {
   const server = Bun.serve<BunSocketData>({
     hostname,
     port,
+    ...(tls === undefined ? {} : { tls: { cert: tls.certificate, key: tls.key } }),
     // For a head, and between two requests; a transfer gets more (`beginTransfer`).
     idleTimeout: limits.headS,
     maxRequestBodySize: BODY_BYTES_MAX,
@@ -248,7 +253,8 @@ class BunSocket implements Socket {
   }
 }
 
-function serveOnDeno(app: App, { hostname, port, refused, limits }: Place): Server {
+function serveOnDeno(app: App, place: Place): Server {
+  const { hostname, refused, limits } = place;
   const sockets = new Set<Socket>();
   const host: Host = {
     refused,
@@ -262,7 +268,7 @@ function serveOnDeno(app: App, { hostname, port, refused, limits }: Place): Serv
     // The gate cuts what stands still.
     limitSilence: () => {},
   };
-  const gate = new DenoGate({ hostname, port, refused, limits });
+  const gate = new DenoGate(place);
   const stop = new AbortController();
   let server = start();
 
