@@ -369,10 +369,11 @@ export class ManagerLink {
       // The close may wait for an answer that never comes: the link is lost here and now.
       channel.close("The manager is silent");
       this.#lose(channel, { code: 1006, reason: "the manager was silent for too long" });
-    } else if (nowMs - this.#spokeAtMs >= this.#heartbeatMs) {
-      const refused = this.#options.takeRefused();
-      this.send([{ kind: "heartbeat", ...(refused === 0 ? {} : { refused }) }]);
+      return;
     }
+    const refused = this.#options.takeRefused();
+    if (refused > 0) this.send([{ kind: "heartbeat", refused }]);
+    else if (nowMs - this.#spokeAtMs >= this.#heartbeatMs) this.send([{ kind: "heartbeat" }]);
   };
 
   #end(kind: LinkEnd["kind"], message: string): void {

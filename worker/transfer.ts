@@ -30,6 +30,8 @@ export interface TransferOptions {
   readonly trees: Trees;
   /** Base url of the manager's HTTP side; undefined while there is no connection. */
   readonly managerUrl: () => string | undefined;
+  /** PEM: the only certificate accepted there; undefined when it speaks no TLS. */
+  readonly managerCertificate?: () => string | undefined;
   readonly push: (event: WorkerEvent) => void;
 }
 
