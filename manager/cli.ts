@@ -13,6 +13,7 @@ import {
   UsageError,
 } from "../shared/command_line.ts";
 import { runBundle } from "../shared/runtime/bundle.ts";
+import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
 import { askStatus } from "./client.ts";
@@ -123,6 +124,8 @@ async function run({ spec, given, library }: Call): Promise<number> {
   if (script === undefined) {
     throw new UsageError(`Cannot run a workflow without a script: expected ${spec.usage}`);
   }
+  // Before there is a secret in memory; where it cannot be had, a manager is as others are.
+  await guardProcess();
   setDefaultManagerOptions(readRunOptions(given));
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {

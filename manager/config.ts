@@ -40,6 +40,8 @@ export interface LocalWorkersOptions {
   readonly gpus?: number;
   /** Folder under which each has a workspace of its own. Default: a temporary one, removed. */
   readonly workspace?: string;
+  /** Tasks see little of the environment, as with `tendril worker --clean-env`. Default false. */
+  readonly cleanEnv?: boolean;
 }
 
 /** Rules of the manager that can be set, and changed with `tune`. */
@@ -97,6 +99,7 @@ export interface LocalWorkersConfig {
   readonly diskBytes?: number;
   readonly gpus?: number;
   readonly workspace?: string;
+  readonly cleanEnv?: boolean;
 }
 
 /** Checked options of `Manager.start`. */
@@ -208,6 +211,7 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
       disk: size,
       gpus: count(0, 1024),
       workspace: text,
+      cleanEnv: flag,
     },
   );
   return {
