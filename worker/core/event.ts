@@ -47,7 +47,13 @@ export type WorkerEvent =
     readonly movedBytes: number;
     readonly outcome:
       | { readonly kind: "ready"; readonly file: FileFacts }
-      | { readonly kind: "failed"; readonly message: string; readonly canRetry: boolean };
+      | {
+        readonly kind: "failed";
+        readonly message: string;
+        readonly canRetry: boolean;
+        /** True when no address of the source could be reached, or proved to be the source. */
+        readonly isUnreachable?: boolean;
+      };
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
