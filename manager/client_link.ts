@@ -3,6 +3,7 @@
 import { acceptChannel, type Channel } from "../shared/channel.ts";
 import { type Check, kinds, natural } from "../shared/message_check.ts";
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
+import type { Door } from "./door.ts";
 import type { ManagerStatus } from "./status.ts";
 
 /** Clients at the same time. */
@@ -22,6 +23,7 @@ export type ClientAnswer =
 export interface ClientLinksOptions {
   readonly clientSecret: string;
   readonly status: () => ManagerStatus;
+  readonly door: Door;
 }
 
 const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
@@ -44,6 +46,7 @@ export class ClientLinks {
       { client: this.#options.clientSecret },
       {
         check: clientRequest,
+        door: this.#options.door,
         handlers: {
           open: (channel) => {
             if (this.#channels.size < CLIENTS_MAX) this.#channels.add(channel);

@@ -2,8 +2,10 @@
 
 import { Hono } from "hono";
 
-import { serve, type Server, upgradeSocket } from "../shared/runtime/serve.ts";
+import { refusal } from "../shared/runtime/request_limits.ts";
+import { isOwnOrigin, serve, type Server, upgradeSocket } from "../shared/runtime/serve.ts";
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
+import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
 
 /** What the routes lead to. */
@@ -12,14 +14,38 @@ export interface ManagerServerOptions extends FileRouteOptions {
   readonly port: number;
   readonly acceptWorker: () => SocketHandlers;
   readonly acceptClient: () => SocketHandlers;
+  readonly door: Door;
 }
+
+/** `{route: the methods that it takes}`. */
+const METHODS: Readonly<Record<string, string>> = {
+  "/worker": "GET",
+  "/client": "GET",
+  "/files/:name": "GET, PUT",
+};
 
 /** Starts serving; throws when the address cannot be listened on. */
 export function startServer(options: ManagerServerOptions): Server {
+  const { door } = options;
   const app = new Hono();
-  app.get("/worker", upgradeSocket(() => options.acceptWorker()));
-  app.get("/client", upgradeSocket(() => options.acceptClient()));
+  app.use("/files/*", async (context, next) => {
+    if (isOwnOrigin(context.req.raw)) return await next();
+    door.refuse("origin");
+    return refusal(403, "Pages of another origin are not served");
+  });
+  app.get("/worker", upgradeSocket(() => door.admit(options.acceptWorker)));
+  app.get("/client", upgradeSocket(() => door.admit(options.acceptClient)));
   addFileRoutes(app, options);
+  for (const [route, allow] of Object.entries(METHODS)) {
+    app.all(route, () => {
+      door.refuse("request");
+      return refusal(405, `Cannot do that here: ${allow} only`, { allow });
+    });
+  }
+  app.notFound(() => {
+    door.refuse("request");
+    return refusal(404, "There is nothing at this address");
+  });
   app.onError((_error, context) => context.text("The manager failed at this request", 500));
-  return serve(app, { hostname: options.host, port: options.port });
+  return serve(app, { hostname: options.host, port: options.port, refused: door.refuse });
 }

@@ -19,6 +19,7 @@ import { type ManagerState, newManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { DeliveryDesk } from "./delivery.ts";
+import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
@@ -62,6 +63,7 @@ export class Shell {
   readonly tasks: TaskDesk;
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
+  readonly #door: Door = new Door(this.#refusals.count);
   readonly #state: ManagerState;
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
@@ -113,9 +115,14 @@ export class Shell {
       workerTimeoutMs: () => state.policies.workerTimeoutMs,
       push,
       onHello: (hello) => this.#noteHello(hello),
+      door: this.#door,
     });
     const { client: clientSecret } = secrets;
-    this.#clients = new ClientLinks({ clientSecret, status: () => this.status() });
+    this.#clients = new ClientLinks({
+      clientSecret,
+      status: () => this.status(),
+      door: this.#door,
+    });
     this.#server = startServer({
       host: config.host,
       port: config.port,
@@ -123,6 +130,7 @@ export class Shell {
       ticketKey: this.#tickets.managerKey,
       store: this.store,
       desk: this.#desk,
+      door: this.#door,
       acceptWorker: () => this.#links.accept(),
       acceptClient: () => this.#clients.accept(),
     });
