@@ -22,6 +22,7 @@ import { type ManagerState, newManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { DeliveryDesk } from "./delivery.ts";
+import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
@@ -67,6 +68,7 @@ export class Shell {
   readonly tasks: TaskDesk;
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
+  readonly #door: Door = new Door(this.#refusals.count);
   readonly #state: ManagerState;
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
@@ -119,12 +121,14 @@ export class Shell {
       push,
       onHello: (hello) => this.#noteHello(hello),
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
     });
     this.#clients = new ClientLinks({
       host: hostname(),
       secrets,
       desk: new RequestDesk({ status: () => this.status() }),
       refuse: this.#refusals.count,
+      door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
     this.#server = startServer({
@@ -132,11 +136,11 @@ export class Shell {
       port: config.port,
       names: config.advertise.map(({ host }) => host),
       tls: options.tls,
-      refused: this.#refusals.count,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,
       desk: this.#desk,
+      door: this.#door,
       acceptWorker: () => this.#links.accept(),
       acceptClient: () => this.#clients.accept(),
     });
