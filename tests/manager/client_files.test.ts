@@ -50,6 +50,7 @@ class Fixture implements AsyncDisposable {
       managerId: "0123456789abcdef",
       secrets,
       spool,
+      tls: undefined,
       clientLimits,
       onBug: (error) => {
         throw error;
