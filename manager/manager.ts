@@ -44,6 +44,7 @@ import { moduleSource } from "./library_source.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
 import { count, duration, readOptions, text } from "./option.ts";
+import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
 import { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
 import {
@@ -128,6 +129,24 @@ export class Manager implements AsyncDisposable {
       await manager.close();
       throw error;
     }
+  }
+
+  /**
+   * Connects to a manager in another process, found by its access file.
+   *
+   * @param options Nothing is needed when only one manager of this user runs.
+   * @returns What has the methods of a manager that make sense from afar.
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   * @throws {ClientError} When the manager is gone, or refuses this client.
+   *
+   * @example
+   * ```ts
+   * await using manager = await Manager.connect({ name: "blast" });
+   * console.log((await manager.submit({ command: "hostname" })).stdout);
+   * ```
+   */
+  static connect(options: ConnectOptions = {}): Promise<RemoteManager> {
+    return connectManager(options);
   }
 
   /** The name under which workers and clients find it. */
