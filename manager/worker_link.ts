@@ -101,12 +101,14 @@ export class WorkerLinks {
   /** Opens the session that the core has accepted. */
   welcome(session: SessionId, workerId: WorkerId): void {
     const { managerId, epoch, tickets } = this.#options;
+    const link = this.#links.get(session);
+    if (link === undefined) return;
     this.send(session, [{
       kind: "welcome",
       managerId,
       epoch,
       session,
-      transferKey: tickets.workerKey(workerId),
+      transferKey: link.channel.seal(tickets.workerKey(workerId)),
       heartbeatMs: this.#heartbeatMs(),
       atMs: Date.now(),
     }]);

@@ -22,6 +22,7 @@ import {
 } from "./handshake.ts";
 import { type Check, checkMessages } from "./message_check.ts";
 import { CLOSE_NORMAL, type Socket, type SocketHandlers } from "./runtime/socket.ts";
+import { seal, unseal } from "./seal.ts";
 
 /** The other side sent a frame that breaks the rules. */
 export const CLOSE_BAD_FRAME = 4000;
@@ -40,6 +41,10 @@ export interface Channel<Out extends Message> {
   readonly isWritable: boolean;
   /** Sends in order; what the other side has read when it breaks is not known (DESIGN 5). */
   send(messages: readonly Out[]): void;
+  /** A secret as it may cross this connection, which need not be private. */
+  seal(plain: Uint8Array): Uint8Array;
+  /** What the other end has sealed; undefined when it has not. */
+  unseal(sealed: Uint8Array): Uint8Array | undefined;
   close(reason: string): void;
 }
 
@@ -120,7 +125,7 @@ function newEnd<In, Out extends Message>(
         socket.close(CLOSE_REFUSED, state.reason);
         return;
       }
-      channel = new SocketChannel<Out>(socket, state.role, options.compress ?? false);
+      channel = new SocketChannel<Out>(socket, { ...state, compress: options.compress ?? false });
       handlers.open(channel);
     }
   }
@@ -159,15 +164,20 @@ class SocketChannel<Out extends Message> implements Channel<Out> {
   readonly role: Role;
   readonly #socket: Socket;
   readonly #compress: boolean;
+  readonly #sessionKey: Uint8Array;
   /** Frames in order behind the socket's backlog. */
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #isBlocked = false;
 
-  constructor(socket: Socket, role: Role, compress: boolean) {
+  constructor(
+    socket: Socket,
+    made: { readonly role: Role; readonly sessionKey: Uint8Array; readonly compress: boolean },
+  ) {
     this.#socket = socket;
-    this.role = role;
-    this.#compress = compress;
+    this.role = made.role;
+    this.#compress = made.compress;
+    this.#sessionKey = made.sessionKey;
   }
 
   get isWritable(): boolean {
@@ -181,6 +191,14 @@ class SocketChannel<Out extends Message> implements Channel<Out> {
     }
     if (this.#isBlocked) this.#checkBacklog();
     else this.#sendWaiting();
+  }
+
+  seal(plain: Uint8Array): Uint8Array {
+    return seal(this.#sessionKey, plain);
+  }
+
+  unseal(sealed: Uint8Array): Uint8Array | undefined {
+    return unseal(this.#sessionKey, sealed);
   }
 
   close(reason: string): void {

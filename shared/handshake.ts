@@ -10,6 +10,8 @@
  * A proof is HMAC-SHA-256 over who proves, protocol, role and both nonces, under the role's
  * secret. The server proves first, so a client tells a stranger nothing; the label of who proves
  * makes a reflected proof worthless, the nonces a replayed one. The secret never crosses the wire.
+ * From secret and nonces both sides also derive the key of this one connection, under which other
+ * secrets are sealed (seal.ts).
  *
  * State machines without a socket or a clock: the shell sends, waits and closes (channel.ts).
  *
@@ -58,7 +60,8 @@ export type HandshakeFault = "protocol" | "secret" | "role" | "message";
 /** What a message led to. After `accepted` or `refused` the handshake takes no more. */
 export type HandshakeState =
   | { readonly kind: "pending" }
-  | { readonly kind: "accepted"; readonly role: Role }
+  /** `sessionKey` is the same at both ends, and of this connection alone. */
+  | { readonly kind: "accepted"; readonly role: Role; readonly sessionKey: Uint8Array }
   /** `reason` is a sentence for a log or a person. */
   | { readonly kind: "refused"; readonly fault: HandshakeFault; readonly reason: string };
 
@@ -80,7 +83,8 @@ const NONCE_BYTES = 32;
 const PROOF_BYTES = 32;
 const REASON_CHARS_MAX = 512;
 
-type Prover = "server" | "client";
+/** What an HMAC of the transcript is good for. */
+type Purpose = "server" | "client" | "session key";
 
 interface Transcript {
   readonly role: Role;
@@ -143,7 +147,9 @@ export function newServerHandshake(
     const wanted = prove(secret, "client", { transcript: known, protocol });
     if (!isSame(proof, wanted)) return refuse("secret", `The ${known.role} secret is not ours`);
     isOver = true;
-    return { send: [{ kind: "auth_accepted" }], state: { kind: "accepted", role: known.role } };
+    const sessionKey = prove(secret, "session key", { transcript: known, protocol });
+    const state = { kind: "accepted", role: known.role, sessionKey } as const;
+    return { send: [{ kind: "auth_accepted" }], state };
   }
 
   function refuse(fault: HandshakeFault, reason: string): HandshakeStep {
@@ -165,6 +171,7 @@ export function newClientHandshake(
 ): Handshake {
   const clientNonce = randomBytes(NONCE_BYTES);
   let phase: "challenge" | "acceptance" | "over" = "challenge";
+  let sessionKey: Uint8Array | undefined;
 
   function receive(message: unknown): HandshakeStep {
     if (phase === "over") return refuse("message", "The handshake is over");
@@ -173,9 +180,9 @@ export function newClientHandshake(
     const known = message as HandshakeMessage;
     if (known.kind === "auth_refused") return refuse(known.fault, known.reason);
     if (known.kind === "auth_challenge" && phase === "challenge") return answer(known);
-    if (known.kind === "auth_accepted" && phase === "acceptance") {
+    if (known.kind === "auth_accepted" && phase === "acceptance" && sessionKey !== undefined) {
       phase = "over";
-      return { send: [], state: { kind: "accepted", role } };
+      return { send: [], state: { kind: "accepted", role, sessionKey } };
     }
     return refuse("message", `Cannot take message "${known.kind}" at this point of a handshake`);
   }
@@ -187,6 +194,7 @@ export function newClientHandshake(
       return refuse("secret", `The manager does not know our ${role} secret`);
     }
     phase = "acceptance";
+    sessionKey = prove(secret, "session key", { transcript, protocol });
     const proof = prove(secret, "client", { transcript, protocol });
     return { send: [{ kind: "auth_answer", proof }], state: { kind: "pending" } };
   }
@@ -202,14 +210,17 @@ export function newClientHandshake(
   };
 }
 
-/** The proof of `prover` that it knows `secret`; every part has a fixed length or its length. */
+/**
+ * The HMAC for `purpose` under `secret`, of whoever proves or for the key; every part of it has a
+ * fixed length or ends with its line.
+ */
 function prove(
   secret: string,
-  prover: Prover,
+  purpose: Purpose,
   about: { readonly transcript: Transcript; readonly protocol: number },
 ): Uint8Array {
   const { role, clientNonce, serverNonce } = about.transcript;
-  const label = `tendril handshake\n${prover}\n${about.protocol}\n${role}\n`;
+  const label = `tendril handshake\n${purpose}\n${about.protocol}\n${role}\n`;
   return createHmac("sha256", secret).update(label).update(clientNonce).update(serverNonce)
     .digest();
 }

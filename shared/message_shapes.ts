@@ -58,6 +58,7 @@ const NAME_CHARS_MAX = 256;
 const PATH_CHARS_MAX = 4096;
 /** Commands, variables and messages for people; what exceeds it belongs into a file. */
 const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
+/** A sealed key of 32 bytes has 60. */
 const KEY_BYTES_MAX = 64;
 
 const id = name(NAME_CHARS_MAX);

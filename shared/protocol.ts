@@ -92,7 +92,7 @@ export type ManagerMessage =
     /** Grows with each start of the same manager. */
     readonly epoch: number;
     readonly session: SessionId;
-    /** Key for the tickets that this worker's peer server must honour. */
+    /** Key for the tickets that this worker's peer server must honour, sealed by the channel. */
     readonly transferKey: Uint8Array;
     /** Silence after which either side sends a `heartbeat`. */
     readonly heartbeatMs: number;

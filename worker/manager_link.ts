@@ -184,7 +184,7 @@ export class ManagerLink {
           else this.#open(channel, url);
           resolve(undefined);
         },
-        messages: (_channel, messages) => this.#hear(messages),
+        messages: (channel, messages) => this.#hear(channel, messages),
         close: (channel, end) => this.#lose(channel, end),
       },
     });
@@ -208,9 +208,19 @@ export class ManagerLink {
     this.#options.opened();
   }
 
-  #hear(messages: readonly ManagerMessage[]): void {
+  #hear(channel: Channel<WorkerMessage>, messages: readonly ManagerMessage[]): void {
     this.#heardAtMs = performance.now();
-    this.#options.received(messages);
+    const opened: ManagerMessage[] = [];
+    for (const message of messages) {
+      if (message.kind !== "welcome") {
+        opened.push(message);
+        continue;
+      }
+      const transferKey = channel.unseal(message.transferKey);
+      if (transferKey === undefined) return channel.close("Cannot unseal the key of the welcome");
+      opened.push({ ...message, transferKey });
+    }
+    this.#options.received(opened);
   }
 
   #lose(channel: Channel<WorkerMessage>, end: ChannelEnd): void {

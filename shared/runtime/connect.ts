@@ -1,5 +1,6 @@
 /** Dials a WebSocket, on Bun or Deno, with a limit on how long that takes. */
 
+import { pin, pinFailure, type PinInit } from "./pin.ts";
 import { adoptWebSocket, type Socket, type SocketHandlers } from "./socket.ts";
 
 /** How to dial. */
@@ -7,6 +8,8 @@ export interface ConnectOptions {
   readonly handlers: SocketHandlers;
   /** Sent with the upgrade request. */
   readonly headers?: { readonly [name: string]: string };
+  /** PEM: the only one accepted of a `wss:` url. */
+  readonly certificate?: string | undefined;
   /** Default 10 s. */
   readonly timeoutMs?: number;
   /** Gives up dialling; an open connection is not touched. */
@@ -16,15 +19,31 @@ export interface ConnectOptions {
 /** A dial that is not answered after this long has failed. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Opens a connection to `url` (`ws:` or `wss:`); rejects when it cannot be opened. */
-export function connect(url: string, options: ConnectOptions): Promise<Socket> {
+/** What `WebSocket` takes on both runtimes; the Web's own constructor takes protocols only. */
+type Dialer = new (
+  url: string,
+  options: { readonly headers: { readonly [name: string]: string } } & Partial<PinInit>,
+) => WebSocket;
+
+/**
+ * Opens a connection to `url` (`ws:` or `wss:`).
+ *
+ * @throws {PinError} if the server has another certificate than `certificate`.
+ * @throws {Error} if it cannot be opened.
+ */
+export async function connect(url: string, options: ConnectOptions): Promise<Socket> {
+  const { certificate } = options;
+  const pinned = certificate === undefined ? {} : pin(url, certificate, "socket");
+  try {
+    return await dial(url, pinned, options);
+  } catch (error) {
+    throw certificate === undefined ? error : pinFailure(url, error);
+  }
+}
+
+function dial(url: string, pinned: Partial<PinInit>, options: ConnectOptions): Promise<Socket> {
   const { handlers, headers = {}, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
-  // Both runtimes take headers here; the Web's own constructor takes protocols only.
-  const Dialer = WebSocket as unknown as new (
-    url: string,
-    options: { readonly headers: { readonly [name: string]: string } },
-  ) => WebSocket;
-  const webSocket = new Dialer(url, { headers });
+  const webSocket = new (WebSocket as unknown as Dialer)(url, { headers, ...pinned });
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const settle = (): void => {
     clearTimeout(timer);

@@ -9,6 +9,7 @@
 
 import type { Context, Handler } from "hono";
 
+import type { KeyPair } from "../certificate.ts";
 import {
   adoptWebSocket,
   BACKLOG_BYTES_HIGH,
@@ -28,6 +29,8 @@ export interface ServeOptions {
   readonly hostname?: string;
   /** Default 0: the kernel chooses. */
   readonly port?: number;
+  /** Serves `https:` and `wss:`, and nothing in plain; both are PEM. */
+  readonly tls?: KeyPair | undefined;
 }
 
 /** A listening server. */
@@ -56,8 +59,9 @@ interface Upgrader {
 
 /** Starts serving `app`; throws when the address cannot be listened on. */
 export function serve(app: App, options: ServeOptions = {}): Server {
-  const { hostname = LOOPBACK, port = 0 } = options;
-  return "Bun" in globalThis ? serveOnBun(app, hostname, port) : serveOnDeno(app, hostname, port);
+  const address = { hostname: options.hostname ?? LOOPBACK, port: options.port ?? 0 };
+  const { tls } = options;
+  return "Bun" in globalThis ? serveOnBun(app, address, tls) : serveOnDeno(app, address, tls);
 }
 
 /**
@@ -86,15 +90,22 @@ function isOwnOrigin(origin: string | undefined, host: string | undefined): bool
   return URL.canParse(origin) && new URL(origin).host === host;
 }
 
+/** Where a server listens. */
+interface Address {
+  readonly hostname: string;
+  readonly port: number;
+}
+
 interface BunSocketData {
   readonly handlers: SocketHandlers;
   socket: BunSocket | undefined;
 }
 
-function serveOnBun(app: App, hostname: string, port: number): Server {
+function serveOnBun(app: App, { hostname, port }: Address, tls: KeyPair | undefined): Server {
   const server = Bun.serve<BunSocketData>({
     hostname,
     port,
+    ...(tls === undefined ? {} : { tls: { cert: tls.certificate, key: tls.key } }),
     // 0 is never: a stream may be silent while its source works; heartbeats find dead peers.
     idleTimeout: 0,
     maxRequestBodySize: BODY_BYTES_MAX,
@@ -179,7 +190,7 @@ class BunSocket implements Socket {
   }
 }
 
-function serveOnDeno(app: App, hostname: string, port: number): Server {
+function serveOnDeno(app: App, { hostname, port }: Address, tls: KeyPair | undefined): Server {
   const sockets = new Set<Socket>();
   const upgrader: Upgrader = {
     upgrade: (request, handlers) => {
@@ -191,7 +202,13 @@ function serveOnDeno(app: App, hostname: string, port: number): Server {
   };
   const stop = new AbortController();
   const server = Deno.serve(
-    { hostname, port, signal: stop.signal, onListen: () => {} },
+    {
+      hostname,
+      port,
+      ...(tls === undefined ? {} : { cert: tls.certificate, key: tls.key }),
+      signal: stop.signal,
+      onListen: () => {},
+    },
     (request) => app.fetch(request, upgrader),
   );
   return {

@@ -65,7 +65,7 @@ export class FakeWorker {
             worker.#channel = channel;
             opened.resolve();
           },
-          messages: (_channel, messages) => worker.#hear(messages),
+          messages: (channel, messages) => worker.#hear(messages.map((m) => unsealed(channel, m))),
           close: (_channel, how) => end.resolve(how),
         },
       },
@@ -150,6 +150,14 @@ export class FakeWorker {
     this.#waiting.clear();
     for (const resolve of waiting) resolve();
   }
+}
+
+/** The message with its key, if it has one, as its sender knows it. */
+function unsealed(channel: Channel<WorkerMessage>, message: ManagerMessage): ManagerMessage {
+  if (message.kind !== "welcome") return message;
+  const transferKey = channel.unseal(message.transferKey);
+  if (transferKey === undefined) throw new Error("Cannot unseal the key of the welcome");
+  return { ...message, transferKey };
 }
 
 /** An output of a task, as its worker tells it. */

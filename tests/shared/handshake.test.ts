@@ -53,9 +53,23 @@ function meet(client: Handshake, server: Handshake): {
 test("newServerHandshake() accepts each role by its own secret", () => {
   for (const role of ["worker", "client", "viewer"] as const) {
     const end = meet(newClientHandshake(role, secrets[role]), newServerHandshake(secrets));
-    expect(end.server).toEqual({ kind: "accepted", role });
-    expect(end.client).toEqual({ kind: "accepted", role });
+    expect(end.server).toMatchObject({ kind: "accepted", role });
+    expect(end.client).toMatchObject({ kind: "accepted", role });
   }
+});
+
+test("newServerHandshake() derives the client's session key, another for each connection", () => {
+  const keys = [1, 2].map(() => {
+    const end = meet(newClientHandshake("worker", secrets.worker), newServerHandshake(secrets));
+    if (end.client.kind !== "accepted" || end.server.kind !== "accepted") throw end;
+    expect(end.client.sessionKey).toEqual(end.server.sessionKey);
+    const proofs = end.said.flatMap((message) => "proof" in message ? [message.proof] : []);
+    expect(proofs.length).toBe(2);
+    expect(proofs).not.toContainEqual(end.client.sessionKey);
+    return end.client.sessionKey;
+  });
+  expect(keys[0]?.length).toBe(32);
+  expect(keys[0]).not.toEqual(keys[1]);
 });
 
 test("newServerHandshake() never sends the secret", () => {

@@ -220,7 +220,7 @@ export class FakeManager implements AsyncDisposable {
         managerId: "m1",
         epoch: 1,
         session: `session-${this.#connectionCount}` as SessionId,
-        transferKey: this.transferKey,
+        transferKey: channel.seal(this.transferKey),
         heartbeatMs: this.heartbeatMs,
         atMs: Date.now(),
       },
