@@ -16,6 +16,7 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { type AccessFile, AccessFileError, isStale } from "../shared/access_file.ts";
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
 import { connect } from "../shared/runtime/connect.ts";
+import { PinError } from "../shared/runtime/pin.ts";
 import { ClientError } from "./client_error.ts";
 import {
   CLIENT_VERSION,
@@ -169,9 +170,9 @@ export class ClientConnection implements AsyncDisposable {
     return this.#url;
   }
 
-  /** PEM: the only certificate to accept of the manager. */
+  /** PEM: the only certificate to accept of `url`; undefined when it is no `https:` one. */
   get certificate(): string | undefined {
-    return this.#access.certificate;
+    return certificateOf(this.#access, this.#url);
   }
 
   /** Host of the manager, as it calls itself. */
@@ -393,12 +394,13 @@ export class ClientConnection implements AsyncDisposable {
       },
     });
     const { signal } = this.#closing;
-    const options = { handlers, signal: AbortSignal.any([signal, abort.signal]) };
     connect(`${url.replace(/^http/, "ws")}/client`, {
-      ...options,
-      ...(this.certificate === undefined ? {} : { certificate: this.certificate }),
+      handlers,
+      signal: AbortSignal.any([signal, abort.signal]),
+      certificate: certificateOf(this.#access, url),
     }).catch((error: unknown) => {
-      fail({ reason: error instanceof Error ? error.message : String(error) });
+      const kind = error instanceof PinError ? "refused" : "silent";
+      resolve({ kind, url, reason: messageOf(error) });
     });
     try {
       return await promise;
@@ -463,4 +465,12 @@ export class ClientConnection implements AsyncDisposable {
 function isMissing(error: unknown): boolean {
   const found = error instanceof AccessFileError || !(error instanceof Error) ? error : error.cause;
   return found instanceof AccessFileError && found.code === "missing";
+}
+
+function certificateOf({ certificate }: AccessFile, url: string): string | undefined {
+  return url.startsWith("https:") ? certificate : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

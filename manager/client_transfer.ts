@@ -9,6 +9,7 @@ import { dirname } from "@std/path";
 import { hashFile } from "../shared/archive/digest.ts";
 import { hashPack, openPackStream, planPack } from "../shared/archive/pack.ts";
 import { fileBody } from "../shared/runtime/file_body.ts";
+import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { ticketHeader } from "../shared/ticket.ts";
 import type { ClientConnection } from "./client.ts";
 import { ClientError } from "./client_error.ts";
@@ -150,7 +151,7 @@ async function request(
 ): Promise<Response> {
   const url = `${connection.url}/files/${encodeURIComponent(name)}`;
   const headers = { ...init.headers, Authorization: ticketHeader(ticket) };
-  const response = await fetch(url, { ...init, headers });
+  const response = await pinnedFetch(url, { ...init, headers }, connection.certificate);
   if (response.ok) return response;
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX).trim();
   const message = `the manager answered ${response.status}${text === "" ? "" : `: ${text}`}`;
