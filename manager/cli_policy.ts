@@ -1,7 +1,7 @@
 /** Policies as the command line states them: `NAME=VALUE`. */
 
 import { UsageError } from "../shared/command_line.ts";
-import { type PolicyOptions, readPolicies } from "./config.ts";
+import { readPolicies } from "./config.ts";
 import { DEFAULT_POLICIES } from "./core/policy.ts";
 
 /**
@@ -9,7 +9,10 @@ import { DEFAULT_POLICIES } from "./core/policy.ts";
  *
  * @throws {UsageError} When one is none, or unknown, or out of range.
  */
-export function readPolicyArguments(texts: readonly string[], option: string = ""): PolicyOptions {
+export function readPolicyArguments(
+  texts: readonly string[],
+  option: string = "",
+): Readonly<Record<string, string | number | boolean>> {
   const policies: Record<string, string | number | boolean> = {};
   for (const text of texts) {
     const match = /^([A-Za-z]+)=(.+)$/s.exec(text);

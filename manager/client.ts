@@ -44,8 +44,12 @@ const DIAL_DELAYS_MS: readonly number[] = [0, 100, 500, 1_000, 2_000];
 const DIAL_DELAY_MS_MAX = 5_000;
 const JITTER = 0.5;
 
-/** Tasks whose results are asked for at the same time; more wait here until some have ended. */
-const RESULTS_MAX = 1_000;
+/**
+ * Requests that are not answered, and of these the results and files that are waited for; more
+ * wait here until some are. Below what the manager takes of one connection (client_link.ts).
+ */
+const REQUESTS_MAX = 500;
+const WAITS_MAX = 48;
 
 /** A request before it has its id. */
 export type Question = ClientRequest extends infer Request
@@ -127,8 +131,9 @@ export class ClientConnection implements AsyncDisposable {
   readonly #pending: Map<number, Pending> = new Map();
   /** Requests that go with the next frame. */
   #unsent: Pending[] = [];
-  /** Of the requests for results, how many are under way. */
-  #resultCount = 0;
+  /** Requests under way: those that wait for results and files, and all others. */
+  #waitCount = 0;
+  #askedCount = 0;
   #flushing: ReturnType<typeof setImmediate> | undefined;
   #access: AccessFile;
   #url = "";
@@ -232,12 +237,14 @@ export class ClientConnection implements AsyncDisposable {
     const sending: Pending[] = [];
     const waiting: Pending[] = [];
     for (const pending of this.#unsent) {
-      const isResult = pending.request.kind === "result";
-      if (isResult && this.#resultCount >= RESULTS_MAX) {
+      const isWait = isWaitOf(pending.request);
+      const isTooMany = isWait ? this.#waitCount >= WAITS_MAX : this.#askedCount >= REQUESTS_MAX;
+      if (isTooMany) {
         waiting.push(pending);
         continue;
       }
-      if (isResult) this.#resultCount += 1;
+      if (isWait) this.#waitCount += 1;
+      else this.#askedCount += 1;
       sending.push(pending);
       this.#startTimer(pending);
     }
@@ -261,10 +268,9 @@ export class ClientConnection implements AsyncDisposable {
     if (pending === undefined) return undefined;
     this.#pending.delete(requestId);
     clearTimeout(pending.timer);
-    if (pending.request.kind === "result") {
-      this.#resultCount -= 1;
-      if (this.#unsent.length > 0) this.#planFlush();
-    }
+    if (isWaitOf(pending.request)) this.#waitCount -= 1;
+    else this.#askedCount -= 1;
+    if (this.#unsent.length > 0) this.#planFlush();
     return pending;
   }
 
@@ -305,7 +311,8 @@ export class ClientConnection implements AsyncDisposable {
     this.#channel = undefined;
     for (const { timer } of this.#pending.values()) clearTimeout(timer);
     this.#unsent = [...this.#pending.values()];
-    this.#resultCount = 0;
+    this.#waitCount = 0;
+    this.#askedCount = 0;
     if (this.#end === undefined) void this.#redial();
   }
 
@@ -465,6 +472,11 @@ export class ClientConnection implements AsyncDisposable {
 function isMissing(error: unknown): boolean {
   const found = error instanceof AccessFileError || !(error instanceof Error) ? error : error.cause;
   return found instanceof AccessFileError && found.code === "missing";
+}
+
+/** Many of these are under way at the same time; a `wait` is about all of its tasks. */
+function isWaitOf({ kind }: ClientRequest): boolean {
+  return kind === "result" || kind === "fetch";
 }
 
 function certificateOf({ certificate }: AccessFile, url: string): string | undefined {

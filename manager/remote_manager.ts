@@ -1,8 +1,8 @@
 /** A manager in another process, as scripts use it: `await Manager.connect({ name: "blast" })`. */
 
-import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 
+import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
@@ -17,10 +17,17 @@ import {
   urlSpec,
 } from "./file_options.ts";
 import type { FileSpec } from "./file_store.ts";
-import { count, duration, readOptions, text } from "./option.ts";
+import { duration, readOptions, text } from "./option.ts";
+import { submitParts } from "./remote_array.ts";
 import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file.ts";
-import { readRemoteTask, type RemoteTaskOptions } from "./remote_task_options.ts";
+import {
+  readRemoteMember,
+  readRemoteTask,
+  type RemoteMember,
+  type RemoteTaskOptions,
+} from "./remote_task_options.ts";
 import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.ts";
+import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import { ResultQueue } from "./result_queue.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -39,26 +46,7 @@ export interface ConnectOptions {
 /** Options of a file that is declared from afar. */
 export type RemoteFileOptions = Omit<FileOptions, "peerTransfer">;
 
-/** Which result `wait` of a remote manager waits for. */
-export interface RemoteWaitOptions {
-  /** Time after which it gives up. Default never. */
-  readonly timeout?: Duration;
-  /** Only results of tasks with this tag. */
-  readonly tag?: string;
-  /** Only the result of this task. */
-  readonly taskId?: number;
-}
-
-/** Which tasks `cancel` of a remote manager ends. */
-export interface RemoteCancelOptions {
-  /** Tasks of this connection with this tag. */
-  readonly tag?: string;
-  /** The task of this number, whoever submitted it. */
-  readonly taskId?: number;
-}
-
 const WAIT_MS_DEFAULT = 10_000;
-const ID = { taskId: count(1) } as const;
 
 /**
  * A manager in another process. What is submitted goes on when this side closes; the files that it
@@ -175,20 +163,31 @@ export class RemoteManager implements AsyncDisposable {
   submit(task: RemoteTaskOptions): RemoteTask {
     const { toClientTask, outputs, tag } = readRemoteTask(task, this.#files);
     const submit = async (): Promise<TaskId> => {
-      const clientTask = await toClientTask();
-      const { firstId } = await this.#connection.ask({
-        kind: "submit",
-        submissionId: randomBytes(16).toString("hex"),
-        part: 0,
-        task: clientTask,
-        members: [{ env: {}, outputs: [] }],
-      });
-      return firstId;
+      const members = [{ env: {}, outputs: [] }];
+      const [id] = await submitParts(this.#connection, await toClientTask(), members);
+      assert(id, "A part of one member has one id");
+      return id;
     };
     const handle = new RemoteTask(this.#owner, { submitted: submit(), tag, outputs });
     this.#pending.add(handle);
     if (this.#isWatching) this.#watch(handle);
     return handle;
+  }
+
+  /**
+   * Submits many tasks alike: what they have in common is sent once.
+   *
+   * @returns Their numbers, in the order of `members`, for `cancel` and `logs`.
+   * @throws {TypeError | RangeError} When the definition is wrong.
+   */
+  async submitArray(
+    task: RemoteTaskOptions,
+    members: readonly RemoteMember[],
+  ): Promise<TaskId[]> {
+    const { toClientTask } = readRemoteTask(task, this.#files);
+    const checked = members.map((member) => readRemoteMember(member, this.#files));
+    const clientMembers = await Promise.all(checked.map((toMember) => toMember()));
+    return await submitParts(this.#connection, await toClientTask(), clientMembers);
   }
 
   /** Results of the tasks of this connection as they end, until none is pending; each once. */
@@ -204,32 +203,24 @@ export class RemoteManager implements AsyncDisposable {
    * @returns Undefined when the time is over or no task is pending.
    * @throws {TypeError | RangeError} When an option is wrong.
    */
-  async wait(options: RemoteWaitOptions = {}): Promise<RemoteResult | undefined> {
-    const read = readOptions<RemoteWaitOptions>(options, "wait", {
-      timeout: duration,
-      tag: text,
-      ...ID,
-    });
+  async wait(options: WaitOptions = {}): Promise<RemoteResult | undefined> {
+    const { filter, timeoutMs } = readWait(options);
     this.#watchAll();
-    const timeoutMs = read.timeout === undefined ? undefined : Number(read.timeout);
-    const filter = { tag: read.tag, taskId: read.taskId as TaskId | undefined };
     const result = await this.#results.take(filter, timeoutMs);
     if (result === undefined) this.#throwFailure();
     return result;
   }
 
   /**
-   * Cancels a task, or all pending tasks that fit.
+   * Cancels a task, the one of that id whoever submitted it, or those of this connection that
+   * have that tag.
    *
    * @returns How many; the outcome of each becomes `cancelled`.
    * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
    */
-  async cancel(what: RemoteTask | RemoteCancelOptions): Promise<number> {
+  async cancel(what: RemoteTask | CancelOptions): Promise<number> {
     if (what instanceof RemoteTask) return await this.#cancelTasks([what]);
-    const { tag, taskId } = readOptions<RemoteCancelOptions>(what, "cancel", { tag: text, ...ID });
-    if (tag === undefined && taskId === undefined) {
-      throw new TypeError("Cannot cancel tasks: expected a task, { tag } or { taskId }");
-    }
+    const { tag, taskId } = readCancel(what);
     if (tag === undefined) return await this.#cancelIds([[Number(taskId), Number(taskId)]]);
     const tagged = [...this.#pending].filter((task) => task.tag === tag);
     const fitting = tagged.filter(({ id }) => taskId === undefined || id === taskId);

@@ -1,6 +1,6 @@
 /** A task as clients describe it, checked and made into what the manager is asked. */
 
-import type { ClientMount, ClientTask } from "./client_protocol.ts";
+import type { ClientMember, ClientMount, ClientTask } from "./client_protocol.ts";
 import { readOptions } from "./option.ts";
 import type { RemoteFile, RemoteFiles } from "./remote_file.ts";
 import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
@@ -13,6 +13,14 @@ export interface RemoteTaskOptions extends Omit<TaskOptions, "inputs" | "outputs
   readonly outputs?: { readonly [mount: string]: RemoteFile };
   /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
   readonly environment?: RemoteFile | readonly RemoteFile[];
+}
+
+/** What one task of `submitArray` has of its own. */
+export interface RemoteMember {
+  /** Added to the variables of all. */
+  readonly env?: { readonly [name: string]: string };
+  /** Added to the outputs of all; one on another host than the manager is not written here. */
+  readonly outputs?: { readonly [mount: string]: RemoteFile };
 }
 
 /** A checked task of a client. */
@@ -33,9 +41,10 @@ export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): Rem
   if (command === undefined) {
     throw new TypeError('Cannot submit a task without a command: expected { command: "…" }');
   }
-  const mounts = (side: string, given: { readonly [mount: string]: RemoteFile }): Mounts =>
-    Object.entries(given).map(([mount, file]) => [mount, files.check(file, `${side} "${mount}"`)]);
-  const checked = { inputs: mounts("input", inputs), outputs: mounts("output", outputs) };
+  const checked = {
+    inputs: checkMounts(inputs, "input", files),
+    outputs: checkMounts(outputs, "output", files),
+  };
   const environments = (Array.isArray(environment) ? environment : [environment])
     .map((file) => files.check(file, "environment"));
   const plain = toPlain(read);
@@ -50,6 +59,25 @@ export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): Rem
       environments: await Promise.all(environments.map((file) => files.input(file))),
     }),
   };
+}
+
+/** Checks a member; what is returned declares its files. */
+export function readRemoteMember(
+  { env = {}, outputs = {} }: RemoteMember,
+  files: RemoteFiles,
+): () => Promise<ClientMember> {
+  const mounts = checkMounts(outputs, "output", files);
+  return async () => ({ env, outputs: await toMounts(mounts, (file) => files.output(file)) });
+}
+
+function checkMounts(
+  given: { readonly [mount: string]: RemoteFile },
+  side: "input" | "output",
+  files: RemoteFiles,
+): Mounts {
+  return Object.entries(given).map(([mount, file]) => {
+    return [mount, files.check(file, `${side} "${mount}"`)];
+  });
 }
 
 async function toMounts(

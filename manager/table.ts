@@ -39,10 +39,6 @@ export function plainText(text: string, charsMax: number = CELL_CHARS_MAX): stri
 
 /** `text` without control characters, but for the ends of lines and tabs. */
 export function stripControls(text: string): string {
-  // C0, DEL and C1, and the marks that turn the direction of text.
-  // deno-lint-ignore no-control-regex -- these are what is taken out
-  return text.replaceAll(
-    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    "",
-  );
+  // Format characters among them turn the direction of text.
+  return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Cf}]/gu, "");
 }
