@@ -4,6 +4,7 @@ import { statfsSync } from "node:fs";
 
 import { type AccessFile, findAccessFile, type ManagerTarget } from "../shared/access_file.ts";
 import { commandHelp, EXIT_FAILURE, EXIT_USAGE, UsageError } from "../shared/command_line.ts";
+import { guardProcess, limitCoreFiles } from "../shared/runtime/process_guard.ts";
 import { runLibraryHost } from "./library/library_host.ts";
 import type { ManagerAccess } from "./manager_link.ts";
 import {
@@ -66,6 +67,9 @@ export function runInternalCommand(
 }
 
 async function work(options: WorkerCommandOptions): Promise<number> {
+  // Before there is a secret in memory; where it cannot be had, a worker is as others are.
+  await guardProcess();
+  await limitCoreFiles();
   const first = await findAccessFile(options.target);
   const workspace = await openWorkspace({
     name: first.name,
@@ -82,6 +86,7 @@ async function work(options: WorkerCommandOptions): Promise<number> {
     idleTimeoutMs: options.idleTimeoutMs,
     wallTimeMs: options.wallTimeMs,
     isSingle: options.isSingle,
+    hasCleanEnvironment: options.hasCleanEnvironment,
     ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
   });
   const release = leaveOnSignals(worker);

@@ -36,6 +36,7 @@ export interface WorkerCommandOptions {
   readonly wallTimeMs: number;
   /** Ends with its manager instead of waiting for the next one of that name. */
   readonly isSingle: boolean;
+  readonly hasCleanEnvironment: boolean;
   readonly isVerbose: boolean;
 }
 
@@ -57,6 +58,7 @@ export const WORKER_COMMAND: CommandSpec = {
     "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
     "wall-time": { value: "TIME", help: "end after this long in any case" },
     single: { help: "end with the manager instead of waiting for the next one of its name" },
+    "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
   },
   hasVariables: true,
@@ -98,6 +100,7 @@ export function parseWorkerArguments(
       (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
     wallTimeMs: duration("wall-time") ?? 0,
     isSingle,
+    hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
   };
 }

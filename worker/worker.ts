@@ -12,7 +12,7 @@ import { join } from "@std/path";
 
 import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
-import { selfCommand } from "../shared/runtime/self_command.ts";
+import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
 import { CacheStore } from "./cache_store.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
@@ -25,9 +25,9 @@ import { PeerServer } from "./peer_server.ts";
 import { TaskProcesses } from "./process.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
-import { inheritedEnvironment } from "./task_environment.ts";
+import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
-import { TREES } from "./trees.ts";
+import { newTrees } from "./trees.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -46,6 +46,8 @@ export interface WorkerOptions {
   readonly wallTimeMs: number;
   /** Ends when its manager lets it go, instead of waiting for the next one. */
   readonly isSingle: boolean;
+  /** Tasks and libraries see little of this process's environment (task_environment.ts). */
+  readonly hasCleanEnvironment: boolean;
   /** Takes log lines for a person. */
   readonly say?: (line: string) => void;
 }
@@ -88,6 +90,11 @@ interface Parts {
   readonly instances: Instances;
 }
 
+/** What tasks and libraries see of this process's environment. */
+function taskEnvironment({ hasCleanEnvironment }: WorkerOptions): Environment {
+  return inheritedEnvironment(process.env, { isClean: hasCleanEnvironment });
+}
+
 class Shell {
   readonly #options: WorkerOptions;
   readonly #parts: Parts;
@@ -107,7 +114,7 @@ class Shell {
       sandboxesPath,
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
-    const processes = await TaskProcesses.open({ mark, env: process.env, watcher });
+    const processes = await TaskProcesses.open({ mark, env: taskEnvironment(options), watcher });
     return new Shell(options, { log, watcher, processes });
   }
 
@@ -117,22 +124,23 @@ class Shell {
   ) {
     const { log, watcher, processes } = opened;
     const { workspace } = options;
-    const { trash } = workspace;
+    const { trash, mark } = workspace;
     this.#options = options;
+    const trees = newTrees(mark);
     const cache = new CacheStore(workspace.cachePath);
     const sandboxes = new Sandboxes(join(workspace.sandboxesPath, "tries"), trash);
-    const peers = new PeerServer({ workerId: workspace.workerId, cache, trees: TREES });
+    const peers = new PeerServer({ workerId: workspace.workerId, cache, trees });
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
-    const transfers = new Transfers({ cache, trees: TREES, managerUrl, push });
-    const runner = new Runner({ cache, trees: TREES, sandboxes, processes, push });
+    const transfers = new Transfers({ cache, trees, managerUrl, push });
+    const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
-      trees: TREES,
+      trees,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
-      env: inheritedEnvironment(process.env),
-      mark: workspace.mark,
+      env: ownChildEnvironment(taskEnvironment(options)),
+      mark,
       hostCommand: selfCommand(["internal-library-host"]),
       push,
     });

@@ -12,8 +12,10 @@
 
 import {
   chmodSync,
+  closeSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -177,6 +179,8 @@ async function tryLock(path: string): Promise<DatabaseSync | undefined> {
   if (found !== undefined && !found.isFile()) {
     throw new RangeError(`Cannot use "${path}" as a lock: it is no file`);
   }
+  // Made here, as SQLite would give it, and the journal beside it, what the umask leaves.
+  if (found === undefined) closeSync(openSync(path, "a", PRIVATE_FILE));
   const lock = new DatabaseSync(path);
   try {
     lock.exec("BEGIN EXCLUSIVE");

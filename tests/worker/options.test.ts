@@ -5,7 +5,8 @@ import { parseWorkerArguments } from "../../worker/options.ts";
 
 test("parseWorkerArguments() reads every option", () => {
   const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
-    "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose";
+    "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --clean-env " +
+    "--verbose";
   expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
     target: { access: "/a/b.json" },
     resources: { cores: 2.5, memoryBytes: 8e9, diskBytes: 1e12, gpus: 1 },
@@ -14,6 +15,7 @@ test("parseWorkerArguments() reads every option", () => {
     idleTimeoutMs: 30_000,
     wallTimeMs: 7_200_000,
     isSingle: true,
+    hasCleanEnvironment: true,
     isVerbose: true,
   });
 });
