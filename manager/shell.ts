@@ -118,6 +118,7 @@ export class Shell {
       workerTimeoutMs: () => state.policies.workerTimeoutMs,
       push,
       onHello: (hello) => this.#noteHello(hello),
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
     });
     this.#clients = new ClientLinks({
       host: hostname(),
@@ -251,7 +252,7 @@ export class Shell {
     const source = fetchSource(instruction, {
       store: this.store,
       tickets: this.#tickets,
-      urlsOf: (workerId) => this.#links.urlsOf(workerId),
+      peerOf: (workerId) => this.#links.peerOf(workerId),
     });
     if (!(source instanceof Promise)) {
       this.#links.send(session, [{ ...order, source }]);

@@ -54,7 +54,7 @@ test("readManagerOptions() takes one address, a name, all of them, and what is a
 
 test("readManagerOptions() names an unknown option and the valid ones", () => {
   expect(() => read({ wrokers: 2 })).toThrow(
-    /Cannot take "wrokers" as an option of Manager.start: there are name, listen, advertise,
+    /Cannot take "wrokers" as an option of Manager.start: there are name, listen, advertise/,
   );
   expect(() => read({ workers: { cout: 1 } })).toThrow(/"cout" as an option of workers/);
   expect(() => read({ policies: { replicas: 2 } })).toThrow(/"replicas" as an option of policies/);
