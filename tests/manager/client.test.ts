@@ -95,10 +95,8 @@ test("ask() asks again, in order and as the same client, when the connection bre
   await using client = await open(manager.access);
   await Promise.all([client.ask({ kind: "ping" }), client.ask({ kind: "ping" })]);
   const [first, , , again] = manager.heard;
-  expect(manager.heard.map(({ kind }) => kind)).toEqual([
-    ...["open", "ping", "ping"],
-    ...["open", "ping", "ping"],
-  ]);
+  const kinds = manager.heard.map(({ kind }) => kind);
+  expect(kinds).toEqual(["open", "ping", "ping", "open", "ping", "ping"]);
   expect(manager.heard.map(({ requestId }) => requestId)).toEqual([0, 1, 2, 0, 1, 2]);
   expect(again).toEqual(first as ClientRequest);
 });
