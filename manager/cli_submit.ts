@@ -23,7 +23,7 @@ import type { RemoteFile } from "./remote_file.ts";
 import { RemoteManager } from "./remote_manager.ts";
 import type { RemoteTaskOptions } from "./remote_task_options.ts";
 import { taskRows } from "./rows.ts";
-import { describeIds, readSelector } from "./selector.ts";
+import { describeIds, rangesOf } from "./selector.ts";
 import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
 import { describeReport, waitForTasks } from "./wait_report.ts";
 
@@ -248,5 +248,5 @@ function readNumber(text: string, option: string): number {
 }
 
 function toSelection(ids: readonly TaskId[]): TaskSelection {
-  return readSelector(describeIds(ids));
+  return { kind: "ids", ranges: rangesOf(ids) };
 }

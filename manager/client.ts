@@ -118,7 +118,8 @@ interface Pending {
 
 /** Why a url did not lead to an open connection. */
 interface DialEnd {
-  readonly kind: "silent" | "refused";
+  /** `busy`: another time it may take this client. */
+  readonly kind: "silent" | "busy" | "refused";
   readonly url: string;
   readonly reason: string;
 }
@@ -364,8 +365,10 @@ export class ClientConnection implements AsyncDisposable {
 
   async #dial(url: string, secret: string): Promise<DialEnd | undefined> {
     const { promise, resolve } = Promise.withResolvers<DialEnd | undefined>();
+    let candidate: Channel<ClientRequest> | undefined;
     const fail = ({ reason, fault }: Pick<ChannelEnd, "reason" | "fault">): void => {
-      const kind = fault === undefined || fault === "message" ? "silent" : "refused";
+      const isRefused = fault !== undefined && fault !== "message";
+      const kind = isRefused ? "refused" : candidate === undefined ? "silent" : "busy";
       resolve({ kind, url, reason: reason === "" ? "the connection broke" : reason });
     };
     const abort = new AbortController();
@@ -374,7 +377,6 @@ export class ClientConnection implements AsyncDisposable {
       abort.abort();
     };
     const timer = setTimeout(giveUp, DIAL_MS);
-    let candidate: Channel<ClientRequest> | undefined;
     const handlers = dialChannel<ClientAnswer, ClientRequest>({ role: "client", secret }, {
       check: clientAnswer,
       refused: fail,
@@ -433,8 +435,8 @@ export class ClientConnection implements AsyncDisposable {
     const found = ends.map(({ url, reason }) => `${url}: ${reason}`).join("; ");
     const { name, pid } = this.#access;
     if (isStale(this.#access)) return this.#gone(`it has ended: its process ${pid} is gone`);
-    const isRefused = ends.some(({ kind }) => kind === "refused");
-    if (!isRefused) return this.#gone(`nothing answers: ${found || "it has no address"}`);
+    const isSilent = ends.every(({ kind }) => kind === "silent");
+    if (isSilent) return this.#gone(`nothing answers: ${found || "it has no address"}`);
     return new ClientError("refused", `Cannot ask manager "${name}": it refuses: ${found}`);
   }
 

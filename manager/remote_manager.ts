@@ -20,6 +20,7 @@ import type { FileSpec } from "./file_store.ts";
 import { duration, readOptions, text } from "./option.ts";
 import { submitParts } from "./remote_array.ts";
 import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file.ts";
+import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
   readRemoteTask,
@@ -30,6 +31,7 @@ import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.t
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import { ResultQueue } from "./result_queue.ts";
 import { fileRows, taskRows } from "./rows.ts";
+import { rangesOf } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 
@@ -76,11 +78,12 @@ export class RemoteManager implements AsyncDisposable {
     this.#connection = connection;
     // Hosts of one name share their disks, or are one.
     this.#files = new RemoteFiles(connection, connection.host === host);
+    const results = new RemoteResults(connection);
     this.#owner = {
       stateOf: (id) => this.#stateOf(id),
       cancel: async (id) => void await this.#cancelIds([[id, id]]),
       deliver: (file) => this.#files.deliver(file),
-      resultOf: async (id) => (await connection.ask({ kind: "result", taskId: id })).result,
+      resultOf: (id) => results.of(id),
       ended: (task, error) => this.#ended(task, error),
     };
   }
@@ -339,7 +342,7 @@ export class RemoteManager implements AsyncDisposable {
 
   async #cancelTasks(tasks: readonly RemoteTask[]): Promise<number> {
     const ids = await Promise.all(tasks.map((task) => task.submitted()));
-    return ids.length === 0 ? 0 : await this.#cancelIds(ids.map((id) => [id, id]));
+    return ids.length === 0 ? 0 : await this.#cancelIds(rangesOf(ids));
   }
 
   async #cancelIds(ranges: readonly (readonly [number, number])[]): Promise<number> {

@@ -64,15 +64,21 @@ export function readArray(text: string): readonly number[] {
   return [...numbers];
 }
 
-/** Ids as a selector says them: `1-3,7`. */
-export function describeIds(ids: readonly number[]): string {
+/** Consecutive numbers of `ids` joined, as a selection has them. */
+export function rangesOf(ids: readonly number[]): readonly (readonly [number, number])[] {
   const ranges: [number, number][] = [];
   for (const id of ids) {
     const open = ranges.at(-1);
     if (open !== undefined && open[1] === id - 1) open[1] = id;
     else ranges.push([id, id]);
   }
-  return ranges.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`).join(",");
+  return ranges;
+}
+
+/** Ids as a selector says them: `1-3,7`. */
+export function describeIds(ids: readonly number[]): string {
+  return rangesOf(ids).map(([first, last]) => first === last ? `${first}` : `${first}-${last}`)
+    .join(",");
 }
 
 /** Undefined for what are no ranges of whole numbers. */
