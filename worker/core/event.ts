@@ -39,7 +39,13 @@ export type WorkerEvent =
     readonly movedBytes: number;
     readonly outcome:
       | { readonly kind: "ready"; readonly file: FileFacts }
-      | { readonly kind: "failed"; readonly message: string; readonly canRetry: boolean };
+      | {
+        readonly kind: "failed";
+        readonly message: string;
+        readonly canRetry: boolean;
+        /** None of the addresses of the peer could be reached. */
+        readonly isUnreachable?: boolean;
+      };
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
