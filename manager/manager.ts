@@ -552,7 +552,7 @@ function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
 async function startParts(config: ManagerConfig): Promise<Parts> {
   const managerId = randomBytes(12).toString("hex");
   const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
-  const secrets = { worker: newSecret(), client: newSecret() };
+  const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
   const folder = await mkdtemp(join(tmpdir(), "tendril-manager-"));
   let shell: Shell | undefined;
   try {

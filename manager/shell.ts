@@ -10,6 +10,7 @@ import { hostname } from "node:os";
 import { unreachable } from "../shared/assert.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
+import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
 import type { Hello } from "./core/event.ts";
@@ -38,7 +39,7 @@ export interface ShellOptions {
   readonly config: ManagerConfig;
   readonly name: string;
   readonly managerId: string;
-  readonly secrets: { readonly worker: string; readonly client: string };
+  readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
   /** Told of a bug in the manager, after which nothing moves any more. */
@@ -114,8 +115,13 @@ export class Shell {
       push,
       onHello: (hello) => this.#noteHello(hello),
     });
-    const { client: clientSecret } = secrets;
-    this.#clients = new ClientLinks({ clientSecret, status: () => this.status() });
+    this.#clients = new ClientLinks({
+      host: hostname(),
+      secrets,
+      desk: new RequestDesk({ status: () => this.status() }),
+      refuse: this.#refusals.count,
+      onBug: (error) => this.#onBug(error),
+    });
     this.#server = startServer({
       host: config.host,
       port: config.port,
