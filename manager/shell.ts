@@ -8,6 +8,8 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import { unreachable } from "../shared/assert.ts";
+import { publishedUrls } from "../shared/addresses.ts";
+import type { KeyPair } from "../shared/certificate.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
 import { RequestDesk } from "./client_desk.ts";
@@ -39,6 +41,8 @@ export interface ShellOptions {
   readonly config: ManagerConfig;
   readonly name: string;
   readonly managerId: string;
+  /** Absent when connections are not encrypted. */
+  readonly tls: KeyPair | undefined;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
@@ -114,6 +118,7 @@ export class Shell {
       workerTimeoutMs: () => state.policies.workerTimeoutMs,
       push,
       onHello: (hello) => this.#noteHello(hello),
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
     });
     this.#clients = new ClientLinks({
       host: hostname(),
@@ -125,6 +130,9 @@ export class Shell {
     this.#server = startServer({
       host: config.host,
       port: config.port,
+      names: config.advertise.map(({ host }) => host),
+      tls: options.tls,
+      refused: this.#refusals.count,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,
@@ -140,10 +148,17 @@ export class Shell {
     return new Shell(options);
   }
 
-  /** Base url of the server. */
+  /** Base urls of the server, best first. */
+  get urls(): readonly string[] {
+    const { config, tls } = this.#options;
+    const { host, advertise } = config;
+    const scheme = tls === undefined ? "http" : "https";
+    return publishedUrls({ scheme, host, port: this.#server.port, advertise });
+  }
+
+  /** The best of `urls`. */
   get url(): string {
-    const { hostname, port } = this.#server;
-    return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+    return this.urls[0] ?? "";
   }
 
   /** The policies in force. */
@@ -237,7 +252,7 @@ export class Shell {
     const source = fetchSource(instruction, {
       store: this.store,
       tickets: this.#tickets,
-      urlsOf: (workerId) => this.#links.urlsOf(workerId),
+      peerOf: (workerId) => this.#links.peerOf(workerId),
     });
     if (!(source instanceof Promise)) {
       this.#links.send(session, [{ ...order, source }]);

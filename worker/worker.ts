@@ -20,7 +20,9 @@ import { newWorkerState } from "./core/state.ts";
 import { Engine } from "./engine.ts";
 import { Instances } from "./instance.ts";
 import { WorkerLog } from "./log.ts";
-import { type LinkEnd, type ManagerAccess, ManagerLink } from "./manager_link.ts";
+import type { ManagerAccess, ManagerFinder } from "./manager_finder.ts";
+import { type LinkEnd, ManagerLink } from "./manager_link.ts";
+import { peerDoor, type PeerDoorOptions } from "./peer_door.ts";
 import { PeerServer } from "./peer_server.ts";
 import { TaskProcesses } from "./process.ts";
 import { Runner } from "./runner.ts";
@@ -37,7 +39,8 @@ type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, 
 export interface WorkerOptions {
   /** Locked by this process; closed with the worker. */
   readonly workspace: Workspace;
-  readonly access: () => Promise<ManagerAccess>;
+  readonly finder: Pick<ManagerFinder, "manager" | "read" | "watch">;
+  readonly peers: PeerDoorOptions;
   readonly resources: Resources;
   readonly features: readonly string[];
   /** Time without a manager after which it ends. */
@@ -46,6 +49,8 @@ export interface WorkerOptions {
   readonly wallTimeMs: number;
   /** Ends when its manager lets it go, instead of waiting for the next one. */
   readonly isSingle: boolean;
+  /** Told once of each time without a manager, and why. */
+  readonly waiting: (reason: string) => void;
   /** Tasks and libraries see little of this process's environment (task_environment.ts). */
   readonly hasCleanEnvironment: boolean;
   /** Takes log lines for a person. */
@@ -54,8 +59,8 @@ export interface WorkerOptions {
 
 /** How a worker ended. */
 export interface WorkerEnd {
-  /** `refused` and `bug` are failures. */
-  readonly kind: "left" | "gone" | "refused" | "bug";
+  /** `gone` is without a manager after it had one; `unmet` and what follows are failures. */
+  readonly kind: "left" | LinkEnd["kind"] | "unable" | "bug";
   /** One line for a person. */
   readonly message: string;
 }
@@ -132,7 +137,14 @@ class Shell {
     const peers = new PeerServer({ workerId: workspace.workerId, cache, trees });
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
-    const transfers = new Transfers({ cache, trees, managerUrl, push });
+    const managerCertificate = () => this.#link?.managerCertificate;
+    const transfers = new Transfers({
+      cache,
+      trees,
+      managerUrl,
+      managerCertificate,
+      push,
+    });
     const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
@@ -171,7 +183,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances, peers } = this.#parts;
+    const { cache, transfers, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -180,7 +192,6 @@ class Shell {
       pid: process.pid,
       resources,
       features,
-      urls: peers.urls,
       cached: cache.files().map(({ facts, level }) => ({ ...facts, level })),
     });
     return new Engine({
@@ -204,14 +215,23 @@ class Shell {
   }
 
   #newLink(): ManagerLink {
-    const { log } = this.#parts;
+    const { log, peers } = this.#parts;
+    const { finder, idleTimeoutMs, waiting } = this.#options;
     return new ManagerLink({
-      access: this.#options.access,
-      goneMsMax: this.#options.idleTimeoutMs,
+      manager: finder.manager,
+      access: () => finder.read(),
+      watch: (changed) => finder.watch(changed),
+      prepare: (access) => this.#openPeers(access),
+      goneMsMax: idleTimeoutMs,
+      waiting: (reason) => {
+        log.write("waiting", { reason });
+        waiting(reason);
+      },
       opened: () => {
         log.write("connected", { manager: this.#link?.managerUrl });
-        this.#engine.push({ kind: "connection_opened" });
+        this.#engine.push({ kind: "connection_opened", peer: peers.address });
       },
+      takeRefused: () => peers.takeRefused(),
       received: (messages: readonly ManagerMessage[]) => {
         for (const message of messages) this.#engine.push({ kind: "message_received", message });
       },
@@ -221,6 +241,16 @@ class Shell {
       },
       ended: (end: LinkEnd) => this.#close(end),
     });
+  }
+
+  /** Listens as the workers of this manager do, which need not be as those of the last one did. */
+  async #openPeers({ publishedUrls }: ManagerAccess): Promise<void> {
+    try {
+      await this.#parts.peers.open(peerDoor(publishedUrls, this.#options.peers));
+    } catch (error) {
+      const found = error instanceof Error ? error.message : String(error);
+      this.#close({ kind: "unable", message: `Cannot serve files to other workers: ${found}` });
+    }
   }
 
   #openSession({ welcome }: Order<"session_opened">): void {
