@@ -17,6 +17,7 @@ import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
 import { askStatus } from "./client.ts";
+import { ACCESS_COMMAND, runAccess } from "./cli_access.ts";
 import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
 import {
   type ManagerOptions,
@@ -90,6 +91,7 @@ const COMMANDS: readonly Command[] = [
     },
     run: status,
   },
+  { spec: ACCESS_COMMAND, run: ({ given }) => runAccess(given) },
 ];
 
 /** The manager's commands, for `tendril help`. */

@@ -105,6 +105,8 @@ export function endDelivery(
     if (file.origin.kind === "manager") {
       file.isAtManager = true;
       updateAvailability(state, file);
+      // Who asked while it was only at its worker need not wait for a copy of its own.
+      deliverRequests(state, file);
     }
   }
   const answer = { isDelivered: event.isDelivered, message: event.message };
