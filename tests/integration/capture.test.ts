@@ -155,3 +155,26 @@ test.if(whyNot === undefined)(
   },
   60_000,
 );
+
+test.if(whyNot === undefined)(
+  "a run beyond loopback shows no file on the wire either",
+  async () => {
+    await using scratch = await Scratch.open();
+    using network = new Network();
+    const args = ["--listen", "0.0.0.0:0"];
+    const { access, traffic, told } = await captureRun(network.host("one"), scratch, args);
+    expect(told.workerToWorker).toBeGreaterThan(0);
+    expect(access.urls.every((url) => url.startsWith("https:"))).toBe(true);
+    const sent = traffic.streams.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    expect(sent).toBeGreaterThan(3 * LARGE * "peerfile".length);
+    for (const secret of secretsOf(access)) expect(traffic.has(secret)).toBe(false);
+    for (const word of [...WORDS, "welcome", "Authorization", "auth_hello"]) {
+      expect([word, traffic.has(word)]).toEqual([word, false]);
+    }
+    expect(traffic.matches(/WyI[A-Za-z0-9_-]{40}/)).toBe(false);
+    // Each connection begins with a handshake of TLS (RFC 8446, 5.1).
+    expect(traffic.streams.filter(({ bytes }) => bytes[0] !== 0x16).map(({ name }) => name))
+      .toEqual([]);
+  },
+  60_000,
+);

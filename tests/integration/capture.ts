@@ -35,15 +35,25 @@ const BUFFER_KIB = 64 * 1024;
 
 const FAREWELL = "tendril-capture-farewell";
 
+/** What to listen to. */
+export interface CaptureOptions {
+  /** Interface of the host. Default: loopback. */
+  readonly card?: string;
+  /** Where a packet leaves by that interface. Default: the host itself, by loopback. */
+  readonly farewellTo?: string;
+}
+
 /** All that went over one interface of a host, from `start` to `stop`. */
 export class Capture implements Disposable {
   readonly #host: Host;
+  readonly #farewellTo: string;
   readonly #child: ChildProcess;
   readonly #chunks: Uint8Array[] = [];
   #complaints = "";
 
-  private constructor(host: Host, card: string) {
+  private constructor(host: Host, { card = "lo", farewellTo = "127.0.0.1" }: CaptureOptions) {
     this.#host = host;
+    this.#farewellTo = farewellTo;
     const [command = "", ...before] = host.prefix;
     // Not into a file: tcpdump gives up root's rights before it opens one.
     const args = ["-i", card, "-w", "-", "-U", "-n", "-B", String(BUFFER_KIB)];
@@ -54,8 +64,8 @@ export class Capture implements Disposable {
     this.#child.stderr?.on("data", (chunk: Uint8Array) => this.#complaints += String(chunk));
   }
 
-  static async start(host: Host, card: string = "lo"): Promise<Capture> {
-    const capture = new Capture(host, card);
+  static async start(host: Host, options: CaptureOptions = {}): Promise<Capture> {
+    const capture = new Capture(host, options);
     await until(() => capture.#complaints.includes("listening on"), "tcpdump listens");
     return capture;
   }
@@ -63,10 +73,9 @@ export class Capture implements Disposable {
   /** Ends with a packet of its own, so that none before it is missing. */
   async stop(): Promise<Traffic> {
     const [command = "", ...before] = this.#host.prefix;
-    const sentTo = this.#host.addresses[0] ?? "127.0.0.1";
     execFileSync(command, [
       ...[...before, "bash", "-c"],
-      `echo ${FAREWELL} >/dev/udp/${sentTo}/9`,
+      `echo ${FAREWELL} >/dev/udp/${this.#farewellTo}/9`,
     ]);
     const last = () => Buffer.concat(this.#chunks.slice(-4)).includes(FAREWELL);
     await until(last, "the last packet is captured");

@@ -1,6 +1,6 @@
 /**
- * Hosts of a test's own: network namespaces (`man 8 ip-netns`), joined by a switch that is a bridge
- * in one more of them. Nothing is made in the namespace of the machine itself, so that whatever
+ * Hosts of a test's own: network namespaces (`man 8 ip-netns`), joined by the bridges of a switch,
+ * which is one more of them. Nothing is made in the namespace of the machine itself, so that whatever
  * happens, removing the namespaces removes it all.
  *
  * @module
@@ -14,6 +14,8 @@ const MASK_BITS = 24;
 
 /** Names are `tendril-PID-COUNT-HOST`: those of a test that was killed are known by its process. */
 const NAME_PATTERN = /^tendril-(\d+)-\d+-[a-z0-9]+$/;
+
+const ARP_IGNORE = "/proc/sys/net/ipv4/conf/all/arp_ignore";
 
 let networkCount = 0;
 
@@ -47,33 +49,37 @@ export class Network implements Disposable {
   readonly #prefix: string;
   readonly #switch: string;
   readonly #hosts: Host[] = [];
+  /** Networks that have their bridge. */
+  readonly #networks: Set<number> = new Set();
 
   constructor() {
     networkCount += 1;
     this.#prefix = `tendril-${process.pid}-${networkCount}`;
     this.#switch = `${this.#prefix}-switch`;
     ip("netns", "add", this.#switch);
-    this.#in(this.#switch, "link", "add", "bridge", "type", "bridge");
-    this.#in(this.#switch, "link", "set", "bridge", "up");
   }
 
   /**
    * A host on the networks of those numbers: on network 3 the second host has the address
-   * `10.99.3.2`. It reaches the others on the same network, and nobody else.
+   * `10.99.3.2` at its card `eth0`, if that network is its first. It reaches the others on the same
+   * network, and nobody else: to the rest it has no route.
    */
   host(name: string, networks: readonly number[] = [1]): Host {
     const namespace = `${this.#prefix}-${name}`;
     const number = this.#hosts.length + 1;
     ip("netns", "add", namespace);
     this.#in(namespace, "link", "set", "lo", "up");
+    // Else a host answers at each card for the addresses of the others (arp_ignore of ip-sysctl).
+    ip("netns", "exec", namespace, "sh", "-c", `echo 1 >${ARP_IGNORE}`);
     const addresses = networks.map((network, index) => {
+      this.#addBridge(network);
       const address = `10.99.${network}.${number}`;
       const [card, port] = [`eth${index}`, `port${number}x${index}`];
       this.#in(
         namespace,
         ...["link", "add", card, "type", "veth", "peer", "name", port, "netns", this.#switch],
       );
-      this.#in(this.#switch, "link", "set", port, "master", "bridge", "up");
+      this.#in(this.#switch, "link", "set", port, "master", `bridge${network}`, "up");
       this.#in(namespace, "addr", "add", `${address}/${MASK_BITS}`, "dev", card);
       this.#in(namespace, "link", "set", card, "up");
       return address;
@@ -83,14 +89,24 @@ export class Network implements Disposable {
     return host;
   }
 
-  /** From now on `from` loses what it sends to `address`, in silence, as behind a firewall. */
-  block(from: Host, address: string): void {
-    this.#in(from.name, "route", "add", "blackhole", `${address}/32`);
+  /**
+   * Has `host` look for the network of that number at its first card, where it is not: what it sends
+   * there is lost, and it hears so seconds later, as behind a firewall.
+   */
+  mislead(host: Host, network: number): void {
+    this.#in(host.name, "route", "add", `10.99.${network}.0/${MASK_BITS}`, "dev", "eth0");
   }
 
   [Symbol.dispose](): void {
     for (const { name } of this.#hosts) removeNamespace(name);
     removeNamespace(this.#switch);
+  }
+
+  #addBridge(network: number): void {
+    if (this.#networks.has(network)) return;
+    this.#networks.add(network);
+    this.#in(this.#switch, "link", "add", `bridge${network}`, "type", "bridge");
+    this.#in(this.#switch, "link", "set", `bridge${network}`, "up");
   }
 
   #in(namespace: string, ...args: readonly string[]): void {
