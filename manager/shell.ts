@@ -8,8 +8,11 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import { unreachable } from "../shared/assert.ts";
+import { publishedUrls } from "../shared/addresses.ts";
+import type { KeyPair } from "../shared/certificate.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
+import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
 import type { Hello } from "./core/event.ts";
@@ -39,7 +42,9 @@ export interface ShellOptions {
   readonly config: ManagerConfig;
   readonly name: string;
   readonly managerId: string;
-  readonly secrets: { readonly worker: string; readonly client: string };
+  /** Absent when connections are not encrypted. */
+  readonly tls: KeyPair | undefined;
+  readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
   /** Told of a bug in the manager, after which nothing moves any more. */
@@ -116,16 +121,21 @@ export class Shell {
       push,
       onHello: (hello) => this.#noteHello(hello),
       door: this.#door,
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
     });
-    const { client: clientSecret } = secrets;
     this.#clients = new ClientLinks({
-      clientSecret,
-      status: () => this.status(),
+      host: hostname(),
+      secrets,
+      desk: new RequestDesk({ status: () => this.status() }),
+      refuse: this.#refusals.count,
       door: this.#door,
+      onBug: (error) => this.#onBug(error),
     });
     this.#server = startServer({
       host: config.host,
       port: config.port,
+      names: config.advertise.map(({ host }) => host),
+      tls: options.tls,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,
@@ -142,10 +152,17 @@ export class Shell {
     return new Shell(options);
   }
 
-  /** Base url of the server. */
+  /** Base urls of the server, best first. */
+  get urls(): readonly string[] {
+    const { config, tls } = this.#options;
+    const { host, advertise } = config;
+    const scheme = tls === undefined ? "http" : "https";
+    return publishedUrls({ scheme, host, port: this.#server.port, advertise });
+  }
+
+  /** The best of `urls`. */
   get url(): string {
-    const { hostname, port } = this.#server;
-    return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+    return this.urls[0] ?? "";
   }
 
   /** The policies in force. */
@@ -239,7 +256,7 @@ export class Shell {
     const source = fetchSource(instruction, {
       store: this.store,
       tickets: this.#tickets,
-      urlsOf: (workerId) => this.#links.urlsOf(workerId),
+      peerOf: (workerId) => this.#links.peerOf(workerId),
     });
     if (!(source instanceof Promise)) {
       this.#links.send(session, [{ ...order, source }]);

@@ -20,6 +20,7 @@ import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { TaskShape } from "../shared/task.ts";
 import type { Hello, ManagerEvent } from "./core/event.ts";
 import type { Door } from "./door.ts";
+import type { PeerAddress } from "./fetch_source.ts";
 import type { Tickets } from "./tickets.ts";
 
 /** A connection that has not said hello after this long is closed. */
@@ -30,6 +31,9 @@ const HEARTBEATS_PER_TIMEOUT = 3;
 
 /** Links are looked at this often, or oftener when the timeout is short. */
 const LOOK_MS_MAX = 1000;
+
+/** Refusals that one heartbeat can add to the count, whatever it says. */
+const PEER_REFUSALS_MAX = 1_000_000;
 
 /** Connections of workers at the same time. */
 const LINKS_MAX = 20_000;
@@ -46,6 +50,8 @@ export interface WorkerLinksOptions {
   /** Told of each hello, before the core is. */
   readonly onHello: (hello: Hello) => void;
   readonly door: Door;
+  /** Told how many requests a worker's peer server has turned away. */
+  readonly onPeerRefusals: (count: number) => void;
 }
 
 interface WorkerLink {
@@ -142,9 +148,10 @@ export class WorkerLinks {
     link.channel.close(reason);
   }
 
-  /** Base urls of the peer server of a connected worker. */
-  urlsOf(workerId: WorkerId): readonly string[] {
-    return this.#greeted.get(workerId)?.hello?.urls ?? [];
+  /** Where the peer server of a connected worker is; nowhere when it is not connected. */
+  peerOf(workerId: WorkerId): PeerAddress {
+    const { urls = [], certificate } = this.#greeted.get(workerId)?.hello ?? {};
+    return certificate === undefined ? { urls } : { urls, certificate };
   }
 
   /** Takes no more connections; resolves when those that are open have closed, or after `withinMs`. */
@@ -198,7 +205,10 @@ export class WorkerLinks {
         this.#options.door.refuse("handshake");
         this.#refuse(link, `Cannot take message "${message.kind}" before hello`);
         return;
-      } else if (message.kind !== "heartbeat") {
+      } else if (message.kind === "heartbeat") {
+        const { refused = 0 } = message;
+        if (refused > 0) this.#options.onPeerRefusals(Math.min(refused, PEER_REFUSALS_MAX));
+      } else {
         const { workerId } = link.hello;
         this.#options.push({ kind: "message_received", workerId, session, message });
       }

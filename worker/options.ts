@@ -1,6 +1,7 @@
 /** What a worker is told on its command line and in its environment, checked once. */
 
 import { existsSync, readdirSync } from "node:fs";
+import { isIP } from "node:net";
 import { availableParallelism, totalmem } from "node:os";
 
 import { resolve } from "@std/path";
@@ -13,6 +14,7 @@ import {
   UsageError,
 } from "../shared/command_line.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
+import type { PeerDoorOptions } from "./peer_door.ts";
 
 /** Resources as they were stated; what is absent is found out. */
 export interface StatedResources {
@@ -36,6 +38,8 @@ export interface WorkerCommandOptions {
   readonly wallTimeMs: number;
   /** Ends with its manager instead of waiting for the next one of that name. */
   readonly isSingle: boolean;
+  readonly peers: PeerDoorOptions;
+  readonly hasCleanEnvironment: boolean;
   readonly isVerbose: boolean;
 }
 
@@ -57,12 +61,25 @@ export const WORKER_COMMAND: CommandSpec = {
     "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
     "wall-time": { value: "TIME", help: "end after this long in any case" },
     single: { help: "end with the manager instead of waiting for the next one of its name" },
+    listen: { value: "HOST:PORT", help: "where other workers reach this one; default: as needed" },
+    advertise: {
+      value: "HOST",
+      isMultiple: true,
+      help: "a name or address that others know this host by; repeatable",
+    },
+    insecure: { help: "serve files to other workers without TLS" },
+    "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
   },
   hasVariables: true,
 };
 
 const IDLE_TIMEOUT_MS: number = 5 * 60_000;
+
+/** RFC 1123 section 2.1; underscores are met in clusters. */
+const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
+
+const PORT_MAX = 65_535;
 
 /** A worker that belongs to one manager does not wait longer for it to come back. */
 const SINGLE_IDLE_TIMEOUT_MS = 15_000;
@@ -98,6 +115,12 @@ export function parseWorkerArguments(
       (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
     wallTimeMs: duration("wall-time") ?? 0,
     isSingle,
+    peers: {
+      ...without({ listen: readListen(text("listen")) }),
+      advertise: given.texts("advertise").map(checkHost),
+      isInsecure: given.flag("insecure"),
+    },
+    hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
   };
 }
@@ -131,6 +154,25 @@ function readTarget(
     name,
     access: access === undefined ? undefined : resolve(access),
   });
+}
+
+/** `HOST:PORT`, `[ADDRESS]:PORT`, or `HOST` alone for a free port. */
+function readListen(text: string | undefined): PeerDoorOptions["listen"] {
+  if (text === undefined) return undefined;
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
+  const hostname = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3] ?? 0);
+  if (hostname !== undefined && isHost(hostname) && port <= PORT_MAX) return { hostname, port };
+  throw new UsageError(`Cannot read --listen "${text}" as HOST:PORT`);
+}
+
+function checkHost(text: string): string {
+  if (isHost(text)) return text;
+  throw new UsageError(`Cannot read --advertise "${text}" as a host name or an address`);
+}
+
+function isHost(text: string): boolean {
+  return isIP(text) > 0 ? !text.includes("%") : HOST_NAME.test(text);
 }
 
 function readCount(

@@ -177,7 +177,7 @@ export function endTransfer(
       });
     case "failed": {
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
-      const { message, canRetry } = outcome;
+      const { message, canRetry, isUnreachable = false } = outcome;
       return tell(state, {
         kind: "transfer_failed",
         transferId,
@@ -185,6 +185,7 @@ export function endTransfer(
         generation,
         message,
         canRetry,
+        ...(isUnreachable ? { isUnreachable } : {}),
       });
     }
     default:
