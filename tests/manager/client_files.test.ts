@@ -52,6 +52,7 @@ class Fixture implements AsyncDisposable {
       spool,
       tls: undefined,
       clientLimits,
+      tls: undefined,
       onBug: (error) => {
         throw error;
       },
