@@ -52,7 +52,6 @@ class Fixture implements AsyncDisposable {
       spool,
       tls: undefined,
       clientLimits,
-      tls: undefined,
       onBug: (error) => {
         throw error;
       },
