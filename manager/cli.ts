@@ -16,6 +16,7 @@ import { runBundle } from "../shared/runtime/bundle.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
+import { ACCESS_COMMAND } from "./cli_access.ts";
 import { type Call, type Command, print, type ScriptLibrary } from "./cli_command.ts";
 import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
 import { readPolicyArguments } from "./cli_policy.ts";
@@ -61,6 +62,7 @@ const COMMANDS: readonly Command[] = [
   },
   SUBMIT_COMMAND,
   ...SHOW_COMMANDS,
+  ACCESS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */

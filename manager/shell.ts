@@ -26,6 +26,7 @@ import { type ManagerState, newManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { DeliveryDesk } from "./delivery.ts";
+import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
@@ -75,6 +76,7 @@ export class Shell {
   readonly catalog: Catalog = new Catalog();
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
+  readonly #door: Door = new Door(this.#refusals.count);
   readonly #state: ManagerState;
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
@@ -136,6 +138,7 @@ export class Shell {
       push,
       onHello: (hello) => this.#noteHello(hello),
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
     });
     this.#requestDesk = this.#newRequestDesk();
     this.#clients = new ClientLinks({
@@ -143,6 +146,7 @@ export class Shell {
       secrets,
       desk: this.#requestDesk,
       refuse: this.#refusals.count,
+      door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
     this.#server = startServer({
@@ -150,11 +154,11 @@ export class Shell {
       port: config.port,
       names: config.advertise.map(({ host }) => host),
       tls: options.tls,
-      refused: this.#refusals.count,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,
       desk: this.#desk,
+      door: this.#door,
       acceptWorker: () => this.#links.accept(),
       acceptClient: () => this.#clients.accept(),
     });

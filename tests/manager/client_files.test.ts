@@ -50,7 +50,6 @@ class Fixture implements AsyncDisposable {
       managerId: "0123456789abcdef",
       secrets,
       spool,
-      tls: undefined,
       clientLimits,
       onBug: (error) => {
         throw error;
