@@ -48,7 +48,7 @@ export interface ShellOptions {
   readonly name: string;
   readonly managerId: string;
   /** Absent when connections are not encrypted. */
-  readonly tls: KeyPair | undefined;
+  readonly tls?: KeyPair | undefined;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
