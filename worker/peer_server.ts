@@ -36,7 +36,7 @@ const RETRY_AFTER_S = "1";
 const NO_HOSTS: ReadonlySet<string> = new Set();
 
 /** Bytes of a file that are read at a time. */
-const CHUNK_BYTES = 512 * 1024;
+const CHUNK_BYTES: number = 256 * 1024;
 
 /** What serving needs to know of the session. */
 export interface PeerSession {
