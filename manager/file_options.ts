@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { resolve } from "@std/path";
 
 import type { CacheLevel } from "../shared/task.ts";
+import type { BoundFile } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileSpec } from "./file_store.ts";
 import { count, flag, oneOf, readOptions, show } from "./option.ts";
@@ -57,6 +58,11 @@ export function bufferSpec(data: unknown, options: FileOptions): FileSpec {
   throw new TypeError(`Cannot declare "${show(data)}" as a buffer: expected text or a Uint8Array`);
 }
 
+/** Contents that a client sends. */
+export function uploadSpec(arrival: Promise<BoundFile>, options: FileOptions): FileSpec {
+  return { source: { kind: "upload", arrival }, ...readFileOptions(options, "upload") };
+}
+
 /** A file that stays in the cluster. */
 export function tempSpec(options: FileOptions): FileSpec {
   return { source: { kind: "temp" }, ...readFileOptions(options, "temp") };
@@ -71,7 +77,8 @@ export function recipeSpec(
   return { source: { kind: "mini_task", recipe, input }, ...readFileOptions(options, recipe) };
 }
 
-function readFileOptions(options: FileOptions, owner: string): Omit<FileSpec, "source"> {
+/** What every declared file can be given. */
+export function readFileOptions(options: FileOptions, owner: string): Omit<FileSpec, "source"> {
   const read = readOptions<FileOptions>(options, owner, {
     cache: oneOf("task", "workflow", "worker", "forever"),
     peerTransfer: flag,

@@ -6,12 +6,16 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
+import process from "node:process";
+
+import { join } from "@std/path";
 
 import { unreachable } from "../shared/assert.ts";
 import { publishedUrls } from "../shared/addresses.ts";
 import type { KeyPair } from "../shared/certificate.ts";
-import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
+import type { FileId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
+import { Catalog } from "./catalog.ts";
 import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
@@ -26,11 +30,12 @@ import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
+import { OutputLog } from "./output_log.ts";
 import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TaskDesk } from "./task_desk.ts";
-import type { TaskStateName } from "./task_handle.ts";
+import { taskStateOf } from "./task_handle.ts";
 import { Tickets } from "./tickets.ts";
 import { WorkerLinks } from "./worker_link.ts";
 
@@ -47,12 +52,15 @@ export interface ShellOptions {
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
+  /** How long clients are waited for; see client_files.ts. */
+  readonly clientLimits?: { readonly graceMs?: number; readonly uploadWaitMs?: number };
   /** Told of a bug in the manager, after which nothing moves any more. */
   readonly onBug: (error: unknown) => void;
 }
 
 type Fetch = Extract<ManagerInstruction, { kind: "fetch" }>;
 type Collect = Extract<ManagerInstruction, { kind: "collect" }>;
+type Unspool = Extract<ManagerInstruction, { kind: "unspool" }>;
 type FileDelivered = Extract<ManagerInstruction, { kind: "file_delivered" }>;
 
 interface FileRequest {
@@ -66,13 +74,16 @@ export class Shell {
   readonly engine: Engine;
   readonly store: FileStore;
   readonly tasks: TaskDesk;
+  readonly catalog: Catalog = new Catalog();
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
   readonly #door: Door = new Door(this.#refusals.count);
   readonly #state: ManagerState;
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
+  readonly #requestDesk: RequestDesk;
   readonly #clients: ClientLinks;
+  readonly #output: OutputLog;
   readonly #desk: DeliveryDesk;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
@@ -105,12 +116,19 @@ export class Shell {
       push,
       request: (id) => this.#request(id),
     });
+    this.#output = new OutputLog({
+      folder: join(spool, "output"),
+      onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
+    });
     this.tasks = new TaskDesk({
       store: this.store,
       push,
-      stateOf: (id) => taskStateOf(state, id),
+      catalog: this.catalog,
+      output: this.#output,
+      stateOf: (id) => taskStateOf(state.tasks.get(id)),
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
+    this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     this.#links = new WorkerLinks({
       managerId,
@@ -120,30 +138,19 @@ export class Shell {
       workerTimeoutMs: () => state.policies.workerTimeoutMs,
       push,
       onHello: (hello) => this.#noteHello(hello),
-      door: this.#door,
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
     });
+    this.#requestDesk = this.#newRequestDesk();
     this.#clients = new ClientLinks({
       host: hostname(),
       secrets,
-      desk: new RequestDesk({ status: () => this.status() }),
+      desk: this.#requestDesk,
       refuse: this.#refusals.count,
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
-    this.#server = startServer({
-      host: config.host,
-      port: config.port,
-      names: config.advertise.map(({ host }) => host),
-      tls: options.tls,
-      managerId,
-      ticketKey: this.#tickets.managerKey,
-      store: this.store,
-      desk: this.#desk,
-      door: this.#door,
-      acceptWorker: () => this.#links.accept(),
-      acceptClient: () => this.#clients.accept(),
-    });
+    this.#server = this.#startServer();
   }
 
   /** Starts a manager that listens. */
@@ -222,8 +229,43 @@ export class Shell {
     this.store.close();
     await this.#links.close(RELEASE_MS);
     this.#clients.close();
+    this.#requestDesk.close();
     await this.#desk.close();
+    await this.#output.close();
     await this.#server.close();
+  }
+
+  #newRequestDesk(): RequestDesk {
+    return new RequestDesk({
+      ...this.#options.clientLimits,
+      state: this.#state,
+      store: this.store,
+      tasks: this.tasks,
+      catalog: this.catalog,
+      output: this.#output,
+      desk: this.#desk,
+      tickets: this.#tickets,
+      status: () => this.status(),
+      tune: (policies) => this.tune(policies),
+      onBug: (error) => this.#onBug(error),
+    });
+  }
+
+  #startServer(): Server {
+    const { config, managerId, tls } = this.#options;
+    return startServer({
+      host: config.host,
+      port: config.port,
+      names: config.advertise.map(({ host }) => host),
+      tls,
+      managerId,
+      ticketKey: this.#tickets.managerKey,
+      store: this.store,
+      desk: this.#desk,
+      door: this.#door,
+      acceptWorker: () => this.#links.accept(),
+      acceptClient: () => this.#clients.accept(),
+    });
   }
 
   #carryOut(instruction: ManagerInstruction): void {
@@ -238,6 +280,8 @@ export class Shell {
         return this.#collect(instruction);
       case "store":
         return this.#desk.store(instruction);
+      case "unspool":
+        return this.#unspool(instruction);
       case "abandon":
         return this.#desk.abandon(instruction.deliveryId);
       case "settle":
@@ -263,10 +307,18 @@ export class Shell {
       return;
     }
     source.then((found) => {
-      if (found === undefined) return;
+      if (found.kind === "failed") {
+        const { transferId } = order;
+        return this.engine.push({ kind: "fetch_failed", transferId, message: found.message });
+      }
       this.#links.send(session, [{ ...order, source: found }]);
       this.#links.flush();
     }).catch((error: unknown) => this.#onBug(error));
+  }
+
+  #unspool({ fileId, generation }: Unspool): void {
+    // What cannot be removed is in the spool, which goes with the manager.
+    this.store.unspool(fileId, generation).catch(() => {});
   }
 
   #collect(order: Collect): void {
@@ -293,7 +345,10 @@ export class Shell {
     if (!isDelivered) return request.reject(new Error(message));
     // Two declarations of one file are one for the core: the contents are with either.
     const [asked, held] = [this.store.get(request.fileId), this.store.get(fileId)];
-    if (asked !== undefined && held?.place !== undefined) asked.place = held.place;
+    if (asked !== undefined && held?.place !== undefined) {
+      held.place = { ...held.place, isPassing: false };
+      asked.place = held.place;
+    }
     request.resolve();
   }
 
@@ -314,10 +369,4 @@ export class Shell {
     this.tasks.close(`The manager failed: ${error instanceof Error ? error.message : error}`);
     this.#options.onBug(error);
   }
-}
-
-function taskStateOf(state: ManagerState, id: TaskId): TaskStateName {
-  const task = state.tasks.get(id)?.state;
-  if (task?.kind !== "dispatched") return task?.kind ?? "waiting";
-  return task.attempt.isStarted ? "running" : "dispatched";
 }

@@ -4,6 +4,7 @@ import type { TaskId } from "../shared/ids.ts";
 import type { Resources } from "../shared/resources.ts";
 import type { Outcome } from "../shared/task.ts";
 import type { TaskEnd } from "./core/instruction.ts";
+import type { RemoteResult } from "./remote_task.ts";
 import type { TaskHandle } from "./task_handle.ts";
 
 /** When things happened to a task, epoch milliseconds (0: never), and how long they took. */
@@ -74,10 +75,14 @@ export class TaskError extends Error {
   /** Always `"TaskError"`. */
   override readonly name = "TaskError";
   /** How the task ended. */
-  readonly result: TaskResult;
+  readonly result: TaskResult | RemoteResult;
 
   /** Made by the handles of tasks. */
-  constructor(result: TaskResult, message: string = describe(result), options?: ErrorOptions) {
+  constructor(
+    result: TaskResult | RemoteResult,
+    message: string = describe(result),
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.result = result;
   }
@@ -105,21 +110,26 @@ export function taskResult(
     stderr: decode(result?.stderr),
     workerId: end.workerId,
     host: end.host,
-    times: {
-      submittedAtMs: toEpochMs(end.submittedAtMs),
-      dispatchedAtMs: toEpochMs(end.dispatchedAtMs),
-      startedAtMs: result?.times.startedAtMs ?? 0,
-      endedAtMs: toEpochMs(end.endedAtMs),
-      stagedMs: result?.times.stagedMs ?? 0,
-      ranMs: result?.times.ranMs ?? 0,
-    },
+    times: timesOf(end),
     requested: labels.resources,
     allocated: labels.resources,
   };
 }
 
+/** When things happened to a task that has ended. */
+export function timesOf({ result, ...end }: TaskEnd): TaskTimes {
+  return {
+    submittedAtMs: toEpochMs(end.submittedAtMs),
+    dispatchedAtMs: toEpochMs(end.dispatchedAtMs),
+    startedAtMs: result?.times.startedAtMs ?? 0,
+    endedAtMs: toEpochMs(end.endedAtMs),
+    stagedMs: result?.times.stagedMs ?? 0,
+    ranMs: result?.times.ranMs ?? 0,
+  };
+}
+
 /** One line: `Task 7 ended as exit: The command ended with exit code 3: no such option`. */
-function describe(result: TaskResult): string {
+function describe(result: TaskResult | RemoteResult): string {
   const { id, outcome, message, stderr } = result;
   // Of a command that failed by itself, what it said says most.
   const isOwn = outcome === "exit" || outcome === "signal";

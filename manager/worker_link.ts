@@ -49,9 +49,9 @@ export interface WorkerLinksOptions {
   readonly push: (event: ManagerEvent) => void;
   /** Told of each hello, before the core is. */
   readonly onHello: (hello: Hello) => void;
-  readonly door: Door;
   /** Told how many requests a worker's peer server has turned away. */
   readonly onPeerRefusals: (count: number) => void;
+  readonly door: Door;
 }
 
 interface WorkerLink {

@@ -31,10 +31,10 @@ const TREES: Trees = {
 };
 
 const LOOPBACK_DOOR: PeerDoor = {
-  hostname: "127.0.0.1",
+  host: "127.0.0.1",
   port: 0,
   isSecure: false,
-  hosts: ["127.0.0.1"],
+  advertise: [],
 };
 
 class Bench implements AsyncDisposable {

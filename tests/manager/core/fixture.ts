@@ -505,7 +505,7 @@ function helloOf(worker: string, wish: WorkerWish): Hello {
     pid: 1,
     resources,
     features,
-    urls: [],
+    urls: [`http://${worker}`],
     tries: [],
     results: [],
     replicas: [],
