@@ -25,6 +25,7 @@ export type {
   ManagerOptions,
   PolicyOptions,
   Size,
+  TlsOptions,
 } from "./manager/config.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";

@@ -13,9 +13,12 @@ import {
   UsageError,
 } from "../shared/command_line.ts";
 import { runBundle } from "../shared/runtime/bundle.ts";
+import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
 import { askStatus } from "./client.ts";
+import { ACCESS_COMMAND, runAccess } from "./cli_access.ts";
+import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
 import {
   type ManagerOptions,
   type PolicyOptions,
@@ -54,7 +57,7 @@ const COMMANDS: readonly Command[] = [
       options: {
         workers: { value: "N", help: "local workers to start, unless the script says" },
         name: { value: "NAME", help: "the manager's name, by which workers find it" },
-        listen: { value: "HOST:PORT", help: "address to listen on; default 127.0.0.1:0" },
+        ...LISTEN_OPTIONS,
         policy: { value: "NAME=VALUE", isMultiple: true, help: "a policy; repeatable" },
         "run-directory": { value: "DIR", help: "where the logs of local workers go" },
         quiet: { help: "show no progress" },
@@ -88,6 +91,7 @@ const COMMANDS: readonly Command[] = [
     },
     run: status,
   },
+  { spec: ACCESS_COMMAND, run: ({ given }) => runAccess(given) },
 ];
 
 /** The manager's commands, for `tendril help`. */
@@ -123,6 +127,8 @@ async function run({ spec, given, library }: Call): Promise<number> {
   if (script === undefined) {
     throw new UsageError(`Cannot run a workflow without a script: expected ${spec.usage}`);
   }
+  // Before there is a secret in memory; where it cannot be had, a manager is as others are.
+  await guardProcess();
   setDefaultManagerOptions(readRunOptions(given));
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {
@@ -152,13 +158,13 @@ function describeUncaught(error: unknown): string {
 
 /** The options of `Manager.start` that the command line states, checked before the script runs. */
 function readRunOptions(given: CommandArguments): ManagerOptions {
-  const [workers, name, listen] = ["workers", "name", "listen"].map((option) => given.text(option));
+  const [workers, name] = ["workers", "name"].map((option) => given.text(option));
   const runDirectory = given.text("run-directory");
   const policies = given.texts("policy");
   const options = {
     ...(workers === undefined ? {} : { workers: readWorkerCount(workers) }),
     ...(name === undefined ? {} : { name }),
-    ...(listen === undefined ? {} : { listen }),
+    ...readListenOptions(given),
     ...(runDirectory === undefined ? {} : { runDirectory }),
     ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies) }),
   };

@@ -1,10 +1,12 @@
 /** Asks a running manager, found by its access file, from another process. */
 
+import { randomBytes } from "node:crypto";
+
 import { type AccessFile, findAccessFile } from "../shared/access_file.ts";
 import { type Channel, dialChannel } from "../shared/channel.ts";
-import { type Check, kinds, natural } from "../shared/message_check.ts";
 import { connect } from "../shared/runtime/connect.ts";
-import type { ClientAnswer, ClientRequest } from "./client_link.ts";
+import { CLIENT_VERSION, type ClientAnswer, type ClientRequest } from "./client_protocol.ts";
+import { clientAnswer } from "./client_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
 
 /** Time for a manager to answer. */
@@ -37,10 +39,17 @@ async function ask(access: AccessFile, request: ClientRequest): Promise<ClientAn
       handlers: {
         open: (channel) => {
           open = channel;
-          channel.send([request]);
+          const clientId = randomBytes(12).toString("hex");
+          channel.send([
+            { kind: "open", requestId: 0, version: CLIENT_VERSION, clientId },
+            request,
+          ]);
         },
-        messages: (_channel, [answer]) => {
-          if (answer !== undefined) resolve(answer);
+        messages: (_channel, answers) => {
+          for (const answer of answers) {
+            if (answer.kind === "failed") fail(answer.message);
+            else if (answer.kind !== "opened") resolve(answer);
+          }
         },
         close: (_channel, { reason }) => fail(reason === "" ? "the connection broke" : reason),
       },
@@ -52,14 +61,3 @@ async function ask(access: AccessFile, request: ClientRequest): Promise<ClientAn
     open?.close("Done");
   }
 }
-
-/** A field may be added; the version tells when one means something else. */
-const statusShape: Check<ManagerStatus> = (value) => {
-  const isStatus = typeof value === "object" && value !== null && "version" in value;
-  return isStatus && value.version === 1 ? undefined : " is not a status of version 1";
-};
-
-const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
-  pong: { requestId: natural },
-  status: { requestId: natural, status: statusShape },
-});

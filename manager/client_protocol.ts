@@ -53,7 +53,8 @@ export type ClientFile =
   | { readonly kind: "buffer" }
   | { readonly kind: "temp" }
   | { readonly kind: "url"; readonly url: string }
-  | { readonly kind: "unpack" | "environment"; readonly archive: FileId };
+  | { readonly kind: "unpack"; readonly archive: FileId }
+  | { readonly kind: "environment"; readonly archive: FileId };
 
 /** What all tasks of a submission have in common; the fields are those of `TaskOptions`. */
 export interface ClientTask {
@@ -298,7 +299,7 @@ export interface WorkerRow {
 /** One declared file, as tables show it. */
 export interface FileRow {
   readonly fileId: FileId;
-  readonly kind: "local" | "url" | "buffer" | "temp" | "mini_task";
+  readonly kind: "local" | "upload" | "url" | "buffer" | "temp" | "mini_task";
   /** Absent until it is known. */
   readonly cacheName?: string;
   /** -1 when not known. */

@@ -1,5 +1,9 @@
 /** Options of `Manager.start` and the policies, checked once at the edge. */
 
+import { readFileSync } from "node:fs";
+
+import { ANY, type HostPort, isWildcard, parseHostPort } from "../shared/addresses.ts";
+import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
 import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
 import {
   amount,
@@ -19,6 +23,9 @@ const LOCAL_WORKERS_MAX = 1000;
 
 /** Timers and heartbeats are derived from these: shorter would be noise. */
 const TIMEOUT_MS_MIN = 100;
+
+/** Addresses that are tried in turn by every worker: more would only take time. */
+const ADVERTISED_MAX = 16;
 
 /** Bytes, or text such as `"2GB"`. */
 export type Size = number | string;
@@ -40,6 +47,8 @@ export interface LocalWorkersOptions {
   readonly gpus?: number;
   /** Folder under which each has a workspace of its own. Default: a temporary one, removed. */
   readonly workspace?: string;
+  /** Tasks see little of the environment, as with `tendril worker --clean-env`. Default false. */
+  readonly cleanEnv?: boolean;
 }
 
 /** Rules of the manager that can be set, and changed with `tune`. */
@@ -74,12 +83,29 @@ export interface PolicyOptions {
   readonly libraryRetries?: number;
 }
 
+/** A certificate and its key: PEM, or the path of a file with it. */
+export interface TlsOptions {
+  /** Followed by its chain, when an authority has signed it. */
+  readonly cert: string;
+  /** Without a password. */
+  readonly key: string;
+}
+
 /** Options of `Manager.start`. */
 export interface ManagerOptions {
   /** Under this name workers and clients find the manager. Default: made up, unique. */
   readonly name?: string;
-  /** Address to listen on, `"127.0.0.1:0"`; port 0 is any free one. Loopback only for now. */
+  /**
+   * Address to listen on, `"127.0.0.1:0"`; port 0 is any free one, and `":9123"` listens on all
+   * addresses. Elsewhere than on loopback, connections are encrypted.
+   */
   readonly listen?: string;
+  /** Hosts, or `HOST:PORT`, under which it can be reached: told to workers before all others. */
+  readonly advertise?: string | readonly string[];
+  /** A certificate of one's own. Default: one is made at start when connections are encrypted. */
+  readonly tls?: TlsOptions;
+  /** True leaves connections of other hosts in plain: whoever sees them can read all data. */
+  readonly insecure?: boolean;
   /** Local workers to start: how many, or how many of what. Default none. */
   readonly workers?: number | LocalWorkersOptions;
   /** Rules that differ from their defaults. */
@@ -97,6 +123,7 @@ export interface LocalWorkersConfig {
   readonly diskBytes?: number;
   readonly gpus?: number;
   readonly workspace?: string;
+  readonly cleanEnv?: boolean;
 }
 
 /** Checked options of `Manager.start`. */
@@ -104,6 +131,10 @@ export interface ManagerConfig {
   readonly name?: string;
   readonly host: string;
   readonly port: number;
+  readonly advertise: readonly HostPort[];
+  readonly isInsecure: boolean;
+  /** Given by the user. */
+  readonly tls?: KeyPair;
   readonly workers: LocalWorkersConfig;
   readonly policies: Policies;
   readonly runDirectory?: string;
@@ -117,20 +148,33 @@ export interface ManagerConfig {
 export function readManagerOptions(options: ManagerOptions): ManagerConfig {
   const read = readOptions<{
     name: string;
-    listen: { host: string; port: number };
+    listen: HostPort;
+    advertise: readonly HostPort[];
+    tls: KeyPair;
+    insecure: boolean;
     workers: LocalWorkersConfig;
     policies: Policies;
     runDirectory: string;
   }>(options, "Manager.start", {
     name: managerName,
     listen: listenAddress,
+    advertise: advertised,
+    tls: ownTls,
+    insecure: flag,
     workers: localWorkers,
     policies: (value) => readPolicies(value, DEFAULT_POLICIES),
     runDirectory: text,
   });
+  if (read.tls !== undefined && read.insecure === true) {
+    throw new TypeError("Cannot take both tls and insecure: one says to encrypt, the other not to");
+  }
   return {
     ...(read.name === undefined ? {} : { name: read.name }),
-    ...(read.listen ?? { host: "127.0.0.1", port: 0 }),
+    host: read.listen?.host ?? "127.0.0.1",
+    port: read.listen?.port ?? 0,
+    advertise: read.advertise ?? [],
+    isInsecure: read.insecure ?? false,
+    ...(read.tls === undefined ? {} : { tls: read.tls }),
     workers: read.workers ?? { count: 0 },
     policies: read.policies ?? DEFAULT_POLICIES,
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
@@ -184,17 +228,57 @@ const managerName: Reader<string> = (value, what) => {
   );
 };
 
-const listenAddress: Reader<{ host: string; port: number }> = (value, what) => {
+/** Where to listen: an address or a name of this machine, all of them when none is stated. */
+const listenAddress: Reader<HostPort> = (value, what) => {
   const given = text(value, what);
-  const match = /^(127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?$/.exec(given);
-  const port = Number(match?.[2] ?? 0);
-  if (!match || port > 65_535) {
+  const at = parseHostPort(given);
+  if (at === undefined) {
     throw new RangeError(
-      `Cannot take ${what} "${given}" as an address of this machine: expected "127.0.0.1:PORT"`,
+      `Cannot take ${what} "${given}" as an address of this machine: expected "HOST:PORT", ` +
+        '":PORT" for all addresses, or "[ADDRESS]:PORT" for IPv6',
     );
   }
-  return { host: match[1] === "[::1]" ? "::1" : "127.0.0.1", port };
+  if (at.host === "") return { ...at, host: ANY };
+  return at.host === "localhost" ? { ...at, host: "127.0.0.1" } : at;
 };
+
+const advertised: Reader<readonly HostPort[]> = (value, what) => {
+  const given = Array.isArray(value) ? value : [value];
+  if (given.length > ADVERTISED_MAX) {
+    throw new RangeError(
+      `Cannot advertise ${given.length} addresses: at most ${ADVERTISED_MAX} are published`,
+    );
+  }
+  return given.map((item: unknown) => {
+    const address = text(item, what);
+    const at = parseHostPort(address);
+    if (at !== undefined && at.host !== "" && !isWildcard(at.host)) return at;
+    throw new RangeError(
+      `Cannot advertise "${address}" as an address of this manager: expected HOST or HOST:PORT`,
+    );
+  });
+};
+
+/** PEM of one's own, or the paths of files that hold it. */
+const ownTls: Reader<KeyPair> = (value, what) => {
+  const { cert, key } = readOptions<Required<TlsOptions>>(value, what, { cert: text, key: text });
+  if (cert === undefined || key === undefined) {
+    throw new TypeError(`Cannot take ${what} as a certificate: expected { cert, key }`);
+  }
+  const pair = { certificate: readPem(cert, what), key: readPem(key, what) };
+  checkOwnCertificate(pair);
+  return pair;
+};
+
+function readPem(given: string, what: string): string {
+  if (given.includes("-----BEGIN ")) return given;
+  try {
+    return readFileSync(given, "utf8");
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new RangeError(`Cannot read ${what} "${given}" as PEM: ${found}`, { cause });
+  }
+}
 
 const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
   const given = typeof value === "number" ? { count: value } : value;
@@ -208,6 +292,7 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
       disk: size,
       gpus: count(0, 1024),
       workspace: text,
+      cleanEnv: flag,
     },
   );
   return {

@@ -1,6 +1,6 @@
 /**
  * Contents on their way to the manager: small ones that rode in a result, larger ones that a
- * worker PUTs with a ticket. Each is checked, written beside its target and renamed into place.
+ * worker or a client PUTs with a ticket. Each is checked, written beside its target and renamed into place.
  */
 
 import { createHash, randomBytes } from "node:crypto";
@@ -18,7 +18,7 @@ import process from "node:process";
 import { dirname, join } from "@std/path";
 
 import { unpackDirectory } from "./directory.ts";
-import type { WorkerId } from "../shared/ids.ts";
+import type { FileId } from "../shared/ids.ts";
 import type { FileFacts } from "../shared/task.ts";
 import type { TicketClaims } from "../shared/ticket.ts";
 import type { ManagerEvent } from "./core/event.ts";
@@ -48,8 +48,12 @@ interface Delivery {
   readonly deliveryId: number;
   readonly entry: FileEntry;
   readonly file: FileFacts;
-  /** Who PUTs it; absent when the contents came with the instruction. */
-  workerId: WorkerId | undefined;
+  /** Who PUTs it, as the ticket says; absent when the contents came with the instruction. */
+  source: string | undefined;
+  /** That of the ticket. */
+  readonly generation: number;
+  /** Told of the end, with a message when it is none; by default the core is. */
+  readonly onEnd?: ((message: string) => void) | undefined;
   isReceiving: boolean;
   readonly abort: AbortController;
 }
@@ -75,16 +79,42 @@ export class DeliveryDesk {
     const { deliveryId, workerId, file, fileId } = order;
     const known = this.#deliveries.get(deliveryId);
     if (known !== undefined) {
-      known.workerId = workerId;
+      known.source = workerId;
       return;
     }
-    this.#open({ deliveryId, fileId, file, workerId });
+    this.#open({ deliveryId, fileId, file, source: workerId });
+  }
+
+  /** Expects contents that a client sends. */
+  receive({ entry, file, from, onEnd }: {
+    readonly entry: FileEntry;
+    readonly file: FileFacts;
+    readonly from: string;
+    readonly onEnd: (message: string) => void;
+  }): { readonly isReceiving: () => boolean; readonly abandon: () => void } {
+    // The numbers of the core are above 0.
+    const deliveryId = -entry.id;
+    const delivery: Delivery = {
+      deliveryId,
+      entry,
+      file,
+      source: from,
+      generation: entry.id,
+      isReceiving: false,
+      abort: new AbortController(),
+      onEnd,
+    };
+    this.#deliveries.set(deliveryId, delivery);
+    return {
+      isReceiving: () => delivery.isReceiving,
+      abandon: () => this.abandon(deliveryId),
+    };
   }
 
   /** Puts contents that came with a result in place. */
   store(order: Extract<ManagerInstruction, { kind: "store" }>): void {
     const { deliveryId, fileId, file, content } = order;
-    const delivery = this.#open({ deliveryId, fileId, file, workerId: undefined });
+    const delivery = this.#open({ deliveryId, fileId, file, source: undefined });
     if (delivery === undefined) return;
     this.#track(this.#take(delivery, [content]));
   }
@@ -100,6 +130,9 @@ export class DeliveryDesk {
   async put(claims: TicketClaims, body: ReadableStream<Uint8Array> | null): Promise<PutAnswer> {
     const delivery = this.#find(claims);
     if (delivery === undefined) {
+      if (this.#hasArrived(claims)) {
+        return { status: 409, message: "Cannot take the file: it is here already" };
+      }
       return { status: 404, message: "Cannot take the file: nobody waits for it" };
     }
     if (delivery.isReceiving) {
@@ -115,28 +148,37 @@ export class DeliveryDesk {
   }
 
   #open(
-    order: Pick<Delivery, "deliveryId" | "file" | "workerId"> & { fileId: FileEntry["id"] },
+    order: Pick<Delivery, "deliveryId" | "file" | "source"> & { fileId: FileEntry["id"] },
   ): Delivery | undefined {
-    const { deliveryId, file, workerId, fileId } = order;
+    const { deliveryId, file, source, fileId } = order;
     const entry = this.#options.store.get(fileId);
     if (entry === undefined) {
-      this.#end(deliveryId, `Cannot deliver file ${fileId}: it was undeclared`);
+      this.#end({ deliveryId }, `Cannot deliver file ${fileId}: it was undeclared`);
       return undefined;
     }
     const abort = new AbortController();
-    const delivery = { deliveryId, entry, file, workerId, isReceiving: false, abort };
+    const { generation } = file;
+    const delivery = { deliveryId, entry, file, source, generation, isReceiving: false, abort };
     this.#deliveries.set(deliveryId, delivery);
     return delivery;
   }
 
   #find(claims: TicketClaims): Delivery | undefined {
     for (const delivery of this.#deliveries.values()) {
-      const { file, workerId } = delivery;
-      const isIt = file.name === claims.name && file.generation === claims.generation &&
-        workerId === claims.source;
+      const { file, source, generation } = delivery;
+      const isIt = file.name === claims.name && generation === claims.generation &&
+        source === claims.source;
       if (isIt) return delivery;
     }
     return undefined;
+  }
+
+  /** True of contents that a client has sent before. */
+  #hasArrived({ name, generation }: TicketClaims): boolean {
+    // The ticket of an upload says which file it is by its generation.
+    const entry = this.#options.store.get(generation as FileId);
+    return entry?.source.kind === "upload" && entry.place !== undefined &&
+      (entry.bound === undefined || entry.bound.name === name);
   }
 
   /** Receives, checks and places; answers the core unless the worker is to try again. */
@@ -165,7 +207,7 @@ export class DeliveryDesk {
       const place = { path: target, sizeBytes, digest, isDirectory, generation };
       const replaced = this.#options.store.setPlace(entry, { ...place, isPassing });
       this.#deliveries.delete(deliveryId);
-      this.#end(deliveryId, "");
+      this.#end(delivery, "");
       await replaced;
       return { status: 204, message: "" };
     } catch (error) {
@@ -179,7 +221,7 @@ export class DeliveryDesk {
   }
 
   #fail(delivery: Delivery, error: unknown): PutAnswer {
-    const { deliveryId, entry, workerId } = delivery;
+    const { deliveryId, entry, source } = delivery;
     const code = codeOf(error);
     const isOurs = code !== undefined && code.startsWith("E") && !isConnectionCode(code);
     const what = entry.source.kind === "local" ? `"${entry.source.path}"` : `file ${entry.id}`;
@@ -187,16 +229,17 @@ export class DeliveryDesk {
     const message = `Cannot write ${what}: ${found}`;
     const isWanted = this.#deliveries.get(deliveryId) === delivery;
     if (!isWanted) return { status: 404, message: "Cannot take the file: it is not wanted" };
-    // A body that broke off is the worker's to send again, or to give up with `send_failed`.
-    const isFinal = isOurs || error instanceof ContentsError || workerId === undefined;
+    // A body that broke off is the sender's to send again, or to give up with `send_failed`.
+    const isFinal = isOurs || error instanceof ContentsError || source === undefined;
     if (isFinal) {
       this.#deliveries.delete(deliveryId);
-      this.#end(deliveryId, message);
+      this.#end(delivery, message);
     }
     return { status: isOurs ? 507 : isFinal ? 422 : 503, message };
   }
 
-  #end(deliveryId: number, message: string): void {
+  #end({ deliveryId, onEnd }: Pick<Delivery, "deliveryId" | "onEnd">, message: string): void {
+    if (onEnd !== undefined) return onEnd(message);
     const isDelivered = message === "";
     this.#options.push({ kind: "delivery_ended", deliveryId, isDelivered, message });
   }

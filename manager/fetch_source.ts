@@ -9,11 +9,19 @@ import type { FileEntry } from "./file_entry.ts";
 import type { FileStore, ServedFile } from "./file_store.ts";
 import type { Tickets } from "./tickets.ts";
 
+/** Where a worker serves its files to others. */
+export interface PeerAddress {
+  /** Base urls, best first. */
+  readonly urls: readonly string[];
+  /** PEM, of `https:` urls: the only one to accept. */
+  readonly certificate?: string;
+}
+
 /** What sources are made of. */
 export interface FetchSourceOptions {
   readonly store: FileStore;
   readonly tickets: Tickets;
-  readonly urlsOf: (workerId: WorkerId) => readonly string[];
+  readonly peerOf: (workerId: WorkerId) => PeerAddress;
 }
 
 type FetchInstruction = Extract<ManagerInstruction, { kind: "fetch" }>;
@@ -33,7 +41,7 @@ export function fetchSource(
   if (from.kind === "url") return from;
   if (from.kind === "worker") {
     const ticket = options.tickets.get(order, { from: from.workerId, to: workerId });
-    return { ...from, urls: options.urlsOf(from.workerId), ticket };
+    return { ...from, ...options.peerOf(from.workerId), ticket };
   }
   return managerSource({ ...instruction, fileId: from.fileId }, options);
 }

@@ -7,7 +7,7 @@ import type { BoundFile, FileOrigin } from "./core/event.ts";
 import type { FileStamp } from "./file_binding.ts";
 
 /** The kinds of declared files. */
-export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task";
+export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task";
 
 /** Where a declared file comes from. */
 export type FileSource =
@@ -15,6 +15,8 @@ export type FileSource =
   | { readonly kind: "url"; readonly url: string }
   /** With no bytes it is an output; a promise is of bytes under way, as of a bundle. */
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | Promise<Uint8Array> | undefined }
+  /** Contents that a client sends: the promise is of their name once they are in place. */
+  | { readonly kind: "upload"; readonly arrival: Promise<BoundFile> }
   | { readonly kind: "temp" }
   | { readonly kind: "mini_task"; readonly recipe: Recipe["kind"]; readonly input: FileEntry };
 
@@ -59,6 +61,7 @@ export function originOf(entry: FileEntry): FileOrigin {
   switch (source.kind) {
     case "local":
     case "buffer":
+    case "upload":
       return { kind: "manager" };
     case "url":
       return { kind: "url", url: source.url, host: new URL(source.url).host };

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { resolve } from "@std/path";
 
 import type { CacheLevel } from "../shared/task.ts";
+import type { BoundFile } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileSpec } from "./file_store.ts";
 import { count, flag, oneOf, readOptions, show } from "./option.ts";
@@ -55,6 +56,11 @@ export function bufferSpec(data: unknown, options: FileOptions): FileSpec {
     return { source: { kind: "buffer", bytes: new Uint8Array(data) }, ...level };
   }
   throw new TypeError(`Cannot declare "${show(data)}" as a buffer: expected text or a Uint8Array`);
+}
+
+/** Contents that a client sends. */
+export function uploadSpec(arrival: Promise<BoundFile>, options: FileOptions): FileSpec {
+  return { source: { kind: "upload", arrival }, ...readFileOptions(options, "upload") };
 }
 
 /** A file that stays in the cluster. */

@@ -7,7 +7,7 @@ import { readFile, rm } from "node:fs/promises";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, FileId, TaskId } from "../shared/ids.ts";
-import type { CacheLevel } from "../shared/task.ts";
+import type { CacheLevel, FileFacts } from "../shared/task.ts";
 import type { BoundFile, ManagerEvent } from "./core/event.ts";
 import {
   bindBytes,
@@ -127,6 +127,11 @@ export class FileStore implements FileReader {
     return this.#entries.get(id);
   }
 
+  /** All that are known, by id. */
+  entries(): Iterable<FileEntry> {
+    return this.#entries.values();
+  }
+
   /** The entry of that name, if it is still known. */
   byName(name: CacheName): FileEntry | undefined {
     return this.#byName.get(name);
@@ -154,7 +159,9 @@ export class FileStore implements FileReader {
         `Cannot take ${what} as an output: a url cannot be written to; use a local or temp file`,
       );
     }
-    if (source.kind === "mini_task" || (source.kind === "buffer" && source.bytes !== undefined)) {
+    const isGiven = source.kind === "mini_task" || source.kind === "upload" ||
+      (source.kind === "buffer" && source.bytes !== undefined);
+    if (isGiven) {
       throw new TypeError(`Cannot take ${what} as an output: it has contents already`);
     }
     if (entry.role === "input") {
@@ -178,6 +185,9 @@ export class FileStore implements FileReader {
       this.#bind(entry, bindBytes(source.bytes));
     } else if (source.kind === "mini_task") {
       this.#whenSettled(source.input, () => this.#enqueue(entry));
+    } else if (source.kind === "upload") {
+      // Not in the queue: others need not wait until a client has sent its contents.
+      this.#find(entry, source.arrival);
     } else {
       this.#enqueue(entry);
     }
@@ -206,11 +216,11 @@ export class FileStore implements FileReader {
   }
 
   /** Gives a file up; cached copies go when no task needs them. */
-  undeclare(entry: FileEntry): void {
+  async undeclare(entry: FileEntry): Promise<void> {
     entry.isUndeclared = true;
     if (entry.role === "unused") {
       this.#entries.delete(entry.id);
-      return;
+      return await this.#removePlace(entry);
     }
     // The entry stays until the core forgets the file: pending tasks, or lost temps that are
     // remade, may need it yet. A copy of it goes when the core says so.
@@ -311,6 +321,39 @@ export class FileStore implements FileReader {
     return place.path;
   }
 
+  /**
+   * What the contents are, once they can be served from here.
+   *
+   * @throws {Error} When they cannot be had.
+   */
+  async offer(entry: FileEntry): Promise<FileFacts> {
+    const { source } = entry;
+    const isHere = source.kind === "local" || source.kind === "upload" ||
+      (source.kind === "buffer" && source.bytes !== undefined);
+    if (isHere && entry.role !== "output") await this.#nameInput(entry);
+    else await this.bring(entry);
+    const served = await this.openContents(entry);
+    if (served === undefined || entry.bound === undefined) {
+      throw new Error(entry.failure ?? `Cannot fetch file ${entry.id}: it did not arrive`);
+    }
+    const { contents, digest, generation } = served;
+    const isBytes = contents.kind === "bytes";
+    return {
+      name: entry.bound.name,
+      generation,
+      sizeBytes: isBytes ? contents.bytes.length : contents.sizeBytes,
+      digest,
+      isDirectory: !isBytes && contents.isDirectory,
+    };
+  }
+
+  async #nameInput(entry: FileEntry): Promise<void> {
+    this.useAsInput(entry);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#whenSettled(entry, resolve);
+    await promise;
+  }
+
   /** Ends the naming of files. */
   close(): void {
     this.#isClosed = true;
@@ -334,14 +377,21 @@ export class FileStore implements FileReader {
       const entry = this.#bindQueue.shift();
       if (entry === undefined) return;
       this.#bindingCount += 1;
-      this.#findName(entry).then(
-        (bound) => this.#bind(entry, bound),
-        (error: unknown) => this.fail(entry, "input_missing", messageOf(error)),
-      ).finally(() => {
+      this.#find(entry, this.#findName(entry)).finally(() => {
         this.#bindingCount -= 1;
         this.#bindNext();
       });
     }
+  }
+
+  async #find(entry: FileEntry, name: Promise<BoundFile>): Promise<void> {
+    let bound: BoundFile;
+    try {
+      bound = await name;
+    } catch (error) {
+      return this.fail(entry, "input_missing", messageOf(error));
+    }
+    this.#bind(entry, bound);
   }
 
   async #findName(entry: FileEntry): Promise<BoundFile> {
@@ -356,6 +406,8 @@ export class FileStore implements FileReader {
         return await bindUrl(source.url, { level, workflowId: this.#options.workflowId });
       case "buffer":
         return bindBytes(await source.bytes ?? new Uint8Array());
+      case "upload":
+        return await source.arrival;
       case "mini_task": {
         const { input } = source;
         if (input.bound === undefined) {

@@ -60,7 +60,7 @@ export class LocalWorkers {
     const workers = new LocalWorkers(options);
     if (options.config.count === 0) return workers;
     const command = await findWorkerCommand();
-    await mkdir(options.logs, { recursive: true });
+    await mkdir(options.logs, { recursive: true, mode: 0o700 });
     try {
       for (let index = 0; index < options.config.count; index++) {
         await workers.#spawn(command, index);
@@ -85,7 +85,7 @@ export class LocalWorkers {
     const { config, logs } = this.#options;
     const workspace = join(this.#options.workspaces, `worker-${index + 1}`);
     await mkdir(workspace, { recursive: true, mode: 0o700 });
-    const log = await open(join(logs, `worker-${index + 1}.log`), "a");
+    const log = await open(join(logs, `worker-${index + 1}.log`), "a", 0o600);
     try {
       const [file = "", ...start] = command;
       const cores = config.cores ?? shareOfCores(availableParallelism(), config.count, index);
@@ -94,6 +94,7 @@ export class LocalWorkers {
       if (config.memoryBytes !== undefined) args.push("--memory", String(config.memoryBytes));
       if (config.diskBytes !== undefined) args.push("--disk", String(config.diskBytes));
       if (config.gpus !== undefined) args.push("--gpus", String(config.gpus));
+      if (config.cleanEnv === true) args.push("--clean-env");
       const child = spawn(file, args, {
         stdio: ["ignore", log.fd, log.fd],
         env: withoutRuntimeVariables(process.env),

@@ -1,17 +1,15 @@
 /** The manager of a workflow, as scripts use it. */
 
-import { createHash, randomBytes } from "node:crypto";
-import { cp, mkdtemp, rm } from "node:fs/promises";
-import { hostname, tmpdir } from "node:os";
+import { createHash } from "node:crypto";
+import { cp, rm } from "node:fs/promises";
 import process from "node:process";
 
 import { join, resolve } from "@std/path";
 
-import type { AccessFile } from "../shared/access_file.ts";
+import { loopbackFirst } from "../shared/addresses.ts";
 import { functionModule } from "../shared/function_source.ts";
-import { newSecret } from "../shared/handshake.ts";
 import type { TaskId } from "../shared/ids.ts";
-import { removeAccessFile, writeAccessCopy, writeAccessFile } from "./access.ts";
+import { removeAccessFile, writeAccessCopy } from "./access.ts";
 import {
   type Duration,
   type ManagerConfig,
@@ -42,9 +40,10 @@ import {
 } from "./library.ts";
 import { moduleSource } from "./library_source.ts";
 import { LocalWorkers } from "./local_worker.ts";
+import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
 import { count, duration, readOptions, text } from "./option.ts";
-import { Shell } from "./shell.ts";
+import type { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
 import {
   type CallOptions,
@@ -79,13 +78,6 @@ export type WithFiles<A extends unknown[]> = {
   [Index in keyof A]: string extends A[Index] ? A[Index] | FileHandle : A[Index];
 };
 
-interface Parts {
-  readonly shell: Shell;
-  readonly access: AccessFile;
-  /** Folder of this manager's own, removed at close. */
-  readonly folder: string;
-}
-
 /**
  * A running manager.
  *
@@ -97,7 +89,7 @@ interface Parts {
  * ```
  */
 export class Manager implements AsyncDisposable {
-  readonly #parts: Parts;
+  readonly #parts: ManagerParts;
   #workers: LocalWorkers | undefined;
   readonly #libraries: Set<string> = new Set();
   readonly #closedListeners: (() => void)[] = [];
@@ -105,7 +97,7 @@ export class Manager implements AsyncDisposable {
   /** Why it ended by itself. */
   #failure: Error | undefined;
 
-  private constructor(parts: Parts) {
+  private constructor(parts: ManagerParts) {
     this.#parts = parts;
   }
 
@@ -135,7 +127,7 @@ export class Manager implements AsyncDisposable {
     return this.#parts.access.name;
   }
 
-  /** Where it listens, as `http://127.0.0.1:41234`. */
+  /** Where it is reached best, as `http://127.0.0.1:41234`. */
   get address(): string {
     return this.#shell.url;
   }
@@ -491,7 +483,8 @@ export class Manager implements AsyncDisposable {
     const { shell, folder, access } = this.#parts;
     const accessPath = join(folder, "access.json");
     const { worker = "" } = access.secrets;
-    await writeAccessCopy(accessPath, { ...access, secrets: { worker } });
+    const urls = loopbackFirst(access.urls);
+    await writeAccessCopy(accessPath, { ...access, urls, secrets: { worker } });
     let leftCount = config.workers.count;
     let haveJoined = false;
     this.#workers = await LocalWorkers.start({
@@ -546,40 +539,4 @@ function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
     level: "workflow",
     peerTransfer: true,
   };
-}
-
-/** Makes a manager's folder, server and access file; leaves nothing behind when it fails. */
-async function startParts(config: ManagerConfig): Promise<Parts> {
-  const managerId = randomBytes(12).toString("hex");
-  const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
-  const secrets = { worker: newSecret(), client: newSecret() };
-  const folder = await mkdtemp(join(tmpdir(), "tendril-manager-"));
-  let shell: Shell | undefined;
-  try {
-    const spool = join(folder, "spool");
-    shell = await Shell.start({ config, name, managerId, secrets, spool, onBug: throwLater });
-    const access: AccessFile = {
-      version: 1,
-      name,
-      managerId,
-      urls: [shell.url],
-      secrets,
-      pid: process.pid,
-      host: hostname(),
-      startedAtMs: Date.now(),
-    };
-    await writeAccessFile(access);
-    return { shell, access, folder };
-  } catch (error) {
-    await shell?.close();
-    await rm(folder, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-/** Ends the process as an uncaught error: a manager with a bug must not seem to run. */
-function throwLater(error: unknown): void {
-  setTimeout(() => {
-    throw error;
-  }, 0);
 }

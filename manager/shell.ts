@@ -6,10 +6,17 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
+import process from "node:process";
+
+import { join } from "@std/path";
 
 import { unreachable } from "../shared/assert.ts";
-import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
+import { publishedUrls } from "../shared/addresses.ts";
+import type { KeyPair } from "../shared/certificate.ts";
+import type { FileId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
+import { Catalog } from "./catalog.ts";
+import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
 import type { Hello } from "./core/event.ts";
@@ -19,14 +26,16 @@ import { type ManagerState, newManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { DeliveryDesk } from "./delivery.ts";
+import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
+import { OutputLog } from "./output_log.ts";
 import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TaskDesk } from "./task_desk.ts";
-import type { TaskStateName } from "./task_handle.ts";
+import { taskStateOf } from "./task_handle.ts";
 import { Tickets } from "./tickets.ts";
 import { WorkerLinks } from "./worker_link.ts";
 
@@ -38,9 +47,13 @@ export interface ShellOptions {
   readonly config: ManagerConfig;
   readonly name: string;
   readonly managerId: string;
-  readonly secrets: { readonly worker: string; readonly client: string };
+  /** Absent when connections are not encrypted. */
+  readonly tls: KeyPair | undefined;
+  readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
+  /** How long clients are waited for; see client_files.ts. */
+  readonly clientLimits?: { readonly graceMs?: number; readonly uploadWaitMs?: number };
   /** Told of a bug in the manager, after which nothing moves any more. */
   readonly onBug: (error: unknown) => void;
 }
@@ -61,12 +74,16 @@ export class Shell {
   readonly engine: Engine;
   readonly store: FileStore;
   readonly tasks: TaskDesk;
+  readonly catalog: Catalog = new Catalog();
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
+  readonly #door: Door = new Door(this.#refusals.count);
   readonly #state: ManagerState;
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
+  readonly #requestDesk: RequestDesk;
   readonly #clients: ClientLinks;
+  readonly #output: OutputLog;
   readonly #desk: DeliveryDesk;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
@@ -99,12 +116,19 @@ export class Shell {
       push,
       request: (id) => this.#request(id),
     });
+    this.#output = new OutputLog({
+      folder: join(spool, "output"),
+      onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
+    });
     this.tasks = new TaskDesk({
       store: this.store,
       push,
-      stateOf: (id) => taskStateOf(state, id),
+      catalog: this.catalog,
+      output: this.#output,
+      stateOf: (id) => taskStateOf(state.tasks.get(id)),
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
+    this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     this.#links = new WorkerLinks({
       managerId,
@@ -114,16 +138,28 @@ export class Shell {
       workerTimeoutMs: () => state.policies.workerTimeoutMs,
       push,
       onHello: (hello) => this.#noteHello(hello),
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
     });
-    const { client: clientSecret } = secrets;
-    this.#clients = new ClientLinks({ clientSecret, status: () => this.status() });
+    this.#requestDesk = this.#newRequestDesk();
+    this.#clients = new ClientLinks({
+      host: hostname(),
+      secrets,
+      desk: this.#requestDesk,
+      refuse: this.#refusals.count,
+      door: this.#door,
+      onBug: (error) => this.#onBug(error),
+    });
     this.#server = startServer({
       host: config.host,
       port: config.port,
+      names: config.advertise.map(({ host }) => host),
+      tls: options.tls,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,
       desk: this.#desk,
+      door: this.#door,
       acceptWorker: () => this.#links.accept(),
       acceptClient: () => this.#clients.accept(),
     });
@@ -135,10 +171,17 @@ export class Shell {
     return new Shell(options);
   }
 
-  /** Base url of the server. */
+  /** Base urls of the server, best first. */
+  get urls(): readonly string[] {
+    const { config, tls } = this.#options;
+    const { host, advertise } = config;
+    const scheme = tls === undefined ? "http" : "https";
+    return publishedUrls({ scheme, host, port: this.#server.port, advertise });
+  }
+
+  /** The best of `urls`. */
   get url(): string {
-    const { hostname, port } = this.#server;
-    return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+    return this.urls[0] ?? "";
   }
 
   /** The policies in force. */
@@ -198,8 +241,26 @@ export class Shell {
     this.store.close();
     await this.#links.close(RELEASE_MS);
     this.#clients.close();
+    this.#requestDesk.close();
     await this.#desk.close();
+    await this.#output.close();
     await this.#server.close();
+  }
+
+  #newRequestDesk(): RequestDesk {
+    return new RequestDesk({
+      ...this.#options.clientLimits,
+      state: this.#state,
+      store: this.store,
+      tasks: this.tasks,
+      catalog: this.catalog,
+      output: this.#output,
+      desk: this.#desk,
+      tickets: this.#tickets,
+      status: () => this.status(),
+      tune: (policies) => this.tune(policies),
+      onBug: (error) => this.#onBug(error),
+    });
   }
 
   #carryOut(instruction: ManagerInstruction): void {
@@ -234,7 +295,7 @@ export class Shell {
     const source = fetchSource(instruction, {
       store: this.store,
       tickets: this.#tickets,
-      urlsOf: (workerId) => this.#links.urlsOf(workerId),
+      peerOf: (workerId) => this.#links.peerOf(workerId),
     });
     if (!(source instanceof Promise)) {
       this.#links.send(session, [{ ...order, source }]);
@@ -303,10 +364,4 @@ export class Shell {
     this.tasks.close(`The manager failed: ${error instanceof Error ? error.message : error}`);
     this.#options.onBug(error);
   }
-}
-
-function taskStateOf(state: ManagerState, id: TaskId): TaskStateName {
-  const task = state.tasks.get(id)?.state;
-  if (task?.kind !== "dispatched") return task?.kind ?? "waiting";
-  return task.attempt.isStarted ? "running" : "dispatched";
 }

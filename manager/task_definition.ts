@@ -88,6 +88,12 @@ export interface CheckedCall {
   readonly features: readonly string[];
 }
 
+/** What one of many tasks has of its own. */
+export interface CheckedMember {
+  readonly env: { readonly [name: string]: string } | undefined;
+  readonly outputs: CheckedCall["outputs"];
+}
+
 /** Checked options of a process. */
 export interface CheckedProcess {
   readonly resources: Resources;
@@ -154,6 +160,43 @@ export function readTask(
   }
   checkLength(read.command, read.env ?? {});
   return { command: read.command, ...checkCall(read, store), ...checkProcess(read, store) };
+}
+
+/**
+ * Checks what tasks that are otherwise `common` have of their own. A file that all of them would
+ * make is refused, unless there is only one.
+ */
+export function readMembers(
+  members: readonly {
+    readonly env: { readonly [name: string]: string };
+    readonly outputs: { readonly [mount: string]: FileHandle };
+  }[],
+  common: CheckedCall & CheckedProcess & { readonly command: string },
+  store: FileStore,
+): CheckedMember[] {
+  const made = new Set<FileEntry>();
+  const [shared] = common.outputs;
+  if (shared !== undefined && members.length > 1) {
+    throw new TypeError(
+      `Cannot take output "${shared.mount}" of ${members.length} tasks: each needs its own file`,
+    );
+  }
+  return members.map(({ env, outputs: files }) => {
+    checkLength(common.command, { ...common.env, ...env });
+    const outputs = mountsOf(files, "output", store);
+    for (const { mount, entry } of outputs) {
+      store.checkOutput(entry, `output "${mount}"`);
+      if (made.has(entry)) {
+        throw new TypeError(`Cannot take output "${mount}": another task makes its file as well`);
+      }
+      if (common.outputs.some((other) => other.mount === mount)) {
+        throw new TypeError(`Cannot take output "${mount}": all of these tasks have one there`);
+      }
+    }
+    if (outputs.length > 0) checkApart(common.inputs, [...common.outputs, ...outputs]);
+    for (const { entry } of outputs) made.add(entry);
+    return { env: Object.keys(env).length === 0 ? undefined : env, outputs };
+  });
 }
 
 function checkLength(command: string, env: { readonly [name: string]: string }): void {

@@ -1,14 +1,26 @@
-/** The tasks that scripts wait for: from `submit` until the handle has its result. */
+/**
+ * The pending tasks of one manager, from `submit` until they end: those that a script holds by
+ * handles, and those of clients, which have none.
+ *
+ * @module
+ */
 
 import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { TaskBody } from "../shared/task.ts";
-import type { ManagerEvent } from "./core/event.ts";
+import type { Catalog } from "./catalog.ts";
+import type { ManagerEvent, TaskDefinition } from "./core/event.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
+import type { OutputLog } from "./output_log.ts";
 import { ResultQueue } from "./result_queue.ts";
-import { type CheckedCall, type CheckedProcess, TaskMaker } from "./task_definition.ts";
+import {
+  type CheckedCall,
+  type CheckedMember,
+  type CheckedProcess,
+  TaskMaker,
+} from "./task_definition.ts";
 import {
   TaskHandle,
   type TaskHandleOptions,
@@ -20,6 +32,8 @@ import {
 export interface TaskDeskOptions {
   readonly store: FileStore;
   readonly push: (event: ManagerEvent) => void;
+  readonly catalog: Catalog;
+  readonly output: OutputLog;
   /** What the core says of a task that has not ended. */
   readonly stateOf: (id: TaskId) => TaskStateName;
 }
@@ -40,57 +54,134 @@ export interface TaskFilter {
   readonly taskId?: TaskId | undefined;
 }
 
+/** Tasks that were taken and are given to the core piece by piece. */
+export interface TaskArray {
+  readonly firstId: TaskId;
+  readonly count: number;
+  /** Gives the next ones to the core, at most `most`; false when none is left. */
+  readonly next: (most: number) => boolean;
+}
+
+const NO_BYTES = new Uint8Array();
+
 /** The pending tasks of one manager, and the results that nobody has taken. */
 export class TaskDesk implements TaskOwner {
   readonly results: ResultQueue = new ResultQueue(() => this.#pending.size === 0);
   readonly #options: TaskDeskOptions;
   readonly #maker: TaskMaker = new TaskMaker();
   readonly #pending: Map<TaskId, TaskHandle<unknown>> = new Map();
+  /** Pending tasks without a handle. */
+  readonly #detached: Set<TaskId> = new Set();
   /** `{task: files it makes}`, of pending tasks that make some. */
   readonly #made: Map<TaskId, readonly FileEntry[]> = new Map();
   #lastId = 0;
+  #isClosed = false;
 
   constructor(options: TaskDeskOptions) {
     this.#options = options;
   }
 
-  /** Tasks that have not ended. */
+  /** Tasks with a handle that have not ended. */
   get pendingCount(): number {
     return this.#pending.size;
   }
 
   /** Gives a task to the core. */
   submit<T>(submission: Submission<T>): TaskHandle<T> {
-    const { store, push } = this.#options;
-    const { call, body, files = [], runsIn, readers = {} } = submission;
-    this.#lastId += 1;
-    const id = this.#lastId as TaskId;
-    for (const { entry } of call.inputs) store.useAsInput(entry);
-    for (const entry of files) store.useAsInput(entry);
-    if (!("library" in runsIn)) {
-      for (const entry of runsIn.environments) store.useAsInput(entry);
-    }
-    for (const { entry } of call.outputs) store.useAsOutput(entry, id);
-    const task = this.#maker.make(id, { ...call, body, files }, runsIn);
+    const { call, readers = {} } = submission;
+    this.#useInputs(submission);
+    const id = this.#nextId(call);
+    const task = this.#make(id, submission);
     const { tag, category } = call;
     const { resources } = task.shape;
     const handle = new TaskHandle<T>({ id, owner: this, tag, category, resources, ...readers });
     this.#pending.set(id, handle);
-    if (call.outputs.length > 0) this.#made.set(id, call.outputs.map(({ entry }) => entry));
-    push({ kind: "task_submitted", task });
+    this.#push(task, call);
     return handle;
   }
 
-  /** Ends a handle. */
+  /**
+   * Takes one task per member, alike but for what the member has of its own. They have no handles.
+   * Their files must stay declared until all of them are with the core.
+   */
+  submitArray(
+    submission: Omit<Submission<never>, "readers">,
+    members: readonly CheckedMember[],
+  ): TaskArray {
+    const { call, body } = submission;
+    const firstId = this.#lastId + 1 as TaskId;
+    if (members.length > 0) this.#useInputs(submission);
+    for (const { outputs } of members) this.#nextId({ outputs: [...call.outputs, ...outputs] });
+    const common = this.#make(firstId, submission);
+    let index = 0;
+    const give = ({ env, outputs }: CheckedMember, taskId: TaskId): void => {
+      const own = outputs.map(({ mount, entry: { id: fileId } }) => ({ mount, fileId }));
+      this.#detached.add(taskId);
+      this.#push({
+        ...common,
+        taskId,
+        body: env === undefined || body.kind !== "command" ? body : { ...body, env },
+        outputs: own.length === 0 ? common.outputs : [...common.outputs, ...own],
+      }, call);
+    };
+    return {
+      firstId,
+      count: members.length,
+      next: (most) => {
+        const end = this.#isClosed ? 0 : Math.min(members.length, index + most);
+        for (; index < end; index++) {
+          const member = members[index];
+          if (member !== undefined) give(member, firstId + index as TaskId);
+        }
+        return !this.#isClosed && index < members.length;
+      },
+    };
+  }
+
+  /** Ends a task, and its handle if it has one. */
   settle(end: TaskEnd): void {
-    const handle = this.#pending.get(end.taskId);
-    assert(handle, `Task ${end.taskId} settles once`);
-    this.#pending.delete(end.taskId);
-    for (const entry of this.#made.get(end.taskId) ?? []) entry.producer = undefined;
-    this.#made.delete(end.taskId);
+    const { taskId, result } = end;
+    const handle = this.#pending.get(taskId);
+    const isDetached = handle === undefined && this.#detached.delete(taskId);
+    assert(handle !== undefined || isDetached, `Task ${taskId} settles once`);
+    this.#pending.delete(taskId);
+    for (const entry of this.#made.get(taskId) ?? []) entry.producer = undefined;
+    this.#made.delete(taskId);
+    const { catalog, output } = this.#options;
+    const { stdout = NO_BYTES, stderr = NO_BYTES } = result ?? {};
+    catalog.end(end, output.append({ stdout, stderr }));
+    if (handle === undefined) return;
     const wasAwaited = handle.isAwaited;
     handle.settle(end);
     this.results.offer(handle, wasAwaited);
+  }
+
+  #useInputs({ call, files = [], runsIn }: Omit<Submission<never>, "readers">): void {
+    const { store } = this.#options;
+    for (const { entry } of call.inputs) store.useAsInput(entry);
+    for (const entry of files) store.useAsInput(entry);
+    if ("library" in runsIn) return;
+    for (const entry of runsIn.environments) store.useAsInput(entry);
+  }
+
+  /** The number of one more task, which makes these files. */
+  #nextId({ outputs }: Pick<CheckedCall, "outputs">): TaskId {
+    this.#lastId += 1;
+    const id = this.#lastId as TaskId;
+    for (const { entry } of outputs) this.#options.store.useAsOutput(entry, id);
+    if (outputs.length > 0) this.#made.set(id, outputs.map(({ entry }) => entry));
+    return id;
+  }
+
+  #make(id: TaskId, submission: Omit<Submission<never>, "readers">): TaskDefinition {
+    const { call, body, files = [], runsIn } = submission;
+    return this.#maker.make(id, { ...call, body, files }, runsIn);
+  }
+
+  #push(task: TaskDefinition, { tag, category }: CheckedCall): void {
+    const { taskId: id, body, shape: { library, resources: requested } } = task;
+    this.#options.catalog.add({ id, body, library, tag, category, requested });
+    this.#options.push({ kind: "task_submitted", task });
   }
 
   /** Cancels the pending tasks that fit; returns how many. */
@@ -121,8 +212,9 @@ export class TaskDesk implements TaskOwner {
 
   /** Ends what is pending as cancelled, so that nobody waits for ever. */
   close(message: string): void {
+    this.#isClosed = true;
     const atMs = performance.now();
-    for (const taskId of [...this.#pending.keys()]) {
+    for (const taskId of [...this.#pending.keys(), ...this.#detached]) {
       this.settle({
         taskId,
         try: 0,

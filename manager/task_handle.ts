@@ -3,6 +3,7 @@
 import type { TaskId } from "../shared/ids.ts";
 import type { Resources } from "../shared/resources.ts";
 import type { TaskEnd } from "./core/instruction.ts";
+import type { TaskRecord } from "./core/state.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
 
 /** Where a task stands. */
@@ -13,6 +14,12 @@ export type TaskStateName =
   | "running"
   | "retrieving"
   | "done";
+
+/** Where a task that has not ended stands; waiting before the core has heard of it. */
+export function taskStateOf(task: TaskRecord | undefined): TaskStateName {
+  if (task?.state.kind !== "dispatched") return task?.state.kind ?? "waiting";
+  return task.state.attempt.isStarted ? "running" : "dispatched";
+}
 
 /** What a handle asks its manager for. */
 export interface TaskOwner {

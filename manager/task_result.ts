@@ -105,16 +105,21 @@ export function taskResult(
     stderr: decode(result?.stderr),
     workerId: end.workerId,
     host: end.host,
-    times: {
-      submittedAtMs: toEpochMs(end.submittedAtMs),
-      dispatchedAtMs: toEpochMs(end.dispatchedAtMs),
-      startedAtMs: result?.times.startedAtMs ?? 0,
-      endedAtMs: toEpochMs(end.endedAtMs),
-      stagedMs: result?.times.stagedMs ?? 0,
-      ranMs: result?.times.ranMs ?? 0,
-    },
+    times: timesOf(end),
     requested: labels.resources,
     allocated: labels.resources,
+  };
+}
+
+/** When things happened to a task that has ended. */
+export function timesOf({ result, ...end }: TaskEnd): TaskTimes {
+  return {
+    submittedAtMs: toEpochMs(end.submittedAtMs),
+    dispatchedAtMs: toEpochMs(end.dispatchedAtMs),
+    startedAtMs: result?.times.startedAtMs ?? 0,
+    endedAtMs: toEpochMs(end.endedAtMs),
+    stagedMs: result?.times.stagedMs ?? 0,
+    ranMs: result?.times.ranMs ?? 0,
   };
 }
 

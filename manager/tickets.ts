@@ -35,7 +35,7 @@ export class Tickets {
   /** Leave for `to` to get `file` from the manager, or from the worker `from`. */
   get(
     file: TicketFile,
-    route: { readonly from: WorkerId | "manager"; readonly to: WorkerId },
+    route: { readonly from: WorkerId | "manager"; readonly to: string },
   ): string {
     const { from, to } = route;
     const isManager = from === "manager";
@@ -48,11 +48,11 @@ export class Tickets {
     });
   }
 
-  /** Leave for `workerId` to put `file` to the manager. */
-  put(file: TicketFile, workerId: WorkerId): string {
+  /** Leave for a worker, or a client, to put `file` to the manager. */
+  put(file: TicketFile, from: string): string {
     return issueTicket(this.managerKey, {
       ...factsOf(file),
-      source: workerId,
+      source: from,
       destination: this.#managerId,
       method: "PUT",
       expiresAtMs: Date.now() + TICKET_MS,

@@ -19,6 +19,8 @@ import {
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { TaskShape } from "../shared/task.ts";
 import type { Hello, ManagerEvent } from "./core/event.ts";
+import type { Door } from "./door.ts";
+import type { PeerAddress } from "./fetch_source.ts";
 import type { Tickets } from "./tickets.ts";
 
 /** A connection that has not said hello after this long is closed. */
@@ -29,6 +31,9 @@ const HEARTBEATS_PER_TIMEOUT = 3;
 
 /** Links are looked at this often, or oftener when the timeout is short. */
 const LOOK_MS_MAX = 1000;
+
+/** Refusals that one heartbeat can add to the count, whatever it says. */
+const PEER_REFUSALS_MAX = 1_000_000;
 
 /** Connections of workers at the same time. */
 const LINKS_MAX = 20_000;
@@ -44,6 +49,9 @@ export interface WorkerLinksOptions {
   readonly push: (event: ManagerEvent) => void;
   /** Told of each hello, before the core is. */
   readonly onHello: (hello: Hello) => void;
+  /** Told how many requests a worker's peer server has turned away. */
+  readonly onPeerRefusals: (count: number) => void;
+  readonly door: Door;
 }
 
 interface WorkerLink {
@@ -83,6 +91,7 @@ export class WorkerLinks {
       { worker: this.#options.workerSecret },
       {
         check: workerMessage,
+        door: this.#options.door,
         handlers: {
           open: (channel) => {
             link = this.#open(channel);
@@ -139,9 +148,10 @@ export class WorkerLinks {
     link.channel.close(reason);
   }
 
-  /** Base urls of the peer server of a connected worker. */
-  urlsOf(workerId: WorkerId): readonly string[] {
-    return this.#greeted.get(workerId)?.hello?.urls ?? [];
+  /** Where the peer server of a connected worker is; nowhere when it is not connected. */
+  peerOf(workerId: WorkerId): PeerAddress {
+    const { urls = [], certificate } = this.#greeted.get(workerId)?.hello ?? {};
+    return certificate === undefined ? { urls } : { urls, certificate };
   }
 
   /** Takes no more connections; resolves when those that are open have closed, or after `withinMs`. */
@@ -166,6 +176,7 @@ export class WorkerLinks {
       return undefined;
     }
     if (this.#links.size >= LINKS_MAX) {
+      this.#options.door.refuse("connection");
       channel.close(`The manager takes ${LINKS_MAX} workers at most`);
       return undefined;
     }
@@ -191,9 +202,13 @@ export class WorkerLinks {
       if (message.kind === "hello") {
         if (!this.#greet(link, message)) return;
       } else if (link.hello === undefined) {
+        this.#options.door.refuse("handshake");
         this.#refuse(link, `Cannot take message "${message.kind}" before hello`);
         return;
-      } else if (message.kind !== "heartbeat") {
+      } else if (message.kind === "heartbeat") {
+        const { refused = 0 } = message;
+        if (refused > 0) this.#options.onPeerRefusals(Math.min(refused, PEER_REFUSALS_MAX));
+      } else {
         const { workerId } = link.hello;
         this.#options.push({ kind: "message_received", workerId, session, message });
       }
@@ -203,10 +218,12 @@ export class WorkerLinks {
   /** Takes a hello; false when the connection was refused for it. */
   #greet(link: WorkerLink, hello: Hello): boolean {
     if (link.hello !== undefined) {
+      this.#options.door.refuse("handshake");
       this.#refuse(link, "Cannot take a second hello on one connection");
       return false;
     }
     if (hello.protocol !== PROTOCOL_VERSION) {
+      this.#options.door.refuse("handshake");
       this.#refuse(
         link,
         `Cannot speak protocol ${hello.protocol} with a manager of protocol ${PROTOCOL_VERSION}: ` +
@@ -281,6 +298,7 @@ export class WorkerLinks {
       // While this process stood still it could not hear: what came is read in the next turn.
       if (lateMs > heartbeatMs) link.heardAtMs += lateMs;
       if (link.hello === undefined && nowMs - link.openedAtMs > HELLO_TIMEOUT_MS) {
+        this.#options.door.refuse("handshake_timeout");
         this.#refuse(link, `Cannot wait longer than ${HELLO_TIMEOUT_MS} ms for hello`);
       } else if (nowMs - link.heardAtMs > timeoutMs) {
         link.channel.close(`Nothing was heard for ${timeoutMs} ms`);

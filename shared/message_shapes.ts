@@ -76,7 +76,8 @@ const level = oneOf(CACHE_LEVELS);
 
 const tryFields = { taskId, try: positive };
 const tryId = shape<TryId>(tryFields);
-const resources = shape<Resources>({
+/** Four amounts. */
+export const resources: Check<Resources> = shape<Resources>({
   cores: amount,
   memoryBytes: amount,
   diskBytes: amount,

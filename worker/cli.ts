@@ -2,10 +2,11 @@
 
 import { statfsSync } from "node:fs";
 
-import { type AccessFile, findAccessFile, type ManagerTarget } from "../shared/access_file.ts";
 import { commandHelp, EXIT_FAILURE, EXIT_USAGE, UsageError } from "../shared/command_line.ts";
+import { guardProcess, limitCoreFiles } from "../shared/runtime/process_guard.ts";
+import { formatDuration } from "../shared/units.ts";
 import { runLibraryHost } from "./library/library_host.ts";
-import type { ManagerAccess } from "./manager_link.ts";
+import { ManagerFinder } from "./manager_finder.ts";
 import {
   detectResources,
   parseWorkerArguments,
@@ -15,7 +16,7 @@ import {
 import { runUnpackCommand, UNPACK_SUBCOMMAND } from "./unpack.ts";
 import { runWatchCommand } from "./watcher.ts";
 import { startWorker, type Worker } from "./worker.ts";
-import { openWorkspace } from "./workspace.ts";
+import { openWorkspace, workspaceName } from "./workspace.ts";
 
 export { WORKER_COMMAND };
 
@@ -66,9 +67,12 @@ export function runInternalCommand(
 }
 
 async function work(options: WorkerCommandOptions): Promise<number> {
-  const first = await findAccessFile(options.target);
+  // Before there is a secret in memory; where it cannot be had, a worker is as others are.
+  await guardProcess();
+  await limitCoreFiles();
+  const finder = await ManagerFinder.open(options.target);
   const workspace = await openWorkspace({
-    name: first.name,
+    name: workspaceName(finder.name),
     env: process.env,
     ...(options.workspace === undefined ? {} : { directory: options.workspace }),
   });
@@ -76,19 +80,28 @@ async function work(options: WorkerCommandOptions): Promise<number> {
   const isTalkative = options.isVerbose || process.stderr.isTTY === true;
   const worker = await startWorker({
     workspace,
-    access: async () => toManagerAccess(await findAccessFile(options.target), options.target),
+    finder,
+    peers: options.peers,
+    waiting: (reason) => {
+      const limit = formatDuration(options.idleTimeoutMs);
+      tell(`waiting for ${finder.manager}, ${limit} at most: ${reason}`);
+    },
     resources: detectResources(options.resources, bavail * bsize),
     features: options.features,
     idleTimeoutMs: options.idleTimeoutMs,
     wallTimeMs: options.wallTimeMs,
     isSingle: options.isSingle,
+    hasCleanEnvironment: options.hasCleanEnvironment,
     ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
   });
   const release = leaveOnSignals(worker);
   const end = await worker.ended;
   release();
-  if (end.kind === "left" || end.kind === "gone") return 0;
-  return fail(end.message, EXIT_FAILURE);
+  // Without a manager in all its time it has done nothing: whoever started it has to know. One
+  // that outlived its manager has ended as it should.
+  if (end.kind === "left") return 0;
+  tell(end.message);
+  return end.kind === "gone" ? 0 : EXIT_FAILURE;
 }
 
 /** SIGTERM and SIGINT have it leave; a second SIGINT, or no end in time, ends it at once. */
@@ -112,16 +125,11 @@ function leaveOnSignals(worker: Worker): () => void {
   };
 }
 
-function toManagerAccess(file: AccessFile, { url }: ManagerTarget): ManagerAccess {
-  const secret = file.secrets.worker;
-  if (secret === undefined) {
-    throw new Error(`Cannot join manager "${file.name}": its access file has no worker secret`);
-  }
-  const identity = `${file.managerId} ${file.startedAtMs}`;
-  return { urls: url === undefined ? file.urls : [url], secret, identity };
+function fail(message: string, exitCode: number): number {
+  tell(message);
+  return exitCode;
 }
 
-function fail(message: string, exitCode: number): number {
+function tell(message: string): void {
   process.stderr.write(`tendril worker: ${message}\n`);
-  return exitCode;
 }

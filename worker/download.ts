@@ -5,10 +5,20 @@
  * @module
  */
 
+import { pinnedFetch } from "../shared/runtime/fetch.ts";
+import { PinError } from "../shared/runtime/pin.ts";
+import { ConnectError, ConnectionWatch } from "./connection_watch.ts";
+
 /** What is asked for and what is known of it. */
 export interface DownloadSource {
   /** The same resource by several ways, tried in turn. */
   readonly urls: readonly string[];
+  /** PEM: the only certificate accepted of these, which are `https:` then. */
+  readonly certificate?: string | undefined;
+  /** An address that takes no connection for this long is left out; 0 is one behind a proxy. */
+  readonly connectMsMax: number;
+  /** Told of each url that answers. */
+  readonly answered?: (url: string) => void;
   readonly headers: { readonly [name: string]: string };
   /** -1 when not known. */
   readonly sizeBytes: number;
@@ -19,8 +29,11 @@ export interface DownloadSource {
 /** Why the bytes cannot be had from here. */
 export class DownloadError extends Error {
   override readonly name = "DownloadError";
-  /** `broken` connections may hold another time; what was `refused` or is `wrong` stays so. */
-  readonly kind: "broken" | "refused" | "wrong";
+  /**
+   * `broken` connections may hold another time; what was `refused` or is `wrong` stays so.
+   * `unreachable`: no address answered, or none of those that did proved to be the server meant.
+   */
+  readonly kind: "broken" | "refused" | "wrong" | "unreachable";
 
   constructor(kind: DownloadError["kind"], message: string, cause?: unknown) {
     super(message, { cause });
@@ -50,6 +63,8 @@ interface Progress {
   etag: string;
   /** -1 when not known. */
   totalBytes: number;
+  /** Something was heard of the server. */
+  hasAnswered: boolean;
 }
 
 /** Yields the bytes of `source`; throws `DownloadError`, or the reason of `signal`. */
@@ -61,11 +76,13 @@ export async function* download(
     offset: 0,
     etag: source.digest === "" ? "" : `"${source.digest}"`,
     totalBytes: source.sizeBytes,
+    hasAnswered: false,
   };
+  let urls = source.urls;
   let failureCount = 0;
   while (true) {
     const startOffset = progress.offset;
-    const url = source.urls[failureCount % source.urls.length] ?? "";
+    const url = urls[failureCount % urls.length] ?? "";
     try {
       yield* readOnce(source, { url, progress, signal });
       return;
@@ -75,15 +92,26 @@ export async function* download(
         const message = `${messageOf(error)}, and the server cannot go on from there`;
         throw new DownloadError("broken", message, error);
       }
+      if (error instanceof ConnectError || error instanceof PinError) {
+        urls = urls.filter((other) => other !== url);
+        if (urls.length === 0) throw giveUp(progress, messageOf(error), error);
+        continue;
+      }
       // A connection that brought something starts the count anew: the size bounds how often.
       failureCount = progress.offset > startOffset ? 1 : failureCount + 1;
-      if (failureCount >= Math.max(FAILURES_MAX, source.urls.length)) {
-        const message = `${messageOf(error)}, ${failureCount} times`;
-        throw new DownloadError("broken", message, error);
+      if (failureCount >= Math.max(FAILURES_MAX, urls.length)) {
+        throw giveUp(progress, `${messageOf(error)}, ${failureCount} times`, error);
       }
-      await delay(Math.min(DELAY_MS_MIN * 2 ** (failureCount - 1), DELAY_MS_MAX), signal);
+      // Another way is tried at once.
+      const roundCount = Math.floor(failureCount / urls.length);
+      if (failureCount % urls.length > 0) continue;
+      await delay(Math.min(DELAY_MS_MIN * 2 ** (roundCount - 1), DELAY_MS_MAX), signal);
     }
   }
+}
+
+function giveUp({ hasAnswered }: Progress, message: string, cause: unknown): DownloadError {
+  return new DownloadError(hasAnswered ? "broken" : "unreachable", message, cause);
 }
 
 /** One request, from where the last one broke off to the end. */
@@ -93,10 +121,9 @@ async function* readOnce(
 ): AsyncGenerator<Uint8Array, void, void> {
   const watch = new SilenceWatch(signal);
   try {
-    const response = await fetch(url, {
-      headers: requestHeaders(source, progress),
-      signal: watch.signal,
-    });
+    const response = await request(source, { url, progress, watch });
+    progress.hasAnswered = true;
+    source.answered?.(url);
     let skipBytes = await acceptResponse(response, source, progress);
     for await (const chunk of response.body ?? []) {
       watch.hear();
@@ -118,6 +145,27 @@ async function* readOnce(
     }
   } finally {
     watch.close();
+  }
+}
+
+/** Resolves once the head of the answer is there. */
+async function request(
+  source: DownloadSource,
+  { url, progress, watch }: { url: string; progress: Progress; watch: SilenceWatch },
+): Promise<Response> {
+  const { certificate, connectMsMax } = source;
+  let failure: ConnectError | undefined;
+  const connection = connectMsMax > 0 && new ConnectionWatch(url, connectMsMax, (reason) => {
+    failure = reason;
+    watch.giveUp(reason);
+  });
+  const init = { headers: requestHeaders(source, progress), signal: watch.signal };
+  try {
+    return await pinnedFetch(url, init, certificate);
+  } catch (error) {
+    throw failure ?? error;
+  } finally {
+    if (connection !== false) connection.close();
   }
 }
 
@@ -214,6 +262,10 @@ class SilenceWatch {
 
   hear(): void {
     this.#hasHeard = true;
+  }
+
+  giveUp(reason: Error): void {
+    this.#controller.abort(reason);
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "@std/path";
 
 import type { ManagerTarget } from "../shared/access_file.ts";
+import { ANY, type HostPort, isWildcard, parseHostPort } from "../shared/addresses.ts";
 import {
   checkPositionals,
   type CommandSpec,
@@ -13,6 +14,7 @@ import {
   UsageError,
 } from "../shared/command_line.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
+import type { PeerDoorOptions } from "./peer_door.ts";
 
 /** Resources as they were stated; what is absent is found out. */
 export interface StatedResources {
@@ -36,6 +38,8 @@ export interface WorkerCommandOptions {
   readonly wallTimeMs: number;
   /** Ends with its manager instead of waiting for the next one of that name. */
   readonly isSingle: boolean;
+  readonly peers: PeerDoorOptions;
+  readonly hasCleanEnvironment: boolean;
   readonly isVerbose: boolean;
 }
 
@@ -57,6 +61,17 @@ export const WORKER_COMMAND: CommandSpec = {
     "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
     "wall-time": { value: "TIME", help: "end after this long in any case" },
     single: { help: "end with the manager instead of waiting for the next one of its name" },
+    listen: {
+      value: "HOST:PORT",
+      help: "address to serve other workers on; default: as far as the manager can be reached",
+    },
+    advertise: {
+      value: "HOST",
+      isMultiple: true,
+      help: "how other workers reach it, as HOST or HOST:PORT; repeatable",
+    },
+    insecure: { help: "do not encrypt what goes to other workers" },
+    "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
   },
   hasVariables: true,
@@ -98,6 +113,12 @@ export function parseWorkerArguments(
       (isSingle ? SINGLE_IDLE_TIMEOUT_MS : IDLE_TIMEOUT_MS),
     wallTimeMs: duration("wall-time") ?? 0,
     isSingle,
+    peers: {
+      ...without({ listen: readListen(text("listen")) }),
+      advertise: given.texts("advertise").filter((at) => at !== "").map(readAdvertised),
+      isInsecure: given.flag("insecure"),
+    },
+    hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
   };
 }
@@ -131,6 +152,25 @@ function readTarget(
     name,
     access: access === undefined ? undefined : resolve(access),
   });
+}
+
+/** Where to listen: a host of this machine, all its addresses when none is stated. */
+function readListen(text: string | undefined): HostPort | undefined {
+  if (text === undefined) return undefined;
+  const at = parseHostPort(text);
+  if (at !== undefined) return at.host === "" ? { ...at, host: ANY } : at;
+  throw new UsageError(
+    `Cannot read --listen "${text}" as an address of this machine: expected HOST:PORT, ` +
+      ":PORT for all addresses, or [ADDRESS]:PORT for IPv6",
+  );
+}
+
+function readAdvertised(text: string): HostPort {
+  const at = parseHostPort(text);
+  if (at !== undefined && at.host !== "" && !isWildcard(at.host)) return at;
+  throw new UsageError(
+    `Cannot read --advertise "${text}" as an address of this worker: expected HOST or HOST:PORT`,
+  );
 }
 
 function readCount(

@@ -1,27 +1,44 @@
 /**
  * Serves the files of this worker's cache to those whom the manager gave a ticket.
  *
- * Nothing is served before a session says under which key tickets are valid. A file goes out by
- * the runtime's own fast path, a directory as its canonical tar stream.
+ * Nothing is served before a session says under which key tickets are valid. A file is streamed
+ * here, which costs what the runtime's own way of sending files does: that one neither tells when
+ * it has ended nor ever cuts a reader that stands still. A directory is its canonical tar stream.
  *
  * @module
  */
 
-import { openAsBlob } from "node:fs";
-import { setImmediate } from "node:timers/promises";
+import { open } from "node:fs/promises";
 
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type Next } from "hono";
 
+import { ANY, ANY_IPV4, hostsOf, isOwnHost } from "../shared/addresses.ts";
 import { checkCacheName } from "../shared/cache_name.ts";
+import { type KeyPair, newCertificate } from "../shared/certificate.ts";
 import type { WorkerId } from "../shared/ids.ts";
-import { serve, type Server } from "../shared/runtime/serve.ts";
+import { beginTransfer, serve, type Server } from "../shared/runtime/serve.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
-import { streamOf } from "./transfer.ts";
+import type { PeerAddress } from "./core/event.ts";
+import { doorUrls, type PeerDoor } from "./peer_door.ts";
 import type { Trees } from "./trees.ts";
 
 /** Directories read at the same time for others; the manager's tickets allow fewer. */
 const TREE_SERVES_MAX = 32;
+
+/** Files and directories sent at the same time; whoever asks for more has to come again. */
+const SERVES_MAX = 128;
+
+/** Seconds after which to come again. */
+const RETRY_AFTER_S = "1";
+
+const NO_HOSTS: ReadonlySet<string> = new Set();
+
+/** Bytes of a file that are read at a time. */
+const CHUNK_BYTES = 512 * 1024;
+
+/** How often a transfer that moves is given time anew. */
+const RENEW_MS = 2_000;
 
 /** What serving needs to know of the session. */
 export interface PeerSession {
@@ -37,25 +54,60 @@ export interface PeerServerOptions {
   readonly trees: Pick<Trees, "read">;
 }
 
+/** A server that listens. */
+interface OpenDoor {
+  readonly door: PeerDoor;
+  readonly server: Server;
+  readonly address: PeerAddress;
+  /** Hosts of the urls, which the certificate names. */
+  readonly hosts: ReadonlySet<string>;
+}
+
 /** Owner of the listening socket. */
 export class PeerServer {
   readonly #options: PeerServerOptions;
-  readonly #server: Server;
+  readonly #app: Hono = new Hono();
+  #open: OpenDoor | undefined;
   #session: PeerSession | undefined;
+  #serveCount = 0;
   #treeServeCount = 0;
+  #refusedCount = 0;
+  #isClosed = false;
 
-  /** Listens on loopback, on a free port. */
   constructor(options: PeerServerOptions) {
     this.#options = options;
-    const app = new Hono();
+    const app = this.#app;
+    app.use((context, next) => this.#guard(context, next));
     app.get("/files/*", (context) => this.#serveFile(context));
+    app.notFound((context) => this.#refuse(context.text("Only files are served here", 404)));
     app.onError((_error, context) => context.text("The file cannot be read", 500));
-    this.#server = serve(app);
   }
 
-  /** Where peers reach it. */
-  get urls(): readonly string[] {
-    return [`http://${this.#server.hostname}:${this.#server.port}`];
+  /** Where peers reach it; nowhere before it was opened. */
+  get address(): PeerAddress {
+    return this.#open?.address ?? { urls: [] };
+  }
+
+  /** Requests turned away since this was asked last. */
+  takeRefused(): number {
+    const count = this.#refusedCount;
+    this.#refusedCount = 0;
+    return count;
+  }
+
+  /** Listens at `door`, instead of where it did unless that will do; throws when it cannot. */
+  async open(door: PeerDoor): Promise<void> {
+    if (this.#open !== undefined && serves(this.#open, door)) return;
+    const hosts = hostsOf(doorUrls(door, 0));
+    const tls = door.isSecure ? await newCertificate(hosts) : undefined;
+    const before = this.#open;
+    this.#open = undefined;
+    await before?.server.close();
+    if (this.#isClosed) return;
+    const server = listen(this.#app, door, tls);
+    const urls = doorUrls(door, server.port);
+    const address = tls === undefined ? { urls } : { urls, certificate: tls.certificate };
+    this.#open = { door, server, address, hosts: new Set(hosts) };
   }
 
   /** From now on tickets of this session are valid, and of no other. */
@@ -64,19 +116,40 @@ export class PeerServer {
   }
 
   /** Cuts what is under way and stops listening. */
-  close(): Promise<void> {
-    return this.#server.close();
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#open?.server.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #serveFile(context: Context): Promise<Response> {
+  /** Turns away what no peer sends, before it costs anything. */
+  async #guard(context: Context, next: Next): Promise<Response | void> {
+    // HEAD too: hono would have it served as GET, into nowhere.
+    if (context.req.raw.method !== "GET") {
+      return this.#refuse(context.text("Only GET is served here", 405, { Allow: "GET" }));
+    }
+    // A page may be made to call us by its own name (DNS rebinding), to read what it gets.
+    if (!isOwnHost(context.req.header("Host"), this.#open?.hosts ?? NO_HOSTS)) {
+      return this.#refuse(context.text("This server has another name", 421));
+    }
+    await next();
+  }
+
+  #refuse(response: Response): Response {
+    this.#refusedCount += 1;
+    return response;
+  }
+
+  #serveFile(context: Context): Response {
     const name = nameOf(context.req.url);
-    if (name === undefined) return context.text("This is no cache name", 400);
+    if (name === undefined) return this.#refuse(context.text("This is no cache name", 400));
     const claims = this.#checkTicket(context, name);
-    if (claims === undefined) return context.text("No valid ticket for this file", 403);
+    if (claims === undefined) {
+      return this.#refuse(context.text("No valid ticket for this file", 403));
+    }
     const hold = this.#options.cache.hold(checkCacheName(name), claims.generation);
     if (hold === undefined) return context.text("No such file here", 404);
     if (!isSame(hold, claims, context.req.header("If-Match"))) {
@@ -88,14 +161,11 @@ export class PeerServer {
       hold.release();
       return context.body(null, 416, { "Content-Range": `bytes */${hold.facts.sizeBytes}` });
     }
-    try {
-      return hold.facts.isDirectory
-        ? this.#serveTree(context, hold, range)
-        : await serveBytes(hold, range);
-    } catch (error) {
+    if (!this.#hasRoom(hold)) {
       hold.release();
-      throw error;
+      return context.text("Too many transfers at once", 503, { "Retry-After": RETRY_AFTER_S });
     }
+    return this.#send(context, hold, range);
   }
 
   #checkTicket(context: Context, name: string): TicketClaims | undefined {
@@ -111,23 +181,70 @@ export class PeerServer {
     return verdict.kind === "ok" ? verdict.claims : undefined;
   }
 
-  #serveTree(context: Context, hold: Hold, range: ByteRange | undefined): Response {
-    if (this.#treeServeCount >= TREE_SERVES_MAX) {
-      hold.release();
-      return context.text("Too many transfers at once", 503, { "Retry-After": "1" });
-    }
-    this.#treeServeCount += 1;
+  #hasRoom({ facts }: Hold): boolean {
+    return this.#serveCount < SERVES_MAX &&
+      (!facts.isDirectory || this.#treeServeCount < TREE_SERVES_MAX);
+  }
+
+  /** The response whose body ends the hold, however it ends. */
+  #send(context: Context, hold: Hold, range: ByteRange | undefined): Response {
+    const { isDirectory, sizeBytes } = hold.facts;
+    const trees = isDirectory ? 1 : 0;
+    this.#serveCount += 1;
+    this.#treeServeCount += trees;
     const onEnd = () => {
-      this.#treeServeCount -= 1;
+      this.#serveCount -= 1;
+      this.#treeServeCount -= trees;
       hold.release();
     };
-    const { startBytes, endBytes } = range ?? { startBytes: 0, endBytes: hold.facts.sizeBytes };
-    const tree = this.#options.trees.read(hold.path, startBytes);
-    const chunks = limit(tree, { sizeBytes: endBytes - startBytes, onEnd });
+    const { startBytes, endBytes } = range ?? { startBytes: 0, endBytes: sizeBytes };
+    const body = bodyOf(
+      isDirectory
+        ? this.#options.trees.read(hold.path, startBytes)
+        : readFrom(hold.path, startBytes),
+      {
+        sizeBytes: endBytes - startBytes,
+        signal: context.req.raw.signal,
+        onChunk: newRenewal(context),
+        onEnd,
+      },
+    );
     const headers = headersOf(hold, range);
     headers["Content-Length"] = String(endBytes - startBytes);
-    return new Response(streamOf(chunks), { status: range === undefined ? 200 : 206, headers });
+    return new Response(body, { status: range === undefined ? 200 : 206, headers });
   }
+}
+
+/** True when the server that is open will do where `wanted` is asked for. */
+function serves({ door, hosts }: OpenDoor, wanted: PeerDoor): boolean {
+  return door.host === wanted.host && door.port === wanted.port &&
+    door.isSecure === wanted.isSecure &&
+    hostsOf(doorUrls(wanted, 0)).every((host) => hosts.has(host));
+}
+
+function listen(app: Hono, { host, port }: PeerDoor, tls: KeyPair | undefined): Server {
+  try {
+    return serve(app, { hostname: host, port, tls });
+  } catch (error) {
+    if (host !== ANY) throw error;
+    // A host without IPv6.
+    return serve(app, { hostname: ANY_IPV4, port, tls });
+  }
+}
+
+/**
+ * To be called when something has moved: Bun's limit on silence counts from when it was set, and
+ * takes no notice of a stream's progress.
+ */
+function newRenewal(context: Context): () => void {
+  beginTransfer(context);
+  let renewedAtMs = performance.now();
+  return () => {
+    const nowMs = performance.now();
+    if (nowMs - renewedAtMs < RENEW_MS) return;
+    renewedAtMs = nowMs;
+    beginTransfer(context);
+  };
 }
 
 /** Bytes from `startBytes` up to, not including, `endBytes`. */
@@ -136,17 +253,27 @@ interface ByteRange {
   readonly endBytes: number;
 }
 
-/** The runtime sends the file itself, without its bytes passing through here. */
-async function serveBytes(hold: Hold, range: ByteRange | undefined): Promise<Response> {
-  const blob = await openAsBlob(hold.path);
-  const body = range === undefined ? blob : blob.slice(range.startBytes, range.endBytes);
-  // The file is opened when the response is sent, in the turn after this one; from then on its
-  // bytes stay readable wherever its name goes.
-  void setImmediate().then(() => setImmediate()).then(hold.release);
-  return new Response(body, {
-    status: range === undefined ? 200 : 206,
-    headers: headersOf(hold, range),
-  });
+/** The bytes of a file from `startBytes` on. */
+async function* readFrom(
+  path: string,
+  startBytes: number,
+): AsyncGenerator<Uint8Array, void, void> {
+  const file = await open(path);
+  try {
+    let offset = startBytes;
+    while (true) {
+      // A buffer of its own each time: the last one may not be sent yet.
+      const { bytesRead, buffer } = await file.read({
+        buffer: new Uint8Array(CHUNK_BYTES),
+        position: offset,
+      });
+      if (bytesRead === 0) return;
+      offset += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 function headersOf(hold: Hold, range: ByteRange | undefined): Record<string, string> {
@@ -196,19 +323,47 @@ function readRange(
   return startBytes >= endBytes ? "unsatisfiable" : { startBytes, endBytes };
 }
 
-/** The first `sizeBytes` of `chunks`. */
-async function* limit(
+/** The first `sizeBytes` of `chunks`; `onEnd` is called once, however the stream ends. */
+function bodyOf(
   chunks: AsyncIterable<Uint8Array>,
-  { sizeBytes, onEnd }: { sizeBytes: number; onEnd: () => void },
-): AsyncGenerator<Uint8Array, void, void> {
+  { sizeBytes, signal, onChunk, onEnd }: {
+    readonly sizeBytes: number;
+    /** Aborted when the reader has gone, which a stream that was never read is not told. */
+    readonly signal: AbortSignal;
+    readonly onChunk: () => void;
+    readonly onEnd: () => void;
+  },
+): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
   let leftBytes = sizeBytes;
-  try {
-    for await (const chunk of chunks) {
-      yield leftBytes < chunk.length ? chunk.subarray(0, leftBytes) : chunk;
-      leftBytes -= chunk.length;
-      if (leftBytes <= 0) return;
-    }
-  } finally {
+  let isOver = false;
+  const end = async () => {
+    if (isOver) return;
+    isOver = true;
     onEnd();
-  }
+    await iterator.return?.();
+  };
+  signal.addEventListener("abort", end, { once: true });
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        if (leftBytes > 0) {
+          const next = await iterator.next();
+          // The length is promised: a reader must see that this is not all.
+          if (next.done) throw new Error(`Cannot serve ${leftBytes} bytes more: it has no more`);
+          const bytes = next.value;
+          controller.enqueue(leftBytes < bytes.length ? bytes.subarray(0, leftBytes) : bytes);
+          leftBytes -= bytes.length;
+          onChunk();
+        }
+        if (leftBytes > 0) return;
+        controller.close();
+        await end();
+      } catch (error) {
+        await end();
+        throw error;
+      }
+    },
+    cancel: end,
+  });
 }

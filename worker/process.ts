@@ -80,7 +80,7 @@ export interface GroupWatcher {
 export interface TaskProcessesOptions {
   /** The worker's mark. */
   readonly mark: string;
-  /** The worker's own environment. */
+  /** What tasks see of the worker's environment, or more; see `inheritedEnvironment`. */
   readonly env: { readonly [name: string]: string | undefined };
   readonly watcher: GroupWatcher;
   /** Absent where orphans cannot be adopted. */

@@ -163,7 +163,7 @@ export class Runner {
       temporaryDirectory: sandbox.temporaryDirectory,
       stdout: sandbox.descriptor("stdout"),
       stderr: sandbox.descriptor("stderr"),
-      env: { ...shape.env, ...tendrilVariables(environments) },
+      env: { ...shape.env, ...task.body.env, ...tendrilVariables(environments) },
       pathDirectories: environments.map((path) => join(path, "bin")),
       cores: shape.resources.cores,
     });

@@ -1,6 +1,6 @@
 /** The environment variables a task's processes are given. */
 
-import { withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+import { ownChildEnvironment, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
 import type { TryId } from "../shared/task.ts";
 
 /** Variables by name. */
@@ -40,20 +40,49 @@ const THREAD_VARIABLES: readonly string[] = [
 /** Of the worker's session, wrong or useless in a task's. */
 const SESSION_VARIABLES: readonly string[] = ["DISPLAY", "OLDPWD", "PWD"];
 
+/** All that a clean environment has of the worker's: who runs it, where, in which language. */
+const CLEAN_VARIABLES: readonly string[] = [
+  "HOME",
+  "LANG",
+  "LANGUAGE",
+  "LOGNAME",
+  "PATH",
+  "SHELL",
+  "TMPDIR",
+  "TZ",
+  "USER",
+];
+
 const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 /**
  * What of the worker's environment its children see: without the runtime's own
- * variables, the display, and all `TENDRIL_` names, of which some are secrets.
+ * variables, the display, and all `TENDRIL_` names, of which some are secrets. With
+ * `isClean`, nothing but `CLEAN_VARIABLES` and `LC_` names.
  */
 export function inheritedEnvironment(
   env: { readonly [name: string]: string | undefined },
+  { isClean = false }: { readonly isClean?: boolean } = {},
 ): Environment {
   const kept = withoutRuntimeVariables(env);
   for (const name of Object.keys(kept)) {
-    if (name.startsWith("TENDRIL_") || SESSION_VARIABLES.includes(name)) delete kept[name];
+    const isForeign = name.startsWith("TENDRIL_") || SESSION_VARIABLES.includes(name);
+    const isDropped = isClean && !CLEAN_VARIABLES.includes(name) && !name.startsWith("LC_");
+    if (isForeign || isDropped) delete kept[name];
   }
   return kept;
+}
+
+/** What the worker's helpers, which are this same program, are started with. */
+export function helperEnvironment(
+  env: { readonly [name: string]: string | undefined },
+  workerMark: string,
+): Environment {
+  // The mark says that it is the worker's, and no process that a task left behind.
+  return {
+    ...ownChildEnvironment(inheritedEnvironment(env)),
+    [WORKER_MARK_VARIABLE]: workerMark,
+  };
 }
 
 /** All variables of one try; `inherited` comes from `inheritedEnvironment`. */

@@ -6,11 +6,13 @@
  */
 
 import { createHash } from "node:crypto";
-import { openAsBlob, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
 import type { ManagerMessage, Recipe } from "../shared/protocol.ts";
+import { requestBody } from "../shared/runtime/file_body.ts";
+import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { ticketHeader } from "../shared/ticket.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
@@ -18,6 +20,7 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
+import { PeerAddresses } from "./peer_addresses.ts";
 import type { Trees } from "./trees.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
@@ -30,11 +33,16 @@ export interface TransferOptions {
   readonly trees: Trees;
   /** Base url of the manager's HTTP side; undefined while there is no connection. */
   readonly managerUrl: () => string | undefined;
+  /** PEM: the only certificate accepted there; undefined when it speaks no TLS. */
+  readonly managerCertificate?: () => string | undefined;
   readonly push: (event: WorkerEvent) => void;
 }
 
 /** Transfers at the same time; more wait their turn. The manager's own limits are lower. */
 const TRANSFERS_MAX = 32;
+
+/** An address of a peer or of the manager that takes no connection for so long is given up. */
+const CONNECT_MS_MAX = 2_000;
 
 /** Attempts at a url whose server does not let a broken transfer resume. */
 const URL_TRIES = 3;
@@ -46,6 +54,11 @@ const SEND_DELAY_MS = 200;
 /** Text of an answer that is read for a message. */
 const ANSWER_CHARS_MAX = 200;
 
+/** What one transfer works with. */
+interface Context extends TransferOptions {
+  readonly addresses: PeerAddresses;
+}
+
 interface Job {
   readonly transferId: TransferId;
   readonly controller: AbortController;
@@ -54,14 +67,14 @@ interface Job {
 
 /** Owner of every transfer under way. */
 export class Transfers {
-  readonly #options: TransferOptions;
+  readonly #options: Context;
   readonly #jobs: Map<TransferId, Job> = new Map();
   readonly #waiting: Job[] = [];
   readonly #ends: Set<Promise<void>> = new Set();
   #runningCount = 0;
 
   constructor(options: TransferOptions) {
-    this.#options = options;
+    this.#options = { ...options, addresses: new PeerAddresses() };
   }
 
   /** Brings a file into the cache; answered by `transfer_ended`. */
@@ -198,7 +211,7 @@ class MismatchError extends Error {
 }
 
 async function fetchFile(
-  options: TransferOptions,
+  options: Context,
   order: FetchOrder,
   { signal, count }: { signal: AbortSignal; count: (sizeBytes: number) => void },
 ): Promise<FileFacts> {
@@ -216,15 +229,16 @@ async function fetchFile(
       return file;
     } catch (error) {
       options.cache.discard(path);
-      const isBroken = error instanceof DownloadError && error.kind === "broken";
-      if (!isBroken || tryCount >= triesMax || signal.aborted) throw error;
+      const kind = error instanceof DownloadError ? error.kind : undefined;
+      const isPassing = kind === "broken" || kind === "unreachable";
+      if (!isPassing || tryCount >= triesMax || signal.aborted) throw error;
     }
   }
 }
 
 /** The bytes of a source, in order. */
 function openSource(
-  options: TransferOptions,
+  options: Context,
   order: FetchOrder,
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
@@ -236,20 +250,37 @@ function openSource(
     case "manager": {
       const base = options.managerUrl();
       if (base === undefined) throw new DownloadError("broken", "the connection is lost");
-      const headers = { Authorization: ticketHeader(source.ticket) };
-      return download({ urls: [base + path], headers, sizeBytes, digest }, signal);
+      return download({
+        urls: [base + path],
+        certificate: options.managerCertificate?.(),
+        connectMsMax: CONNECT_MS_MAX,
+        headers: { Authorization: ticketHeader(source.ticket) },
+        sizeBytes,
+        digest,
+      }, signal);
     }
     case "worker": {
-      const urls = source.urls.map((base) => base + path);
-      const headers = { Authorization: ticketHeader(source.ticket) };
-      return download({ urls, headers, sizeBytes, digest }, signal);
+      const { addresses } = options;
+      const { workerId } = source;
+      return download({
+        urls: addresses.sort(workerId, source.urls).map((base) => base + path),
+        certificate: source.certificate,
+        connectMsMax: CONNECT_MS_MAX,
+        answered: (url) => addresses.remember(workerId, url.slice(0, -path.length)),
+        headers: { Authorization: ticketHeader(source.ticket) },
+        sizeBytes,
+        digest,
+      }, signal);
     }
     case "url":
       if (source.url.startsWith("file:")) {
         const tree = isDirectory ? (path: string) => options.trees.read(path, 0) : undefined;
         return readLocalUrl(source.url, { tree, signal });
       }
-      return download({ urls: [source.url], headers: {}, sizeBytes, digest }, signal);
+      return download(
+        { urls: [source.url], connectMsMax: 0, headers: {}, sizeBytes, digest },
+        signal,
+      );
     default:
       return unreachable(source);
   }
@@ -342,9 +373,12 @@ async function putOnce(
     "Content-Type": "application/octet-stream",
     "Content-Length": String(facts.sizeBytes),
   };
-  const body = facts.isDirectory ? streamOf(options.trees.read(path, 0)) : await openAsBlob(path);
+  const body = facts.isDirectory
+    ? streamOf(options.trees.read(path, 0))
+    : await requestBody(path, facts.sizeBytes);
   const url = `${base}/files/${encodeURIComponent(order.name)}`;
-  const response = await fetch(url, { method: "PUT", headers, body, signal });
+  const init = { method: "PUT", headers, body, signal };
+  const response = await pinnedFetch(url, init, options.managerCertificate?.());
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);
   if (response.ok) return;
   const message = `the manager answered ${response.status} ${text}`.trimEnd();
@@ -383,7 +417,13 @@ function checkMeasured(order: FetchOrder, measured: Measured): void {
 
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
   const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
-  return { kind: "failed", message, canRetry: canRetry || isDiskFull(error) };
+  const isUnreachable = error instanceof DownloadError && error.kind === "unreachable";
+  return {
+    kind: "failed",
+    message,
+    canRetry: canRetry || isDiskFull(error),
+    ...(isUnreachable ? { isUnreachable } : {}),
+  };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */

@@ -20,18 +20,20 @@ export interface Trees {
   ) => Promise<void>;
 }
 
-/** The real ones. */
-export const TREES: Trees = {
-  async *read(path, offset) {
-    yield* openPackStream(await planPack(path), { startByte: offset });
-  },
-  async measure(path) {
-    return (await planPack(path)).sizeBytes;
-  },
-  async write(path, chunks) {
-    await unpackTree(chunks, path);
-  },
-  async unpack(path, archive) {
-    await unpackInChild(archive.path, path, { signal: archive.signal });
-  },
-};
+/** The real ones, of the worker with that mark. */
+export function newTrees(mark: string): Trees {
+  return {
+    async *read(path, offset) {
+      yield* openPackStream(await planPack(path), { startByte: offset });
+    },
+    async measure(path) {
+      return (await planPack(path)).sizeBytes;
+    },
+    async write(path, chunks) {
+      await unpackTree(chunks, path);
+    },
+    async unpack(path, archive) {
+      await unpackInChild(archive.path, path, { mark, signal: archive.signal });
+    },
+  };
+}

@@ -14,7 +14,8 @@ import { ArchiveError } from "../shared/archive/archive_error.ts";
 import { readChunks } from "../shared/archive/archive_source.ts";
 import { unpackTree } from "../shared/archive/unpack.ts";
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
-import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+import { selfCommand } from "../shared/runtime/self_command.ts";
+import { helperEnvironment } from "./task_environment.ts";
 
 /** The hidden subcommand under which `runUnpackCommand` is to be called. */
 export const UNPACK_SUBCOMMAND = "internal-unpack";
@@ -24,6 +25,8 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 
 /** How to unpack in a child. */
 export interface UnpackInChildOptions extends UnpackLimits {
+  /** The worker's mark, by which the child is found should both be killed. */
+  readonly mark: string;
   /** Ends the child and removes what it made. */
   readonly signal?: AbortSignal;
   /** Runs the child, in place of this program with its hidden subcommand. */
@@ -47,16 +50,16 @@ type Answer =
 export async function unpackInChild(
   archivePath: string,
   targetPath: string,
-  options: UnpackInChildOptions = {},
+  options: UnpackInChildOptions,
 ): Promise<UnpackResult> {
-  const { signal, command = selfCommand([UNPACK_SUBCOMMAND]), ...limits } = options;
+  const { mark, signal, command = selfCommand([UNPACK_SUBCOMMAND]), ...limits } = options;
   signal?.throwIfAborted();
   // Looked at here, since a directory that was there before must not be removed after a failure.
   if (await exists(targetPath)) {
     throw new ArchiveError(`Cannot unpack into "${targetPath}" as a new directory: it exists`);
   }
   const request = JSON.stringify({ archivePath, targetPath, limits });
-  const ended = await runChild([...command, request], signal);
+  const ended = await runChild([...command, request], { mark, signal });
   const answer = parseAnswer(ended.output);
   if (ended.code === 0 && answer?.kind === "unpacked" && !signal?.aborted) return answer.result;
   if (answer?.kind === "failed" && !signal?.aborted) {
@@ -113,12 +116,12 @@ interface ChildEnd {
 
 async function runChild(
   command: readonly string[],
-  signal: AbortSignal | undefined,
+  { mark, signal }: { readonly mark: string; readonly signal: AbortSignal | undefined },
 ): Promise<ChildEnd> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
     cwd: "/",
-    env: withoutRuntimeVariables(process.env),
+    env: helperEnvironment(process.env, mark),
     stdio: ["pipe", "pipe", "pipe"],
   });
   const kill = (): void => {

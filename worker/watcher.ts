@@ -14,7 +14,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { GroupWatcher } from "./process.ts";
 import { sweepProcesses } from "./sweep.ts";
-import { inheritedEnvironment, WORKER_MARK_VARIABLE } from "./task_environment.ts";
+import { helperEnvironment } from "./task_environment.ts";
 
 /** What a watcher is started with. */
 export interface WatcherOptions {
@@ -140,8 +140,7 @@ export class Watcher implements GroupWatcher {
       // A session of its own: a signal to the worker's group or terminal passes it by.
       detached: true,
       cwd: "/",
-      // The mark says that it is the worker's, and no process that a task left behind.
-      env: { ...inheritedEnvironment(process.env), [WORKER_MARK_VARIABLE]: mark },
+      env: helperEnvironment(process.env, mark),
       stdio: ["pipe", "ignore", "ignore"],
     });
     child.once("error", () => this.#replace());

@@ -12,7 +12,7 @@ import { join } from "@std/path";
 
 import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
-import { selfCommand } from "../shared/runtime/self_command.ts";
+import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
 import { CacheStore } from "./cache_store.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
@@ -20,14 +20,16 @@ import { newWorkerState } from "./core/state.ts";
 import { Engine } from "./engine.ts";
 import { Instances } from "./instance.ts";
 import { WorkerLog } from "./log.ts";
-import { type LinkEnd, type ManagerAccess, ManagerLink } from "./manager_link.ts";
+import type { ManagerAccess, ManagerFinder } from "./manager_finder.ts";
+import { type LinkEnd, ManagerLink } from "./manager_link.ts";
+import { peerDoor, type PeerDoorOptions } from "./peer_door.ts";
 import { PeerServer } from "./peer_server.ts";
 import { TaskProcesses } from "./process.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
-import { inheritedEnvironment } from "./task_environment.ts";
+import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
-import { TREES } from "./trees.ts";
+import { newTrees } from "./trees.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -37,7 +39,8 @@ type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, 
 export interface WorkerOptions {
   /** Locked by this process; closed with the worker. */
   readonly workspace: Workspace;
-  readonly access: () => Promise<ManagerAccess>;
+  readonly finder: Pick<ManagerFinder, "manager" | "read" | "watch">;
+  readonly peers: PeerDoorOptions;
   readonly resources: Resources;
   readonly features: readonly string[];
   /** Time without a manager after which it ends. */
@@ -46,14 +49,18 @@ export interface WorkerOptions {
   readonly wallTimeMs: number;
   /** Ends when its manager lets it go, instead of waiting for the next one. */
   readonly isSingle: boolean;
+  /** Told once of each time without a manager, and why. */
+  readonly waiting: (reason: string) => void;
+  /** Tasks and libraries see little of this process's environment (task_environment.ts). */
+  readonly hasCleanEnvironment: boolean;
   /** Takes log lines for a person. */
   readonly say?: (line: string) => void;
 }
 
 /** How a worker ended. */
 export interface WorkerEnd {
-  /** `refused` and `bug` are failures. */
-  readonly kind: "left" | "gone" | "refused" | "bug";
+  /** `gone` is without a manager after it had one; `unmet` and what follows are failures. */
+  readonly kind: "left" | LinkEnd["kind"] | "unable" | "bug";
   /** One line for a person. */
   readonly message: string;
 }
@@ -88,6 +95,11 @@ interface Parts {
   readonly instances: Instances;
 }
 
+/** What tasks and libraries see of this process's environment. */
+function taskEnvironment({ hasCleanEnvironment }: WorkerOptions): Environment {
+  return inheritedEnvironment(process.env, { isClean: hasCleanEnvironment });
+}
+
 class Shell {
   readonly #options: WorkerOptions;
   readonly #parts: Parts;
@@ -107,7 +119,7 @@ class Shell {
       sandboxesPath,
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
-    const processes = await TaskProcesses.open({ mark, env: process.env, watcher });
+    const processes = await TaskProcesses.open({ mark, env: taskEnvironment(options), watcher });
     return new Shell(options, { log, watcher, processes });
   }
 
@@ -117,22 +129,30 @@ class Shell {
   ) {
     const { log, watcher, processes } = opened;
     const { workspace } = options;
-    const { trash } = workspace;
+    const { trash, mark } = workspace;
     this.#options = options;
+    const trees = newTrees(mark);
     const cache = new CacheStore(workspace.cachePath);
     const sandboxes = new Sandboxes(join(workspace.sandboxesPath, "tries"), trash);
-    const peers = new PeerServer({ workerId: workspace.workerId, cache, trees: TREES });
+    const peers = new PeerServer({ workerId: workspace.workerId, cache, trees });
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
-    const transfers = new Transfers({ cache, trees: TREES, managerUrl, push });
-    const runner = new Runner({ cache, trees: TREES, sandboxes, processes, push });
+    const managerCertificate = () => this.#link?.managerCertificate;
+    const transfers = new Transfers({
+      cache,
+      trees,
+      managerUrl,
+      managerCertificate,
+      push,
+    });
+    const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
-      trees: TREES,
+      trees,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
-      env: inheritedEnvironment(process.env),
-      mark: workspace.mark,
+      env: ownChildEnvironment(taskEnvironment(options)),
+      mark,
       hostCommand: selfCommand(["internal-library-host"]),
       push,
     });
@@ -163,7 +183,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances, peers } = this.#parts;
+    const { cache, transfers, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -172,7 +192,6 @@ class Shell {
       pid: process.pid,
       resources,
       features,
-      urls: peers.urls,
       cached: cache.files().map(({ facts, level }) => ({ ...facts, level })),
     });
     return new Engine({
@@ -196,14 +215,23 @@ class Shell {
   }
 
   #newLink(): ManagerLink {
-    const { log } = this.#parts;
+    const { log, peers } = this.#parts;
+    const { finder, idleTimeoutMs, waiting } = this.#options;
     return new ManagerLink({
-      access: this.#options.access,
-      goneMsMax: this.#options.idleTimeoutMs,
+      manager: finder.manager,
+      access: () => finder.read(),
+      watch: (changed) => finder.watch(changed),
+      prepare: (access) => this.#openPeers(access),
+      goneMsMax: idleTimeoutMs,
+      waiting: (reason) => {
+        log.write("waiting", { reason });
+        waiting(reason);
+      },
       opened: () => {
         log.write("connected", { manager: this.#link?.managerUrl });
-        this.#engine.push({ kind: "connection_opened" });
+        this.#engine.push({ kind: "connection_opened", peer: peers.address });
       },
+      takeRefused: () => peers.takeRefused(),
       received: (messages: readonly ManagerMessage[]) => {
         for (const message of messages) this.#engine.push({ kind: "message_received", message });
       },
@@ -213,6 +241,16 @@ class Shell {
       },
       ended: (end: LinkEnd) => this.#close(end),
     });
+  }
+
+  /** Listens as the workers of this manager do, which need not be as those of the last one did. */
+  async #openPeers({ publishedUrls }: ManagerAccess): Promise<void> {
+    try {
+      await this.#parts.peers.open(peerDoor(publishedUrls, this.#options.peers));
+    } catch (error) {
+      const found = error instanceof Error ? error.message : String(error);
+      this.#close({ kind: "unable", message: `Cannot serve files to other workers: ${found}` });
+    }
   }
 
   #openSession({ welcome }: Order<"session_opened">): void {

@@ -12,8 +12,10 @@
 
 import {
   chmodSync,
+  closeSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -49,6 +51,7 @@ const PRIVATE_DIRECTORY = 0o700;
 const PRIVATE_FILE = 0o600;
 const OTHERS_BITS = 0o077;
 
+const NAME_CHARS_MAX = 64;
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const ID_PATTERN = /^[0-9a-f]{32}$/;
 
@@ -60,6 +63,12 @@ const SWEEP_LIMIT_MS = 2_000;
 
 /** SQLite's answer when another process holds the lock. */
 const SQLITE_BUSY = 5;
+
+/** The name of a workspace for a manager of any name. */
+export function workspaceName(managerName: string): string {
+  const safe = managerName.replaceAll(/[^A-Za-z0-9._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
+  return safe.slice(0, NAME_CHARS_MAX) || "worker";
+}
 
 /** Opens the first free workspace of that name and sweeps it. Throws when there is none. */
 export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {
@@ -177,6 +186,8 @@ async function tryLock(path: string): Promise<DatabaseSync | undefined> {
   if (found !== undefined && !found.isFile()) {
     throw new RangeError(`Cannot use "${path}" as a lock: it is no file`);
   }
+  // Made here, as SQLite would give it, and the journal beside it, what the umask leaves.
+  if (found === undefined) closeSync(openSync(path, "a", PRIVATE_FILE));
   const lock = new DatabaseSync(path);
   try {
     lock.exec("BEGIN EXCLUSIVE");

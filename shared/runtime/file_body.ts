@@ -1,4 +1,4 @@
-/** Part of a file as the body of a response, by what each runtime does best. */
+/** Files as the bodies of requests and responses, by what each runtime does best. */
 
 /** Which bytes of which file. */
 export interface FilePart {
@@ -29,4 +29,13 @@ export async function fileBody(part: FilePart): Promise<BodyInit> {
       },
     }),
   );
+}
+
+/**
+ * A body of the whole file, for a request. A Blob would be held in memory, all of it: by Deno
+ * always, by Bun over TLS.
+ */
+export function requestBody(path: string, sizeBytes: number): Promise<BodyInit> {
+  if ("Bun" in globalThis) return Promise.resolve(Bun.file(path).stream());
+  return fileBody({ path, startByte: 0, endByte: sizeBytes });
 }

@@ -61,7 +61,7 @@ export function pin(url: string, certificate: string, use: PinUse): PinInit {
   }
   const { own, inits } = pinOf(url, certificate);
   if (!namesHost(own, hostname)) {
-    throw refused(url, `its certificate is for ${own.subjectAltName}`);
+    throw refused(url, `its certificate is for ${own.subjectAltName || "no name"}`);
   }
   if (Date.parse(own.validTo) < Date.now()) {
     throw refused(url, `its certificate expired on ${own.validTo}`);

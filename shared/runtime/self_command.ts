@@ -13,6 +13,9 @@ const SOURCE_SUFFIX = "/shared/runtime/self_command.ts";
 /** Keep Bun from taking variables and code from the directory that the child starts in. */
 const BUN_FLAGS: readonly string[] = ["--no-env-file", "--config=/dev/null"];
 
+/** Have a runtime load code, or look for it, where the program does not. */
+const STEERING_VARIABLES: readonly string[] = ["NODE_OPTIONS", "NODE_PATH"];
+
 /**
  * The argument vector that runs this program with `args`: compiled, bundled or from its source.
  *
@@ -38,6 +41,20 @@ export function withoutRuntimeVariables(
   const kept: { [name: string]: string } = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && !name.startsWith("BUN_")) kept[name] = value;
+  }
+  return kept;
+}
+
+/**
+ * `env` for a child that is this program itself: also without what the user set for programs of the
+ * other runtimes, which this one would take for its own. Certificates (`NODE_EXTRA_CA_CERTS`) stay.
+ */
+export function ownChildEnvironment(
+  env: { readonly [name: string]: string | undefined },
+): { [name: string]: string } {
+  const kept = withoutRuntimeVariables(env);
+  for (const name of Object.keys(kept)) {
+    if (STEERING_VARIABLES.includes(name) || name.startsWith("DENO_")) delete kept[name];
   }
   return kept;
 }

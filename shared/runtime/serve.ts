@@ -10,6 +10,8 @@
 import type { Context, Handler } from "hono";
 
 import type { KeyPair } from "../certificate.ts";
+import { DenoGate } from "./deno_gate.ts";
+import { refuseHead, TIME_LIMITS, type TimeLimits } from "./request_limits.ts";
 import {
   adoptWebSocket,
   BACKLOG_BYTES_HIGH,
@@ -31,7 +33,20 @@ export interface ServeOptions {
   readonly port?: number;
   /** Serves `https:` and `wss:`, and nothing in plain; both are PEM. */
   readonly tls?: KeyPair | undefined;
+  /** Told of what was turned away before the app saw it, where the runtime says so. */
+  readonly refused?: (kind: ServeRefusal) => void;
+  /** Default `TIME_LIMITS`. */
+  readonly limits?: TimeLimits;
 }
+
+/** Why a connection or a request was turned away here. */
+export type ServeRefusal =
+  /** Cut: too many, or nothing came of it. */
+  | "connection"
+  /** An upgrade by a page of another origin. */
+  | "origin"
+  /** Beyond the limits of a head, or no handshake where one is wanted. */
+  | "request";
 
 /** A listening server. */
 export interface Server {
@@ -52,74 +67,121 @@ const LOOPBACK = "127.0.0.1";
 /** A transfer of any size may be PUT; limits are those of its ticket. */
 const BODY_BYTES_MAX: number = Number.MAX_SAFE_INTEGER;
 
-/** What upgrades a request: it differs by runtime, and travels in hono's `env`. */
-interface Upgrader {
+/** A server on Deno that ended is started again after this long. */
+const RESTART_MS = 100;
+
+/** What is under way when a server closes is cut after this long. */
+const CLOSE_MS = 1000;
+
+/** What differs by runtime, and travels in hono's `env`. */
+interface Host {
   upgrade(request: Request, handlers: SocketHandlers): Response | undefined;
+  /** Sets after how many seconds of silence the connection of `request` is cut; 0 is never. */
+  limitSilence(request: Request, seconds: number): void;
+  readonly refused: (kind: ServeRefusal) => void;
+  readonly limits: TimeLimits;
 }
 
 /** Starts serving `app`; throws when the address cannot be listened on. */
 export function serve(app: App, options: ServeOptions = {}): Server {
-  const address = { hostname: options.hostname ?? LOOPBACK, port: options.port ?? 0 };
-  const { tls } = options;
-  return "Bun" in globalThis ? serveOnBun(app, address, tls) : serveOnDeno(app, address, tls);
+  const { hostname = LOOPBACK, port = 0, refused = () => {}, limits = TIME_LIMITS } = options;
+  const place = { hostname, port, refused, limits, tls: options.tls };
+  return "Bun" in globalThis ? serveOnBun(app, place) : serveOnDeno(app, place);
+}
+
+/** Lets the body of this request, or of its response, be silent for as long as a transfer may. */
+export function beginTransfer(context: Context): void {
+  const host = context.env as Host;
+  host.limitSilence(context.req.raw, host.limits.silenceS);
+}
+
+/** Lets the body of this request be silent: whoever reads it has a limit of its own. */
+export function beginUpload(context: Context): void {
+  (context.env as Host).limitSilence(context.req.raw, 0);
+}
+
+/** The body was read: from here on the connection has the limits of any other. */
+export function endUpload(context: Context): void {
+  const host = context.env as Host;
+  host.limitSilence(context.req.raw, host.limits.headS);
 }
 
 /**
- * A route that upgrades to a WebSocket with the handlers that `accept` gives.
+ * A route that upgrades to a WebSocket with the handlers that `accept` gives, or answers with the
+ * response that it gives.
  *
  * A browser always says where a page comes from (`Origin`), and nothing else has to: a page of
  * another host is refused, as it could otherwise act in the name of whoever looks at it.
  */
-export function upgradeSocket(accept: (context: Context) => SocketHandlers): Handler {
+export function upgradeSocket(accept: (context: Context) => SocketHandlers | Response): Handler {
   return (context) => {
+    const host = context.env as Host;
     if (context.req.header("upgrade")?.toLowerCase() !== "websocket") {
-      return context.text("This address is for WebSockets", 426);
+      host.refused("request");
+      return context.text("This address is for WebSockets", 426, { upgrade: "websocket" });
     }
-    if (!isOwnOrigin(context.req.header("origin"), context.req.header("host"))) {
+    if (!isOwnOrigin(context.req.raw)) {
+      host.refused("origin");
       return context.text("Pages of another origin are not served", 403);
     }
-    const upgrader = context.env as Upgrader;
-    const response = upgrader.upgrade(context.req.raw, accept(context));
-    return response ?? context.text("This is not a WebSocket handshake", 400);
+    const accepted = accept(context);
+    if (accepted instanceof Response) return accepted;
+    const response = host.upgrade(context.req.raw, accepted);
+    if (response !== undefined) return response;
+    host.refused("request");
+    return context.text("This is not a WebSocket handshake", 400);
   };
 }
 
-function isOwnOrigin(origin: string | undefined, host: string | undefined): boolean {
-  if (origin === undefined) return true;
+/** False for a request that a page of another host makes. */
+export function isOwnOrigin({ headers }: Request): boolean {
+  const origin = headers.get("origin");
+  if (origin === null) return true;
   // "null", which sandboxed pages send, is no URL.
-  return URL.canParse(origin) && new URL(origin).host === host;
+  return URL.canParse(origin) && new URL(origin).host === headers.get("host");
 }
 
-/** Where a server listens. */
-interface Address {
-  readonly hostname: string;
-  readonly port: number;
+/** What both servers do with a request. */
+async function answer(app: App, request: Request, host: Host): Promise<Response> {
+  const tooLarge = refuseHead(request);
+  if (tooLarge !== undefined) host.refused("request");
+  const response = tooLarge ?? await app.fetch(request, host);
+  // What was refused is not read; nor is what follows it taken for another request.
+  if (response.status >= 400) response.headers.set("connection", "close");
+  return response;
 }
+
+/** Where and how a server listens. */
+type Place = Required<ServeOptions>;
 
 interface BunSocketData {
   readonly handlers: SocketHandlers;
   socket: BunSocket | undefined;
 }
 
-function serveOnBun(app: App, { hostname, port }: Address, tls: KeyPair | undefined): Server {
+function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): Server {
   const server = Bun.serve<BunSocketData>({
     hostname,
     port,
     ...(tls === undefined ? {} : { tls: { cert: tls.certificate, key: tls.key } }),
-    // 0 is never: a stream may be silent while its source works; heartbeats find dead peers.
-    idleTimeout: 0,
+    // For a head, and between two requests; a transfer gets more (`beginTransfer`).
+    idleTimeout: limits.headS,
     maxRequestBodySize: BODY_BYTES_MAX,
     development: false,
     fetch: (request, server) => {
-      const upgrader: Upgrader = {
+      const host: Host = {
+        refused,
+        limits,
         upgrade: (request, handlers) => {
           const data: BunSocketData = { handlers, socket: undefined };
           return server.upgrade(request, { data }) ? new Response(null) : undefined;
         },
+        limitSilence: (request, seconds) => server.timeout(request, seconds),
       };
-      return app.fetch(request, upgrader);
+      return answer(app, request, host);
     },
     websocket: {
+      // Heartbeats find dead peers.
       idleTimeout: 0,
       maxPayloadLength: SOCKET_FRAME_BYTES_MAX,
       backpressureLimit: BACKLOG_BYTES_MAX,
@@ -190,34 +252,52 @@ class BunSocket implements Socket {
   }
 }
 
-function serveOnDeno(app: App, { hostname, port }: Address, tls: KeyPair | undefined): Server {
+function serveOnDeno(app: App, place: Place): Server {
+  const { hostname, refused, limits } = place;
   const sockets = new Set<Socket>();
-  const upgrader: Upgrader = {
+  const host: Host = {
+    refused,
+    limits,
     upgrade: (request, handlers) => {
       if (!request.headers.has("sec-websocket-key")) return undefined;
       const { response, socket } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
       adoptWebSocket(socket, tracked(sockets, handlers));
       return response;
     },
+    // The gate cuts what stands still.
+    limitSilence: () => {},
   };
+  const gate = new DenoGate(place);
   const stop = new AbortController();
-  const server = Deno.serve(
-    {
-      hostname,
-      port,
-      ...(tls === undefined ? {} : { cert: tls.certificate, key: tls.key }),
-      signal: stop.signal,
-      onListen: () => {},
-    },
-    (request) => app.fetch(request, upgrader),
-  );
+  let server = start();
+
+  function start(): Deno.HttpServer {
+    const started = Deno.serve(
+      { path: gate.path, signal: stop.signal, onListen: () => {} },
+      (request) => answer(app, request, host),
+    );
+    // Deno's server ends for good when the process is out of descriptors for a moment.
+    started.finished.catch(() => {
+      setTimeout(() => {
+        if (!stop.signal.aborted) server = start();
+      }, RESTART_MS);
+    });
+    return started;
+  }
+
+  gate.open();
   return {
     hostname,
-    port: server.addr.port,
+    port: gate.port,
     close: async () => {
       for (const socket of sockets) socket.close(CLOSE_NORMAL, "The server is closing");
       stop.abort();
-      await server.finished;
+      const cut = setTimeout(() => gate.close(), CLOSE_MS);
+      await server.finished.catch(() => {
+        // It ended before: nothing is left to wait for.
+      });
+      clearTimeout(cut);
+      gate.close();
     },
   };
 }

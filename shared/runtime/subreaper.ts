@@ -10,6 +10,8 @@
 
 import { readFileSync } from "node:fs";
 
+import { openLibraryC } from "./library_c.ts";
+
 /** Ends adopted children for good and lists them. */
 export interface Subreaper {
   /** Process ids of all children, running or ended and not waited for. */
@@ -18,31 +20,11 @@ export interface Subreaper {
   reap(processId: number): boolean;
 }
 
-interface LibraryC {
-  readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number;
-  readonly waitpid: (processId: number, status: null, options: number) => number;
-}
-
-interface ForeignModule {
-  dlopen(
-    name: string,
-    symbols: { readonly [name: string]: { readonly args: string[]; readonly returns: string } },
-  ): { readonly symbols: unknown };
-}
-
 const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
 
-/** Names of the C library: glibc's, then musl's. */
-const LIBRARY_NAMES: readonly string[] = [
-  "libc.so.6",
-  "libc.musl-x86_64.so.1",
-  "libc.musl-aarch64.so.1",
-];
-
 /** Turns adoption on; undefined where the system or the runtime cannot do it. */
 export async function becomeSubreaper(): Promise<Subreaper | undefined> {
-  if (process.platform !== "linux" || !("Bun" in globalThis)) return undefined;
   const library = await openLibraryC();
   if (library === undefined) return undefined;
   if (library.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) !== 0) return undefined;
@@ -64,22 +46,4 @@ export async function becomeSubreaper(): Promise<Subreaper | undefined> {
     },
     reap: (processId) => library.waitpid(processId, null, WNOHANG) === processId,
   };
-}
-
-async function openLibraryC(): Promise<LibraryC | undefined> {
-  // A name that is no literal, so that no bundler and no type check follows it.
-  const moduleName = "bun:ffi";
-  for (const name of LIBRARY_NAMES) {
-    try {
-      const foreign: ForeignModule = await import(moduleName);
-      const { symbols } = foreign.dlopen(name, {
-        prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
-        waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
-      });
-      return symbols as LibraryC;
-    } catch {
-      // Not this C library, or no foreign calls at all: the next name, then none.
-    }
-  }
-  return undefined;
 }

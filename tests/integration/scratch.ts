@@ -32,6 +32,23 @@ export interface ScratchWorker {
   said(): string;
 }
 
+/** How a worker of a test is started. */
+export interface ScratchWorkerOptions {
+  /** By way of this url alone. */
+  readonly url?: string;
+  /** Default 1. */
+  readonly cores?: number;
+  readonly workspace?: string;
+  /** Added to its arguments. */
+  readonly args?: readonly string[];
+  /** Added to its environment. */
+  readonly env?: { readonly [name: string]: string };
+  /** A program that starts it, with arguments: `setpriv`, `sh -c`. */
+  readonly prefix?: readonly string[];
+  /** Where it is started. */
+  readonly directory?: string;
+}
+
 /** A folder with a home of Tendril in it, and the workers started there; all gone at the end. */
 export class Scratch implements AsyncDisposable {
   readonly folder: string;
@@ -54,7 +71,7 @@ export class Scratch implements AsyncDisposable {
   /** Starts a worker for `manager`, by way of `url` when that is given. */
   async worker(
     manager: Manager,
-    options: { readonly url?: string; readonly cores?: number; readonly workspace?: string } = {},
+    options: ScratchWorkerOptions = {},
   ): Promise<ScratchWorker> {
     const access = await readAccessFile(accessPath(manager.name));
     const urls = options.url === undefined ? access.urls : [options.url];
@@ -62,7 +79,8 @@ export class Scratch implements AsyncDisposable {
     const file = await this.accessFile({ ...access, urls, secrets: withoutClient(access) });
     const workspace = options.workspace ?? this.path(`workspace-${mark}`);
     const args = ["worker", "--verbose", "--access", file, "--workspace", workspace];
-    return this.#start([...args, "--cores", String(options.cores ?? 1)], { mark, workspace });
+    args.push("--cores", String(options.cores ?? 1), ...options.args ?? []);
+    return this.#start(args, { ...options, mark, workspace });
   }
 
   /** Writes `access` where nothing else is; returns the path. */
@@ -87,11 +105,14 @@ export class Scratch implements AsyncDisposable {
 
   #start(
     args: readonly string[],
-    { mark, workspace }: { readonly mark: string; readonly workspace: string },
+    options: ScratchWorkerOptions & { readonly mark: string; readonly workspace: string },
   ): ScratchWorker {
-    const child = spawn(BINARY, args, {
+    const { mark, workspace } = options;
+    const [command = BINARY, ...before] = [...options.prefix ?? [], BINARY];
+    const child = spawn(command, [...before, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, [MARK_VARIABLE]: mark },
+      env: { ...process.env, ...options.env, [MARK_VARIABLE]: mark },
+      ...(options.directory === undefined ? {} : { cwd: options.directory }),
     });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) {

@@ -15,6 +15,8 @@ test("readManagerOptions() fills in the defaults", () => {
   expect(read({})).toEqual({
     host: "127.0.0.1",
     port: 0,
+    advertise: [],
+    isInsecure: false,
     workers: { count: 0 },
     policies: DEFAULT_POLICIES,
   });
@@ -34,9 +36,25 @@ test("readManagerOptions() takes sizes and durations as text", () => {
   expect(read({ workers: 2 }).workers.count).toBe(2);
 });
 
+test("readManagerOptions() takes one address, a name, all of them, and what is advertised", () => {
+  const at = (listen: string) => {
+    const { host, port } = read({ listen });
+    return [host, port];
+  };
+  expect(at("0.0.0.0:80")).toEqual(["0.0.0.0", 80]);
+  expect(at(":9123")).toEqual(["::", 9123]);
+  expect(at("[fd00::2]:7")).toEqual(["fd00::2", 7]);
+  expect(at("node7.cluster")).toEqual(["node7.cluster", 0]);
+  expect(read({ advertise: "head" }).advertise).toEqual([{ host: "head" }]);
+  expect(read({ advertise: ["head:1", "[fd00::2]"] }).advertise).toEqual([
+    { host: "head", port: 1 },
+    { host: "fd00::2" },
+  ]);
+});
+
 test("readManagerOptions() names an unknown option and the valid ones", () => {
   expect(() => read({ wrokers: 2 })).toThrow(
-    /Cannot take "wrokers" as an option of Manager.start: there are name, listen, workers/,
+    /Cannot take "wrokers" as an option of Manager.start: there are name, listen, advertise/,
   );
   expect(() => read({ workers: { cout: 1 } })).toThrow(/"cout" as an option of workers/);
   expect(() => read({ policies: { replicas: 2 } })).toThrow(/"replicas" as an option of policies/);
@@ -47,7 +65,14 @@ test("readManagerOptions() refuses values out of range and says what would be ri
   expect(() => read({ workers: -1 })).toThrow(/count of workers .*"-1" as a whole number from 0/);
   expect(() => read({ workers: 1.5 })).toThrow(RangeError);
   expect(() => read({ name: "../x" })).toThrow(/Cannot take name of Manager.start "..\/x"/);
-  expect(() => read({ listen: "0.0.0.0:80" })).toThrow(/expected "127.0.0.1:PORT"/);
+  expect(() => read({ listen: "0.0.0.0:80000" })).toThrow(
+    /"0.0.0.0:80000" as an address .*":PORT"/,
+  );
+  expect(() => read({ listen: "::1:80" })).toThrow(/"\[ADDRESS\]:PORT" for IPv6/);
+  expect(() => read({ advertise: ["a", "http://b"] })).toThrow(/Cannot advertise "http:\/\/b"/);
+  expect(() => read({ advertise: "0.0.0.0" })).toThrow(/Cannot advertise "0.0.0.0"/);
+  expect(() => read({ tls: { cert: "/nowhere", key: "x" } })).toThrow(/Cannot read .*"\/nowhere"/);
+  expect(() => read({ tls: { cert: "x" } })).toThrow(/expected \{ cert, key \}/);
   expect(() => read({ policies: { workerTimeout: 1 } })).toThrow(/at least 100 ms/);
   expect(() => read({ policies: { placement: "fast" } })).toThrow(/"files" or "spread"/);
 });

@@ -96,7 +96,6 @@ export class SimWorker {
       pid: this.#process,
       resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
       features: [],
-      urls: [`http://${this.workerId}`],
       cached: [...this.disk.values()],
     });
     this.dial();
@@ -116,7 +115,7 @@ export class SimWorker {
     if (this.state === undefined || this.connection !== undefined) return;
     this.connection = this.#world.connect(this);
     if (this.connection === undefined) return this.#later(100, () => this.dial());
-    this.feed([{ kind: "connection_opened" }]);
+    this.feed([{ kind: "connection_opened", peer: { urls: [`http://${this.workerId}`] } }]);
   }
 
   /** The connection broke on this end. */

@@ -430,7 +430,7 @@ class Simulation implements World {
     if (state === undefined) return;
     const session = `session-${++this.#sessionCount}` as SessionId;
     const incarnation = `twin-${this.#sessionCount}`;
-    const empty = { tries: [], results: [], replicas: [], instances: [] };
+    const empty = { urls: [], tries: [], results: [], replicas: [], instances: [] };
     const hello = { kind: "hello", protocol: 2, ...state.identity, incarnation, ...empty } as const;
     this.#feed([{ kind: "worker_connected", session, hello }]);
     this.clock.after(300, () => {

@@ -14,7 +14,7 @@ import { CacheStore } from "../../worker/cache_store.ts";
 import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
 import { Instances } from "../../worker/instance.ts";
 import { Trash } from "../../worker/trash.ts";
-import { TREES } from "../../worker/trees.ts";
+import { newTrees } from "../../worker/trees.ts";
 
 const MODULE = `
 import { readFileSync, writeFileSync } from "node:fs";
@@ -45,7 +45,7 @@ class Bench implements AsyncDisposable {
   #callCount = 0;
   readonly instances: Instances = new Instances({
     cache: this.cache,
-    trees: TREES,
+    trees: newTrees("mark"),
     directory: join(this.directory, "instances"),
     trash: this.trash,
     env: { PATH: process.env["PATH"] ?? "" },

@@ -5,7 +5,8 @@ import { parseWorkerArguments } from "../../worker/options.ts";
 
 test("parseWorkerArguments() reads every option", () => {
   const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
-    "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose";
+    "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose " +
+    "--clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7:80 --insecure";
   expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
     target: { access: "/a/b.json" },
     resources: { cores: 2.5, memoryBytes: 8e9, diskBytes: 1e12, gpus: 1 },
@@ -14,6 +15,12 @@ test("parseWorkerArguments() reads every option", () => {
     idleTimeoutMs: 30_000,
     wallTimeMs: 7_200_000,
     isSingle: true,
+    peers: {
+      listen: { host: "::1", port: 9000 },
+      advertise: [{ host: "node7" }, { host: "10.0.0.7", port: 80 }],
+      isInsecure: true,
+    },
+    hasCleanEnvironment: true,
     isVerbose: true,
   });
 });
@@ -45,6 +52,9 @@ test("parseWorkerArguments() refuses what it does not know", () => {
     [["http://a", "http://b"], 'Cannot take "http://b" as an argument of worker'],
     [["--colour"], 'Cannot take "--colour" as an option of worker: expected --name, '],
     [["--memory", "8XB"], "8XB"],
+    [["--listen", "host:65536"], 'Cannot read --listen "host:65536" as an address'],
+    [["--advertise", "a/b"], 'Cannot read --advertise "a/b" as an address'],
+    [["--advertise", "0.0.0.0"], 'Cannot read --advertise "0.0.0.0" as an address'],
   ];
   for (const [argv, message] of wrong) {
     expect(() => parseWorkerArguments(argv, {})).toThrow(UsageError);

@@ -10,6 +10,7 @@ import type { CacheName, TransferId, WorkerId } from "../../shared/ids.ts";
 import { issueTicket, type TicketClaims, ticketHeader } from "../../shared/ticket.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
+import type { PeerDoor } from "../../worker/peer_door.ts";
 import { PeerServer } from "../../worker/peer_server.ts";
 import { Transfers } from "../../worker/transfer.ts";
 import type { Trees } from "../../worker/trees.ts";
@@ -29,6 +30,13 @@ const TREES: Trees = {
   unpack: () => Promise.reject(new Error("not here")),
 };
 
+const LOOPBACK_DOOR: PeerDoor = {
+  host: "127.0.0.1",
+  port: 0,
+  isSecure: false,
+  advertise: [],
+};
+
 class Bench implements AsyncDisposable {
   readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
   readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
@@ -38,12 +46,18 @@ class Bench implements AsyncDisposable {
     trees: TREES,
   });
 
-  constructor() {
+  private constructor() {
     this.server.openSession({ transferKey: KEY, clockOffsetMs: 0 });
   }
 
+  static async open(door: Partial<PeerDoor> = {}): Promise<Bench> {
+    const bench = new Bench();
+    await bench.server.open({ ...LOOPBACK_DOOR, ...door });
+    return bench;
+  }
+
   get url(): string {
-    return this.server.urls[0]!;
+    return this.server.address.urls[0]!;
   }
 
   add(name: string, text: string): void {
@@ -89,7 +103,7 @@ function ticket(claims: Partial<TicketClaims> = {}, key: Uint8Array = KEY): stri
 }
 
 test("PeerServer serves a file, whole and in part, to who has a ticket", async () => {
-  await using bench = new Bench();
+  await using bench = await Bench.open();
   bench.add("data", "0123456789");
   const whole = await bench.get("data", { Authorization: ticket() });
   expect([whole.status, await whole.text()]).toEqual([200, "0123456789"]);
@@ -102,7 +116,7 @@ test("PeerServer serves a file, whole and in part, to who has a ticket", async (
 });
 
 test("PeerServer refuses who has no ticket, another's, an old one or one for another file", async () => {
-  await using bench = new Bench();
+  await using bench = await Bench.open();
   bench.add("data", "secret");
   bench.add("other", "secret");
   const wrong: (Record<string, string>)[] = [
@@ -126,7 +140,7 @@ test("PeerServer refuses who has no ticket, another's, an old one or one for ano
 });
 
 test("PeerServer measures expiry in the manager's time", async () => {
-  await using bench = new Bench();
+  await using bench = await Bench.open();
   bench.add("data", "x");
   const headers = { Authorization: ticket({ expiresAtMs: 1_000_000 }) };
   bench.server.openSession({ transferKey: KEY, clockOffsetMs: 500_000 - Date.now() });
@@ -136,7 +150,7 @@ test("PeerServer measures expiry in the manager's time", async () => {
 });
 
 test("PeerServer answers 404 for another generation and 412 for other contents", async () => {
-  await using bench = new Bench();
+  await using bench = await Bench.open();
   bench.add("data", "x");
   const authorized = (claims: Partial<TicketClaims>) => ({ Authorization: ticket(claims) });
   expect((await bench.get("data", authorized({ generation: 2 }))).status).toBe(404);
@@ -149,7 +163,7 @@ test("PeerServer answers 404 for another generation and 412 for other contents",
 });
 
 test("PeerServer lets no path out of the cache", async () => {
-  await using bench = new Bench();
+  await using bench = await Bench.open();
   const paths = [
     "/files/..%2F..%2Fetc%2Fpasswd",
     "/files/../../etc/passwd",
@@ -171,7 +185,7 @@ test("PeerServer lets no path out of the cache", async () => {
 });
 
 test("PeerServer serves a directory as a stream of known length, from any offset", async () => {
-  await using bench = new Bench();
+  await using bench = await Bench.open();
   const path = bench.cache.newIncomingPath();
   writeFileSync(path, "");
   const text = "first second third";
@@ -191,8 +205,8 @@ test("PeerServer serves a directory as a stream of known length, from any offset
 });
 
 test("a file of 1 GB goes from worker to worker in a bounded memory", async () => {
-  await using sender = new Bench();
-  await using receiver = new Bench();
+  await using sender = await Bench.open();
+  await using receiver = await Bench.open();
   const sizeBytes = 2 ** 30;
   const path = sender.cache.newIncomingPath();
   writeFileSync(path, "");
@@ -219,7 +233,7 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
     source: {
       kind: "worker",
       workerId: SOURCE,
-      urls: sender.server.urls,
+      urls: sender.server.address.urls,
       ticket: ticket().slice("Tendril ".length),
     },
   });

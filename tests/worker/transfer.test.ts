@@ -6,8 +6,10 @@ import { tmpdir } from "node:os";
 
 import { join } from "@std/path";
 
+import { newCertificate } from "../../shared/certificate.ts";
 import type { CacheName, TransferId } from "../../shared/ids.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
+import { serve } from "../../shared/runtime/serve.ts";
 import type { FileFacts } from "../../shared/task.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
@@ -30,12 +32,14 @@ class Bench implements AsyncDisposable {
   readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
   readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
   managerUrl: string | undefined;
+  managerCertificate: string | undefined;
   readonly #events: WorkerEvent[] = [];
   readonly #waiting: ((event: WorkerEvent) => void)[] = [];
   readonly transfers: Transfers = new Transfers({
     cache: this.cache,
     trees: NO_TREES,
     managerUrl: () => this.managerUrl,
+    managerCertificate: () => this.managerCertificate,
     push: (event) => {
       const next = this.#waiting.shift();
       if (next === undefined) this.#events.push(event);
@@ -210,6 +214,60 @@ test("Transfers.fetch() takes the next address of a peer when one does not answe
     order({ kind: "worker", workerId: "w" as never, urls, ticket: "T" }),
   );
   expect(end.outcome).toMatchObject({ kind: "ready", file: { sizeBytes: 4 } });
+});
+
+test("Transfers.fetch() asks a peer first where it answered before", async () => {
+  await using bench = new Bench();
+  let deafCount = 0;
+  await using deaf = await listen((request) => {
+    deafCount += 1;
+    request.destroy();
+  });
+  await using server = await listen((_request, response) => void response.end("here"));
+  const urls = [deaf.url, server.url];
+  const workerId = "w" as never;
+  const source = { kind: "worker", workerId, urls, ticket: "T" } as const;
+  expect((await bench.fetch(order(source))).outcome).toMatchObject({ kind: "ready" });
+  const again = { ...order(source), name: "more" as CacheName };
+  expect((await bench.fetch(again)).outcome).toMatchObject({ kind: "ready" });
+  expect(deafCount).toBe(1);
+});
+
+test("Transfers.fetch() and put() accept only the certificate that is known", async () => {
+  await using bench = new Bench();
+  const [known, other] = [await newCertificate([]), await newCertificate([])];
+  const put = Promise.withResolvers<string>();
+  const app = {
+    fetch: async (request: Request) => {
+      if (request.method === "PUT") put.resolve(await request.text());
+      return new Response("here");
+    },
+  };
+  const server = serve(app, { tls: known });
+  const urls = [`https://127.0.0.1:${server.port}`];
+  const source = { kind: "worker", workerId: "w" as never, urls, ticket: "a-secret" } as const;
+  const wrong = await bench.fetch(order({ ...source, certificate: other.certificate }));
+  expect(wrong.outcome).toMatchObject({ kind: "failed", canRetry: true, isUnreachable: true });
+  expect(JSON.stringify(wrong)).not.toContain("a-secret");
+  const right = await bench.fetch(order({ ...source, certificate: known.certificate }));
+  expect(right.outcome).toMatchObject({ kind: "ready" });
+
+  bench.managerUrl = urls[0];
+  bench.managerCertificate = other.certificate;
+  const transferId = 5 as TransferId;
+  const name = "data" as CacheName;
+  const send = { kind: "send", transferId, name, generation: 0, ticket: "a-secret" } as const;
+  bench.transfers.put(send);
+  const failed = await bench.nextEvent();
+  expect(failed).toMatchObject({ kind: "send_failed", transferId });
+  expect(JSON.stringify(failed)).not.toContain("a-secret");
+  const fromManager = order({ kind: "manager", ticket: "a-secret" });
+  const refused = await bench.fetch({ ...fromManager, name: "other" as CacheName });
+  expect(refused.outcome).toMatchObject({ kind: "failed", isUnreachable: true });
+  bench.managerCertificate = known.certificate;
+  bench.transfers.put(send);
+  expect(await put.promise).toBe("here");
+  await server.close();
 });
 
 test("Transfers.fetch() reads file urls of the worker's host", async () => {

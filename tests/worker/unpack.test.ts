@@ -37,7 +37,7 @@ test("unpackInChild() unpacks and reports what it unpacked", async () => {
   await using dir = await scratch();
   const archive = `${dir.path}/a b.tgz`;
   await writeFile(archive, gzipSync(rawTar({ name: "bin/run", mode: "0000755", data: "1" })));
-  const result = await unpackInChild(archive, `${dir.path}/to`, { command: COMMAND });
+  const result = await unpackInChild(archive, `${dir.path}/to`, { mark: "m", command: COMMAND });
   expect(result).toEqual({ fileCount: 1, directoryCount: 0, linkCount: 0, sizeBytes: 1 });
   expect(await listTree(`${dir.path}/to`)).toEqual(["bin/", 'bin/run 755 "1"']);
 });
@@ -46,7 +46,7 @@ test("unpackInChild() passes on limits, and failures with their entry", async ()
   await using dir = await scratch();
   const archive = `${dir.path}/a.tar`;
   await writeFile(archive, rawTar({ name: "a" }, { name: "../b" }));
-  const options = { command: COMMAND };
+  const options = { mark: "m", command: COMMAND };
   const failure: unknown = await unpackInChild(archive, `${dir.path}/to`, options).catch((e) => e);
   expect(failure).toBeInstanceOf(ArchiveError);
   expect((failure as ArchiveError).entry).toBe("../b");
@@ -63,7 +63,9 @@ test("unpackInChild() leaves a directory alone that was there before", async () 
   await writeFile(`${dir.path}/a.tar`, rawTar({ name: "a" }));
   await mkdir(`${dir.path}/to`);
   await writeFile(`${dir.path}/to/mine`, "kept");
-  await expect(unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { command: COMMAND }))
+  await expect(
+    unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { mark: "m", command: COMMAND }),
+  )
     .rejects.toThrow("it exists");
   expect(await listTree(`${dir.path}/to`)).toEqual(['mine 644 "kept"']);
 });
@@ -74,7 +76,7 @@ test("unpackInChild() kills its child at an abort and removes what was made", as
   await mkdir(`${dir.path}/cache`);
   const controller = new AbortController();
   const target = `${dir.path}/cache/to`;
-  const options = { command: COMMAND, signal: controller.signal };
+  const options = { mark: "m", command: COMMAND, signal: controller.signal };
   const started = firstEntry(`${dir.path}/cache`);
   const unpacking = unpackInChild(`${dir.path}/a.tar`, target, options);
   await started;
@@ -89,15 +91,16 @@ test("unpackInChild() says how a child ended that did not answer, and leaves not
   await writeFile(`${dir.path}/a.tar`, rawTar({ name: "a" }));
   const run = (script: string) => {
     const command = ["/bin/sh", "-c", `mkdir ${dir.path}/to; ${script}`, "sh"];
-    return unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { command });
+    return unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { mark: "m", command });
   };
   await expect(run("kill -9 $$")).rejects.toThrow("it ended with signal SIGKILL");
   await expect(run("echo no memory >&2; exit 3")).rejects.toThrow("with code 3. no memory");
   await expect(run("exit 0")).rejects.toThrow("it ended with code 0");
   const command = [`${dir.path}/no such program`];
-  await expect(unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { command })).rejects.toThrow(
-    "to unpack: ",
-  );
+  await expect(unpackInChild(`${dir.path}/a.tar`, `${dir.path}/to`, { mark: "m", command })).rejects
+    .toThrow(
+      "to unpack: ",
+    );
   expect(await readdir(dir.path)).toEqual(["a.tar"]);
 });
 

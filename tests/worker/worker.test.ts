@@ -268,7 +268,7 @@ test("a worker with a wrong secret is told so and ends with code 1", async () =>
   manager.writeAccess("x".repeat(43));
   await using worker = new WorkerProcess(manager);
   expect(await worker.ended).toEqual({ code: 1, signal: null });
-  expect(worker.stderr).toContain("Cannot join the manager: ");
+  expect(worker.stderr).toContain('Cannot join manager "fake": it refuses: ');
   expect(worker.stderr).not.toContain("xxxx");
   expect(manager.connectionCount).toBe(0);
 }, 20_000);

@@ -9,6 +9,14 @@ export interface CachedFile extends FileFacts {
   readonly level: CacheLevel;
 }
 
+/** Where others find the files of this worker. */
+export interface PeerAddress {
+  /** Base urls, best first; none when it serves nobody. */
+  readonly urls: readonly string[];
+  /** PEM, of `https:` urls: the only one to accept. */
+  readonly certificate?: string;
+}
+
 /** The end of one call in a library instance. */
 export interface CallEnd {
   readonly taskId: TaskId;
@@ -18,8 +26,8 @@ export interface CallEnd {
 
 /** What happened. The shell makes these; `step` applies them. */
 export type WorkerEvent =
-  /** The challenge is passed; the core answers with `hello`. */
-  | { readonly kind: "connection_opened" }
+  /** The challenge is passed; the core answers with `hello`. `peer` is for this connection. */
+  | { readonly kind: "connection_opened"; readonly peer: PeerAddress }
   | { readonly kind: "connection_closed" }
   | { readonly kind: "message_received"; readonly message: ManagerMessage }
   /** The try's process has ended, its inputs were checked and its outputs are in the cache. */
@@ -43,7 +51,7 @@ export type WorkerEvent =
         readonly kind: "failed";
         readonly message: string;
         readonly canRetry: boolean;
-        /** None of the addresses of the peer could be reached. */
+        /** True when no address of the source could be reached, or proved to be the source. */
         readonly isUnreachable?: boolean;
       };
   }

@@ -1,15 +1,17 @@
 /** The first message of a connection: all that the manager cannot know after a break. */
 
 import { PROTOCOL_VERSION } from "../../shared/protocol.ts";
+import type { PeerAddress } from "./event.ts";
 import type { WorkerState } from "./state.ts";
 
 /** Says hello; from here until `reconcile` other messages are held back. */
-export function sayHello(state: WorkerState): void {
+export function sayHello(state: WorkerState, peer: PeerAddress): void {
   state.link = { kind: "greeting", held: [] };
   state.outbox.push({
     kind: "hello",
     protocol: PROTOCOL_VERSION,
     ...state.identity,
+    ...peer,
     ...(state.session === undefined ? {} : { session: state.session }),
     tries: Array.from(state.tries.values(), ({ task, state: { kind } }) => ({
       taskId: task.taskId,

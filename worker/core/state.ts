@@ -105,7 +105,6 @@ export interface WorkerIdentity {
   readonly pid: number;
   readonly resources: Resources;
   readonly features: readonly string[];
-  readonly urls: readonly string[];
 }
 
 /** The worker's whole state. */

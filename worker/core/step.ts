@@ -42,7 +42,7 @@ export function nextWakeAtMs(state: WorkerState): number | undefined {
 function handle(state: WorkerState, event: TimedEvent): void {
   switch (event.kind) {
     case "connection_opened":
-      return sayHello(state);
+      return sayHello(state, event.peer);
     case "connection_closed":
       state.link = { kind: "closed" };
       return;

@@ -44,6 +44,20 @@ test("endTransfer() reports a failure under the newest number", () => {
   expect(fixture.state.transfers.size + fixture.state.transfersByName.size).toBe(0);
 });
 
+test("endTransfer() says when the source could not be reached at all", () => {
+  const fixture = WorkerFixture.connected();
+  const transferId = fixture.fetches("query");
+  const outcome = {
+    kind: "failed",
+    message: "nobody",
+    canRetry: true,
+    isUnreachable: true,
+  } as const;
+  const end = { ...factsOf("query"), transferId, movedBytes: 0, outcome };
+  fixture.feed({ ...end, kind: "transfer_ended" });
+  expect(fixture.toldOf("transfer_failed")).toMatchObject([{ transferId, isUnreachable: true }]);
+});
+
 test("deleteFile() removes a file and answers, also when there is none", () => {
   const fixture = WorkerFixture.connected({ cached: [factsOf("temp", 2)] });
   fixture.deletes("temp", 1);

@@ -69,7 +69,6 @@ export class WorkerFixture {
       pid: 1,
       resources: { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
       features: [],
-      urls: [],
       cached: cached.map((file) => ({ ...file, level: "workflow" })),
     });
   }
@@ -97,7 +96,7 @@ export class WorkerFixture {
   }
 
   connects(verdicts: Partial<Extract<ManagerMessage, { kind: "reconcile" }>> = {}): void {
-    this.feed({ kind: "connection_opened" });
+    this.feed({ kind: "connection_opened", peer: { urls: [] } });
     this.hears({
       kind: "welcome",
       managerId: "manager",

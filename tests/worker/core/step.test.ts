@@ -7,7 +7,7 @@ test("step() says hello with all that the manager cannot know", () => {
   fixture.isGiven(1, {}, { inputs: ["absent"] }, {});
   fixture.finishes(3);
   fixture.feed({ kind: "connection_closed" });
-  fixture.feed({ kind: "connection_opened" });
+  fixture.feed({ kind: "connection_opened", peer: { urls: [] } });
   expect(fixture.toldOf("hello")).toMatchObject([{
     session: "session",
     tries: [
@@ -24,7 +24,7 @@ test("step() holds what comes up until reconcile, then says it after the results
   fixture.isGiven(1, {}, {});
   fixture.finishes(1);
   fixture.feed({ kind: "connection_closed" });
-  fixture.feed({ kind: "connection_opened" });
+  fixture.feed({ kind: "connection_opened", peer: { urls: [] } });
   fixture.finishes(2);
   expect(fixture.told).toEqual([]);
   fixture.hears({

@@ -1,0 +1,140 @@
+/** Answers what clients ask: finds who knows, for each kind of request. */
+
+import { unreachable } from "../shared/assert.ts";
+import type { TaskId } from "../shared/ids.ts";
+import { ClientFiles, type ClientFilesOptions } from "./client_files.ts";
+import type { Asker, ClientDesk, ClientWish } from "./client_link.ts";
+import { type ClientAnswer, type FileRow, ROWS_MAX } from "./client_protocol.ts";
+import { fileRow, workerRow } from "./client_rows.ts";
+import { Submissions } from "./client_submit.ts";
+import { ClientTasks, type PendingTask } from "./client_tasks.ts";
+import { readPolicies } from "./config.ts";
+import type { Policies } from "./core/policy.ts";
+import type { ManagerState } from "./core/state.ts";
+import type { OutputLog } from "./output_log.ts";
+import type { Catalog } from "./catalog.ts";
+import type { ManagerStatus } from "./status.ts";
+import type { TaskDesk } from "./task_desk.ts";
+import { taskStateOf } from "./task_handle.ts";
+
+/** Characters of paths and urls in one answer. */
+const ANSWER_CHARS_MAX: number = 1024 * 1024;
+
+/** What a desk is made of. */
+export interface RequestDeskOptions extends ClientFilesOptions {
+  /** Only looked at. */
+  readonly state: ManagerState;
+  readonly tasks: TaskDesk;
+  readonly catalog: Catalog;
+  readonly output: OutputLog;
+  readonly status: () => ManagerStatus;
+  readonly tune: (policies: Policies) => void;
+}
+
+/** The requests of all clients of one manager. */
+export class RequestDesk implements ClientDesk {
+  readonly #options: RequestDeskOptions;
+  readonly #files: ClientFiles;
+  readonly #tasks: ClientTasks;
+  readonly #submissions: Submissions;
+
+  constructor(options: RequestDeskOptions) {
+    const { catalog, output, tasks, store, state } = options;
+    this.#options = options;
+    this.#files = new ClientFiles(options);
+    this.#submissions = new Submissions({ tasks, store, catalog, files: this.#files });
+    this.#tasks = new ClientTasks({
+      catalog,
+      output,
+      look: (id) => lookAt(state, id),
+      cancel: (id) => tasks.cancel(id),
+    });
+  }
+
+  /** See `ClientDesk`. */
+  joined(clientId: string): void {
+    this.#files.joined(clientId);
+  }
+
+  /** See `ClientDesk`. */
+  left(clientId: string): void {
+    this.#files.left(clientId);
+  }
+
+  /** See `ClientDesk`. */
+  answer(wish: ClientWish, asker: Asker): ClientAnswer | Promise<ClientAnswer> {
+    const { requestId } = wish;
+    switch (wish.kind) {
+      case "ping":
+        return { kind: "pong", requestId };
+      case "status":
+        return { kind: "status", requestId, status: this.#options.status() };
+      case "declare":
+        return this.#files.declare(wish, asker);
+      case "undeclare":
+        return this.#files.undeclare(wish, asker);
+      case "fetch":
+        return this.#files.fetch(wish, asker);
+      case "submit":
+        return this.#submissions.submit(wish)
+          .then(({ firstId, count }) => ({ kind: "submitted", requestId, firstId, count }));
+      case "wait":
+        return this.#tasks.wait(wish, asker);
+      case "result":
+        return this.#tasks.result(wish, asker);
+      case "cancel":
+        return this.#tasks.cancel(wish);
+      case "tasks":
+        return this.#tasks.tasks(wish);
+      case "logs":
+        return this.#tasks.logs(wish);
+      case "workers":
+        return this.#workers(requestId);
+      case "files":
+        return this.#listFiles(requestId, wish.after);
+      case "tune":
+        this.#options.tune(readPolicies(wish.policies, this.#options.state.policies));
+        return { kind: "done", requestId };
+      default:
+        return unreachable(wish);
+    }
+  }
+
+  /** Waits for nothing any more. */
+  close(): void {
+    this.#files.close();
+  }
+
+  #workers(requestId: number): ClientAnswer {
+    const workers = [...this.#options.state.workers.values()];
+    return { kind: "workers", requestId, workers: workers.slice(0, ROWS_MAX).map(workerRow) };
+  }
+
+  /** One page of a table. */
+  #listFiles(requestId: number, after: number): ClientAnswer {
+    const { store, state } = this.#options;
+    const files: FileRow[] = [];
+    let chars = 0;
+    for (const entry of store.entries()) {
+      if (entry.id <= after) continue;
+      if (files.length === ROWS_MAX || chars > ANSWER_CHARS_MAX) {
+        return { kind: "files", requestId, files, hasMore: true };
+      }
+      const row = fileRow(entry, state.files.get(entry.id));
+      chars += row.source?.length ?? 0;
+      files.push(row);
+    }
+    return { kind: "files", requestId, files, hasMore: false };
+  }
+}
+
+/** Where a task that has not ended stands. */
+function lookAt(state: ManagerState, id: TaskId): PendingTask {
+  const task = state.tasks.get(id);
+  const name = taskStateOf(task);
+  if (task?.state.kind !== "dispatched" && task?.state.kind !== "retrieving") {
+    return { state: name, try: task?.tryCount ?? 0 };
+  }
+  const { workerId, host } = task.state.attempt.worker;
+  return { state: name, try: task.tryCount, workerId, host };
+}

@@ -1,0 +1,56 @@
+/** Workers and files as tables show them to clients. */
+
+import type { FileRow, WorkerRow } from "./client_protocol.ts";
+import type { FileRecord, WorkerRecord } from "./core/state.ts";
+import type { FileEntry } from "./file_entry.ts";
+
+/** Features of one worker that are shown. */
+const FEATURES_MAX = 100;
+
+/** One worker. */
+export function workerRow(worker: WorkerRecord): WorkerRow {
+  const { workerId, host, link, isLeaving, resources, committed, features } = worker;
+  let replicas = 0;
+  let cachedBytes = 0;
+  for (const { state, facts } of worker.replicas.values()) {
+    if (state !== "ready") continue;
+    replicas += 1;
+    cachedBytes += Math.max(0, facts?.sizeBytes ?? 0);
+  }
+  return {
+    workerId,
+    host,
+    state: link.kind === "grace" ? "away" : isLeaving ? "leaving" : "connected",
+    resources,
+    committed,
+    features: [...features].slice(0, FEATURES_MAX),
+    tasks: worker.tries.size,
+    instances: worker.instances.size,
+    replicas,
+    cachedBytes,
+  };
+}
+
+/** One declared file; `record` is what the core knows of it, once a task has used it. */
+export function fileRow(entry: FileEntry, record: FileRecord | undefined): FileRow {
+  const { id: fileId, source, level, bound, place } = entry;
+  const shown = sourceOf(entry);
+  return {
+    fileId,
+    kind: source.kind,
+    ...(bound === undefined ? {} : { cacheName: bound.name }),
+    sizeBytes: place?.sizeBytes ?? record?.bound?.sizeBytes ?? bound?.sizeBytes ?? -1,
+    level,
+    replicas: record?.readyCount ?? 0,
+    isAtManager: place !== undefined || record?.isAtManager === true,
+    ...(shown === undefined ? {} : { source: shown }),
+  };
+}
+
+/** Where a file is from, without what may be a secret. */
+function sourceOf({ source }: FileEntry): string | undefined {
+  if (source.kind === "local") return source.path;
+  if (source.kind !== "url") return undefined;
+  const { protocol, host, pathname } = new URL(source.url);
+  return `${protocol}//${host}${pathname}`;
+}

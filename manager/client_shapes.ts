@@ -1,0 +1,315 @@
+/** The shape of every message of client_protocol.ts; a kind or a field without one does not compile. */
+
+import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
+import {
+  amount,
+  branded,
+  bytes,
+  type Check,
+  finite,
+  flag,
+  integer,
+  kinds,
+  list,
+  matching,
+  name,
+  natural,
+  oneOf,
+  optional,
+  positive,
+  record,
+  ruled,
+  shape,
+  text,
+} from "../shared/message_check.ts";
+import { resources } from "../shared/message_shapes.ts";
+import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
+import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
+import {
+  type ClientAnswer,
+  type ClientFile,
+  type ClientMember,
+  type ClientMount,
+  type ClientRequest,
+  type ClientResult,
+  type ClientTask,
+  type FileRow,
+  type FileTicket,
+  ROWS_MAX,
+  SUBMIT_TASKS_MAX,
+  type TaskLogs,
+  type TaskRow,
+  type TaskSelection,
+  type WaitCounts,
+  type WorkerRow,
+} from "./client_protocol.ts";
+import type { ManagerStatus } from "./status.ts";
+import type { TaskStateName } from "./task_handle.ts";
+import type { TaskTimes } from "./task_result.ts";
+
+/** Ids, hosts, tags, categories, names of mounts and of features. */
+const NAME_CHARS_MAX = 256;
+/** Paths, urls and tickets; PATH_MAX of Linux. */
+const PATH_CHARS_MAX = 4096;
+/** Commands, variables and messages; submit.ts limits what a command and its variables take. */
+const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
+/** Mounts of one task, environments and features. */
+const MOUNTS_MAX = 10_000;
+/** Variables of one task. */
+const VARIABLES_MAX = 10_000;
+/** Ranges of a selection. */
+const RANGES_MAX = 10_000;
+const POLICIES_MAX = 100;
+const STATES: readonly TaskStateName[] = [
+  "waiting",
+  "ready",
+  "dispatched",
+  "running",
+  "retrieving",
+  "done",
+];
+
+const id = name(NAME_CHARS_MAX);
+const label = text(NAME_CHARS_MAX);
+const path = name(PATH_CHARS_MAX);
+const longText = text(TEXT_CHARS_MAX);
+const randomId = matching(/^[A-Za-z0-9_-]{8,64}$/);
+const taskId: Check<TaskId> = branded(positive);
+const fileId: Check<FileId> = branded(positive);
+const workerId: Check<WorkerId> = branded(id);
+const digest = matching(/^[0-9a-f]{64}$/);
+const level = oneOf(CACHE_LEVELS);
+const mode: Check<number> = ruled(
+  natural,
+  (value) => value > 0o777 ? " is above 0o777" : undefined,
+);
+const env = limitedRecord(longText, VARIABLES_MAX);
+const state = oneOf(STATES);
+const outcome = oneOf(OUTCOMES);
+
+const range: Check<readonly [number, number]> = (value) => {
+  if (!Array.isArray(value) || value.length !== 2) return " is not a pair";
+  return natural(value[0]) ?? natural(value[1]);
+};
+
+const selection = kinds<TaskSelection>({
+  all: {},
+  last: {},
+  ids: { ranges: limitedList(range, RANGES_MAX) },
+});
+
+const file = kinds<ClientFile>({
+  local: { path },
+  upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
+  buffer: {},
+  temp: {},
+  url: { url: path },
+  unpack: { archive: fileId },
+  environment: { archive: fileId },
+});
+
+const mount = shape<ClientMount>({ mount: path, fileId });
+
+const task = shape<ClientTask>({
+  command: longText,
+  inputs: limitedList(mount, MOUNTS_MAX),
+  outputs: limitedList(mount, MOUNTS_MAX),
+  environments: limitedList(fileId, MOUNTS_MAX),
+  env,
+  cores: optional(amount),
+  memoryBytes: optional(amount),
+  diskBytes: optional(amount),
+  gpus: optional(natural),
+  tag: optional(label),
+  category: optional(label),
+  priority: optional(finite),
+  retries: optional(natural),
+  workerLosses: optional(natural),
+  timeoutMs: optional(amount),
+  features: optional(limitedList(id, MOUNTS_MAX)),
+});
+
+const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
+
+const requestId = natural;
+
+/** What a manager takes of a client. */
+export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
+  open: { requestId, version: natural, clientId: randomId },
+  ping: { requestId },
+  status: { requestId },
+  declare: { requestId, file, level, mode: optional(mode) },
+  undeclare: { requestId, fileId },
+  fetch: { requestId, fileId },
+  submit: {
+    requestId,
+    submissionId: randomId,
+    part: natural,
+    task,
+    members: limitedList(member, SUBMIT_TASKS_MAX),
+  },
+  wait: { requestId, selection, progressMs: natural },
+  result: { requestId, taskId },
+  cancel: { requestId, selection },
+  tasks: {
+    requestId,
+    selection,
+    states: limitedList(state, STATES.length),
+    isFailed: flag,
+    after: natural,
+  },
+  workers: { requestId },
+  files: { requestId, after: natural },
+  logs: { requestId, taskId },
+  tune: { requestId, policies: limitedRecord(policyValue, POLICIES_MAX) },
+});
+
+const ticket = shape<FileTicket>({
+  name: id,
+  ticket: path,
+  sizeBytes: integer,
+  digest: text(64),
+  isDirectory: flag,
+});
+
+const counts = shape<WaitCounts>({
+  total: natural,
+  pending: natural,
+  running: natural,
+  succeeded: natural,
+  failed: natural,
+  cancelled: natural,
+});
+
+const times = shape<TaskTimes>({
+  submittedAtMs: amount,
+  dispatchedAtMs: amount,
+  startedAtMs: amount,
+  endedAtMs: amount,
+  stagedMs: amount,
+  ranMs: amount,
+});
+
+const taskRow = shape<TaskRow>({
+  id: taskId,
+  state,
+  outcome: optional(outcome),
+  command: longText,
+  tag: optional(label),
+  category: optional(label),
+  try: natural,
+  workerId: optional(workerId),
+  host: optional(id),
+  exitCode: optional(integer),
+  signal: optional(id),
+  message: longText,
+  submittedAtMs: amount,
+  startedAtMs: amount,
+  endedAtMs: amount,
+});
+
+const result = shape<ClientResult>({
+  id: taskId,
+  tag: optional(label),
+  category: optional(label),
+  try: natural,
+  outcome,
+  exitCode: optional(integer),
+  signal: optional(id),
+  mount: optional(path),
+  message: longText,
+  stdout: bytes(STREAM_KEPT_BYTES),
+  stderr: bytes(STREAM_KEPT_BYTES),
+  workerId: optional(id),
+  host: optional(id),
+  times,
+  requested: resources,
+});
+
+const workerRow = shape<WorkerRow>({
+  workerId,
+  host: id,
+  state: oneOf(["connected", "away", "leaving"]),
+  resources,
+  committed: resources,
+  features: list(id),
+  tasks: natural,
+  instances: natural,
+  replicas: natural,
+  cachedBytes: natural,
+});
+
+const fileRow = shape<FileRow>({
+  fileId,
+  kind: oneOf(["local", "upload", "url", "buffer", "temp", "mini_task"]),
+  cacheName: optional(id),
+  sizeBytes: integer,
+  level,
+  replicas: natural,
+  isAtManager: flag,
+  source: optional(longText),
+});
+
+const logs = shape<TaskLogs>({
+  taskId,
+  state,
+  outcome: optional(outcome),
+  stdout: bytes(STREAM_KEPT_BYTES),
+  stderr: bytes(STREAM_KEPT_BYTES),
+  isKept: flag,
+});
+
+/** A field may be added; the version tells when one means something else. */
+const status: Check<ManagerStatus> = (value) => {
+  const isStatus = typeof value === "object" && value !== null && "version" in value;
+  return isStatus && value.version === 1 ? undefined : " is not a status of version 1";
+};
+
+/** What a client takes of a manager. */
+export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
+  opened: { requestId, host: id },
+  failed: { requestId, message: longText, isUsage: flag },
+  pong: { requestId },
+  status: { requestId, status },
+  declared: { requestId, fileId, upload: optional(ticket) },
+  done: { requestId },
+  fetched: { requestId, file: ticket },
+  submitted: { requestId, firstId: taskId, count: natural },
+  progress: { requestId, counts },
+  waited: { requestId, counts, failures: list(result) },
+  result: { requestId, result },
+  cancelled: { requestId, count: natural },
+  tasks: { requestId, tasks: limitedList(taskRow, ROWS_MAX), hasMore: flag },
+  workers: { requestId, workers: list(workerRow) },
+  files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
+  logs: { requestId, logs },
+});
+
+function policyValue(value: unknown): string | undefined {
+  if (typeof value === "string") return label(value);
+  return typeof value === "boolean" || Number.isFinite(value)
+    ? undefined
+    : " is neither text nor a number nor true or false";
+}
+
+/** A list of at most `most` entries, which is looked at before they are. */
+function limitedList<T>(check: Check<T>, most: number): Check<readonly T[]> {
+  const isList = list(check);
+  return (value) => {
+    const isLong = Array.isArray(value) && value.length > most;
+    return isLong ? ` has more than ${most} entries` : isList(value);
+  };
+}
+
+/** A map of at most `most` entries with names of at most `PATH_CHARS_MAX`. */
+function limitedRecord<T>(
+  check: Check<T>,
+  most: number,
+): Check<{ readonly [name: string]: T }> {
+  return ruled(record(check), (value) => {
+    const names = Object.keys(value);
+    if (names.length > most) return ` has more than ${most} entries`;
+    const isLong = names.some((key) => key.length > PATH_CHARS_MAX);
+    return isLong ? ` has a name longer than ${PATH_CHARS_MAX} characters` : undefined;
+  });
+}

@@ -1,0 +1,81 @@
+/** What a manager is made of, from its start on: a folder, a server, and its access file. */
+
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import process from "node:process";
+
+import { join } from "@std/path";
+
+import { type AccessFile, processStart } from "../shared/access_file.ts";
+import { hostsOf, isLoopback, publishedUrls } from "../shared/addresses.ts";
+import { type KeyPair, newCertificate } from "../shared/certificate.ts";
+import { newSecret } from "../shared/handshake.ts";
+import { writeAccessFile } from "./access.ts";
+import type { ManagerConfig } from "./config.ts";
+import { Shell } from "./shell.ts";
+
+/** The parts of one manager. */
+export interface ManagerParts {
+  readonly shell: Shell;
+  readonly access: AccessFile;
+  /** Folder of this manager's own, removed at close. */
+  readonly folder: string;
+}
+
+/** Makes a manager's folder, server and access file; leaves nothing behind when it fails. */
+export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
+  const managerId = randomBytes(12).toString("hex");
+  const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
+  const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
+  const folder = await mkdtemp(join(tmpdir(), "tendril-manager-"));
+  let shell: Shell | undefined;
+  try {
+    const spool = join(folder, "spool");
+    const tls = await serverTls(config);
+    const identity = { name, managerId, secrets, tls };
+    shell = await Shell.start({ config, ...identity, spool, onBug: throwLater });
+    const start = processStart(process.pid);
+    const access: AccessFile = {
+      version: 1,
+      name,
+      managerId,
+      urls: shell.urls,
+      ...(tls === undefined ? {} : { certificate: tls.certificate }),
+      secrets,
+      pid: process.pid,
+      host: hostname(),
+      startedAtMs: Date.now(),
+      ...(start === undefined ? {} : { processStart: start }),
+    };
+    await writeAccessFile(access);
+    return { shell, access, folder };
+  } catch (error) {
+    await shell?.close();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** What the server proves itself with: nothing on loopback, unless the user gave something. */
+async function serverTls(config: ManagerConfig): Promise<KeyPair | undefined> {
+  const { host, advertise, isInsecure, tls } = config;
+  const isNear = [host, ...advertise.map((at) => at.host)].every(isLoopback);
+  if (tls !== undefined || isNear) return tls;
+  if (isInsecure) {
+    process.stderr.write(
+      "tendril: warning: connections are not encrypted: whoever sees them can read all data\n",
+    );
+    return undefined;
+  }
+  return await newCertificate(
+    hostsOf(publishedUrls({ scheme: "https", host, port: 0, advertise })),
+  );
+}
+
+/** Ends the process as an uncaught error: a manager with a bug must not seem to run. */
+export function throwLater(error: unknown): void {
+  setTimeout(() => {
+    throw error;
+  }, 0);
+}
