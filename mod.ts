@@ -12,13 +12,19 @@ import { type CommandSpec, EXIT_USAGE } from "./shared/command_line.ts";
 import { VERSION } from "./shared/version.ts";
 
 export { VERSION };
+export { ClientError } from "./manager/client_error.ts";
 export { FileHandle } from "./manager/file_handle.ts";
 export { Library } from "./manager/library.ts";
 export { Manager } from "./manager/manager.ts";
+export { RemoteFile } from "./manager/remote_file.ts";
+export { RemoteManager } from "./manager/remote_manager.ts";
+export { RemoteTask } from "./manager/remote_task.ts";
 export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { ClientErrorCode } from "./manager/client_error.ts";
+export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
 export type {
   Duration,
   LocalWorkersOptions,
@@ -31,9 +37,13 @@ export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
-export type { CancelOptions, WaitOptions, WithFiles } from "./manager/manager.ts";
+export type { WithFiles } from "./manager/manager.ts";
+export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
+export type { ConnectOptions, RemoteFileOptions } from "./manager/remote_manager.ts";
+export type { RemoteResult } from "./manager/remote_task.ts";
+export type { RemoteMember, RemoteTaskOptions } from "./manager/remote_task_options.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";

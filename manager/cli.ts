@@ -1,4 +1,4 @@
-/** The manager's commands: `run`, `init`, `status`; and the hidden one that bundles for Deno. */
+/** The manager's commands; and the hidden one that bundles for Deno. */
 
 import process from "node:process";
 
@@ -16,36 +16,19 @@ import { runBundle } from "../shared/runtime/bundle.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
-import { askStatus } from "./client.ts";
-import { ACCESS_COMMAND, runAccess } from "./cli_access.ts";
+import { ACCESS_COMMAND } from "./cli_access.ts";
+import { type Call, type Command, print, type ScriptLibrary } from "./cli_command.ts";
 import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
-import {
-  type ManagerOptions,
-  type PolicyOptions,
-  readManagerOptions,
-  readPolicies,
-} from "./config.ts";
-import { DEFAULT_POLICIES } from "./core/policy.ts";
+import { readPolicyArguments } from "./cli_policy.ts";
+import { SHOW_COMMANDS } from "./cli_show.ts";
+import { SUBMIT_COMMAND } from "./cli_submit.ts";
+import { ClientError } from "./client_error.ts";
+import { type ManagerOptions, readManagerOptions } from "./config.ts";
 import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
 import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
-import { describeProgress, Progress } from "./progress.ts";
+import { Progress } from "./progress.ts";
 import { beforeOutput, standardError } from "./terminal.ts";
-
-interface Command {
-  readonly spec: CommandSpec;
-  readonly run: (call: Call) => Promise<number>;
-}
-
-interface Call {
-  readonly spec: CommandSpec;
-  readonly given: CommandArguments;
-  /** What a script imports as "tendril". */
-  readonly library: Library;
-}
-
-/** What a script imports as "tendril". */
-type Library = Readonly<Record<string, unknown>>;
 
 const COMMANDS: readonly Command[] = [
   {
@@ -77,21 +60,9 @@ const COMMANDS: readonly Command[] = [
     },
     run: init,
   },
-  {
-    spec: {
-      name: "status",
-      usage: "tendril status [--name NAME] [--json]",
-      summary: "show what a running manager does",
-      example: "tendril status --name blast --json",
-      options: {
-        name: { value: "NAME", help: "the manager; default: the only one that runs" },
-        json: { help: "print one JSON document; its field version says of which shape" },
-      },
-      hasVariables: true,
-    },
-    run: status,
-  },
-  { spec: ACCESS_COMMAND, run: ({ given }) => runAccess(given) },
+  SUBMIT_COMMAND,
+  ...SHOW_COMMANDS,
+  ACCESS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */
@@ -100,7 +71,7 @@ export const MANAGER_COMMANDS: readonly CommandSpec[] = COMMANDS.map(({ spec }) 
 /** Runs the manager's command `name`; undefined when there is none of that name. */
 export function runManagerCommand(
   name: string,
-  { args, library }: { readonly args: readonly string[]; readonly library: Library },
+  { args, library }: { readonly args: readonly string[]; readonly library: ScriptLibrary },
 ): Promise<number> | undefined {
   if (name === "internal-bundle") return runBundle(args[0] ?? "");
   const command = COMMANDS.find(({ spec }) => spec.name === name);
@@ -109,16 +80,18 @@ export function runManagerCommand(
 
 async function runCommand(
   { spec, run }: Command,
-  { args, library }: { readonly args: readonly string[]; readonly library: Library },
+  { args, library }: { readonly args: readonly string[]; readonly library: ScriptLibrary },
 ): Promise<number> {
   try {
     const given = readArguments(spec, args, process.env);
-    if (given.isHelp) return print(commandHelp(spec));
+    if (given.isHelp) return await print(commandHelp(spec));
     return await run({ spec, given, library });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(`tendril ${spec.name}: ${message}\n`);
-    return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
+    const isUsage = error instanceof UsageError ||
+      (error instanceof ClientError && error.code === "usage");
+    return isUsage ? EXIT_USAGE : EXIT_FAILURE;
   }
 }
 
@@ -166,7 +139,7 @@ function readRunOptions(given: CommandArguments): ManagerOptions {
     ...(name === undefined ? {} : { name }),
     ...readListenOptions(given),
     ...(runDirectory === undefined ? {} : { runDirectory }),
-    ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies) }),
+    ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies, "--policy") }),
   };
   checkUsage(() => readManagerOptions(options));
   return options;
@@ -177,20 +150,6 @@ function readWorkerCount(text: string): number {
   throw new UsageError(`Cannot read --workers "${text}" as a number of workers`);
 }
 
-function readPolicyArguments(texts: readonly string[]): PolicyOptions {
-  const policies: Record<string, unknown> = {};
-  for (const text of texts) {
-    const match = /^([A-Za-z]+)=(.+)$/s.exec(text);
-    if (match?.[1] === undefined || match[2] === undefined) {
-      throw new UsageError(`Cannot read --policy "${text}" as a policy: expected NAME=VALUE`);
-    }
-    const [, name, value] = match;
-    policies[name] = readPolicyValue(value);
-  }
-  checkUsage(() => readPolicies(policies, DEFAULT_POLICIES));
-  return policies;
-}
-
 function checkUsage(check: () => void): void {
   try {
     check();
@@ -199,12 +158,6 @@ function checkUsage(check: () => void): void {
   }
 }
 
-function readPolicyValue(text: string): unknown {
-  if (text === "true" || text === "false") return text === "true";
-  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
-}
-
-// deno-lint-ignore require-await -- every command returns a promise
 async function init({ spec, given }: Call): Promise<number> {
   checkPositionals(spec, given.positionals, 1);
   const [directory = "."] = given.positionals;
@@ -215,17 +168,5 @@ async function init({ spec, given }: Call): Promise<number> {
     );
   }
   const names = initDirectory(directory, embedded);
-  return print(names.map((name) => `wrote ${name}\n`).join("") || "nothing to write\n");
-}
-
-async function status({ spec, given }: Call): Promise<number> {
-  checkPositionals(spec, given.positionals, 0);
-  const found = await askStatus(given.text("name"));
-  if (given.flag("json")) return print(`${JSON.stringify(found, undefined, 2)}\n`);
-  return print(`manager: ${found.name} at ${found.url}\n${describeProgress(found, Date.now())}\n`);
-}
-
-function print(text: string): number {
-  process.stdout.write(text);
-  return 0;
+  return await print(names.map((name) => `wrote ${name}\n`).join("") || "nothing to write\n");
 }

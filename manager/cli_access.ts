@@ -3,17 +3,12 @@
 import process from "node:process";
 
 import { type AccessFile, findAccessFile } from "../shared/access_file.ts";
-import {
-  checkPositionals,
-  type CommandArguments,
-  type CommandSpec,
-  UsageError,
-} from "../shared/command_line.ts";
+import { checkPositionals, type CommandSpec, UsageError } from "../shared/command_line.ts";
 import { type Role, ROLES, type Secrets } from "../shared/handshake.ts";
 import { writeAccessCopy } from "./access.ts";
+import { type Call, type Command, printJson } from "./cli_command.ts";
 
-/** The command `access`. */
-export const ACCESS_COMMAND: CommandSpec = {
+const SPEC: CommandSpec = {
   name: "access",
   usage: "tendril access --role ROLE [--name NAME] -o FILE",
   summary: "write an access file for workers, clients or viewers only",
@@ -26,9 +21,11 @@ export const ACCESS_COMMAND: CommandSpec = {
   },
 };
 
-/** Runs `tendril access`; resolves to its exit code. */
-export async function runAccess(given: CommandArguments): Promise<number> {
-  checkPositionals(ACCESS_COMMAND, given.positionals, 0);
+/** The command `access`. */
+export const ACCESS_COMMAND: Command = { spec: SPEC, run: access };
+
+async function access({ given }: Call): Promise<number> {
+  checkPositionals(SPEC, given.positionals, 0);
   const roles = given.texts("role").map(readRole);
   const output = given.text("output");
   if (roles.length === 0) {
@@ -39,10 +36,10 @@ export async function runAccess(given: CommandArguments): Promise<number> {
   if (output === undefined) {
     throw new UsageError("Cannot write an access file without -o FILE: - is stdout");
   }
-  const access = await findAccessFile({ name: given.text("name"), access: given.text("access") });
-  const part = { ...access, secrets: secretsOf(access, roles) };
-  if (output === "-") process.stdout.write(`${JSON.stringify(part, undefined, 2)}\n`);
-  else await writeAccessCopy(output, part);
+  const from = await findAccessFile({ name: given.text("name"), access: given.text("access") });
+  const part = { ...from, secrets: secretsOf(from, roles) };
+  if (output === "-") return await printJson(part);
+  await writeAccessCopy(output, part);
   return 0;
 }
 

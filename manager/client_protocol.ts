@@ -237,25 +237,35 @@ export interface WaitCounts {
 
 /** One task, as tables show it. */
 export interface TaskRow {
+  /** Number of the task. */
   readonly id: TaskId;
+  /** Where it stands. */
   readonly state: TaskStateName;
   /** Once it has ended. */
   readonly outcome?: Outcome;
   /** The command, cut to 200 characters; `LIBRARY.FUNCTION` of a call. */
   readonly command: string;
+  /** The label that it was given. */
   readonly tag?: string;
+  /** What it is like, as was said. */
   readonly category?: string;
   /** Number of the last try; 0 before the first. */
   readonly try: number;
+  /** The worker of its last try. */
   readonly workerId?: WorkerId;
+  /** The host of that worker. */
   readonly host?: string;
+  /** Status of its process, when it had one. */
   readonly exitCode?: number;
+  /** `SIGKILL` and the like, when a signal ended it. */
   readonly signal?: string;
   /** What went wrong; empty when nothing did. */
   readonly message: string;
+  /** Epoch milliseconds. */
   readonly submittedAtMs: number;
   /** Epoch milliseconds; 0 before. */
   readonly startedAtMs: number;
+  /** Epoch milliseconds; 0 before. */
   readonly endedAtMs: number;
 }
 
@@ -281,32 +291,43 @@ export interface ClientResult {
 
 /** One worker, as tables show it. */
 export interface WorkerRow {
+  /** Its identity, across connections. */
   readonly workerId: WorkerId;
+  /** Where it runs. */
   readonly host: string;
+  /** `away` is without a connection, expected back. */
   readonly state: "connected" | "away" | "leaving";
+  /** What it has. */
   readonly resources: Resources;
   /** Set aside for tasks and libraries. */
   readonly committed: Resources;
+  /** What it says that it has besides, as `avx512`. */
   readonly features: readonly string[];
   /** Tries there. */
   readonly tasks: number;
+  /** Instances of libraries there. */
   readonly instances: number;
-  /** Files that it has, and their bytes. */
+  /** Files that it has. */
   readonly replicas: number;
+  /** Bytes of these files. */
   readonly cachedBytes: number;
 }
 
 /** One declared file, as tables show it. */
 export interface FileRow {
+  /** Number of the file. */
   readonly fileId: FileId;
+  /** What it was declared as. */
   readonly kind: "local" | "upload" | "url" | "buffer" | "temp" | "mini_task";
   /** Absent until it is known. */
   readonly cacheName?: string;
   /** -1 when not known. */
   readonly sizeBytes: number;
+  /** How long workers keep it. */
   readonly level: CacheLevel;
   /** Workers that have it. */
   readonly replicas: number;
+  /** True when the manager has the contents. */
   readonly isAtManager: boolean;
   /** Path; or url, without user, password and query. */
   readonly source?: string;
@@ -314,11 +335,15 @@ export interface FileRow {
 
 /** What one task wrote. */
 export interface TaskLogs {
+  /** Number of the task. */
   readonly taskId: TaskId;
+  /** Where it stands. */
   readonly state: TaskStateName;
+  /** Once it has ended. */
   readonly outcome?: Outcome;
   /** The end of it, at most 64 KiB each. */
   readonly stdout: Uint8Array;
+  /** As `stdout`, and apart from it. */
   readonly stderr: Uint8Array;
   /** False when the task has not ended, or too much was written since. */
   readonly isKept: boolean;

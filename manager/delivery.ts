@@ -261,9 +261,9 @@ export class DeliveryDesk {
 }
 
 /** Passes chunks on; throws when they are not those of `file`, or stop coming. */
-async function* checkContents(
+export async function* checkContents(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-  file: FileFacts,
+  file: Pick<FileFacts, "sizeBytes" | "digest">,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
@@ -329,7 +329,7 @@ async function* withinSilence(
   }
 }
 
-async function writeFile(
+export async function writeFile(
   path: string,
   options: { readonly chunks: AsyncIterable<Uint8Array>; readonly mode: number | undefined },
 ): Promise<void> {
@@ -350,7 +350,7 @@ async function writeAll(file: OpenFile, chunk: Uint8Array): Promise<void> {
 }
 
 /** Renames into place; a directory in the way is moved aside first, as rename cannot replace it. */
-async function replace(temporary: string, target: string): Promise<void> {
+export async function replace(temporary: string, target: string): Promise<void> {
   const [made, found] = await Promise.all([stat(temporary), stat(target).catch(() => undefined)]);
   if (found === undefined || (!made.isDirectory() && !found.isDirectory())) {
     return await rename(temporary, target);

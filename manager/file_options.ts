@@ -77,7 +77,8 @@ export function recipeSpec(
   return { source: { kind: "mini_task", recipe, input }, ...readFileOptions(options, recipe) };
 }
 
-function readFileOptions(options: FileOptions, owner: string): Omit<FileSpec, "source"> {
+/** What every declared file can be given. */
+export function readFileOptions(options: FileOptions, owner: string): Omit<FileSpec, "source"> {
   const read = readOptions<FileOptions>(options, owner, {
     cache: oneOf("task", "workflow", "worker", "forever"),
     peerTransfer: flag,

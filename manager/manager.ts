@@ -8,10 +8,8 @@ import { join, resolve } from "@std/path";
 
 import { loopbackFirst } from "../shared/addresses.ts";
 import { functionModule } from "../shared/function_source.ts";
-import type { TaskId } from "../shared/ids.ts";
 import { removeAccessFile, writeAccessCopy } from "./access.ts";
 import {
-  type Duration,
   type ManagerConfig,
   type ManagerOptions,
   type PolicyOptions,
@@ -42,7 +40,8 @@ import { moduleSource } from "./library_source.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
-import { count, duration, readOptions, text } from "./option.ts";
+import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
+import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import type { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
 import {
@@ -54,24 +53,6 @@ import {
 } from "./task_definition.ts";
 import { TaskHandle } from "./task_handle.ts";
 import type { TaskResult } from "./task_result.ts";
-
-/** Which result `wait` waits for. */
-export interface WaitOptions {
-  /** Time after which it gives up. Default never. */
-  readonly timeout?: Duration;
-  /** Only results of tasks with this tag. */
-  readonly tag?: string;
-  /** Only the result of this task. */
-  readonly taskId?: number;
-}
-
-/** Which tasks `cancel` ends: all that have the tag, the id, or both. */
-export interface CancelOptions {
-  /** Tasks with this tag. */
-  readonly tag?: string;
-  /** The task of this number. */
-  readonly taskId?: number;
-}
 
 /** Arguments of a function as it is called from elsewhere: a file may stand for its path. */
 export type WithFiles<A extends unknown[]> = {
@@ -120,6 +101,24 @@ export class Manager implements AsyncDisposable {
       await manager.close();
       throw error;
     }
+  }
+
+  /**
+   * Connects to a manager in another process, found by its access file.
+   *
+   * @param options Nothing is needed when only one manager of this user runs.
+   * @returns What has the methods of a manager that make sense from afar.
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   * @throws {ClientError} When the manager is gone, or refuses this client.
+   *
+   * @example
+   * ```ts
+   * await using manager = await Manager.connect({ name: "blast" });
+   * console.log((await manager.submit({ command: "hostname" })).stdout);
+   * ```
+   */
+  static connect(options: ConnectOptions = {}): Promise<RemoteManager> {
+    return connectManager(options);
   }
 
   /** The name under which workers and clients find it. */
@@ -316,9 +315,8 @@ export class Manager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When an option is wrong.
    */
   async wait(options: WaitOptions = {}): Promise<TaskResult | undefined> {
-    const read = readOptions<WaitOptions>(options, "wait", { timeout: duration, ...FILTER });
-    const timeoutMs = read.timeout === undefined ? undefined : Number(read.timeout);
-    return await this.#shell.tasks.results.take(filterOf(read), timeoutMs);
+    const { filter, timeoutMs } = readWait(options);
+    return await this.#shell.tasks.results.take(filter, timeoutMs);
   }
 
   /**
@@ -330,11 +328,7 @@ export class Manager implements AsyncDisposable {
   cancel(what: TaskHandle<unknown> | CancelOptions): number {
     const { tasks } = this.#shell;
     if (what instanceof TaskHandle) return tasks.cancelAll({ taskId: what.id });
-    const read = readOptions<CancelOptions>(what, "cancel", FILTER);
-    if (read.tag === undefined && read.taskId === undefined) {
-      throw new TypeError("Cannot cancel tasks: expected a task, { tag } or { taskId }");
-    }
-    return tasks.cancelAll(filterOf(read));
+    return tasks.cancelAll(readCancel(what));
   }
 
   /** True when no task is pending and no result waits to be taken. */
@@ -523,13 +517,6 @@ export class Manager implements AsyncDisposable {
     await rm(folder, { recursive: true, force: true });
     noteClosed(this);
   }
-}
-
-const FILTER = { tag: text, taskId: count(1) } as const;
-
-function filterOf(read: CancelOptions): { tag: string | undefined; taskId: TaskId | undefined } {
-  // Any whole number may be asked for; one that is no task's fits none.
-  return { tag: read.tag, taskId: read.taskId as TaskId | undefined };
 }
 
 /** Code, or arguments, that the manager itself ships. */

@@ -5,8 +5,13 @@
  */
 
 import type { TaskId } from "../shared/ids.ts";
-import type { TaskHandle } from "./task_handle.ts";
-import type { TaskResult } from "./task_result.ts";
+
+/** The handle of a task, as the queue sees it: it has its result once the task has ended. */
+export interface Ending<R> {
+  readonly id: TaskId | undefined;
+  readonly tag: string | undefined;
+  peek(): R | undefined;
+}
 
 /** Which results `wait` takes. */
 export interface ResultFilter {
@@ -14,15 +19,15 @@ export interface ResultFilter {
   readonly taskId?: TaskId | undefined;
 }
 
-interface Taker {
+interface Taker<R> {
   readonly filter: ResultFilter;
-  readonly resolve: (result: TaskResult | undefined) => void;
+  readonly resolve: (result: R | undefined) => void;
 }
 
 /** The results that nobody has taken yet, and who waits for one. */
-export class ResultQueue {
-  readonly #ended: Map<TaskId, TaskHandle<unknown>> = new Map();
-  readonly #takers: Set<Taker> = new Set();
+export class ResultQueue<R> {
+  readonly #ended: Set<Ending<R>> = new Set();
+  readonly #takers: Set<Taker<R>> = new Set();
   /** True while no task is pending: nothing more will come. */
   readonly #isIdle: () => boolean;
   #iterating = 0;
@@ -37,7 +42,7 @@ export class ResultQueue {
   }
 
   /** Offers a task that has ended; to be called when it counts as pending no more. */
-  offer(handle: TaskHandle<unknown>, wasAwaited: boolean): void {
+  offer(handle: Ending<R>, wasAwaited: boolean): void {
     let isTaken = false;
     for (const taker of this.#takers) {
       if (!matches(handle, taker.filter)) continue;
@@ -46,7 +51,7 @@ export class ResultQueue {
       isTaken = true;
       break;
     }
-    if (!isTaken && (!wasAwaited || this.#iterating > 0)) this.#ended.set(handle.id, handle);
+    if (!isTaken && (!wasAwaited || this.#iterating > 0)) this.#ended.add(handle);
     if (this.#isIdle()) this.stop();
   }
 
@@ -58,19 +63,19 @@ export class ResultQueue {
   }
 
   /** An awaited handle has its result: nobody else needs it, unless somebody iterates. */
-  drop(handle: TaskHandle<unknown>): void {
-    if (this.#iterating === 0) this.#ended.delete(handle.id);
+  drop(handle: Ending<R>): void {
+    if (this.#iterating === 0) this.#ended.delete(handle);
   }
 
   /** The next result that fits; undefined after `timeoutMs`, or when nothing is pending. */
-  async take(filter: ResultFilter, timeoutMs: number | undefined): Promise<TaskResult | undefined> {
-    for (const handle of this.#ended.values()) {
+  async take(filter: ResultFilter, timeoutMs: number | undefined): Promise<R | undefined> {
+    for (const handle of this.#ended) {
       if (!matches(handle, filter)) continue;
-      this.#ended.delete(handle.id);
+      this.#ended.delete(handle);
       return handle.peek();
     }
     if (this.#isIdle() || timeoutMs === 0) return undefined;
-    const { promise, resolve } = Promise.withResolvers<TaskResult | undefined>();
+    const { promise, resolve } = Promise.withResolvers<R | undefined>();
     const taker = { filter, resolve };
     this.#takers.add(taker);
     if (timeoutMs === undefined) return await promise;
@@ -86,7 +91,7 @@ export class ResultQueue {
   }
 
   /** All results, as they come, until no task is pending. */
-  async *iterate(): AsyncGenerator<TaskResult, void> {
+  async *iterate(): AsyncGenerator<R, void> {
     this.#iterating += 1;
     try {
       while (true) {
@@ -100,7 +105,7 @@ export class ResultQueue {
   }
 }
 
-function matches(handle: TaskHandle<unknown>, { tag, taskId }: ResultFilter): boolean {
+function matches(handle: Ending<unknown>, { tag, taskId }: ResultFilter): boolean {
   return (taskId === undefined || handle.id === taskId) &&
     (tag === undefined || handle.tag === tag);
 }

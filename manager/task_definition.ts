@@ -144,17 +144,20 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
   environment: environment,
 };
 
+/** Checks of a command task. */
+export const TASK_READERS: Readers<TaskOptions> = {
+  command: text,
+  inputs: handles,
+  ...CALL_READERS,
+  ...PROCESS_READERS,
+};
+
 /** Checks the definition of a command task. */
 export function readTask(
   definition: TaskOptions,
   store: FileStore,
 ): CheckedCall & CheckedProcess & { readonly command: string } {
-  const read = readOptions<Required<TaskOptions>>(definition, "submit", {
-    command: text,
-    inputs: handles,
-    ...CALL_READERS,
-    ...PROCESS_READERS,
-  });
+  const read = readOptions<Required<TaskOptions>>(definition, "submit", TASK_READERS);
   if (read.command === undefined) {
     throw new TypeError('Cannot submit a task without a command: expected { command: "…" }');
   }

@@ -27,6 +27,7 @@ import {
   type TaskOwner,
   type TaskStateName,
 } from "./task_handle.ts";
+import type { TaskResult } from "./task_result.ts";
 
 /** What a desk is made of. */
 export interface TaskDeskOptions {
@@ -66,7 +67,7 @@ const NO_BYTES = new Uint8Array();
 
 /** The pending tasks of one manager, and the results that nobody has taken. */
 export class TaskDesk implements TaskOwner {
-  readonly results: ResultQueue = new ResultQueue(() => this.#pending.size === 0);
+  readonly results: ResultQueue<TaskResult> = new ResultQueue(() => this.#pending.size === 0);
   readonly #options: TaskDeskOptions;
   readonly #maker: TaskMaker = new TaskMaker();
   readonly #pending: Map<TaskId, TaskHandle<unknown>> = new Map();

@@ -4,6 +4,7 @@ import type { TaskId } from "../shared/ids.ts";
 import type { Resources } from "../shared/resources.ts";
 import type { Outcome } from "../shared/task.ts";
 import type { TaskEnd } from "./core/instruction.ts";
+import type { RemoteResult } from "./remote_task.ts";
 import type { TaskHandle } from "./task_handle.ts";
 
 /** When things happened to a task, epoch milliseconds (0: never), and how long they took. */
@@ -74,10 +75,14 @@ export class TaskError extends Error {
   /** Always `"TaskError"`. */
   override readonly name = "TaskError";
   /** How the task ended. */
-  readonly result: TaskResult;
+  readonly result: TaskResult | RemoteResult;
 
   /** Made by the handles of tasks. */
-  constructor(result: TaskResult, message: string = describe(result), options?: ErrorOptions) {
+  constructor(
+    result: TaskResult | RemoteResult,
+    message: string = describe(result),
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.result = result;
   }
@@ -124,7 +129,7 @@ export function timesOf({ result, ...end }: TaskEnd): TaskTimes {
 }
 
 /** One line: `Task 7 ended as exit: The command ended with exit code 3: no such option`. */
-function describe(result: TaskResult): string {
+function describe(result: TaskResult | RemoteResult): string {
   const { id, outcome, message, stderr } = result;
   // Of a command that failed by itself, what it said says most.
   const isOwn = outcome === "exit" || outcome === "signal";

@@ -8,7 +8,7 @@ import { join } from "@std/path";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 
 import { writeAccessFile } from "../../manager/access.ts";
-import { ACCESS_COMMAND, runAccess } from "../../manager/cli_access.ts";
+import { ACCESS_COMMAND } from "../../manager/cli_access.ts";
 import { readAccessFile } from "../../shared/access_file.ts";
 import { readArguments } from "../../shared/command_line.ts";
 
@@ -38,9 +38,12 @@ afterEach(async () => {
   await rm(home, { recursive: true });
 });
 
-const access = (...args: string[]) => runAccess(readArguments(ACCESS_COMMAND, args, {}));
+const access = (...args: string[]) => {
+  const { spec, run } = ACCESS_COMMAND;
+  return run({ spec, given: readArguments(spec, args, {}), library: {} });
+};
 
-test("runAccess() writes a file with the secrets of the roles that are asked for, and the rest", async () => {
+test("ACCESS_COMMAND writes a file with the secrets of the roles that are asked for, and the rest", async () => {
   const path = join(home, "part.json");
   expect(await access("--role", "worker", "-o", path)).toBe(0);
   const part = await readAccessFile(path);
@@ -52,7 +55,7 @@ test("runAccess() writes a file with the secrets of the roles that are asked for
   expect((await readAccessFile(path)).secrets).toEqual(SECRETS);
 });
 
-test("runAccess() takes from another access file only what that one has", async () => {
+test("ACCESS_COMMAND takes from another access file only what that one has", async () => {
   const path = join(home, "part.json");
   await access("--role", "worker", "-o", path);
   const next = ["-o", join(home, "next.json"), "--access", path];
@@ -62,7 +65,7 @@ test("runAccess() takes from another access file only what that one has", async 
   );
 });
 
-test("runAccess() refuses unknown roles, none, and no place to write to", async () => {
+test("ACCESS_COMMAND refuses unknown roles, none, and no place to write to", async () => {
   await expect(access("--role", "admin", "-o", "x")).rejects.toThrow('"admin" as a role');
   await expect(access("-o", "x")).rejects.toThrow(
     "without --role: expected worker, client, viewer",

@@ -1,0 +1,36 @@
+/** What a command of the manager's side is made of; manager/cli.ts runs it. */
+
+import process from "node:process";
+
+import type { CommandArguments, CommandSpec } from "../shared/command_line.ts";
+
+/** What a script imports as "tendril". */
+export type ScriptLibrary = Readonly<Record<string, unknown>>;
+
+/** One command. */
+export interface Command {
+  readonly spec: CommandSpec;
+  /** Resolves to the exit code. */
+  readonly run: (call: Call) => Promise<number>;
+}
+
+/** One run of a command. */
+export interface Call {
+  readonly spec: CommandSpec;
+  readonly given: CommandArguments;
+  readonly library: ScriptLibrary;
+}
+
+/** Writes to standard output, at the pace of whoever reads it; succeeds as a command. */
+export async function print(output: string | Uint8Array): Promise<0> {
+  if (output.length === 0) return 0;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  process.stdout.write(output, (error) => error ? reject(error) : resolve());
+  await promise;
+  return 0;
+}
+
+/** Prints one JSON document. */
+export async function printJson(document: object): Promise<0> {
+  return await print(`${JSON.stringify(document, undefined, 2)}\n`);
+}

@@ -1,0 +1,361 @@
+/**
+ * Commands that show a running manager, and change it: `status`, `tasks`, `workers`, `files`,
+ * `logs`, `wait`, `cancel`, `tune`.
+ *
+ * With `--json` each prints one document of version 1 and nothing else: `status` a `ManagerStatus`;
+ * `tasks`, `workers` and `files` `{ version, tasks: TaskRow[] }` and the like; `logs`
+ * `{ version, logs: TaskLogs[] }`, with texts; `wait` `{ version, counts, failures }`; `cancel`
+ * `{ version, cancelled }`; `tune` `{ version, policies }`.
+ *
+ * @module
+ */
+
+import process from "node:process";
+
+import {
+  checkPositionals,
+  type CommandSpec,
+  EXIT_FAILURE,
+  UsageError,
+} from "../shared/command_line.ts";
+import { formatDuration, formatSize } from "../shared/units.ts";
+import type { ClientConnection } from "./client.ts";
+import {
+  CLIENT_VERSION,
+  type ClientResult,
+  type FileRow,
+  type TaskLogs,
+  type TaskRow,
+  type TaskSelection,
+  type WorkerRow,
+} from "./client_protocol.ts";
+import { JSON_OPTION, TARGET_OPTIONS, targetArguments, withClient } from "./cli_client.ts";
+import { type Call, type Command, print, printJson } from "./cli_command.ts";
+import { readPolicyArguments } from "./cli_policy.ts";
+import { describeProgress } from "./progress.ts";
+import { fileRows, taskRows } from "./rows.ts";
+import { readSelector } from "./selector.ts";
+import { type Column, formatTable } from "./table.ts";
+import type { TaskStateName } from "./task_handle.ts";
+import { describeReport, waitForTasks, type WaitReport } from "./wait_report.ts";
+
+/** Exit code of a wait that Ctrl-C ended: 128 and the number of SIGINT, as shells have it. */
+export const EXIT_INTERRUPTED = 130;
+
+/** Requests for logs under way. */
+const LOGS_ASKED_MAX = 64;
+
+const STATES: readonly TaskStateName[] = [
+  "waiting",
+  "ready",
+  "dispatched",
+  "running",
+  "retrieving",
+  "done",
+];
+
+const OPTIONS = { ...TARGET_OPTIONS, json: JSON_OPTION } as const;
+
+function command(
+  spec: Omit<CommandSpec, "hasVariables">,
+  run: (call: Call, connection: ClientConnection) => Promise<number>,
+  check: (call: Call) => void = ({ spec, given }) => checkPositionals(spec, given.positionals, 0),
+): Command {
+  return {
+    spec: { ...spec, hasVariables: true },
+    run: async (call) => {
+      // Before anything is asked of a manager.
+      check(call);
+      return await withClient(call, (connection) => run(call, connection));
+    },
+  };
+}
+
+/** The commands of this module. */
+export const SHOW_COMMANDS: readonly Command[] = [
+  command(
+    {
+      name: "wait",
+      usage: "tendril wait SEL",
+      summary: "wait until tasks have ended; SEL: 5, 1-10, 1,3,5-8, last, all",
+      example: "tendril wait 1-10 --progress",
+      options: { ...OPTIONS, progress: { help: "show how far they are" } },
+    },
+    wait,
+    selectionOf,
+  ),
+  command(
+    {
+      name: "cancel",
+      usage: "tendril cancel SEL",
+      summary: "end tasks wherever they are",
+      example: "tendril cancel last",
+      options: OPTIONS,
+    },
+    cancel,
+    selectionOf,
+  ),
+  command(
+    {
+      name: "logs",
+      usage: "tendril logs SEL [--stderr]",
+      summary: "print what tasks wrote, in the order of their numbers",
+      example: "tendril logs last",
+      options: { ...OPTIONS, stderr: { help: "standard error, not standard output" } },
+    },
+    logs,
+    selectionOf,
+  ),
+  command(
+    {
+      name: "tasks",
+      usage: "tendril tasks [SEL] [--state S] [--failed]",
+      summary: "list tasks",
+      example: "tendril tasks last --failed",
+      options: {
+        ...OPTIONS,
+        state: { value: "STATE", isMultiple: true, help: `one of ${STATES.join(", ")}` },
+        failed: { help: "only those that failed" },
+      },
+    },
+    tasks,
+    (call) => void (checkStates(call), optionalSelection(call)),
+  ),
+  command(
+    {
+      name: "workers",
+      usage: "tendril workers",
+      summary: "list workers",
+      example: "tendril workers --json",
+      options: OPTIONS,
+    },
+    workers,
+  ),
+  command(
+    {
+      name: "files",
+      usage: "tendril files",
+      summary: "list declared files",
+      example: "tendril files --name blast",
+      options: OPTIONS,
+    },
+    files,
+  ),
+  command(
+    {
+      name: "status",
+      usage: "tendril status",
+      summary: "show what a running manager does",
+      example: "tendril status --name blast --json",
+      options: OPTIONS,
+    },
+    status,
+  ),
+  command(
+    {
+      name: "tune",
+      usage: "tendril tune NAME=VALUE...",
+      summary: "change policies of a running manager",
+      example: "tendril tune replicas=2 peerTransfers=false",
+      options: OPTIONS,
+    },
+    tune,
+    (call) => void policiesOf(call),
+  ),
+];
+
+async function wait(call: Call, connection: ClientConnection): Promise<number> {
+  const { given } = call;
+  const selection = selectionOf(call);
+  const startedAtMs = performance.now();
+  const report = await waitForTasks(connection, { selection, isShown: given.flag("progress") });
+  if (report === undefined) return tellInterrupted(call, given.positionals[0] ?? "");
+  if (given.flag("json")) await printJson({ version: CLIENT_VERSION, ...reportDocument(report) });
+  else process.stderr.write(describeReport(report, performance.now() - startedAtMs));
+  return exitCodeOf(report);
+}
+
+/** Says that tasks go on whose wait was interrupted. */
+export function tellInterrupted({ spec, given }: Call, selector: string): number {
+  const cancel = `tendril cancel ${selector}${targetArguments(given)}`;
+  process.stderr.write(`tendril ${spec.name}: the tasks go on; to end them: ${cancel}\n`);
+  return EXIT_INTERRUPTED;
+}
+
+/** Fails unless all succeeded. */
+export function exitCodeOf({ counts }: WaitReport): number {
+  return counts.succeeded === counts.total ? 0 : EXIT_FAILURE;
+}
+
+/** A report as JSON has it. */
+export function reportDocument({ counts, failures }: WaitReport): object {
+  return { counts, failures: failures.map(withTexts) };
+}
+
+async function cancel(call: Call, connection: ClientConnection): Promise<number> {
+  const { count } = await connection.ask({ kind: "cancel", selection: selectionOf(call) });
+  if (call.given.flag("json")) {
+    return await printJson({ version: CLIENT_VERSION, cancelled: count });
+  }
+  return await print(`cancelled ${count} ${count === 1 ? "task" : "tasks"}\n`);
+}
+
+async function logs(call: Call, connection: ClientConnection): Promise<number> {
+  const { given } = call;
+  const rows = await taskRows(connection, { selection: selectionOf(call) });
+  if (rows.length === 0) {
+    throw new Error(`Cannot show logs of "${given.positionals[0]}": there are no such tasks`);
+  }
+  const documents: object[] = [];
+  let missingCount = 0;
+  for (let at = 0; at < rows.length; at += LOGS_ASKED_MAX) {
+    const part = rows.slice(at, at + LOGS_ASKED_MAX);
+    const answers = await Promise.all(
+      part.map(({ id }) => connection.ask({ kind: "logs", taskId: id })),
+    );
+    for (const { logs } of answers) {
+      if (given.flag("json")) documents.push(withTexts(logs));
+      else if (logs.isKept) await print(given.flag("stderr") ? logs.stderr : logs.stdout);
+      else missingCount += tellMissing(logs);
+    }
+  }
+  if (given.flag("json")) await printJson({ version: CLIENT_VERSION, logs: documents });
+  return missingCount === 0 ? 0 : EXIT_FAILURE;
+}
+
+function tellMissing({ taskId, state }: TaskLogs): number {
+  const found = state === "done" ? "what it wrote is not kept any more" : "it has not ended";
+  process.stderr.write(`tendril logs: Cannot show logs of task ${taskId}: ${found}\n`);
+  return 1;
+}
+
+async function tasks(call: Call, connection: ClientConnection): Promise<number> {
+  const { given } = call;
+  const selection = optionalSelection(call);
+  const isFailed = given.flag("failed");
+  const rows = await taskRows(connection, { selection, states: checkStates(call), isFailed });
+  if (given.flag("json")) return await printJson({ version: CLIENT_VERSION, tasks: rows });
+  return await print(formatTable(TASK_COLUMNS, rows));
+}
+
+async function workers(call: Call, connection: ClientConnection): Promise<number> {
+  const { workers: rows } = await connection.ask({ kind: "workers" });
+  if (call.given.flag("json")) return await printJson({ version: CLIENT_VERSION, workers: rows });
+  return await print(formatTable(WORKER_COLUMNS, rows));
+}
+
+async function files(call: Call, connection: ClientConnection): Promise<number> {
+  const rows = await fileRows(connection);
+  if (call.given.flag("json")) return await printJson({ version: CLIENT_VERSION, files: rows });
+  return await print(formatTable(FILE_COLUMNS, rows));
+}
+
+async function status({ given }: Call, connection: ClientConnection): Promise<number> {
+  const { status: found } = await connection.ask({ kind: "status" });
+  if (given.flag("json")) return await printJson(found);
+  const refusedCount = Object.values(found.refused).reduce((sum, count) => sum + count, 0);
+  const refused = refusedCount === 0 ? "" : `refused: ${refusedCount}, see --json\n`;
+  const progress = describeProgress(found, Date.now());
+  return await print(`manager: ${found.name} at ${found.url}\n${progress}\n${refused}`);
+}
+
+async function tune(call: Call, connection: ClientConnection): Promise<number> {
+  const policies = policiesOf(call);
+  await connection.ask({ kind: "tune", policies });
+  if (call.given.flag("json")) return await printJson({ version: CLIENT_VERSION, policies });
+  const lines = Object.entries(policies).map(([name, value]) => `${name} is ${value}\n`);
+  return await print(lines.join(""));
+}
+
+function selectionOf({ spec, given }: Call): TaskSelection {
+  checkPositionals(spec, given.positionals, 1);
+  const [selector] = given.positionals;
+  if (selector !== undefined) return readSelector(selector);
+  throw new UsageError(`Cannot ${spec.name} without a selection of tasks: expected ${spec.usage}`);
+}
+
+function optionalSelection(call: Call): TaskSelection {
+  return call.given.positionals.length === 0 ? { kind: "all" } : selectionOf(call);
+}
+
+function checkStates({ given }: Call): readonly TaskStateName[] {
+  return given.texts("state").map((text) => {
+    const state = STATES.find((known) => known === text);
+    if (state !== undefined) return state;
+    throw new UsageError(`Cannot read --state "${text}" as one of ${STATES.join(", ")}`);
+  });
+}
+
+function policiesOf({ spec, given }: Call): Readonly<Record<string, string | number | boolean>> {
+  if (given.positionals.length === 0) {
+    throw new UsageError(`Cannot tune without a policy: expected ${spec.usage}`);
+  }
+  return readPolicyArguments(given.positionals);
+}
+
+/** What tasks wrote, as text. */
+function withTexts<T extends ClientResult | TaskLogs>(found: T): object {
+  const decoder = new TextDecoder();
+  return {
+    ...found,
+    stdout: decoder.decode(found.stdout),
+    stderr: decoder.decode(found.stderr),
+  };
+}
+
+const TASK_COLUMNS: readonly Column<TaskRow>[] = [
+  { title: "ID", isRight: true, text: ({ id }) => String(id) },
+  { title: "STATE", text: ({ state }) => state },
+  { title: "OUTCOME", text: ({ outcome }) => outcome ?? "-" },
+  { title: "TRY", isRight: true, text: (row) => String(row.try) },
+  { title: "HOST", text: ({ host }) => host ?? "-" },
+  { title: "TIME", isRight: true, text: timeOf },
+  { title: "COMMAND", text: ({ command }) => command },
+  { title: "MESSAGE", text: ({ message }) => message },
+];
+
+const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
+  { title: "WORKER", text: ({ workerId }) => workerId },
+  { title: "HOST", text: ({ host }) => host },
+  { title: "STATE", text: ({ state }) => state },
+  { title: "CORES", isRight: true, text: (row) => share(row, "cores", String) },
+  { title: "MEMORY", isRight: true, text: (row) => share(row, "memoryBytes", formatSize) },
+  { title: "DISK", isRight: true, text: (row) => share(row, "diskBytes", formatSize) },
+  { title: "GPUS", isRight: true, text: (row) => share(row, "gpus", String) },
+  { title: "TASKS", isRight: true, text: ({ tasks }) => String(tasks) },
+  { title: "FILES", isRight: true, text: ({ replicas }) => String(replicas) },
+  { title: "CACHED", isRight: true, text: ({ cachedBytes }) => formatSize(cachedBytes) },
+  { title: "FEATURES", text: ({ features }) => features.join(",") },
+];
+
+const FILE_COLUMNS: readonly Column<FileRow>[] = [
+  { title: "ID", isRight: true, text: ({ fileId }) => String(fileId) },
+  { title: "KIND", text: ({ kind }) => kind },
+  { title: "CACHE", text: ({ level }) => level },
+  { title: "SIZE", isRight: true, text: ({ sizeBytes }) => sizeOf(sizeBytes) },
+  { title: "COPIES", isRight: true, text: ({ replicas }) => String(replicas) },
+  { title: "HERE", text: ({ isAtManager }) => isAtManager ? "yes" : "no" },
+  { title: "SOURCE", text: ({ source, cacheName }) => source ?? cacheName ?? "-" },
+];
+
+/** What is set aside, of what there is. */
+function share(
+  { committed, resources }: WorkerRow,
+  name: keyof WorkerRow["resources"],
+  format: (amount: number) => string,
+): string {
+  const total = resources[name];
+  return total === 0 ? "-" : `${format(committed[name])}/${format(total)}`;
+}
+
+function sizeOf(sizeBytes: number): string {
+  return sizeBytes < 0 ? "-" : formatSize(sizeBytes);
+}
+
+/** How long it ran, or has run so far. */
+function timeOf({ startedAtMs, endedAtMs }: TaskRow): string {
+  if (startedAtMs === 0) return "-";
+  const endAtMs = endedAtMs === 0 ? Date.now() : endedAtMs;
+  // Clocks of hosts differ.
+  return formatDuration(Math.max(0, endAtMs - startedAtMs));
+}

@@ -1,0 +1,252 @@
+/**
+ * `tendril submit`: tasks without writing code.
+ *
+ * With `--json` it prints `{ version: 1, ids, count }`, where `ids` is a selector, and, when it
+ * waits, `counts` and `failures` as `tendril wait` does.
+ *
+ * @module
+ */
+
+import process from "node:process";
+
+import { forEachBounded } from "../shared/bounded.ts";
+import { type CommandArguments, type CommandSpec, UsageError } from "../shared/command_line.ts";
+import type { TaskId } from "../shared/ids.ts";
+import { type ArrayMember, memberPath, readMembers } from "./array.ts";
+import type { ClientConnection } from "./client.ts";
+import { CLIENT_VERSION, type TaskSelection } from "./client_protocol.ts";
+import { JSON_OPTION, shellQuote, TARGET_OPTIONS, withClient } from "./cli_client.ts";
+import { type Call, type Command, print, printJson } from "./cli_command.ts";
+import { exitCodeOf, reportDocument, tellInterrupted } from "./cli_show.ts";
+import { readOptions } from "./option.ts";
+import type { RemoteFile } from "./remote_file.ts";
+import { RemoteManager } from "./remote_manager.ts";
+import type { RemoteTaskOptions } from "./remote_task_options.ts";
+import { taskRows } from "./rows.ts";
+import { describeIds, rangesOf } from "./selector.ts";
+import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
+import { describeReport, waitForTasks } from "./wait_report.ts";
+
+/** Time for a manager that was started in the background just before. */
+const START_MS_MAX = 10_000;
+
+/** Outputs that are brought here at the same time. */
+const FETCHES_MAX = 8;
+
+const SPEC: CommandSpec = {
+  name: "submit",
+  usage: "tendril submit [options] -- COMMAND...",
+  summary: "submit a command, or an array of them, to a running manager",
+  example: "tendril submit --wait --array 1-20 -- 'echo $TENDRIL_ARRAY_ID'",
+  options: {
+    wait: { help: "wait until all have ended; fail unless all succeeded" },
+    progress: { help: "wait, and show how far they are" },
+    array: { value: "NUMBERS", help: "a task for each of 1-100, 1-10:2 or 1,3,5-8" },
+    "each-line": { value: "FILE", help: "a task for each line, in $TENDRIL_ENTRY" },
+    input: { value: "NAME=PATH", isMultiple: true, help: "a file or directory; repeatable" },
+    output: {
+      value: "NAME=PATH",
+      isMultiple: true,
+      help: "a file that is left; in PATH, %{ARRAY_ID} stands for the number",
+    },
+    environment: { value: "FILE", isMultiple: true, help: "packed software to run in; repeatable" },
+    env: { value: "NAME=VALUE", isMultiple: true, help: "a variable; repeatable" },
+    cores: { value: "N", help: "cores of each task; default 1" },
+    memory: { value: "SIZE", help: "as 2GB" },
+    disk: { value: "SIZE", help: "as 10GB" },
+    gpus: { value: "N", help: "whole devices" },
+    priority: { value: "N", help: "larger first; default 0" },
+    retries: { value: "N", help: "further tries of a task that fails; default 0" },
+    timeout: { value: "TIME", help: "as 10m: a try that takes longer is stopped" },
+    category: { value: "NAME", help: "tasks alike in resource use have the same" },
+    tag: { value: "NAME", help: "a label" },
+    feature: { value: "NAME", isMultiple: true, help: "what the worker must have; repeatable" },
+    ...TARGET_OPTIONS,
+    json: JSON_OPTION,
+  },
+  hasVariables: true,
+  endsAtPositional: true,
+};
+
+/** The command `submit`. */
+export const SUBMIT_COMMAND: Command = { spec: SPEC, run: submit };
+
+/** What was asked for, before it is submitted. */
+interface Wanted {
+  readonly members: readonly ArrayMember[];
+  /** Mount and path; the path may have a place for the number. */
+  readonly outputs: readonly (readonly [mount: string, path: string])[];
+}
+
+async function submit(call: Call): Promise<number> {
+  const { given } = call;
+  // All that can be wrong with the arguments alone is found before a manager is looked for.
+  const command = readCommand(call);
+  const options = readTaskOptions(given);
+  const [inputs, outputs] = [readPairs(given, "input"), readPairs(given, "output")];
+  const [array, eachLine] = [given.text("array"), given.text("each-line")];
+  const members = await readMembers({ array, eachLine });
+  for (const [, path] of outputs) members.forEach((one) => memberPath(path, one, members.length));
+  return await withClient(call, async (connection) => {
+    checkOutputs(call, connection, outputs.length > 0);
+    const manager = new RemoteManager(connection);
+    const task: RemoteTaskOptions = {
+      ...options,
+      command,
+      inputs: Object.fromEntries(inputs.map(([name, path]) => [name, manager.file(path)])),
+      environment: given.texts("environment").map((path) => manager.environment(path)),
+    };
+    const { isLocal } = connection;
+    const wanted = { members, outputs };
+    const submitted = await submitMembers(manager, { task, wanted, isLocal });
+    return await follow(call, { connection, manager, submitted });
+  }, START_MS_MAX);
+}
+
+/** Where the manager cannot write to this host, somebody must wait and bring the files. */
+function checkOutputs({ given }: Call, { isLocal, host }: ClientConnection, isAny: boolean): void {
+  if (isLocal || !isAny || isWaiting(given)) return;
+  throw new UsageError(
+    `Cannot write outputs here without waiting for them: the manager runs on "${host}"; use --wait`,
+  );
+}
+
+function isWaiting(given: CommandArguments): boolean {
+  return given.flag("wait") || given.flag("progress");
+}
+
+/** Files that are brought here by this command, under their ids. */
+interface Submitted {
+  readonly ids: readonly TaskId[];
+  /** `{index of a member: [file, path] of its outputs}`; empty when the manager writes them. */
+  readonly fetched: readonly (readonly (readonly [RemoteFile, string])[])[];
+}
+
+async function submitMembers(
+  manager: RemoteManager,
+  { task, wanted: { members, outputs }, isLocal }: {
+    readonly task: RemoteTaskOptions;
+    readonly wanted: Wanted;
+    readonly isLocal: boolean;
+  },
+): Promise<Submitted> {
+  const fetched: (readonly [RemoteFile, string])[][] = [];
+  const ids = await manager.submitArray(
+    task,
+    members.map((member) => {
+      const files: [RemoteFile, string][] = [];
+      const pairs = outputs.map(([mount, pattern]) => {
+        const path = memberPath(pattern, member, members.length);
+        const file = isLocal ? manager.file(path) : manager.buffer();
+        files.push([file, path]);
+        return [mount, file] as const;
+      });
+      if (!isLocal) fetched.push(files);
+      return { env: member.env, outputs: Object.fromEntries(pairs) };
+    }),
+  );
+  return { ids, fetched };
+}
+
+/** Tells of what was submitted and, if that is wanted, waits for it. */
+async function follow(
+  call: Call,
+  { connection, manager, submitted }: {
+    readonly connection: ClientConnection;
+    readonly manager: RemoteManager;
+    readonly submitted: Submitted;
+  },
+): Promise<number> {
+  const { given } = call;
+  const { ids } = submitted;
+  const document = { version: CLIENT_VERSION, ids: describeIds(ids), count: ids.length };
+  const isJson = given.flag("json");
+  if (!isJson) await print(`submitted ${ids.length === 1 ? "task" : "tasks"} ${document.ids}\n`);
+  if (!isWaiting(given)) return isJson ? await printJson(document) : 0;
+  const selection = toSelection(ids);
+  const startedAtMs = performance.now();
+  const isShown = given.flag("progress");
+  const report = await waitForTasks(connection, { selection, isShown });
+  if (report === undefined) return tellInterrupted(call, document.ids);
+  await bringOutputs(connection, manager, submitted);
+  if (isJson) await printJson({ ...document, ...reportDocument(report) });
+  else process.stderr.write(describeReport(report, performance.now() - startedAtMs));
+  return exitCodeOf(report);
+}
+
+/** Brings the outputs of tasks that succeeded to this host. */
+async function bringOutputs(
+  connection: ClientConnection,
+  manager: RemoteManager,
+  { ids, fetched }: Submitted,
+): Promise<void> {
+  if (fetched.length === 0) return;
+  const rows = await taskRows(connection, { selection: toSelection(ids), states: ["done"] });
+  const good = new Set(rows.filter(({ outcome }) => outcome === "success").map(({ id }) => id));
+  const files = fetched.flatMap((some, index) => {
+    const id = ids[index];
+    return id !== undefined && good.has(id) ? some : [];
+  });
+  await forEachBounded(files, FETCHES_MAX, async ([file, path]) => {
+    await manager.fetch(file, path);
+  });
+}
+
+/** One argument is shell text as it is; several are words. */
+function readCommand({ spec, given: { positionals } }: Call): string {
+  const [first, ...others] = positionals;
+  if (first === undefined || (others.length === 0 && first.trim() === "")) {
+    throw new UsageError(`Cannot submit a task without a command: expected ${spec.usage}`);
+  }
+  return others.length === 0 ? first : positionals.map(shellQuote).join(" ");
+}
+
+/** Values of a repeatable option, as `NAME=VALUE`; each name once. */
+function readPairs(given: CommandArguments, option: string): [name: string, value: string][] {
+  const pairs = new Map<string, string>();
+  for (const text of given.texts(option)) {
+    const at = text.indexOf("=");
+    const [name, value] = [text.slice(0, at), text.slice(at + 1)];
+    const wanted = option === "env" ? "NAME=VALUE" : "NAME=PATH";
+    if (at < 1 || (value === "" && option !== "env")) {
+      throw new UsageError(`Cannot read --${option} "${text}": expected ${wanted}`);
+    }
+    if (pairs.has(name)) throw new UsageError(`Cannot take --${option} "${name}" twice`);
+    pairs.set(name, value);
+  }
+  return [...pairs];
+}
+
+/** What of a task is neither its command nor a file, checked as for scripts. */
+function readTaskOptions(given: CommandArguments): Omit<RemoteTaskOptions, "command"> {
+  const options: Record<string, unknown> = { env: Object.fromEntries(readPairs(given, "env")) };
+  const features = given.texts("feature");
+  if (features.length > 0) options["features"] = features;
+  for (const name of ["memory", "disk", "timeout", "category", "tag"]) {
+    const text = given.text(name);
+    if (text !== undefined) options[name] = text;
+  }
+  for (const name of ["cores", "gpus", "priority", "retries"]) {
+    const text = given.text(name);
+    if (text !== undefined) options[name] = readNumber(text, name);
+  }
+  try {
+    const { inputs: _, outputs: __, environment: ___, ...read } = readOptions<TaskOptions>(
+      options,
+      "submit",
+      TASK_READERS,
+    );
+    return read;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+function readNumber(text: string, option: string): number {
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+  throw new UsageError(`Cannot read --${option} "${text}" as a number`);
+}
+
+function toSelection(ids: readonly TaskId[]): TaskSelection {
+  return { kind: "ids", ranges: rangesOf(ids) };
+}

@@ -1,0 +1,395 @@
+/** A manager in another process, as scripts use it: `await Manager.connect({ name: "blast" })`. */
+
+import { hostname } from "node:os";
+
+import { assert } from "../shared/assert.ts";
+import type { TaskId } from "../shared/ids.ts";
+import { connectClient } from "./find_manager.ts";
+import type { ClientConnection } from "./client.ts";
+import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
+import type { Duration, PolicyOptions } from "./config.ts";
+import {
+  bufferSpec,
+  type FileOptions,
+  localSpec,
+  readFileOptions,
+  tempSpec,
+  urlSpec,
+} from "./file_options.ts";
+import type { FileSpec } from "./file_store.ts";
+import { duration, readOptions, text } from "./option.ts";
+import { submitParts } from "./remote_array.ts";
+import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file.ts";
+import { RemoteResults } from "./remote_results.ts";
+import {
+  readRemoteMember,
+  readRemoteTask,
+  type RemoteMember,
+  type RemoteTaskOptions,
+} from "./remote_task_options.ts";
+import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.ts";
+import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
+import { ResultQueue } from "./result_queue.ts";
+import { fileRows, taskRows } from "./rows.ts";
+import { rangesOf } from "./selector.ts";
+import type { ManagerStatus } from "./status.ts";
+import type { TaskStateName } from "./task_handle.ts";
+
+/** Which manager to connect to, and how patiently. */
+export interface ConnectOptions {
+  /** Name of the manager. Default: the only one of this user that runs. */
+  readonly name?: string;
+  /** Path of its access file, where it is not found by name. */
+  readonly access?: string;
+  /** Time for a manager that is only starting. Default `"10s"`. */
+  readonly timeout?: Duration;
+}
+
+/** Options of a file that is declared from afar. */
+export type RemoteFileOptions = Omit<FileOptions, "peerTransfer">;
+
+const WAIT_MS_DEFAULT = 10_000;
+
+/**
+ * A manager in another process. What is submitted goes on when this side closes; the files that it
+ * declared are given up some minutes later, when no task needs them.
+ *
+ * @example
+ * ```ts
+ * await using manager = await Manager.connect({ name: "blast" });
+ * const result = await manager.submit({ command: "hostname" });
+ * console.log(result.stdout);
+ * ```
+ */
+export class RemoteManager implements AsyncDisposable {
+  readonly #connection: ClientConnection;
+  readonly #files: RemoteFiles;
+  /** Tasks whose results are not here. */
+  readonly #pending: Set<RemoteTask> = new Set();
+  readonly #results: ResultQueue<RemoteResult> = new ResultQueue(() => this.#pending.size === 0);
+  readonly #owner: RemoteOwner;
+  /** True once somebody takes results as they come. */
+  #isWatching = false;
+  /** Why a task that nobody awaits has no result. */
+  #failure: Error | undefined;
+
+  /** Made by `Manager.connect`. */
+  constructor(connection: ClientConnection, host: string = hostname()) {
+    this.#connection = connection;
+    // Hosts of one name share their disks, or are one.
+    this.#files = new RemoteFiles(connection, connection.host === host);
+    const results = new RemoteResults(connection);
+    this.#owner = {
+      stateOf: (id) => this.#stateOf(id),
+      cancel: async (id) => void await this.#cancelIds([[id, id]]),
+      deliver: (file) => this.#files.deliver(file),
+      resultOf: (id) => results.of(id),
+      ended: (task, error) => this.#ended(task, error),
+    };
+  }
+
+  /** The manager's name. */
+  get name(): string {
+    return this.#connection.name;
+  }
+
+  /** The url by which it is reached. */
+  get address(): string {
+    return this.#connection.url;
+  }
+
+  /**
+   * Declares a file or directory of this machine: an input, or an output that comes back to it.
+   * Where the manager runs on another host, an input is sent to it; an output is written here when
+   * its task is awaited, or its result taken.
+   *
+   * @param path Relative to the working directory.
+   * @throws {TypeError | RangeError} When it is no path, or an option is wrong.
+   */
+  file(path: string | URL, options: RemoteFileOptions = {}): RemoteFile {
+    return this.#declare(localSpec(path, checkFileOptions(options)));
+  }
+
+  /**
+   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`.
+   *
+   * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
+   */
+  url(url: string | URL, options: RemoteFileOptions = {}): RemoteFile {
+    return this.#declare(urlSpec(url, checkFileOptions(options)));
+  }
+
+  /**
+   * Declares text or bytes as an input; with no data an output, to be read by `contents()`.
+   *
+   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
+   */
+  buffer(data?: string | Uint8Array, options: RemoteFileOptions = {}): RemoteFile {
+    return this.#declare(bufferSpec(data, checkFileOptions(options)));
+  }
+
+  /**
+   * Declares an output that stays in the cluster, where other tasks read it.
+   *
+   * @throws {TypeError | RangeError} When an option is wrong.
+   */
+  temp(options: RemoteFileOptions = {}): RemoteFile {
+    return this.#declare(tempSpec(checkFileOptions(options)));
+  }
+
+  /**
+   * Declares the directory that the worker which needs it makes of an archive.
+   *
+   * @param archive A declared file, or a path of this machine.
+   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
+   */
+  unpack(archive: RemoteFile | string, options: RemoteFileOptions = {}): RemoteFile {
+    return this.#recipe("unpack", archive, options);
+  }
+
+  /**
+   * Declares unpacked software for the `environment` of tasks.
+   *
+   * @param archive A declared file, or a path of this machine.
+   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
+   */
+  environment(archive: RemoteFile | string, options: RemoteFileOptions = {}): RemoteFile {
+    return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Submits a command task; its inputs are sent first.
+   *
+   * @returns A handle: await it for the `RemoteResult`.
+   * @throws {TypeError | RangeError} When the definition is wrong.
+   */
+  submit(task: RemoteTaskOptions): RemoteTask {
+    const { toClientTask, outputs, tag } = readRemoteTask(task, this.#files);
+    const submit = async (): Promise<TaskId> => {
+      const members = [{ env: {}, outputs: [] }];
+      const [id] = await submitParts(this.#connection, await toClientTask(), members);
+      assert(id, "A part of one member has one id");
+      return id;
+    };
+    const handle = new RemoteTask(this.#owner, { submitted: submit(), tag, outputs });
+    this.#pending.add(handle);
+    if (this.#isWatching) this.#watch(handle);
+    return handle;
+  }
+
+  /**
+   * Submits many tasks alike: what they have in common is sent once.
+   *
+   * @returns Their numbers, in the order of `members`, for `cancel` and `logs`.
+   * @throws {TypeError | RangeError} When the definition is wrong.
+   */
+  async submitArray(
+    task: RemoteTaskOptions,
+    members: readonly RemoteMember[],
+  ): Promise<TaskId[]> {
+    const { toClientTask } = readRemoteTask(task, this.#files);
+    const checked = members.map((member) => readRemoteMember(member, this.#files));
+    const clientMembers = await Promise.all(checked.map((toMember) => toMember()));
+    return await submitParts(this.#connection, await toClientTask(), clientMembers);
+  }
+
+  /** Results of the tasks of this connection as they end, until none is pending; each once. */
+  async *completed(): AsyncGenerator<RemoteResult, void> {
+    this.#watchAll();
+    yield* this.#results.iterate();
+    this.#throwFailure();
+  }
+
+  /**
+   * The next result of a task of this connection that nobody has taken.
+   *
+   * @returns Undefined when the time is over or no task is pending.
+   * @throws {TypeError | RangeError} When an option is wrong.
+   */
+  async wait(options: WaitOptions = {}): Promise<RemoteResult | undefined> {
+    const { filter, timeoutMs } = readWait(options);
+    this.#watchAll();
+    const result = await this.#results.take(filter, timeoutMs);
+    if (result === undefined) this.#throwFailure();
+    return result;
+  }
+
+  /**
+   * Cancels a task, the one of that id whoever submitted it, or those of this connection that
+   * have that tag.
+   *
+   * @returns How many; the outcome of each becomes `cancelled`.
+   * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
+   */
+  async cancel(what: RemoteTask | CancelOptions): Promise<number> {
+    if (what instanceof RemoteTask) return await this.#cancelTasks([what]);
+    const { tag, taskId } = readCancel(what);
+    if (tag === undefined) return await this.#cancelIds([[Number(taskId), Number(taskId)]]);
+    const tagged = [...this.#pending].filter((task) => task.tag === tag);
+    const fitting = tagged.filter(({ id }) => taskId === undefined || id === taskId);
+    return await this.#cancelTasks(fitting);
+  }
+
+  /** True when no task of this connection is pending and no result waits to be taken. */
+  isEmpty(): boolean {
+    return this.#pending.size === 0 && this.#results.isEmpty;
+  }
+
+  /**
+   * Brings the contents of a file to a path of this machine.
+   *
+   * @returns Where they are.
+   * @throws {Error} When they cannot be had.
+   */
+  async fetch(file: RemoteFile, path: string): Promise<string> {
+    return await this.#files.save(file, path);
+  }
+
+  /**
+   * Gives a file up: copies go when no task needs them.
+   *
+   * @throws {TypeError} When it is no file of this manager, or was given up before.
+   */
+  async undeclare(file: RemoteFile): Promise<void> {
+    await this.#files.undeclare(file);
+  }
+
+  /**
+   * Changes policies from now on.
+   *
+   * @throws {ClientError} When one is unknown or out of range.
+   */
+  async tune(policies: PolicyOptions): Promise<void> {
+    await this.#connection.ask({
+      kind: "tune",
+      // Policies are checked by the manager, whose they are.
+      policies: policies as Readonly<Record<string, string | number | boolean>>,
+    });
+  }
+
+  /** The manager in numbers. */
+  async status(): Promise<ManagerStatus> {
+    return (await this.#connection.ask({ kind: "status" })).status;
+  }
+
+  /** Tasks that the manager remembers, by id, whoever submitted them. */
+  async tasks(): Promise<TaskRow[]> {
+    return await taskRows(this.#connection, { selection: { kind: "all" } });
+  }
+
+  /** The manager's workers. */
+  async workers(): Promise<readonly WorkerRow[]> {
+    return (await this.#connection.ask({ kind: "workers" })).workers;
+  }
+
+  /** Files that are declared, by whomever. */
+  async files(): Promise<FileRow[]> {
+    return await fileRows(this.#connection);
+  }
+
+  /** What the task of that number wrote, as far as the manager has it. */
+  async logs(taskId: number): Promise<TaskLogs> {
+    // Any number may be asked for; the manager says when it is no task's.
+    return (await this.#connection.ask({ kind: "logs", taskId: taskId as TaskId })).logs;
+  }
+
+  /**
+   * Closes the connection, once the manager has all that was submitted; tasks go on.
+   *
+   * @throws {Error} When a task that nobody awaits could not be submitted.
+   */
+  async close(): Promise<void> {
+    try {
+      await Promise.allSettled([...this.#pending].map((task) => task.taken()));
+    } finally {
+      await this.#connection.close();
+      this.#results.stop();
+    }
+    this.#throwFailure();
+  }
+
+  /** See `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #declare({ source, level, mode }: FileSpec): RemoteFile {
+    // Local, url, temp, and a buffer whose bytes are at hand: all that the methods above make.
+    return this.#files.declare({ source: source as RemoteFileSpec["source"], level, mode });
+  }
+
+  #recipe(
+    recipe: "unpack" | "environment",
+    archive: RemoteFile | string,
+    options: RemoteFileOptions,
+  ): RemoteFile {
+    const { level, mode } = readFileOptions(checkFileOptions(options), recipe);
+    const file = typeof archive === "string" ? this.file(archive, options) : archive;
+    const source = {
+      kind: "mini_task" as const,
+      recipe,
+      archive: this.#files.check(file, "archive"),
+    };
+    return this.#files.declare({ source, level, mode });
+  }
+
+  async #stateOf(id: TaskId): Promise<TaskStateName> {
+    const [row] = await taskRows(this.#connection, {
+      selection: { kind: "ids", ranges: [[id, id]] },
+    });
+    return row?.state ?? "done";
+  }
+
+  async #cancelTasks(tasks: readonly RemoteTask[]): Promise<number> {
+    const ids = await Promise.all(tasks.map((task) => task.submitted()));
+    return ids.length === 0 ? 0 : await this.#cancelIds(rangesOf(ids));
+  }
+
+  async #cancelIds(ranges: readonly (readonly [number, number])[]): Promise<number> {
+    const selection: TaskSelection = { kind: "ids", ranges };
+    return (await this.#connection.ask({ kind: "cancel", selection })).count;
+  }
+
+  #watchAll(): void {
+    if (!this.#isWatching) { for (const task of this.#pending) this.#watch(task); }
+    this.#isWatching = true;
+  }
+
+  #watch(task: RemoteTask): void {
+    task.ending().catch(() => {
+      // `ended` has it.
+    });
+  }
+
+  #ended(task: RemoteTask, error: Error | undefined): void {
+    if (!this.#pending.delete(task)) return;
+    if (error === undefined) return this.#results.offer(task, task.isAwaited);
+    if (!task.isHeard) this.#failure ??= error;
+    if (this.#pending.size === 0) this.#results.stop();
+  }
+
+  #throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+}
+
+/** Connects to the manager that is meant. */
+export async function connectManager(options: ConnectOptions): Promise<RemoteManager> {
+  const read = readOptions<ConnectOptions>(options, "Manager.connect", {
+    name: text,
+    access: text,
+    timeout: duration,
+  });
+  const { timeout = WAIT_MS_DEFAULT, ...target } = read;
+  return new RemoteManager(await connectClient(target, { waitMs: Number(timeout) }));
+}
+
+/** Only the manager's own script says which files travel between workers. */
+function checkFileOptions(options: RemoteFileOptions): FileOptions {
+  if (!("peerTransfer" in options)) return options;
+  throw new TypeError(
+    'Cannot take "peerTransfer" as an option of a remote file: there are cache, mode',
+  );
+}

@@ -1,0 +1,115 @@
+/** A task as clients describe it, checked and made into what the manager is asked. */
+
+import type { ClientMember, ClientMount, ClientTask } from "./client_protocol.ts";
+import { readOptions } from "./option.ts";
+import type { RemoteFile, RemoteFiles } from "./remote_file.ts";
+import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
+
+/** A command for a manager elsewhere: as `TaskOptions`, with files of that manager. */
+export interface RemoteTaskOptions extends Omit<TaskOptions, "inputs" | "outputs" | "environment"> {
+  /** Mount name: file. A task finds its inputs under these names in its sandbox. */
+  readonly inputs?: { readonly [mount: string]: RemoteFile };
+  /** Mount name: file that the task leaves there. */
+  readonly outputs?: { readonly [mount: string]: RemoteFile };
+  /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
+  readonly environment?: RemoteFile | readonly RemoteFile[];
+}
+
+/** What one task of `submitArray` has of its own. */
+export interface RemoteMember {
+  /** Added to the variables of all. */
+  readonly env?: { readonly [name: string]: string };
+  /** Added to the outputs of all; one on another host than the manager is not written here. */
+  readonly outputs?: { readonly [mount: string]: RemoteFile };
+}
+
+/** A checked task of a client. */
+export interface RemoteDefinition {
+  readonly tag: string | undefined;
+  readonly outputs: readonly RemoteFile[];
+  /** Declares its files, sends the inputs, and gives what the manager is asked. */
+  toClientTask(): Promise<ClientTask>;
+}
+
+type Mounts = readonly (readonly [mount: string, file: RemoteFile])[];
+
+/** Checks a task; the manager checks the rest, as it does for scripts of its own. */
+export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): RemoteDefinition {
+  const { inputs = {}, outputs = {}, environment = [], ...others } = task;
+  const read = readOptions<TaskOptions>(others, "submit", TASK_READERS);
+  const { command } = read;
+  if (command === undefined) {
+    throw new TypeError('Cannot submit a task without a command: expected { command: "…" }');
+  }
+  const checked = {
+    inputs: checkMounts(inputs, "input", files),
+    outputs: checkMounts(outputs, "output", files),
+  };
+  const environments = (Array.isArray(environment) ? environment : [environment])
+    .map((file) => files.check(file, "environment"));
+  const plain = toPlain(read);
+  return {
+    tag: read.tag,
+    outputs: checked.outputs.map(([, file]) => file),
+    toClientTask: async () => ({
+      ...plain,
+      command,
+      inputs: await toMounts(checked.inputs, (file) => files.input(file)),
+      outputs: await toMounts(checked.outputs, (file) => files.output(file)),
+      environments: await Promise.all(environments.map((file) => files.input(file))),
+    }),
+  };
+}
+
+/** Checks a member; what is returned declares its files. */
+export function readRemoteMember(
+  { env = {}, outputs = {} }: RemoteMember,
+  files: RemoteFiles,
+): () => Promise<ClientMember> {
+  const mounts = checkMounts(outputs, "output", files);
+  return async () => ({ env, outputs: await toMounts(mounts, (file) => files.output(file)) });
+}
+
+function checkMounts(
+  given: { readonly [mount: string]: RemoteFile },
+  side: "input" | "output",
+  files: RemoteFiles,
+): Mounts {
+  return Object.entries(given).map(([mount, file]) => {
+    return [mount, files.check(file, `${side} "${mount}"`)];
+  });
+}
+
+async function toMounts(
+  mounts: Mounts,
+  idOf: (file: RemoteFile) => Promise<ClientMount["fileId"]>,
+): Promise<ClientMount[]> {
+  return await Promise.all(
+    mounts.map(async ([mount, file]) => ({ mount, fileId: await idOf(file) })),
+  );
+}
+
+/** What of a task is neither its command nor a file, under the names of the wire. */
+function toPlain(
+  read: Partial<TaskOptions>,
+): Omit<ClientTask, "command" | "inputs" | "outputs" | "environments"> {
+  const { env = {}, cores, memory, disk, gpus, tag, category, priority, retries } = read;
+  const { workerLosses, timeout, features } = read;
+  const fields = {
+    env,
+    cores,
+    // The readers have made numbers of them.
+    memoryBytes: memory as number | undefined,
+    diskBytes: disk as number | undefined,
+    gpus,
+    tag,
+    category,
+    priority,
+    retries,
+    workerLosses,
+    timeoutMs: timeout as number | undefined,
+    features,
+  };
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as ReturnType<typeof toPlain>;
+}

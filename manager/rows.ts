@@ -1,0 +1,43 @@
+/** Tables of a manager that are asked for in parts. */
+
+import type { ClientConnection } from "./client.ts";
+import type { FileRow, TaskRow, TaskSelection } from "./client_protocol.ts";
+import type { TaskStateName } from "./task_handle.ts";
+
+/** Which tasks are wanted. */
+export interface TaskQuery {
+  readonly selection: TaskSelection;
+  /** Empty: in whatever state. */
+  readonly states?: readonly TaskStateName[];
+  /** Leaves out those that have not failed. */
+  readonly isFailed?: boolean;
+}
+
+/** Every row that fits, by id. */
+export async function taskRows(
+  connection: ClientConnection,
+  { selection, states = [], isFailed = false }: TaskQuery,
+): Promise<TaskRow[]> {
+  const rows: TaskRow[] = [];
+  for (let after = 0;;) {
+    const question = { kind: "tasks" as const, selection, states, isFailed, after };
+    const { tasks, hasMore } = await connection.ask(question);
+    rows.push(...tasks);
+    const last = tasks.at(-1)?.id ?? 0;
+    // A part that does not go on would go on for ever.
+    if (!hasMore || last <= after) return rows;
+    after = last;
+  }
+}
+
+/** Every declared file, by id. */
+export async function fileRows(connection: ClientConnection): Promise<FileRow[]> {
+  const rows: FileRow[] = [];
+  for (let after = 0;;) {
+    const { files, hasMore } = await connection.ask({ kind: "files", after });
+    rows.push(...files);
+    const last = files.at(-1)?.fileId ?? 0;
+    if (!hasMore || last <= after) return rows;
+    after = last;
+  }
+}

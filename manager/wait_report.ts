@@ -1,0 +1,145 @@
+/** Waits for tasks of a manager elsewhere, shows how far they are, and tells of those that failed. */
+
+import process from "node:process";
+
+import { formatDuration } from "../shared/units.ts";
+import type { ClientConnection } from "./client.ts";
+import type { ClientResult, TaskSelection, WaitCounts } from "./client_protocol.ts";
+import { plainText, stripControls } from "./table.ts";
+import { beforeOutput, standardError, type Terminal } from "./terminal.ts";
+
+/** Between two counts that the manager sends. */
+const PROGRESS_MS = 250;
+
+/** Between two lines in a log. */
+const LINE_MS = 5_000;
+
+/** Local workers have joined by then: when there is none, somebody must start one. */
+const LONELY_MS = 3_000;
+
+/** Failures that are shown, and lines of what each wrote last. */
+const FAILURES_SHOWN_MAX = 5;
+const LINES_SHOWN_MAX = 10;
+const LINE_CHARS_MAX = 500;
+
+/** Puts the cursor at the start of a line that it empties. */
+const CLEAR = "\r\x1b[K";
+
+/** How tasks ended. */
+export interface WaitReport {
+  readonly counts: WaitCounts;
+  /** The first that did not succeed. */
+  readonly failures: readonly ClientResult[];
+}
+
+/** What to wait for. */
+export interface WaitOptions {
+  readonly selection: TaskSelection;
+  readonly isShown: boolean;
+}
+
+/** Waits until the tasks have ended; undefined when it is interrupted: they go on. */
+export async function waitForTasks(
+  connection: ClientConnection,
+  { selection, isShown }: WaitOptions,
+): Promise<WaitReport | undefined> {
+  const { promise: interrupted, resolve: interrupt } = Promise.withResolvers<undefined>();
+  const onSignal = (): void => interrupt(undefined);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
+  const lonely = setTimeout(() => {
+    tellOfNoWorkers(connection).catch(() => {
+      // Whoever waits hears of a manager that is gone.
+    });
+  }, LONELY_MS);
+  const line = isShown ? new ProgressLine(standardError()) : undefined;
+  try {
+    const waited = connection.ask(
+      { kind: "wait", selection, progressMs: isShown ? PROGRESS_MS : 0 },
+      { onProgress: (counts) => line?.show(counts) },
+    );
+    return await Promise.race([waited, interrupted]);
+  } finally {
+    line?.[Symbol.dispose]();
+    clearTimeout(lonely);
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, onSignal);
+  }
+}
+
+/** How tasks stand, in one line. */
+export function describeCounts(counts: WaitCounts): string {
+  const { total, pending, running, failed, cancelled } = counts;
+  const done = total - pending - running;
+  const parts = [`tasks: ${done}/${total} done`, `${pending} waiting`, `${running} running`];
+  parts.push(`${failed} failed`);
+  if (cancelled > 0) parts.push(`${cancelled} cancelled`);
+  return parts.join(", ");
+}
+
+/** How tasks ended: a line, and of the first failures what they wrote last. */
+export function describeReport({ counts, failures }: WaitReport, tookMs: number): string {
+  const { succeeded, failed, cancelled } = counts;
+  const parts = [`${succeeded} succeeded`];
+  if (failed > 0) parts.push(`${failed} failed`);
+  if (cancelled > 0) parts.push(`${cancelled} cancelled`);
+  const summary = `tasks: ${parts.join(", ")}; in ${formatDuration(tookMs)}\n`;
+  const shown = failures.filter(({ outcome }) => outcome !== "cancelled");
+  const texts = shown.slice(0, FAILURES_SHOWN_MAX).map(describeFailure);
+  const hiddenCount = failed - texts.length;
+  if (hiddenCount > 0) texts.push(`and ${hiddenCount} more failed\n`);
+  return [...texts, summary].join("");
+}
+
+function describeFailure({ id, outcome, message, stderr }: ClientResult): string {
+  const found = message === "" ? "" : `: ${plainText(message, LINE_CHARS_MAX)}`;
+  const text = stripControls(new TextDecoder().decode(stderr)).trimEnd();
+  const lines = text === "" ? [] : text.split("\n").slice(-LINES_SHOWN_MAX);
+  const said = lines.map((line) => `  ${line.slice(0, LINE_CHARS_MAX)}\n`);
+  return [`task ${id} ended as ${outcome}${found}\n`, ...said].join("");
+}
+
+async function tellOfNoWorkers(connection: ClientConnection): Promise<void> {
+  const { workers } = await connection.ask({ kind: "workers" });
+  if (workers.length > 0) return;
+  const command = `tendril worker --name ${connection.name}`;
+  process.stderr.write(`no worker is connected: start one with "${command}"\n`);
+}
+
+/** One line that is redrawn on a terminal; elsewhere a line now and then. */
+class ProgressLine implements Disposable {
+  readonly #terminal: Terminal;
+  readonly #release: () => void;
+  #shown = "";
+  #writtenAtMs = 0;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+    this.#release = terminal.isTTY ? beforeOutput(() => this.#clear()) : () => {};
+  }
+
+  show(counts: WaitCounts): void {
+    const line = describeCounts(counts);
+    if (line === this.#shown) return;
+    if (!this.#terminal.isTTY) {
+      const nowMs = performance.now();
+      if (this.#writtenAtMs > 0 && nowMs - this.#writtenAtMs < LINE_MS) return;
+      this.#writtenAtMs = nowMs;
+      this.#terminal.write(`${line}\n`);
+      return;
+    }
+    this.#clear();
+    // A line of all columns wraps on some terminals, and a wrapped one is not cleared.
+    this.#shown = line.slice(0, (this.#terminal.columns ?? 80) - 1);
+    this.#terminal.write(this.#shown);
+  }
+
+  [Symbol.dispose](): void {
+    this.#clear();
+    this.#release();
+  }
+
+  #clear(): void {
+    if (this.#shown === "") return;
+    this.#shown = "";
+    this.#terminal.write(CLEAR);
+  }
+}
