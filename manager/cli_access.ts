@@ -1,7 +1,5 @@
 /** `tendril access`: an access file with fewer secrets, to be given to whoever needs no more. */
 
-import process from "node:process";
-
 import { type AccessFile, findAccessFile } from "../shared/access_file.ts";
 import { checkPositionals, type CommandSpec, UsageError } from "../shared/command_line.ts";
 import { type Role, ROLES, type Secrets } from "../shared/handshake.ts";

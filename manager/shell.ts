@@ -48,7 +48,7 @@ export interface ShellOptions {
   readonly name: string;
   readonly managerId: string;
   /** Absent when connections are not encrypted. */
-  readonly tls: KeyPair | undefined;
+  readonly tls?: KeyPair | undefined;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
@@ -150,19 +150,7 @@ export class Shell {
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
-    this.#server = startServer({
-      host: config.host,
-      port: config.port,
-      names: config.advertise.map(({ host }) => host),
-      tls: options.tls,
-      managerId,
-      ticketKey: this.#tickets.managerKey,
-      store: this.store,
-      desk: this.#desk,
-      door: this.#door,
-      acceptWorker: () => this.#links.accept(),
-      acceptClient: () => this.#clients.accept(),
-    });
+    this.#server = this.#startServer();
   }
 
   /** Starts a manager that listens. */
@@ -260,6 +248,23 @@ export class Shell {
       status: () => this.status(),
       tune: (policies) => this.tune(policies),
       onBug: (error) => this.#onBug(error),
+    });
+  }
+
+  #startServer(): Server {
+    const { config, managerId, tls } = this.#options;
+    return startServer({
+      host: config.host,
+      port: config.port,
+      names: config.advertise.map(({ host }) => host),
+      tls,
+      managerId,
+      ticketKey: this.#tickets.managerKey,
+      store: this.store,
+      desk: this.#desk,
+      door: this.#door,
+      acceptWorker: () => this.#links.accept(),
+      acceptClient: () => this.#clients.accept(),
     });
   }
 

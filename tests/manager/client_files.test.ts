@@ -51,7 +51,6 @@ class Fixture implements AsyncDisposable {
       secrets,
       spool,
       clientLimits,
-      tls: undefined,
       onBug: (error) => {
         throw error;
       },
