@@ -106,7 +106,8 @@ test("canReach() sends nobody to a worker that says no address", () => {
 test("noteUnreached() keeps a bounded number of holders for each worker", () => {
   const fixture = new ManagerFixture();
   const names = Array.from({ length: 30 }, (_, index) => `w${index}`);
-  joinsEach(fixture, "reader", ...names);
+  fixture.joins("reader", { cores: 64, features: ["reader"] });
+  joinsEach(fixture, ...names);
   for (const name of names) {
     reads(fixture, "reader", made(fixture, name, `temp of ${name}`));
     fixture.failsToBring("reader", UNREACHABLE);
