@@ -9,8 +9,10 @@
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../relative_path.ts";
 import { unreachable } from "../assert.ts";
 import { ArchiveError } from "./archive_error.ts";
-import { tarChunks } from "./archive_source.ts";
+import { readChunks, tarChunks } from "./archive_source.ts";
 import { ByteReader } from "./byte_reader.ts";
+import { DirectTreeWriter } from "./direct_tree_writer.ts";
+import type { MemberWriter } from "./member_writer.ts";
 import { TarReader } from "./tar_reader.ts";
 import type { TarMember } from "./tar_reader.ts";
 import { TreeWriter } from "./tree_writer.ts";
@@ -22,6 +24,9 @@ export const UNPACK_BYTES_MAX: number = 256 * 1024 ** 3;
 
 /** A file up to this size is written whole, many at a time; a larger one part by part, alone. */
 const SMALL_FILE_BYTES = 128 * 1024;
+
+/** Bytes read from an archive at a time when nothing but its unpacking is to be done. */
+const FILE_PART_BYTES = 1024 * 1024;
 
 /** Bounds on what is unpacked; what is left out is the constant of that meaning. */
 export interface UnpackLimits {
@@ -49,14 +54,43 @@ export interface UnpackResult {
 }
 
 /**
- * Unpacks the tar or tar.gz in `source` into the directory `target`, which must not exist.
+ * Unpacks the tar in `source`, compressed or not, into the directory `target`, which must not exist.
  *
- * Throws `ArchiveError` and leaves nothing behind when any entry cannot be had or trusted.
+ * It never blocks its thread for long. Throws `ArchiveError` and leaves nothing behind when any entry
+ * cannot be had or trusted.
  */
 export async function unpackTree(
   source: AsyncIterable<Uint8Array>,
   target: string,
   options: UnpackOptions = {},
+): Promise<UnpackResult> {
+  return await unpackTar(source, () => TreeWriter.create(target), target, options);
+}
+
+/**
+ * Unpacks the archive at `path` into the directory `target`, which must not exist, as fast as it can:
+ * in a process that has nothing else to do.
+ *
+ * Throws `ArchiveError` and leaves nothing behind when any entry cannot be had or trusted.
+ */
+export async function unpackFile(
+  path: string,
+  target: string,
+  options: UnpackOptions = {},
+): Promise<UnpackResult> {
+  return await unpackTar(
+    readChunks(path, FILE_PART_BYTES),
+    () => new DirectTreeWriter(target),
+    target,
+    options,
+  );
+}
+
+async function unpackTar(
+  source: AsyncIterable<Uint8Array>,
+  newWriter: () => MemberWriter | Promise<MemberWriter>,
+  target: string,
+  options: UnpackOptions,
 ): Promise<UnpackResult> {
   const bytes = new ByteReader(
     tarChunks(source),
@@ -68,28 +102,33 @@ export async function unpackTree(
     pathBytesMax: options.pathBytesMax ?? PATH_BYTES_MAX,
     pathDepthMax: options.pathDepthMax ?? PATH_DEPTH_MAX,
   });
-  let writer: TreeWriter | undefined;
+  let writer: MemberWriter | undefined;
   try {
-    writer = await createTarget(target);
+    writer = await createTarget(target, newWriter);
     const result = await writeMembers(reader, writer, options.signal);
     await reader.drain();
     await writer.finish();
     return result;
   } catch (error) {
-    await writer?.discard().catch((cause: unknown) => {
+    try {
+      await writer?.discard();
+    } catch (cause) {
       throw new ArchiveError(`Cannot remove the unfinished tree "${target}": ${cause}`, {
         cause: error,
       });
-    });
+    }
     throw error;
   } finally {
     await bytes.close();
   }
 }
 
-async function createTarget(target: string): Promise<TreeWriter> {
+async function createTarget(
+  target: string,
+  newWriter: () => MemberWriter | Promise<MemberWriter>,
+): Promise<MemberWriter> {
   try {
-    return await TreeWriter.create(target);
+    return await newWriter();
   } catch (cause) {
     const found = cause instanceof Error ? cause.message : String(cause);
     throw new ArchiveError(`Cannot unpack into "${target}" as a new directory: ${found}`, {
@@ -100,7 +139,7 @@ async function createTarget(target: string): Promise<TreeWriter> {
 
 async function writeMembers(
   reader: TarReader,
-  writer: TreeWriter,
+  writer: MemberWriter,
   signal: AbortSignal | undefined,
 ): Promise<UnpackResult> {
   let fileCount = 0;
@@ -123,14 +162,14 @@ async function writeMembers(
 
 async function writeMember(
   reader: TarReader,
-  writer: TreeWriter,
+  writer: MemberWriter,
   member: TarMember,
 ): Promise<void> {
   switch (member.kind) {
     case "directory":
       return await writer.directory(member);
     case "symlink":
-      return await writer.symlink(member.path, member.target);
+      return await writer.symlink(member, member.target);
     case "hard_link":
       return await writer.hardLink(member, member.target);
     case "file":

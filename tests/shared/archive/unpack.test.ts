@@ -173,11 +173,11 @@ test("unpackTree() keeps execution bits and drops setuid, setgid, sticky and oth
       { name: "b", mode: "0000000" },
       { name: "c", mode: "0000711" },
     ),
-  ).toEqual(['a 755 ""', 'b 600 ""', 'c 711 ""']);
+  ).toEqual(['a 755 ""', 'b 400 ""', 'c 711 ""']);
   await using dir = await scratch();
-  const bytes = rawTar({ name: "d", type: "5", mode: "0002500" }, { name: "d/f", data: "x" });
+  const bytes = rawTar({ name: "d", type: "5", mode: "0002020" }, { name: "d/f", data: "x" });
   await unpackTree(inPieces(bytes), `${dir.path}/to`);
-  expect((await lstat(`${dir.path}/to/d`)).mode & 0o7777).toBe(0o700);
+  expect((await lstat(`${dir.path}/to/d`)).mode & 0o7777).toBe(0o500);
 });
 
 test("unpackTree() sets the time of a directory after all that is in it", async () => {
@@ -439,16 +439,13 @@ test("unpackTree() names the format that it cannot read", async () => {
     return bytes;
   };
   const formats: [number[], string][] = [
-    [[0x42, 0x5a, 0x68, 0x39], "found bzip2"],
-    [[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], "found xz"],
-    [[0x28, 0xb5, 0x2f, 0xfd], "found zstd"],
     [[0x50, 0x4b, 0x03, 0x04], "found zip"],
     [[0x68, 0x73, 0x71, 0x73], "found squashfs"],
     [[0x00, 0x01], "found an unknown format"],
   ];
   for (const [start, says] of formats) {
     const { message } = await refused(padded(...start));
-    expect(message).toContain("as tar or tar.gz");
+    expect(message).toContain("as tar");
     expect(message).toContain(says);
   }
   expect((await refused(new Uint8Array(0))).message).toContain("found nothing");
