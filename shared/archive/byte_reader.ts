@@ -42,6 +42,18 @@ export class ByteReader {
     return this.#view(Math.min(lengthMax, this.#chunk.length - this.#at));
   }
 
+  /** Bytes that have come so far, with those charged. */
+  get arrivedBytes(): number {
+    return this.#arrivedBytes;
+  }
+
+  /** Counts bytes that the archive stands for, as the holes of a sparse file, as if they were in it. */
+  charge(sizeBytes: number): void {
+    this.#arrivedBytes += sizeBytes;
+    if (this.#arrivedBytes <= this.#bytesMax) return;
+    throw new ArchiveError(`Cannot read the archive: it holds more than ${this.#bytesMax} bytes`);
+  }
+
   /** Ends the source, so that a file or a decoder behind it is closed. */
   async close(): Promise<void> {
     this.#chunk = new Uint8Array(0);
@@ -65,12 +77,7 @@ export class ByteReader {
     for (;;) {
       const next = await this.#next();
       if (next.done) return false;
-      this.#arrivedBytes += next.value.length;
-      if (this.#arrivedBytes > this.#bytesMax) {
-        throw new ArchiveError(
-          `Cannot read the archive: it holds more than ${this.#bytesMax} bytes`,
-        );
-      }
+      this.charge(next.value.length);
       if (next.value.length === 0) continue;
       this.#chunk = next.value;
       this.#at = 0;

@@ -7,7 +7,7 @@
 
 import { Buffer } from "node:buffer";
 
-import Bunzip from "seek-bzip";
+import type Bunzip from "seek-bzip";
 
 import { ArchiveError } from "./archive_error.ts";
 
@@ -20,6 +20,7 @@ const CONTENT_BYTES_MIN = 1024 * 1024;
 export async function* bunzip2(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
+  const { default: Decoder } = await import("seek-bzip");
   const chunks = source[Symbol.asyncIterator]();
   const input = new BlockInput();
   const output = new BlockOutput();
@@ -33,7 +34,7 @@ export async function* bunzip2(
       }
       if (bunzip === undefined) {
         if (input.leftBytes === 0) return;
-        bunzip = new Bunzip(input, output);
+        bunzip = new Decoder(input, output);
       }
       if (bunzip._init_block()) {
         bunzip._read_bunzip();

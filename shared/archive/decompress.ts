@@ -9,8 +9,6 @@ import { pipeline, Readable } from "node:stream";
 import type { Transform } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
-import { XzReadableStream } from "xz-decompress";
-
 import { ArchiveError } from "./archive_error.ts";
 import { bunzip2 } from "./bzip2_blocks.ts";
 import { wholeZstdFrames } from "./zstd_frames.ts";
@@ -79,7 +77,12 @@ export async function* transformed(
   }
 }
 
+type XzModule = typeof import("xz-decompress");
+
 async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  // Loaded when it is needed, like bzip2's; Deno has the exports of such a module under `default`.
+  const module: XzModule & { readonly default?: XzModule } = await import("xz-decompress");
+  const { XzReadableStream } = module.default ?? module;
   const reader = new XzReadableStream(readable(withKnownCheck(source))).getReader();
   try {
     for (;;) {

@@ -6,16 +6,22 @@
  * this is what runs in it, and what takes in the directories that another host sends.
  */
 
+import { open } from "node:fs/promises";
+
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../relative_path.ts";
 import { unreachable } from "../assert.ts";
-import { ArchiveError } from "./archive_error.ts";
+import { ArchiveError, quoteName } from "./archive_error.ts";
 import { readChunks, tarChunks } from "./archive_source.ts";
 import { ByteReader } from "./byte_reader.ts";
+import { condaParts, CondaReader } from "./conda_reader.ts";
+import { startsWith } from "./decompress.ts";
 import { DirectTreeWriter } from "./direct_tree_writer.ts";
+import type { Member, MemberReader } from "./member.ts";
 import type { MemberWriter } from "./member_writer.ts";
 import { TarReader } from "./tar_reader.ts";
-import type { TarMember } from "./tar_reader.ts";
 import { TreeWriter } from "./tree_writer.ts";
+import type { ZipLimits } from "./zip_reader.ts";
+import { ZipReader } from "./zip_reader.ts";
 
 /** Entries of one archive; the largest environments seen have 300,000. */
 export const UNPACK_ENTRY_COUNT_MAX = 2_000_000;
@@ -27,6 +33,12 @@ const SMALL_FILE_BYTES = 128 * 1024;
 
 /** Bytes read from an archive at a time when nothing but its unpacking is to be done. */
 const FILE_PART_BYTES = 1024 * 1024;
+
+/** First bytes of a zip file, and of one without entries. */
+const ZIP_MAGICS: readonly (readonly number[])[] = [
+  [0x50, 0x4b, 0x03, 0x04],
+  [0x50, 0x4b, 0x05, 0x06],
+];
 
 /** Bounds on what is unpacked; what is left out is the constant of that meaning. */
 export interface UnpackLimits {
@@ -64,7 +76,10 @@ export async function unpackTree(
   target: string,
   options: UnpackOptions = {},
 ): Promise<UnpackResult> {
-  return await unpackTar(source, () => TreeWriter.create(target), target, options);
+  return await unpackMembers(target, options, {
+    newReader: () => tarReader(source, options),
+    newWriter: () => TreeWriter.create(target),
+  });
 }
 
 /**
@@ -78,35 +93,67 @@ export async function unpackFile(
   target: string,
   options: UnpackOptions = {},
 ): Promise<UnpackResult> {
-  return await unpackTar(
-    readChunks(path, FILE_PART_BYTES),
-    () => new DirectTreeWriter(target),
-    target,
-    options,
+  return await unpackMembers(target, options, {
+    newReader: () => fileReader(path, options),
+    newWriter: () => new DirectTreeWriter(target),
+  });
+}
+
+function tarReader(source: AsyncIterable<Uint8Array>, options: UnpackOptions): MemberReader {
+  const limits = limitsOf(options);
+  return new TarReader(
+    new ByteReader(tarChunks(source), limits.bytesMax, options.signal),
+    limits,
   );
 }
 
-async function unpackTar(
-  source: AsyncIterable<Uint8Array>,
-  newWriter: () => MemberWriter | Promise<MemberWriter>,
-  target: string,
-  options: UnpackOptions,
-): Promise<UnpackResult> {
-  const bytes = new ByteReader(
-    tarChunks(source),
-    options.bytesMax ?? UNPACK_BYTES_MAX,
-    options.signal,
-  );
-  const reader = new TarReader(bytes, {
+async function fileReader(path: string, options: UnpackOptions): Promise<MemberReader> {
+  if (!await isZip(path)) return tarReader(readChunks(path, FILE_PART_BYTES), options);
+  const limits = limitsOf(options);
+  const zip = new ZipReader(path, limits);
+  const parts = condaParts(zip.entries);
+  if (parts === undefined) return zip;
+  const { signal } = options;
+  return new CondaReader(zip, parts, signal === undefined ? limits : { ...limits, signal });
+}
+
+/** Looks only at what can be read from any place of, which a zip file has to be. */
+async function isZip(path: string): Promise<boolean> {
+  const file = await open(path, "r");
+  try {
+    if (!(await file.stat()).isFile()) return false;
+    const start = new Uint8Array(4);
+    await file.read(start, 0, start.length, 0);
+    return ZIP_MAGICS.some((magic) => startsWith(start, magic));
+  } finally {
+    await file.close();
+  }
+}
+
+function limitsOf(options: UnpackOptions): ZipLimits {
+  return {
     entryCountMax: options.entryCountMax ?? UNPACK_ENTRY_COUNT_MAX,
+    bytesMax: options.bytesMax ?? UNPACK_BYTES_MAX,
     pathBytesMax: options.pathBytesMax ?? PATH_BYTES_MAX,
     pathDepthMax: options.pathDepthMax ?? PATH_DEPTH_MAX,
-  });
+  };
+}
+
+interface Ends {
+  readonly newReader: () => MemberReader | Promise<MemberReader>;
+  readonly newWriter: () => MemberWriter | Promise<MemberWriter>;
+}
+
+async function unpackMembers(
+  target: string,
+  options: UnpackOptions,
+  { newReader, newWriter }: Ends,
+): Promise<UnpackResult> {
+  const reader = await newReader();
   let writer: MemberWriter | undefined;
   try {
     writer = await createTarget(target, newWriter);
     const result = await writeMembers(reader, writer, options.signal);
-    await reader.drain();
     await writer.finish();
     return result;
   } catch (error) {
@@ -119,7 +166,7 @@ async function unpackTar(
     }
     throw error;
   } finally {
-    await bytes.close();
+    await reader.close();
   }
 }
 
@@ -138,7 +185,7 @@ async function createTarget(
 }
 
 async function writeMembers(
-  reader: TarReader,
+  reader: MemberReader,
   writer: MemberWriter,
   signal: AbortSignal | undefined,
 ): Promise<UnpackResult> {
@@ -146,24 +193,43 @@ async function writeMembers(
   let directoryCount = 0;
   let linkCount = 0;
   let sizeBytes = 0;
-  for (;;) {
-    signal?.throwIfAborted();
-    const member = await reader.next();
-    if (member === undefined) return { fileCount, directoryCount, linkCount, sizeBytes };
-    await writeMember(reader, writer, member);
-    if (member.kind === "directory") directoryCount++;
-    else if (member.kind !== "file") linkCount++;
-    else {
-      fileCount++;
-      sizeBytes += member.sizeBytes;
+  let member: Member | undefined;
+  let isWriting = false;
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      isWriting = false;
+      const next = await reader.next();
+      if (next === undefined) {
+        await reader.drain();
+        return { fileCount, directoryCount, linkCount, sizeBytes };
+      }
+      member = next;
+      isWriting = true;
+      await writeMember(reader, writer, member);
+      if (member.kind === "directory") directoryCount++;
+      else if (member.kind !== "file") linkCount++;
+      else {
+        fileCount++;
+        sizeBytes += member.sizeBytes;
+      }
     }
+  } catch (error) {
+    throw member === undefined ? error : located(error, isWriting ? "in" : "after", member.path);
   }
 }
 
+/** Says where in the archive a failure was met that names no entry. */
+function located(error: unknown, where: "in" | "after", path: string): unknown {
+  if (!(error instanceof ArchiveError) || error.entry !== undefined) return error;
+  const message = `${error.message}, ${where} entry ${quoteName(path)}`;
+  return new ArchiveError(message, { entry: path, cause: error.cause });
+}
+
 async function writeMember(
-  reader: TarReader,
+  reader: MemberReader,
   writer: MemberWriter,
-  member: TarMember,
+  member: Member,
 ): Promise<void> {
   switch (member.kind) {
     case "directory":
@@ -173,8 +239,8 @@ async function writeMember(
     case "hard_link":
       return await writer.hardLink(member, member.target);
     case "file":
-      if (member.sizeBytes > SMALL_FILE_BYTES) {
-        return await writer.bigFile(member, parts(reader));
+      if (member.sparse !== undefined || member.sizeBytes > SMALL_FILE_BYTES) {
+        return await writer.bigFile(member, parts(reader), member.sparse);
       }
       return await writer.file(member, await reader.data());
     default:
@@ -182,7 +248,7 @@ async function writeMember(
   }
 }
 
-async function* parts(reader: TarReader): AsyncGenerator<Uint8Array, void> {
+async function* parts(reader: MemberReader): AsyncGenerator<Uint8Array, void> {
   for (;;) {
     const part = await reader.someData();
     if (part === undefined) return;

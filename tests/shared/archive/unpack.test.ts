@@ -362,11 +362,42 @@ const HOSTILE: Readonly<Record<string, { entries: RawEntry[]; entry: string; say
   "a character device": { entries: [{ name: "dev", type: "3" }], entry: "dev", says: "device" },
   "a block device": { entries: [{ name: "dev", type: "4" }], entry: "dev", says: "device" },
   "a pipe": { entries: [{ name: "p", type: "6" }], entry: "p", says: "a pipe" },
-  "a GNU sparse file": { entries: [{ name: "s", type: "S" }], entry: "s", says: "sparse" },
-  "a pax sparse file": {
+  "a pax sparse file without a map": {
     entries: [paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0" }), { name: "s" }],
+    entry: "first",
+    says: "Cannot read a sparse map",
+  },
+  "a sparse file whose pieces overlap": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "9", "GNU.sparse.map": "0,2,1,1" }),
+      { name: "s", data: "abc" },
+    ],
     entry: "s",
-    says: "sparse",
+    says: "overlap or are out of order",
+  },
+  "a sparse file whose pieces go beyond its end": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "3", "GNU.sparse.map": "1,3" }),
+      { name: "s", data: "abc" },
+    ],
+    entry: "s",
+    says: "beyond its end",
+  },
+  "a sparse file with other data than its map says": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "9", "GNU.sparse.map": "1,4" }),
+      { name: "s", data: "abc" },
+    ],
+    entry: "s",
+    says: "its pieces are 4 bytes, its data 3",
+  },
+  "a sparse file larger than all the disk": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "9007199254740000", "GNU.sparse.map": "0,3" }),
+      { name: "s", data: "abc" },
+    ],
+    entry: "first",
+    says: "it holds more than 274877906944 bytes",
   },
   "a file named as the root": { entries: [{ name: "./." }], entry: "./.", says: "the root" },
   "an empty name": { entries: [{ name: "\0" }], entry: "", says: "it is empty" },
