@@ -48,45 +48,51 @@ export async function* readChunks(
 export async function* tarChunks(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
-  const { start, chunks } = await readStart(source);
-  const compression = COMPRESSIONS.find(({ isStart }) => isStart(start));
-  if (compression === undefined) {
-    checkTar(start);
-    yield* chunks;
-    return;
+  const outer = await readStart(source);
+  try {
+    const compression = COMPRESSIONS.find(({ isStart }) => isStart(outer.start));
+    if (compression === undefined) {
+      checkTar(outer.start);
+      yield* allChunks(outer);
+      return;
+    }
+    const inner = await readStart(compression.decode(allChunks(outer)));
+    try {
+      checkTar(inner.start);
+      yield* allChunks(inner);
+    } finally {
+      await inner.rest.return?.();
+    }
+  } finally {
+    await outer.rest.return?.();
   }
-  const inner = await readStart(compression.decode(chunks));
-  checkTar(inner.start);
-  yield* inner.chunks;
 }
 
-/** Reads until a block's worth is there, which tells the format, and gives all of it back. */
-async function readStart(
-  source: AsyncIterable<Uint8Array>,
-): Promise<{ start: Uint8Array; chunks: AsyncGenerator<Uint8Array, void> }> {
-  const iterator = source[Symbol.asyncIterator]();
+/** A source of which the start has been read. */
+interface StartedSource {
+  /** A block's worth, or all there is. */
+  readonly start: Uint8Array;
+  readonly rest: AsyncIterator<Uint8Array>;
+}
+
+/** Reads until a block's worth is there, which tells the format. */
+async function readStart(source: AsyncIterable<Uint8Array>): Promise<StartedSource> {
+  const rest = source[Symbol.asyncIterator]();
   let start: Uint8Array = new Uint8Array(0);
   while (start.length < BLOCK_BYTES) {
-    const next = await iterator.next();
+    const next = await rest.next();
     if (next.done) break;
     start = start.length === 0 ? next.value : joined(start, next.value);
   }
-  return { start, chunks: followedBy(start, iterator) };
+  return { start, rest };
 }
 
-async function* followedBy(
-  start: Uint8Array,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array, void> {
-  try {
-    yield start;
-    for (;;) {
-      const next = await rest.next();
-      if (next.done) return;
-      yield next.value;
-    }
-  } finally {
-    await rest.return?.();
+async function* allChunks({ start, rest }: StartedSource): AsyncGenerator<Uint8Array, void> {
+  yield start;
+  for (;;) {
+    const next = await rest.next();
+    if (next.done) return;
+    yield next.value;
   }
 }
 

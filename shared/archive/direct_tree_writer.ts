@@ -58,12 +58,12 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   directory(meta: FileMeta): void {
-    this.#make(planDirectory(this.#plan, meta.path, meta.path), meta.path);
+    this.#make(planDirectory(this.#plan, meta.path, meta.path));
     this.#plan.directories.set(meta.path, meta);
   }
 
   file(meta: FileMeta, contents: Uint8Array): void {
-    this.#make(planLeaf(this.#plan, meta.path), meta.path);
+    this.#make(planLeaf(this.#plan, meta.path));
     try {
       const file = openNew(this.#onDisk(meta.path), fileMode(meta));
       try {
@@ -83,7 +83,7 @@ export class DirectTreeWriter implements MemberWriter {
     parts: AsyncIterable<Uint8Array>,
     sparse?: SparseLayout,
   ): Promise<void> {
-    this.#make(planLeaf(this.#plan, meta.path), meta.path);
+    this.#make(planLeaf(this.#plan, meta.path));
     try {
       const file = openNew(this.#onDisk(meta.path), fileMode(meta));
       try {
@@ -107,7 +107,7 @@ export class DirectTreeWriter implements MemberWriter {
 
   hardLink(meta: FileMeta, target: string): void {
     checkHardLink(this.#plan, meta.path, target);
-    this.#make(planLeaf(this.#plan, meta.path), meta.path);
+    this.#make(planLeaf(this.#plan, meta.path));
     const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
     try {
       replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
@@ -119,7 +119,7 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   symlink(meta: FileMeta, target: string): void {
-    this.#make(planLeaf(this.#plan, meta.path), meta.path);
+    this.#make(planLeaf(this.#plan, meta.path));
     this.#plan.links.set(meta.path, { target, mtimeMs: meta.mtimeMs });
   }
 
@@ -184,13 +184,12 @@ export class DirectTreeWriter implements MemberWriter {
     }
   }
 
-  #make(directories: readonly string[], entry: string): void {
+  #make(directories: readonly string[]): void {
     for (const path of directories) {
       try {
         mkdirSync(this.#onDisk(path), { mode: 0o755 });
       } catch (cause) {
-        this.#plan.directories.delete(path);
-        throw writeFault(entry, cause);
+        throw writeFault(path, cause);
       }
     }
   }

@@ -85,6 +85,11 @@ export function decodeEnd(record: Uint8Array): ZipEnd | undefined {
   return { entryCount, sizeBytes, atByte };
 }
 
+/** Tells whether `record` says where the end record of zip64 is. */
+export function isZip64Locator(record: Uint8Array): boolean {
+  return viewOf(record).getUint32(0, true) === ZIP64_LOCATOR_MAGIC;
+}
+
 /** Reads the record that says where the end record of zip64 begins. */
 export function decodeZip64Locator(record: Uint8Array): number {
   const view = viewOf(record);

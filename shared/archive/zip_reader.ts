@@ -5,6 +5,7 @@
  * the file belongs to two entries: what is left is the same for every reader.
  */
 
+import { Buffer } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { crc32, createInflateRaw, inflateRawSync } from "node:zlib";
 
@@ -12,6 +13,7 @@ import { ArchiveError } from "./archive_error.ts";
 import { transformed } from "./decompress.ts";
 import { checkPath, checkTarget, TARGET_BYTES_MAX, unfit } from "./member.ts";
 import type { Member, MemberLimits, MemberReader } from "./member.ts";
+import { codeOf } from "./tree_plan.ts";
 import {
   checkLocalHeader,
   decodeCentral,
@@ -21,6 +23,7 @@ import {
   END_RECORD_BYTES,
   fault,
   findEnd,
+  isZip64Locator,
   lie,
   LOCAL_HEADER_BYTES,
   localNameBytes,
@@ -159,8 +162,9 @@ export class ZipReader implements MemberReader {
         yield inflateRawSync(packed, { maxOutputLength: entry.sizeBytes + 1 });
       }
     } catch (cause) {
+      const isTooLong = codeOf(cause) === "ERR_BUFFER_TOO_LARGE";
       const found = cause instanceof Error ? cause.message : String(cause);
-      throw lie(entry, found);
+      throw lie(entry, isTooLong ? `it is longer than ${entry.sizeBytes} bytes` : found);
     }
   }
 
@@ -201,17 +205,19 @@ export class ZipReader implements MemberReader {
 
   #readDirectory(): ZipEntry[] {
     const fileBytes = fstatSync(this.#file).size;
-    const tail = this.#read(Math.max(0, fileBytes - TAIL_BYTES_MAX));
+    const tail = this.#read(
+      Math.max(0, fileBytes - TAIL_BYTES_MAX),
+      Math.min(fileBytes, TAIL_BYTES_MAX),
+    );
     const endAt = findEnd(tail);
     if (endAt === undefined) throw fault("it ends too soon");
-    let recordAt = fileBytes - tail.length + endAt;
-    let end = decodeEnd(tail.subarray(endAt, endAt + END_RECORD_BYTES));
-    if (end === undefined) {
-      const locator = this.#read(recordAt - ZIP64_LOCATOR_BYTES, ZIP64_LOCATOR_BYTES);
-      recordAt = decodeZip64Locator(locator);
-      end = decodeZip64End(this.#read(recordAt, ZIP64_END_BYTES));
-    }
-    return this.#readEntries(end, recordAt);
+    const recordAt = fileBytes - tail.length + endAt;
+    const end = decodeEnd(tail.subarray(endAt, endAt + END_RECORD_BYTES));
+    const locator = this.#read(Math.max(0, recordAt - ZIP64_LOCATOR_BYTES), ZIP64_LOCATOR_BYTES);
+    // Some writers have both records, the first with numbers that would fit into the second.
+    if (end !== undefined && !isZip64Locator(locator)) return this.#readEntries(end, recordAt);
+    const zip64At = decodeZip64Locator(locator);
+    return this.#readEntries(decodeZip64End(this.#read(zip64At, ZIP64_END_BYTES)), zip64At);
   }
 
   #readEntries(end: ZipEnd, recordAt: number): ZipEntry[] {
@@ -245,7 +251,7 @@ export class ZipReader implements MemberReader {
     return entries;
   }
 
-  #read(atByte: number, sizeBytes: number = TAIL_BYTES_MAX): Uint8Array {
+  #read(atByte: number, sizeBytes: number): Uint8Array {
     if (atByte < 0) throw fault("it ends too soon");
     const bytes = new Uint8Array(sizeBytes);
     let doneBytes = 0;
@@ -257,10 +263,9 @@ export class ZipReader implements MemberReader {
         sizeBytes - doneBytes,
         atByte + doneBytes,
       );
-      if (count === 0) break;
+      if (count === 0) throw fault("it ends too soon");
       doneBytes += count;
     }
-    if (doneBytes < sizeBytes && sizeBytes !== TAIL_BYTES_MAX) throw fault("it ends too soon");
-    return bytes.subarray(0, doneBytes);
+    return bytes;
   }
 }

@@ -19,7 +19,6 @@ import {
   readlinkSync,
   symlinkSync,
   truncateSync,
-  utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -66,9 +65,12 @@ function makeNasty(root: string, isPlain: boolean): void {
   }
   chmodSync(`${root}/locked/inner`, 0o555);
   chmodSync(`${root}/locked`, 0o500);
-  for (const name of readdirSync(root)) lutimesSync(`${root}/${name}`, 1_600_000_000, 1.5e9 + 2);
-  utimesSync(`${root}/locked/inner`, 1e9, 1e9);
-  if (!isPlain) utimesSync(`${root}/run`, 1.6e9 + 0.123_4, 1.6e9 + 0.123_4);
+  const paths = readdirSync(root, { recursive: true }) as string[];
+  // Of a fraction that no program rounds, whatever it keeps times in.
+  for (const [index, path] of paths.entries()) {
+    const seconds = 1_500_000_000 + 2 * index + (isPlain ? 0 : 0.25);
+    lutimesSync(`${root}/${path}`, seconds, seconds);
+  }
 }
 
 function makeSparse(path: string, pieces: readonly (readonly [number, string])[]): void {
@@ -154,6 +156,34 @@ const pythonTar = (timeMs: number, format: string): Tool => ({
   losesLinkTimes: true,
 });
 
+const PYTHON_ZIP = `
+import os, sys, zipfile
+archive, kind = sys.argv[1:]
+if kind == "zip64":
+    zipfile.ZIP_FILECOUNT_LIMIT = 1
+    zipfile.ZIP64_LIMIT = 10
+out = open(archive, "wb") if kind == "zip64" else os.popen("cat > " + archive, "w").buffer
+with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+    for root, directories, files in os.walk("."):
+        for name in sorted(directories + files):
+            path = os.path.join(root, name)
+            if not os.path.islink(path):
+                z.write(path)
+                continue
+            entry = zipfile.ZipInfo(path, (2020, 2, 2, 2, 2, 2))
+            entry.create_system, entry.external_attr = 3, 0o120777 << 16
+            z.writestr(entry, os.readlink(path))
+`;
+/** What Python packs is unpacked by unzip, since Python itself keeps neither modes nor times. */
+const pythonZip = (kind: "stream" | "zip64"): Tool => ({
+  needs: "unzip",
+  pack: (from, archive) => run(from, "python3", "-c", PYTHON_ZIP, `${archive}.zip`, kind),
+  unpack: (archive, to) => run(to, "unzip", "-qo", `${archive}.zip`),
+  timeMs: 2000,
+  isPlain: true,
+  losesLinkTimes: true,
+});
+
 const TOOLS: Readonly<Record<string, Tool>> = {
   "GNU tar, gnu format": gnuTar(1000, "--format=gnu"),
   "GNU tar, gnu format, sparse": gnuTar(1000, "--format=gnu", "-S"),
@@ -176,15 +206,8 @@ const TOOLS: Readonly<Record<string, Tool>> = {
     isPlain: true,
     losesLinkTimes: true,
   },
-  "zip from a pipe, with sizes behind the data": {
-    needs: "zip",
-    pack: (from, archive) =>
-      run(from, "sh", "-c", `zip -qry - ./* | cat > "$1"`, "sh", `${archive}.zip`),
-    unpack: (archive, to) => run(to, "unzip", "-qo", `${archive}.zip`),
-    timeMs: 2000,
-    isPlain: true,
-    losesLinkTimes: true,
-  },
+  "Python zipfile, into a pipe": pythonZip("stream"),
+  "Python zipfile, as zip64": pythonZip("zip64"),
   "bsdtar, zip format": {
     ...bsdTar(2000, "--format=zip"),
     isPlain: true,
