@@ -41,6 +41,37 @@ export async function* readChunks(
 }
 
 /**
+ * Returns the chunks of the file at `path` from two buffers in turn, one being filled while the other
+ * is in use: a chunk holds only until the next one is asked for.
+ */
+export async function* readChunksInTurn(
+  path: string,
+  chunkBytes: number,
+): AsyncGenerator<Uint8Array, void> {
+  const file: FileHandle = await open(path, "r");
+  let reading: Promise<{ bytesRead: number; buffer: Uint8Array }> | undefined;
+  try {
+    const buffers = [Buffer.allocUnsafeSlow(chunkBytes), Buffer.allocUnsafeSlow(chunkBytes)];
+    for (let turn = 0;; turn++) {
+      const { bytesRead, buffer } =
+        await (reading ?? file.read(pick(buffers, turn), 0, chunkBytes));
+      if (bytesRead === 0) return;
+      reading = file.read(pick(buffers, turn + 1), 0, chunkBytes, null);
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await reading?.catch(() => {
+      // It was read ahead, and nobody wants it any more.
+    });
+    await file.close();
+  }
+}
+
+function pick(buffers: readonly Uint8Array[], turn: number): Uint8Array {
+  return buffers[turn % buffers.length] ?? new Uint8Array(0);
+}
+
+/**
  * Returns the tar stream in `source`, which may be compressed by any of `COMPRESSIONS`.
  *
  * Throws `ArchiveError` naming the format found when it is another one.

@@ -21,6 +21,11 @@ export class ByteReader {
     this.#signal = signal;
   }
 
+  /** Returns the next `length` bytes if all of them are here already: for `take` without waiting. */
+  takeNow(length: number): Uint8Array | undefined {
+    return this.#chunk.length - this.#at >= length ? this.#view(length) : undefined;
+  }
+
   /** Returns the next `length` bytes, or undefined when the stream ended before the first. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#chunk.length - this.#at >= length) return this.#view(length);

@@ -96,9 +96,14 @@ export class TarReader implements MemberReader {
   async next(): Promise<Member | undefined> {
     let overrides: Overrides = {};
     for (;;) {
-      await this.#skipData();
-      const header = await this.#header();
-      if (header === undefined) return undefined;
+      if (this.#dataLeftBytes + this.#paddingBytes > 0) await this.#skipData();
+      const block = this.#nextBlock ?? this.#bytes.takeNow(BLOCK_BYTES) ??
+        await this.#take(BLOCK_BYTES);
+      this.#nextBlock = undefined;
+      // Some writers leave out the second zero block, so the first is the end; no end is a cut-off.
+      if (isZeroBlock(block)) return undefined;
+      this.#block = block;
+      const header = decodeHeader(block);
       const metaType = META_TYPES.get(header.type);
       if (metaType !== undefined) {
         overrides = await this.#override(header, metaType, overrides);
@@ -120,7 +125,8 @@ export class TarReader implements MemberReader {
   async data(): Promise<Uint8Array> {
     const length = this.#dataLeftBytes;
     this.#dataLeftBytes = 0;
-    return length === 0 ? new Uint8Array(0) : await this.#take(length);
+    if (length === 0) return new Uint8Array(0);
+    return this.#bytes.takeNow(length) ?? await this.#take(length);
   }
 
   /** Returns some of the data left of the file just returned, undefined when none is. */
@@ -140,16 +146,6 @@ export class TarReader implements MemberReader {
   /** Closes the source of the stream. */
   async close(): Promise<void> {
     await this.#bytes.close();
-  }
-
-  /** A header, or undefined at the zero blocks; an end without any is a cut-off archive. */
-  async #header(): Promise<TarHeader | undefined> {
-    const block = this.#nextBlock ?? await this.#bytes.take(BLOCK_BYTES);
-    this.#nextBlock = undefined;
-    if (block === undefined) throw truncated();
-    // Some writers leave out the second zero block, so the first is the end.
-    this.#block = block;
-    return isZeroBlock(block) ? undefined : decodeHeader(block);
   }
 
   /** Reads what a header says about the entries after it. */
@@ -262,6 +258,7 @@ export class TarReader implements MemberReader {
   async #skipData(): Promise<void> {
     let leftBytes = this.#dataLeftBytes + this.#paddingBytes;
     this.#expectData(0);
+    if (this.#bytes.takeNow(leftBytes) !== undefined) return;
     while (leftBytes > 0) {
       const part = await this.#bytes.takeSome(leftBytes);
       if (part === undefined) throw truncated();

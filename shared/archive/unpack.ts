@@ -6,15 +6,16 @@
  * this is what runs in it, and what takes in the directories that another host sends.
  */
 
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../relative_path.ts";
 import { unreachable } from "../assert.ts";
 import { ArchiveError, quoteName } from "./archive_error.ts";
-import { readChunks, tarChunks } from "./archive_source.ts";
+import { readChunks, readChunksInTurn, tarChunks } from "./archive_source.ts";
 import { ByteReader } from "./byte_reader.ts";
 import { condaParts, CondaReader } from "./conda_reader.ts";
-import { startsWith } from "./decompress.ts";
+import { COMPRESSIONS, startsWith } from "./decompress.ts";
 import { DirectTreeWriter } from "./direct_tree_writer.ts";
 import type { Member, MemberReader } from "./member.ts";
 import type { MemberWriter } from "./member_writer.ts";
@@ -108,23 +109,28 @@ function tarReader(source: AsyncIterable<Uint8Array>, options: UnpackOptions): M
 }
 
 async function fileReader(path: string, options: UnpackOptions): Promise<MemberReader> {
-  if (!await isZip(path)) return tarReader(readChunks(path, FILE_PART_BYTES), options);
-  const limits = limitsOf(options);
-  const zip = new ZipReader(path, limits);
-  const parts = condaParts(zip.entries);
-  if (parts === undefined) return zip;
-  const { signal } = options;
-  return new CondaReader(zip, parts, signal === undefined ? limits : { ...limits, signal });
+  const start = await firstBytes(path);
+  if (ZIP_MAGICS.some((magic) => startsWith(start, magic))) {
+    const limits = limitsOf(options);
+    const zip = new ZipReader(path, limits);
+    const parts = condaParts(zip.entries);
+    if (parts === undefined) return zip;
+    const { signal } = options;
+    return new CondaReader(zip, parts, signal === undefined ? limits : { ...limits, signal });
+  }
+  // A decoder keeps what it is given; the reader of tar alone is done with a chunk before the next.
+  const isPacked = start.length === 0 || COMPRESSIONS.some(({ isStart }) => isStart(start));
+  const read = isPacked ? readChunks : readChunksInTurn;
+  return tarReader(read(path, FILE_PART_BYTES), options);
 }
 
-/** Looks only at what can be read from any place of, which a zip file has to be. */
-async function isZip(path: string): Promise<boolean> {
-  const file = await open(path, "r");
+/** Looks only at a file proper, since of a pipe they would be lost. */
+async function firstBytes(path: string): Promise<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    if (!(await file.stat()).isFile()) return false;
-    const start = new Uint8Array(4);
-    await file.read(start, 0, start.length, 0);
-    return ZIP_MAGICS.some((magic) => startsWith(start, magic));
+    if (!(await file.stat()).isFile()) return new Uint8Array(0);
+    const { bytesRead, buffer } = await file.read(new Uint8Array(8), 0, 8, 0);
+    return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();
   }
@@ -206,7 +212,8 @@ async function writeMembers(
       }
       member = next;
       isWriting = true;
-      await writeMember(reader, writer, member);
+      const writing = writeMember(reader, writer, member);
+      if (writing !== undefined) await writing;
       if (member.kind === "directory") directoryCount++;
       else if (member.kind !== "file") linkCount++;
       else {
@@ -226,26 +233,35 @@ function located(error: unknown, where: "in" | "after", path: string): unknown {
   return new ArchiveError(message, { entry: path, cause: error.cause });
 }
 
-async function writeMember(
+/** Waits only where there is something to wait for: a promise for each member would be felt. */
+function writeMember(
+  reader: MemberReader,
+  writer: MemberWriter,
+  member: Member,
+): void | Promise<void> {
+  switch (member.kind) {
+    case "directory":
+      return writer.directory(member);
+    case "symlink":
+      return writer.symlink(member, member.target);
+    case "hard_link":
+      return writer.hardLink(member, member.target);
+    case "file":
+      if (member.sparse !== undefined || member.sizeBytes > SMALL_FILE_BYTES) {
+        return writer.bigFile(member, parts(reader), member.sparse);
+      }
+      return writeSmallFile(reader, writer, member);
+    default:
+      return unreachable(member);
+  }
+}
+
+async function writeSmallFile(
   reader: MemberReader,
   writer: MemberWriter,
   member: Member,
 ): Promise<void> {
-  switch (member.kind) {
-    case "directory":
-      return await writer.directory(member);
-    case "symlink":
-      return await writer.symlink(member, member.target);
-    case "hard_link":
-      return await writer.hardLink(member, member.target);
-    case "file":
-      if (member.sparse !== undefined || member.sizeBytes > SMALL_FILE_BYTES) {
-        return await writer.bigFile(member, parts(reader), member.sparse);
-      }
-      return await writer.file(member, await reader.data());
-    default:
-      return unreachable(member);
-  }
+  await writer.file(member, await reader.data());
 }
 
 async function* parts(reader: MemberReader): AsyncGenerator<Uint8Array, void> {
