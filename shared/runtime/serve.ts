@@ -170,6 +170,8 @@ function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): 
     idleTimeout: limits.headS,
     maxRequestBodySize: BODY_BYTES_MAX,
     development: false,
+    // True outside development: a second server would share the port, and take half of its calls.
+    reusePort: false,
     fetch: (request, server) => {
       const host: Host = {
         refused,
