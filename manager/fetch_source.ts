@@ -71,7 +71,7 @@ async function managerSource(
 
 /** Contents that are the manager's to give, and are nowhere else. */
 function isUsersOwn({ source }: FileEntry): boolean {
-  return source.kind === "local" || source.kind === "buffer";
+  return source.kind === "local" || source.kind === "buffer" || source.kind === "upload";
 }
 
 /** Contents that ride in the message; undefined for larger ones and directories. */

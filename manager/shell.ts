@@ -48,7 +48,7 @@ export interface ShellOptions {
   readonly name: string;
   readonly managerId: string;
   /** Absent when connections are not encrypted. */
-  readonly tls: KeyPair | undefined;
+  readonly tls?: KeyPair | undefined;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
@@ -111,11 +111,8 @@ export class Shell {
     });
     const push = this.engine.push.bind(this.engine);
     this.#tickets = new Tickets(managerId, randomBytes(32));
-    this.store = new FileStore({
-      workflowId: managerId,
-      push,
-      request: (id) => this.#request(id),
-    });
+    const request = (id: FileId): Promise<void> => this.#request(id);
+    this.store = new FileStore({ workflowId: managerId, push, request });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
       onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),

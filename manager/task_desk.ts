@@ -63,6 +63,14 @@ export interface TaskArray {
   readonly next: (most: number) => boolean;
 }
 
+/** The tasks of an array that the core does not know yet. */
+interface Untold {
+  fromId: TaskId;
+  readonly toId: TaskId;
+  /** Those that were called off meanwhile. */
+  readonly cancelled: Set<TaskId>;
+}
+
 const NO_BYTES = new Uint8Array();
 
 /** The pending tasks of one manager, and the results that nobody has taken. */
@@ -73,6 +81,7 @@ export class TaskDesk implements TaskOwner {
   readonly #pending: Map<TaskId, TaskHandle<unknown>> = new Map();
   /** Pending tasks without a handle. */
   readonly #detached: Set<TaskId> = new Set();
+  readonly #untold: Set<Untold> = new Set();
   /** `{task: files it makes}`, of pending tasks that make some. */
   readonly #made: Map<TaskId, readonly FileEntry[]> = new Map();
   #lastId = 0;
@@ -97,7 +106,8 @@ export class TaskDesk implements TaskOwner {
     const { resources } = task.shape;
     const handle = new TaskHandle<T>({ id, owner: this, tag, category, resources, ...readers });
     this.#pending.set(id, handle);
-    this.#push(task, call);
+    this.#note(task, call);
+    this.#options.push({ kind: "task_submitted", task });
     return handle;
   }
 
@@ -112,29 +122,39 @@ export class TaskDesk implements TaskOwner {
     const { call, body } = submission;
     const firstId = this.#lastId + 1 as TaskId;
     if (members.length > 0) this.#useInputs(submission);
-    for (const { outputs } of members) this.#nextId({ outputs: [...call.outputs, ...outputs] });
     const common = this.#make(firstId, submission);
-    let index = 0;
-    const give = ({ env, outputs }: CheckedMember, taskId: TaskId): void => {
+    for (const { outputs } of members) {
+      const id = this.#nextId({ outputs: [...call.outputs, ...outputs] });
+      this.#detached.add(id);
+      this.#note({ ...common, taskId: id }, call);
+    }
+    const untold = { fromId: firstId, toId: this.#lastId as TaskId, cancelled: new Set<TaskId>() };
+    this.#untold.add(untold);
+    const tell = ({ env, outputs }: CheckedMember, taskId: TaskId): void => {
       const own = outputs.map(({ mount, entry: { id: fileId } }) => ({ mount, fileId }));
-      this.#detached.add(taskId);
-      this.#push({
+      const task = {
         ...common,
         taskId,
         body: env === undefined || body.kind !== "command" ? body : { ...body, env },
         outputs: own.length === 0 ? common.outputs : [...common.outputs, ...own],
-      }, call);
+      };
+      this.#options.push({ kind: "task_submitted", task });
+      if (untold.cancelled.has(taskId)) this.#options.push({ kind: "task_cancelled", taskId });
     };
     return {
       firstId,
       count: members.length,
       next: (most) => {
-        const end = this.#isClosed ? 0 : Math.min(members.length, index + most);
-        for (; index < end; index++) {
+        const start = untold.fromId - firstId;
+        const end = this.#isClosed ? members.length : Math.min(members.length, start + most);
+        for (let index = start; index < end && !this.#isClosed; index++) {
           const member = members[index];
-          if (member !== undefined) give(member, firstId + index as TaskId);
+          if (member !== undefined) tell(member, firstId + index as TaskId);
         }
-        return !this.#isClosed && index < members.length;
+        untold.fromId = firstId + end as TaskId;
+        if (end < members.length) return true;
+        this.#untold.delete(untold);
+        return false;
       },
     };
   }
@@ -179,10 +199,9 @@ export class TaskDesk implements TaskOwner {
     return this.#maker.make(id, { ...call, body, files }, runsIn);
   }
 
-  #push(task: TaskDefinition, { tag, category }: CheckedCall): void {
+  #note(task: TaskDefinition, { tag, category }: CheckedCall): void {
     const { taskId: id, body, shape: { library, resources: requested } } = task;
     this.#options.catalog.add({ id, body, library, tag, category, requested });
-    this.#options.push({ kind: "task_submitted", task });
   }
 
   /** Cancels the pending tasks that fit; returns how many. */
@@ -203,6 +222,9 @@ export class TaskDesk implements TaskOwner {
 
   /** See `TaskHandle.cancel`. */
   cancel(id: TaskId): void {
+    for (const { fromId, toId, cancelled } of this.#untold) {
+      if (id >= fromId && id <= toId) return void cancelled.add(id);
+    }
     this.#options.push({ kind: "task_cancelled", taskId: id });
   }
 

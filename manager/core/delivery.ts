@@ -82,7 +82,9 @@ export function bringHome(
   if (isHere(state, file)) {
     if (file.requests.size > 0) keepSpool(state, file);
     supplyStranded(state, file);
-    return answerRequests(state, file, { isDelivered: true, message: "" });
+    answerRequests(state, file, { isDelivered: true, message: "" });
+    // Who asked while it was only at its worker need not wait for a copy of its own.
+    return callOffHome(state, file);
   }
   if (file.readyCount === 0) {
     const message = `Cannot fetch file ${file.fileId} as contents: no worker has it`;

@@ -132,6 +132,21 @@ test("Submissions take the largest part while another client is answered", async
   expect(rest.tasks.map(({ id }) => Number(id))).toEqual([10_000]);
 });
 
+test("Submissions of several clients may come at the same time, and be cancelled meanwhile", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const clients = await Promise.all([1, 2, 3].map(() => FakeClient.join("oak")));
+  const members = Array.from({ length: 3000 }, () => ({}));
+  const submitted = clients.map((client) => client.submit({ command: "true" }, members));
+  const other = await FakeClient.join("oak");
+  const { count } = await other.expect("cancelled", { kind: "cancel", selection: ALL });
+  manager.submit({ command: "true" }).cancel();
+  expect((await Promise.all(submitted)).sort((a, b) => a - b)[0]).toBe(1);
+  const rest = await other.expect("cancelled", { kind: "cancel", selection: ALL });
+  expect(count + rest.count).toBeGreaterThanOrEqual(9000);
+  const { counts } = await other.expect("waited", { kind: "wait", selection: ALL, progressMs: 0 });
+  expect(counts).toMatchObject({ total: 9001, cancelled: 9001 });
+});
+
 test("ClientTasks.wait() tells progress, counts and failures with what they wrote", async () => {
   await using _manager = await Manager.start({ name: "oak" });
   const client = await FakeClient.join("oak");
@@ -193,7 +208,7 @@ test("ClientTasks.result() and logs() give how a task ended, and what it wrote",
   expect(decode(logs.stdout)).toBe("hi\n");
   expect(await client.ask({ kind: "logs", taskId: 9 as TaskId })).toMatchObject({
     kind: "failed",
-    isUsage: true,
+    isUsage: false,
     message: "Cannot find task 9: the tasks are 1 to 1",
   });
   // A script sees nothing of the tasks of clients.
@@ -232,7 +247,7 @@ test("ClientTasks.wait() ends at once for what has ended, and says what there is
   expect(await wait(ALL)).toMatchObject({ kind: "waited", counts: { total: 0 } });
   expect(await wait(LAST)).toMatchObject({
     kind: "failed",
-    isUsage: true,
+    isUsage: false,
     message: "Cannot find the last submission: no client has submitted a task",
   });
   await client.submit({ command: "true" });
