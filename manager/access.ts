@@ -9,6 +9,7 @@ import {
   type AccessFile,
   AccessFileError,
   accessPath,
+  checkDirectory,
   isStale,
   readAccessFile,
 } from "../shared/access_file.ts";
@@ -20,6 +21,7 @@ import {
 export async function writeAccessFile(access: AccessFile): Promise<string> {
   const path = accessPath(access.name);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await checkDirectory(dirname(path));
   await writeWhole(path, access, async (draft) => {
     try {
       // Unlike a rename, a link fails when the name is taken: of two managers, one gets it.
@@ -33,8 +35,21 @@ export async function writeAccessFile(access: AccessFile): Promise<string> {
   return path;
 }
 
-/** Writes an access file for `path` as it is, over any other: `tendril access -o FILE`. */
+/**
+ * Writes an access file for `path`, over another access file if there is one: `tendril access -o`.
+ *
+ * @throws {Error} When something else is there.
+ */
 export async function writeAccessCopy(path: string, access: AccessFile): Promise<void> {
+  try {
+    await readAccessFile(path);
+  } catch (error) {
+    const isMissing = error instanceof AccessFileError && error.code === "missing";
+    if (!isMissing) {
+      const found = error instanceof Error ? error.message : String(error);
+      throw new Error(`Cannot replace "${path}" by an access file: ${found}`, { cause: error });
+    }
+  }
   await writeWhole(path, access, (draft) => rename(draft, path));
 }
 

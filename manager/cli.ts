@@ -15,6 +15,7 @@ import { runBundle } from "../shared/runtime/bundle.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
+import { ACCESS_COMMAND } from "./cli_access.ts";
 import { type Call, type Command, print, type ScriptLibrary } from "./cli_command.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
@@ -58,6 +59,7 @@ const COMMANDS: readonly Command[] = [
   MANAGER_COMMAND,
   SUBMIT_COMMAND,
   ...SHOW_COMMANDS,
+  ACCESS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */

@@ -14,6 +14,7 @@ import type { Role } from "../shared/handshake.ts";
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import { CLIENT_VERSION, type ClientAnswer, type ClientRequest } from "./client_protocol.ts";
 import { clientRequest } from "./client_shapes.ts";
+import type { Door } from "./door.ts";
 import type { Refusals } from "./refusal.ts";
 
 /** Clients at the same time. */
@@ -65,6 +66,7 @@ export interface ClientLinksOptions {
   readonly secrets: { readonly client?: string; readonly viewer?: string };
   readonly desk: ClientDesk;
   readonly refuse: Refusals["count"];
+  readonly door: Door;
   /** Told of a bug in the manager. */
   readonly onBug: (error: unknown) => void;
   /** Default `BACKLOG_TIMEOUT_MS`. */
@@ -108,6 +110,7 @@ export class ClientLinks {
       { ...(client === undefined ? {} : { client }), ...(viewer === undefined ? {} : { viewer }) },
       {
         check: clientRequest,
+        door: this.#options.door,
         handlers: {
           open: (channel) => {
             if (this.#links.size >= CLIENTS_MAX) {

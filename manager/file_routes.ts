@@ -10,8 +10,12 @@ import { packDirectory } from "./directory.ts";
 import { checkCacheName } from "../shared/cache_name.ts";
 import type { CacheName } from "../shared/ids.ts";
 import { fileBody } from "../shared/runtime/file_body.ts";
+import { refusal } from "../shared/runtime/request_limits.ts";
+import { beginTransfer, beginUpload, endUpload } from "../shared/runtime/serve.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { DeliveryDesk } from "./delivery.ts";
+import type { Door } from "./door.ts";
+import type { RefusalKind } from "./refusal.ts";
 import type { FileContents, FileStore, ServedFile } from "./file_store.ts";
 
 /** What the routes serve from. */
@@ -21,6 +25,7 @@ export interface FileRouteOptions {
   readonly ticketKey: Uint8Array;
   readonly store: FileStore;
   readonly desk: DeliveryDesk;
+  readonly door: Pick<Door, "refuse">;
 }
 
 interface ByteRange {
@@ -28,6 +33,13 @@ interface ByteRange {
   /** Exclusive. */
   readonly endByte: number;
 }
+
+/** What a PUT that failed counts as; a full disk, or a file that is coming already, is no misuse. */
+const REFUSED_AS: { readonly [status: number]: RefusalKind } = {
+  404: "ticket",
+  422: "body",
+  503: "body",
+};
 
 /** Adds the routes to `app`. */
 export function addFileRoutes(app: Hono, options: FileRouteOptions): void {
@@ -38,6 +50,7 @@ export function addFileRoutes(app: Hono, options: FileRouteOptions): void {
 async function sendFile(context: Context, options: FileRouteOptions): Promise<Response> {
   const claims = admit(context, options, "GET");
   if (claims instanceof Response) return claims;
+  beginTransfer(context);
   const served = await open(claims, options.store);
   if (served === undefined) return context.text("Cannot serve the file: it is not here", 404);
   const { contents, digest } = served;
@@ -65,7 +78,18 @@ async function sendFile(context: Context, options: FileRouteOptions): Promise<Re
 async function takeFile(context: Context, options: FileRouteOptions): Promise<Response> {
   const claims = admit(context, options, "PUT");
   if (claims instanceof Response) return claims;
+  // Another size than the ticket's needs no reading; chunks without a length are counted.
+  const length = context.req.header("content-length");
+  const { sizeBytes } = claims;
+  if (length !== undefined && sizeBytes >= 0 && Number(length) !== sizeBytes) {
+    options.door.refuse("body");
+    return refusal(413, `Cannot take ${length} bytes: the ticket is for ${sizeBytes}`);
+  }
+  beginUpload(context);
   const answer = await options.desk.put(claims, context.req.raw.body);
+  endUpload(context);
+  const kind = REFUSED_AS[answer.status];
+  if (kind !== undefined) options.door.refuse(kind);
   return new Response(answer.status === 204 ? null : answer.message, { status: answer.status });
 }
 
@@ -80,7 +104,8 @@ function admit(
     name = checkCacheName(context.req.param("name") ?? "");
   } catch {
     // Not repeated to the stranger who sent it.
-    return context.text("Cannot take the name as a cache name", 400);
+    options.door.refuse("request");
+    return refusal(400, "Cannot take the name as a cache name");
   }
   const ticket = readTicketHeader(context.req.header("authorization"));
   const verdict = checkTicket(options.ticketKey, ticket ?? "", {
@@ -90,7 +115,8 @@ function admit(
     nowMs: Date.now(),
   });
   if (verdict.kind === "ok") return verdict.claims;
-  return context.text("Cannot move the file without a valid ticket", 403);
+  options.door.refuse("ticket");
+  return refusal(403, "Cannot move the file without a valid ticket");
 }
 
 async function open(claims: TicketClaims, store: FileStore): Promise<ServedFile | undefined> {

@@ -7,7 +7,7 @@ import process from "node:process";
 
 import { join } from "@std/path";
 
-import type { AccessFile } from "../shared/access_file.ts";
+import { type AccessFile, processStart } from "../shared/access_file.ts";
 import { hostsOf, isLoopback, publishedUrls } from "../shared/addresses.ts";
 import { type KeyPair, newCertificate } from "../shared/certificate.ts";
 import { newSecret } from "../shared/handshake.ts";
@@ -35,6 +35,7 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
     const tls = await serverTls(config);
     const identity = { name, managerId, secrets, tls };
     shell = await Shell.start({ config, ...identity, spool, onBug: throwLater });
+    const start = processStart(process.pid);
     const access: AccessFile = {
       version: 1,
       name,
@@ -45,6 +46,7 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
       pid: process.pid,
       host: hostname(),
       startedAtMs: Date.now(),
+      ...(start === undefined ? {} : { processStart: start }),
     };
     await writeAccessFile(access);
     return { shell, access, folder };

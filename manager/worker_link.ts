@@ -19,6 +19,7 @@ import {
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { TaskShape } from "../shared/task.ts";
 import type { Hello, ManagerEvent } from "./core/event.ts";
+import type { Door } from "./door.ts";
 import type { PeerAddress } from "./fetch_source.ts";
 import type { Tickets } from "./tickets.ts";
 
@@ -50,6 +51,7 @@ export interface WorkerLinksOptions {
   readonly onHello: (hello: Hello) => void;
   /** Told how many requests a worker's peer server has turned away. */
   readonly onPeerRefusals: (count: number) => void;
+  readonly door: Door;
 }
 
 interface WorkerLink {
@@ -89,6 +91,7 @@ export class WorkerLinks {
       { worker: this.#options.workerSecret },
       {
         check: workerMessage,
+        door: this.#options.door,
         handlers: {
           open: (channel) => {
             link = this.#open(channel);
@@ -173,6 +176,7 @@ export class WorkerLinks {
       return undefined;
     }
     if (this.#links.size >= LINKS_MAX) {
+      this.#options.door.refuse("connection");
       channel.close(`The manager takes ${LINKS_MAX} workers at most`);
       return undefined;
     }
@@ -198,6 +202,7 @@ export class WorkerLinks {
       if (message.kind === "hello") {
         if (!this.#greet(link, message)) return;
       } else if (link.hello === undefined) {
+        this.#options.door.refuse("handshake");
         this.#refuse(link, `Cannot take message "${message.kind}" before hello`);
         return;
       } else if (message.kind === "heartbeat") {
@@ -213,10 +218,12 @@ export class WorkerLinks {
   /** Takes a hello; false when the connection was refused for it. */
   #greet(link: WorkerLink, hello: Hello): boolean {
     if (link.hello !== undefined) {
+      this.#options.door.refuse("handshake");
       this.#refuse(link, "Cannot take a second hello on one connection");
       return false;
     }
     if (hello.protocol !== PROTOCOL_VERSION) {
+      this.#options.door.refuse("handshake");
       this.#refuse(
         link,
         `Cannot speak protocol ${hello.protocol} with a manager of protocol ${PROTOCOL_VERSION}: ` +
@@ -291,6 +298,7 @@ export class WorkerLinks {
       // While this process stood still it could not hear: what came is read in the next turn.
       if (lateMs > heartbeatMs) link.heardAtMs += lateMs;
       if (link.hello === undefined && nowMs - link.openedAtMs > HELLO_TIMEOUT_MS) {
+        this.#options.door.refuse("handshake_timeout");
         this.#refuse(link, `Cannot wait longer than ${HELLO_TIMEOUT_MS} ms for hello`);
       } else if (nowMs - link.heardAtMs > timeoutMs) {
         link.channel.close(`Nothing was heard for ${timeoutMs} ms`);

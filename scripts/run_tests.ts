@@ -19,6 +19,8 @@ const ON_DENO = /^tests\/(shared|manager|worker\/core)\/|^tests\/deno_shim\.test
 const NOT_ON_DENO: Readonly<Record<string, string>> = {
   "tests/shared/runtime/serve.test.ts":
     "starts its servers on both runtimes, in processes of their own",
+  "tests/shared/runtime/serve_limits.test.ts":
+    "starts its servers on both runtimes, in processes of their own",
 };
 
 /** Longest one test may take, and one runner. */

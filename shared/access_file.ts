@@ -8,12 +8,12 @@
  * @module
  */
 
-import { constants } from "node:fs";
-import { open, readdir } from "node:fs/promises";
+import { constants, readFileSync } from "node:fs";
+import { lstat, open, readdir, stat } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import process from "node:process";
 
-import { join } from "@std/path";
+import { dirname, join, resolve } from "@std/path";
 
 import type { Secrets } from "./handshake.ts";
 import {
@@ -46,6 +46,8 @@ export interface AccessFile {
   /** A home may be shared by hosts, where a pid means nothing. */
   readonly host: string;
   readonly startedAtMs: number;
+  /** When that process started, as `processStart` tells; absent where nothing tells it. */
+  readonly processStart?: string;
 }
 
 /** Thrown for an access file that is missing or must not be used; `code` says which. */
@@ -65,6 +67,7 @@ export const ACCESS_BYTES_MAX: number = 64 * 1024;
 const SUFFIX = ".json";
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 const OTHERS_MODE = 0o077;
+const OTHERS_WRITE = 0o022;
 
 const accessShape: Check<AccessFile> = shape<AccessFile>({
   version: oneOf([1]),
@@ -80,12 +83,13 @@ const accessShape: Check<AccessFile> = shape<AccessFile>({
   pid: positive,
   host: name(256),
   startedAtMs: amount,
+  processStart: optional(name(64)),
 });
 
 /** The directory of access files. */
 export function accessDirectory(): string {
   const home = process.env["TENDRIL_HOME"] || join(homedir(), ".tendril");
-  return join(home, "managers");
+  return resolve(home, "managers");
 }
 
 /** Where the access file of the manager `managerName` is; RangeError for what is no name. */
@@ -144,10 +148,46 @@ export async function findAccessFile({ url, name, access }: ManagerTarget): Prom
   throw new Error(`Cannot tell which manager is meant: ${found}`);
 }
 
+/**
+ * The access file of the manager called `name`, of this user; throws AccessFileError when it is
+ * missing or of no use.
+ */
+export async function readManagerAccess(managerName: string): Promise<AccessFile> {
+  const path = accessPath(managerName);
+  await checkDirectory(dirname(path));
+  const file = await readAccessFile(path);
+  if (file.name === managerName) return file;
+  // Who may rename files there could send us to another manager of this user.
+  throw notTrusted(path, `it is that of manager "${file.name}"`);
+}
+
+/**
+ * Throws AccessFileError when others could have put files into `directory`, or put it where it is:
+ * it must belong to this user, or to root, and nobody else may write to it. OpenSSH asks the same
+ * of `~/.ssh` (StrictModes).
+ */
+export async function checkDirectory(directory: string): Promise<void> {
+  try {
+    const owner = process.getuid?.();
+    const [entry, target] = [await lstat(directory), await stat(directory)];
+    for (const { uid } of [entry, target]) {
+      if (owner === undefined || uid === owner || uid === 0) continue;
+      throw notTrusted(directory, `it belongs to user ${uid}, not ${owner}`);
+    }
+    if (!target.isDirectory()) throw notTrusted(directory, "it is no directory");
+    if ((target.mode & OTHERS_WRITE) === 0) return;
+    const mode = (target.mode & 0o777).toString(8);
+    throw notTrusted(directory, `others may write to it (mode ${mode}, 700 is wanted)`);
+  } catch (error) {
+    // Nothing is in it then.
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
+}
+
 /** Says which managers there are when there is none of that name. */
 async function readNamed(name: string): Promise<AccessFile> {
   try {
-    return await readAccessFile(accessPath(name));
+    return await readManagerAccess(name);
   } catch (error) {
     if (!(error instanceof AccessFileError) || error.code !== "missing") throw error;
     const running = namesOf(await listAccessFiles());
@@ -165,13 +205,14 @@ function namesOf(files: readonly AccessFile[]): string[] {
 /** Every access file of this user that can be trusted, by name; others are passed over. */
 export async function listAccessFiles(): Promise<AccessFile[]> {
   const files: AccessFile[] = [];
+  await checkDirectory(accessDirectory());
   for (const entry of (await readNames(accessDirectory())).sort()) {
     if (!entry.endsWith(SUFFIX) || entry.startsWith(".")) continue;
     try {
-      files.push(await readAccessFile(join(accessDirectory(), entry)));
+      files.push(await readManagerAccess(entry.slice(0, -SUFFIX.length)));
     } catch (error) {
-      // Removed meanwhile, or somebody else's: not one of this user's managers.
-      if (!(error instanceof AccessFileError)) throw error;
+      // Removed meanwhile, somebody else's, or no manager's name: none of this user's managers.
+      if (!(error instanceof AccessFileError || error instanceof RangeError)) throw error;
     }
   }
   return files;
@@ -182,10 +223,29 @@ export function isStale(access: AccessFile): boolean {
   if (access.host !== hostname()) return false;
   try {
     process.kill(access.pid, 0);
-    return false;
   } catch (error) {
     // EPERM says that the process exists.
     return errorCode(error) === "ESRCH";
+  }
+  // The number of a process that has ended is given to another one some day.
+  const start = processStart(access.pid);
+  return start !== undefined && access.processStart !== undefined && start !== access.processStart;
+}
+
+/**
+ * What tells the process `pid` from another one of that number: the boot of the system and the
+ * ticks from there to its start (proc(5)); undefined where there is no such thing.
+ */
+export function processStart(pid: number): string | undefined {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The name of the program, in parentheses, may hold anything.
+    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    return ticks === undefined ? undefined : `${boot} ${ticks}`;
+  } catch {
+    // No Linux, or a process that is hidden from us: nothing is known of it.
+    return undefined;
   }
 }
 

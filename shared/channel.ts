@@ -21,7 +21,12 @@ import {
   type Secrets,
 } from "./handshake.ts";
 import { type Check, checkMessages } from "./message_check.ts";
-import { CLOSE_NORMAL, type Socket, type SocketHandlers } from "./runtime/socket.ts";
+import {
+  CLOSE_NORMAL,
+  CLOSE_TEXT_FRAME,
+  type Socket,
+  type SocketHandlers,
+} from "./runtime/socket.ts";
 import { seal, unseal } from "./seal.ts";
 
 /** The other side sent a frame that breaks the rules. */
@@ -70,6 +75,17 @@ export interface Message {
   readonly kind: string;
 }
 
+/** Why a channel was closed by this end. */
+export type ChannelRefusal = "handshake" | "handshake_timeout" | "frame" | "backlog";
+
+/** Who watches over the connections of a server. */
+export interface ChannelDoor {
+  /** Told of each connection that is turned away. */
+  readonly refuse: (kind: ChannelRefusal) => void;
+  /** A handshake begins; returns what is called once, when it ends. */
+  enter(): () => void;
+}
+
 /** What both ends of a channel are given. */
 export interface ChannelOptions<In, Out extends Message> {
   readonly handlers: ChannelHandlers<In, Out>;
@@ -81,6 +97,7 @@ export interface ChannelOptions<In, Out extends Message> {
   readonly refused?: (end: ChannelEnd) => void;
   /** Default `HANDSHAKE_TIMEOUT_MS`. */
   readonly handshakeTimeoutMs?: number;
+  readonly door?: ChannelDoor;
 }
 
 /** The server's end of a new connection, which takes the roles that have a secret. */
@@ -99,6 +116,9 @@ export function dialChannel<In, Out extends Message>(
   return newEnd(newClientHandshake(identity.role, identity.secret), options);
 }
 
+/** Of closes of the runtime, for text and for what is too large: RFC 6455 section 7.4.1. */
+const FRAME_CODES: ReadonlySet<number> = new Set([CLOSE_TEXT_FRAME, 1007, 1009]);
+
 const HANDSHAKE_LIMITS: FrameLimits = {
   bytesMax: HANDSHAKE_BYTES_MAX,
   itemsMax: HANDSHAKE_ITEMS_MAX,
@@ -109,30 +129,46 @@ function newEnd<In, Out extends Message>(
   handshake: Handshake,
   options: ChannelOptions<In, Out>,
 ): SocketHandlers {
-  const { handlers, check, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
+  const { handlers, check, door, handshakeTimeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
   let channel: SocketChannel<Out> | undefined;
   let fault: HandshakeFault | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let leave: (() => void) | undefined;
+
+  function endHandshake(): void {
+    clearTimeout(timer);
+    leave?.();
+    leave = undefined;
+  }
+
+  function refuse(kind: ChannelRefusal, socket: Socket, reason: string): void {
+    door?.refuse(kind);
+    socket.close(kind === "frame" ? CLOSE_BAD_FRAME : CLOSE_REFUSED, reason);
+  }
 
   function shake(socket: Socket, bytes: Uint8Array): void {
     for (const message of decodeFrame(bytes, HANDSHAKE_LIMITS)) {
       const { send, state } = handshake.receive(message);
       for (const frame of encodeFrame(send, { compress: false })) socket.send(frame);
       if (state.kind === "pending") continue;
-      clearTimeout(timer);
+      endHandshake();
       if (state.kind === "refused") {
         fault = state.fault;
-        socket.close(CLOSE_REFUSED, state.reason);
-        return;
+        return refuse("handshake", socket, state.reason);
       }
-      channel = new SocketChannel<Out>(socket, { ...state, compress: options.compress ?? false });
+      channel = new SocketChannel<Out>(socket, {
+        ...state,
+        compress: options.compress ?? false,
+        onBacklog: () => door?.refuse("backlog"),
+      });
       handlers.open(channel);
     }
   }
 
   return {
     open: (socket) => {
-      const giveUp = (): void => socket.close(CLOSE_REFUSED, "The handshake took too long");
+      leave = door?.enter();
+      const giveUp = () => refuse("handshake_timeout", socket, "The handshake took too long");
       timer = setTimeout(giveUp, handshakeTimeoutMs);
       for (const frame of encodeFrame(handshake.opening, { compress: false })) socket.send(frame);
     },
@@ -143,8 +179,7 @@ function newEnd<In, Out extends Message>(
         messages = checkMessages(check, decodeFrame(bytes, FRAME_LIMITS));
       } catch (error) {
         if (!(error instanceof FrameError)) throw error;
-        socket.close(CLOSE_BAD_FRAME, error.message);
-        return;
+        return refuse("frame", socket, error.message);
       }
       handlers.messages(channel, messages);
     },
@@ -152,7 +187,8 @@ function newEnd<In, Out extends Message>(
       if (channel?.flush()) handlers.drain?.(channel);
     },
     close: (_socket, code, reason) => {
-      clearTimeout(timer);
+      endHandshake();
+      if (FRAME_CODES.has(code)) door?.refuse("frame");
       const end = { code, reason, ...(fault === undefined ? {} : { fault }) };
       if (channel === undefined) options.refused?.(end);
       else handlers.close(channel, end);
@@ -169,15 +205,22 @@ class SocketChannel<Out extends Message> implements Channel<Out> {
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #isBlocked = false;
+  readonly #onBacklog: () => void;
 
   constructor(
     socket: Socket,
-    made: { readonly role: Role; readonly sessionKey: Uint8Array; readonly compress: boolean },
+    made: {
+      readonly role: Role;
+      readonly sessionKey: Uint8Array;
+      readonly compress: boolean;
+      readonly onBacklog: () => void;
+    },
   ) {
     this.#socket = socket;
     this.role = made.role;
     this.#compress = made.compress;
     this.#sessionKey = made.sessionKey;
+    this.#onBacklog = made.onBacklog;
   }
 
   get isWritable(): boolean {
@@ -231,6 +274,7 @@ class SocketChannel<Out extends Message> implements Channel<Out> {
 
   #checkBacklog(): void {
     if (this.#waitingBytes <= CHANNEL_BYTES_MAX) return;
+    this.#onBacklog();
     this.#closeDropped();
   }
 

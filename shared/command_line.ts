@@ -6,6 +6,8 @@ import { parseArgs } from "node:util";
 export interface OptionSpec {
   /** Placeholder of the value; absent for a switch. */
   readonly value?: string;
+  /** One letter that stands for it, after one dash. */
+  readonly short?: string;
   /** May be given more than once; in its variable the values are joined by commas. */
   readonly isMultiple?: boolean;
   readonly help: string;
@@ -62,7 +64,9 @@ export function readArguments(
 ): CommandArguments {
   const end = spec.endsAtPositional === true ? endOfOptions(spec, args) : args.length;
   const options = Object.fromEntries(
-    Object.entries(spec.options).map(([name, { value }]) => [name, { type: typeOf(value) }]),
+    Object.entries(spec.options).map(([name, { value, short }]) => {
+      return [name, { type: typeOf(value), ...(short === undefined ? {} : { short }) }];
+    }),
   );
   const { tokens } = parseArgs({
     args: args.slice(0, end),
@@ -85,8 +89,9 @@ export function readArguments(
 
 /** What `--help` shows. */
 export function commandHelp(spec: CommandSpec): string {
-  const options = Object.entries(spec.options).map(([name, { value, help }]) => {
-    return `  --${name}${value === undefined ? "" : ` ${value}`}`.padEnd(26) + help;
+  const options = Object.entries(spec.options).map(([name, { value, short, help }]) => {
+    const names = short === undefined ? `--${name}` : `-${short}, --${name}`;
+    return `  ${names}${value === undefined ? "" : ` ${value}`}`.padEnd(26) + help;
   });
   const summary = `${spec.summary[0]?.toUpperCase()}${spec.summary.slice(1)}.`;
   const lines = [`Usage: ${spec.usage}`, "", summary, "", ...options];
@@ -181,7 +186,8 @@ function checkOption(
     throw new UsageError(`Cannot take "${value}" as the value of ${rawName}: it takes none`);
   }
   // "--cores --single" forgot a value; "--name=-x" did not.
-  if (value === undefined || (value.startsWith("-") && inlineValue !== true)) {
+  // A dash alone is stdin or stdout.
+  if (value === undefined || (/^-./.test(value) && inlineValue !== true)) {
     throw new UsageError(
       `Cannot read ${rawName} without its value: expected ${rawName} ${placeholder}`,
     );

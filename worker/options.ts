@@ -1,12 +1,12 @@
 /** What a worker is told on its command line and in its environment, checked once. */
 
 import { existsSync, readdirSync } from "node:fs";
-import { isIP } from "node:net";
 import { availableParallelism, totalmem } from "node:os";
 
 import { resolve } from "@std/path";
 
 import type { ManagerTarget } from "../shared/access_file.ts";
+import { ANY, type HostPort, isWildcard, parseHostPort } from "../shared/addresses.ts";
 import {
   checkPositionals,
   type CommandSpec,
@@ -61,13 +61,16 @@ export const WORKER_COMMAND: CommandSpec = {
     "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
     "wall-time": { value: "TIME", help: "end after this long in any case" },
     single: { help: "end with the manager instead of waiting for the next one of its name" },
-    listen: { value: "HOST:PORT", help: "where other workers reach this one; default: as needed" },
+    listen: {
+      value: "HOST:PORT",
+      help: "address to serve other workers on; default: as far as the manager can be reached",
+    },
     advertise: {
       value: "HOST",
       isMultiple: true,
-      help: "a name or address that others know this host by; repeatable",
+      help: "how other workers reach it, as HOST or HOST:PORT; repeatable",
     },
-    insecure: { help: "serve files to other workers without TLS" },
+    insecure: { help: "do not encrypt what goes to other workers" },
     "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
   },
@@ -75,11 +78,6 @@ export const WORKER_COMMAND: CommandSpec = {
 };
 
 const IDLE_TIMEOUT_MS: number = 5 * 60_000;
-
-/** RFC 1123 section 2.1; underscores are met in clusters. */
-const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
-
-const PORT_MAX = 65_535;
 
 /** A worker that belongs to one manager does not wait longer for it to come back. */
 const SINGLE_IDLE_TIMEOUT_MS = 15_000;
@@ -117,7 +115,7 @@ export function parseWorkerArguments(
     isSingle,
     peers: {
       ...without({ listen: readListen(text("listen")) }),
-      advertise: given.texts("advertise").map(checkHost),
+      advertise: given.texts("advertise").filter((at) => at !== "").map(readAdvertised),
       isInsecure: given.flag("insecure"),
     },
     hasCleanEnvironment: given.flag("clean-env"),
@@ -156,23 +154,23 @@ function readTarget(
   });
 }
 
-/** `HOST:PORT`, `[ADDRESS]:PORT`, or `HOST` alone for a free port. */
-function readListen(text: string | undefined): PeerDoorOptions["listen"] {
+/** Where to listen: a host of this machine, all its addresses when none is stated. */
+function readListen(text: string | undefined): HostPort | undefined {
   if (text === undefined) return undefined;
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
-  const hostname = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3] ?? 0);
-  if (hostname !== undefined && isHost(hostname) && port <= PORT_MAX) return { hostname, port };
-  throw new UsageError(`Cannot read --listen "${text}" as HOST:PORT`);
+  const at = parseHostPort(text);
+  if (at !== undefined) return at.host === "" ? { ...at, host: ANY } : at;
+  throw new UsageError(
+    `Cannot read --listen "${text}" as an address of this machine: expected HOST:PORT, ` +
+      ":PORT for all addresses, or [ADDRESS]:PORT for IPv6",
+  );
 }
 
-function checkHost(text: string): string {
-  if (isHost(text)) return text;
-  throw new UsageError(`Cannot read --advertise "${text}" as a host name or an address`);
-}
-
-function isHost(text: string): boolean {
-  return isIP(text) > 0 ? !text.includes("%") : HOST_NAME.test(text);
+function readAdvertised(text: string): HostPort {
+  const at = parseHostPort(text);
+  if (at !== undefined && at.host !== "" && !isWildcard(at.host)) return at;
+  throw new UsageError(
+    `Cannot read --advertise "${text}" as an address of this worker: expected HOST or HOST:PORT`,
+  );
 }
 
 function readCount(

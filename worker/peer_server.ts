@@ -9,18 +9,19 @@
  */
 
 import { open } from "node:fs/promises";
-import { isIP } from "node:net";
 
 import { type Context, Hono, type Next } from "hono";
 
+import { ANY, ANY_IPV4, hostsOf, isOwnHost } from "../shared/addresses.ts";
 import { checkCacheName } from "../shared/cache_name.ts";
 import { newCertificate } from "../shared/certificate.ts";
 import type { WorkerId } from "../shared/ids.ts";
-import { beginTransfer, serve, type Server } from "../shared/runtime/serve.ts";
+import { TIME_LIMITS, type TimeLimits } from "../shared/runtime/request_limits.ts";
+import { beginTransfer, serve, type ServeOptions, type Server } from "../shared/runtime/serve.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { PeerAddress } from "./core/event.ts";
-import { baseUrl, type PeerDoor } from "./peer_door.ts";
+import { doorUrls, type PeerDoor } from "./peer_door.ts";
 import type { Trees } from "./trees.ts";
 
 /** Directories read at the same time for others; the manager's tickets allow fewer. */
@@ -32,11 +33,10 @@ const SERVES_MAX = 128;
 /** Seconds after which to come again. */
 const RETRY_AFTER_S = "1";
 
-/** Bytes of a file that are read at a time. */
-const CHUNK_BYTES = 512 * 1024;
+const NO_HOSTS: ReadonlySet<string> = new Set();
 
-/** How often a transfer that moves is given time anew. */
-const RENEW_MS = 2_000;
+/** Bytes of a file that are read at a time. */
+const CHUNK_BYTES: number = 256 * 1024;
 
 /** What serving needs to know of the session. */
 export interface PeerSession {
@@ -50,6 +50,8 @@ export interface PeerServerOptions {
   readonly workerId: WorkerId;
   readonly cache: CacheStore;
   readonly trees: Pick<Trees, "read">;
+  /** Default `TIME_LIMITS`. */
+  readonly limits?: TimeLimits;
 }
 
 /** A server that listens. */
@@ -57,6 +59,8 @@ interface OpenDoor {
   readonly door: PeerDoor;
   readonly server: Server;
   readonly address: PeerAddress;
+  /** Hosts of the urls, which the certificate names. */
+  readonly hosts: ReadonlySet<string>;
 }
 
 /** Owner of the listening socket. */
@@ -93,17 +97,19 @@ export class PeerServer {
 
   /** Listens at `door`, instead of where it did unless that will do; throws when it cannot. */
   async open(door: PeerDoor): Promise<void> {
-    if (this.#open !== undefined && serves(this.#open.door, door)) return;
-    const tls = door.isSecure ? await newCertificate(door.hosts) : undefined;
+    if (this.#open !== undefined && serves(this.#open, door)) return;
+    const hosts = hostsOf(doorUrls(door, 0));
+    const tls = door.isSecure ? await newCertificate(hosts) : undefined;
     const before = this.#open;
     this.#open = undefined;
     await before?.server.close();
     if (this.#isClosed) return;
-    const { hostname, isSecure, hosts } = door;
-    const server = serve(this.#app, { hostname, port: door.port, tls });
-    const urls = hosts.map((host) => baseUrl(host, { port: server.port, isSecure }));
+    const { limits = TIME_LIMITS } = this.#options;
+    const refused = () => void (this.#refusedCount += 1);
+    const server = listen(this.#app, door, { tls, limits, refused });
+    const urls = doorUrls(door, server.port);
     const address = tls === undefined ? { urls } : { urls, certificate: tls.certificate };
-    this.#open = { door, server, address };
+    this.#open = { door, server, address, hosts: new Set(hosts) };
   }
 
   /** From now on tickets of this session are valid, and of no other. */
@@ -127,18 +133,11 @@ export class PeerServer {
     if (context.req.raw.method !== "GET") {
       return this.#refuse(context.text("Only GET is served here", 405, { Allow: "GET" }));
     }
-    if (!this.#isOwnHost(context.req.header("Host"))) {
+    // A page may be made to call us by its own name (DNS rebinding), to read what it gets.
+    if (!isOwnHost(context.req.header("Host"), this.#open?.hosts ?? NO_HOSTS)) {
       return this.#refuse(context.text("This server has another name", 421));
     }
     await next();
-  }
-
-  /** A page may be made to call us by its own name (DNS rebinding): then its scripts could read. */
-  #isOwnHost(header: string | undefined): boolean {
-    const host = /^(?:\[([^\]]*)\]|([^:]*))(?::\d+)?$/.exec(header?.toLowerCase() ?? "");
-    const name = host?.[1] ?? host?.[2] ?? "";
-    return isIP(name) > 0 || name === "localhost" ||
-      this.#open?.door.hosts.some((own) => own.toLowerCase() === name) === true;
   }
 
   #refuse(response: Response): Response {
@@ -208,35 +207,35 @@ export class PeerServer {
       {
         sizeBytes: endBytes - startBytes,
         signal: context.req.raw.signal,
-        onChunk: newRenewal(context),
         onEnd,
       },
     );
+    beginTransfer(context);
     const headers = headersOf(hold, range);
     headers["Content-Length"] = String(endBytes - startBytes);
     return new Response(body, { status: range === undefined ? 200 : 206, headers });
   }
 }
 
-/** True when a server that was opened for `open` may go on where `wanted` is asked for. */
-function serves(open: PeerDoor, wanted: PeerDoor): boolean {
-  return open.hostname === wanted.hostname && open.port === wanted.port &&
-    open.isSecure === wanted.isSecure && wanted.hosts.every((host) => open.hosts.includes(host));
+/** True when the server that is open will do where `wanted` is asked for. */
+function serves({ door, hosts }: OpenDoor, wanted: PeerDoor): boolean {
+  return door.host === wanted.host && door.port === wanted.port &&
+    door.isSecure === wanted.isSecure &&
+    hostsOf(doorUrls(wanted, 0)).every((host) => hosts.has(host));
 }
 
-/**
- * To be called when something has moved: Bun's limit on silence counts from when it was set, and
- * takes no notice of a stream's progress.
- */
-function newRenewal(context: Context): () => void {
-  beginTransfer(context);
-  let renewedAtMs = performance.now();
-  return () => {
-    const nowMs = performance.now();
-    if (nowMs - renewedAtMs < RENEW_MS) return;
-    renewedAtMs = nowMs;
-    beginTransfer(context);
-  };
+function listen(
+  app: Hono,
+  { host, port }: PeerDoor,
+  options: Required<Pick<ServeOptions, "limits" | "refused" | "tls">>,
+): Server {
+  try {
+    return serve(app, { hostname: host, port, ...options });
+  } catch (error) {
+    if (host !== ANY) throw error;
+    // A host without IPv6.
+    return serve(app, { hostname: ANY_IPV4, port, ...options });
+  }
 }
 
 /** Bytes from `startBytes` up to, not including, `endBytes`. */
@@ -318,11 +317,10 @@ function readRange(
 /** The first `sizeBytes` of `chunks`; `onEnd` is called once, however the stream ends. */
 function bodyOf(
   chunks: AsyncIterable<Uint8Array>,
-  { sizeBytes, signal, onChunk, onEnd }: {
+  { sizeBytes, signal, onEnd }: {
     readonly sizeBytes: number;
     /** Aborted when the reader has gone, which a stream that was never read is not told. */
     readonly signal: AbortSignal;
-    readonly onChunk: () => void;
     readonly onEnd: () => void;
   },
 ): ReadableStream<Uint8Array> {
@@ -346,7 +344,6 @@ function bodyOf(
           const bytes = next.value;
           controller.enqueue(leftBytes < bytes.length ? bytes.subarray(0, leftBytes) : bytes);
           leftBytes -= bytes.length;
-          onChunk();
         }
         if (leftBytes > 0) return;
         controller.close();

@@ -5,6 +5,7 @@
 import process from "node:process";
 
 import { measureCalls } from "./calls.ts";
+import { measureDoors } from "./doors.ts";
 import { type Figure, RUN_COUNT, tableOf } from "./figure.ts";
 import { measureManagerCore } from "./manager_core.ts";
 import { measureStart } from "./start.ts";
@@ -18,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   transfer: measureTransfer,
   core: measureManagerCore,
   start: measureStart,
+  doors: measureDoors,
 };
 
 /** A machine on which all of them take longer than this is of no use for them. */

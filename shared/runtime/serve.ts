@@ -146,9 +146,8 @@ async function answer(app: App, request: Request, host: Host): Promise<Response>
   const tooLarge = refuseHead(request);
   if (tooLarge !== undefined) host.refused("request");
   const response = tooLarge ?? await app.fetch(request, host);
-  if (response.status < 400 || request.body === null) return response;
   // What was refused is not read; nor is what follows it taken for another request.
-  response.headers.set("connection", "close");
+  if (response.status >= 400) response.headers.set("connection", "close");
   return response;
 }
 

@@ -48,7 +48,7 @@ test("tendril help lists every command; help COMMAND and --help show its options
 });
 
 test.each([
-  ["bogus", 2, 'tendril: Cannot run "bogus" as a command: expected run, init, status, worker, '],
+  ["bogus", 2, 'tendril: Cannot run "bogus" as a command: expected run, init, status, access, wo'],
   ["help bogus", 2, 'tendril: Cannot run "bogus" as a command: expected '],
   ["version 2", 2, 'tendril: Cannot take "2" as an argument of version: it takes none'],
   ["run", 2, "tendril run: Cannot run a workflow without a script: expected tendril run "],

@@ -2,7 +2,17 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, link, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  link,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 
 import { join } from "@std/path";
@@ -14,7 +24,9 @@ import {
   accessPath,
   isStale,
   listAccessFiles,
+  processStart,
   readAccessFile,
+  readManagerAccess,
 } from "../../shared/access_file.ts";
 import { newSecret } from "../../shared/handshake.ts";
 
@@ -111,8 +123,51 @@ test("readAccessFile() refuses files that others may use, links, pipes and direc
   await expect(readAccessFile(pipe)).rejects.toMatchObject({ code: "not_trusted" });
   await expect(readAccessFile(home)).rejects.toMatchObject({ code: "not_trusted" });
   await expect(readAccessFile(join(home, "none.json"))).rejects.toMatchObject({ code: "missing" });
+});
+
+test("readManagerAccess() refuses the file of one manager under the name of another", async () => {
+  const path = await writeAccessFile(access());
   await link(path, join(home, "managers", "second.json"));
-  expect(await listAccessFiles()).toHaveLength(2);
+  await expect(readManagerAccess("second")).rejects.toThrow('it is that of manager "blast"');
+  expect(await listAccessFiles()).toHaveLength(1);
+});
+
+test("readManagerAccess() refuses a folder that others may write to, or own", async () => {
+  await writeAccessFile(access());
+  const folder = join(home, "managers");
+  for (const mode of [0o770, 0o702, 0o777]) {
+    await chmod(folder, mode);
+    await expect(readManagerAccess("blast")).rejects.toThrow("others may write to it");
+    await expect(listAccessFiles()).rejects.toThrow("others may write to it");
+    await expect(writeAccessFile(access({ name: "other" }))).rejects.toThrow("700 is wanted");
+  }
+  await chmod(folder, 0o700);
+  expect((await readManagerAccess("blast")).name).toBe("blast");
+  if (process.getuid?.() !== 0) return;
+  await once(spawn("chown", ["12345", folder]), "exit");
+  await expect(readManagerAccess("blast")).rejects.toThrow("it belongs to user 12345, not 0");
+});
+
+test("writeAccessFile() writes through no link, whatever lies where it writes", async () => {
+  const elsewhere = join(home, "elsewhere");
+  await writeFile(elsewhere, "precious");
+  const path = await writeAccessFile(access());
+  await rm(path);
+  await symlink(elsewhere, path);
+  await expect(writeAccessFile(access())).rejects.toThrow("it is a symbolic link");
+  await expect(writeAccessCopy(path, access())).rejects.toThrow("Cannot replace");
+  expect(await readFile(elsewhere, "utf8")).toBe("precious");
+});
+
+test("writeAccessCopy() replaces an access file and nothing else", async () => {
+  const path = join(home, "copy.json");
+  await writeFile(path, "a letter", { mode: 0o600 });
+  await expect(writeAccessCopy(path, access())).rejects.toThrow(`Cannot replace "${path}"`);
+  expect(await readFile(path, "utf8")).toBe("a letter");
+  await rm(path);
+  await writeAccessCopy(path, access());
+  await writeAccessCopy(path, access({ managerId: "m2" }));
+  expect((await readAccessFile(path)).managerId).toBe("m2");
 });
 
 test.if(process.getuid?.() === 0)("readAccessFile() refuses another user's file", async () => {
@@ -170,6 +225,11 @@ test("isStale() is true only when the process is known to be gone", async () => 
   expect(isStale(access({ pid: 1 }))).toBe(false);
   expect(isStale(access({ pid }))).toBe(true);
   expect(isStale(access({ pid, host: "elsewhere" }))).toBe(false);
+  const start = processStart(process.pid);
+  if (start === undefined) return;
+  expect(isStale(access({ processStart: start }))).toBe(false);
+  // The number went to another process since.
+  expect(isStale(access({ processStart: `${start}1` }))).toBe(true);
 });
 
 test("accessPath() refuses names that are paths", () => {

@@ -50,8 +50,8 @@ class Fixture implements AsyncDisposable {
       managerId: "0123456789abcdef",
       secrets,
       spool,
-      tls: undefined,
       clientLimits,
+      tls: undefined,
       onBug: (error) => {
         throw error;
       },

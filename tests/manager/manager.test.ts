@@ -218,7 +218,7 @@ test("Manager puts outputs of results and of PUTs in place before the task settl
       body,
     });
   expect((await put(large, `${order.ticket.slice(0, -2)}AA`)).status).toBe(403);
-  expect((await put(large.subarray(1))).status).toBe(503);
+  expect((await put(large.subarray(1))).status).toBe(413);
   expect((await put(large)).status).toBe(204);
   expect((await put(large)).status).toBe(404);
   const results: TaskResult[] = await Promise.all(tasks);

@@ -6,7 +6,7 @@ import { parseWorkerArguments } from "../../worker/options.ts";
 test("parseWorkerArguments() reads every option", () => {
   const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
     "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose " +
-    "--clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7 --insecure";
+    "--clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7:80 --insecure";
   expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
     target: { access: "/a/b.json" },
     resources: { cores: 2.5, memoryBytes: 8e9, diskBytes: 1e12, gpus: 1 },
@@ -16,8 +16,8 @@ test("parseWorkerArguments() reads every option", () => {
     wallTimeMs: 7_200_000,
     isSingle: true,
     peers: {
-      listen: { hostname: "::1", port: 9000 },
-      advertise: ["node7", "10.0.0.7"],
+      listen: { host: "::1", port: 9000 },
+      advertise: [{ host: "node7" }, { host: "10.0.0.7", port: 80 }],
       isInsecure: true,
     },
     hasCleanEnvironment: true,
@@ -52,9 +52,9 @@ test("parseWorkerArguments() refuses what it does not know", () => {
     [["http://a", "http://b"], 'Cannot take "http://b" as an argument of worker'],
     [["--colour"], 'Cannot take "--colour" as an option of worker: expected --name, '],
     [["--memory", "8XB"], "8XB"],
-    [["--listen", "host:65536"], 'Cannot read --listen "host:65536" as HOST:PORT'],
-    [["--listen", ":80"], 'Cannot read --listen ":80" as HOST:PORT'],
-    [["--advertise", "a/b"], 'Cannot read --advertise "a/b" as a host name or an address'],
+    [["--listen", "host:65536"], 'Cannot read --listen "host:65536" as an address'],
+    [["--advertise", "a/b"], 'Cannot read --advertise "a/b" as an address'],
+    [["--advertise", "0.0.0.0"], 'Cannot read --advertise "0.0.0.0" as an address'],
   ];
   for (const [argv, message] of wrong) {
     expect(() => parseWorkerArguments(argv, {})).toThrow(UsageError);
