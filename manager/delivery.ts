@@ -187,6 +187,8 @@ export class DeliveryDesk {
     chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   ): Promise<PutAnswer> {
     const { deliveryId, entry, file, abort } = delivery;
+    // Until a user asks for it; what is the user's own stays.
+    const isPassing = ["temp", "url", "mini_task"].includes(entry.source.kind);
     delivery.isReceiving = true;
     const target = this.#targetOf(delivery);
     const temporary = `${target}.tendril-${randomBytes(6).toString("hex")}`;
@@ -198,13 +200,15 @@ export class DeliveryDesk {
       abort.signal.throwIfAborted();
       await replace(temporary, target);
       if (this.#deliveries.get(deliveryId) !== delivery) {
+        if (entry.source.kind !== "local") await rm(target, { recursive: true, force: true });
         return { status: 404, message: "Cannot take the file: it is not wanted any more" };
       }
       const { sizeBytes, digest, isDirectory, generation } = file;
       const place = { path: target, sizeBytes, digest, isDirectory, generation };
-      this.#options.store.setPlace(entry, place);
+      const replaced = this.#options.store.setPlace(entry, { ...place, isPassing });
       this.#deliveries.delete(deliveryId);
       this.#end(delivery, "");
+      await replaced;
       return { status: 204, message: "" };
     } catch (error) {
       await rm(temporary, { recursive: true, force: true }).catch(() => {
@@ -240,10 +244,11 @@ export class DeliveryDesk {
     this.#options.push({ kind: "delivery_ended", deliveryId, isDelivered, message });
   }
 
-  #targetOf({ entry, file }: Delivery): string {
+  #targetOf({ deliveryId, entry, file }: Delivery): string {
     const { source } = entry;
     if (source.kind === "local") return source.path;
-    return join(this.#options.spool, `${entry.id}-${file.generation}`);
+    // A copy that is being removed is at another path than the one that follows it.
+    return join(this.#options.spool, `${entry.id}-${file.generation}-${deliveryId}`);
   }
 
   #track<T>(write: Promise<T>): Promise<T> {

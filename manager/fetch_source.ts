@@ -2,9 +2,10 @@
 
 import { readFile } from "node:fs/promises";
 
-import type { WorkerId } from "../shared/ids.ts";
+import type { FileId, WorkerId } from "../shared/ids.ts";
 import { type FetchSource, INLINE_BYTES_MAX } from "../shared/protocol.ts";
 import type { ManagerInstruction } from "./core/instruction.ts";
+import type { FileEntry } from "./file_entry.ts";
 import type { FileStore, ServedFile } from "./file_store.ts";
 import type { Tickets } from "./tickets.ts";
 
@@ -25,43 +26,52 @@ export interface FetchSourceOptions {
 
 type FetchInstruction = Extract<ManagerInstruction, { kind: "fetch" }>;
 
-/** The source; a promise when a file has to be looked at, undefined when it cannot be had. */
+/** Why the contents cannot be read here. */
+export interface FetchFailure {
+  readonly kind: "failed";
+  readonly message: string;
+}
+
+/** The source; a promise when a file has to be looked at, which may fail. */
 export function fetchSource(
   instruction: FetchInstruction,
   options: FetchSourceOptions,
-): FetchSource | Promise<FetchSource | undefined> {
+): FetchSource | Promise<FetchSource | FetchFailure> {
   const { from, order, workerId } = instruction;
   if (from.kind === "url") return from;
   if (from.kind === "worker") {
     const ticket = options.tickets.get(order, { from: from.workerId, to: workerId });
     return { ...from, ...options.peerOf(from.workerId), ticket };
   }
-  return managerSource(instruction, options);
+  return managerSource({ ...instruction, fileId: from.fileId }, options);
 }
 
 async function managerSource(
-  { from, order, workerId }: FetchInstruction,
+  { fileId, order, workerId }: FetchInstruction & { readonly fileId: FileId },
   { store, tickets }: FetchSourceOptions,
-): Promise<FetchSource | undefined> {
-  if (from.kind !== "manager") return undefined;
-  const entry = store.get(from.fileId) ?? store.byName(order.name);
-  if (entry === undefined) return undefined;
-  let served: ServedFile | undefined;
+): Promise<FetchSource | FetchFailure> {
+  const entry = store.get(fileId) ?? store.byName(order.name);
+  if (entry === undefined) return { kind: "failed", message: `File ${fileId} is not known` };
   try {
-    served = await store.openContents(entry);
-    if (served === undefined) {
-      store.fail(entry, "input_missing", `Cannot serve file ${entry.id}: it has no contents`);
-      return undefined;
+    const served = await store.openContents(entry);
+    if (served === undefined || served.generation !== order.generation) {
+      throw new Error(`Cannot serve file ${entry.id}: it has no contents`);
     }
     const bytes = await smallContents(served);
     if (bytes !== undefined) return { kind: "inline", bytes };
   } catch (error) {
     // A local file that changed; `openContents` has told the core.
     const message = error instanceof Error ? error.message : String(error);
-    store.fail(entry, "input_missing", message);
-    return undefined;
+    // Of what workers make, or have, this is a copy: it may be had from there again.
+    if (isUsersOwn(entry)) store.fail(entry, "input_missing", message);
+    return { kind: "failed", message };
   }
   return { kind: "manager", ticket: tickets.get(order, { from: "manager", to: workerId }) };
+}
+
+/** Contents that are the manager's to give, and are nowhere else. */
+function isUsersOwn({ source }: FileEntry): boolean {
+  return source.kind === "local" || source.kind === "buffer" || source.kind === "upload";
 }
 
 /** Contents that ride in the message; undefined for larger ones and directories. */

@@ -27,6 +27,8 @@ export interface FilePlace {
   readonly digest: string;
   readonly isDirectory: boolean;
   readonly generation: number;
+  /** A copy on its way to a worker: it may go at any time, unless a user asks for it. */
+  readonly isPassing?: boolean;
 }
 
 /** One declared file. */

@@ -223,9 +223,14 @@ export class FileStore implements FileReader {
       return await this.#removePlace(entry);
     }
     // The entry stays until the core forgets the file: pending tasks, or lost temps that are
-    // remade, may need it yet.
+    // remade, may need it yet. A copy of it goes when the core says so.
     this.#options.push({ kind: "file_undeclared", fileId: entry.id });
-    if (entry.source.kind === "temp") await this.#removePlace(entry);
+  }
+
+  /** Removes the copy of a file that lives at workers, if it is of that making. */
+  async unspool(id: FileId, generation: number): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (entry?.place?.generation === generation) await this.#removePlace(entry);
   }
 
   /** Lets go of a file that the core has forgotten. */
@@ -246,9 +251,14 @@ export class FileStore implements FileReader {
     await rm(path, { recursive: true, force: true });
   }
 
-  /** Notes that contents of `entry` are in place at the manager. */
-  setPlace(entry: FileEntry, place: FilePlace): void {
+  /** Notes that contents of `entry` are in place at the manager; those of before go. */
+  async setPlace(entry: FileEntry, place: FilePlace): Promise<void> {
+    const before = entry.place;
     entry.place = place;
+    if (before === undefined || before.path === place.path || entry.source.kind === "local") return;
+    await rm(before.path, { recursive: true, force: true }).catch(() => {
+      // It is in the spool, which goes with the manager.
+    });
   }
 
   /**
@@ -305,7 +315,7 @@ export class FileStore implements FileReader {
       }
       throw new Error(`Cannot fetch file ${entry.id}: no task makes it`);
     }
-    if (entry.place === undefined) await this.#options.request(entry.id);
+    if (entry.place === undefined || entry.place.isPassing) await this.#options.request(entry.id);
     const { place } = entry;
     if (place === undefined) throw new Error(`Cannot fetch file ${entry.id}: it did not arrive`);
     return place.path;

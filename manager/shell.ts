@@ -48,7 +48,7 @@ export interface ShellOptions {
   readonly name: string;
   readonly managerId: string;
   /** Absent when connections are not encrypted. */
-  readonly tls: KeyPair | undefined;
+  readonly tls?: KeyPair | undefined;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
@@ -60,6 +60,7 @@ export interface ShellOptions {
 
 type Fetch = Extract<ManagerInstruction, { kind: "fetch" }>;
 type Collect = Extract<ManagerInstruction, { kind: "collect" }>;
+type Unspool = Extract<ManagerInstruction, { kind: "unspool" }>;
 type FileDelivered = Extract<ManagerInstruction, { kind: "file_delivered" }>;
 
 interface FileRequest {
@@ -146,19 +147,7 @@ export class Shell {
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
-    this.#server = startServer({
-      host: config.host,
-      port: config.port,
-      names: config.advertise.map(({ host }) => host),
-      tls: options.tls,
-      managerId,
-      ticketKey: this.#tickets.managerKey,
-      store: this.store,
-      desk: this.#desk,
-      door: this.#door,
-      acceptWorker: () => this.#links.accept(),
-      acceptClient: () => this.#clients.accept(),
-    });
+    this.#server = this.#startServer();
   }
 
   /** Starts a manager that listens. */
@@ -259,6 +248,23 @@ export class Shell {
     });
   }
 
+  #startServer(): Server {
+    const { config, managerId, tls } = this.#options;
+    return startServer({
+      host: config.host,
+      port: config.port,
+      names: config.advertise.map(({ host }) => host),
+      tls,
+      managerId,
+      ticketKey: this.#tickets.managerKey,
+      store: this.store,
+      desk: this.#desk,
+      door: this.#door,
+      acceptWorker: () => this.#links.accept(),
+      acceptClient: () => this.#clients.accept(),
+    });
+  }
+
   #carryOut(instruction: ManagerInstruction): void {
     switch (instruction.kind) {
       case "welcome":
@@ -271,6 +277,8 @@ export class Shell {
         return this.#collect(instruction);
       case "store":
         return this.#desk.store(instruction);
+      case "unspool":
+        return this.#unspool(instruction);
       case "abandon":
         return this.#desk.abandon(instruction.deliveryId);
       case "settle":
@@ -296,10 +304,18 @@ export class Shell {
       return;
     }
     source.then((found) => {
-      if (found === undefined) return;
+      if (found.kind === "failed") {
+        const { transferId } = order;
+        return this.engine.push({ kind: "fetch_failed", transferId, message: found.message });
+      }
       this.#links.send(session, [{ ...order, source: found }]);
       this.#links.flush();
     }).catch((error: unknown) => this.#onBug(error));
+  }
+
+  #unspool({ fileId, generation }: Unspool): void {
+    // What cannot be removed is in the spool, which goes with the manager.
+    this.store.unspool(fileId, generation).catch(() => {});
   }
 
   #collect(order: Collect): void {
@@ -326,7 +342,10 @@ export class Shell {
     if (!isDelivered) return request.reject(new Error(message));
     // Two declarations of one file are one for the core: the contents are with either.
     const [asked, held] = [this.store.get(request.fileId), this.store.get(fileId)];
-    if (asked !== undefined && held?.place !== undefined) asked.place = held.place;
+    if (asked !== undefined && held?.place !== undefined) {
+      held.place = { ...held.place, isPassing: false };
+      asked.place = held.place;
+    }
     request.resolve();
   }
 

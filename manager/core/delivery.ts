@@ -1,10 +1,16 @@
-/** Contents that come to the manager: outputs of tasks, and what users ask for. */
+/**
+ * Contents that come to the manager: outputs of tasks, what users ask for, and what is on its
+ * way to a worker that no holder can serve.
+ *
+ * @module
+ */
 
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
 import { fileOf, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
 import { recoverIfWanted } from "./recovery.ts";
+import { addSpool, isHere, keepSpool, reviewSpool } from "./spool.ts";
 import {
   type DeliveryRecord,
   type FileRecord,
@@ -13,6 +19,7 @@ import {
   type TaskRecord,
   type WorkerRecord,
 } from "./state.ts";
+import { failStranded, supplyStranded } from "./transfer.ts";
 import { failRetrieval, finishRetrieval } from "./try.ts";
 
 /** Attempts to get one file from its workers. */
@@ -60,29 +67,47 @@ export function requestFile(
   file.requests.add(event.requestId);
   if (file.failure !== undefined) return failRequests(state, file, file.failure.message);
   if (state.isClosed) return failRequests(state, file, "The workflow is over");
-  if (file.isAvailable) return deliverRequests(state, file);
+  if (file.isAvailable) return bringHome(state, file);
   recoverIfWanted(state, file);
 }
 
-/** Answers the requests for a file whose contents can be had. */
-export function deliverRequests(
+/** Brings a file whose contents can be had here, for whoever waits for that. */
+export function bringHome(
   state: ManagerState,
   file: FileRecord,
   { attemptCount, butNot }: { attemptCount: number; butNot: WorkerRecord | undefined } = FIRST,
 ): void {
-  if (file.requests.size === 0) return;
-  if (file.isAtManager) return answerRequests(state, file, { isDelivered: true, message: "" });
+  const isStranded = state.stranded.has(file);
+  if (file.requests.size === 0 && !isStranded) return;
+  if (isHere(state, file)) {
+    if (file.requests.size > 0) keepSpool(state, file);
+    supplyStranded(state, file);
+    answerRequests(state, file, { isDelivered: true, message: "" });
+    // Who asked while it was only at its worker need not wait for a copy of its own.
+    return callOffHome(state, file);
+  }
   if (file.readyCount === 0) {
     const message = `Cannot fetch file ${file.fileId} as contents: no worker has it`;
     return answerRequests(state, file, { isDelivered: false, message });
   }
-  if (file.requestDelivery !== undefined) return;
+  if (file.homeDelivery !== undefined) return;
+  // As an output it comes in any case.
+  if (file.requests.size === 0 && isRetrieved(state, file)) return;
   const holder = holderOf(file, butNot);
   const facts = holder?.replicas.get(file.bound?.name ?? "" as never)?.facts;
   if (holder === undefined || facts === undefined) return;
-  file.requestDelivery = addDelivery(state, { file, facts, task: undefined, worker: holder });
-  file.requestDelivery.attemptCount = attemptCount;
-  enqueue(state, file.requestDelivery);
+  file.homeDelivery = addDelivery(state, { file, facts, task: undefined, worker: holder });
+  file.homeDelivery.attemptCount = attemptCount;
+  enqueue(state, file.homeDelivery);
+}
+
+/** Calls the way here off when nobody waits for it any more. */
+export function callOffHome(state: ManagerState, file: FileRecord): void {
+  const delivery = file.homeDelivery;
+  if (delivery === undefined || file.requests.size > 0 || state.stranded.has(file)) return;
+  removeDelivery(state, delivery);
+  state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
+  collectQueued(state);
 }
 
 /** Answers the requests for a file that cannot be had. */
@@ -98,22 +123,27 @@ export function endDelivery(
   const delivery = state.deliveries.get(event.deliveryId);
   if (delivery === undefined) return;
   removeDelivery(state, delivery);
-  const { file, task, facts } = delivery;
-  if (event.isDelivered) {
-    state.counters.workerToManagerBytes += facts.sizeBytes;
-    tellEnd(state, delivery);
-    if (file.origin.kind === "manager") {
-      file.isAtManager = true;
-      updateAvailability(state, file);
-      // Who asked while it was only at its worker need not wait for a copy of its own.
-      deliverRequests(state, file);
-    }
-  }
+  const { file, task } = delivery;
+  if (event.isDelivered) placeDelivery(state, delivery);
   const answer = { isDelivered: event.isDelivered, message: event.message };
   if (task === undefined) answerRequests(state, file, answer);
   else if (event.isDelivered) finishRetrieval(state, task, event.deliveryId);
   else failRetrieval(state, task, event.message);
+  if (task === undefined && !event.isDelivered) failStranded(state, file, event.message);
+  // Another making may be wanted by now.
+  else if (file.isAvailable) bringHome(state, file);
+  reviewSpool(state, file);
   collectQueued(state);
+}
+
+/** The contents are here: for good if they are the manager's, else for as long as they are needed. */
+function placeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
+  const { file, facts } = delivery;
+  state.counters.workerToManagerBytes += facts.sizeBytes;
+  tellEnd(state, delivery);
+  if (file.origin.kind === "manager") file.isAtManager = true;
+  else addSpool(state, file, { facts, isRequested: file.requests.size > 0 });
+  updateAvailability(state, file);
 }
 
 /** A worker could not send: again, from another holder if there is one, or the end of it. */
@@ -145,7 +175,7 @@ function moveDelivery(state: ManagerState, delivery: DeliveryRecord): void {
   const { file, attemptCount, worker } = delivery;
   removeDelivery(state, delivery);
   state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
-  if (file.isAvailable) deliverRequests(state, file, { attemptCount, butNot: worker });
+  if (file.isAvailable) bringHome(state, file, { attemptCount, butNot: worker });
   else recoverIfWanted(state, file);
   collectQueued(state);
 }
@@ -164,6 +194,8 @@ export function abandonDeliveries(state: ManagerState, pending: Iterable<number>
     if (delivery === undefined) continue;
     removeDelivery(state, delivery);
     state.instructions.push({ kind: "abandon", deliveryId });
+    // Transfers counted on it.
+    if (state.stranded.has(delivery.file)) bringHome(state, delivery.file);
   }
   collectQueued(state);
 }
@@ -175,7 +207,7 @@ export function loseDeliveries(state: ManagerState, worker: WorkerRecord): void 
     if (delivery.task !== undefined) continue;
     removeDelivery(state, delivery);
     state.instructions.push({ kind: "abandon", deliveryId: delivery.deliveryId });
-    if (delivery.file.isAvailable) deliverRequests(state, delivery.file);
+    if (delivery.file.isAvailable) bringHome(state, delivery.file);
     else recoverIfWanted(state, delivery.file);
   }
   collectQueued(state);
@@ -235,9 +267,19 @@ function collect(state: ManagerState, delivery: DeliveryRecord): void {
 function removeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
   state.deliveries.delete(delivery.deliveryId);
   state.deliveryQueue.delete(delivery);
-  if (delivery.file.requestDelivery === delivery) delivery.file.requestDelivery = undefined;
+  if (delivery.file.homeDelivery === delivery) delivery.file.homeDelivery = undefined;
   delivery.worker?.deliveries.delete(delivery);
   if (delivery.transferId !== undefined) state.collectingCount -= 1;
+}
+
+/** True while the task that made the file brings it here. */
+function isRetrieved(state: ManagerState, file: FileRecord): boolean {
+  const { producer, origin } = file;
+  if (origin.kind !== "manager" || producer?.state.kind !== "retrieving") return false;
+  for (const deliveryId of producer.state.pending) {
+    if (state.deliveries.get(deliveryId)?.file === file) return true;
+  }
+  return false;
 }
 
 function answerRequests(

@@ -1,6 +1,13 @@
 /** Everything that can change the manager's state. `atMs` is monotonic, in milliseconds. */
 
-import type { CacheName, FileId, SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
+import type {
+  CacheName,
+  FileId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WorkerId,
+} from "../../shared/ids.ts";
 import type { Recipe, WorkerMessage } from "../../shared/protocol.ts";
 import type { Resources } from "../../shared/resources.ts";
 import type { CacheLevel, TaskBody, TaskShape } from "../../shared/task.ts";
@@ -122,6 +129,12 @@ export type ManagerEvent =
     readonly kind: "delivery_ended";
     readonly deliveryId: number;
     readonly isDelivered: boolean;
+    readonly message: string;
+  }
+  /** What a worker was to fetch cannot be read here: it was told nothing. */
+  | {
+    readonly kind: "fetch_failed";
+    readonly transferId: TransferId;
     readonly message: string;
   }
   | { readonly kind: "policies_set"; readonly policies: Policies }

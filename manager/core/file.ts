@@ -6,7 +6,8 @@ import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
 import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";
-import { deliverRequests, failRequests } from "./delivery.ts";
+import { bringHome, callOffHome, failRequests } from "./delivery.ts";
+import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
 
@@ -39,7 +40,7 @@ export function declareFile(
     recipes: new Set(),
     libraries: new Set(),
     requests: new Set(),
-    requestDelivery: undefined,
+    homeDelivery: undefined,
     queued: new Set(),
   };
   state.files.set(fileId, file);
@@ -136,7 +137,7 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   for (const recipe of file.recipes) updateAvailability(state, recipe);
   for (const library of file.libraries) unblockLibrary(state, library);
   if (isAvailable) {
-    deliverRequests(state, file);
+    bringHome(state, file);
     // A holder came back: there is nothing to make again.
     const { producer } = file;
     if (producer === undefined) return;
@@ -177,6 +178,7 @@ export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
   for (let next = candidates.pop(); next !== undefined; next = candidates.pop()) {
     if (next.producer !== undefined) candidates.push(...callOffIfUnwanted(state, next.producer));
     if (!state.files.has(next.fileId)) continue;
+    reviewSpool(state, next);
     if (isInUse(next)) continue;
     if (isUnneeded(next)) deleteReplicas(state, next);
     // What it is made of was in use by it.
@@ -213,7 +215,7 @@ export function keepLineage(state: ManagerState, task: TaskRecord): void {
 
 function canBeHad(state: ManagerState, file: FileRecord): boolean {
   if (file.bound === undefined || file.failure !== undefined) return false;
-  if (file.isAtManager || file.readyCount > 0) return true;
+  if (file.readyCount > 0 || isHere(state, file)) return true;
   if (file.origin.kind === "url") return true;
   return file.origin.kind === "recipe" && fileOf(state, file.origin.input).isAvailable;
 }
@@ -232,6 +234,8 @@ function deleteReplicas(state: ManagerState, file: FileRecord): void {
 }
 
 function forgetFile(state: ManagerState, file: FileRecord): void {
+  callOffHome(state, file);
+  forgetSpool(state, file);
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });
@@ -274,7 +278,7 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
   }
   for (const recipe of file.recipes) updateAvailability(state, recipe);
   for (const library of file.libraries) unblockLibrary(state, library);
-  if (same.isAvailable) deliverRequests(state, same);
+  if (same.isAvailable) bringHome(state, same);
   if (same.failure !== undefined) {
     const { failure } = same;
     same.failure = undefined;

@@ -68,6 +68,8 @@ export type ManagerInstruction =
     readonly file: FileFacts;
     readonly content: Uint8Array;
   }
+  /** Remove this copy of a file that lives at workers; nothing is to be served from it any more. */
+  | { readonly kind: "unspool"; readonly fileId: FileId; readonly generation: number }
   /** A delivery is off: drop what came of it. No answer. */
   | { readonly kind: "abandon"; readonly deliveryId: number }
   /** The handle of this task settles. */

@@ -10,12 +10,16 @@ import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state
 export function checkInvariants(state: ManagerState): void {
   checkCounters(state);
   for (const task of state.tasks.values()) checkTask(state, task);
-  for (const worker of state.workers.values()) checkWorker(state, worker);
+  for (const worker of state.workers.values()) {
+    checkWorker(state, worker);
+    checkReach(state, worker);
+  }
   for (const [fileId, file] of state.files) {
     if (fileId === file.fileId) checkFile(state, file);
   }
   checkTransfers(state);
   checkDeliveries(state);
+  checkSpool(state);
 }
 
 function checkCounters(state: ManagerState): void {
@@ -163,10 +167,12 @@ function checkTransfers(state: ManagerState): void {
       state.workers.get(worker.workerId) === worker,
       `Transfer ${transferId} must have a goal`,
     );
-    const states = [source !== undefined, file.queued.has(transfer), transfer.isBackingOff];
+    const isStranded = state.stranded.get(file)?.has(transfer) === true;
+    const isQueued = file.queued.has(transfer);
+    const states = [source !== undefined, isQueued, transfer.isBackingOff, isStranded];
     const count = states.filter((is) => is).length;
-    assert(count === 1, `Transfer ${transferId} must be active, queued or waiting to be repeated`);
-    if (file.queued.has(transfer)) {
+    assert(count === 1, `Transfer ${transferId} must be in one place`);
+    if (isQueued) {
       const sources = [state.managerSource, ...state.urlSources.values()];
       for (const holder of file.replicas.keys()) sources.push(holder.source);
       const isWanted = sources.some(({ wanted }) => wanted.has(file));
@@ -182,6 +188,40 @@ function checkTransfers(state: ManagerState): void {
       const isKnown = state.transfers.get(transfer.transferId) === transfer;
       assert(isKnown, `${worker.workerId} must serve transfers under way`);
     }
+  }
+}
+
+/** Who waits for a file to come here has it coming; the copies that are here are counted. */
+function checkSpool(state: ManagerState): void {
+  for (const [file, stranded] of state.stranded) {
+    const { fileId } = file;
+    assert(stranded.size > 0, `File ${fileId} must be waited for at the manager`);
+    let isComing = false;
+    for (const delivery of state.deliveries.values()) isComing ||= delivery.file === file;
+    assert(isComing, `File ${fileId} must be on its way to the manager`);
+    for (const { transferId } of stranded) {
+      assert(state.transfers.has(transferId), `Transfer ${transferId} must be under way`);
+    }
+  }
+  let bytes = 0;
+  for (const [file, { sizeBytes }] of state.spooled) {
+    bytes += sizeBytes;
+    const isKnown = state.files.get(file.fileId) === file;
+    assert(isKnown, `The copy of file ${file.fileId} must be of a file that is known`);
+  }
+  assert(bytes === state.spooledBytes, `Copies have ${bytes} bytes, not ${state.spooledBytes}`);
+}
+
+/** What is known of who cannot reach whom is the same at both ends, and of those who are here. */
+function checkReach(state: ManagerState, worker: WorkerRecord): void {
+  const { workerId, reach } = worker;
+  for (const holder of reach.unreached.keys()) {
+    const isHere = state.workers.get(holder.workerId) === holder;
+    assert(isHere, `${workerId} must not remember a worker that is gone`);
+    assert(holder.reach.unreachedBy.has(worker), `${workerId} must be known at whom it misses`);
+  }
+  for (const other of reach.unreachedBy) {
+    assert(other.reach.unreached.has(worker), `${workerId} must be missed by ${other.workerId}`);
   }
 }
 

@@ -22,6 +22,11 @@ export function recoverIfWanted(state: ManagerState, file: FileRecord): void {
   }
 }
 
+/** True when the task that made the file can make it again. */
+export function canRemake(state: ManagerState, file: FileRecord): boolean {
+  return file.producer?.state.kind === "done" && whyLost(state, file) === undefined;
+}
+
 /** Why a lost file cannot be made again, if it cannot. */
 function whyLost(state: ManagerState, file: FileRecord): string | undefined {
   const { producer } = file;

@@ -5,8 +5,15 @@ import type { CacheLevel, FileFacts } from "../../shared/task.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
+import { noteReached } from "./reach.ts";
 import { tell } from "./state.ts";
-import { endTransfer, failTransfer, startQueued, startTransfer } from "./transfer.ts";
+import {
+  endTransfer,
+  failTransfer,
+  startQueued,
+  startTransfer,
+  supplyStranded,
+} from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
@@ -36,6 +43,9 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
+  if (transfer.source?.kind === "worker" && message.movedBytes > 0) {
+    noteReached(worker, transfer.source.worker);
+  }
   endTransfer(state, transfer, { movedBytes: message.movedBytes });
   const { file } = transfer;
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
@@ -57,6 +67,7 @@ export function markReady(
   file.replicas.set(worker, replica);
   updateAvailability(state, file);
   if (file.queued.size > 0) startQueued(state, file, worker);
+  if (state.stranded.size > 0) supplyStranded(state, file);
 }
 
 /** A worker's copy is gone: as told, evicted, or found damaged. */

@@ -144,8 +144,8 @@ export interface FileRecord {
   readonly libraries: Set<LibraryRecord>;
   /** Users' requests for its contents. */
   readonly requests: Set<number>;
-  /** Brings the contents for `requests`. */
-  requestDelivery: DeliveryRecord | undefined;
+  /** Brings the contents for `requests`, and for transfers that no holder can serve. */
+  homeDelivery: DeliveryRecord | undefined;
   /** Transfers that wait for a source with a free slot. */
   readonly queued: Set<TransferRecord>;
 }
@@ -163,6 +163,16 @@ export interface TransferRecord {
   isBackingOff: boolean;
   /** Sources that failed, not to be asked first again. */
   readonly failed: Set<Source>;
+  /** The last holder that the worker could not reach. */
+  unreached: WorkerRecord | undefined;
+}
+
+/** A copy at the manager of a file that lives at workers. */
+export interface SpoolRecord {
+  readonly generation: number;
+  readonly sizeBytes: number;
+  /** A user asked for it: it stays until the file is undeclared. */
+  isRequested: boolean;
 }
 
 /** What serves bytes, with how many it serves at a time. */
@@ -185,6 +195,18 @@ export type WorkerLink =
   /** Closed; the worker may come back until then. */
   | { readonly kind: "grace"; readonly session: SessionId; readonly untilMs: number };
 
+/** Which peers a worker cannot reach, and which cannot reach it. */
+export interface Reach {
+  /** `{holder that it could not reach: until when that counts}`, in order of the instants. */
+  readonly unreached: Map<WorkerRecord, number>;
+  /** Workers that have it among those. */
+  readonly unreachedBy: Set<WorkerRecord>;
+  /** Workers that could not reach it since one did. */
+  missCount: number;
+  /** Nobody is sent there until then. */
+  hiddenUntilMs: number;
+}
+
 /** One worker as the manager sees it. */
 export interface WorkerRecord {
   /** In the index of free cores, while something may be dispatched to it. */
@@ -197,6 +219,9 @@ export interface WorkerRecord {
   link: WorkerLink;
   /** It said that it leaves: nothing more is given to it. */
   isLeaving: boolean;
+  /** It has addresses for its peers. */
+  isServing: boolean;
+  readonly reach: Reach;
   /** Tries there, also ended ones whose room is not free yet, by `tryKey`. */
   readonly tries: Map<number, TryRecord>;
   /** Dispatched tries that have not started, newest last: what can be recalled. */
@@ -307,6 +332,11 @@ export interface ManagerState {
   /** Source of what the manager has; and one per url host. */
   readonly managerSource: Source;
   readonly urlSources: Map<string, Source>;
+  /** `{file: transfers that no holder can serve, for which it comes here first}`. */
+  readonly stranded: Map<FileRecord, Set<TransferRecord>>;
+  /** `{file: the copy that the manager has of it for a time}`, oldest first. */
+  readonly spooled: Map<FileRecord, SpoolRecord>;
+  spooledBytes: number;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -370,6 +400,9 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     transfers: new Map(),
     managerSource: newSource("manager"),
     urlSources: new Map(),
+    stranded: new Map(),
+    spooled: new Map(),
+    spooledBytes: 0,
     deliveries: new Map(),
     deliveryQueue: new Set(),
     collectingCount: 0,

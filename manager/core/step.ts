@@ -17,7 +17,7 @@ import { loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
-import { failTransfer, resumeTransfer } from "./transfer.ts";
+import { failFetch, failTransfer, resumeTransfer } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import {
   connectWorker,
@@ -88,6 +88,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
     }
     case "delivery_ended":
       return endDelivery(state, event);
+    case "fetch_failed":
+      return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;

@@ -4,10 +4,14 @@ import { assert } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
 import type { TransferId } from "../../shared/ids.ts";
 import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
-import type { WorkerReport } from "./event.ts";
-import { boundName, fileOf } from "./file.ts";
+import { bringHome, callOffHome } from "./delivery.ts";
+import type { ManagerEvent, WorkerReport } from "./event.ts";
+import { boundName, fileOf, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
-import { ensureReplica, forgetReplica } from "./replica.ts";
+import { canReach, noteUnreached } from "./reach.ts";
+import { canRemake } from "./recovery.ts";
+import { deleteReplica, ensureReplica, forgetReplica } from "./replica.ts";
+import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -34,6 +38,9 @@ const HOLDERS_PROBED = 16;
 /** Holders that are looked at for one that is not busy at all. */
 const BUSY_HOLDERS_PROBED = 64;
 
+/** Transfers that wait for holders of their own and are passed over for those behind them. */
+const PASSED_MAX = 64;
+
 /** Makes a holder that failed a transfer the last to be asked again. */
 const FAILED_COST = 1e6;
 
@@ -56,6 +63,7 @@ export function startTransfer(
     attemptCount: 0,
     isBackingOff: false,
     failed: new Set(),
+    unreached: undefined,
   };
   replica.transfer = transfer;
   state.transfers.set(transfer.transferId, transfer);
@@ -70,10 +78,10 @@ export function endTransfer(
 ): void {
   const { source, file, worker, transferId } = transfer;
   state.transfers.delete(transferId);
-  file.queued.delete(transfer);
+  unqueue(state, transfer);
   const replica = worker.replicas.get(boundName(file));
   if (replica?.transfer === transfer) replica.transfer = undefined;
-  if (source === undefined) return;
+  if (source === undefined) return reviewSpool(state, file);
   countBytes(state, source, movedBytes);
   state.facts.push({
     kind: "transfer_ended",
@@ -86,6 +94,7 @@ export function endTransfer(
     message: "",
   });
   freeSlot(state, transfer);
+  reviewSpool(state, file);
 }
 
 /** A worker could not bring the file: another source, another time, or not at all. */
@@ -107,6 +116,13 @@ export function failTransfer(
     movedBytes: 0,
     message: message.message,
   });
+  if (message.isUnreachable === true && source?.kind === "worker") {
+    // Not for another time, and not the file's fault: another way, at once.
+    noteUnreached(state, worker, source.worker);
+    transfer.unreached = source.worker;
+    freeSlot(state, transfer);
+    return beginTransfer(state, transfer);
+  }
   transfer.attemptCount += 1;
   if (source?.source !== undefined) transfer.failed.add(source.source);
   freeSlot(state, transfer);
@@ -118,6 +134,21 @@ export function failTransfer(
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
 }
 
+/** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
+export function failFetch(
+  state: ManagerState,
+  event: Extract<ManagerEvent, { kind: "fetch_failed" }>,
+): void {
+  const { transferId, message } = event;
+  const transfer = state.transfers.get(transferId);
+  if (transfer === undefined) return;
+  const { file, worker, generation } = transfer;
+  forgetSpool(state, file);
+  const failed = { transferId, name: boundName(file), generation, message, canRetry: true };
+  failTransfer(state, worker, { kind: "transfer_failed", ...failed });
+  updateAvailability(state, file);
+}
+
 /** The delay before another attempt is over. */
 export function resumeTransfer(state: ManagerState, transfer: TransferRecord): void {
   if (state.transfers.get(transfer.transferId) !== transfer || !transfer.isBackingOff) return;
@@ -127,11 +158,47 @@ export function resumeTransfer(state: ManagerState, transfer: TransferRecord): v
 
 /** Starts what waits for `file`, as a source of it came up or became free: `holder`, if a worker. */
 export function startQueued(state: ManagerState, file: FileRecord, holder?: WorkerRecord): void {
+  let passed = 0;
   for (const transfer of file.queued) {
     const source = chooseSource(state, transfer, holder);
-    if (source === undefined) return noteWanted(state, transfer);
-    file.queued.delete(transfer);
-    activate(state, transfer, source);
+    if (source !== undefined) {
+      file.queued.delete(transfer);
+      activate(state, transfer, source);
+    } else if (isStranded(state, transfer)) {
+      file.queued.delete(transfer);
+      strand(state, transfer);
+    } else {
+      noteWanted(state, transfer);
+      // What one that can reach every holder has to wait for, those behind it have to as well.
+      passed += 1;
+      if (transfer.worker.reach.unreached.size === 0 || passed >= PASSED_MAX) return;
+    }
+  }
+}
+
+/** The file may be had now by transfers that no holder could serve. */
+export function supplyStranded(state: ManagerState, file: FileRecord): void {
+  const stranded = state.stranded.get(file);
+  if (stranded === undefined) return;
+  state.stranded.delete(file);
+  for (const transfer of stranded) file.queued.add(transfer);
+  startQueued(state, file);
+  callOffHome(state, file);
+}
+
+/** The file does not come by way of the manager either: it is made again, or who needs it fails. */
+export function failStranded(state: ManagerState, file: FileRecord, message: string): void {
+  const stranded = state.stranded.get(file);
+  if (stranded === undefined) return;
+  if (canRemake(state, file)) {
+    for (const [holder, replica] of file.replicas) {
+      if (replica.state === "ready") deleteReplica(state, holder, replica);
+    }
+    return;
+  }
+  for (const transfer of [...stranded]) {
+    if (!state.transfers.has(transfer.transferId)) continue;
+    abandonTransfer(state, transfer, `${whyStranded(transfer)}: ${message}`);
   }
 }
 
@@ -161,8 +228,51 @@ export function repeatTransfer(state: ManagerState, transfer: TransferRecord): v
 function beginTransfer(state: ManagerState, transfer: TransferRecord): void {
   const source = chooseSource(state, transfer);
   if (source !== undefined) return activate(state, transfer, source);
+  if (isStranded(state, transfer)) return strand(state, transfer);
   transfer.file.queued.add(transfer);
   noteWanted(state, transfer);
+}
+
+/** Lets a transfer wait until its file is at the manager, which no holder need reach. */
+function strand(state: ManagerState, transfer: TransferRecord): void {
+  const { file } = transfer;
+  let stranded = state.stranded.get(file);
+  if (stranded === undefined) state.stranded.set(file, stranded = new Set());
+  stranded.add(transfer);
+  bringHome(state, file);
+}
+
+/** True when the file is at workers only, none of which the receiver may ask, or can reach. */
+function isStranded(state: ManagerState, transfer: TransferRecord): boolean {
+  const { file, worker, generation } = transfer;
+  if (file.origin.kind === "url" || file.origin.kind === "recipe") return false;
+  if (isHere(state, file)) return false;
+  if (!mayUsePeers(state, file)) return true;
+  let probed = 0;
+  for (const [holder, replica] of file.replicas) {
+    const isHolder = replica.state === "ready" && replica.generation === generation;
+    if (isHolder && holder !== worker && canReach(state, worker, holder)) return false;
+    probed += 1;
+    if (probed >= BUSY_HOLDERS_PROBED) break;
+  }
+  return true;
+}
+
+function whyStranded({ file, worker, unreached }: TransferRecord): string {
+  const what = `file "${boundName(file)}" did not come by way of the manager`;
+  if (unreached === undefined) return `Workers may not pass it on, and ${what}`;
+  return `Worker ${worker.workerId} on ${worker.host} cannot reach worker ` +
+    `${unreached.workerId} on ${unreached.host}, and ${what}`;
+}
+
+/** Takes a transfer off the lists of those that wait. */
+function unqueue(state: ManagerState, transfer: TransferRecord): void {
+  const { file } = transfer;
+  file.queued.delete(transfer);
+  const stranded = state.stranded.get(file);
+  if (stranded === undefined || !stranded.delete(transfer) || stranded.size > 0) return;
+  state.stranded.delete(file);
+  callOffHome(state, file);
 }
 
 /** Has each source that may serve the transfer offer its next free slot. */
@@ -242,14 +352,15 @@ function chooseSource(
   const { policies, managerSource } = state;
   if (file.origin.kind === "recipe") return { kind: "recipe", source: undefined };
   const manager = { kind: "manager", source: managerSource } as const;
-  const isSmall = file.isAtManager && !file.bound?.isDirectory &&
+  const isAtHand = isHere(state, file);
+  const isSmall = isAtHand && !file.bound?.isDirectory &&
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
   if (isSmall) return manager;
   const peer = choosePeer(state, transfer, holder);
-  const isElsewhere = file.isAtManager || file.origin.kind === "url";
+  const isElsewhere = isAtHand || file.origin.kind === "url";
   // A peer that failed this transfer is asked again only when nobody else has the file.
   if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
-  if (file.isAtManager && managerSource.active.size < policies.transfersFromManager) {
+  if (isAtHand && managerSource.active.size < policies.transfersFromManager) {
     return manager;
   }
   if (file.origin.kind !== "url") return undefined;
@@ -288,26 +399,26 @@ function peerCost(state: ManagerState, transfer: TransferRecord, holder: WorkerR
   const replica = file.replicas.get(holder);
   if (replica?.state !== "ready" || replica.generation !== generation) return Infinity;
   if (holder === transfer.worker || holder.link.kind !== "open") return Infinity;
+  if (!canReach(state, transfer.worker, holder)) return Infinity;
   const activeCount = holder.source.active.size;
   if (activeCount >= state.policies.transfersPerWorker) return Infinity;
   return activeCount + (transfer.failed.has(holder.source) ? FAILED_COST : 0);
 }
 
 function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
-  // A temp is nowhere else.
-  if (file.origin.kind === "temp") return true;
   return state.policies.peerTransfers && file.peerTransfer;
 }
 
 /** Sources that may serve the transfer once they have a free slot. */
 function possibleSources(state: ManagerState, transfer: TransferRecord): Source[] {
-  const { file } = transfer;
+  const { file, worker } = transfer;
   const sources: Source[] = [];
-  if (file.isAtManager) sources.push(state.managerSource);
+  if (isHere(state, file)) sources.push(state.managerSource);
   if (file.origin.kind === "url") sources.push(urlSource(state, file.origin.host));
   if (!mayUsePeers(state, file)) return sources;
   for (const [holder, replica] of file.replicas) {
-    if (replica.state === "ready" && holder !== transfer.worker) sources.push(holder.source);
+    if (replica.state !== "ready" || holder === worker) continue;
+    if (canReach(state, worker, holder)) sources.push(holder.source);
     if (sources.length >= HOLDERS_PROBED) break;
   }
   return sources;
@@ -356,6 +467,7 @@ function abandonTransfer(state: ManagerState, transfer: TransferRecord, message:
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
   state.transfers.delete(transfer.transferId);
+  unqueue(state, transfer);
   if (replica !== undefined) {
     replica.transfer = undefined;
     forgetReplica(state, worker, replica);
@@ -366,6 +478,7 @@ function abandonTransfer(state: ManagerState, transfer: TransferRecord, message:
     const made = recipe.bound && worker.replicas.get(recipe.bound.name);
     if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, message);
   }
+  reviewSpool(state, file);
 }
 
 function countBytes(state: ManagerState, source: TransferSource, movedBytes: number): void {

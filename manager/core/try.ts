@@ -8,6 +8,7 @@ import { freeCall, holdCall } from "./library.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
+import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -261,6 +262,7 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
     retireMaking(state, file, worker);
     file.generation = attempt.try;
     markReady(state, { file, worker, facts });
+    reviewSpool(state, file);
   }
 }
 

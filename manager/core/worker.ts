@@ -7,6 +7,7 @@ import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
+import { forgetReach, newReach } from "./reach.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { indexWorker } from "./room.ts";
@@ -42,6 +43,9 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   }
   const worker = isSame && known !== undefined ? known : addWorker(state, session, hello);
   worker.link = { kind: "open", session };
+  worker.isServing = hello.urls.length > 0;
+  // Either end may be at another address now.
+  forgetReach(worker);
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
   state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
@@ -117,6 +121,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);
   state.changedWorkers.delete(worker);
+  forgetReach(worker);
 }
 
 /** The workflow is over: every worker is let go. */
@@ -144,6 +149,8 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     features: new Set(features),
     link: { kind: "open", session },
     isLeaving: false,
+    isServing: true,
+    reach: newReach(),
     tries: new Map(),
     unstarted: new Set(),
     committed: NO_RESOURCES,

@@ -66,6 +66,8 @@ const SOCKET_PATH_CHARS_MAX = 100;
 const END_OF_HEAD: Uint8Array = new TextEncoder().encode("\r\n\r\n");
 /** How HTTP/2 begins, RFC 9113 section 3.4; it is not offered, and its limits are not ours. */
 const HTTP2_PREFACE = "PRI * HTTP/2";
+/** How TLS begins, RFC 8446 section 5.1; where it is not spoken, no head will follow. */
+const TLS_HANDSHAKE = "\x16";
 const SWITCHED = "HTTP/1.1 101";
 /** A refusal of ours, whose request may have a body that nobody reads: Deno would read it all. */
 const REFUSED = /^HTTP\/1\.1 [45]\d\d [^]*?\r\nconnection: close\r\n/i;
@@ -207,9 +209,11 @@ export class DenoGate {
       if (count === null) return undefined;
       const from = Math.max(0, sizeBytes - END_OF_HEAD.length);
       sizeBytes += count;
-      if (startsWith(room.subarray(0, sizeBytes), HTTP2_PREFACE)) {
+      const begun = room.subarray(0, sizeBytes);
+      if (startsWith(begun, HTTP2_PREFACE)) {
         return await this.#answer(outer, "505 HTTP Version Not Supported");
       }
+      if (startsWith(begun, TLS_HANDSHAKE)) return await this.#answer(outer, "400 Bad Request");
       if (hasEndOfHead(room.subarray(from, sizeBytes))) break;
       if (sizeBytes >= HEAD_BYTES_MAX) {
         return await this.#answer(outer, "431 Request Header Fields Too Large");

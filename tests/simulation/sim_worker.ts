@@ -30,11 +30,11 @@ export interface World {
   readonly random: RandomState;
   /** Connects this host; undefined while the manager cannot be reached. */
   connect(worker: SimWorker): Connection | undefined;
-  /** The file at the source of a fetch, if it can be read there from `reader` now. */
+  /** The file at the source of a fetch, if it is there and `reader` can reach it now. */
   read(
     order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
     reader: SimWorker,
-  ): FileFacts | undefined;
+  ): FileFacts | "unreachable" | undefined;
   /** The manager received a PUT of `file`. */
   put(transferId: TransferId, file: FileFacts | undefined): void;
   /** How a try of this task ends if nothing disturbs it, and after how long. */
@@ -271,11 +271,13 @@ export class SimWorker {
       if (!this.#transfers.has(order.transferId)) return;
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
       const isFull = this.#world.isDiskFull();
-      const file = isFaulty || isFull ? undefined : this.#world.read(order, this);
+      const found = isFaulty || isFull ? undefined : this.#world.read(order, this);
+      const isUnreachable = found === "unreachable";
+      const file = isUnreachable ? undefined : found;
       // An older making never takes the place of a newer one.
       const isNewest = (this.disk.get(order.name)?.generation ?? -1) <= order.generation;
       if (file !== undefined && isNewest) this.disk.set(file.name, { ...file, level: order.level });
-      this.#endTransfer(order.transferId, file, order, !isFull);
+      this.#endTransfer(order.transferId, file, order, { canRetry: !isFull, isUnreachable });
     });
   }
 
@@ -296,12 +298,12 @@ export class SimWorker {
     transferId: TransferId,
     file: FileFacts | undefined,
     order?: { name: CacheName; generation?: number },
-    canRetry = true,
+    how: { canRetry: boolean; isUnreachable?: boolean } = { canRetry: true },
   ): void {
     const known = this.state?.transfers.get(transferId)?.order ?? order;
     if (!this.#transfers.delete(transferId) || known === undefined) return;
     const outcome = file === undefined
-      ? { kind: "failed", message: "simulated", canRetry } as const
+      ? { kind: "failed", message: "simulated", ...how } as const
       : { kind: "ready", file } as const;
     const generation = ("generation" in known ? known.generation : undefined) ?? 0;
     const movedBytes = file?.sizeBytes ?? 0;

@@ -44,6 +44,25 @@ for (let seed = 1; seed <= 150; seed++) {
   });
 }
 
+/** Walls between hosts that stay: temps go by way of the manager, and no try is lost to that. */
+for (let seed = 501; seed <= 560; seed++) {
+  test(`simulate() brings every file to who needs it though peers are walled off (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      seed,
+      retries: 0,
+      wallChance: [0.3, 0.7, 1][seed % 3]!,
+      hiddenChance: seed % 2 === 0 ? 0.4 : 0,
+      partitionChance: seed % 5 === 0 ? 0.5 : 0,
+      disturbanceCount: seed % 4 === 0 ? 6 : 0,
+      ...(seed % 7 === 0 ? { policies: { peerTransfers: false } } : {}),
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
 for (let seed = 1001; seed <= 1080; seed++) {
   test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {
     const { outcomes, state } = simulate({

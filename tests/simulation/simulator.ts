@@ -43,8 +43,14 @@ export interface Scenario {
   readonly fullChance?: number;
   /** Chance that a try runs for seconds: others that wait behind it are recalled. */
   readonly longChance?: number;
-  /** Chance that two hosts cannot reach each other, while there are faults. */
+  /** Chance that a host cannot reach another one for a while, in one direction, amid faults. */
   readonly partitionChance?: number;
+  /** Chance that a host never reaches another one, in one direction. */
+  readonly wallChance?: number;
+  /** Chance that the files of a host are reached by nobody, ever. */
+  readonly hiddenChance?: number;
+  /** Further tries after a task's own failure; 100 unless tasks fail in the scenario. */
+  readonly retries?: number;
   /** Workers whose connection takes a second each way. */
   readonly slowWorkerCount?: number;
   readonly policies?: Partial<Policies>;
@@ -58,10 +64,15 @@ export interface Outcomes {
   /** Every event of the manager in order, as text. */
   readonly story: readonly string[];
   readonly delivered: number;
+  /** Files that were sent to the manager by a PUT. */
+  readonly sent: number;
 }
 
 /** Disturbances stop after this, so that every run can come to its end. */
 const FAULTS_END_MS = 20_000;
+
+/** How long hosts are parted that cannot reach each other for a while. */
+const PARTITION_MS = 3_000;
 
 /** Simulated time after which a run that has not ended is stuck. */
 const RUN_MS_MAX = 3_600_000;
@@ -83,6 +94,9 @@ class Simulation implements World {
   readonly #connections = new Map<SessionId, { connection: Connection; worker: SimWorker }>();
   readonly #collecting = new Map<TransferId, number>();
   readonly #abandoned = new Set<number>();
+  /** What the manager can serve of what tasks made. */
+  readonly #here = new Map<string, FileFacts>();
+  #sent = 0;
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -100,7 +114,7 @@ class Simulation implements World {
     const isForgiving = scenario.failChance === 0;
     this.#workload = newWorkload(this.random, {
       taskCount: scenario.taskCount,
-      retries: isForgiving ? 100 : 1,
+      retries: scenario.retries ?? (isForgiving ? 100 : 1),
       workerLosses: isForgiving ? 100 : 2,
     });
     const { declared, tasks } = this.#workload;
@@ -158,6 +172,9 @@ class Simulation implements World {
       wanted: state.managerSource.wanted.size,
       active: state.managerSource.active.size,
       urlSources: state.urlSources.size,
+      stranded: state.stranded.size,
+      spooled: state.spooled.size,
+      spooledBytes: state.spooledBytes,
     };
     const left = Object.entries(tables).filter(([, size]) => size > 0);
     if (left.length > 0) throw new Error(`Tables are not empty at the end: ${left.join("; ")}`);
@@ -170,6 +187,7 @@ class Simulation implements World {
       state: this.#state,
       story: this.#story,
       delivered: this.#delivered,
+      sent: this.#sent,
     };
   }
 
@@ -209,10 +227,10 @@ class Simulation implements World {
   read(
     order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
     reader: SimWorker,
-  ): FileFacts | undefined {
+  ): FileFacts | "unreachable" | undefined {
     const { name, generation, source } = order;
     if (source.kind === "worker") {
-      if (this.#isPartitioned(source.workerId, reader.workerId)) return undefined;
+      if (!this.#canReach(reader.workerId, source.workerId)) return "unreachable";
       const holder = this.#workers.get(source.workerId);
       const file = holder?.isAlive === true ? holder.disk.get(name) : undefined;
       if (file === undefined || file.generation !== generation || holder === reader) {
@@ -223,6 +241,7 @@ class Simulation implements World {
       }
       return bare(file);
     }
+    if (source.kind === "manager" && name.startsWith("temp-")) return this.#readHere(order);
     const digest = this.#digestByName(name) ?? "";
     return {
       name,
@@ -233,11 +252,21 @@ class Simulation implements World {
     };
   }
 
+  /** An output that is in place at the manager, or a copy that is there for a time. */
+  #readHere(
+    { name, generation }: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
+  ): FileFacts | undefined {
+    const file = this.#here.get(name);
+    return file?.generation === generation ? file : undefined;
+  }
+
   put(transferId: TransferId, file: FileFacts | undefined): void {
     const deliveryId = this.#collecting.get(transferId);
     if (deliveryId === undefined || this.#abandoned.has(deliveryId)) return;
     this.#collecting.delete(transferId);
     const isDelivered = file !== undefined;
+    if (isDelivered) this.#here.set(file.name, bare(file));
+    this.#sent += 1;
     this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
   }
 
@@ -273,12 +302,21 @@ class Simulation implements World {
 
   isDiskFull = (): boolean => this.#happens("fullChance");
 
-  /** The same pair of hosts every time: reachable or not in both directions. */
-  #isPartitioned(a: WorkerId, b: WorkerId): boolean {
-    const { seed, partitionChance = 0 } = this.#scenario;
-    if (partitionChance === 0 || this.clock.nowMs >= FAULTS_END_MS) return false;
-    const pair = a < b ? `${a}/${b}` : `${b}/${a}`;
-    return Number.parseInt(digestOf(`${seed}/${pair}`).slice(0, 6), 16) / 2 ** 24 < partitionChance;
+  /** The same for the same hosts at the same time, and not the same in both directions. */
+  #canReach(reader: WorkerId, holder: WorkerId): boolean {
+    const { partitionChance = 0, wallChance = 0, hiddenChance = 0 } = this.#scenario;
+    const pair = `${reader}/${holder}`;
+    if (this.#drawn(`wall ${pair}`) < wallChance) return false;
+    if (this.#drawn(`hidden ${holder}`) < hiddenChance) return false;
+    const period = Math.floor(this.clock.nowMs / PARTITION_MS);
+    if (this.clock.nowMs >= FAULTS_END_MS) return true;
+    return this.#drawn(`partition ${period} ${pair}`) >= partitionChance;
+  }
+
+  /** A number from 0 to 1 that stands for `what` in this run. */
+  #drawn(what: string): number {
+    const text = digestOf(`${this.#scenario.seed}/${what}`).slice(0, 6);
+    return Number.parseInt(text, 16) / 2 ** 24;
   }
 
   #start(): void {
@@ -444,11 +482,21 @@ class Simulation implements World {
         return this.#connections.get(session)?.connection.sendToWorker([message]);
       }
       case "store": {
-        const { deliveryId } = instruction;
+        const { deliveryId, file } = instruction;
         this.clock.after(2, () => {
           if (this.#abandoned.has(deliveryId)) return;
+          this.#here.set(file.name, bare(file));
           this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered: true, message: "" }]);
         });
+        return;
+      }
+      case "unspool": {
+        const name = this.#workload.names.get(instruction.fileId);
+        const here = name && this.#here.get(name);
+        if (here?.generation !== instruction.generation) {
+          throw new Error(`The manager has no copy of ${name} to remove`);
+        }
+        this.#here.delete(here.name);
         return;
       }
       case "abandon":

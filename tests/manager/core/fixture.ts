@@ -308,7 +308,13 @@ export class ManagerFixture {
   }
 
   /** The worker could not bring what it was told to. */
-  failsToBring(worker: string, { canRetry = true }: { canRetry?: boolean } = {}): void {
+  failsToBring(
+    worker: string,
+    { canRetry = true, isUnreachable = false }: {
+      canRetry?: boolean;
+      isUnreachable?: boolean;
+    } = {},
+  ): void {
     const orders = this.#orders.get(worker) ?? [];
     this.#orders.delete(worker);
     this.says(
@@ -322,6 +328,7 @@ export class ManagerFixture {
           generation,
           message: "broken",
           canRetry,
+          ...(isUnreachable ? { isUnreachable } : {}),
         };
       }),
     );
@@ -376,6 +383,35 @@ export class ManagerFixture {
       fetches.push(`${workerId} ${order.name} from ${source}`);
     }
     return fetches;
+  }
+
+  /** PUTs that the last step ordered, as `NAME from WORKER`. */
+  get collects(): string[] {
+    return this.#instructionsOf("collect").map(({ file, workerId }) => {
+      return `${file.name} from ${workerId}`;
+    });
+  }
+
+  /** Copies that the last step had removed. */
+  get unspooled(): FileId[] {
+    return this.#instructionsOf("unspool").map(({ fileId }) => fileId);
+  }
+
+  /** The PUT of the file that is on its way arrives, or does not. */
+  delivers(fileId: FileId, message = ""): void {
+    for (const { deliveryId, file } of this.state.deliveries.values()) {
+      if (file.fileId !== fileId) continue;
+      const isDelivered = message === "";
+      return this.feed({ kind: "delivery_ended", deliveryId, isDelivered, message });
+    }
+    throw new Error(`File ${fileId} is not on its way to the manager`);
+  }
+
+  #instructionsOf<Kind extends ManagerInstruction["kind"]>(kind: Kind) {
+    return this.instructions.filter(
+      (instruction): instruction is Extract<ManagerInstruction, { kind: Kind }> =>
+        instruction.kind === kind,
+    );
   }
 
   /** The outcome of a task that has settled. */
@@ -505,7 +541,7 @@ function helloOf(worker: string, wish: WorkerWish): Hello {
     pid: 1,
     resources,
     features,
-    urls: [],
+    urls: [`http://${worker}`],
     tries: [],
     results: [],
     replicas: [],
