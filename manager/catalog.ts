@@ -200,7 +200,7 @@ export class Catalog {
         return [[1, Infinity]];
       case "last":
         if (this.#last !== undefined) return mergeRanges(this.#last.ranges);
-        throw new RangeError("Cannot find the last submission: no client has submitted a task");
+        throw new Error("Cannot find the last submission: no client has submitted a task");
       case "ids": {
         const ranges = mergeRanges(selection.ranges);
         const first = ranges[0]?.[0] ?? 1;
@@ -209,7 +209,7 @@ export class Catalog {
         const found = this.lastId === 0
           ? "no task was submitted"
           : `the tasks are 1 to ${this.lastId}`;
-        throw new RangeError(`Cannot find task ${first < 1 ? first : last}: ${found}`);
+        throw new Error(`Cannot find task ${first < 1 ? first : last}: ${found}`);
       }
     }
   }

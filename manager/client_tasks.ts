@@ -175,7 +175,7 @@ export class ClientTasks {
     // Of a number that is no task's, this says so.
     const found = catalog.select({ kind: "ids", ranges: [[taskId, taskId]] });
     found.next();
-    throw new RangeError(`Cannot find task ${taskId}: it ended too long ago to be remembered`);
+    throw new Error(`Cannot find task ${taskId}: it ended too long ago to be remembered`);
   }
 
   #read(ending: TaskEnding): Promise<TaskOutput | undefined> {

@@ -14,7 +14,7 @@ import { ticketHeader } from "../shared/ticket.ts";
 import type { ClientConnection } from "./client.ts";
 import { ClientError } from "./client_error.ts";
 import type { FileTicket } from "./client_protocol.ts";
-import { checkContents, replace, writeFile } from "./delivery.ts";
+import { checkContents, ContentsError, replace, writeFile } from "./delivery.ts";
 import { unpackDirectory } from "./directory.ts";
 
 /** Contents that a client has. */
@@ -170,7 +170,8 @@ async function withTries<T>(
       return await once();
     } catch (error) {
       // The disk of this host, and what was refused, are the same the next time.
-      const isFinal = error instanceof ClientError || isOwn(error);
+      const isFinal = error instanceof ClientError || error instanceof ContentsError ||
+        isOwn(error);
       if (isFinal || tryCount >= TRIES_MAX) {
         const message = `Cannot ${what} manager "${connection.name}": ${messageOf(error)}`;
         throw new ClientError("failed", message, { cause: error });

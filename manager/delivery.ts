@@ -59,7 +59,7 @@ interface Delivery {
 }
 
 /** Thrown for contents that are not what was announced. */
-class ContentsError extends Error {
+export class ContentsError extends Error {
   override readonly name = "ContentsError";
 }
 

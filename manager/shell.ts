@@ -111,11 +111,8 @@ export class Shell {
     });
     const push = this.engine.push.bind(this.engine);
     this.#tickets = new Tickets(managerId, randomBytes(32));
-    this.store = new FileStore({
-      workflowId: managerId,
-      push,
-      request: (id) => this.#request(id),
-    });
+    const request = (id: FileId): Promise<void> => this.#request(id);
+    this.store = new FileStore({ workflowId: managerId, push, request });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
       onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),

@@ -3,7 +3,8 @@
  *
  * It watches the folder, as a file that is not there or is replaced cannot be watched; while the
  * folder is not there either, the nearest one above it. A shared file system tells only what this
- * host did to it: whoever watches looks by himself as well, now and then.
+ * host did to it, and a watch begins a moment after it was asked for: whoever watches looks by
+ * himself as well, often at first and then now and then.
  *
  * @module
  */

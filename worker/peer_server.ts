@@ -14,9 +14,10 @@ import { type Context, Hono, type Next } from "hono";
 
 import { ANY, ANY_IPV4, hostsOf, isOwnHost } from "../shared/addresses.ts";
 import { checkCacheName } from "../shared/cache_name.ts";
-import { type KeyPair, newCertificate } from "../shared/certificate.ts";
+import { newCertificate } from "../shared/certificate.ts";
 import type { WorkerId } from "../shared/ids.ts";
-import { beginTransfer, serve, type Server } from "../shared/runtime/serve.ts";
+import { TIME_LIMITS, type TimeLimits } from "../shared/runtime/request_limits.ts";
+import { beginTransfer, serve, type ServeOptions, type Server } from "../shared/runtime/serve.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { PeerAddress } from "./core/event.ts";
@@ -35,10 +36,7 @@ const RETRY_AFTER_S = "1";
 const NO_HOSTS: ReadonlySet<string> = new Set();
 
 /** Bytes of a file that are read at a time. */
-const CHUNK_BYTES = 512 * 1024;
-
-/** How often a transfer that moves is given time anew. */
-const RENEW_MS = 2_000;
+const CHUNK_BYTES: number = 256 * 1024;
 
 /** What serving needs to know of the session. */
 export interface PeerSession {
@@ -52,6 +50,8 @@ export interface PeerServerOptions {
   readonly workerId: WorkerId;
   readonly cache: CacheStore;
   readonly trees: Pick<Trees, "read">;
+  /** Default `TIME_LIMITS`. */
+  readonly limits?: TimeLimits;
 }
 
 /** A server that listens. */
@@ -104,7 +104,9 @@ export class PeerServer {
     this.#open = undefined;
     await before?.server.close();
     if (this.#isClosed) return;
-    const server = listen(this.#app, door, tls);
+    const { limits = TIME_LIMITS } = this.#options;
+    const refused = () => void (this.#refusedCount += 1);
+    const server = listen(this.#app, door, { tls, limits, refused });
     const urls = doorUrls(door, server.port);
     const address = tls === undefined ? { urls } : { urls, certificate: tls.certificate };
     this.#open = { door, server, address, hosts: new Set(hosts) };
@@ -205,10 +207,10 @@ export class PeerServer {
       {
         sizeBytes: endBytes - startBytes,
         signal: context.req.raw.signal,
-        onChunk: newRenewal(context),
         onEnd,
       },
     );
+    beginTransfer(context);
     const headers = headersOf(hold, range);
     headers["Content-Length"] = String(endBytes - startBytes);
     return new Response(body, { status: range === undefined ? 200 : 206, headers });
@@ -222,29 +224,18 @@ function serves({ door, hosts }: OpenDoor, wanted: PeerDoor): boolean {
     hostsOf(doorUrls(wanted, 0)).every((host) => hosts.has(host));
 }
 
-function listen(app: Hono, { host, port }: PeerDoor, tls: KeyPair | undefined): Server {
+function listen(
+  app: Hono,
+  { host, port }: PeerDoor,
+  options: Required<Pick<ServeOptions, "limits" | "refused" | "tls">>,
+): Server {
   try {
-    return serve(app, { hostname: host, port, tls });
+    return serve(app, { hostname: host, port, ...options });
   } catch (error) {
     if (host !== ANY) throw error;
     // A host without IPv6.
-    return serve(app, { hostname: ANY_IPV4, port, tls });
+    return serve(app, { hostname: ANY_IPV4, port, ...options });
   }
-}
-
-/**
- * To be called when something has moved: Bun's limit on silence counts from when it was set, and
- * takes no notice of a stream's progress.
- */
-function newRenewal(context: Context): () => void {
-  beginTransfer(context);
-  let renewedAtMs = performance.now();
-  return () => {
-    const nowMs = performance.now();
-    if (nowMs - renewedAtMs < RENEW_MS) return;
-    renewedAtMs = nowMs;
-    beginTransfer(context);
-  };
 }
 
 /** Bytes from `startBytes` up to, not including, `endBytes`. */
@@ -326,11 +317,10 @@ function readRange(
 /** The first `sizeBytes` of `chunks`; `onEnd` is called once, however the stream ends. */
 function bodyOf(
   chunks: AsyncIterable<Uint8Array>,
-  { sizeBytes, signal, onChunk, onEnd }: {
+  { sizeBytes, signal, onEnd }: {
     readonly sizeBytes: number;
     /** Aborted when the reader has gone, which a stream that was never read is not told. */
     readonly signal: AbortSignal;
-    readonly onChunk: () => void;
     readonly onEnd: () => void;
   },
 ): ReadableStream<Uint8Array> {
@@ -354,7 +344,6 @@ function bodyOf(
           const bytes = next.value;
           controller.enqueue(leftBytes < bytes.length ? bytes.subarray(0, leftBytes) : bytes);
           leftBytes -= bytes.length;
-          onChunk();
         }
         if (leftBytes > 0) return;
         controller.close();

@@ -22,7 +22,7 @@ import type { Socket } from "../../shared/runtime/socket.ts";
 import { checkTicket, issueTicket, type TicketClaims } from "../../shared/ticket.ts";
 import { writeRandomFile } from "./baselines.ts";
 import { type Figure, repeat, type Run } from "./figure.ts";
-import { timed } from "./workers.ts";
+import { timed, withWorkers } from "./workers.ts";
 
 const FILE_BYTES = 300_000_000;
 const CONNECTION_COUNT = 300;
@@ -31,6 +31,8 @@ const FRAME_COUNT = 20_000;
 const FRAME_BYTES = 4096;
 const FRAMES_IN_FLIGHT = 16;
 const TICKET_COUNT = 20_000;
+const TASK_COUNT = 2000;
+const WORKER_COUNT = 2;
 const CERTIFICATE_COUNT = 50;
 
 /** Where the doors of a bench are. */
@@ -73,7 +75,8 @@ export async function measureDoors(): Promise<Figure[]> {
     });
     try {
       const line = await firstLine(child.stdout);
-      return await measureAll({ ...JSON.parse(line), secret, file });
+      const figures = await measureAll({ ...JSON.parse(line), secret, file });
+      return [...await measureWorkers(file), ...figures];
     } finally {
       child.kill();
       await child.exited;
@@ -108,16 +111,58 @@ async function measureAll(doors: Doors): Promise<Figure[]> {
     },
     {
       name: "connections with the challenge",
-      ...{ unit: "1/s", beside: "none", aim: "0.5" },
+      ...{ unit: "1/s", beside: "none", aim: "0.4" },
       runs: await repeat(async () => ({ baseline: await bare(plain), value: await shake(plain) })),
     },
     {
       name: "connections with the challenge and TLS",
-      ...{ unit: "1/s", beside: "neither", aim: "0.2" },
+      ...{ unit: "1/s", beside: "neither", aim: "0.15" },
       runs: await repeat(async () => ({ baseline: await bare(plain), value: await shake(secure) })),
     },
     ...await measureProofs(),
   ];
+}
+
+/** Whole workflows, with workers that are reached over TLS and over loopback in plain. */
+async function measureWorkers(file: string): Promise<Figure[]> {
+  const beside = "plain";
+  const listen = ["127.0.0.1:0", "0.0.0.0:0"] as const;
+  const onBoth = (measure: (listen: string) => Promise<number>): Promise<Run[]> =>
+    repeat(async () => ({ baseline: await measure(listen[0]), value: await measure(listen[1]) }));
+  return [
+    {
+      name: `tasks of ${WORKER_COUNT} workers over TLS`,
+      ...{ unit: "tasks/s", beside, aim: "0.8" },
+      runs: await onBoth(taskRate),
+    },
+    {
+      name: `${FILE_BYTES / 1e6} MB to a task and back over TLS`,
+      ...{ unit: "MB/s", beside, aim: "0.5" },
+      runs: await onBoth((listen) => roundTripRate(listen, file)),
+    },
+  ];
+}
+
+async function taskRate(listen: string): Promise<number> {
+  return await withWorkers({ count: WORKER_COUNT, cores: 1 }, async (manager) => {
+    const ms = await timed(async () => {
+      const tasks = Array.from({ length: TASK_COUNT }, () => manager.submit({ command: "true" }));
+      await Promise.all(tasks.map((task) => task.orThrow()));
+    });
+    return TASK_COUNT / ms * 1000;
+  }, { listen });
+}
+
+/** Both ways of one file, which the task copies in between. */
+async function roundTripRate(listen: string, path: string): Promise<number> {
+  return await withWorkers({ count: 1 }, async (manager) => {
+    const inputs = { input: manager.file(path) };
+    const outputs = { output: manager.file(`${path}-back`) };
+    const ms = await timed(async () => {
+      await manager.submit({ command: "cp input output", inputs, outputs }).orThrow();
+    });
+    return 2 * FILE_BYTES / ms / 1000;
+  }, { listen });
 }
 
 /** What needs no server. */
@@ -136,12 +181,12 @@ async function measureProofs(): Promise<Figure[]> {
   return [
     {
       name: "tickets issued",
-      ...{ unit: "1/s", beside: "HMAC", aim: "0.3" },
+      ...{ unit: "1/s", beside: "HMAC", aim: "0.4" },
       runs: await tickets(issue),
     },
     {
       name: "tickets checked",
-      ...{ unit: "1/s", beside: "HMAC", aim: "0.3" },
+      ...{ unit: "1/s", beside: "HMAC", aim: "0.25" },
       runs: await tickets(check),
     },
     {

@@ -1,5 +1,5 @@
 /** A manager with compiled workers for a bench, and what it is asked to do. */
-import { type LocalWorkersOptions, Manager } from "tendril";
+import { type LocalWorkersOptions, Manager, type ManagerOptions } from "tendril";
 
 const JOIN_MS_MAX = 10_000;
 const JOIN_POLL_MS = 2;
@@ -8,8 +8,9 @@ const JOIN_POLL_MS = 2;
 export async function withWorkers<T>(
   workers: LocalWorkersOptions & { readonly count: number },
   work: (manager: Manager) => Promise<T>,
+  options: ManagerOptions = {},
 ): Promise<T> {
-  await using manager = await Manager.start({ workers });
+  await using manager = await Manager.start({ ...options, workers });
   const endMs = performance.now() + JOIN_MS_MAX;
   while (manager.status().workers.connected < workers.count) {
     if (performance.now() > endMs) throw new Error("Cannot measure: the workers did not join");

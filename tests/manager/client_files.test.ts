@@ -51,6 +51,7 @@ class Fixture implements AsyncDisposable {
       secrets,
       spool,
       clientLimits,
+      tls: undefined,
       onBug: (error) => {
         throw error;
       },

@@ -208,7 +208,7 @@ test("ClientTasks.result() and logs() give how a task ended, and what it wrote",
   expect(decode(logs.stdout)).toBe("hi\n");
   expect(await client.ask({ kind: "logs", taskId: 9 as TaskId })).toMatchObject({
     kind: "failed",
-    isUsage: true,
+    isUsage: false,
     message: "Cannot find task 9: the tasks are 1 to 1",
   });
   // A script sees nothing of the tasks of clients.
@@ -247,7 +247,7 @@ test("ClientTasks.wait() ends at once for what has ended, and says what there is
   expect(await wait(ALL)).toMatchObject({ kind: "waited", counts: { total: 0 } });
   expect(await wait(LAST)).toMatchObject({
     kind: "failed",
-    isUsage: true,
+    isUsage: false,
     message: "Cannot find the last submission: no client has submitted a task",
   });
   await client.submit({ command: "true" });

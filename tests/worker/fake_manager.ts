@@ -8,6 +8,7 @@ import process from "node:process";
 import { join } from "@std/path";
 import { Hono } from "hono";
 
+import type { KeyPair } from "../../shared/certificate.ts";
 import { acceptChannel, type Channel } from "../../shared/channel.ts";
 import type { CacheName, SessionId, TaskId } from "../../shared/ids.ts";
 import { workerMessage } from "../../shared/message_shapes.ts";
@@ -44,12 +45,15 @@ export class FakeManager implements AsyncDisposable {
   /** Every message so far, of all connections. */
   readonly heard: WorkerMessage[] = [];
   readonly #server: Server;
+  readonly #tls: KeyPair | undefined;
   #waits: Wait[] = [];
   #channel: Channel<ManagerMessage> | undefined;
   #closes: (() => void)[] = [];
   #connectionCount = 0;
 
-  constructor() {
+  /** Speaks TLS with `tls`. */
+  constructor(tls?: KeyPair) {
+    this.#tls = tls;
     const app = new Hono();
     app.get(
       "/worker",
@@ -82,31 +86,34 @@ export class FakeManager implements AsyncDisposable {
       this.files.set(context.req.param("name"), bytes);
       return context.text("", 200);
     });
-    this.#server = serve(app);
+    this.#server = serve(app, { tls });
     this.writeAccess(this.secret);
   }
 
   get url(): string {
-    return `http://${this.#server.hostname}:${this.#server.port}`;
+    return `http${
+      this.#tls === undefined ? "" : "s"
+    }://${this.#server.hostname}:${this.#server.port}`;
   }
 
   get connectionCount(): number {
     return this.#connectionCount;
   }
 
-  /** Writes the access file with this secret. */
-  writeAccess(secret: string): void {
+  /** Writes the access file with this secret, to `path` if that is given. */
+  writeAccess(secret: string, path: string = this.accessPath): void {
     const access = {
       version: 1,
       name: "fake",
       managerId: "m1",
       urls: [this.url],
+      ...(this.#tls === undefined ? {} : { certificate: this.#tls.certificate }),
       secrets: { worker: secret },
       pid: process.pid,
       host: hostname(),
       startedAtMs: 1,
     };
-    writeFileSync(this.accessPath, JSON.stringify(access), { mode: 0o600 });
+    writeFileSync(path, JSON.stringify(access), { mode: 0o600 });
   }
 
   send(...messages: ManagerMessage[]): void {

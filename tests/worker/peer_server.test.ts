@@ -1,12 +1,15 @@
 import { expect, test } from "bun:test";
-import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 
 import { join } from "@std/path";
 
+import { newCertificate } from "../../shared/certificate.ts";
 import type { CacheName, TransferId, WorkerId } from "../../shared/ids.ts";
+import { pinnedFetch } from "../../shared/runtime/fetch.ts";
+import { TIME_LIMITS, type TimeLimits } from "../../shared/runtime/request_limits.ts";
 import { issueTicket, type TicketClaims, ticketHeader } from "../../shared/ticket.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
@@ -40,24 +43,22 @@ const LOOPBACK_DOOR: PeerDoor = {
 class Bench implements AsyncDisposable {
   readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
   readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
-  readonly server: PeerServer = new PeerServer({
-    workerId: SOURCE,
-    cache: this.cache,
-    trees: TREES,
-  });
+  readonly server: PeerServer;
 
-  private constructor() {
+  private constructor(limits: TimeLimits = TIME_LIMITS) {
+    this.server = new PeerServer({ workerId: SOURCE, cache: this.cache, trees: TREES, limits });
     this.server.openSession({ transferKey: KEY, clockOffsetMs: 0 });
   }
 
-  static async open(door: Partial<PeerDoor> = {}): Promise<Bench> {
-    const bench = new Bench();
+  static async open(door: Partial<PeerDoor> = {}, limits?: TimeLimits): Promise<Bench> {
+    const bench = new Bench(limits);
     await bench.server.open({ ...LOOPBACK_DOOR, ...door });
     return bench;
   }
 
   get url(): string {
-    return this.server.address.urls[0]!;
+    const { protocol, port } = new URL(this.server.address.urls.at(-1)!);
+    return `${protocol}//127.0.0.1:${port}`;
   }
 
   add(name: string, text: string): void {
@@ -71,6 +72,16 @@ class Bench implements AsyncDisposable {
       isDirectory: false,
     };
     this.cache.commit(path, file, "workflow");
+  }
+
+  /** A file larger than what the system keeps for a connection. */
+  addLarge(name: string): void {
+    const path = this.cache.newIncomingPath();
+    writeFileSync(path, "");
+    const sizeBytes = 2 ** 26;
+    truncateSync(path, sizeBytes);
+    const file = { name: name as CacheName, generation: 1, sizeBytes, digest: "" };
+    this.cache.commit(path, { ...file, isDirectory: false }, "workflow");
   }
 
   get(name: string, headers: Record<string, string>): Promise<Response> {
@@ -204,6 +215,97 @@ test("PeerServer serves a directory as a stream of known length, from any offset
   expect([part.status, await part.text()]).toEqual([206, text.slice(8)]);
 });
 
+test("PeerServer takes GET alone, under its own names alone, and counts what it turns away", async () => {
+  await using bench = await Bench.open({ advertise: [{ host: "Node7" }] });
+  bench.add("data", "x");
+  const headers = { Authorization: ticket() };
+  for (const method of ["HEAD", "PUT", "POST", "DELETE", "OPTIONS"]) {
+    const response = await fetch(`${bench.url}/files/data`, { method, headers });
+    expect([method, response.status]).toEqual([method, 405]);
+  }
+  const statusOf = async (host: string) => {
+    return (await bench.get("data", { ...headers, Host: host })).status;
+  };
+  for (const host of ["127.0.0.1:1", "[::1]", "10.1.2.3", "localhost:80", "node7", "NODE7:9"]) {
+    expect([host, await statusOf(host)]).toEqual([host, 200]);
+  }
+  for (const host of ["evil.example", "node7.evil.example", "127.0.0.1.evil.example"]) {
+    expect([host, await statusOf(host)]).toEqual([host, 421]);
+  }
+  await bench.get("data", {});
+  await fetch(`${bench.url}/elsewhere`);
+  expect(bench.server.takeRefused()).toBe(5 + 3 + 2);
+  expect(bench.server.takeRefused()).toBe(0);
+});
+
+test("PeerServer speaks TLS with a certificate for each of its addresses", async () => {
+  await using bench = await Bench.open({
+    isSecure: true,
+    advertise: [{ host: "node7" }, { host: "10.0.0.7", port: 80 }],
+  });
+  bench.add("data", "secret");
+  const { urls, certificate } = bench.server.address;
+  expect(urls.slice(0, 2)).toEqual([
+    expect.stringMatching(/^https:..node7:/),
+    "https://10.0.0.7:80",
+  ]);
+  const names = new X509Certificate(certificate!).subjectAltName;
+  expect(names).toContain("DNS:node7");
+  expect(names).toContain("IP Address:10.0.0.7");
+  const { port } = new URL(urls[0]!);
+  const url = `https://127.0.0.1:${port}/files/data`;
+  const headers = { Authorization: ticket() };
+  expect(await (await pinnedFetch(url, { headers }, certificate)).text()).toBe("secret");
+  const other = (await newCertificate([])).certificate;
+  await expect(pinnedFetch(url, { headers }, other)).rejects.toThrow();
+  await expect(fetch(url.replace("https", "http"), { headers })).rejects.toThrow();
+});
+
+test("PeerServer.open() listens anew only where what is open will not do", async () => {
+  await using bench = await Bench.open();
+  bench.add("data", "x");
+  const { url } = bench;
+  await bench.server.open({ ...LOOPBACK_DOOR });
+  expect(bench.url).toBe(url);
+  await bench.server.open({ ...LOOPBACK_DOOR, isSecure: true });
+  expect(bench.url).toStartWith("https://");
+  await expect(fetch(`${url}/files/data`)).rejects.toThrow();
+  await bench.server.open({ ...LOOPBACK_DOOR });
+  expect(bench.server.address.certificate).toBeUndefined();
+  expect((await bench.get("data", { Authorization: ticket() })).status).toBe(200);
+});
+
+test(
+  "PeerServer answers that it is busy while too many read, and goes on when one leaves",
+  async () => {
+    await using bench = await Bench.open();
+    bench.addLarge("data");
+    bench.add("small", "x");
+    const readers = await Promise.all(
+      Array.from({ length: 128 }, () => stuckReader(bench.url, ticket())),
+    );
+    const get = () => bench.get("small", { Authorization: ticket({ name: "small" }) });
+    const refused = await get();
+    expect([refused.status, refused.headers.get("Retry-After")]).toEqual([503, "1"]);
+    readers[0]?.destroy();
+    await until(async () => (await get()).status === 200);
+    for (const reader of readers) reader.destroy();
+  },
+  30_000,
+);
+
+test("PeerServer cuts who reads nothing for too long", async () => {
+  await using bench = await Bench.open({}, { headS: 1, silenceS: 1 });
+  bench.addLarge("data");
+  const reader = await stuckReader(bench.url, ticket());
+  // A deleted file goes when its last reader has.
+  bench.cache.delete("data" as CacheName, 1);
+  const path = join(bench.directory, "cache", "files", "data");
+  expect(existsSync(path)).toBe(true);
+  await until(() => Promise.resolve(!existsSync(path)));
+  reader.destroy();
+}, 30_000);
+
 test("a file of 1 GB goes from worker to worker in a bounded memory", async () => {
   await using sender = await Bench.open();
   await using receiver = await Bench.open();
@@ -245,6 +347,32 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
   // Both ends are in this process, and 200 MB each is what they may take.
   expect(mostBytes - startBytes).toBeLessThan(300_000_000);
 }, 30_000);
+
+/** Asks for "data" and reads the head of the answer, and nothing after it. */
+function stuckReader(url: string, authorization: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = connect(Number(port), hostname, () => {
+    socket.write(
+      `GET /files/data HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: ${authorization}\r\n\r\n`,
+    );
+  });
+  socket.once("data", () => {
+    socket.pause();
+    resolve(socket);
+  });
+  socket.on("error", reject);
+  return promise;
+}
+
+/** Waits for what no event tells. */
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  const limitMs = performance.now() + 20_000;
+  while (!await isTrue()) {
+    if (performance.now() > limitMs) throw new Error("it never came to be");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
 
 /** The status of a path as it is written: `fetch` would tidy it first. */
 function rawStatus(url: string, path: string, authorization: string): Promise<number> {
