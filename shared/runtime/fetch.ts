@@ -1,9 +1,10 @@
-/** `fetch` from a server that is known by its certificate, on Bun or Deno. */
+/** `fetch` from a server of ours: directly, and known by its certificate; on Bun or Deno. */
 
+import { directInit } from "./direct.ts";
 import { pin, pinFailure } from "./pin.ts";
 
 /**
- * Fetches `url`; with a `certificate` in PEM it must be an `https:` one, and no other certificate
+ * Fetches `url` of a server of ours, past any proxy; with a `certificate` in PEM it must be an `https:` one, and no other certificate
  * is accepted. Redirects are then not followed: a server of ours sends none.
  *
  * @throws {PinError} if the server has another certificate, or this one is not for its address.
@@ -14,7 +15,7 @@ export async function pinnedFetch(
   certificate?: string,
 ): Promise<Response> {
   const pinned: RequestInit = certificate === undefined
-    ? init
+    ? { ...init, ...directInit() }
     : { ...init, redirect: "error", ...pin(url, certificate, "fetch") };
   try {
     return await fetch(url, pinned);
