@@ -161,8 +161,10 @@ async function request(
   });
   const init = { headers: requestHeaders(source, progress), signal: watch.signal };
   try {
-    // A user's url goes the way that the environment has for it, by a proxy too; ours goes directly.
-    return await (connectMsMax === 0 ? fetch(url, init) : pinnedFetch(url, init, certificate));
+    // What is behind a proxy is nobody of ours.
+    return connection === false
+      ? await fetch(url, init)
+      : await pinnedFetch(url, init, certificate);
   } catch (error) {
     throw failure ?? error;
   } finally {

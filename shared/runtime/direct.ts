@@ -8,7 +8,7 @@
 import process from "node:process";
 
 /** What a runtime's `fetch` and `WebSocket` take to go directly. */
-export type DirectInit = { readonly proxy?: false } | { readonly client: Deno.HttpClient };
+export type DirectInit = { readonly proxy: false } | { readonly client: Deno.HttpClient };
 
 /** `NO_PROXY` in both spellings: which of them a runtime reads first differs. */
 const EXCEPTIONS: readonly string[] = ["NO_PROXY", "no_proxy"];
