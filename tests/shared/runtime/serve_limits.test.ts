@@ -223,3 +223,13 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     40_000,
   );
 }
+
+test("serve() on Deno outlives more connections than it has descriptors for", async () => {
+  const command = ["sh", "-c", 'ulimit -n 700; exec "$@"', "sh", ...RUNTIMES.Deno];
+  await using server = await LimitedServer.start(command);
+  const sockets = Array.from({ length: 900 }, () => open(server.url).on("error", () => {}));
+  await until(() => server.said.includes("refused connection"), "there is no more room");
+  expect(await server.isServing()).toBe(true);
+  for (const socket of sockets) socket.destroy();
+  expect(await server.isServing()).toBe(true);
+}, 40_000);
