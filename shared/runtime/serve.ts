@@ -54,6 +54,8 @@ export interface Server {
   readonly hostname: string;
   /** The port listened on. */
   readonly port: number;
+  /** Requests under way; 0 on Deno, which does not tell. */
+  readonly requestCount: number;
   /** Cuts every connection and stops listening. */
   close(): Promise<void>;
 }
@@ -172,6 +174,8 @@ function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): 
     idleTimeout: limits.headS,
     maxRequestBodySize: BODY_BYTES_MAX,
     development: false,
+    // True outside development: a second server would share the port, and take half of its calls.
+    reusePort: false,
     fetch: (request, server) => {
       const host: Host = {
         refused,
@@ -218,7 +222,14 @@ function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): 
       },
     },
   });
-  return { hostname, port: server.port ?? port, close: () => server.stop(true) };
+  return {
+    hostname,
+    port: server.port ?? port,
+    get requestCount() {
+      return server.pendingRequests;
+    },
+    close: () => server.stop(true),
+  };
 }
 
 class BunSocket implements Socket {
@@ -299,6 +310,7 @@ function serveOnDeno(app: App, place: Place): Server {
   return {
     hostname,
     port: gate.port,
+    requestCount: 0,
     close: async () => {
       for (const socket of sockets) socket.close(CLOSE_NORMAL, "The server is closing");
       stop.abort();
