@@ -16,7 +16,14 @@ import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
 import { ACCESS_COMMAND } from "./cli_access.ts";
-import { type Call, type Command, print, type ScriptLibrary } from "./cli_command.ts";
+import {
+  type Call,
+  type Command,
+  EXIT_BROKEN_PIPE,
+  isBrokenPipe,
+  print,
+  type ScriptLibrary,
+} from "./cli_command.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
@@ -84,6 +91,7 @@ async function runCommand(
     if (given.isHelp) return await print(commandHelp(spec));
     return await run({ spec, given, library });
   } catch (error) {
+    if (isBrokenPipe(error)) return EXIT_BROKEN_PIPE;
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(`tendril ${spec.name}: ${message}\n`);
     const isUsage = error instanceof UsageError ||
