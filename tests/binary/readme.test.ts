@@ -87,7 +87,7 @@ test("README.md shows how to submit without code, and it works as it stands", as
 
 test("README.md lists every attack that is a test, and no other", () => {
   const source = readFileSync(join(ROOT, "tests/binary/attacks.test.ts"), "utf8");
-  const tested = [...source.matchAll(/^attack\(\s*"(.+) → (.+)",/gm)];
+  const tested = [...source.matchAll(/^attack\(\s*"(.+?) → (.+?)",/gm)];
   const [, table = ""] = /<!-- attacks -->\n\n([^]*?)\n\n/.exec(README) ?? [];
   const rows = table.split("\n").slice(2).map((row) => row.split("|").map((cell) => cell.trim()));
   expect(rows.length).toBeGreaterThanOrEqual(20);
