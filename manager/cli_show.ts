@@ -273,7 +273,7 @@ function selectionOf({ spec, given }: Call): TaskSelection {
   checkPositionals(spec, given.positionals, 1);
   const [selector] = given.positionals;
   if (selector !== undefined) return readSelector(selector);
-  throw new UsageError(`Cannot ${spec.name} without a selection of tasks: expected ${spec.usage}`);
+  throw new UsageError(`Cannot tell which tasks are meant: expected ${spec.usage}`);
 }
 
 function optionalSelection(call: Call): TaskSelection {

@@ -270,6 +270,8 @@ export class Shell {
         return this.#collect(instruction);
       case "store":
         return this.#desk.store(instruction);
+      case "refused":
+        return this.#refusals.count("lie");
       case "unspool":
         return this.#unspool(instruction);
       case "abandon":

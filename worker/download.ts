@@ -161,7 +161,10 @@ async function request(
   });
   const init = { headers: requestHeaders(source, progress), signal: watch.signal };
   try {
-    return await pinnedFetch(url, init, certificate);
+    // What is behind a proxy is nobody of ours.
+    return connection === false
+      ? await fetch(url, init)
+      : await pinnedFetch(url, init, certificate);
   } catch (error) {
     throw failure ?? error;
   } finally {

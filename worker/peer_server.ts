@@ -1,14 +1,18 @@
 /**
  * Serves the files of this worker's cache to those whom the manager gave a ticket.
  *
- * Nothing is served before a session says under which key tickets are valid. A file is streamed
- * here, which costs what the runtime's own way of sending files does: that one neither tells when
- * it has ended nor ever cuts a reader that stands still. A directory is its canonical tar stream.
+ * Nothing is served before a session says under which key tickets are valid. A file goes out by
+ * the runtime's own fast path where there is one, a directory as its canonical tar stream.
+ *
+ * The fast path, in plain alone, costs a fifth of the processor time of a stream. But it neither
+ * tells when it has ended nor cuts a reader that stands still: so only a few are served by it.
  *
  * @module
  */
 
+import { openAsBlob } from "node:fs";
 import { open } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 
 import { type Context, Hono, type Next } from "hono";
 
@@ -32,6 +36,9 @@ const SERVES_MAX = 128;
 
 /** Seconds after which to come again. */
 const RETRY_AFTER_S = "1";
+
+/** Files sent by the fast path at the same time; others are streamed. */
+const FAST_SERVES_MAX = 16;
 
 const NO_HOSTS: ReadonlySet<string> = new Set();
 
@@ -145,7 +152,7 @@ export class PeerServer {
     return response;
   }
 
-  #serveFile(context: Context): Response {
+  #serveFile(context: Context): Response | Promise<Response> {
     const name = nameOf(context.req.url);
     if (name === undefined) return this.#refuse(context.text("This is no cache name", 400));
     const claims = this.#checkTicket(context, name);
@@ -167,7 +174,13 @@ export class PeerServer {
       hold.release();
       return context.text("Too many transfers at once", 503, { "Retry-After": RETRY_AFTER_S });
     }
-    return this.#send(context, hold, range);
+    return this.#canBeFast(hold) ? sendFile(hold, range) : this.#stream(context, hold, range);
+  }
+
+  #canBeFast({ facts }: Hold): boolean {
+    if (facts.isDirectory || this.#open === undefined || this.#open.door.isSecure) return false;
+    // This request is one of those that are under way.
+    return this.#open.server.requestCount - this.#serveCount <= FAST_SERVES_MAX;
   }
 
   #checkTicket(context: Context, name: string): TicketClaims | undefined {
@@ -189,7 +202,7 @@ export class PeerServer {
   }
 
   /** The response whose body ends the hold, however it ends. */
-  #send(context: Context, hold: Hold, range: ByteRange | undefined): Response {
+  #stream(context: Context, hold: Hold, range: ByteRange | undefined): Response {
     const { isDirectory, sizeBytes } = hold.facts;
     const trees = isDirectory ? 1 : 0;
     this.#serveCount += 1;
@@ -242,6 +255,25 @@ function listen(
 interface ByteRange {
   readonly startBytes: number;
   readonly endBytes: number;
+}
+
+/** The runtime sends the file itself, without its bytes passing through here. */
+async function sendFile(hold: Hold, range: ByteRange | undefined): Promise<Response> {
+  let blob: Blob;
+  try {
+    blob = await openAsBlob(hold.path);
+  } catch (error) {
+    hold.release();
+    throw error;
+  }
+  const body = range === undefined ? blob : blob.slice(range.startBytes, range.endBytes);
+  // The file is opened when the response is sent, in the turn after this one; from then on its
+  // bytes stay readable wherever its name goes.
+  void setImmediate().then(() => setImmediate()).then(hold.release);
+  return new Response(body, {
+    status: range === undefined ? 200 : 206,
+    headers: headersOf(hold, range),
+  });
 }
 
 /** The bytes of a file from `startBytes` on. */

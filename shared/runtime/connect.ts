@@ -1,5 +1,6 @@
 /** Dials a WebSocket, on Bun or Deno, with a limit on how long that takes. */
 
+import { type DirectInit, directInit } from "./direct.ts";
 import { pin, pinFailure, type PinInit } from "./pin.ts";
 import { adoptWebSocket, type Socket, type SocketHandlers } from "./socket.ts";
 
@@ -22,7 +23,7 @@ export const CONNECT_TIMEOUT_MS = 10_000;
 /** What `WebSocket` takes on both runtimes; the Web's own constructor takes protocols only. */
 type Dialer = new (
   url: string,
-  options: { readonly headers: { readonly [name: string]: string } } & Partial<PinInit>,
+  options: { readonly headers: { readonly [name: string]: string } } & (PinInit | DirectInit),
 ) => WebSocket;
 
 /**
@@ -33,7 +34,7 @@ type Dialer = new (
  */
 export async function connect(url: string, options: ConnectOptions): Promise<Socket> {
   const { certificate } = options;
-  const pinned = certificate === undefined ? {} : pin(url, certificate, "socket");
+  const pinned = certificate === undefined ? directInit() : pin(url, certificate, "socket");
   try {
     return await dial(url, pinned, options);
   } catch (error) {
@@ -41,7 +42,11 @@ export async function connect(url: string, options: ConnectOptions): Promise<Soc
   }
 }
 
-function dial(url: string, pinned: Partial<PinInit>, options: ConnectOptions): Promise<Socket> {
+function dial(
+  url: string,
+  pinned: PinInit | DirectInit,
+  options: ConnectOptions,
+): Promise<Socket> {
   const { handlers, headers = {}, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
   const webSocket = new (WebSocket as unknown as Dialer)(url, { headers, ...pinned });
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();

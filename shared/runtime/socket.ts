@@ -46,6 +46,8 @@ export const SOCKET_FRAME_BYTES_MAX: number = 16 * 1024 * 1024;
 
 /** Codes of a close; a client may choose 1000 and 4000 to 4999 only, RFC 6455 section 7.4.2. */
 export const CLOSE_NORMAL = 1000;
+/** Closes on a frame beyond the limit of the runtime; RFC 6455 section 7.4.1. */
+export const CLOSE_TOO_BIG = 1009;
 /** Closes on a text frame. */
 export const CLOSE_TEXT_FRAME = 4003;
 

@@ -19,6 +19,8 @@ export interface FakeWorkerOptions {
   readonly cores?: number;
   readonly protocol?: number;
   readonly pid?: number;
+  readonly incarnation?: string;
+  readonly features?: readonly string[];
   /** Says no hello by itself. */
   readonly isSilent?: boolean;
 }
@@ -79,16 +81,17 @@ export class FakeWorker {
   /** Says hello. */
   greet(): void {
     const { cores = 2, protocol = PROTOCOL_VERSION, pid = 1 } = this.#options;
+    const { features = [], incarnation = "first" } = this.#options;
     this.send({
       kind: "hello",
       protocol,
       version: "0.1.0",
       workerId: this.workerId,
-      incarnation: "first",
+      incarnation,
       host: "localhost",
       pid,
       resources: { cores, memoryBytes: 1e9, diskBytes: 1e9, gpus: 0 },
-      features: [],
+      features,
       urls: [`http://${this.workerId}:1`],
       tries: [],
       results: [],

@@ -153,3 +153,22 @@ test("download() goes on over TLS where the connection broke", async () => {
   expect(asked.length).toBeGreaterThan(1);
   expect(asked.at(-1)).toStartWith("bytes=");
 });
+
+test("download() asks managers and peers directly, and urls by way of the cluster's proxy", async () => {
+  const before = process.env["HTTP_PROXY"];
+  const [own, proxy] = ["direct", "by the proxy"].map((text) =>
+    createPlainServer((_request, response) => response.end(text))
+  );
+  try {
+    for (const server of [own!, proxy!]) await once(server.listen(0, "127.0.0.1"), "listening");
+    const urlOf = (server: NetServer) =>
+      `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    process.env["HTTP_PROXY"] = urlOf(proxy!);
+    expect(await textOf(sourceOf([urlOf(own!)]))).toBe("direct");
+    expect(await textOf(sourceOf([urlOf(own!)], { connectMsMax: 0 }))).toBe("by the proxy");
+  } finally {
+    if (before === undefined) delete process.env["HTTP_PROXY"];
+    else process.env["HTTP_PROXY"] = before;
+    for (const server of [own!, proxy!]) server.close();
+  }
+});
