@@ -9,10 +9,13 @@ import {
   type AccessFile,
   AccessFileError,
   accessPath,
-  checkDirectory,
+  checkHome,
   isStale,
   readAccessFile,
 } from "../shared/access_file.ts";
+
+/** How often a name that an ended manager left is asked for when others ask for it too. */
+const CLAIMS_MAX = 5;
 
 /**
  * Publishes `access` under its name, whole or not at all; returns the path. Throws when another
@@ -20,19 +23,41 @@ import {
  */
 export async function writeAccessFile(access: AccessFile): Promise<string> {
   const path = accessPath(access.name);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await checkDirectory(dirname(path));
-  await writeWhole(path, access, async (draft) => {
-    try {
-      // Unlike a rename, a link fails when the name is taken: of two managers, one gets it.
-      await link(draft, path);
-    } catch (error) {
-      if (!isTaken(error)) throw error;
-      await refuseLive(path, access);
-      await rename(draft, path);
-    }
-  });
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await checkHome();
+    await writeWhole(path, access, (draft) => claim(path, { draft, access }));
+  } catch (error) {
+    throw describeFailure(error, `Cannot write access file "${path}"`, "TENDRIL_HOME");
+  }
   return path;
+}
+
+/** Gives the name to `draft`. Unlike a rename, a link fails when it is taken: one gets it. */
+async function claim(
+  path: string,
+  { draft, access }: { readonly draft: string; readonly access: AccessFile },
+): Promise<void> {
+  for (let left = CLAIMS_MAX; left > 0; left -= 1) {
+    try {
+      return await link(draft, path);
+    } catch (error) {
+      if (!hasCode(error, "EEXIST")) throw error;
+    }
+    if (await checkFree(path, access) === "own") return await rename(draft, path);
+    // Another one may have taken the name since it was looked at: then it is given back.
+    const aside = `${draft}.ended`;
+    await rename(path, aside).catch(ignoreMissing);
+    try {
+      await checkFree(aside, access);
+    } catch (error) {
+      await link(aside, path);
+      throw error;
+    } finally {
+      await rm(aside, { force: true });
+    }
+  }
+  throw new Error(`Cannot use "${access.name}" as the name of this manager: others want it too`);
 }
 
 /**
@@ -88,22 +113,40 @@ async function writeWhole(
   }
 }
 
-async function refuseLive(path: string, access: AccessFile): Promise<void> {
+/**
+ * Throws when the file at `path` is that of another manager that may be alive; `own` when it is of
+ * this one.
+ */
+async function checkFree(path: string, access: AccessFile): Promise<"own" | "free"> {
   let current: AccessFile;
   try {
     current = await readAccessFile(path);
   } catch (error) {
     // Gone meanwhile, or cut short by a crash: nothing that a live manager still needs.
-    if (error instanceof AccessFileError && error.code !== "not_trusted") return;
+    if (error instanceof AccessFileError && error.code !== "not_trusted") return "free";
     throw error;
   }
-  if (current.managerId === access.managerId || isStale(current)) return;
+  if (current.managerId === access.managerId) return "own";
+  if (isStale(current)) return "free";
   throw new Error(
     `Cannot use "${access.name}" as the name of this manager: ` +
       `process ${current.pid} on ${current.host} has it`,
   );
 }
 
-function isTaken(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
+/** What the system says of a path, with what was tried; other errors as they are. */
+function describeFailure(error: unknown, tried: string, variable: string): unknown {
+  if (!(error instanceof Error) || error instanceof AccessFileError) return error;
+  if (!("syscall" in error)) return error;
+  return new Error(`${tried}: ${error.message}; ${variable} may name another folder`, {
+    cause: error,
+  });
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!hasCode(error, "ENOENT")) throw error;
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }

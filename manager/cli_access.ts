@@ -1,6 +1,6 @@
 /** `tendril access`: an access file with fewer secrets, to be given to whoever needs no more. */
 
-import { type AccessFile, findAccessFile } from "../shared/access_file.ts";
+import { type AccessFile, describeLack, findAccessFile } from "../shared/access_file.ts";
 import { checkPositionals, type CommandSpec, UsageError } from "../shared/command_line.ts";
 import { type Role, ROLES, type Secrets } from "../shared/handshake.ts";
 import { writeAccessCopy } from "./access.ts";
@@ -41,14 +41,13 @@ async function access({ given }: Call): Promise<number> {
   return 0;
 }
 
-function secretsOf({ name, secrets }: AccessFile, roles: readonly Role[]): Secrets {
+function secretsOf(from: AccessFile, roles: readonly Role[]): Secrets {
   const kept: { [R in Role]?: string } = {};
   for (const role of roles) {
-    const secret = secrets[role];
+    const secret = from.secrets[role];
     if (secret === undefined) {
-      throw new Error(
-        `Cannot give the ${role} secret of manager "${name}": its access file lacks it`,
-      );
+      const found = describeLack(from, role);
+      throw new Error(`Cannot give the ${role} secret of manager "${from.name}": ${found}`);
     }
     kept[role] = secret;
   }

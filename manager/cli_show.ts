@@ -256,7 +256,9 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   const refusedCount = Object.values(found.refused).reduce((sum, count) => sum + count, 0);
   const refused = refusedCount === 0 ? "" : `refused: ${refusedCount}, see --json\n`;
   const progress = describeProgress(found, Date.now());
-  return await print(`manager: ${found.name} at ${found.url}\n${progress}\n${refused}`);
+  const others = found.urls.slice(1);
+  const also = others.length === 0 ? "" : `also at: ${others.join(", ")}\n`;
+  return await print(`manager: ${found.name} at ${found.url}\n${also}${progress}\n${refused}`);
 }
 
 async function tune(call: Call, connection: ClientConnection): Promise<number> {

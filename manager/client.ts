@@ -13,8 +13,15 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { clearImmediate, setImmediate } from "node:timers";
 
-import { type AccessFile, AccessFileError, isStale } from "../shared/access_file.ts";
+import {
+  type AccessFile,
+  AccessFileError,
+  describeClaim,
+  describeLack,
+  isStale,
+} from "../shared/access_file.ts";
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
+import type { Role } from "../shared/handshake.ts";
 import { connect } from "../shared/runtime/connect.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { ClientError } from "./client_error.ts";
@@ -114,6 +121,12 @@ interface Pending {
   readonly reject: (error: Error) => void;
   readonly onProgress: ((counts: WaitCounts) => void) | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Who asks, and what proves it. */
+interface Identity {
+  readonly role: Role;
+  readonly secret: string;
 }
 
 /** Why a url did not lead to an open connection. */
@@ -335,6 +348,7 @@ export class ClientConnection implements AsyncDisposable {
     let access: AccessFile;
     try {
       access = await this.#find();
+      identityOf(access);
     } catch (error) {
       if (isMissing(error)) this.#fail(this.#gone("it has ended", error));
       // Else it is being written anew.
@@ -350,20 +364,17 @@ export class ClientConnection implements AsyncDisposable {
 
   /** Tries each url once; undefined when one of them opened. */
   async #dialRound(): Promise<readonly DialEnd[] | undefined> {
-    const { urls, secrets: { client: secret } } = this.#access;
+    const identity = identityOf(this.#access);
     const ends: DialEnd[] = [];
-    for (const url of urls) {
-      if (secret === undefined) {
-        return [{ kind: "refused", url, reason: "the access file has no client secret" }];
-      }
-      const end = await this.#dial(url, secret);
+    for (const url of this.#access.urls) {
+      const end = await this.#dial(url, identity);
       if (end === undefined || this.#end !== undefined) return undefined;
       ends.push(end);
     }
     return ends;
   }
 
-  async #dial(url: string, secret: string): Promise<DialEnd | undefined> {
+  async #dial(url: string, identity: Identity): Promise<DialEnd | undefined> {
     const { promise, resolve } = Promise.withResolvers<DialEnd | undefined>();
     let candidate: Channel<ClientRequest> | undefined;
     const fail = ({ reason, fault }: Pick<ChannelEnd, "reason" | "fault">): void => {
@@ -377,7 +388,7 @@ export class ClientConnection implements AsyncDisposable {
       abort.abort();
     };
     const timer = setTimeout(giveUp, DIAL_MS);
-    const handlers = dialChannel<ClientAnswer, ClientRequest>({ role: "client", secret }, {
+    const handlers = dialChannel<ClientAnswer, ClientRequest>(identity, {
       check: clientAnswer,
       refused: fail,
       handlers: {
@@ -436,7 +447,9 @@ export class ClientConnection implements AsyncDisposable {
     const { name, pid } = this.#access;
     if (isStale(this.#access)) return this.#gone(`it has ended: its process ${pid} is gone`);
     const isSilent = ends.every(({ kind }) => kind === "silent");
-    if (isSilent) return this.#gone(`nothing answers: ${found || "it has no address"}`);
+    const claim = describeClaim(this.#access);
+    const where = claim === undefined ? "" : `; ${claim}`;
+    if (isSilent) return this.#gone(`nothing answers: ${found || "it has no address"}${where}`);
     return new ClientError("refused", `Cannot ask manager "${name}": it refuses: ${found}`);
   }
 
@@ -468,6 +481,15 @@ export class ClientConnection implements AsyncDisposable {
     await promise;
     clearTimeout(timer);
   }
+}
+
+/** As what its access file lets a client in: who may only look looks. */
+function identityOf(access: AccessFile): Identity {
+  const { client, viewer } = access.secrets;
+  if (client !== undefined) return { role: "client", secret: client };
+  if (viewer !== undefined) return { role: "viewer", secret: viewer };
+  const found = describeLack(access, "client");
+  throw new ClientError("refused", `Cannot ask manager "${access.name}": ${found}`);
 }
 
 /** True when there is no access file (any more). */

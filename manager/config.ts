@@ -239,6 +239,7 @@ const listenAddress: Reader<HostPort> = (value, what) => {
     );
   }
   if (at.host === "") return { ...at, host: ANY };
+  // Not whatever else a resolver takes it for.
   return at.host === "localhost" ? { ...at, host: "127.0.0.1" } : at;
 };
 

@@ -11,8 +11,6 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { unreachable } from "../shared/assert.ts";
-import { publishedUrls } from "../shared/addresses.ts";
-import type { KeyPair } from "../shared/certificate.ts";
 import type { FileId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
 import { Catalog } from "./catalog.ts";
@@ -31,6 +29,7 @@ import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { OutputLog } from "./output_log.ts";
+import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
@@ -47,8 +46,7 @@ export interface ShellOptions {
   readonly config: ManagerConfig;
   readonly name: string;
   readonly managerId: string;
-  /** Absent when connections are not encrypted. */
-  readonly tls?: KeyPair | undefined;
+  readonly place: Place;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
@@ -158,10 +156,7 @@ export class Shell {
 
   /** Base urls of the server, best first. */
   get urls(): readonly string[] {
-    const { config, tls } = this.#options;
-    const { host, advertise } = config;
-    const scheme = tls === undefined ? "http" : "https";
-    return publishedUrls({ scheme, host, port: this.#server.port, advertise });
+    return this.#options.place.urls(this.#server.port);
   }
 
   /** The best of `urls`. */
@@ -191,7 +186,8 @@ export class Shell {
     const { name } = this.#options;
     const startedAtMs = this.#startedAtMs;
     const refused = this.#refusals.counts();
-    return statusOf({ name, url: this.url, startedAtMs, refused }, summarize(this.#state));
+    const { url, urls } = this;
+    return statusOf({ name, url, urls, startedAtMs, refused }, summarize(this.#state));
   }
 
   /** True when the process of that id has said hello as a worker. */
@@ -249,12 +245,9 @@ export class Shell {
   }
 
   #startServer(): Server {
-    const { config, managerId, tls } = this.#options;
+    const { place, managerId } = this.#options;
     return startServer({
-      host: config.host,
-      port: config.port,
-      names: config.advertise.map(({ host }) => host),
-      tls,
+      place,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,

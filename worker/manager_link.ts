@@ -262,7 +262,8 @@ export class ManagerLink {
       return { kind: "refused", reason: refusal };
     }
     const ended = access.ended === undefined ? "" : `${access.ended}, and `;
-    const reason = `${ended}nobody answers for it (${failures.join("; ")})`;
+    const claim = access.claim === undefined ? "" : `; ${access.claim}`;
+    const reason = `${ended}nobody answers for it (${failures.join("; ")})${claim}`;
     return { kind: "silent", reason };
   }
 

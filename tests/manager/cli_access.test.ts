@@ -61,7 +61,8 @@ test("ACCESS_COMMAND takes from another access file only what that one has", asy
   const next = ["-o", join(home, "next.json"), "--access", path];
   expect(await access("--role", "worker", ...next)).toBe(0);
   await expect(access("--role", "client", ...next)).rejects.toThrow(
-    'Cannot give the client secret of manager "blast": its access file lacks it',
+    'Cannot give the client secret of manager "blast": its access file has no client secret: ' +
+      "it was made for role worker",
   );
 });
 

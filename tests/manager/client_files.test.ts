@@ -9,6 +9,7 @@ import { join } from "@std/path";
 import { writeAccessFile } from "../../manager/access.ts";
 import type { FileTicket } from "../../manager/client_protocol.ts";
 import { readManagerOptions } from "../../manager/config.ts";
+import { findPlace } from "../../manager/place.ts";
 import { Shell } from "../../manager/shell.ts";
 import { openPackStream, planPack } from "../../shared/archive/pack.ts";
 import { newSecret } from "../../shared/handshake.ts";
@@ -44,14 +45,15 @@ class Fixture implements AsyncDisposable {
   ): Promise<Fixture> {
     const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
     const spool = join(home, "spool");
+    const config = readManagerOptions({});
     const shell = await Shell.start({
-      config: readManagerOptions({}),
+      config,
       name: "oak",
       managerId: "0123456789abcdef",
       secrets,
       spool,
       clientLimits,
-      tls: undefined,
+      place: await findPlace(config),
       onBug: (error) => {
         throw error;
       },
