@@ -204,21 +204,31 @@ attack("use a worker's secret for a client → refused", "handshake", async () =
   expect(end.frames.some((frame) => textOf(frame).includes("auth_accepted"))).toBe(false);
 });
 
-attack("give orders with a viewer's secret → refused, nothing is done", "client_request", async () => {
-  const viewer = await FakeClient.join("attacked", { role: "viewer" });
-  const before = (await target.status()).tasks.submitted;
-  const orders = [
-    { kind: "submit", submissionId: "x", part: 0, task: COMMAND, members: [{ env: {}, outputs: [] }] },
-    { kind: "cancel", selection: { kind: "all" } },
-    { kind: "tune", policies: { dispatchAhead: 1 } },
-    { kind: "declare", file: { kind: "local", path: "/etc/passwd" }, level: "workflow" },
-  ] as const;
-  for (const order of orders) {
-    expect(await viewer.ask(order)).toMatchObject({ kind: "failed" });
-  }
-  expect((await viewer.expect("status", { kind: "status" })).status.tasks.submitted).toBe(before);
-  viewer.close();
-});
+attack(
+  "give orders with a viewer's secret → refused, nothing is done",
+  "client_request",
+  async () => {
+    const viewer = await FakeClient.join("attacked", { role: "viewer" });
+    const before = (await target.status()).tasks.submitted;
+    const orders = [
+      {
+        kind: "submit",
+        submissionId: "x",
+        part: 0,
+        task: COMMAND,
+        members: [{ env: {}, outputs: [] }],
+      },
+      { kind: "cancel", selection: { kind: "all" } },
+      { kind: "tune", policies: { dispatchAhead: 1 } },
+      { kind: "declare", file: { kind: "local", path: "/etc/passwd" }, level: "workflow" },
+    ] as const;
+    for (const order of orders) {
+      expect(await viewer.ask(order)).toMatchObject({ kind: "failed" });
+    }
+    expect((await viewer.expect("status", { kind: "status" })).status.tasks.submitted).toBe(before);
+    viewer.close();
+  },
+);
 
 attack("give a client's orders as a worker → refused", "handshake", async () => {
   const { worker: secret = "" } = target.access.secrets;

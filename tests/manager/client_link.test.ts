@@ -5,7 +5,11 @@ import process from "node:process";
 
 import { join } from "@std/path";
 
-import { ClientLinks, type ClientWish } from "../../manager/client_link.ts";
+import {
+  ClientLinks,
+  type ClientLinksOptions,
+  type ClientWish,
+} from "../../manager/client_link.ts";
 import {
   CLIENT_VERSION,
   type ClientAnswer,
@@ -157,7 +161,7 @@ class Line {
   readonly #serverSocket: Socket;
   #isOpen = true;
 
-  constructor(backlogTimeoutMs: number) {
+  constructor(limits: Partial<ClientLinksOptions> = {}) {
     const end = Promise.withResolvers<string>();
     this.ended = end.promise;
     const links = new ClientLinks({
@@ -174,7 +178,7 @@ class Line {
       refuse: this.refusals.count,
       door: new Door(this.refusals.count),
       onBug: () => {},
-      backlogTimeoutMs,
+      ...limits,
     });
     const client = dialChannel<ClientAnswer, ClientRequest>({ role: "client", secret: "secret" }, {
       check: clientAnswer,
@@ -214,7 +218,7 @@ class Line {
 }
 
 test("ClientLinks looks at no further request while a client does not read", async () => {
-  const line = new Line(60_000);
+  const line = new Line();
   while (line.channel === undefined) await Promise.resolve();
   const ping = (requestId: number): ClientRequest => ({ kind: "ping", requestId });
   line.channel.send([{
@@ -236,7 +240,7 @@ test("ClientLinks looks at no further request while a client does not read", asy
 });
 
 test("ClientLinks closes a client that never reads, and counts it", async () => {
-  const line = new Line(10);
+  const line = new Line({ backlogTimeoutMs: 10 });
   while (line.channel === undefined) await Promise.resolve();
   line.isBlocked = true;
   line.channel.send([{
@@ -247,4 +251,9 @@ test("ClientLinks closes a client that never reads, and counts it", async () => 
   }]);
   expect(await line.ended).toBe("The client does not read its answers");
   expect(line.refusals.counts().backlog).toBe(1);
+});
+
+test("ClientLinks closes a client that is not heard of: one that is half open stays for ever", async () => {
+  const line = new Line({ silenceMsMax: 20 });
+  expect(await line.ended).toBe("The client is silent");
 });
