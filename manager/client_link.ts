@@ -32,6 +32,9 @@ const OPEN_TIMEOUT_MS = 10_000;
 /** A client that does not read its answers for this long is closed. */
 const BACKLOG_TIMEOUT_MS = 30_000;
 
+/** A client says something more often, if only `ping`: one that does not is gone. */
+const SILENCE_MS_MAX = 60_000;
+
 /** Of a message that says why a request failed. */
 const MESSAGE_CHARS_MAX = 4000;
 
@@ -73,6 +76,8 @@ export interface ClientLinksOptions {
   readonly backlogTimeoutMs?: number;
   /** Default `OPEN_TIMEOUT_MS`. */
   readonly openTimeoutMs?: number;
+  /** Default `SILENCE_MS_MAX`. */
+  readonly silenceMsMax?: number;
 }
 
 /** What those may ask who only look on. */
@@ -147,6 +152,9 @@ class ClientLink {
   /** Requests that have not been looked at. */
   readonly #queue: ClientRequest[] = [];
   readonly #openTimer: ReturnType<typeof setTimeout>;
+  readonly #watch: ReturnType<typeof setInterval>;
+  /** Nothing was heard since the last look. */
+  #isSilent = false;
   #backlogTimer: ReturnType<typeof setTimeout> | undefined;
   #asker: Asker | undefined;
   /** Requests that were looked at and are not answered. */
@@ -164,10 +172,12 @@ class ClientLink {
       options.refuse("handshake_timeout");
       this.close(`Nothing was asked within ${openTimeoutMs} ms`);
     }, openTimeoutMs);
+    this.#watch = setInterval(() => this.#look(), (options.silenceMsMax ?? SILENCE_MS_MAX) / 2);
   }
 
   hear(requests: readonly ClientRequest[]): void {
     if (this.#abort.signal.aborted) return;
+    this.#isSilent = false;
     if (this.#queue.length + this.#askedCount + requests.length > REQUESTS_MAX) {
       this.#options.refuse("flood");
       return this.close(`The manager takes ${REQUESTS_MAX} requests at a time`);
@@ -185,6 +195,7 @@ class ClientLink {
   /** The connection is closed: nobody reads what is still to be answered. */
   ended(): void {
     clearTimeout(this.#openTimer);
+    clearInterval(this.#watch);
     clearTimeout(this.#backlogTimer);
     this.#queue.length = 0;
     if (!this.#abort.signal.aborted) this.#abort.abort();
@@ -196,6 +207,15 @@ class ClientLink {
     this.#queue.length = 0;
     this.#abort.abort();
     this.#channel.close(reason);
+  }
+
+  /** The other side of a connection that is half open is not there to close it. */
+  #look(): void {
+    if (this.#isSilent) {
+      this.close("The client is silent");
+      this.ended();
+    }
+    this.#isSilent = true;
   }
 
   #work(): void {

@@ -9,7 +9,7 @@ import type { WorkerMessage } from "../shared/protocol.ts";
 const PER_SECOND = 100_000;
 
 /** What may be said at once, after a pause of either side. */
-const BURST = 400_000;
+const BURST = 200_000;
 
 /** What one connection has left to say. */
 export class MessageBudget {

@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -37,6 +37,9 @@ const SYSTEM_BYTES_MAX: number = 32 * 1024 * 1024;
 const PIECE = new Uint8Array(65536).fill(120);
 
 const TEST_MS_MAX = 60_000;
+
+/** A task as a client submits it. */
+const COMMAND = { command: "true", inputs: [], outputs: [], environments: [], env: {} } as const;
 
 const folder: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
 const homeBefore: string | undefined = process.env["TENDRIL_HOME"];
@@ -188,17 +191,44 @@ attack("replay what an honest worker has sent → refused", "handshake", async (
 
 attack("use a worker's secret for a client → refused", "handshake", async () => {
   const { worker: secret = "" } = target.access.secrets;
-  const { newClientHandshake } = await import("../../shared/handshake.ts");
   const hello = authHello("client");
-  // The client that knows another secret does not believe the manager, and so does not answer:
-  // what it would answer is sent all the same.
-  const proof = newClientHandshake("worker", secret).opening[0];
-  expect(proof).toBeDefined();
-  const end = await converse(`${target.url}/client`, hello, () => {
-    return authAnswer(new Uint8Array(new Bun.CryptoHasher("sha256", secret).digest()));
+  const [said] = decodeFrame(hello) as { readonly nonce: Uint8Array }[];
+  const end = await converse(`${target.url}/client`, hello, (challenge) => {
+    const [message] = decodeFrame(challenge) as { readonly nonce: Uint8Array }[];
+    // What a client proves (shared/handshake.ts), under the only secret at hand.
+    const proof = createHmac("sha256", secret)
+      .update(`tendril handshake\nclient\n${PROTOCOL_VERSION}\nclient\n`)
+      .update(said?.nonce ?? "").update(message?.nonce ?? "").digest();
+    return authAnswer(new Uint8Array(proof));
   });
   expect(end.frames.some((frame) => textOf(frame).includes("auth_accepted"))).toBe(false);
 });
+
+attack(
+  "give orders with a viewer's secret → refused, nothing is done",
+  "client_request",
+  async () => {
+    const viewer = await FakeClient.join("attacked", { role: "viewer" });
+    const before = (await target.status()).tasks.submitted;
+    const orders = [
+      {
+        kind: "submit",
+        submissionId: "x",
+        part: 0,
+        task: COMMAND,
+        members: [{ env: {}, outputs: [] }],
+      },
+      { kind: "cancel", selection: { kind: "all" } },
+      { kind: "tune", policies: { dispatchAhead: 1 } },
+      { kind: "declare", file: { kind: "local", path: "/etc/passwd" }, level: "workflow" },
+    ] as const;
+    for (const order of orders) {
+      expect(await viewer.ask(order)).toMatchObject({ kind: "failed" });
+    }
+    expect((await viewer.expect("status", { kind: "status" })).status.tasks.submitted).toBe(before);
+    viewer.close();
+  },
+);
 
 attack("give a client's orders as a worker → refused", "handshake", async () => {
   const { worker: secret = "" } = target.access.secrets;

@@ -36,7 +36,7 @@ test("tendril help lists every command; help COMMAND and --help show its options
   expect(tendril([]).stdout).toBe(help.stdout);
   expect(tendril(["-h"]).stdout).toBe(help.stdout);
   for (const name of ["run", "init", "submit", "logs", "status", "tune", "worker"]) {
-    expect(help.stdout).toContain(`  tendril ${name}`);
+    expect(help.stdout).toContain(`\n  ${name} `);
     const shown = tendril([name, "--help"]);
     expect(shown).toMatchObject({ status: 0, stderr: "" });
     expect(shown.stdout).toMatch(

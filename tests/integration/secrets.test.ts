@@ -228,11 +228,19 @@ function isThere(folder: string): boolean {
   return readdirSync(folder).includes("ready");
 }
 
-/** The key under which the worker of that id checks tickets. */
+/** The key under which the worker of that id checks tickets, once the manager knows it to be gone. */
 async function keyOf(workerId: string): Promise<Uint8Array> {
-  const heir = await FakeWorker.join(NAME, { workerId });
-  const { transferKey } = await heir.next("welcome");
-  heir.close();
-  await heir.ended;
-  return transferKey;
+  let key: Uint8Array | undefined;
+  await until(async () => {
+    const heir = await FakeWorker.join(NAME, { workerId });
+    // While the manager has the one that was killed, another of its id is turned away.
+    key = await Promise.race([
+      heir.next("welcome").then(({ transferKey }) => transferKey),
+      heir.ended.then(() => undefined),
+    ]);
+    heir.close();
+    await heir.ended;
+    return key !== undefined;
+  }, "the worker's id is free");
+  return key ?? new Uint8Array();
 }

@@ -55,7 +55,7 @@ function request(url: string, { path, headers = {}, method = "GET" }: {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
   const { hostname, port } = new URL(url);
   const socket = connectTcp(Number(port), hostname, () => {
-    const lines = Object.entries({ host: "x", connection: "close", ...headers });
+    const lines = Object.entries({ host: "localhost", connection: "close", ...headers });
     const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
     socket.write(`${method} ${path} HTTP/1.1\r\n${head}\r\n`);
   });
@@ -365,7 +365,7 @@ test(
     const access = await readAccessFile(accessPath(manager.name));
     const worker = await scratch.worker(manager, { cores: 2 });
     const secrets = Object.values(access.secrets).filter((secret) => secret !== undefined);
-    expect(secrets.length).toBe(2);
+    expect(secrets.length).toBe(3);
     const seen = manager.submit({
       command:
         "env; ls -la $PPID /proc/$PPID/environ; tr '\\0' '\\n' < /proc/$PPID/environ; sleep 0.2",

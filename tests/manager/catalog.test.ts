@@ -125,6 +125,7 @@ test("TaskWait counts tasks as they run, are lost and end, and ends with the las
   hear(catalog, "try_started", 3, 2);
   // Of a try before the current one.
   hear(catalog, "try_ended", 3, 1);
+  expect(wait.counts).toEqual({ ...counts, pending: 1, running: 2 });
   end(catalog, 2, "exit");
   end(catalog, 3, "cancelled");
   await both.ended;

@@ -51,7 +51,7 @@ app.get(
 app.onError((_error, context) => context.text("It broke", 500));
 
 const server = serve(app, {
-  limits: { headS: 1, silenceS: 2 },
+  limits: { headS: 1, silenceS: 6 },
   refused: (kind) => say(`refused ${kind}`),
 });
 say(String(server.port));

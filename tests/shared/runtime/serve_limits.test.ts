@@ -123,8 +123,8 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     `serve() lets a transfer pause for longer than a head may, on ${name}`,
     async () => {
       await using server = await LimitedServer.start(command);
-      // On Bun the silence of an upload is for its reader to limit; on Deno the gate has 2 s.
-      const pauseMs = name === "Bun" ? 6000 : 1500;
+      // On Bun the silence of an upload is for its reader to limit; on Deno the gate has 6 s.
+      const pauseMs = name === "Bun" ? 8000 : 3000;
       const socket = open(server.url);
       let text = "";
       socket.on("data", (chunk) => text += chunk.toString());
@@ -223,3 +223,13 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     40_000,
   );
 }
+
+test("serve() on Deno outlives more connections than it has descriptors for", async () => {
+  const command = ["sh", "-c", 'ulimit -n 700; exec "$@"', "sh", ...RUNTIMES.Deno];
+  await using server = await LimitedServer.start(command);
+  const sockets = Array.from({ length: 900 }, () => open(server.url).on("error", () => {}));
+  await until(() => server.said.includes("refused connection"), "there is no more room");
+  expect(await server.isServing()).toBe(true);
+  for (const socket of sockets) socket.destroy();
+  expect(await server.isServing()).toBe(true);
+}, 40_000);
