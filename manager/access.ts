@@ -17,6 +17,13 @@ import {
 /** How often a name that an ended manager left is asked for when others ask for it too. */
 const CLAIMS_MAX = 5;
 
+/** A manager that wants its name. */
+interface Claim {
+  /** Path of its access file, not yet published. */
+  readonly draft: string;
+  readonly access: AccessFile;
+}
+
 /**
  * Publishes `access` under its name, whole or not at all; returns the path. Throws when another
  * manager of that name may be alive; the file of one that has ended is replaced.
@@ -28,36 +35,44 @@ export async function writeAccessFile(access: AccessFile): Promise<string> {
     await checkHome();
     await writeWhole(path, access, (draft) => claim(path, { draft, access }));
   } catch (error) {
-    throw describeFailure(error, `Cannot write access file "${path}"`, "TENDRIL_HOME");
+    throw describeFailure(error, path, "; TENDRIL_HOME may name another folder");
   }
   return path;
 }
 
-/** Gives the name to `draft`. Unlike a rename, a link fails when it is taken: one gets it. */
-async function claim(
-  path: string,
-  { draft, access }: { readonly draft: string; readonly access: AccessFile },
-): Promise<void> {
+/**
+ * Gives the name to `draft`. A link fails where a rename would not, when the name is taken: of
+ * several managers one gets it, and of those that want to follow an ended one, one may try.
+ */
+async function claim(path: string, { draft, access }: Claim): Promise<void> {
+  const turn = `${path}.claim`;
   for (let left = CLAIMS_MAX; left > 0; left -= 1) {
-    try {
-      return await link(draft, path);
-    } catch (error) {
-      if (!hasCode(error, "EEXIST")) throw error;
-    }
+    if (await linkNew(draft, path)) return;
     if (await checkFree(path, access) === "own") return await rename(draft, path);
-    // Another one may have taken the name since it was looked at: then it is given back.
-    const aside = `${draft}.ended`;
-    await rename(path, aside).catch(ignoreMissing);
+    if (!await linkNew(draft, turn)) {
+      // Whoever held it was killed meanwhile, or else has given it back.
+      if (await checkFree(turn, access) === "ended") await rm(turn, { force: true });
+      continue;
+    }
     try {
-      await checkFree(aside, access);
-    } catch (error) {
-      await link(aside, path);
-      throw error;
+      await checkFree(path, access);
+      return await rename(draft, path);
     } finally {
-      await rm(aside, { force: true });
+      await rm(turn, { force: true });
     }
   }
   throw new Error(`Cannot use "${access.name}" as the name of this manager: others want it too`);
+}
+
+/** False when there is something at `path`. */
+async function linkNew(draft: string, path: string): Promise<boolean> {
+  try {
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
 }
 
 /**
@@ -75,7 +90,11 @@ export async function writeAccessCopy(path: string, access: AccessFile): Promise
       throw new Error(`Cannot replace "${path}" by an access file: ${found}`, { cause: error });
     }
   }
-  await writeWhole(path, access, (draft) => rename(draft, path));
+  try {
+    await writeWhole(path, access, (draft) => rename(draft, path));
+  } catch (error) {
+    throw describeFailure(error, path);
+  }
 }
 
 /** Removes the access file of `access`, unless another manager has taken the name since. */
@@ -113,40 +132,28 @@ async function writeWhole(
   }
 }
 
-/**
- * Throws when the file at `path` is that of another manager that may be alive; `own` when it is of
- * this one.
- */
-async function checkFree(path: string, access: AccessFile): Promise<"own" | "free"> {
+/** Whose file is at `path`; throws when it is that of another manager that may be alive. */
+async function checkFree(path: string, access: AccessFile): Promise<"own" | "ended" | "missing"> {
   let current: AccessFile;
   try {
     current = await readAccessFile(path);
   } catch (error) {
-    // Gone meanwhile, or cut short by a crash: nothing that a live manager still needs.
-    if (error instanceof AccessFileError && error.code !== "not_trusted") return "free";
-    throw error;
+    if (!(error instanceof AccessFileError) || error.code === "not_trusted") throw error;
+    // Cut short by a crash: nothing that a live manager still needs.
+    return error.code === "missing" ? "missing" : "ended";
   }
   if (current.managerId === access.managerId) return "own";
-  if (isStale(current)) return "free";
+  if (isStale(current)) return "ended";
   throw new Error(
     `Cannot use "${access.name}" as the name of this manager: ` +
       `process ${current.pid} on ${current.host} has it`,
   );
 }
 
-/** What the system says of a path, with what was tried; other errors as they are. */
-function describeFailure(error: unknown, tried: string, variable: string): unknown {
-  if (!(error instanceof Error) || error instanceof AccessFileError) return error;
-  if (!("syscall" in error)) return error;
-  return new Error(`${tried}: ${error.message}; ${variable} may name another folder`, {
-    cause: error,
-  });
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!hasCode(error, "ENOENT")) throw error;
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
+/** What the system says of the path, with what was tried; other errors as they are. */
+function describeFailure(error: unknown, path: string, hint: string = ""): unknown {
+  const isOfSystem = error instanceof Error && "syscall" in error;
+  if (!isOfSystem || error instanceof AccessFileError) return error;
+  const message = `Cannot write access file "${path}": ${error.message}${hint}`;
+  return new Error(message, { cause: error });
 }

@@ -1,6 +1,6 @@
 /** `tendril access`: what it writes, and what it refuses. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import process from "node:process";
 
@@ -53,6 +53,18 @@ test("ACCESS_COMMAND writes a file with the secrets of the roles that are asked 
     0,
   );
   expect((await readAccessFile(path)).secrets).toEqual(SECRETS);
+});
+
+test("ACCESS_COMMAND writes through no link, and over nothing but an access file", async () => {
+  const [path, letter] = [join(home, "part.json"), join(home, "letter")];
+  await writeFile(letter, "precious", { mode: 0o600 });
+  await symlink(letter, path);
+  for (const output of [path, letter, home]) {
+    await expect(access("--role", "worker", "-o", output)).rejects.toThrow(
+      `Cannot replace "${output}" by an access file`,
+    );
+  }
+  expect(await readFile(letter, "utf8")).toBe("precious");
 });
 
 test("ACCESS_COMMAND takes from another access file only what that one has", async () => {

@@ -19,6 +19,8 @@ export interface FakeWorkerOptions {
   readonly cores?: number;
   readonly protocol?: number;
   readonly pid?: number;
+  /** Of those in the access file; default the first. */
+  readonly url?: string;
   readonly incarnation?: string;
   readonly features?: readonly string[];
   /** Says no hello by itself. */
@@ -72,7 +74,9 @@ export class FakeWorker {
         },
       },
     );
-    await connect(`${access.urls[0]?.replace("http", "ws")}/worker`, { handlers });
+    const { url = access.urls[0] ?? "" } = options;
+    const certificate = url.startsWith("https:") ? access.certificate : undefined;
+    await connect(`${url.replace("http", "ws")}/worker`, { handlers, certificate });
     await opened.promise;
     if (!options.isSilent) worker.greet();
     return worker;
