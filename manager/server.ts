@@ -53,7 +53,8 @@ export function startServer(options: ManagerServerOptions): Server {
   });
   app.get("/worker", upgradeSocket(() => door.admit(options.acceptWorker)));
   app.get("/client", upgradeSocket(() => door.admit(options.acceptClient)));
-  addFileRoutes(app, options);
+  const isSecure = place.tls !== undefined;
+  addFileRoutes(app, options, () => ({ requestCount: server.requestCount, isSecure }));
   for (const [route, allow] of Object.entries(METHODS)) {
     app.all(route, () => {
       door.refuse("request");
@@ -65,7 +66,8 @@ export function startServer(options: ManagerServerOptions): Server {
     return refusal(404, "There is nothing at this address");
   });
   app.onError((_error, context) => context.text("The manager failed at this request", 500));
-  return listen(app, place, door);
+  const server = listen(app, place, door);
+  return server;
 }
 
 function listen(app: App, { host, port, tls }: Place, { refuse }: Door): Server {
