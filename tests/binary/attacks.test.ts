@@ -213,7 +213,7 @@ attack(
     const orders = [
       {
         kind: "submit",
-        submissionId: "x",
+        submissionId: "a".repeat(24),
         part: 0,
         task: COMMAND,
         members: [{ env: {}, outputs: [] }],
