@@ -128,6 +128,8 @@ export class Shell {
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
+    // This may fail, and what comes after it has timers, which would keep the process from ending.
+    this.#server = this.#startServer();
     this.#links = new WorkerLinks({
       managerId,
       epoch: state.epoch,
@@ -148,7 +150,6 @@ export class Shell {
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
-    this.#server = this.#startServer();
   }
 
   /** Starts a manager that listens. */
