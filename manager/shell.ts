@@ -125,6 +125,8 @@ export class Shell {
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
+    // What can fail comes before what has timers: they would keep the process, and no one ends them.
+    this.#server = this.#startServer();
     this.#links = new WorkerLinks({
       managerId,
       epoch: state.epoch,
@@ -145,7 +147,6 @@ export class Shell {
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
-    this.#server = this.#startServer();
   }
 
   /** Starts a manager that listens. */
