@@ -147,7 +147,7 @@ export const SHOW_COMMANDS: readonly Command[] = [
       name: "tune",
       usage: "tendril tune NAME=VALUE...",
       summary: "change policies of a running manager",
-      example: "tendril tune replicas=2 peerTransfers=false",
+      example: "tendril tune transfersPerWorker=4 peerTransfers=false",
       options: OPTIONS,
     },
     tune,

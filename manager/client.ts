@@ -23,7 +23,7 @@ import {
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
 import type { Role } from "../shared/handshake.ts";
 import { redialDelayMs } from "../shared/redial.ts";
-import { connect } from "../shared/runtime/connect.ts";
+import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { ClientError } from "./client_error.ts";
 import {
@@ -415,7 +415,8 @@ export class ClientConnection implements AsyncDisposable {
       certificate: certificateOf(this.#access, url),
     }).catch((error: unknown) => {
       const kind = error instanceof PinError ? "refused" : "silent";
-      resolve({ kind, url, reason: messageOf(error) });
+      const reason = error instanceof ConnectError ? error.found : messageOf(error);
+      resolve({ kind, url, reason });
     });
     try {
       return await promise;

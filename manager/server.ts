@@ -76,20 +76,24 @@ function listen(app: App, { host, port, tls }: Place, { refuse }: Door): Server 
   } catch (cause) {
     const at = formatHostPort(host, port);
     throw new Error(
-      `Cannot listen on "${at}" as the address of this manager: ${describeFailure(cause)}`,
+      `Cannot listen on "${at}" as the address of this manager: ${describeFailure(cause, port)}`,
       { cause },
     );
   }
 }
 
 /** What the runtimes say of an address, in the same words. */
-function describeFailure(error: unknown): string {
+function describeFailure(error: unknown, port: number): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   const message = error instanceof Error ? error.message : String(error);
-  if (code === "EADDRINUSE") return "another process listens there; port 0 is any free one";
+  // Bun says so of a name that leads nowhere, too; a free port is never in use.
+  const isTaken = code === "EADDRINUSE" && port !== 0;
+  if (isTaken) return "another process listens there; port 0 is any free one";
   if (code === "EACCES") return "only root may listen on that port; port 0 is any free one";
   // A name that leads nowhere: Deno has no code for it, and Bun takes it for an address.
-  if (code !== "EADDRNOTAVAIL" && !message.includes("lookup address")) return message;
+  const isNowhere = code === "EADDRNOTAVAIL" || code === "EADDRINUSE" ||
+    message.includes("lookup address");
+  if (!isNowhere) return message;
   return `this machine has no such address; there are ${hostAddresses().join(", ")}, ` +
     '127.0.0.1, and ":PORT" for all of them';
 }

@@ -11,7 +11,7 @@ import { leanWorkerMessage } from "../shared/lean_message.ts";
 import { managerMessage } from "../shared/message_shapes.ts";
 import type { ManagerMessage, WorkerMessage } from "../shared/protocol.ts";
 import { redialDelayMs } from "../shared/redial.ts";
-import { connect } from "../shared/runtime/connect.ts";
+import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import type { ManagerAccess } from "./manager_finder.ts";
 
 /** Why no further connection is tried. */
@@ -263,7 +263,7 @@ export class ManagerLink {
       return await this.#options.access();
     } catch (error) {
       // Being written anew, or gone with its manager: as good as a manager that does not answer.
-      this.#lastFailure = error instanceof Error ? error.message : String(error);
+      this.#lastFailure = messageOf(error);
       return undefined;
     }
   }
@@ -296,7 +296,7 @@ export class ManagerLink {
     const webSocketUrl = `${url.replace(/^http/, "ws")}/worker`;
     connect(webSocketUrl, { handlers, certificate, signal, timeoutMs: DIAL_MS_MAX })
       .catch((error: unknown) => {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = error instanceof ConnectError ? error.found : messageOf(error);
         resolve({ code: 1006, reason });
       });
     return promise;
@@ -350,6 +350,11 @@ export class ManagerLink {
     this.#lastFailure = end.reason || `the connection broke (${end.code})`;
     if (this.#isClosed) return;
     this.#options.closed(this.#lastFailure);
+    if (!this.#isJoined && end.reason !== "" && !this.#hasSaidWaiting) {
+      // What it said of the hello: nobody would know why this worker does nothing.
+      this.#hasSaidWaiting = true;
+      this.#options.waiting(`it answers, and takes no hello: ${end.reason}`);
+    }
     this.#planRound();
   }
 
@@ -383,4 +388,8 @@ function orderUrls(urls: readonly string[], last: string | undefined): readonly 
   const hostOf = (url: string) => URL.canParse(url) ? new URL(url).hostname : "";
   const rank = (url: string) => url === last ? 0 : hostOf(url) === hostOf(last) ? 1 : 2;
   return urls.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

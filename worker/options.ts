@@ -179,9 +179,11 @@ function readCount(
 ): number | undefined {
   if (text === undefined) return undefined;
   const count = Number(text);
-  const isRight = Number.isFinite(count) && count >= 0 && (!isWhole || Number.isInteger(count));
+  // A worker without cores has no use; one without GPUs has.
+  const isEnough = isWhole ? Number.isInteger(count) && count >= 0 : count > 0;
+  const isRight = Number.isFinite(count) && isEnough;
   if (text.trim() !== "" && isRight) return count;
-  const wanted = isWhole ? "a whole number of 0 or more" : "a number of 0 or more";
+  const wanted = isWhole ? "a whole number of 0 or more" : "a number above 0";
   throw new UsageError(`Cannot read --${name} "${text}" as ${wanted}`);
 }
 
