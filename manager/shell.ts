@@ -146,7 +146,6 @@ export class Shell {
       host: hostname(),
       secrets,
       desk: this.#requestDesk,
-      refuse: this.#refusals.count,
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });

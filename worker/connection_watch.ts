@@ -7,6 +7,8 @@
 
 import { connect } from "node:net";
 
+import { withoutBrackets } from "../shared/addresses.ts";
+
 /** Thrown when no connection to an address comes about. */
 export class ConnectError extends Error {
   override readonly name = "ConnectError";
@@ -39,7 +41,7 @@ function takesConnections(url: string, limitMs: number): Promise<boolean> {
   const { protocol, hostname, port } = new URL(url);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({
-    host: hostname.replace(/^\[(.*)\]$/, "$1"),
+    host: withoutBrackets(hostname),
     port: Number(port) || (protocol === "https:" ? 443 : 80),
   });
   const timer = setTimeout(() => resolve(false), limitMs);

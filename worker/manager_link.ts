@@ -10,6 +10,7 @@ import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts
 import { leanWorkerMessage } from "../shared/lean_message.ts";
 import { managerMessage } from "../shared/message_shapes.ts";
 import type { ManagerMessage, WorkerMessage } from "../shared/protocol.ts";
+import { redialDelayMs } from "../shared/redial.ts";
 import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import type { ManagerAccess } from "./manager_finder.ts";
 
@@ -51,12 +52,6 @@ interface DialFailure {
   readonly reason: string;
 }
 
-/** Delays of the first rounds of dialling after a break; DESIGN section 5. */
-const DIAL_DELAYS_MS: readonly number[] = [0, 100, 500, 1_000, 2_000];
-
-/** Delay of every later round. */
-const DIAL_DELAY_MS_MAX = 5_000;
-
 /** Rounds that fail in a row before a worker that was connected says that it waits. */
 const QUIET_ROUNDS = 3;
 
@@ -71,9 +66,6 @@ const DIAL_URLS_MAX = 16;
 
 /** Of an address' failure, what a message holds. */
 const REASON_CHARS_MAX = 160;
-
-/** A delay is drawn from this part of it on, so that a thousand workers do not dial at once. */
-const JITTER = 0.5;
 
 /** Until the manager states its own. */
 const HEARTBEAT_MS = 5_000;
@@ -171,11 +163,10 @@ export class ManagerLink {
   }
 
   #planRound(): void {
-    const delayMs = DIAL_DELAYS_MS[this.#roundCount] ?? DIAL_DELAY_MS_MAX;
+    const delayMs = redialDelayMs(this.#roundCount, Math.random());
     this.#roundCount += 1;
     const leftMs = this.#options.goneMsMax - (performance.now() - this.#lostAtMs);
-    const jitteredMs = delayMs * (1 - JITTER * Math.random());
-    this.#planRoundIn(Math.max(0, Math.min(jitteredMs, leftMs)));
+    this.#planRoundIn(Math.max(0, Math.min(delayMs, leftMs)));
   }
 
   #planRoundIn(delayMs: number): void {

@@ -13,12 +13,12 @@ import { setImmediate } from "node:timers/promises";
 
 import { type Context, Hono, type Next } from "hono";
 
-import { ANY, ANY_IPV4, hostsOf, isOwnHost } from "../shared/addresses.ts";
+import { hostsOf, isOwnHost } from "../shared/addresses.ts";
 import { checkCacheName } from "../shared/cache_name.ts";
 import { newCertificate } from "../shared/certificate.ts";
 import type { WorkerId } from "../shared/ids.ts";
 import { TIME_LIMITS, type TimeLimits } from "../shared/runtime/request_limits.ts";
-import { beginTransfer, serve, type ServeOptions, type Server } from "../shared/runtime/serve.ts";
+import { beginTransfer, serve, type Server } from "../shared/runtime/serve.ts";
 import { boundedBody, readFrom, SERVE_AGAIN_S, ServeRoom } from "../shared/runtime/serve_room.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
@@ -104,7 +104,8 @@ export class PeerServer {
     if (this.#isClosed) return;
     const { limits = TIME_LIMITS } = this.#options;
     const refused = () => void (this.#refusedCount += 1);
-    const server = listen(this.#app, door, { tls, limits, refused });
+    const { host: hostname, port } = door;
+    const server = serve(this.#app, { hostname, port, tls, limits, refused });
     const urls = doorUrls(door, server.port);
     const address = tls === undefined ? { urls } : { urls, certificate: tls.certificate };
     this.#open = { door, server, address, hosts: new Set(hosts) };
@@ -227,20 +228,6 @@ function serves({ door, hosts }: OpenDoor, wanted: PeerDoor): boolean {
   return door.host === wanted.host && door.port === wanted.port &&
     door.isSecure === wanted.isSecure &&
     hostsOf(doorUrls(wanted, 0)).every((host) => hosts.has(host));
-}
-
-function listen(
-  app: Hono,
-  { host, port }: PeerDoor,
-  options: Required<Pick<ServeOptions, "limits" | "refused" | "tls">>,
-): Server {
-  try {
-    return serve(app, { hostname: host, port, ...options });
-  } catch (error) {
-    if (host !== ANY) throw error;
-    // A host without IPv6.
-    return serve(app, { hostname: ANY_IPV4, port, ...options });
-  }
 }
 
 /** Bytes from `startBytes` up to, not including, `endBytes`. */

@@ -44,6 +44,15 @@ test("parseWorkerArguments() takes the url of a manager", () => {
   expect(parseWorkerArguments(["--help"], {})).toBe("help");
 });
 
+test("parseWorkerArguments() takes localhost for loopback, and a port alone for every address", () => {
+  const hostOf = (at: string) => {
+    const options = parseWorkerArguments(["--listen", at], {});
+    return options === "help" ? undefined : options.peers.listen;
+  };
+  expect(hostOf("localhost:9000")).toEqual({ host: "127.0.0.1", port: 9000 });
+  expect(hostOf(":9000")).toEqual({ host: "::", port: 9000 });
+});
+
 test("parseWorkerArguments() refuses what it does not know", () => {
   const wrong: [string[], string][] = [
     [["--cores", "0"], 'Cannot read --cores "0" as a number above 0'],
