@@ -82,6 +82,8 @@ test.each([
   ["tune speed=1", 2, 'tendril tune: Cannot take "speed" as an option of policies: there are '],
   ["submit", 2, "tendril submit: Cannot submit a task without a command: expected tendril submit "],
   ["submit --input a true", 2, 'tendril submit: Cannot read --input "a": expected NAME=PATH'],
+  ["submit --input a=/nowhere true", 2, 'tendril submit: Cannot read --input a "/nowhere": ENOENT'],
+  ["submit --environment /nowhere true", 2, 'tendril submit: Cannot read --environment "/nowh'],
   ["submit --cores two true", 2, 'tendril submit: Cannot read --cores "two" as a number'],
   ["submit --array 3-1 true", 2, 'tendril submit: Cannot read --array "3-1" as numbers: expected '],
   ["submit --output o=x --array 1-2 true", 2, "tendril submit: Cannot write the output of 2 tasks"],
