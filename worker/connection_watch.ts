@@ -10,8 +10,8 @@ import { connect } from "node:net";
 import { withoutBrackets } from "../shared/addresses.ts";
 
 /** Thrown when no connection to an address comes about. */
-export class ConnectError extends Error {
-  override readonly name = "ConnectError";
+export class NoConnectionError extends Error {
+  override readonly name = "NoConnectionError";
 }
 
 /** Watches one request. */
@@ -23,10 +23,10 @@ export class ConnectionWatch {
    * A request to `url` that is not over within `limitMs` has that long again to show that the
    * address takes connections at all; else `giveUp` is called.
    */
-  constructor(url: string, limitMs: number, giveUp: (reason: ConnectError) => void) {
+  constructor(url: string, limitMs: number, giveUp: (reason: NoConnectionError) => void) {
     this.#timer = setTimeout(async () => {
       if (await takesConnections(url, limitMs) || this.#isOver) return;
-      giveUp(new ConnectError(`"${new URL(url).host}" takes no connection`));
+      giveUp(new NoConnectionError(`"${new URL(url).host}" takes no connection`));
     }, limitMs);
   }
 
