@@ -1,8 +1,11 @@
 /** What the manager serves: `/worker`, `/client` and `/files`. */
 
+import process from "node:process";
+
 import { Hono } from "hono";
 
 import { formatHostPort, hostAddresses, isOwnHost } from "../shared/addresses.ts";
+import { plainText } from "../shared/plain_text.ts";
 import { refusal } from "../shared/runtime/request_limits.ts";
 import {
   type App,
@@ -15,6 +18,9 @@ import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
 import type { Place } from "./place.ts";
+
+/** Of what is told of a request that failed. */
+const FAULT_CHARS_MAX = 500;
 
 /** What the routes lead to. */
 export interface ManagerServerOptions extends FileRouteOptions {
@@ -65,7 +71,12 @@ export function startServer(options: ManagerServerOptions): Server {
     door.refuse("request");
     return refusal(404, "There is nothing at this address");
   });
-  app.onError((_error, context) => context.text("The manager failed at this request", 500));
+  app.onError((error, context) => {
+    process.stderr.write(
+      `tendril: a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}\n`,
+    );
+    return context.text("The manager failed at this request", 500);
+  });
   const server = listen(app, place, door);
   return server;
 }
