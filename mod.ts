@@ -81,21 +81,23 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
 }
 
 /** Every command, in the order of the help. */
-async function commands(): Promise<Pick<CommandSpec, "name" | "usage" | "summary">[]> {
+async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
   const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
   const { WORKER_COMMAND } = await import("./worker/cli.ts");
   return [
     ...MANAGER_COMMANDS,
-    { ...WORKER_COMMAND, usage: "tendril worker [options]" },
-    { name: "version", usage: "tendril version", summary: "print the version" },
-    { name: "help", usage: "tendril help [COMMAND]", summary: "show this text, or a command's" },
+    WORKER_COMMAND,
+    { name: "version", summary: "print the version" },
+    { name: "help", summary: "show this text, or a command's" },
   ];
 }
 
 async function helpText(): Promise<string> {
-  const lines = (await commands()).map(({ usage, summary }) => `  ${usage.padEnd(40)} ${summary}`);
+  const lines = (await commands()).map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`);
   return [
     `tendril ${VERSION}: data-intensive workflows on clusters`,
+    "",
+    "Usage: tendril COMMAND [OPTIONS] [ARGUMENTS]",
     "",
     ...lines,
     "",

@@ -9,10 +9,20 @@ import {
   type AccessFile,
   AccessFileError,
   accessPath,
-  checkDirectory,
+  checkHome,
   isStale,
   readAccessFile,
 } from "../shared/access_file.ts";
+
+/** How often a name that an ended manager left is asked for when others ask for it too. */
+const CLAIMS_MAX = 5;
+
+/** A manager that wants its name. */
+interface Claim {
+  /** Path of its access file, not yet published. */
+  readonly draft: string;
+  readonly access: AccessFile;
+}
 
 /**
  * Publishes `access` under its name, whole or not at all; returns the path. Throws when another
@@ -20,19 +30,49 @@ import {
  */
 export async function writeAccessFile(access: AccessFile): Promise<string> {
   const path = accessPath(access.name);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await checkDirectory(dirname(path));
-  await writeWhole(path, access, async (draft) => {
-    try {
-      // Unlike a rename, a link fails when the name is taken: of two managers, one gets it.
-      await link(draft, path);
-    } catch (error) {
-      if (!isTaken(error)) throw error;
-      await refuseLive(path, access);
-      await rename(draft, path);
-    }
-  });
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await checkHome();
+    await writeWhole(path, access, (draft) => claim(path, { draft, access }));
+  } catch (error) {
+    throw describeFailure(error, path, "; TENDRIL_HOME may name another folder");
+  }
   return path;
+}
+
+/**
+ * Gives the name to `draft`. A link fails where a rename would not, when the name is taken: of
+ * several managers one gets it, and of those that want to follow an ended one, one may try.
+ */
+async function claim(path: string, { draft, access }: Claim): Promise<void> {
+  const turn = `${path}.claim`;
+  for (let left = CLAIMS_MAX; left > 0; left -= 1) {
+    if (await linkNew(draft, path)) return;
+    if (await checkFree(path, access) === "own") return await rename(draft, path);
+    if (!await linkNew(draft, turn)) {
+      // Whoever held it was killed meanwhile, or else has given it back.
+      if (await checkFree(turn, access) === "ended") await rm(turn, { force: true });
+      continue;
+    }
+    try {
+      await checkFree(path, access);
+      return await rename(draft, path);
+    } finally {
+      await rm(turn, { force: true });
+    }
+  }
+  throw new Error(`Cannot use "${access.name}" as the name of this manager: others want it too`);
+}
+
+/** False when there is something at `path`. */
+async function linkNew(draft: string, path: string): Promise<boolean> {
+  try {
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
 }
 
 /**
@@ -50,7 +90,11 @@ export async function writeAccessCopy(path: string, access: AccessFile): Promise
       throw new Error(`Cannot replace "${path}" by an access file: ${found}`, { cause: error });
     }
   }
-  await writeWhole(path, access, (draft) => rename(draft, path));
+  try {
+    await writeWhole(path, access, (draft) => rename(draft, path));
+  } catch (error) {
+    throw describeFailure(error, path);
+  }
 }
 
 /** Removes the access file of `access`, unless another manager has taken the name since. */
@@ -88,22 +132,28 @@ async function writeWhole(
   }
 }
 
-async function refuseLive(path: string, access: AccessFile): Promise<void> {
+/** Whose file is at `path`; throws when it is that of another manager that may be alive. */
+async function checkFree(path: string, access: AccessFile): Promise<"own" | "ended" | "missing"> {
   let current: AccessFile;
   try {
     current = await readAccessFile(path);
   } catch (error) {
-    // Gone meanwhile, or cut short by a crash: nothing that a live manager still needs.
-    if (error instanceof AccessFileError && error.code !== "not_trusted") return;
-    throw error;
+    if (!(error instanceof AccessFileError) || error.code === "not_trusted") throw error;
+    // Cut short by a crash: nothing that a live manager still needs.
+    return error.code === "missing" ? "missing" : "ended";
   }
-  if (current.managerId === access.managerId || isStale(current)) return;
+  if (current.managerId === access.managerId) return "own";
+  if (isStale(current)) return "ended";
   throw new Error(
     `Cannot use "${access.name}" as the name of this manager: ` +
       `process ${current.pid} on ${current.host} has it`,
   );
 }
 
-function isTaken(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
+/** What the system says of the path, with what was tried; other errors as they are. */
+function describeFailure(error: unknown, path: string, hint: string = ""): unknown {
+  const isOfSystem = error instanceof Error && "syscall" in error;
+  if (!isOfSystem || error instanceof AccessFileError) return error;
+  const message = `Cannot write access file "${path}": ${error.message}${hint}`;
+  return new Error(message, { cause: error });
 }

@@ -4,7 +4,6 @@ import process from "node:process";
 
 import {
   checkPositionals,
-  type CommandArguments,
   commandHelp,
   type CommandSpec,
   EXIT_FAILURE,
@@ -17,13 +16,19 @@ import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { initDirectory } from "./cli_init.ts";
 import { ACCESS_COMMAND } from "./cli_access.ts";
-import { type Call, type Command, print, type ScriptLibrary } from "./cli_command.ts";
-import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
-import { readPolicyArguments } from "./cli_policy.ts";
+import {
+  type Call,
+  type Command,
+  EXIT_BROKEN_PIPE,
+  isBrokenPipe,
+  print,
+  type ScriptLibrary,
+} from "./cli_command.ts";
+import { MANAGER_COMMAND } from "./cli_manager.ts";
+import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { ClientError } from "./client_error.ts";
-import { type ManagerOptions, readManagerOptions } from "./config.ts";
 import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
 import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
@@ -40,9 +45,7 @@ const COMMANDS: readonly Command[] = [
       options: {
         workers: { value: "N", help: "local workers to start, unless the script says" },
         name: { value: "NAME", help: "the manager's name, by which workers find it" },
-        ...LISTEN_OPTIONS,
-        policy: { value: "NAME=VALUE", isMultiple: true, help: "a policy; repeatable" },
-        "run-directory": { value: "DIR", help: "where the logs of local workers go" },
+        ...MANAGER_OPTIONS,
         quiet: { help: "show no progress" },
       },
       hasVariables: true,
@@ -60,6 +63,7 @@ const COMMANDS: readonly Command[] = [
     },
     run: init,
   },
+  MANAGER_COMMAND,
   SUBMIT_COMMAND,
   ...SHOW_COMMANDS,
   ACCESS_COMMAND,
@@ -87,6 +91,7 @@ async function runCommand(
     if (given.isHelp) return await print(commandHelp(spec));
     return await run({ spec, given, library });
   } catch (error) {
+    if (isBrokenPipe(error)) return EXIT_BROKEN_PIPE;
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(`tendril ${spec.name}: ${message}\n`);
     const isUsage = error instanceof UsageError ||
@@ -102,7 +107,7 @@ async function run({ spec, given, library }: Call): Promise<number> {
   }
   // Before there is a secret in memory; where it cannot be had, a manager is as others are.
   await guardProcess();
-  setDefaultManagerOptions(readRunOptions(given));
+  setDefaultManagerOptions(readManagerArguments(given));
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {
       if (!(manager instanceof Manager)) return;
@@ -127,35 +132,6 @@ async function run({ spec, given, library }: Call): Promise<number> {
 function describeUncaught(error: unknown): string {
   if (!(error instanceof Error)) return `Uncaught ${String(error)}`;
   return error.stack?.includes(error.message) ? error.stack : `${error.name}: ${error.message}`;
-}
-
-/** The options of `Manager.start` that the command line states, checked before the script runs. */
-function readRunOptions(given: CommandArguments): ManagerOptions {
-  const [workers, name] = ["workers", "name"].map((option) => given.text(option));
-  const runDirectory = given.text("run-directory");
-  const policies = given.texts("policy");
-  const options = {
-    ...(workers === undefined ? {} : { workers: readWorkerCount(workers) }),
-    ...(name === undefined ? {} : { name }),
-    ...readListenOptions(given),
-    ...(runDirectory === undefined ? {} : { runDirectory }),
-    ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies, "--policy") }),
-  };
-  checkUsage(() => readManagerOptions(options));
-  return options;
-}
-
-function readWorkerCount(text: string): number {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new UsageError(`Cannot read --workers "${text}" as a number of workers`);
-}
-
-function checkUsage(check: () => void): void {
-  try {
-    check();
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
 }
 
 async function init({ spec, given }: Call): Promise<number> {

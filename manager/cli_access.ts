@@ -1,9 +1,10 @@
 /** `tendril access`: an access file with fewer secrets, to be given to whoever needs no more. */
 
-import { type AccessFile, findAccessFile } from "../shared/access_file.ts";
+import { type AccessFile, describeLack, findAccessFile } from "../shared/access_file.ts";
 import { checkPositionals, type CommandSpec, UsageError } from "../shared/command_line.ts";
 import { type Role, ROLES, type Secrets } from "../shared/handshake.ts";
 import { writeAccessCopy } from "./access.ts";
+import { checkName } from "./cli_client.ts";
 import { type Call, type Command, printJson } from "./cli_command.ts";
 
 const SPEC: CommandSpec = {
@@ -34,6 +35,7 @@ async function access({ given }: Call): Promise<number> {
   if (output === undefined) {
     throw new UsageError("Cannot write an access file without -o FILE: - is stdout");
   }
+  checkName(given.text("name"));
   const from = await findAccessFile({ name: given.text("name"), access: given.text("access") });
   const part = { ...from, secrets: secretsOf(from, roles) };
   if (output === "-") return await printJson(part);
@@ -41,14 +43,13 @@ async function access({ given }: Call): Promise<number> {
   return 0;
 }
 
-function secretsOf({ name, secrets }: AccessFile, roles: readonly Role[]): Secrets {
+function secretsOf(from: AccessFile, roles: readonly Role[]): Secrets {
   const kept: { [R in Role]?: string } = {};
   for (const role of roles) {
-    const secret = secrets[role];
+    const secret = from.secrets[role];
     if (secret === undefined) {
-      throw new Error(
-        `Cannot give the ${role} secret of manager "${name}": its access file lacks it`,
-      );
+      const found = describeLack(from, role);
+      throw new Error(`Cannot give the ${role} secret of manager "${from.name}": ${found}`);
     }
     kept[role] = secret;
   }

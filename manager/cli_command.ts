@@ -21,10 +21,22 @@ export interface Call {
   readonly library: ScriptLibrary;
 }
 
+/** Exit code when nobody reads the output any more: 128 and the number of SIGPIPE, as of `cat`. */
+export const EXIT_BROKEN_PIPE = 141;
+
+/** True of what `print` throws when nobody reads any more, as after `| head`. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EPIPE";
+}
+
+/** Whoever prints is told of an error; the stream would tell everybody. */
+const noticed = (): void => {};
+
 /** Writes to standard output, at the pace of whoever reads it; succeeds as a command. */
 export async function print(output: string | Uint8Array): Promise<0> {
   if (output.length === 0) return 0;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  if (!process.stdout.listeners("error").includes(noticed)) process.stdout.on("error", noticed);
   process.stdout.write(output, (error) => error ? reject(error) : resolve());
   await promise;
   return 0;

@@ -1,6 +1,6 @@
 /** The options of a manager's doors, alike for every command that opens a manager. */
 
-import type { CommandArguments, OptionSpec } from "../shared/command_line.ts";
+import { type CommandArguments, type OptionSpec, UsageError } from "../shared/command_line.ts";
 import type { ManagerOptions } from "./config.ts";
 
 /** What `run` and `manager` take. */
@@ -19,18 +19,23 @@ export const LISTEN_OPTIONS: { readonly [name: string]: OptionSpec } = {
   "tls-key": { value: "FILE", help: "key of --tls-cert, in PEM" },
 };
 
-/** The options of `Manager.start` that these state, unchecked. */
+/**
+ * The options of `Manager.start` that these state, unchecked.
+ *
+ * @throws {UsageError} When one is given without the other that it needs.
+ */
 export function readListenOptions(given: CommandArguments): ManagerOptions {
   const listen = given.text("listen");
   const advertise = given.texts("advertise").filter((address) => address !== "");
   const [cert, key] = [given.text("tls-cert"), given.text("tls-key")];
+  if ((cert === undefined) !== (key === undefined)) {
+    const [found, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
+    throw new UsageError(`Cannot use --tls-${found} without --tls-${missing}: both are wanted`);
+  }
   return {
     ...(listen === undefined ? {} : { listen }),
     ...(advertise.length === 0 ? {} : { advertise }),
     ...(given.flag("insecure") ? { insecure: true } : {}),
-    // One without the other is refused where options are checked.
-    ...(cert === undefined && key === undefined
-      ? {}
-      : { tls: { cert: cert ?? "", key: key ?? "" } }),
+    ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
   };
 }

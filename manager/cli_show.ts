@@ -36,7 +36,7 @@ import { describeProgress } from "./progress.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
 import { type Column, formatTable } from "./table.ts";
-import type { TaskStateName } from "./task_handle.ts";
+import { TASK_STATES, type TaskStateName } from "./task_handle.ts";
 import { describeReport, waitForTasks, type WaitReport } from "./wait_report.ts";
 
 /** Exit code of a wait that Ctrl-C ended: 128 and the number of SIGINT, as shells have it. */
@@ -44,15 +44,6 @@ export const EXIT_INTERRUPTED = 130;
 
 /** Requests for logs under way. */
 const LOGS_ASKED_MAX = 64;
-
-const STATES: readonly TaskStateName[] = [
-  "waiting",
-  "ready",
-  "dispatched",
-  "running",
-  "retrieving",
-  "done",
-];
 
 const OPTIONS = { ...TARGET_OPTIONS, json: JSON_OPTION } as const;
 
@@ -114,7 +105,7 @@ export const SHOW_COMMANDS: readonly Command[] = [
       example: "tendril tasks last --failed",
       options: {
         ...OPTIONS,
-        state: { value: "STATE", isMultiple: true, help: `one of ${STATES.join(", ")}` },
+        state: { value: "STATE", isMultiple: true, help: `one of ${TASK_STATES.join(", ")}` },
         failed: { help: "only those that failed" },
       },
     },
@@ -156,7 +147,7 @@ export const SHOW_COMMANDS: readonly Command[] = [
       name: "tune",
       usage: "tendril tune NAME=VALUE...",
       summary: "change policies of a running manager",
-      example: "tendril tune replicas=2 peerTransfers=false",
+      example: "tendril tune transfersPerWorker=4 peerTransfers=false",
       options: OPTIONS,
     },
     tune,
@@ -256,7 +247,9 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   const refusedCount = Object.values(found.refused).reduce((sum, count) => sum + count, 0);
   const refused = refusedCount === 0 ? "" : `refused: ${refusedCount}, see --json\n`;
   const progress = describeProgress(found, Date.now());
-  return await print(`manager: ${found.name} at ${found.url}\n${progress}\n${refused}`);
+  const others = found.urls.slice(1);
+  const also = others.length === 0 ? "" : `also at: ${others.join(", ")}\n`;
+  return await print(`manager: ${found.name} at ${found.url}\n${also}${progress}\n${refused}`);
 }
 
 async function tune(call: Call, connection: ClientConnection): Promise<number> {
@@ -271,7 +264,7 @@ function selectionOf({ spec, given }: Call): TaskSelection {
   checkPositionals(spec, given.positionals, 1);
   const [selector] = given.positionals;
   if (selector !== undefined) return readSelector(selector);
-  throw new UsageError(`Cannot ${spec.name} without a selection of tasks: expected ${spec.usage}`);
+  throw new UsageError(`Cannot tell which tasks are meant: expected ${spec.usage}`);
 }
 
 function optionalSelection(call: Call): TaskSelection {
@@ -280,9 +273,9 @@ function optionalSelection(call: Call): TaskSelection {
 
 function checkStates({ given }: Call): readonly TaskStateName[] {
   return given.texts("state").map((text) => {
-    const state = STATES.find((known) => known === text);
+    const state = TASK_STATES.find((known) => known === text);
     if (state !== undefined) return state;
-    throw new UsageError(`Cannot read --state "${text}" as one of ${STATES.join(", ")}`);
+    throw new UsageError(`Cannot read --state "${text}" as one of ${TASK_STATES.join(", ")}`);
   });
 }
 

@@ -13,9 +13,17 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { clearImmediate, setImmediate } from "node:timers";
 
-import { type AccessFile, AccessFileError, isStale } from "../shared/access_file.ts";
+import {
+  type AccessFile,
+  AccessFileError,
+  describeClaim,
+  describeLack,
+  isStale,
+} from "../shared/access_file.ts";
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
-import { connect } from "../shared/runtime/connect.ts";
+import type { Role } from "../shared/handshake.ts";
+import { redialDelayMs } from "../shared/redial.ts";
+import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { ClientError } from "./client_error.ts";
 import {
@@ -38,11 +46,6 @@ const GONE_MS_MAX = 60_000;
 /** Silence that is looked into, and how often it may be found before the connection is dead. */
 const SILENCE_MS = 10_000;
 const SILENT_LOOKS_MAX = 3;
-
-/** Delays of the rounds of dialling after a break, and of every later one; as workers do. */
-const DIAL_DELAYS_MS: readonly number[] = [0, 100, 500, 1_000, 2_000];
-const DIAL_DELAY_MS_MAX = 5_000;
-const JITTER = 0.5;
 
 /**
  * Requests that are not answered, and of these the results and files that are waited for; more
@@ -114,6 +117,12 @@ interface Pending {
   readonly reject: (error: Error) => void;
   readonly onProgress: ((counts: WaitCounts) => void) | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Who asks, and what proves it. */
+interface Identity {
+  readonly role: Role;
+  readonly secret: string;
 }
 
 /** Why a url did not lead to an open connection. */
@@ -320,8 +329,7 @@ export class ClientConnection implements AsyncDisposable {
   async #redial(): Promise<void> {
     const lostAtMs = performance.now();
     for (let round = 0; this.#end === undefined; round += 1) {
-      const delayMs = DIAL_DELAYS_MS[round] ?? DIAL_DELAY_MS_MAX;
-      await this.#pause(delayMs * (1 - JITTER * Math.random()));
+      await this.#pause(redialDelayMs(round, Math.random()));
       const ends = await this.#findAgain();
       if (ends === undefined || this.#end !== undefined) return;
       const isRefused = ends.length > 0 && ends.every(({ kind }) => kind === "refused");
@@ -335,6 +343,7 @@ export class ClientConnection implements AsyncDisposable {
     let access: AccessFile;
     try {
       access = await this.#find();
+      identityOf(access);
     } catch (error) {
       if (isMissing(error)) this.#fail(this.#gone("it has ended", error));
       // Else it is being written anew.
@@ -350,20 +359,17 @@ export class ClientConnection implements AsyncDisposable {
 
   /** Tries each url once; undefined when one of them opened. */
   async #dialRound(): Promise<readonly DialEnd[] | undefined> {
-    const { urls, secrets: { client: secret } } = this.#access;
+    const identity = identityOf(this.#access);
     const ends: DialEnd[] = [];
-    for (const url of urls) {
-      if (secret === undefined) {
-        return [{ kind: "refused", url, reason: "the access file has no client secret" }];
-      }
-      const end = await this.#dial(url, secret);
+    for (const url of this.#access.urls) {
+      const end = await this.#dial(url, identity);
       if (end === undefined || this.#end !== undefined) return undefined;
       ends.push(end);
     }
     return ends;
   }
 
-  async #dial(url: string, secret: string): Promise<DialEnd | undefined> {
+  async #dial(url: string, identity: Identity): Promise<DialEnd | undefined> {
     const { promise, resolve } = Promise.withResolvers<DialEnd | undefined>();
     let candidate: Channel<ClientRequest> | undefined;
     const fail = ({ reason, fault }: Pick<ChannelEnd, "reason" | "fault">): void => {
@@ -377,7 +383,7 @@ export class ClientConnection implements AsyncDisposable {
       abort.abort();
     };
     const timer = setTimeout(giveUp, DIAL_MS);
-    const handlers = dialChannel<ClientAnswer, ClientRequest>({ role: "client", secret }, {
+    const handlers = dialChannel<ClientAnswer, ClientRequest>(identity, {
       check: clientAnswer,
       refused: fail,
       handlers: {
@@ -409,7 +415,8 @@ export class ClientConnection implements AsyncDisposable {
       certificate: certificateOf(this.#access, url),
     }).catch((error: unknown) => {
       const kind = error instanceof PinError ? "refused" : "silent";
-      resolve({ kind, url, reason: messageOf(error) });
+      const reason = error instanceof ConnectError ? error.found : messageOf(error);
+      resolve({ kind, url, reason });
     });
     try {
       return await promise;
@@ -436,7 +443,9 @@ export class ClientConnection implements AsyncDisposable {
     const { name, pid } = this.#access;
     if (isStale(this.#access)) return this.#gone(`it has ended: its process ${pid} is gone`);
     const isSilent = ends.every(({ kind }) => kind === "silent");
-    if (isSilent) return this.#gone(`nothing answers: ${found || "it has no address"}`);
+    const claim = describeClaim(this.#access);
+    const where = claim === undefined ? "" : `; ${claim}`;
+    if (isSilent) return this.#gone(`nothing answers: ${found || "it has no address"}${where}`);
     return new ClientError("refused", `Cannot ask manager "${name}": it refuses: ${found}`);
   }
 
@@ -464,10 +473,21 @@ export class ClientConnection implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     const { signal } = this.#closing;
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const wake = (): void => resolve();
+    signal.addEventListener("abort", wake, { once: true });
     await promise;
+    signal.removeEventListener("abort", wake);
     clearTimeout(timer);
   }
+}
+
+/** As what its access file lets a client in: who may only look looks. */
+function identityOf(access: AccessFile): Identity {
+  const { client, viewer } = access.secrets;
+  if (client !== undefined) return { role: "client", secret: client };
+  if (viewer !== undefined) return { role: "viewer", secret: viewer };
+  const found = describeLack(access, "client");
+  throw new ClientError("refused", `Cannot ask manager "${access.name}": ${found}`);
 }
 
 /** True when there is no access file (any more). */

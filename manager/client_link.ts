@@ -15,7 +15,6 @@ import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import { CLIENT_VERSION, type ClientAnswer, type ClientRequest } from "./client_protocol.ts";
 import { clientRequest } from "./client_shapes.ts";
 import type { Door } from "./door.ts";
-import type { Refusals } from "./refusal.ts";
 
 /** Clients at the same time. */
 const CLIENTS_MAX = 1000;
@@ -31,6 +30,9 @@ const OPEN_TIMEOUT_MS = 10_000;
 
 /** A client that does not read its answers for this long is closed. */
 const BACKLOG_TIMEOUT_MS = 30_000;
+
+/** A client says something more often, if only `ping`: one that does not is gone. */
+const SILENCE_MS_MAX = 60_000;
 
 /** Of a message that says why a request failed. */
 const MESSAGE_CHARS_MAX = 4000;
@@ -65,7 +67,6 @@ export interface ClientLinksOptions {
   readonly host: string;
   readonly secrets: { readonly client?: string; readonly viewer?: string };
   readonly desk: ClientDesk;
-  readonly refuse: Refusals["count"];
   readonly door: Door;
   /** Told of a bug in the manager. */
   readonly onBug: (error: unknown) => void;
@@ -73,6 +74,8 @@ export interface ClientLinksOptions {
   readonly backlogTimeoutMs?: number;
   /** Default `OPEN_TIMEOUT_MS`. */
   readonly openTimeoutMs?: number;
+  /** Default `SILENCE_MS_MAX`. */
+  readonly silenceMsMax?: number;
 }
 
 /** What those may ask who only look on. */
@@ -114,7 +117,7 @@ export class ClientLinks {
         handlers: {
           open: (channel) => {
             if (this.#links.size >= CLIENTS_MAX) {
-              this.#options.refuse("connection");
+              this.#options.door.refuse("connection");
               return channel.close(`The manager takes ${CLIENTS_MAX} clients at most`);
             }
             link = new ClientLink(channel, this.#options);
@@ -147,6 +150,9 @@ class ClientLink {
   /** Requests that have not been looked at. */
   readonly #queue: ClientRequest[] = [];
   readonly #openTimer: ReturnType<typeof setTimeout>;
+  readonly #watch: ReturnType<typeof setInterval>;
+  /** Nothing was heard since the last look. */
+  #isSilent = false;
   #backlogTimer: ReturnType<typeof setTimeout> | undefined;
   #asker: Asker | undefined;
   /** Requests that were looked at and are not answered. */
@@ -161,15 +167,17 @@ class ClientLink {
     this.#role = channel.role;
     const { openTimeoutMs = OPEN_TIMEOUT_MS } = options;
     this.#openTimer = setTimeout(() => {
-      options.refuse("handshake_timeout");
+      options.door.refuse("handshake_timeout");
       this.close(`Nothing was asked within ${openTimeoutMs} ms`);
     }, openTimeoutMs);
+    this.#watch = setInterval(() => this.#look(), (options.silenceMsMax ?? SILENCE_MS_MAX) / 2);
   }
 
   hear(requests: readonly ClientRequest[]): void {
     if (this.#abort.signal.aborted) return;
+    this.#isSilent = false;
     if (this.#queue.length + this.#askedCount + requests.length > REQUESTS_MAX) {
-      this.#options.refuse("flood");
+      this.#options.door.refuse("flood");
       return this.close(`The manager takes ${REQUESTS_MAX} requests at a time`);
     }
     this.#queue.push(...requests);
@@ -185,6 +193,7 @@ class ClientLink {
   /** The connection is closed: nobody reads what is still to be answered. */
   ended(): void {
     clearTimeout(this.#openTimer);
+    clearInterval(this.#watch);
     clearTimeout(this.#backlogTimer);
     this.#queue.length = 0;
     if (!this.#abort.signal.aborted) this.#abort.abort();
@@ -196,6 +205,15 @@ class ClientLink {
     this.#queue.length = 0;
     this.#abort.abort();
     this.#channel.close(reason);
+  }
+
+  /** The other side of a connection that is half open is not there to close it. */
+  #look(): void {
+    if (this.#isSilent) {
+      this.close("The client is silent");
+      this.ended();
+    }
+    this.#isSilent = true;
   }
 
   #work(): void {
@@ -274,7 +292,7 @@ class ClientLink {
   }
 
   #refuse({ requestId }: ClientRequest, message: string, isUsage: boolean = true): void {
-    if (isUsage) this.#options.refuse("client_request");
+    if (isUsage) this.#options.door.refuse("client_request");
     this.#send({
       kind: "failed",
       requestId,
@@ -294,9 +312,9 @@ class ClientLink {
       this.#channel.send([{ kind: "failed", requestId, message, isUsage: false }]);
     }
     if (this.#channel.isWritable || this.#backlogTimer !== undefined) return;
-    const { refuse, backlogTimeoutMs = BACKLOG_TIMEOUT_MS } = this.#options;
+    const { door, backlogTimeoutMs = BACKLOG_TIMEOUT_MS } = this.#options;
     this.#backlogTimer = setTimeout(() => {
-      refuse("backlog");
+      door.refuse("backlog");
       this.close("The client does not read its answers");
     }, backlogTimeoutMs);
   }

@@ -5,12 +5,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   type AccessFile,
   AccessFileError,
-  accessPath,
   findAccessFile,
   isStale,
   listAccessFiles,
   type ManagerTarget,
   readAccessFile,
+  readManagerAccess,
 } from "../shared/access_file.ts";
 import { ClientConnection } from "./client.ts";
 
@@ -50,7 +50,7 @@ export async function connectClient(
     // What was found is used once: the manager may have moved since.
     const known = found;
     found = undefined;
-    return known ?? await readAccessFile(target.access ?? accessPath(access.name));
+    return known ?? await readMeant({ access: target.access, name: access.name });
   });
 }
 
@@ -60,8 +60,14 @@ async function isThere({ access, name }: ManagerTarget): Promise<boolean> {
     return (await listAccessFiles()).some((file) => !isStale(file));
   }
   try {
-    return !isStale(await readAccessFile(access ?? accessPath(name ?? "")));
+    return !isStale(await readMeant({ access, name: name ?? "" }));
   } catch (error) {
     return !(error instanceof AccessFileError) || error.code !== "missing";
   }
+}
+
+function readMeant(
+  { access, name }: { readonly access: string | undefined; readonly name: string },
+): Promise<AccessFile> {
+  return access === undefined ? readManagerAccess(name) : readAccessFile(access);
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { join } from "@std/path";
 
+import { plainText } from "../shared/plain_text.ts";
 import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
 import { type LocalWorkersConfig, shareOfCores } from "./config.ts";
 
@@ -154,7 +155,7 @@ function lastWords(path: string): string {
     const startByte = Math.max(0, fstatSync(descriptor).size - LOG_BYTES_READ);
     const readBytes = readSync(descriptor, end, 0, LOG_BYTES_READ, startByte);
     const text = new TextDecoder().decode(end.subarray(0, readBytes));
-    const line = text.trimEnd().split("\n").at(-1) ?? "";
+    const line = plainText(text.trimEnd().split("\n").at(-1) ?? "", LOG_BYTES_READ);
     return line === "" ? "" : `; it said: ${line}`;
   } catch {
     // Without its log the end of the worker is told all the same.

@@ -8,11 +8,10 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { type AccessFile, processStart } from "../shared/access_file.ts";
-import { hostsOf, isLoopback, publishedUrls } from "../shared/addresses.ts";
-import { type KeyPair, newCertificate } from "../shared/certificate.ts";
 import { newSecret } from "../shared/handshake.ts";
 import { writeAccessFile } from "./access.ts";
 import type { ManagerConfig } from "./config.ts";
+import { findPlace } from "./place.ts";
 import { Shell } from "./shell.ts";
 
 /** The parts of one manager. */
@@ -32,8 +31,8 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
   let shell: Shell | undefined;
   try {
     const spool = join(folder, "spool");
-    const tls = await serverTls(config);
-    const identity = { name, managerId, secrets, tls };
+    const place = await findPlace(config);
+    const identity = { name, managerId, secrets, place };
     shell = await Shell.start({ config, ...identity, spool, onBug: throwLater });
     const start = processStart(process.pid);
     const access: AccessFile = {
@@ -41,7 +40,7 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
       name,
       managerId,
       urls: shell.urls,
-      ...(tls === undefined ? {} : { certificate: tls.certificate }),
+      ...(place.tls === undefined ? {} : { certificate: place.tls.certificate }),
       secrets,
       pid: process.pid,
       host: hostname(),
@@ -55,22 +54,6 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
-}
-
-/** What the server proves itself with: nothing on loopback, unless the user gave something. */
-async function serverTls(config: ManagerConfig): Promise<KeyPair | undefined> {
-  const { host, advertise, isInsecure, tls } = config;
-  const isNear = [host, ...advertise.map((at) => at.host)].every(isLoopback);
-  if (tls !== undefined || isNear) return tls;
-  if (isInsecure) {
-    process.stderr.write(
-      "tendril: warning: connections are not encrypted: whoever sees them can read all data\n",
-    );
-    return undefined;
-  }
-  return await newCertificate(
-    hostsOf(publishedUrls({ scheme: "https", host, port: 0, advertise })),
-  );
 }
 
 /** Ends the process as an uncaught error: a manager with a bug must not seem to run. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { readFileSync } from "node:fs";
 import process from "node:process";
 
 /** What has to be closed before the process ends. */
@@ -13,9 +14,12 @@ export interface Closable {
 }
 
 /** Exit codes of a process that a signal ended, as shells tell them: 128 and its number. */
-const SIGNAL_EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const SIGNAL_EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 type EndSignal = keyof typeof SIGNAL_EXIT_CODES;
+
+/** Of SIGHUP in the masks of `/proc/self/status`; proc(5). */
+const SIGHUP_BIT = 1;
 
 const managers = new Set<Closable>();
 const listeners = new Set<(manager: Closable) => void>();
@@ -40,7 +44,7 @@ export function onManagerOpened(listener: (manager: Closable) => void): void {
 /** Notes an open manager: an interrupt closes it before the process ends. */
 export function noteOpened(manager: Closable): void {
   if (managers.size === 0) {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, endOnSignal);
+    for (const signal of endSignals()) process.on(signal, endOnSignal);
   }
   managers.add(manager);
   for (const listener of listeners) listener(manager);
@@ -50,12 +54,25 @@ export function noteOpened(manager: Closable): void {
 export function noteClosed(manager: Closable): void {
   managers.delete(manager);
   if (managers.size > 0 || isEnding) return;
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, endOnSignal);
+  for (const signal of endSignals()) process.off(signal, endOnSignal);
 }
 
 /** Closes the managers that are still open. */
 export async function closeManagers(): Promise<void> {
   await Promise.all([...managers].map((manager) => manager.close()));
+}
+
+/** A manager that was started with `nohup` stays when its terminal goes: no handler undoes that. */
+function endSignals(): readonly EndSignal[] {
+  try {
+    const [, ignored = ""] = /^SigIgn:\s*[0-9a-f]*([0-9a-f])$/m.exec(
+      readFileSync("/proc/self/status", "utf8"),
+    ) ?? [];
+    if ((Number.parseInt(ignored, 16) & SIGHUP_BIT) !== 0) return ["SIGINT", "SIGTERM"];
+  } catch {
+    // Elsewhere than on Linux nothing tells; a hangup ends what it would have killed.
+  }
+  return ["SIGHUP", "SIGINT", "SIGTERM"];
 }
 
 /** The first signal ends in good order, the second one at once: the workers' watchers clean up. */

@@ -1,23 +1,30 @@
 /** What the manager serves: `/worker`, `/client` and `/files`. */
 
+import process from "node:process";
+
 import { Hono } from "hono";
 
-import { isOwnHost } from "../shared/addresses.ts";
-import type { KeyPair } from "../shared/certificate.ts";
+import { formatHostPort, hostAddresses, isOwnHost } from "../shared/addresses.ts";
+import { plainText } from "../shared/plain_text.ts";
 import { refusal } from "../shared/runtime/request_limits.ts";
-import { isOwnOrigin, serve, type Server, upgradeSocket } from "../shared/runtime/serve.ts";
+import {
+  type App,
+  isOwnOrigin,
+  serve,
+  type Server,
+  upgradeSocket,
+} from "../shared/runtime/serve.ts";
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
+import type { Place } from "./place.ts";
+
+/** Of what is told of a request that failed. */
+const FAULT_CHARS_MAX = 500;
 
 /** What the routes lead to. */
 export interface ManagerServerOptions extends FileRouteOptions {
-  readonly host: string;
-  readonly port: number;
-  /** Names under which it may be asked, besides addresses and `localhost`. */
-  readonly names: readonly string[];
-  /** What it proves itself with; absent, it serves in plain. */
-  readonly tls: KeyPair | undefined;
+  readonly place: Place;
   readonly acceptWorker: () => SocketHandlers;
   readonly acceptClient: () => SocketHandlers;
   readonly door: Door;
@@ -30,11 +37,15 @@ const METHODS: Readonly<Record<string, string>> = {
   "/files/:name": "GET, PUT",
 };
 
-/** Starts serving; throws when the address cannot be listened on. */
+/**
+ * Starts serving.
+ *
+ * @throws {Error} When the address cannot be listened on.
+ */
 export function startServer(options: ManagerServerOptions): Server {
-  const { host, port, tls, names, door } = options;
+  const { place, door } = options;
   const app = new Hono();
-  const ownNames = new Set([host, ...names].map((name) => name.toLowerCase()));
+  const ownNames = new Set(place.names);
   app.use(async (context, next) => {
     if (isOwnHost(context.req.header("host"), ownNames)) return await next();
     // A page whose name was made to point here (DNS rebinding) sends the name that it came by.
@@ -48,7 +59,8 @@ export function startServer(options: ManagerServerOptions): Server {
   });
   app.get("/worker", upgradeSocket(() => door.admit(options.acceptWorker)));
   app.get("/client", upgradeSocket(() => door.admit(options.acceptClient)));
-  addFileRoutes(app, options);
+  const isSecure = place.tls !== undefined;
+  addFileRoutes(app, options, () => ({ requestCount: server.requestCount, isSecure }));
   for (const [route, allow] of Object.entries(METHODS)) {
     app.all(route, () => {
       door.refuse("request");
@@ -59,6 +71,40 @@ export function startServer(options: ManagerServerOptions): Server {
     door.refuse("request");
     return refusal(404, "There is nothing at this address");
   });
-  app.onError((_error, context) => context.text("The manager failed at this request", 500));
-  return serve(app, { hostname: host, port, tls, refused: door.refuse });
+  app.onError((error, context) => {
+    process.stderr.write(
+      `tendril: a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}\n`,
+    );
+    return context.text("The manager failed at this request", 500);
+  });
+  const server = listen(app, place, door);
+  return server;
+}
+
+function listen(app: App, { host, port, tls }: Place, { refuse }: Door): Server {
+  try {
+    return serve(app, { hostname: host, port, tls, refused: refuse });
+  } catch (cause) {
+    const at = formatHostPort(host, port);
+    throw new Error(
+      `Cannot listen on "${at}" as the address of this manager: ${describeFailure(cause, port)}`,
+      { cause },
+    );
+  }
+}
+
+/** What the runtimes say of an address, in the same words. */
+function describeFailure(error: unknown, port: number): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  // Bun says so of a name that leads nowhere, too; a free port is never in use.
+  const isTaken = code === "EADDRINUSE" && port !== 0;
+  if (isTaken) return "another process listens there; port 0 is any free one";
+  if (code === "EACCES") return "only root may listen on that port; port 0 is any free one";
+  // A name that leads nowhere: Deno has no code for it, and Bun takes it for an address.
+  const isNowhere = code === "EADDRNOTAVAIL" || code === "EADDRINUSE" ||
+    message.includes("lookup address");
+  if (!isNowhere) return message;
+  return `this machine has no such address; there are ${hostAddresses().join(", ")}, ` +
+    '127.0.0.1, and ":PORT" for all of them';
 }

@@ -11,8 +11,6 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { unreachable } from "../shared/assert.ts";
-import { publishedUrls } from "../shared/addresses.ts";
-import type { KeyPair } from "../shared/certificate.ts";
 import type { FileId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
 import { Catalog } from "./catalog.ts";
@@ -31,6 +29,7 @@ import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { OutputLog } from "./output_log.ts";
+import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
@@ -42,13 +41,15 @@ import { WorkerLinks } from "./worker_link.ts";
 /** Time that released workers have to hang up before they are cut off. */
 const RELEASE_MS = 5000;
 
+/** Workers on this machine of which the process is remembered; far more than it has at a time. */
+const PROCESSES_MAX = 10_000;
+
 /** What a shell is made of. */
 export interface ShellOptions {
   readonly config: ManagerConfig;
   readonly name: string;
   readonly managerId: string;
-  /** Absent when connections are not encrypted. */
-  readonly tls?: KeyPair | undefined;
+  readonly place: Place;
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
@@ -87,7 +88,7 @@ export class Shell {
   readonly #desk: DeliveryDesk;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
-  /** `{process id: the worker it is}`, of workers on this machine. */
+  /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
   readonly #workersByPid: Map<number, { workerId: WorkerId; incarnation: string }> = new Map();
   readonly #startedAtMs: number = Date.now();
   #lastRequestId = 0;
@@ -127,6 +128,8 @@ export class Shell {
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
+    // This may fail, and what comes after it has timers, which would keep the process from ending.
+    this.#server = this.#startServer();
     this.#links = new WorkerLinks({
       managerId,
       epoch: state.epoch,
@@ -143,11 +146,9 @@ export class Shell {
       host: hostname(),
       secrets,
       desk: this.#requestDesk,
-      refuse: this.#refusals.count,
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
-    this.#server = this.#startServer();
   }
 
   /** Starts a manager that listens. */
@@ -158,10 +159,7 @@ export class Shell {
 
   /** Base urls of the server, best first. */
   get urls(): readonly string[] {
-    const { config, tls } = this.#options;
-    const { host, advertise } = config;
-    const scheme = tls === undefined ? "http" : "https";
-    return publishedUrls({ scheme, host, port: this.#server.port, advertise });
+    return this.#options.place.urls(this.#server.port);
   }
 
   /** The best of `urls`. */
@@ -191,7 +189,8 @@ export class Shell {
     const { name } = this.#options;
     const startedAtMs = this.#startedAtMs;
     const refused = this.#refusals.counts();
-    return statusOf({ name, url: this.url, startedAtMs, refused }, summarize(this.#state));
+    const { url, urls } = this;
+    return statusOf({ name, url, urls, startedAtMs, refused }, summarize(this.#state));
   }
 
   /** True when the process of that id has said hello as a worker. */
@@ -249,12 +248,9 @@ export class Shell {
   }
 
   #startServer(): Server {
-    const { config, managerId, tls } = this.#options;
+    const { place, managerId } = this.#options;
     return startServer({
-      host: config.host,
-      port: config.port,
-      names: config.advertise.map(({ host }) => host),
-      tls,
+      place,
       managerId,
       ticketKey: this.#tickets.managerKey,
       store: this.store,
@@ -277,6 +273,8 @@ export class Shell {
         return this.#collect(instruction);
       case "store":
         return this.#desk.store(instruction);
+      case "refused":
+        return this.#refusals.count("lie");
       case "unspool":
         return this.#unspool(instruction);
       case "abandon":
@@ -359,7 +357,12 @@ export class Shell {
   #noteHello(hello: Hello): void {
     const { pid, workerId, incarnation, host } = hello;
     if (host !== hostname()) return;
+    this.#workersByPid.delete(pid);
     this.#workersByPid.set(pid, { workerId, incarnation });
+    // Those that this manager has not started end without a word to it.
+    const [oldest] = this.#workersByPid.keys();
+    const isTooMany = this.#workersByPid.size > PROCESSES_MAX;
+    if (isTooMany && oldest !== undefined) this.#workersByPid.delete(oldest);
   }
 
   #onBug(error: unknown): void {

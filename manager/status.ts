@@ -9,8 +9,10 @@ export interface ManagerStatus {
   readonly version: 1;
   /** Name of the manager. */
   readonly name: string;
-  /** Where it listens. */
+  /** Where it is reached best. */
   readonly url: string;
+  /** All addresses under which it says that it can be reached, best first. */
+  readonly urls: readonly string[];
   /** Epoch milliseconds. */
   readonly startedAtMs: number;
   /** Numbers of tasks, function calls among them. */
@@ -79,7 +81,7 @@ export interface ByteCounts {
 
 /** The status of a manager, from what its core counts. */
 export function statusOf(
-  manager: Pick<ManagerStatus, "name" | "url" | "startedAtMs" | "refused">,
+  manager: Pick<ManagerStatus, "name" | "url" | "urls" | "startedAtMs" | "refused">,
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;

@@ -1,5 +1,7 @@
 /** Tables for a terminal or a pipe: columns as wide as what is in them. */
 
+import { plainText } from "../shared/plain_text.ts";
+
 /** One column. */
 export interface Column<Row> {
   readonly title: string;
@@ -12,7 +14,7 @@ const CELL_CHARS_MAX = 100;
 
 /** The rows as lines under their titles, each with its end. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
-  const cells = rows.map((row) => columns.map(({ text }) => plainText(text(row))));
+  const cells = rows.map((row) => columns.map(({ text }) => plainText(text(row), CELL_CHARS_MAX)));
   const lines = [columns.map(({ title }) => title), ...cells];
   const widths = columns.map((_, index) => {
     let width = 0;
@@ -26,19 +28,4 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
     });
     return `${padded.join("  ").trimEnd()}\n`;
   }).join("");
-}
-
-/**
- * One line without control characters, cut where it is long: what tasks and hosts say must not
- * move the cursor, nor make a line look like another.
- */
-export function plainText(text: string, charsMax: number = CELL_CHARS_MAX): string {
-  const plain = stripControls(text.slice(0, charsMax * 4).replaceAll(/\s+/g, " ")).trim();
-  return plain.length <= charsMax ? plain : `${plain.slice(0, charsMax - 1)}…`;
-}
-
-/** `text` without control characters, but for the ends of lines and tabs. */
-export function stripControls(text: string): string {
-  // Format characters among them turn the direction of text.
-  return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Cf}]/gu, "");
 }

@@ -2,10 +2,10 @@
 
 import process from "node:process";
 
+import { plainText, stripControls } from "../shared/plain_text.ts";
 import { formatDuration } from "../shared/units.ts";
 import type { ClientConnection } from "./client.ts";
 import type { ClientResult, TaskSelection, WaitCounts } from "./client_protocol.ts";
-import { plainText, stripControls } from "./table.ts";
 import { beforeOutput, standardError, type Terminal } from "./terminal.ts";
 
 /** Between two counts that the manager sends. */

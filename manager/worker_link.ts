@@ -21,6 +21,8 @@ import type { TaskShape } from "../shared/task.ts";
 import type { Hello, ManagerEvent } from "./core/event.ts";
 import type { Door } from "./door.ts";
 import type { PeerAddress } from "./fetch_source.ts";
+import { helloFault, readable } from "./hello_check.ts";
+import { MessageBudget } from "./message_budget.ts";
 import type { Tickets } from "./tickets.ts";
 
 /** A connection that has not said hello after this long is closed. */
@@ -61,6 +63,7 @@ interface WorkerLink {
   hello: Hello | undefined;
   /** What this turn has for it. */
   outgoing: ManagerMessage[];
+  readonly budget: MessageBudget;
   readonly openedAtMs: number;
   heardAtMs: number;
   sentAtMs: number;
@@ -186,6 +189,7 @@ export class WorkerLinks {
       channel,
       hello: undefined,
       outgoing: [],
+      budget: new MessageBudget(nowMs),
       openedAtMs: nowMs,
       heardAtMs: nowMs,
       sentAtMs: nowMs,
@@ -198,6 +202,10 @@ export class WorkerLinks {
     const { session } = link;
     if (!this.#links.has(session)) return;
     link.heardAtMs = performance.now();
+    if (!link.budget.spend(messages, link.heardAtMs)) {
+      this.#options.door.refuse("flood");
+      return this.#refuse(link, "Cannot take so many messages: the worker floods the manager");
+    }
     for (const message of messages) {
       if (message.kind === "hello") {
         if (!this.#greet(link, message)) return;
@@ -210,7 +218,8 @@ export class WorkerLinks {
         if (refused > 0) this.#options.onPeerRefusals(Math.min(refused, PEER_REFUSALS_MAX));
       } else {
         const { workerId } = link.hello;
-        this.#options.push({ kind: "message_received", workerId, session, message });
+        const told = readable(message);
+        this.#options.push({ kind: "message_received", workerId, session, message: told });
       }
     }
   }
@@ -229,6 +238,12 @@ export class WorkerLinks {
         `Cannot speak protocol ${hello.protocol} with a manager of protocol ${PROTOCOL_VERSION}: ` +
           "use the same version of tendril on both sides",
       );
+      return false;
+    }
+    const fault = helloFault(hello);
+    if (fault !== undefined) {
+      this.#options.door.refuse("lie");
+      this.#refuse(link, fault);
       return false;
     }
     link.hello = hello;

@@ -8,14 +8,14 @@
  * @module
  */
 
-import { constants, readFileSync } from "node:fs";
+import { constants, readFileSync, readlinkSync } from "node:fs";
 import { lstat, open, readdir, stat } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import process from "node:process";
 
 import { dirname, join, resolve } from "@std/path";
 
-import type { Secrets } from "./handshake.ts";
+import { type Role, ROLES, type Secrets } from "./handshake.ts";
 import {
   amount,
   type Check,
@@ -46,7 +46,7 @@ export interface AccessFile {
   /** A home may be shared by hosts, where a pid means nothing. */
   readonly host: string;
   readonly startedAtMs: number;
-  /** When that process started, as `processStart` tells; absent where nothing tells it. */
+  /** Tells that process from others of its pid, see `processStart`; absent where nothing does. */
   readonly processStart?: string;
 }
 
@@ -65,13 +65,18 @@ export class AccessFileError extends Error {
 export const ACCESS_BYTES_MAX: number = 64 * 1024;
 
 const SUFFIX = ".json";
-const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const OTHERS_MODE = 0o077;
 const OTHERS_WRITE = 0o022;
+const ALL_WRITE = 0o002;
+const STICKY = 0o1000;
+
+/** Ended managers that an error names. */
+const ENDED_MAX = 3;
 
 const accessShape: Check<AccessFile> = shape<AccessFile>({
   version: oneOf([1]),
-  name: name(100),
+  name: name(64),
   managerId: name(256),
   urls: list(name(4096)),
   certificate: optional(name(CERTIFICATE_CHARS_MAX)),
@@ -83,7 +88,7 @@ const accessShape: Check<AccessFile> = shape<AccessFile>({
   pid: positive,
   host: name(256),
   startedAtMs: amount,
-  processStart: optional(name(64)),
+  processStart: optional(name(128)),
 });
 
 /** The directory of access files. */
@@ -97,7 +102,7 @@ export function accessPath(managerName: string): string {
   if (!NAME_PATTERN.test(managerName)) {
     throw new RangeError(
       `Cannot use "${managerName}" as the name of a manager: ` +
-        "letters, digits, dots, dashes and underscores are wanted, 100 at most",
+        'expected up to 64 letters, digits, ".", "_" and "-"',
     );
   }
   return join(accessDirectory(), managerName + SUFFIX);
@@ -131,21 +136,20 @@ export async function findAccessFile({ url, name, access }: ManagerTarget): Prom
   if (access !== undefined) return await readAccessFile(access);
   if (name !== undefined) return await readNamed(name);
   const files = await listAccessFiles();
+  const live = files.filter((file) => !isStale(file));
   if (url !== undefined) {
-    const found = files.find((file) => file.urls.includes(url));
+    // The port of one that has ended may have gone to another one.
+    const found = [...live, ...files].find((file) => file.urls.includes(url));
     if (found !== undefined) return found;
     throw new Error(
       `Cannot find the manager at "${url}": no access file of this user names it; ` +
         "use --access FILE",
     );
   }
-  const running = namesOf(files);
-  const [only] = files.filter((file) => !isStale(file));
-  if (only !== undefined && running.length === 1) return only;
-  const found = only === undefined
-    ? "no manager of this user runs"
-    : `these run: ${running.join(", ")}; use --name NAME`;
-  throw new Error(`Cannot tell which manager is meant: ${found}`);
+  const [only] = live;
+  if (only !== undefined && live.length === 1) return only;
+  const hint = only === undefined ? "" : "; use --name NAME";
+  throw new Error(`Cannot tell which manager is meant: ${describeRunning(files)}${hint}`);
 }
 
 /**
@@ -154,7 +158,7 @@ export async function findAccessFile({ url, name, access }: ManagerTarget): Prom
  */
 export async function readManagerAccess(managerName: string): Promise<AccessFile> {
   const path = accessPath(managerName);
-  await checkDirectory(dirname(path));
+  await checkHome();
   const file = await readAccessFile(path);
   if (file.name === managerName) return file;
   // Who may rename files there could send us to another manager of this user.
@@ -162,11 +166,27 @@ export async function readManagerAccess(managerName: string): Promise<AccessFile
 }
 
 /**
- * Throws AccessFileError when others could have put files into `directory`, or put it where it is:
- * it must belong to this user, or to root, and nobody else may write to it. OpenSSH asks the same
- * of `~/.ssh` (StrictModes).
+ * Throws AccessFileError when others could have put access files where this user's are, or have
+ * put these somewhere else.
+ *
+ * OpenSSH asks the same of `~/.ssh` (StrictModes), and of all folders above it. Here whoever may
+ * write to one above gains nothing but that files are not found: each must be its reader's own,
+ * private, and of the name that was asked for, and no server is believed without its secret.
+ * So a home in a folder of a group is taken; one that is open to everybody is a mistake.
  */
-export async function checkDirectory(directory: string): Promise<void> {
+export async function checkHome(): Promise<void> {
+  const directory = accessDirectory();
+  await checkDirectory(dirname(directory), (mode) => {
+    return (mode & ALL_WRITE) !== 0 && (mode & STICKY) === 0;
+  });
+  await checkDirectory(directory, (mode) => (mode & OTHERS_WRITE) !== 0);
+}
+
+/** Refuses a directory, or a link to one, of another user, and one whose mode `isOpen`. */
+async function checkDirectory(
+  directory: string,
+  isOpen: (mode: number) => boolean,
+): Promise<void> {
   try {
     const owner = process.getuid?.();
     const [entry, target] = [await lstat(directory), await stat(directory)];
@@ -175,12 +195,18 @@ export async function checkDirectory(directory: string): Promise<void> {
       throw notTrusted(directory, `it belongs to user ${uid}, not ${owner}`);
     }
     if (!target.isDirectory()) throw notTrusted(directory, "it is no directory");
-    if ((target.mode & OTHERS_WRITE) === 0) return;
+    if (!isOpen(target.mode)) return;
     const mode = (target.mode & 0o777).toString(8);
     throw notTrusted(directory, `others may write to it (mode ${mode}, 700 is wanted)`);
   } catch (error) {
     // Nothing is in it then.
-    if (errorCode(error) !== "ENOENT") throw error;
+    if (errorCode(error) === "ENOENT") return;
+    if (errorCode(error) !== "EACCES") throw error;
+    throw new AccessFileError(
+      "not_trusted",
+      `Cannot look for access files in "${directory}": permission denied`,
+      { cause: error },
+    );
   }
 }
 
@@ -190,22 +216,25 @@ async function readNamed(name: string): Promise<AccessFile> {
     return await readManagerAccess(name);
   } catch (error) {
     if (!(error instanceof AccessFileError) || error.code !== "missing") throw error;
-    const running = namesOf(await listAccessFiles());
-    const found = running.length === 0
-      ? "no manager of this user runs"
-      : `these run: ${running.join(", ")}`;
+    const found = describeRunning(await listAccessFiles());
     throw new Error(`Cannot find manager "${name}": ${found}`, { cause: error });
   }
 }
 
-function namesOf(files: readonly AccessFile[]): string[] {
-  return files.filter((file) => !isStale(file)).map((file) => file.name);
+/** Which of `files` are of managers that run; when none is, which have ended. */
+function describeRunning(files: readonly AccessFile[]): string {
+  const running = files.filter((file) => !isStale(file)).map(({ name }) => name);
+  if (running.length > 0) return `these run: ${running.join(", ")}`;
+  const ended = files.map(({ name, pid }) => `${name} (process ${pid})`);
+  const more = ended.length > ENDED_MAX ? `, and ${ended.length - ENDED_MAX} more` : "";
+  const found = ended.length === 0 ? "" : `; ended: ${ended.slice(0, ENDED_MAX).join(", ")}${more}`;
+  return `no manager of this user runs${found}`;
 }
 
 /** Every access file of this user that can be trusted, by name; others are passed over. */
 export async function listAccessFiles(): Promise<AccessFile[]> {
   const files: AccessFile[] = [];
-  await checkDirectory(accessDirectory());
+  await checkHome();
   for (const entry of (await readNames(accessDirectory())).sort()) {
     if (!entry.endsWith(SUFFIX) || entry.startsWith(".")) continue;
     try {
@@ -218,31 +247,74 @@ export async function listAccessFiles(): Promise<AccessFile[]> {
   return files;
 }
 
+/** Why an access file does not do for `role`: it was made for others. */
+export function describeLack({ secrets }: AccessFile, role: Role): string {
+  const made = ROLES.filter((known) => secrets[known] !== undefined);
+  const found = made.length === 0 ? "no role" : `role ${made.join(" and ")}`;
+  return `its access file has no ${role} secret: it was made for ${found}`;
+}
+
+/**
+ * Where and since when a manager runs by what its access file says, which is all that is known of
+ * another host; undefined for this one.
+ */
+export function describeClaim({ host, pid, startedAtMs }: AccessFile): string | undefined {
+  if (host === hostname()) return undefined;
+  const since = new Date(startedAtMs).toISOString().replace(/\.\d+Z$/, "Z");
+  return `by its access file it runs on ${host} as process ${pid} since ${since}`;
+}
+
 /** True when the manager is known to have ended: its process, on this host, is gone. */
-export function isStale(access: AccessFile): boolean {
-  if (access.host !== hostname()) return false;
+export function isStale({ host, pid, processStart: start }: AccessFile): boolean {
+  if (host !== hostname()) return false;
+  const known = start?.split(" ");
+  const here = pidSpace();
+  const isSameBoot = known?.[0] === here?.[0];
+  // In a container a pid is that of another process.
+  if (known !== undefined && here !== undefined && isSameBoot && known[1] !== here[1]) return false;
   try {
-    process.kill(access.pid, 0);
+    process.kill(pid, 0);
   } catch (error) {
     // EPERM says that the process exists.
     return errorCode(error) === "ESRCH";
   }
+  const found = readProcess(pid);
+  if (found === undefined) return false;
+  // Nobody has asked yet how it ended.
+  if (found.state === "Z" || found.state === "X") return true;
   // The number of a process that has ended is given to another one some day.
-  const start = processStart(access.pid);
-  return start !== undefined && access.processStart !== undefined && start !== access.processStart;
+  const now = processStart(pid);
+  return start !== undefined && now !== undefined && now !== start;
 }
 
 /**
- * What tells the process `pid` from another one of that number: the boot of the system and the
- * ticks from there to its start (proc(5)); undefined where there is no such thing.
+ * What tells the process `pid` from another one of that number: the boot of the system, the space
+ * of its pids, and the ticks from the boot to its start (proc(5)); undefined where there is no such
+ * thing.
  */
 export function processStart(pid: number): string | undefined {
+  const [space, found] = [pidSpace(), readProcess(pid)];
+  return space && found && [...space, found.startTicks].join(" ");
+}
+
+/** The boot of this system, and the space of pids in which we are. */
+function pidSpace(): readonly [boot: string, space: string] | undefined {
   try {
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    return [boot, readlinkSync("/proc/self/ns/pid")];
+  } catch {
+    // No Linux: nothing is known of it.
+    return undefined;
+  }
+}
+
+function readProcess(pid: number): { state: string; startTicks: string } | undefined {
+  try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The name of the program, in parentheses, may hold anything.
-    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-    return ticks === undefined ? undefined : `${boot} ${ticks}`;
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state, startTicks] = [fields[0], fields[19]];
+    return state === undefined || startTicks === undefined ? undefined : { state, startTicks };
   } catch {
     // No Linux, or a process that is hidden from us: nothing is known of it.
     return undefined;
@@ -265,6 +337,8 @@ async function readPrivate(path: string): Promise<string> {
     throw error;
   }
   try {
+    // How many names it has says nothing: whoever gave it another one still cannot read it, and a
+    // manager's file has two for a moment when it is published.
     const facts = await file.stat();
     if (!facts.isFile()) throw notTrusted(path, "it is not a file");
     const owner = process.getuid?.();

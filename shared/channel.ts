@@ -24,6 +24,7 @@ import { type Check, checkMessages } from "./message_check.ts";
 import {
   CLOSE_NORMAL,
   CLOSE_TEXT_FRAME,
+  CLOSE_TOO_BIG,
   type Socket,
   type SocketHandlers,
 } from "./runtime/socket.ts";
@@ -116,8 +117,8 @@ export function dialChannel<In, Out extends Message>(
   return newEnd(newClientHandshake(identity.role, identity.secret), options);
 }
 
-/** Of closes of the runtime, for text and for what is too large: RFC 6455 section 7.4.1. */
-const FRAME_CODES: ReadonlySet<number> = new Set([CLOSE_TEXT_FRAME, 1007, 1009]);
+/** Of closes by the runtime. */
+const FRAME_CODES: ReadonlySet<number> = new Set([CLOSE_TEXT_FRAME, CLOSE_TOO_BIG]);
 
 const HANDSHAKE_LIMITS: FrameLimits = {
   bytesMax: HANDSHAKE_BYTES_MAX,

@@ -97,7 +97,8 @@ export function commandHelp(spec: CommandSpec): string {
   const lines = [`Usage: ${spec.usage}`, "", summary, "", ...options];
   lines.push("  --help".padEnd(26) + "show this text", "");
   if (spec.hasVariables === true) {
-    const name = Object.keys(spec.options).find((option) => option.includes("-")) ?? "help";
+    const names = Object.keys(spec.options);
+    const name = names.find((option) => option.includes("-")) ?? names[0] ?? "help";
     lines.push(`An option may also be given as a variable: --${name} as ${variableOf(name)}.`, "");
   }
   return [...lines, `Example: ${spec.example}`, ""].join("\n");

@@ -83,6 +83,12 @@ export const finite: Check<number> = (value) =>
 export const amount: Check<number> = (value) =>
   Number.isFinite(value) && (value as number) >= 0 ? undefined : " is not a number from 0";
 
+/** A number from 0 to `max`. */
+export function atMost(max: number): Check<number> {
+  return (value) =>
+    amount(value) ?? ((value as number) <= max ? undefined : ` is more than ${max}`);
+}
+
 /** A safe integer. */
 export const integer: Check<number> = (value) =>
   Number.isSafeInteger(value) ? undefined : " is not a safe integer";

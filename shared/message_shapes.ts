@@ -3,6 +3,7 @@
 import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
 import {
   amount,
+  atMost,
   branded,
   bytes,
   type Check,
@@ -73,6 +74,9 @@ const sessionId: Check<SessionId> = branded(id);
 const cacheName: Check<CacheName> = branded(name(NAME_CHARS_MAX));
 const digest = matching(/^(?:[0-9a-f]{64})?$/);
 const level = oneOf(CACHE_LEVELS);
+
+/** Milliseconds that a Date can hold: ECMA-262, 21.4.1.1. */
+const instant = atMost(8.64e15);
 
 const tryFields = { taskId, try: positive };
 const tryId = shape<TryId>(tryFields);
@@ -163,7 +167,7 @@ const result = shape<TryResult>({
     list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
     () => [],
   ),
-  times: shape<TryTimes>({ startedAtMs: amount, stagedMs: amount, ranMs: amount }),
+  times: shape<TryTimes>({ startedAtMs: instant, stagedMs: instant, ranMs: instant }),
 });
 
 /** What a worker takes. */

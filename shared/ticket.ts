@@ -5,6 +5,13 @@
  * alone, so that it can check what the manager allowed without asking. Its text is
  * `CLAIMS.MAC`, both base64url: claims as a JSON list, in the order of `TicketClaims`.
  *
+ * A ticket is good for whoever holds it, as often as it is shown, until it expires: a transfer that
+ * broke goes on with it. So a GET by somebody else than `destination` cannot be told from an honest
+ * one: a server sees no worker behind a request. What limits a replay: one file, of one making, from
+ * one server, by one method; a PUT is taken while the manager waits for just that delivery and from
+ * one connection at a time, and must have the digest. Tickets travel on authenticated channels and,
+ * beyond loopback, in TLS.
+ *
  * @module
  */
 

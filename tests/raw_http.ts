@@ -53,7 +53,8 @@ export function speak(
     if (flood === undefined || socket.destroyed || socket.bytesWritten > floodBytesMax) return;
     socket.write(flood, (error) => error ? undefined : pour());
   };
-  socket.once("connect", () => socket.write(bytes, pour));
+  const first = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+  socket.once("connect", () => socket.write(first, pour));
   socket.on("data", (chunk) => text += chunk.toString("latin1"));
   socket.on("error", () => {
     // A server may cut whom it refuses.

@@ -5,6 +5,7 @@ import { statfsSync } from "node:fs";
 import { commandHelp, EXIT_FAILURE, EXIT_USAGE, UsageError } from "../shared/command_line.ts";
 import { guardProcess, limitCoreFiles } from "../shared/runtime/process_guard.ts";
 import { formatDuration } from "../shared/units.ts";
+import { plainText } from "../shared/plain_text.ts";
 import { runLibraryHost } from "./library/library_host.ts";
 import { ManagerFinder } from "./manager_finder.ts";
 import {
@@ -19,6 +20,9 @@ import { startWorker, type Worker } from "./worker.ts";
 import { openWorkspace, workspaceName } from "./workspace.ts";
 
 export { WORKER_COMMAND };
+
+/** Characters of one message; a part of it may be what a manager said. */
+const MESSAGE_CHARS_MAX = 2000;
 
 /** A worker that was told to leave and has not by then is ended. */
 const LEAVE_LIMIT_MS = 4_800;
@@ -131,5 +135,5 @@ function fail(message: string, exitCode: number): number {
 }
 
 function tell(message: string): void {
-  process.stderr.write(`tendril worker: ${message}\n`);
+  process.stderr.write(`tendril worker: ${plainText(message, MESSAGE_CHARS_MAX)}\n`);
 }

@@ -9,8 +9,13 @@ import { appendFileSync, mkdirSync, renameSync, statSync } from "node:fs";
 
 import { join } from "@std/path";
 
+import { plainText } from "../shared/plain_text.ts";
+
 /** Details of a line. */
 export type LogFields = { readonly [name: string]: string | number | boolean | undefined };
+
+/** Characters of one field: what managers, tasks and urls say may be of any length. */
+const FIELD_CHARS_MAX = 1000;
 
 /** A log file is put aside at this size; one old file is kept. */
 const LOG_BYTES_MAX: number = 16 * 1024 * 1024;
@@ -31,8 +36,13 @@ export class WorkerLog {
 
   /** Writes one line. */
   write(event: string, fields: LogFields = {}): void {
-    const line = JSON.stringify({ at: new Date().toISOString(), event, ...fields }) + "\n";
-    this.#say?.(sentence(event, fields));
+    const kept = Object.fromEntries(
+      Object.entries(fields).map((
+        [name, value],
+      ) => [name, typeof value === "string" ? plain(value) : value]),
+    );
+    const line = JSON.stringify({ at: new Date().toISOString(), event, ...kept }) + "\n";
+    this.#say?.(sentence(event, kept));
     try {
       if (this.#sizeBytes > LOG_BYTES_MAX) {
         renameSync(this.#path, `${this.#path}.old`);
@@ -44,6 +54,10 @@ export class WorkerLog {
       // A full disk must not end the worker; the tasks that need the disk tell of it.
     }
   }
+}
+
+function plain(value: string): string {
+  return plainText(value, FIELD_CHARS_MAX);
 }
 
 function sentence(event: string, fields: LogFields): string {

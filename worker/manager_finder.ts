@@ -11,10 +11,13 @@ import {
   type AccessFile,
   AccessFileError,
   accessPath,
+  describeClaim,
+  describeLack,
   findAccessFile,
   isStale,
   type ManagerTarget,
   readAccessFile,
+  readManagerAccess,
 } from "../shared/access_file.ts";
 import { AccessWatch } from "./access_watch.ts";
 
@@ -31,6 +34,8 @@ export interface ManagerAccess {
   readonly identity: string;
   /** What is known of its process, when that has ended: who answers in its place is a stranger. */
   readonly ended?: string;
+  /** Where and since when it runs as it says, on another host. */
+  readonly claim?: string;
 }
 
 /** Reads and watches the access file of one manager and its successors. */
@@ -66,7 +71,7 @@ export class ManagerFinder {
       const lasting = target.url === undefined ? { name: found.name } : target;
       return new ManagerFinder(lasting, accessPath(found.name), found);
     }
-    const first = await readIfThere(path);
+    const first = await readIfThere(target, path);
     if (first !== undefined) checkSecret(first);
     return new ManagerFinder(target, path, first);
   }
@@ -75,11 +80,14 @@ export class ManagerFinder {
   async read(): Promise<ManagerAccess> {
     const { url, access, name } = this.#target;
     const isByUrl = access === undefined && name === undefined;
-    const file = isByUrl ? await findAccessFile(this.#target) : await readIfThere(this.#path);
+    const file = isByUrl
+      ? await findAccessFile(this.#target)
+      : await readIfThere(this.#target, this.#path);
     if (file === undefined) {
       throw new Error(`no access file ${this.#hasFound ? "any more" : "yet"} at "${this.#path}"`);
     }
     this.#hasFound = true;
+    const claim = describeClaim(file);
     const ended = isStale(file) ? `its process ${file.pid} on ${file.host} has ended` : undefined;
     return {
       urls: url === undefined ? file.urls : [url],
@@ -88,6 +96,7 @@ export class ManagerFinder {
       identity: `${file.managerId} ${file.startedAtMs}`,
       ...(file.certificate === undefined ? {} : { certificate: file.certificate }),
       ...(ended === undefined ? {} : { ended }),
+      ...(claim === undefined ? {} : { claim }),
     };
   }
 
@@ -97,9 +106,13 @@ export class ManagerFinder {
   }
 }
 
-async function readIfThere(path: string): Promise<AccessFile | undefined> {
+async function readIfThere(
+  { access, name }: ManagerTarget,
+  path: string,
+): Promise<AccessFile | undefined> {
   try {
-    return await readAccessFile(path);
+    const isByName = access === undefined && name !== undefined;
+    return await (isByName ? readManagerAccess(name) : readAccessFile(path));
   } catch (error) {
     if (error instanceof AccessFileError && error.code === "missing") return undefined;
     throw error;
@@ -107,7 +120,7 @@ async function readIfThere(path: string): Promise<AccessFile | undefined> {
 }
 
 /** The secret by which a worker is let in. */
-function checkSecret({ name, secrets }: AccessFile): string {
-  if (secrets.worker !== undefined) return secrets.worker;
-  throw new Error(`Cannot join manager "${name}": its access file has no worker secret`);
+function checkSecret(file: AccessFile): string {
+  if (file.secrets.worker !== undefined) return file.secrets.worker;
+  throw new Error(`Cannot join manager "${file.name}": ${describeLack(file, "worker")}`);
 }

@@ -9,6 +9,7 @@ import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
 import { fileOf, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
+import { checkGiven } from "./lie.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import { addSpool, isHere, keepSpool, reviewSpool } from "./spool.ts";
 import {
@@ -168,6 +169,7 @@ export function retryDelivery(
       message: message.message,
     });
   }
+  checkGiven(state, worker, message.transferId);
 }
 
 /** What a user asked for may be had from another holder; if from none, it is waited for. */

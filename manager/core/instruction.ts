@@ -82,6 +82,13 @@ export type ManagerInstruction =
     readonly isDelivered: boolean;
     readonly message: string;
   }
+  /** The worker said `what`, which cannot be: it is counted, and has no effect. */
+  | {
+    readonly kind: "refused";
+    readonly workerId: WorkerId;
+    readonly session: SessionId;
+    readonly what: string;
+  }
   /** Close this connection; `reason` goes to the peer. */
   | {
     readonly kind: "disconnect";

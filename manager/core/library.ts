@@ -10,6 +10,7 @@ import {
 } from "./capacity_index.ts";
 import type { LibrarySpec, WorkerReport } from "./event.ts";
 import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
+import { checkGiven } from "./lie.ts";
 import { ensureReplica } from "./replica.ts";
 import { changeRoom } from "./room.ts";
 import {
@@ -91,7 +92,8 @@ export function readyInstance(
   instanceId: InstanceId,
 ): void {
   const instance = worker.instances.get(instanceId);
-  if (instance?.state !== "starting") return;
+  if (instance === undefined) return checkGiven(state, worker, instanceId);
+  if (instance.state !== "starting") return;
   instance.state = "ready";
   instance.library.failureCount = 0;
   noteInstance(state, instance, "ready");
@@ -107,7 +109,7 @@ export function endInstance(
   >,
 ): void {
   const instance = worker.instances.get(message.instanceId);
-  if (instance === undefined) return;
+  if (instance === undefined) return checkGiven(state, worker, message.instanceId);
   noteInstance(state, instance, message.reason);
   removeInstance(state, instance);
   const { library } = instance;

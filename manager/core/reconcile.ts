@@ -12,6 +12,7 @@ import { repeatDeliveries } from "./delivery.ts";
 import type { Hello } from "./event.ts";
 import { isUnneeded } from "./file.ts";
 import { removeInstance } from "./library.ts";
+import { factsLie, noteLie } from "./lie.ts";
 import { dropReplica, keepUnclaimed, markReady, outlivesWorkflow } from "./replica.ts";
 import {
   type FileRecord,
@@ -36,7 +37,9 @@ export function reconcile(state: ManagerState, worker: WorkerRecord, hello: Hell
   const results = judgeResults(state, worker, hello);
   const tries = judgeTries(worker, hello);
   messages.unshift({ kind: "reconcile", tries, results, replicas, instances });
-  startTries(state, worker, hello.tries.filter(({ phase }) => phase === "running"));
+  const running = hello.tries.filter(({ phase }) => phase === "running");
+  // What it ran for an earlier manager, or before it was lost, is killed and no lie.
+  startTries(state, worker, running.filter((id) => worker.tries.has(tryKey(id))));
   returnUnheardTries(state, worker, hello);
   judgeReplicas(state, worker, { hello, replicas });
   for (const replica of worker.replicas.values()) {
@@ -122,6 +125,11 @@ function judgeReplica(
   held: { readonly facts: FileFacts; readonly level: CacheLevel },
 ): "keep" | "delete" {
   const { facts, level } = held;
+  const lie = factsLie(facts);
+  if (lie !== undefined) {
+    noteLie(state, worker, lie);
+    return "delete";
+  }
   const file = state.filesByName.get(facts.name);
   if (file === undefined) {
     if (!outlivesWorkflow(level)) return "delete";

@@ -5,6 +5,7 @@ import type { CacheLevel, FileFacts } from "../../shared/task.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
+import { checkGiven, noteLie, replicaLie } from "./lie.ts";
 import { noteReached } from "./reach.ts";
 import { tell } from "./state.ts";
 import {
@@ -15,6 +16,9 @@ import {
   supplyStranded,
 } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
+
+/** Bytes that may come over the network for one file, in all its attempts. */
+const MOVED_BYTES_MAX = 2 ** 52;
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
 export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
@@ -35,11 +39,20 @@ export function readyReplica(
 ): void {
   const transfer = state.transfers.get(message.transferId);
   // A transfer that was called off is answered by the deletion that did so.
-  if (transfer === undefined || transfer.worker !== worker) return;
+  if (transfer === undefined) return checkGiven(state, worker, message.transferId);
+  if (transfer.worker !== worker) return noteLie(state, worker, "a transfer of another worker");
   const { transferId, file: { name, generation } } = message;
   if (generation !== transfer.generation) {
     // Another making was in its place there, and is deleted by now.
     const text = `Cannot use file "${name}" in making ${generation}: another one is wanted`;
+    const failed = { transferId, name, generation, message: text, canRetry: true } as const;
+    return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
+  }
+  const lie = replicaLie(transfer.file, message.file) ??
+    (message.movedBytes > MOVED_BYTES_MAX ? `${message.movedBytes} bytes moved` : undefined);
+  if (lie !== undefined) {
+    noteLie(state, worker, lie);
+    const text = `Cannot use file "${name}" of worker ${worker.workerId}: ${lie}`;
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }

@@ -222,6 +222,9 @@ export interface WorkerRecord {
   /** It has addresses for its peers. */
   isServing: boolean;
   readonly reach: Reach;
+  /** What it said on this connection that cannot be; lie.ts. */
+  lieCount: number;
+  lastLie: string;
   /** Tries there, also ended ones whose room is not free yet, by `tryKey`. */
   readonly tries: Map<number, TryRecord>;
   /** Dispatched tries that have not started, newest last: what can be recalled. */
@@ -347,6 +350,8 @@ export interface ManagerState {
   joinedCount: number;
   isClosed: boolean;
   lastId: number;
+  /** The largest number of a task. */
+  lastTaskId: number;
   readonly counters: Counters;
   /** What this step sends, by worker. */
   readonly outbox: Map<WorkerRecord, Outbox>;
@@ -410,6 +415,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     joinedCount: 0,
     isClosed: false,
     lastId: 0,
+    lastTaskId: 0,
     counters: newCounters(),
     outbox: new Map(),
     instructions: [],

@@ -22,6 +22,7 @@ import { endTry, returnTry, startTries } from "./try.ts";
 import {
   connectWorker,
   disconnectWorker,
+  expelLiar,
   leaveWorker,
   loseWorker,
   releaseWorkers,
@@ -111,6 +112,7 @@ function handleReport(
   const worker = state.workers.get(event.workerId);
   if (worker?.link.kind !== "open" || worker.link.session !== event.session) return;
   applyReport(state, worker, event.message);
+  if (worker.lieCount > 0) expelLiar(state, worker);
 }
 
 function applyReport(

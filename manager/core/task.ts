@@ -34,6 +34,7 @@ const READY = { kind: "ready" } as const;
 export function submitTask(state: ManagerState, definition: TaskDefinition): void {
   const { taskId } = definition;
   if (state.tasks.has(taskId)) throw new AssertionError(`Task ${taskId} must be new`);
+  state.lastTaskId = Math.max(state.lastTaskId, taskId);
   const task: TaskRecord = {
     definition,
     taskClass: classOf(state, definition),

@@ -8,6 +8,7 @@ import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
 import { boundName, fileOf, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
+import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
 import { canRemake } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica } from "./replica.ts";
@@ -104,7 +105,8 @@ export function failTransfer(
   message: Extract<WorkerReport, { kind: "transfer_failed" }>,
 ): void {
   const transfer = state.transfers.get(message.transferId);
-  if (transfer === undefined || transfer.worker !== worker) return;
+  if (transfer === undefined) return checkGiven(state, worker, message.transferId);
+  if (transfer.worker !== worker) return noteLie(state, worker, "a transfer of another worker");
   const { source, file, transferId } = transfer;
   state.facts.push({
     kind: "transfer_failed",

@@ -5,6 +5,7 @@ import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts"
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { inputFiles, outputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
+import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
@@ -23,6 +24,9 @@ import { finishTask, setState, waitOrQueue } from "./task.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
 const AMBIGUOUS_TRIES_MAX = 3;
+
+/** How much longer a try may seem to have run than it was at its worker. */
+const CLOCK_SLACK_MS = 1_000;
 
 /** Weight of the newest try in the moving mean of durations. */
 const MEAN_WEIGHT = 0.1;
@@ -64,7 +68,7 @@ export function startTries(
   tries: readonly TryId[],
 ): void {
   for (const id of tries) {
-    const attempt = worker.tries.get(tryKey(id));
+    const attempt = tryAt(state, worker, id);
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
     forgetUnstarted(state, attempt);
@@ -77,30 +81,52 @@ export function startTries(
 
 /** The worker gave a try back before it started. */
 export function returnTry(state: ManagerState, worker: WorkerRecord, id: TryId): void {
-  const attempt = worker.tries.get(tryKey(id));
+  const attempt = tryAt(state, worker, id);
   if (attempt === undefined) return;
+  // One that leaves hands back what it can.
+  const isAsked = attempt.isRecalled || attempt.isEnded || worker.isLeaving;
+  if (!isAsked) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
   if (!attempt.isEnded) retry(state, attempt);
 }
 
 /** A try ended at its worker. Its room is free; its result counts if it is the current one. */
 export function endTry(state: ManagerState, worker: WorkerRecord, result: TryResult): void {
-  const attempt = worker.tries.get(tryKey(result));
+  const attempt = tryAt(state, worker, result);
   if (attempt === undefined) return answerStray(state, worker, result);
   removeTry(state, attempt);
   const { taskId, try: number, task } = attempt;
   const { outcome } = result;
   const { workerId } = worker;
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
-  if (attempt.isEnded) return discard(state, worker, result);
+  if (attempt.isEnded) return discard(state, attempt, result);
   if (outcome !== "success") {
     acknowledge(state, worker, result);
     return failTry(state, attempt, result);
   }
-  learnDuration(task, result.times.ranMs);
+  const lie = outputLie(state, attempt, result);
+  if (lie !== undefined) return voidTry(state, attempt, { result, lie });
+  // Clocks differ; that of the worker may be wrong by any amount.
+  const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
+  learnDuration(task, Math.min(result.times.ranMs, ranMsMax));
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
+}
+
+/** A success that cannot be is none: as if the worker had been lost with the try. */
+function voidTry(
+  state: ManagerState,
+  attempt: TryRecord,
+  { result, lie }: { readonly result: TryResult; readonly lie: string },
+): void {
+  const { worker, task } = attempt;
+  noteLie(state, worker, lie);
+  discard(state, attempt, result);
+  task.lossCount += 1;
+  if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
+  const message = `Cannot believe worker ${worker.workerId} on ${worker.host}: ${lie}`;
+  finishTask(state, task, { outcome: "worker_lost", message, attempt });
 }
 
 /** A success is complete once what is the manager's is in place there. */
@@ -283,9 +309,16 @@ function retireMaking(state: ManagerState, file: FileRecord, maker: WorkerRecord
 }
 
 /** The result of a try that the manager ended: nothing of it stays. */
-function discard(state: ManagerState, worker: WorkerRecord, result: TryResult): void {
+function discard(
+  state: ManagerState,
+  attempt: TryRecord,
+  result: TryResult,
+): void {
+  const { worker, task } = attempt;
   acknowledge(state, worker, result);
-  for (const { name, generation } of result.outputs) {
+  for (const output of result.outputs) {
+    const { name, generation } = output;
+    if (!isOutputOf(state, task, { output, made: attempt.try })) continue;
     const replica = worker.replicas.get(name);
     if (replica !== undefined && replica.generation === generation) {
       deleteReplica(state, worker, replica);

@@ -7,6 +7,7 @@ import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
+import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
@@ -46,6 +47,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  worker.lieCount = 0;
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
   state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
@@ -124,6 +126,17 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   forgetReach(worker);
 }
 
+/** A worker that says too much that cannot be is lost to this manager. */
+export function expelLiar(state: ManagerState, worker: WorkerRecord): void {
+  if (worker.lieCount < LIES_MAX || worker.link.kind !== "open") return;
+  const { workerId, lieCount, lastLie, link: { session } } = worker;
+  const reason =
+    `Cannot believe worker "${workerId}": it said ${lieCount} things that cannot be; ` +
+    `the last: ${lastLie}`;
+  state.instructions.push({ kind: "disconnect", workerId, session, reason });
+  loseWorker(state, worker, reason);
+}
+
 /** The workflow is over: every worker is let go. */
 export function releaseWorkers(state: ManagerState, reason: string): void {
   state.isClosed = true;
@@ -151,6 +164,8 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     isLeaving: false,
     isServing: true,
     reach: newReach(),
+    lieCount: 0,
+    lastLie: "",
     tries: new Map(),
     unstarted: new Set(),
     committed: NO_RESOURCES,

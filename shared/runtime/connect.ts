@@ -1,5 +1,6 @@
 /** Dials a WebSocket, on Bun or Deno, with a limit on how long that takes. */
 
+import { type DirectInit, directInit } from "./direct.ts";
 import { pin, pinFailure, type PinInit } from "./pin.ts";
 import { adoptWebSocket, type Socket, type SocketHandlers } from "./socket.ts";
 
@@ -19,21 +20,35 @@ export interface ConnectOptions {
 /** A dial that is not answered after this long has failed. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
+/** Thrown when a connection cannot be opened; `found` says why, without the url. */
+export class ConnectError extends Error {
+  override readonly name = "ConnectError";
+  readonly found: string;
+
+  constructor(url: string, found: string) {
+    super(`Cannot connect to "${url}" as a WebSocket: ${found}`);
+    this.found = found;
+  }
+}
+
+/** What Bun puts before what it found. */
+const BUN_PREFIX = /^WebSocket connection to '[^']*' failed: /;
+
 /** What `WebSocket` takes on both runtimes; the Web's own constructor takes protocols only. */
 type Dialer = new (
   url: string,
-  options: { readonly headers: { readonly [name: string]: string } } & Partial<PinInit>,
+  options: { readonly headers: { readonly [name: string]: string } } & (PinInit | DirectInit),
 ) => WebSocket;
 
 /**
  * Opens a connection to `url` (`ws:` or `wss:`).
  *
  * @throws {PinError} if the server has another certificate than `certificate`.
- * @throws {Error} if it cannot be opened.
+ * @throws {ConnectError} if it cannot be opened.
  */
 export async function connect(url: string, options: ConnectOptions): Promise<Socket> {
   const { certificate } = options;
-  const pinned = certificate === undefined ? {} : pin(url, certificate, "socket");
+  const pinned = certificate === undefined ? directInit() : pin(url, certificate, "socket");
   try {
     return await dial(url, pinned, options);
   } catch (error) {
@@ -41,7 +56,11 @@ export async function connect(url: string, options: ConnectOptions): Promise<Soc
   }
 }
 
-function dial(url: string, pinned: Partial<PinInit>, options: ConnectOptions): Promise<Socket> {
+function dial(
+  url: string,
+  pinned: PinInit | DirectInit,
+  options: ConnectOptions,
+): Promise<Socket> {
   const { handlers, headers = {}, timeoutMs = CONNECT_TIMEOUT_MS, signal } = options;
   const webSocket = new (WebSocket as unknown as Dialer)(url, { headers, ...pinned });
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
@@ -52,7 +71,7 @@ function dial(url: string, pinned: Partial<PinInit>, options: ConnectOptions): P
   };
   const fail = (found: string): void => {
     settle();
-    reject(new Error(`Cannot connect to "${url}" as a WebSocket: ${found}`));
+    reject(new ConnectError(url, found.replace(BUN_PREFIX, "")));
     webSocket.close();
   };
   const abort = (): void => fail("given up");

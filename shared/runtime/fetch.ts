@@ -1,13 +1,11 @@
 /** `fetch` from a manager or a worker, known by its certificate if it has one, on Bun or Deno. */
 
+import { directInit } from "./direct.ts";
 import { pin, pinFailure } from "./pin.ts";
 
-/** A cluster's `HTTP_PROXY` leads out of it; Deno has no way around but `NO_PROXY`. */
-const DIRECT = { proxy: false };
-
 /**
- * Fetches `url`; with a `certificate` in PEM it must be an `https:` one, and no other certificate
- * is accepted. Redirects are not followed: a server of ours sends none.
+ * Fetches `url`, past any proxy; with a `certificate` in PEM it must be an `https:` one, and no
+ * other certificate is accepted. Redirects are not followed: a server of ours sends none.
  *
  * @throws {PinError} if the server has another certificate, or this one is not for its address.
  */
@@ -16,10 +14,10 @@ export async function pinnedFetch(
   init: RequestInit,
   certificate?: string,
 ): Promise<Response> {
-  const pinned = certificate === undefined ? {} : pin(url, certificate, "fetch");
+  const pinned = certificate === undefined ? directInit() : pin(url, certificate, "fetch");
   try {
     // Bun's types know texts as proxies only.
-    return await fetch(url, { ...init, redirect: "error", ...pinned, ...DIRECT } as RequestInit);
+    return await fetch(url, { ...init, redirect: "error", ...pinned } as RequestInit);
   } catch (error) {
     throw certificate === undefined ? explained(error) : pinFailure(url, explained(error));
   }

@@ -13,6 +13,7 @@
 import type { X509Certificate } from "node:crypto";
 
 import { namesHost, readChain } from "../certificate.ts";
+import { newDirectClient } from "./direct.ts";
 
 /** Thrown when a server is not, or cannot be, the one whose certificate is pinned. */
 export class PinError extends Error {
@@ -24,8 +25,11 @@ export type PinInit =
   | {
     readonly tls: {
       readonly ca: string;
+      /** Said, since NODE_TLS_REJECT_UNAUTHORIZED in the environment would turn it off. */
+      readonly rejectUnauthorized: true;
       readonly checkServerIdentity?: (host: string, peer: PeerCertificate) => Error | undefined;
     };
+    readonly proxy: false;
   }
   | { readonly client: Deno.HttpClient };
 
@@ -110,16 +114,18 @@ function readOwn(url: string, certificate: string): X509Certificate {
 function newInit(own: X509Certificate, certificate: string, use: PinUse): PinInit {
   if (!("Bun" in globalThis)) {
     const http2 = use === "socket";
-    return { client: Deno.createHttpClient({ caCerts: [certificate], http2 }) };
+    return { client: newDirectClient({ caCerts: [certificate], http2 }) };
   }
+  const tls = { ca: certificate, rejectUnauthorized: true } as const;
   // It stands for itself, and what follows it is nobody's business. Connections are kept.
-  if (own.issuer === own.subject) return { tls: { ca: certificate } };
+  if (own.issuer === own.subject) return { tls, proxy: false };
   return {
     tls: {
-      ca: certificate,
+      ...tls,
       checkServerIdentity: (_host, { raw }) =>
         own.raw.equals(raw) ? undefined : new PinError("it has another certificate"),
     },
+    proxy: false,
   };
 }
 

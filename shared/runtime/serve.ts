@@ -18,6 +18,7 @@ import {
   BACKLOG_BYTES_MAX,
   CLOSE_NORMAL,
   CLOSE_TEXT_FRAME,
+  CLOSE_TOO_BIG,
   cutReason,
   type SendResult,
   type Socket,
@@ -53,6 +54,8 @@ export interface Server {
   readonly hostname: string;
   /** The port listened on. */
   readonly port: number;
+  /** Requests under way; 0 on Deno, which does not tell. */
+  readonly requestCount: number;
   /** Cuts every connection and stops listening. */
   close(): Promise<void>;
 }
@@ -66,6 +69,9 @@ const LOOPBACK = "127.0.0.1";
 
 /** A transfer of any size may be PUT; limits are those of its ticket. */
 const BODY_BYTES_MAX: number = Number.MAX_SAFE_INTEGER;
+
+/** What Bun's server is told, with 1006, when it has told the other side `CLOSE_TOO_BIG`. */
+const BUN_TOO_BIG = "Received too big message";
 
 /** A server on Deno that ended is started again after this long. */
 const RESTART_MS = 100;
@@ -168,6 +174,8 @@ function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): 
     idleTimeout: limits.headS,
     maxRequestBodySize: BODY_BYTES_MAX,
     development: false,
+    // True outside development: a second server would share the port, and take half of its calls.
+    reusePort: false,
     fetch: (request, server) => {
       const host: Host = {
         refused,
@@ -207,17 +215,29 @@ function serveOnBun(app: App, { hostname, port, refused, limits, tls }: Place): 
       },
       close: (raw, code, reason) => {
         const { handlers, socket } = raw.data;
-        if (socket !== undefined) handlers.close(socket, code, reason);
+        if (socket === undefined) return;
+        const isTooBig = reason === BUN_TOO_BIG;
+        const end = socket.ownClose ?? { code: isTooBig ? CLOSE_TOO_BIG : code, reason };
+        handlers.close(socket, end.code, end.reason);
       },
     },
   });
-  return { hostname, port: server.port ?? port, close: () => server.stop(true) };
+  return {
+    hostname,
+    port: server.port ?? port,
+    get requestCount() {
+      return server.pendingRequests;
+    },
+    close: () => server.stop(true),
+  };
 }
 
 class BunSocket implements Socket {
   readonly #raw: Bun.ServerWebSocket<BunSocketData>;
   #isWaiting = false;
   isClosing = false;
+  /** What this side closed with; Bun tells 1006 when the other side did not answer it. */
+  ownClose: { readonly code: number; readonly reason: string } | undefined;
 
   constructor(raw: Bun.ServerWebSocket<BunSocketData>) {
     this.#raw = raw;
@@ -241,6 +261,7 @@ class BunSocket implements Socket {
   close(code: number, reason: string): void {
     if (this.isClosing) return;
     this.isClosing = true;
+    this.ownClose = { code, reason };
     this.#raw.close(code, cutReason(reason));
   }
 
@@ -289,6 +310,7 @@ function serveOnDeno(app: App, place: Place): Server {
   return {
     hostname,
     port: gate.port,
+    requestCount: 0,
     close: async () => {
       for (const socket of sockets) socket.close(CLOSE_NORMAL, "The server is closing");
       stop.abort();

@@ -46,6 +46,8 @@ export const SOCKET_FRAME_BYTES_MAX: number = 16 * 1024 * 1024;
 
 /** Codes of a close; a client may choose 1000 and 4000 to 4999 only, RFC 6455 section 7.4.2. */
 export const CLOSE_NORMAL = 1000;
+/** Closes on a frame beyond the limit of the runtime; RFC 6455 section 7.4.1. */
+export const CLOSE_TOO_BIG = 1009;
 /** Closes on a text frame. */
 export const CLOSE_TEXT_FRAME = 4003;
 
@@ -53,7 +55,7 @@ export const CLOSE_TEXT_FRAME = 4003;
 const DRAIN_POLL_MS = 5;
 
 /** How long an own close waits for the other side's. */
-const CLOSE_WAIT_MS = 2000;
+export const CLOSE_WAIT_MS = 2000;
 
 /** Bytes of a reason in a close frame; RFC 6455 section 5.5. */
 const CLOSE_REASON_BYTES_MAX = 123;

@@ -35,8 +35,8 @@ test("tendril help lists every command; help COMMAND and --help show its options
   expect(help).toMatchObject({ status: 0, stderr: "" });
   expect(tendril([]).stdout).toBe(help.stdout);
   expect(tendril(["-h"]).stdout).toBe(help.stdout);
-  for (const name of ["run", "init", "status", "worker"]) {
-    expect(help.stdout).toContain(`  tendril ${name}`);
+  for (const name of ["run", "init", "submit", "logs", "status", "tune", "worker"]) {
+    expect(help.stdout).toContain(`\n  ${name} `);
     const shown = tendril([name, "--help"]);
     expect(shown).toMatchObject({ status: 0, stderr: "" });
     expect(shown.stdout).toMatch(
@@ -48,7 +48,7 @@ test("tendril help lists every command; help COMMAND and --help show its options
 });
 
 test.each([
-  ["bogus", 2, 'tendril: Cannot run "bogus" as a command: expected run, init, status, access, wo'],
+  ["bogus", 2, 'tendril: Cannot run "bogus" as a command: expected run, init, manager, submit, w'],
   ["help bogus", 2, 'tendril: Cannot run "bogus" as a command: expected '],
   ["version 2", 2, 'tendril: Cannot take "2" as an argument of version: it takes none'],
   ["run", 2, "tendril run: Cannot run a workflow without a script: expected tendril run "],
@@ -64,7 +64,7 @@ test.each([
     2,
     "tendril run: Cannot read --workers without its value: expected --workers N",
   ],
-  ["run --listen 10.0.0.1:9 x.ts", 2, "tendril run: Cannot take listen of Manager.start "],
+  ["run --listen 10.0.0.1:99999 x.ts", 2, "tendril run: Cannot take listen of Manager.start "],
   ["run --policy speed=1 x.ts", 2, 'tendril run: Cannot take "speed" as an option of policies: '],
   [
     "run --policy speed x.ts",
@@ -75,8 +75,28 @@ test.each([
   ["status oak", 2, 'tendril status: Cannot take "oak" as an argument of status: expected tendri'],
   ["status", 1, "tendril status: Cannot tell which manager is meant: no manager of this user runs"],
   ["status --name oak", 1, 'tendril status: Cannot find manager "oak": no manager of this user '],
-  ["worker --name oak", 1, 'tendril worker: Cannot find manager "oak": no manager of this user '],
-  ["worker --cores few", 2, 'tendril worker: Cannot read --cores "few" as a number of 0 or more'],
+  ["logs", 2, "tendril logs: Cannot tell which tasks are meant: expected tendril logs SEL"],
+  ["wait 3-1", 2, 'tendril wait: Cannot read "3-1" as a selection of tasks: expected 5, 1-10, '],
+  ["tasks --state x", 2, 'tendril tasks: Cannot read --state "x" as one of waiting, ready, '],
+  ["tune x", 2, 'tendril tune: Cannot read "x" as a policy: expected NAME=VALUE'],
+  ["tune speed=1", 2, 'tendril tune: Cannot take "speed" as an option of policies: there are '],
+  ["submit", 2, "tendril submit: Cannot submit a task without a command: expected tendril submit "],
+  ["submit --input a true", 2, 'tendril submit: Cannot read --input "a": expected NAME=PATH'],
+  ["submit --input a=/nowhere true", 2, 'tendril submit: Cannot read --input a "/nowhere": ENOENT'],
+  ["submit --environment /nowhere true", 2, 'tendril submit: Cannot read --environment "/nowh'],
+  ["submit --cores two true", 2, 'tendril submit: Cannot read --cores "two" as a number'],
+  ["submit --array 3-1 true", 2, 'tendril submit: Cannot read --array "3-1" as numbers: expected '],
+  ["submit --output o=x --array 1-2 true", 2, "tendril submit: Cannot write the output of 2 tasks"],
+  ["cancel all --name oak", 1, 'tendril cancel: Cannot find manager "oak": no manager of this us'],
+  ["worker --cores few", 2, 'tendril worker: Cannot read --cores "few" as a number above 0'],
+  ["submit --name ../x true", 2, 'tendril submit: Cannot use "../x" as the name of a manager: '],
+  ["access --role worker -o - --name ../x", 2, 'tendril access: Cannot use "../x" as the name of'],
+  ["worker --name oak --workspace /dev/null", 1, 'tendril worker: Cannot use "/dev/null" for a w'],
+  [
+    "manager --listen name.invalid",
+    1,
+    'tendril manager: Cannot listen on "name.invalid:0" as the ',
+  ],
 ])("tendril %s ends with code %d and one line that says what is wrong", (args, status, message) => {
   const result = tendril(args.split(" "));
   expect(result).toMatchObject({ status, stdout: "" });

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
@@ -47,8 +48,67 @@ test("README.md runs as it says: its files, its commands and what they print", (
   }
 }, 60_000);
 
+test("README.md shows how to submit without code, and it works as it stands", async () => {
+  const [, text = ""] = /<!-- session -->\n+```sh\n([^]*?)```/.exec(README) ?? [];
+  const directory = mkdtempSync(join(tmpdir(), "tendril-readme-"));
+  const env = {
+    ...process.env,
+    PATH: `${dirname(BINARY)}:${process.env["PATH"]}`,
+    TENDRIL_HOME: join(directory, "home"),
+    TENDRIL_WORKSPACE: directory,
+  };
+  const lines = text.trim().split("\n");
+  const left: ChildProcess[] = [];
+  try {
+    const printed: string[] = [];
+    for (const line of lines) {
+      const [, command] = /^(.*) &$/.exec(line) ?? [];
+      if (command !== undefined) {
+        left.push(spawn("sh", ["-c", `exec ${command}`], { cwd: directory, env, stdio: "ignore" }));
+        continue;
+      }
+      const result = spawnSync("sh", ["-ec", line], { cwd: directory, env, encoding: "utf8" });
+      expect(result).toMatchObject({ status: 0 });
+      printed.push(result.stdout);
+    }
+    expect(left.length).toBe(2);
+    const [submitted = "", logs = "", status = ""] = printed;
+    expect(submitted).toBe("submitted tasks 1-20\n");
+    expect(logs).toBe(Array.from({ length: 20 }, (_, index) => `${index + 1}\n`).join(""));
+    expect(JSON.parse(status)).toMatchObject({ version: 1, tasks: { succeeded: 20 } });
+  } finally {
+    for (const child of left) {
+      child.kill("SIGTERM");
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    }
+    rmSync(directory, { recursive: true, force: true });
+  }
+}, 60_000);
+
+test("README.md lists every attack that is a test, and no other", () => {
+  const source = readFileSync(join(ROOT, "tests/binary/attacks.test.ts"), "utf8");
+  const tested = [...source.matchAll(/^attack\(\s*"(.+?) → (.+?)",/gm)];
+  const [, table = ""] = /<!-- attacks -->\n\n([^]*?)\n\n/.exec(README) ?? [];
+  const rows = table.split("\n").slice(2).map((row) => row.split("|").map((cell) => cell.trim()));
+  expect(rows.length).toBeGreaterThanOrEqual(20);
+  const listed = rows.map(([, attack, result]) => `${attack} → ${result}`);
+  const wanted = tested.map(([, attack, result]) => `${attack} → ${result}`);
+  expect(listed.sort()).toEqual(wanted.sort());
+});
+
 test("README.md names options that exist, and links to what is there", () => {
-  const help = ["run", "status", "worker", "init"].map((command) => {
+  const commands = [
+    "run",
+    "init",
+    "manager",
+    "worker",
+    "access",
+    "submit",
+    "status",
+    "tasks",
+    "logs",
+  ];
+  const help = commands.map((command) => {
     return spawnSync(BINARY, [command, "--help"], { encoding: "utf8" }).stdout;
   }).join("");
   const known = new Set([...help.matchAll(/--[a-z-]+/g)].map(([option]) => option));

@@ -86,6 +86,13 @@ test("an array is submitted to a manager that only starts, waited for and read",
     /^ID {2}STATE {2}OUTCOME {2}TRY {2}HOST[^\n]*\n 3 {2}done {3}success {4}1 {2}.*echo \$TENDRIL_/,
   );
   expect(bench.run("workers").stdout).toContain("connected");
+  const logs = bench.spawn("logs", "last");
+  // Nobody reads.
+  logs.stdout?.destroy();
+  let said = "";
+  logs.stderr?.on("data", (bytes) => said += bytes);
+  expect(await once(logs, "close")).toEqual([141, null]);
+  expect(said).toBe("");
 }, 60_000);
 
 test("a member that fails makes --wait fail, with its number and what it wrote last", async () => {

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 
 import { type AccessFile, accessPath, readAccessFile } from "../../shared/access_file.ts";
@@ -21,7 +21,16 @@ if (whyNot !== undefined) process.stderr.write(`The wire is not looked at: ${why
 const NAME = "wire";
 
 /** Contents that are nowhere else: inline and large ones, in and out, between peers. */
-const WORDS = ["inlineinput", "inlineoutput", "largeinput", "largeoutput", "peerfile", "argument"];
+const WORDS = [
+  "inlineinput",
+  "inlineoutput",
+  "largeinput",
+  "largeoutput",
+  "peerfile",
+  "argument",
+  "clientinput",
+  "clientoutput",
+];
 
 /** A content of `word` alone; those above 64 KiB travel as bodies of HTTP. */
 const SMALL = 100;
@@ -67,7 +76,7 @@ interface Run {
   readonly told: { readonly workerToWorker: number; readonly large: number };
 }
 
-/** Runs the workflow on a host, with a client that asks for its status, and captures it all. */
+/** Runs the workflow on a host, with a client that gives and gets a file, and captures it all. */
 async function captureRun(host: Host, scratch: Scratch, args: readonly string[]): Promise<Run> {
   const script = scratch.path("workflow.mjs");
   writeFileSync(script, WORKFLOW);
@@ -81,8 +90,14 @@ async function captureRun(host: Host, scratch: Scratch, args: readonly string[])
     await until(isReady, "the workflow is through");
     const access = await readAccessFile(accessPath(NAME));
     const [command = "", ...before] = host.prefix;
-    const status = execFileSync(command, [...before, BINARY, "status", "--name", NAME]);
-    expect(String(status)).toContain(`manager: ${NAME} at`);
+    const ask = (...words: readonly string[]): string =>
+      execFileSync(command, [...before, BINARY, ...words], { encoding: "utf8", stdio: "pipe" });
+    expect(ask("status", "--name", NAME)).toContain(NAME);
+    const given = scratch.path("given");
+    writeFileSync(given, "clientinput ".repeat(LARGE));
+    const flags = ["--name", NAME, "--input", `in=${given}`, "--output", `out=${given}.back`];
+    ask("submit", "--wait", ...flags, "--", "sed s/input/output/g in > out");
+    expect(readFileSync(`${given}.back`, "utf8")).toBe("clientoutput ".repeat(LARGE));
     writeFileSync(scratch.path("go"), "");
     expect(await ended).toBe(0);
     return { access, traffic: await capture.stop(), told: JSON.parse(said) };

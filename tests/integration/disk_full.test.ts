@@ -1,8 +1,12 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
+import process from "node:process";
 
 import { Manager } from "../../mod.ts";
+import { ticketHeader } from "../../shared/ticket.ts";
+import { FakeClient } from "../manager/fake_client.ts";
 import { Scratch } from "./scratch.ts";
 
 const DISK_BYTES = 40_000_000;
@@ -69,4 +73,39 @@ test("A full disk of the manager fails the task whose output does not fit", asyn
   const small = manager.file(`${folder}/small`);
   const next = await manager.submit({ command: "echo fits > out", outputs: { out: small } });
   expect(next.outcome).toBe("success");
+}, 40_000);
+
+test("A full disk of the manager refuses an upload, and leaves nothing of it", async () => {
+  await using scratch = await Scratch.open();
+  const folder = scratch.path("disk");
+  using disk = smallDisk(folder);
+  if (disk === undefined) return;
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = folder;
+  await using manager = await Manager.start({ name: "full" }).finally(() => {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  });
+  const client = await FakeClient.join("full");
+  const upload = async (sizeBytes: number): Promise<number> => {
+    const bytes = new Uint8Array(sizeBytes);
+    const { upload } = await client.expect("declared", {
+      kind: "declare",
+      file: {
+        kind: "upload",
+        sizeBytes,
+        digest: createHash("sha256").update(bytes).digest("hex"),
+        isDirectory: false,
+        isExecutable: false,
+      },
+      level: "workflow",
+    });
+    const headers = { authorization: ticketHeader(upload?.ticket ?? "") };
+    const url = `${manager.address}/files/${upload?.name}`;
+    return (await fetch(url, { method: "PUT", headers, body: bytes })).status;
+  };
+  expect(await upload(DISK_BYTES + 1)).toBe(507);
+  // There is room again.
+  expect(await upload(DISK_BYTES / 2)).toBe(204);
+  expect((await client.ask({ kind: "ping" })).kind).toBe("pong");
 }, 40_000);

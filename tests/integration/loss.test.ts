@@ -75,6 +75,7 @@ test("A worker that gets SIGKILL leaves no process, and its work is done elsewhe
   expect(await Promise.all(calls.map((call) => call.value()))).toEqual([3, 12, 27, 48]);
   const ends = facts.filter((fact) => fact.kind === "task_ended");
   expect(new Set(ends.map(({ taskId }) => taskId)).size).toBe(ends.length);
+  expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
 }, 40_000);
 
 test("A worker that gets SIGKILL amid function calls leaves no process", async () => {

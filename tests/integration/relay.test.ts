@@ -49,6 +49,7 @@ test("A temp of a worker that its peers cannot reach goes by way of the manager"
   });
   expect(read.stdout.trim()).toBe("200000");
   expect(manager.status().bytes.workerToWorker).toBe(200_000);
+  expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
 }, 60_000);
 
 test("Files go by way of the manager when workers may not pass them on", async () => {

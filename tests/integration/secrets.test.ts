@@ -175,13 +175,21 @@ test(
       await until(() => isThere(folder), "it is ready");
       const access = await readAccessFile(accessPath(NAME));
       const said: string[] = [];
-      for (const secret of [newSecret(), ""]) {
-        const file = await scratch.accessFile({ ...access, secrets: { worker: secret } });
-        const stranger = tendril(["worker", "--single", "--verbose", "--access", file], env);
-        expect(await stranger.ended).toBe(1);
-        said.push(stranger.text);
+      const wrong = { worker: newSecret(), client: newSecret() };
+      for (const secrets of [wrong, { worker: "", client: "" }]) {
+        const file = await scratch.accessFile({ ...access, secrets });
+        for (const command of ["worker --single --verbose", "status", "submit --wait -- true"]) {
+          const [name = "", ...rest] = command.split(" ");
+          const stranger = tendril([name, "--access", file, ...rest], env);
+          expect(await stranger.ended).toBe(1);
+          said.push(stranger.text);
+        }
       }
-      expect(said[0]).toContain("Cannot join the manager");
+      expect(said[0]).toContain(`Cannot join manager "${NAME}"`);
+      expect(said[1]).toContain("secret");
+      const failing = tendril(["submit", "--name", NAME, "--wait", "--", "env; exit 3"], env);
+      expect(await failing.ended).toBe(1);
+      said.push(failing.text);
       // Once the worker is gone, another of its id is given its key.
       const workspace = join(folder, "workspaces", "worker-1");
       const [user = ""] = readdirSync(workspace);
@@ -220,11 +228,19 @@ function isThere(folder: string): boolean {
   return readdirSync(folder).includes("ready");
 }
 
-/** The key under which the worker of that id checks tickets. */
+/** The key under which the worker of that id checks tickets, once the manager knows it to be gone. */
 async function keyOf(workerId: string): Promise<Uint8Array> {
-  const heir = await FakeWorker.join(NAME, { workerId });
-  const { transferKey } = await heir.next("welcome");
-  heir.close();
-  await heir.ended;
-  return transferKey;
+  let key: Uint8Array | undefined;
+  await until(async () => {
+    const heir = await FakeWorker.join(NAME, { workerId });
+    // While the manager has the one that was killed, another of its id is turned away.
+    key = await Promise.race([
+      heir.next("welcome").then(({ transferKey }) => transferKey),
+      heir.ended.then(() => undefined),
+    ]);
+    heir.close();
+    await heir.ended;
+    return key !== undefined;
+  }, "the worker's id is free");
+  return key ?? new Uint8Array();
 }

@@ -53,9 +53,9 @@ function request(url: string, { path, headers = {}, method = "GET" }: {
   readonly method?: string;
 }): Promise<{ status: number; body: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
-  const { hostname, port } = new URL(url);
+  const { host, hostname, port } = new URL(url);
   const socket = connectTcp(Number(port), hostname, () => {
-    const lines = Object.entries({ host: "x", connection: "close", ...headers });
+    const lines = Object.entries({ host, connection: "close", ...headers });
     const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
     socket.write(`${method} ${path} HTTP/1.1\r\n${head}\r\n`);
   });
@@ -365,7 +365,7 @@ test(
     const access = await readAccessFile(accessPath(manager.name));
     const worker = await scratch.worker(manager, { cores: 2 });
     const secrets = Object.values(access.secrets).filter((secret) => secret !== undefined);
-    expect(secrets.length).toBe(2);
+    expect(secrets.length).toBe(3);
     const seen = manager.submit({
       command:
         "env; ls -la $PPID /proc/$PPID/environ; tr '\\0' '\\n' < /proc/$PPID/environ; sleep 0.2",
@@ -406,7 +406,7 @@ test(
       }
     }
     expect(refusal).toMatch(
-      /^tendril worker: Cannot join the manager: .*secret/m,
+      /^tendril worker: Cannot join manager ".*secret/m,
     );
     expect(statSync(accessPath(manager.name)).mode & 0o777).toBe(0o600);
     expect(processesOf(worker.mark)).toEqual([]);

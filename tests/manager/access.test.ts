@@ -8,6 +8,7 @@ import {
   mkdtemp,
   readdir,
   readFile,
+  rename,
   rm,
   stat,
   symlink,
@@ -22,6 +23,9 @@ import { removeAccessFile, writeAccessCopy, writeAccessFile } from "../../manage
 import {
   type AccessFile,
   accessPath,
+  describeClaim,
+  describeLack,
+  findAccessFile,
   isStale,
   listAccessFiles,
   processStart,
@@ -98,6 +102,48 @@ test("writeAccessFile() gives a name to one of many managers that ask at once", 
   expect(ends.filter((end) => end.status === "fulfilled").length).toBe(1);
 });
 
+test("writeAccessFile() gives the name of an ended manager to one of many that ask at once", async () => {
+  const pid = await endedPid();
+  for (let round = 0; round < 20; round += 1) {
+    await rm(accessPath("blast"), { force: true });
+    await writeAccessFile(access({ managerId: "m0", pid }));
+    const ids = Array.from({ length: 8 }, (_, i) => `m${round}-${i}`);
+    const asked = ids.map((managerId) => writeAccessFile(access({ managerId })));
+    const ends = await Promise.allSettled(asked);
+    const taken = ids.filter((_id, index) => ends[index]?.status === "fulfilled");
+    expect(taken).toEqual([(await readAccessFile(accessPath("blast"))).managerId]);
+    expect(await readdir(join(home, "managers"))).toEqual(["blast.json"]);
+  }
+});
+
+test("writeAccessFile() is not held up by one that was killed while it took a name", async () => {
+  const ended = access({ managerId: "m1", pid: await endedPid() });
+  const path = await writeAccessFile(ended);
+  await writeAccessCopy(`${path}.claim`, ended);
+  await writeAccessFile(access({ managerId: "m2" }));
+  expect((await readAccessFile(path)).managerId).toBe("m2");
+  expect(await readdir(join(home, "managers"))).toEqual(["blast.json"]);
+});
+
+test("writeAccessFile() says which file cannot be written, and how to have it elsewhere", async () => {
+  process.env["TENDRIL_HOME"] = join(home, "file");
+  await writeFile(join(home, "file"), "");
+  const message = await writeAccessFile(access()).catch((error: Error) => error.message);
+  expect(message).toStartWith(
+    `Cannot write access file "${join(home, "file/managers/blast.json")}"`,
+  );
+  expect(message).toEndWith("TENDRIL_HOME may name another folder");
+  const path = join(home, "none", "part.json");
+  await expect(writeAccessCopy(path, access())).rejects.toThrow(
+    `Cannot write access file "${path}": ENOENT`,
+  );
+});
+
+test("accessPath() takes a relative home from the working directory", () => {
+  process.env["TENDRIL_HOME"] = "some/home";
+  expect(accessPath("a")).toBe(join(process.cwd(), "some/home/managers/a.json"));
+});
+
 test("writeAccessFile() replaces a damaged file, and leaves one of others alone", async () => {
   const path = await writeAccessFile(access());
   await writeFile(path, '{"version": 1, "na');
@@ -146,6 +192,46 @@ test("readManagerAccess() refuses a folder that others may write to, or own", as
   if (process.getuid?.() !== 0) return;
   await once(spawn("chown", ["12345", folder]), "exit");
   await expect(readManagerAccess("blast")).rejects.toThrow("it belongs to user 12345, not 0");
+});
+
+test("readManagerAccess() refuses a home that is open to all, unless as /tmp is", async () => {
+  await writeAccessFile(access());
+  await chmod(home, 0o777);
+  await expect(readManagerAccess("blast")).rejects.toThrow(`"${home}": others may write to it`);
+  await expect(writeAccessFile(access({ name: "other" }))).rejects.toThrow(
+    "others may write to it",
+  );
+  // Nothing can be moved away in a folder like /tmp, and a group's gains nothing by it.
+  for (const mode of [0o1777, 0o775, 0o755]) {
+    await chmod(home, mode);
+    expect((await readManagerAccess("blast")).name).toBe("blast");
+  }
+});
+
+test("readManagerAccess() follows links of this user, and none of others, to where files are", async () => {
+  await writeAccessFile(access());
+  const [folder, moved] = [join(home, "managers"), join(home, "elsewhere")];
+  await rename(folder, moved);
+  await symlink(moved, folder);
+  const linked = join(home, "linked");
+  await symlink(home, linked);
+  process.env["TENDRIL_HOME"] = linked;
+  expect((await readManagerAccess("blast")).name).toBe("blast");
+  if (process.getuid?.() !== 0) return;
+  for (const link of [linked, folder]) {
+    await once(spawn("chown", ["-h", "12345", link]), "exit");
+    await expect(readManagerAccess("blast")).rejects.toThrow("it belongs to user 12345, not 0");
+    await expect(writeAccessFile(access({ name: "other" }))).rejects.toThrow("12345");
+    await once(spawn("chown", ["-h", "0", link]), "exit");
+  }
+});
+
+test("writeAccessFile() makes folders that are its user's alone", async () => {
+  process.env["TENDRIL_HOME"] = join(home, "new/home");
+  await writeAccessFile(access());
+  for (const folder of ["new/home", "new/home/managers"]) {
+    expect((await stat(join(home, folder))).mode & 0o777).toBe(0o700);
+  }
 });
 
 test("writeAccessFile() writes through no link, whatever lies where it writes", async () => {
@@ -230,10 +316,68 @@ test("isStale() is true only when the process is known to be gone", async () => 
   expect(isStale(access({ processStart: start }))).toBe(false);
   // The number went to another process since.
   expect(isStale(access({ processStart: `${start}1` }))).toBe(true);
+  // In another container, where pids mean other processes, or the same system before it booted.
+  const [boot, , ticks] = start.split(" ");
+  expect(isStale(access({ pid, processStart: `${boot} pid:[1] ${ticks}` }))).toBe(false);
+  expect(isStale(access({ processStart: `${"0".repeat(36)} pid:[1] ${ticks}` }))).toBe(true);
+});
+
+test("isStale() is true of a process that has ended and that nobody waited for", async () => {
+  // The shell becomes a program that never asks for the end of its child.
+  const child = spawn("sh", ["-c", "sleep 60 & echo $!; exec sleep 60"]);
+  try {
+    const [chunk] = await once(child.stdout, "data");
+    const pid = Number(String(chunk));
+    expect(isStale(access({ pid }))).toBe(false);
+    if (processStart(pid) === undefined) return;
+    const textOf = (id: number, name: string) => readFile(`/proc/${id}/${name}`, "utf8");
+    while (await textOf(child.pid!, "comm") !== "sleep\n") continue;
+    process.kill(pid, "SIGKILL");
+    while (!(await textOf(pid, "stat")).includes(") Z ")) continue;
+    expect(isStale(access({ pid }))).toBe(true);
+    const path = await writeAccessFile(access({ pid }));
+    await writeAccessFile(access({ managerId: "m2" }));
+    expect((await readAccessFile(path)).managerId).toBe("m2");
+  } finally {
+    child.kill("SIGKILL");
+  }
+});
+
+test("findAccessFile() passes over managers that have ended, and names them when there is no other", async () => {
+  const urls = ["http://127.0.0.1:4000"];
+  const pid = await endedPid();
+  await writeAccessFile(access({ name: "a", pid, urls }));
+  await expect(findAccessFile({})).rejects.toThrow(
+    `Cannot tell which manager is meant: no manager of this user runs; ended: a (process ${pid})`,
+  );
+  await expect(findAccessFile({ name: "x" })).rejects.toThrow(`; ended: a (process ${pid})`);
+  for (const name of ["b", "c", "d", "e"]) await writeAccessFile(access({ name, pid }));
+  await expect(findAccessFile({})).rejects.toThrow(/c \(process \d+\), and 2 more$/);
+  await writeAccessFile(access({ name: "z", urls }));
+  expect((await findAccessFile({})).name).toBe("z");
+  // The port is another one's now.
+  expect((await findAccessFile({ url: urls[0] })).name).toBe("z");
+  await writeAccessFile(access({ name: "y" }));
+  await expect(findAccessFile({})).rejects.toThrow("these run: y, z; use --name NAME");
+  await expect(findAccessFile({ name: "x" })).rejects.toThrow(
+    'Cannot find manager "x": these run: y, z',
+  );
+});
+
+test("describeClaim() and describeLack() say what an access file says of itself", () => {
+  expect(describeClaim(access())).toBeUndefined();
+  expect(describeClaim(access({ host: "node9", pid: 7 }))).toBe(
+    "by its access file it runs on node9 as process 7 since 2026-09-21T14:13:20Z",
+  );
+  const lack = (secrets: AccessFile["secrets"]) => describeLack(access({ secrets }), "client");
+  expect(lack({ worker: "w" })).toBe(
+    "its access file has no client secret: it was made for role worker",
+  );
+  expect(lack({ worker: "w", viewer: "v" })).toContain("for role worker and viewer");
 });
 
 test("accessPath() refuses names that are paths", () => {
-  for (const name of ["", ".", "..", "../x", "a/b", ".x", "-x", "a\0", "x".repeat(101), "ü"]) {
+  for (const name of ["", ".", "..", "../x", "a/b", ".x", "-x", "a\0", "x".repeat(65), "ü"]) {
     expect(() => accessPath(name)).toThrow(RangeError);
   }
 });

@@ -1,6 +1,6 @@
 /** `tendril access`: what it writes, and what it refuses. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import process from "node:process";
 
@@ -55,13 +55,26 @@ test("ACCESS_COMMAND writes a file with the secrets of the roles that are asked 
   expect((await readAccessFile(path)).secrets).toEqual(SECRETS);
 });
 
+test("ACCESS_COMMAND writes through no link, and over nothing but an access file", async () => {
+  const [path, letter] = [join(home, "part.json"), join(home, "letter")];
+  await writeFile(letter, "precious", { mode: 0o600 });
+  await symlink(letter, path);
+  for (const output of [path, letter, home]) {
+    await expect(access("--role", "worker", "-o", output)).rejects.toThrow(
+      `Cannot replace "${output}" by an access file`,
+    );
+  }
+  expect(await readFile(letter, "utf8")).toBe("precious");
+});
+
 test("ACCESS_COMMAND takes from another access file only what that one has", async () => {
   const path = join(home, "part.json");
   await access("--role", "worker", "-o", path);
   const next = ["-o", join(home, "next.json"), "--access", path];
   expect(await access("--role", "worker", ...next)).toBe(0);
   await expect(access("--role", "client", ...next)).rejects.toThrow(
-    'Cannot give the client secret of manager "blast": its access file lacks it',
+    'Cannot give the client secret of manager "blast": its access file has no client secret: ' +
+      "it was made for role worker",
   );
 });
 

@@ -148,7 +148,7 @@ test("open() tells a manager that has ended from one that refuses", async () => 
   const { code, message } = await errorOf(open({ ...access, secrets: {} }));
   expect([code, message]).toEqual([
     "refused",
-    `Cannot ask manager "oak": it refuses: ${access.urls[0]}: the access file has no client secret`,
+    'Cannot ask manager "oak": its access file has no client secret: it was made for no role',
   ]);
 });
 

@@ -98,6 +98,11 @@ export class FakeClient {
     throw new Error(`Expected ${kind}, got ${JSON.stringify(answer)}`);
   }
 
+  /** Sends requests in one frame, whose answers nobody takes. */
+  sendMany(wishes: readonly Wish[]): void {
+    this.#channel?.send(wishes.map((wish) => ({ ...wish, requestId: 0 }) as ClientRequest));
+  }
+
   /** Sends what may be no request at all. */
   sendRaw(message: { readonly kind: string }): void {
     this.#channel?.send([message as ClientRequest]);

@@ -19,6 +19,10 @@ export interface FakeWorkerOptions {
   readonly cores?: number;
   readonly protocol?: number;
   readonly pid?: number;
+  /** Of those in the access file; default the first. */
+  readonly url?: string;
+  readonly incarnation?: string;
+  readonly features?: readonly string[];
   /** Says no hello by itself. */
   readonly isSilent?: boolean;
 }
@@ -70,7 +74,9 @@ export class FakeWorker {
         },
       },
     );
-    await connect(`${access.urls[0]?.replace("http", "ws")}/worker`, { handlers });
+    const { url = access.urls[0] ?? "" } = options;
+    const certificate = url.startsWith("https:") ? access.certificate : undefined;
+    await connect(`${url.replace("http", "ws")}/worker`, { handlers, certificate });
     await opened.promise;
     if (!options.isSilent) worker.greet();
     return worker;
@@ -79,16 +85,17 @@ export class FakeWorker {
   /** Says hello. */
   greet(): void {
     const { cores = 2, protocol = PROTOCOL_VERSION, pid = 1 } = this.#options;
+    const { features = [], incarnation = "first" } = this.#options;
     this.send({
       kind: "hello",
       protocol,
       version: "0.1.0",
       workerId: this.workerId,
-      incarnation: "first",
+      incarnation,
       host: "localhost",
       pid,
       resources: { cores, memoryBytes: 1e9, diskBytes: 1e9, gpus: 0 },
-      features: [],
+      features,
       urls: [`http://${this.workerId}:1`],
       tries: [],
       results: [],

@@ -22,6 +22,7 @@ function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus 
     version: 1,
     name: "blast",
     url: "http://127.0.0.1:1",
+    urls: ["http://127.0.0.1:1"],
     startedAtMs: 1_000_000,
     tasks: { ...COUNTS, ...tasks },
     workers: { connected: 2, away: 0, cores: 2, coresCommitted: 1 },

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
-import { formatTable, plainText, stripControls } from "../../manager/table.ts";
+import { formatTable } from "../../manager/table.ts";
+import { plainText, stripControls } from "../../shared/plain_text.ts";
 
 test("formatTable() makes columns as wide as what is in them, without spaces at the ends", () => {
   const columns = [
@@ -15,7 +16,7 @@ test("formatTable() makes columns as wide as what is in them, without spaces at 
 });
 
 test("plainText() makes one line of a text, without what moves a cursor or turns it around", () => {
-  expect(plainText("a\r\nb\t\x1b[2Jc\x07\u202ed\x9b3m")).toBe("a b [2Jcd3m");
+  expect(plainText("a\r\nb\t\x1b[2Jc\x07\u202ed\x9b3m", 100)).toBe("a b [2Jcd3m");
   expect(plainText("x".repeat(10_000), 5)).toBe("xxxx…");
 });
 

@@ -12,6 +12,7 @@ import { type ChannelEnd, dialChannel } from "../../shared/channel.ts";
 import type { Role } from "../../shared/handshake.ts";
 import type { Check } from "../../shared/message_check.ts";
 import { connect } from "../../shared/runtime/connect.ts";
+import type { TaskId } from "../../shared/ids.ts";
 import { ticketHeader } from "../../shared/ticket.ts";
 import { FakeWorker } from "./fake_worker.ts";
 
@@ -95,6 +96,53 @@ test("WorkerLinks refuses a second hello on one connection", async () => {
   worker.greet();
   expect((await worker.ended).reason).toContain("second hello");
 });
+
+test("WorkerLinks refuses a hello that cannot be true, and counts it", async () => {
+  await using manager = await Manager.start();
+  const worker = await FakeWorker.join(manager.name, { cores: 1e300 });
+  expect((await worker.ended).reason).toContain("Cannot take 1e+300 as the cores of a worker");
+  expect(manager.status().refused.lie).toBe(1);
+  expect(manager.status().workers.connected).toBe(0);
+});
+
+test("WorkerLinks closes the connection of a worker that goes on saying what cannot be", async () => {
+  await using manager = await Manager.start();
+  const good = await FakeWorker.join(manager.name, { workerId: "good" });
+  const liar = await FakeWorker.join(manager.name, { workerId: "liar" });
+  await Promise.all([good.next("welcome"), liar.next("welcome")]);
+  for (let count = 0; count < 40; count++) liar.finish({ taskId: 999 as TaskId, try: 1 });
+  expect((await liar.ended).reason).toContain('Cannot believe worker "liar"');
+  expect(manager.status().refused.lie).toBe(16);
+  const task = manager.submit({ command: "a" });
+  good.finish((await good.nextTasks(1))[0]!);
+  expect((await task).outcome).toBe("success");
+});
+
+test("WorkerLinks cuts a worker that floods it, while another one finishes its tasks", async () => {
+  await using manager = await Manager.start();
+  const good = await FakeWorker.join(manager.name, { workerId: "good" });
+  const flood = await FakeWorker.join(manager.name, { workerId: "flood", cores: 0.001 });
+  await Promise.all([good.next("welcome"), flood.next("welcome")]);
+  // What costs the sender least: a slow machine can send more of it than is allowed, too.
+  const frame = Array.from({ length: 20_000 }, () => ({ kind: "heartbeat" }) as const);
+  let isOver = false;
+  const ended = flood.ended.finally(() => isOver = true);
+  const flooding = (async () => {
+    for (let count = 0; count < 2_000 && !isOver; count++) {
+      flood.send(...frame);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  })();
+  for (let count = 0; count < 20; count++) {
+    const task = manager.submit({ command: "a" });
+    good.finish((await good.nextTasks(1))[0]!);
+    expect((await task).outcome).toBe("success");
+  }
+  expect((await ended).reason).toContain("floods the manager");
+  await flooding;
+  expect(manager.status().refused.flood).toBe(1);
+  expect(manager.status().workers.connected).toBe(1);
+}, 30_000);
 
 test("WorkerLinks sends heartbeats, and closes a connection that is silent", async () => {
   await using manager = await Manager.start({ policies: { workerTimeout: 300 } });

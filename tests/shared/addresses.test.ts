@@ -5,7 +5,10 @@ import type { NetworkInterfaceInfo } from "node:os";
 import { expect, test } from "bun:test";
 
 import {
+  anyAddress,
+  formatHostPort,
   hostAddresses,
+  hostNames,
   hostsOf,
   isLoopback,
   isOwnHost,
@@ -49,6 +52,28 @@ test("publishedUrls() lists what is advertised, then all addresses, then loopbac
     "https://127.0.0.1:9123",
   ]);
   expect(of("192.0.2.2")).toEqual([...advertised, "https://192.0.2.2:9123"]);
+  const named = publishedUrls({
+    scheme: "http",
+    host: "0.0.0.0",
+    port: 1,
+    advertise: [],
+    addresses,
+    names: ["node7"],
+  });
+  expect(named).toEqual(["http://192.0.2.2:1", "http://node7:1", "http://127.0.0.1:1"]);
+});
+
+test("hostNames() gives the name of a host that leads to one of its addresses, and no other", async () => {
+  expect(await hostNames(["127.0.0.1", "::1"], "LocalHost")).toEqual(["localhost"]);
+  expect(await hostNames(["192.0.2.2"], "localhost")).toEqual([]);
+  for (const none of ["name.invalid", "127.0.0.1", "", "a b"]) {
+    expect(await hostNames(["127.0.0.1"], none)).toEqual([]);
+  }
+});
+
+test("anyAddress() listens on IPv6 only where there is any", () => {
+  expect(anyAddress(INTERFACES)).toBe("::");
+  expect(anyAddress({ lo: [info("127.0.0.1", true)], eth0: [info("192.0.2.2")] })).toBe("0.0.0.0");
 });
 
 test("publishedUrls() names no url twice", () => {
@@ -69,7 +94,26 @@ test("parseHostPort() takes hosts, addresses and ports, and nothing that is more
   expect(parseHostPort("a.b:80")).toEqual({ host: "a.b", port: 80 });
   expect(parseHostPort("[::1]:0")).toEqual({ host: "::1", port: 0 });
   expect(parseHostPort(":7")).toEqual({ host: "", port: 7 });
-  for (const wrong of ["::1", "a:b", "a:70000", "http://a", "[a]:1", "a b", "a/b:1", "[::1"]) {
+  // What a resolver takes for an address is that address.
+  expect(parseHostPort("0:80")).toEqual({ host: "0.0.0.0", port: 80 });
+  expect(parseHostPort("127.1")).toEqual({ host: "127.0.0.1" });
+  expect(parseHostPort("[0:0:0:0:0:0:0:0]:1")).toEqual({ host: "::", port: 1 });
+  expect(parseHostPort("Node_7.Cluster")).toEqual({ host: "node_7.cluster" });
+  expect(formatHostPort("::", 1)).toBe("[::]:1");
+  for (
+    const wrong of [
+      "1.2.3.999",
+      "[fe80::1%eth0]:1",
+      "::1",
+      "a:b",
+      "a:70000",
+      "http://a",
+      "[a]:1",
+      "a b",
+      "a/b:1",
+      "[::1",
+    ]
+  ) {
     expect(parseHostPort(wrong)).toBeUndefined();
   }
 });

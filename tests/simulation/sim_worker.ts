@@ -48,6 +48,8 @@ export interface World {
 }
 
 const NO_BYTES = new Uint8Array(0);
+/** What stands for the contents of every small output. */
+const SMALL_BYTES = new Uint8Array(1_000);
 
 /** One host. A restart is a new process on the same disk. */
 export class SimWorker {
@@ -241,13 +243,13 @@ export class SimWorker {
   #writeOutputs(task: DispatchedTask, inputDigests: readonly string[]): TryResult["outputs"] {
     return task.outputs.map(({ mount, name, generation, level, isReturned }) => {
       const digest = outputDigest({ taskId: task.taskId, mount, inputDigests });
-      const sizeBytes = task.taskId % 3 === 0 ? 1_000_000 : 1_000;
+      const sizeBytes = task.taskId % 3 === 0 ? 1_000_000 : SMALL_BYTES.length;
       const facts = { name, generation, digest, sizeBytes, isDirectory: false };
       const before = this.disk.get(name);
       if (before === undefined || before.generation <= generation) {
         this.disk.set(name, { ...facts, level });
       }
-      return isReturned && sizeBytes < 64 * 1024 ? { ...facts, content: NO_BYTES } : facts;
+      return isReturned && sizeBytes < 64 * 1024 ? { ...facts, content: SMALL_BYTES } : facts;
     });
   }
 

@@ -11,6 +11,7 @@ import { checkInvariants } from "../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../manager/core/policy.ts";
 import { type ManagerState, newManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
+import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
 import type { DispatchedTask, FetchSource } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
@@ -202,6 +203,10 @@ class Simulation implements World {
       latencyMs: () => (isSlow ? 1_000 : 0.2) + nextRandom(this.random) * 15,
       ends: {
         toManager: (messages) => {
+          for (const message of messages) {
+            const fault = message.kind === "hello" ? helloFault(message) : undefined;
+            if (fault !== undefined) throw new Error(fault);
+          }
           this.#feed(
             messages.map((message): ManagerEvent =>
               message.kind === "hello"
@@ -490,6 +495,8 @@ class Simulation implements World {
         });
         return;
       }
+      case "refused":
+        throw new Error(`An honest worker is said to lie: ${instruction.what}`);
       case "unspool": {
         const name = this.#workload.names.get(instruction.fileId);
         const here = name && this.#here.get(name);

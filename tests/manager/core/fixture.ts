@@ -49,6 +49,7 @@ import type {
 } from "../../../shared/task.ts";
 
 const NO_BYTES = new Uint8Array(0);
+const CONTENT = new Uint8Array(1_000);
 
 /** What a worker of the fixture has; one core unless stated. */
 export interface WorkerWish {
@@ -271,7 +272,7 @@ export class ManagerFixture {
       const digest = wish.digest ?? `${name} by ${taskId}`;
       const facts = { name, generation, digest, sizeBytes: 1_000, isDirectory: false };
       this.#outputs.set(name, facts);
-      return isInline ? { ...facts, content: NO_BYTES } : facts;
+      return isInline ? { ...facts, content: CONTENT } : facts;
     });
     return {
       taskId,
@@ -300,8 +301,9 @@ export class ManagerFixture {
     this.says(
       worker,
       ...orders.map((order): WorkerReport => {
-        const { transferId, name, generation, digest } = order;
-        const file = { name, generation, digest, sizeBytes: 1_000, isDirectory: false };
+        const { transferId, name, generation, digest, isDirectory } = order;
+        const sizeBytes = order.sizeBytes < 0 ? 1_000 : order.sizeBytes;
+        const file = { name, generation, digest, sizeBytes, isDirectory };
         return { kind: "replica_ready", transferId, file, movedBytes: 1_000 };
       }),
     );

@@ -5,6 +5,7 @@ import { connect as netConnect, type Socket as NetSocket } from "node:net";
 import { expect, test } from "bun:test";
 
 import { connect } from "../../../shared/runtime/connect.ts";
+import { serve } from "../../../shared/runtime/serve.ts";
 import type { Socket } from "../../../shared/runtime/socket.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -229,6 +230,13 @@ for (const [runtime, command] of runtimes) {
     await expect(fetch(`http://${server.host}/text`)).rejects.toThrow();
   });
 }
+
+test("serve() throws when another server has the port", async () => {
+  const app = { fetch: () => new Response("first") };
+  const { port, close } = serve(app);
+  expect(() => serve(app, { port })).toThrow();
+  await close();
+});
 
 test("connect() rejects when nobody listens, answers, or waits for it", async () => {
   const handlers = { message: () => {}, close: () => {} };

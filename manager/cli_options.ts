@@ -1,0 +1,42 @@
+/** The options of commands that open a manager: `run` and `manager`. */
+
+import { type CommandArguments, type OptionSpec, UsageError } from "../shared/command_line.ts";
+import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
+import { readPolicyArguments } from "./cli_policy.ts";
+import { type ManagerOptions, readManagerOptions } from "./config.ts";
+
+/** What both take. */
+export const MANAGER_OPTIONS: { readonly [name: string]: OptionSpec } = {
+  ...LISTEN_OPTIONS,
+  policy: { value: "NAME=VALUE", isMultiple: true, help: "a policy; repeatable" },
+  "run-directory": { value: "DIR", help: "where the logs of local workers go" },
+};
+
+/**
+ * The options of `Manager.start` that the command line states.
+ *
+ * @throws {UsageError} When one is wrong.
+ */
+export function readManagerArguments(given: CommandArguments): ManagerOptions {
+  const [workers, name] = ["workers", "name"].map((option) => given.text(option));
+  const runDirectory = given.text("run-directory");
+  const policies = given.texts("policy");
+  const options = {
+    ...(workers === undefined ? {} : { workers: readWorkerCount(workers) }),
+    ...(name === undefined ? {} : { name }),
+    ...readListenOptions(given),
+    ...(runDirectory === undefined ? {} : { runDirectory }),
+    ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies, "--policy") }),
+  };
+  try {
+    readManagerOptions(options);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+  return options;
+}
+
+function readWorkerCount(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new UsageError(`Cannot read --workers "${text}" as a number of workers`);
+}
