@@ -103,6 +103,12 @@ runsZstd("COMPRESSIONS pass over skippable frames of zstd", async () => {
   expect(await fault(bytes.subarray(0, bytes.length - 1))).toContain("as zstd: it ends too soon");
 });
 
+test("COMPRESSIONS refuse bzip2 whose blocks are right and whose end is not", async () => {
+  const bytes = Buffer.from(COMPRESSORS["bzip2"]?.(CONTENT) ?? []);
+  bytes[bytes.length - 3] = (bytes[bytes.length - 3] ?? 0) ^ 1;
+  expect(await fault(bytes)).toContain("as bzip2: wrong checksum");
+});
+
 test("COMPRESSIONS take gzip and xz with the padding that their formats allow", async () => {
   const padded = joinBytes([gzipSync(CONTENT), new Uint8Array(1_000)]);
   expect((await decoded(padded)).length).toBe(CONTENT.length);

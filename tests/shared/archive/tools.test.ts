@@ -58,7 +58,10 @@ function makeNasty(root: string, isPlain: boolean): void {
     writeFileSync(`${root}/new\nline`, "odd");
     linkSync(`${root}/run`, `${root}/zz same`);
     linkSync(`${root}/large`, `${root}/empty/same`);
-    makeSparse(`${root}/sparse`, [[0, "start"], [900_000, "middle"], [3_000_000, "end"]]);
+    makeSparse(`${root}/sparse`, [[0, "start"], [900_000, "middle".repeat(400_000)], [
+      9_000_000,
+      "end",
+    ]]);
     makeSparse(`${root}/sparse many`, Array.from({ length: 60 }, (_, i) => [i * 50_000, `${i}`]));
     makeSparse(`${root}/sparse hole`, []);
     truncateSync(`${root}/sparse hole`, 2_000_000);
