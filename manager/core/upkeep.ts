@@ -82,7 +82,12 @@ export function pruneFile(
   const { fileId, requestId } = event;
   const file = state.files.get(fileId);
   const why = file === undefined ? undefined : whyKept(state, file);
-  if (file !== undefined && why === undefined) deleteReplicas(state, file);
+  if (file !== undefined && why === undefined) {
+    // What can be had again would come at once.
+    if (file.origin.kind !== "temp") file.copiesWanted = undefined;
+    deleteReplicas(state, file);
+    note(state, file, 1);
+  }
   const message = why === undefined ? "" : `Cannot prune file ${fileId}: ${why}`;
   state.instructions.push({ kind: "file_pruned", requestId, message });
 }
@@ -110,8 +115,10 @@ export function keepCopies(state: ManagerState): void {
 
 /** The number of copies under which the file must stand in the queue; -1 when it has enough. */
 export function placeInQueue(state: ManagerState, file: FileRecord): number {
-  const { size } = file.replicas;
-  return file.isAvailable && size < wantedCopies(state.policies, file) ? size : -1;
+  const { origin, isAvailable, readyCount, replicas: { size } } = file;
+  // A temp that is at the manager alone is safe there, and was perhaps pruned by its user.
+  const isThere = origin.kind === "temp" ? readyCount > 0 : isAvailable;
+  return isThere && size < wantedCopies(state.policies, file) ? size : -1;
 }
 
 function note(state: ManagerState, file: FileRecord, levels: number): void {
@@ -149,6 +156,8 @@ function review(state: ManagerState, file: FileRecord, levels: number): void {
 export function whyKept(state: ManagerState, file: FileRecord): string | undefined {
   if (isInUse(file)) return "a task or a user waits for it";
   if (outlivesWorkflow(file.level)) return "it is kept for later workflows";
+  const isArchive = file.origin.kind === "temp" && file.recipes.size > 0;
+  if (isArchive) return "workers unpack it when they need what is in it";
   if (isHere(state, file) || canRemake(state, file)) return undefined;
   if (file.origin.kind === "url" || file.origin.kind === "recipe") return undefined;
   // Nobody names it again; what was made of it cannot be remade in any case, or not need it.

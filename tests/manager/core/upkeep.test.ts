@@ -254,6 +254,32 @@ test("pruneFile() refuses what a task waits for, and removes every copy of the r
   expect(fixture.state.transfers.size).toBe(0);
 });
 
+test("pruneFile() has nothing copied again that its user has removed", () => {
+  const fixture = new ManagerFixture({ replicas: 2 });
+  fixture.joins("a");
+  const temp = made(fixture, "a", "temp");
+  const local = fixture.local("local");
+  fixture.feed({ kind: "file_requested", fileId: temp, requestId: 1 });
+  fixture.delivers(temp);
+  fixture.feed({ kind: "file_replicated", fileId: local, count: 1 });
+  fixture.brings("a");
+  expect([pruned(fixture, temp), pruned(fixture, local)]).toEqual(["", ""]);
+  fixture.joins("b");
+  expect(fixture.fetches).toEqual([]);
+  expect(fixture.state.transfers.size).toBe(0);
+});
+
+test("whyKept() keeps an archive that workers may still have to unpack", () => {
+  const fixture = new ManagerFixture({ pruneTemps: "depth:1" });
+  fixture.joins("a");
+  const archive = made(fixture, "a", "archive");
+  const environment = fixture.environment("environment", archive);
+  ran(fixture, "a", { inputs: [archive] });
+  expect(pruned(fixture, archive)).toMatch(/: workers unpack it when they need what is in it$/);
+  fixture.feed({ kind: "file_undeclared", fileId: environment });
+  expect(holders(fixture, archive)).toEqual([]);
+});
+
 function workerOf(fixture: ManagerFixture, taskId: TaskId): string {
   const { state } = fixture.task(taskId);
   return state.kind === "dispatched" ? state.attempt.worker.workerId : "";
