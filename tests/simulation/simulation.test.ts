@@ -91,6 +91,20 @@ for (let seed = 2001; seed <= 2080; seed++) {
   });
 }
 
+test("simulate() runs far fewer tasks again when there are two copies of each temp", () => {
+  const recoveries = (replicas: number): number => {
+    let count = 0;
+    for (let seed = 1; seed <= 20; seed++) {
+      const { state } = simulate({ ...CALM, seed, disturbanceCount: 12, policies: { replicas } });
+      count += state.counters.recoveries;
+    }
+    return count;
+  };
+  const [alone, doubled] = [recoveries(1), recoveries(2)];
+  console.log(`recoveries in 20 runs: ${alone} with one copy, ${doubled} with two`);
+  expect(doubled).toBeLessThan(alone / 2);
+});
+
 for (let seed = 1001; seed <= 1080; seed++) {
   test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {
     const { outcomes, state } = simulate({
