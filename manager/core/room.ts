@@ -22,8 +22,10 @@ export function changeRoom(
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   if (worker.link.kind === "open" && !worker.isLeaving && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
+    state.upkeep.receivers.add(worker);
   } else {
     removeCapacity(state.index, worker);
+    state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
 }
