@@ -53,6 +53,8 @@ export type WorkerEvent =
         readonly canRetry: boolean;
         /** True when no address of the source could be reached, or proved to be the source. */
         readonly isUnreachable?: boolean;
+        /** True when the disk, or what there is room for on it, was full. */
+        readonly isDiskFull?: boolean;
       };
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
