@@ -4,6 +4,7 @@ import { type AccessFile, describeLack, findAccessFile } from "../shared/access_
 import { checkPositionals, type CommandSpec, UsageError } from "../shared/command_line.ts";
 import { type Role, ROLES, type Secrets } from "../shared/handshake.ts";
 import { writeAccessCopy } from "./access.ts";
+import { checkName } from "./cli_client.ts";
 import { type Call, type Command, printJson } from "./cli_command.ts";
 
 const SPEC: CommandSpec = {
@@ -34,6 +35,7 @@ async function access({ given }: Call): Promise<number> {
   if (output === undefined) {
     throw new UsageError("Cannot write an access file without -o FILE: - is stdout");
   }
+  checkName(given.text("name"));
   const from = await findAccessFile({ name: given.text("name"), access: given.text("access") });
   const part = { ...from, secrets: secretsOf(from, roles) };
   if (output === "-") return await printJson(part);

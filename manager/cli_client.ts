@@ -2,7 +2,8 @@
 
 import process from "node:process";
 
-import type { CommandArguments, OptionSpec } from "../shared/command_line.ts";
+import { accessPath, type ManagerTarget } from "../shared/access_file.ts";
+import { type CommandArguments, type OptionSpec, UsageError } from "../shared/command_line.ts";
 import type { ClientConnection } from "./client.ts";
 import type { Call } from "./cli_command.ts";
 import { connectClient } from "./find_manager.ts";
@@ -26,13 +27,27 @@ export async function withClient<T>(
   waitMs: number = 0,
 ): Promise<T> {
   const target = { name: given.text("name"), access: given.text("access") };
-  const meant = target.name ?? target.access;
+  checkName(target.name);
   const onWait = (): void => {
-    const which = meant === undefined ? "a manager" : `manager "${meant}"`;
+    const which = describeTarget(target);
     process.stderr.write(`tendril ${spec.name}: waiting for ${which} to start\n`);
   };
   await using connection = await connectClient(target, { waitMs, onWait });
   return await use(connection);
+}
+
+/** A name that no manager can have is wrong usage: nothing is waited for. */
+export function checkName(name: string | undefined): void {
+  try {
+    if (name !== undefined) accessPath(name);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+function describeTarget({ name, access }: ManagerTarget): string {
+  if (access !== undefined) return `the manager of "${access}"`;
+  return name === undefined ? "a manager" : `manager "${name}"`;
 }
 
 /** The options by which the same manager was found, as they are written after a command. */

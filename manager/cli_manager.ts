@@ -21,7 +21,7 @@ export const MANAGER_COMMAND: Command = {
     options: {
       name: {
         value: "NAME",
-        help: `by which workers and clients find it; default ${NAME_DEFAULT}`,
+        help: `by which workers and clients find it; default "${NAME_DEFAULT}"`,
       },
       workers: { value: "N", help: "local workers to start; default none" },
       ...MANAGER_OPTIONS,

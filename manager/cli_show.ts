@@ -36,7 +36,7 @@ import { describeProgress } from "./progress.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
 import { type Column, formatTable } from "./table.ts";
-import type { TaskStateName } from "./task_handle.ts";
+import { TASK_STATES, type TaskStateName } from "./task_handle.ts";
 import { describeReport, waitForTasks, type WaitReport } from "./wait_report.ts";
 
 /** Exit code of a wait that Ctrl-C ended: 128 and the number of SIGINT, as shells have it. */
@@ -44,15 +44,6 @@ export const EXIT_INTERRUPTED = 130;
 
 /** Requests for logs under way. */
 const LOGS_ASKED_MAX = 64;
-
-const STATES: readonly TaskStateName[] = [
-  "waiting",
-  "ready",
-  "dispatched",
-  "running",
-  "retrieving",
-  "done",
-];
 
 const OPTIONS = { ...TARGET_OPTIONS, json: JSON_OPTION } as const;
 
@@ -114,7 +105,7 @@ export const SHOW_COMMANDS: readonly Command[] = [
       example: "tendril tasks last --failed",
       options: {
         ...OPTIONS,
-        state: { value: "STATE", isMultiple: true, help: `one of ${STATES.join(", ")}` },
+        state: { value: "STATE", isMultiple: true, help: `one of ${TASK_STATES.join(", ")}` },
         failed: { help: "only those that failed" },
       },
     },
@@ -156,7 +147,7 @@ export const SHOW_COMMANDS: readonly Command[] = [
       name: "tune",
       usage: "tendril tune NAME=VALUE...",
       summary: "change policies of a running manager",
-      example: "tendril tune replicas=2 peerTransfers=false",
+      example: "tendril tune transfersPerWorker=4 peerTransfers=false",
       options: OPTIONS,
     },
     tune,
@@ -282,9 +273,9 @@ function optionalSelection(call: Call): TaskSelection {
 
 function checkStates({ given }: Call): readonly TaskStateName[] {
   return given.texts("state").map((text) => {
-    const state = STATES.find((known) => known === text);
+    const state = TASK_STATES.find((known) => known === text);
     if (state !== undefined) return state;
-    throw new UsageError(`Cannot read --state "${text}" as one of ${STATES.join(", ")}`);
+    throw new UsageError(`Cannot read --state "${text}" as one of ${TASK_STATES.join(", ")}`);
   });
 }
 

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { access, constants } from "node:fs/promises";
 import process from "node:process";
 
 import { forEachBounded } from "../shared/bounded.ts";
@@ -84,6 +85,8 @@ async function submit(call: Call): Promise<number> {
   const command = readCommand(call);
   const options = readTaskOptions(given);
   const [inputs, outputs] = [readPairs(given, "input"), readPairs(given, "output")];
+  for (const [name, path] of inputs) await checkThere(path, `--input ${name}`);
+  for (const path of given.texts("environment")) await checkThere(path, "--environment");
   const [array, eachLine] = [given.text("array"), given.text("each-line")];
   const members = await readMembers({ array, eachLine });
   for (const [, path] of outputs) members.forEach((one) => memberPath(path, one, members.length));
@@ -101,6 +104,16 @@ async function submit(call: Call): Promise<number> {
     const submitted = await submitMembers(manager, { task, wanted, isLocal });
     return await follow(call, { connection, manager, submitted });
   }, START_MS_MAX);
+}
+
+/** What is not there now would only be missed by the tasks. */
+async function checkThere(path: string, what: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK);
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`Cannot read ${what} "${path}": ${found}`, { cause });
+  }
 }
 
 /** Where the manager cannot write to this host, somebody must wait and bring the files. */

@@ -22,7 +22,8 @@ import {
 } from "../shared/access_file.ts";
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
 import type { Role } from "../shared/handshake.ts";
-import { connect } from "../shared/runtime/connect.ts";
+import { redialDelayMs } from "../shared/redial.ts";
+import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { ClientError } from "./client_error.ts";
 import {
@@ -45,11 +46,6 @@ const GONE_MS_MAX = 60_000;
 /** Silence that is looked into, and how often it may be found before the connection is dead. */
 const SILENCE_MS = 10_000;
 const SILENT_LOOKS_MAX = 3;
-
-/** Delays of the rounds of dialling after a break, and of every later one; as workers do. */
-const DIAL_DELAYS_MS: readonly number[] = [0, 100, 500, 1_000, 2_000];
-const DIAL_DELAY_MS_MAX = 5_000;
-const JITTER = 0.5;
 
 /**
  * Requests that are not answered, and of these the results and files that are waited for; more
@@ -333,8 +329,7 @@ export class ClientConnection implements AsyncDisposable {
   async #redial(): Promise<void> {
     const lostAtMs = performance.now();
     for (let round = 0; this.#end === undefined; round += 1) {
-      const delayMs = DIAL_DELAYS_MS[round] ?? DIAL_DELAY_MS_MAX;
-      await this.#pause(delayMs * (1 - JITTER * Math.random()));
+      await this.#pause(redialDelayMs(round, Math.random()));
       const ends = await this.#findAgain();
       if (ends === undefined || this.#end !== undefined) return;
       const isRefused = ends.length > 0 && ends.every(({ kind }) => kind === "refused");
@@ -420,7 +415,8 @@ export class ClientConnection implements AsyncDisposable {
       certificate: certificateOf(this.#access, url),
     }).catch((error: unknown) => {
       const kind = error instanceof PinError ? "refused" : "silent";
-      resolve({ kind, url, reason: messageOf(error) });
+      const reason = error instanceof ConnectError ? error.found : messageOf(error);
+      resolve({ kind, url, reason });
     });
     try {
       return await promise;
@@ -477,8 +473,10 @@ export class ClientConnection implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     const { signal } = this.#closing;
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const wake = (): void => resolve();
+    signal.addEventListener("abort", wake, { once: true });
     await promise;
+    signal.removeEventListener("abort", wake);
     clearTimeout(timer);
   }
 }

@@ -18,6 +18,7 @@ import type { ClientAnswer, ClientFile, ClientRequest, FileTicket } from "./clie
 import type { BoundFile } from "./core/event.ts";
 import type { DeliveryDesk } from "./delivery.ts";
 import { hashText } from "./file_binding.ts";
+import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
 import {
   bufferSpec,
@@ -83,6 +84,8 @@ export class ClientFiles {
   readonly #files: Map<FileId, OwnedFile> = new Map();
   /** `{file: gives its upload up}`, while it is waited for. */
   readonly #uploads: Map<FileId, (message: string) => void> = new Map();
+  /** `{file: its contents on their way here}`: once, however often they are asked for. */
+  readonly #offers: Map<FileId, Promise<FileFacts>> = new Map();
   #fetchCount = 0;
 
   constructor(options: ClientFilesOptions) {
@@ -141,7 +144,7 @@ export class ClientFiles {
     }
     this.#fetchCount += 1;
     try {
-      const facts = await store.offer(entry);
+      const facts = await whileAsked(this.#offer(entry), asker.signal);
       const { name, sizeBytes, digest, isDirectory } = facts;
       const ticket = tickets.get(facts, { from: "manager", to: partyOf(asker.clientId) });
       const file: FileTicket = { name, ticket, sizeBytes, digest, isDirectory };
@@ -149,6 +152,16 @@ export class ClientFiles {
     } finally {
       this.#fetchCount -= 1;
     }
+  }
+
+  #offer(entry: FileEntry): Promise<FileFacts> {
+    const known = this.#offers.get(entry.id);
+    if (known !== undefined) return known;
+    const offer = this.#options.store.offer(entry);
+    this.#offers.set(entry.id, offer);
+    const forget = (): void => void this.#offers.delete(entry.id);
+    offer.then(forget, forget);
+    return offer;
   }
 
   /** The handle of a file that a client declared, to be used in a task. */
@@ -271,6 +284,18 @@ export class ClientFiles {
       this.#owners.set(clientId, owner);
     }
     return owner;
+  }
+}
+
+/** What `promise` gives, unless nobody asks any more. */
+async function whileAsked<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: gone, reject } = Promise.withResolvers<never>();
+  const leave = (): void => reject(new Error("Cannot answer: the client has gone"));
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([promise, gone]);
+  } finally {
+    signal.removeEventListener("abort", leave);
   }
 }
 

@@ -15,7 +15,6 @@ import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import { CLIENT_VERSION, type ClientAnswer, type ClientRequest } from "./client_protocol.ts";
 import { clientRequest } from "./client_shapes.ts";
 import type { Door } from "./door.ts";
-import type { Refusals } from "./refusal.ts";
 
 /** Clients at the same time. */
 const CLIENTS_MAX = 1000;
@@ -68,7 +67,6 @@ export interface ClientLinksOptions {
   readonly host: string;
   readonly secrets: { readonly client?: string; readonly viewer?: string };
   readonly desk: ClientDesk;
-  readonly refuse: Refusals["count"];
   readonly door: Door;
   /** Told of a bug in the manager. */
   readonly onBug: (error: unknown) => void;
@@ -119,7 +117,7 @@ export class ClientLinks {
         handlers: {
           open: (channel) => {
             if (this.#links.size >= CLIENTS_MAX) {
-              this.#options.refuse("connection");
+              this.#options.door.refuse("connection");
               return channel.close(`The manager takes ${CLIENTS_MAX} clients at most`);
             }
             link = new ClientLink(channel, this.#options);
@@ -169,7 +167,7 @@ class ClientLink {
     this.#role = channel.role;
     const { openTimeoutMs = OPEN_TIMEOUT_MS } = options;
     this.#openTimer = setTimeout(() => {
-      options.refuse("handshake_timeout");
+      options.door.refuse("handshake_timeout");
       this.close(`Nothing was asked within ${openTimeoutMs} ms`);
     }, openTimeoutMs);
     this.#watch = setInterval(() => this.#look(), (options.silenceMsMax ?? SILENCE_MS_MAX) / 2);
@@ -179,7 +177,7 @@ class ClientLink {
     if (this.#abort.signal.aborted) return;
     this.#isSilent = false;
     if (this.#queue.length + this.#askedCount + requests.length > REQUESTS_MAX) {
-      this.#options.refuse("flood");
+      this.#options.door.refuse("flood");
       return this.close(`The manager takes ${REQUESTS_MAX} requests at a time`);
     }
     this.#queue.push(...requests);
@@ -294,7 +292,7 @@ class ClientLink {
   }
 
   #refuse({ requestId }: ClientRequest, message: string, isUsage: boolean = true): void {
-    if (isUsage) this.#options.refuse("client_request");
+    if (isUsage) this.#options.door.refuse("client_request");
     this.#send({
       kind: "failed",
       requestId,
@@ -314,9 +312,9 @@ class ClientLink {
       this.#channel.send([{ kind: "failed", requestId, message, isUsage: false }]);
     }
     if (this.#channel.isWritable || this.#backlogTimer !== undefined) return;
-    const { refuse, backlogTimeoutMs = BACKLOG_TIMEOUT_MS } = this.#options;
+    const { door, backlogTimeoutMs = BACKLOG_TIMEOUT_MS } = this.#options;
     this.#backlogTimer = setTimeout(() => {
-      refuse("backlog");
+      door.refuse("backlog");
       this.close("The client does not read its answers");
     }, backlogTimeoutMs);
   }

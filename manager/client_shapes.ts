@@ -44,7 +44,7 @@ import {
   type WorkerRow,
 } from "./client_protocol.ts";
 import type { ManagerStatus } from "./status.ts";
-import type { TaskStateName } from "./task_handle.ts";
+import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
 
 /** Ids, hosts, tags, categories, names of mounts and of features. */
@@ -60,15 +60,6 @@ const VARIABLES_MAX = 10_000;
 /** Ranges of a selection. */
 const RANGES_MAX = 10_000;
 const POLICIES_MAX = 100;
-const STATES: readonly TaskStateName[] = [
-  "waiting",
-  "ready",
-  "dispatched",
-  "running",
-  "retrieving",
-  "done",
-];
-
 const id = name(NAME_CHARS_MAX);
 const label = text(NAME_CHARS_MAX);
 const path = name(PATH_CHARS_MAX);
@@ -84,7 +75,7 @@ const mode: Check<number> = ruled(
   (value) => value > 0o777 ? " is above 0o777" : undefined,
 );
 const env = limitedRecord(longText, VARIABLES_MAX);
-const state = oneOf(STATES);
+const state = oneOf(TASK_STATES);
 const outcome = oneOf(OUTCOMES);
 
 const range: Check<readonly [number, number]> = (value) => {
@@ -154,7 +145,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   tasks: {
     requestId,
     selection,
-    states: limitedList(state, STATES.length),
+    states: limitedList(state, TASK_STATES.length),
     isFailed: flag,
     after: natural,
   },

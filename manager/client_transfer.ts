@@ -8,7 +8,7 @@ import { dirname } from "@std/path";
 
 import { hashFile } from "../shared/archive/digest.ts";
 import { hashPack, openPackStream, planPack } from "../shared/archive/pack.ts";
-import { fileBody } from "../shared/runtime/file_body.ts";
+import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { ticketHeader } from "../shared/ticket.ts";
 import type { ClientConnection } from "./client.ts";
@@ -81,7 +81,7 @@ export async function pathContents(path: string): Promise<Contents> {
     digest: sha256,
     isDirectory: false,
     isExecutable: (found.mode & 0o100) !== 0,
-    open: async () => await fileBody({ path, startByte: 0, endByte: sizeBytes }),
+    open: () => requestBody(path, sizeBytes),
   };
 }
 

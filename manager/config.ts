@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 
-import { ANY, type HostPort, isWildcard, parseHostPort } from "../shared/addresses.ts";
+import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
 import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
 import {
@@ -231,16 +231,12 @@ const managerName: Reader<string> = (value, what) => {
 /** Where to listen: an address or a name of this machine, all of them when none is stated. */
 const listenAddress: Reader<HostPort> = (value, what) => {
   const given = text(value, what);
-  const at = parseHostPort(given);
-  if (at === undefined) {
-    throw new RangeError(
-      `Cannot take ${what} "${given}" as an address of this machine: expected "HOST:PORT", ` +
-        '":PORT" for all addresses, or "[ADDRESS]:PORT" for IPv6',
-    );
-  }
-  if (at.host === "") return { ...at, host: ANY };
-  // Not whatever else a resolver takes it for.
-  return at.host === "localhost" ? { ...at, host: "127.0.0.1" } : at;
+  const at = parseListen(given);
+  if (at !== undefined) return at;
+  throw new RangeError(
+    `Cannot take ${what} "${given}" as an address of this machine: expected "HOST:PORT", ` +
+      '":PORT" for all addresses, or "[ADDRESS]:PORT" for IPv6',
+  );
 };
 
 const advertised: Reader<readonly HostPort[]> = (value, what) => {
@@ -252,8 +248,8 @@ const advertised: Reader<readonly HostPort[]> = (value, what) => {
   }
   return given.map((item: unknown) => {
     const address = text(item, what);
-    const at = parseHostPort(address);
-    if (at !== undefined && at.host !== "" && !isWildcard(at.host)) return at;
+    const at = parseAdvertised(address);
+    if (at !== undefined) return at;
     throw new RangeError(
       `Cannot advertise "${address}" as an address of this manager: expected HOST or HOST:PORT`,
     );

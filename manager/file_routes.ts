@@ -3,20 +3,31 @@
  * by a ticket. A name is looked up in the table of declared files and never becomes a path.
  */
 
-import type { Context, Hono } from "hono";
+import { openAsBlob } from "node:fs";
 
-import { packDirectory } from "./directory.ts";
+import type { Context, Hono } from "hono";
 
 import { checkCacheName } from "../shared/cache_name.ts";
 import type { CacheName } from "../shared/ids.ts";
-import { fileBody } from "../shared/runtime/file_body.ts";
 import { refusal } from "../shared/runtime/request_limits.ts";
 import { beginTransfer, beginUpload, endUpload } from "../shared/runtime/serve.ts";
+import {
+  boundedBody,
+  readFrom,
+  type RoomServer,
+  SERVE_AGAIN_S,
+  ServeRoom,
+} from "../shared/runtime/serve_room.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { DeliveryDesk } from "./delivery.ts";
+import { packDirectory } from "./directory.ts";
 import type { Door } from "./door.ts";
 import type { RefusalKind } from "./refusal.ts";
 import type { FileContents, FileStore, ServedFile } from "./file_store.ts";
+
+/** Contents sent at the same time, by other ways than the fast path; and of these, directories. */
+const STREAMS_MAX = 2048;
+const TREES_MAX = 256;
 
 /** What the routes serve from. */
 export interface FileRouteOptions {
@@ -41,13 +52,25 @@ const REFUSED_AS: { readonly [status: number]: RefusalKind } = {
   503: "body",
 };
 
-/** Adds the routes to `app`. */
-export function addFileRoutes(app: Hono, options: FileRouteOptions): void {
-  app.get("/files/:name", (context) => sendFile(context, options));
-  app.put("/files/:name", (context) => takeFile(context, options));
+/** What one request works with. */
+interface Routes extends FileRouteOptions {
+  readonly room: ServeRoom;
+  readonly server: () => RoomServer;
 }
 
-async function sendFile(context: Context, options: FileRouteOptions): Promise<Response> {
+/** Adds the routes to `app`, which `server` serves. */
+export function addFileRoutes(
+  app: Hono,
+  options: FileRouteOptions,
+  server: () => RoomServer,
+): void {
+  const room = new ServeRoom({ streamsMax: STREAMS_MAX, treesMax: TREES_MAX });
+  const routes = { ...options, room, server };
+  app.get("/files/:name", (context) => sendFile(context, routes));
+  app.put("/files/:name", (context) => takeFile(context, routes));
+}
+
+async function sendFile(context: Context, options: Routes): Promise<Response> {
   const claims = admit(context, options, "GET");
   if (claims instanceof Response) return claims;
   beginTransfer(context);
@@ -71,11 +94,16 @@ async function sendFile(context: Context, options: FileRouteOptions): Promise<Re
   });
   if (digest !== "") headers.set("etag", `"${digest}"`);
   if (isPart) headers.set("content-range", `bytes ${startByte}-${endByte - 1}/${sizeBytes}`);
-  const body = await bodyOf(contents, range);
+  const body = await bodyOf(context, { ...options, contents, range });
+  if (body === undefined) {
+    options.door.refuse("connection");
+    const again = { "retry-after": String(SERVE_AGAIN_S) };
+    return refusal(503, "Too many transfers at once", again);
+  }
   return new Response(body, { status: isPart ? 206 : 200, headers });
 }
 
-async function takeFile(context: Context, options: FileRouteOptions): Promise<Response> {
+async function takeFile(context: Context, options: Routes): Promise<Response> {
   const claims = admit(context, options, "PUT");
   if (claims instanceof Response) return claims;
   // Another size than the ticket's needs no reading; chunks without a length are counted.
@@ -86,7 +114,8 @@ async function takeFile(context: Context, options: FileRouteOptions): Promise<Re
     return refusal(413, `Cannot take ${length} bytes: the ticket is for ${sizeBytes}`);
   }
   beginUpload(context);
-  const answer = await options.desk.put(claims, context.req.raw.body);
+  const leave = options.room.enterUpload();
+  const answer = await options.desk.put(claims, context.req.raw.body).finally(leave);
   endUpload(context);
   const kind = REFUSED_AS[answer.status];
   if (kind !== undefined) options.door.refuse(kind);
@@ -149,15 +178,33 @@ function rangeOf(
   return startByte >= endByte ? "outside" : { startByte, endByte };
 }
 
-function bodyOf(contents: FileContents, range: ByteRange): BodyInit | Promise<BodyInit> {
+/** What is sent; undefined when too much is being sent already. */
+async function bodyOf(
+  context: Context,
+  { room, server, contents, range }: Pick<Routes, "room" | "server"> & {
+    readonly contents: FileContents;
+    readonly range: ByteRange;
+  },
+): Promise<BodyInit | undefined> {
   const { startByte, endByte } = range;
   if (contents.kind === "bytes") {
     // A plain view of the caller's own bytes; responses copy it as they go.
     return contents.bytes.subarray(startByte, endByte) as Uint8Array<ArrayBuffer>;
   }
-  const { path } = contents;
-  if (contents.isDirectory) {
-    return packDirectory(path, { startByte, endByte, sizeBytes: contents.sizeBytes });
+  const { path, isDirectory, sizeBytes } = contents;
+  if (!isDirectory && room.isFast(server())) {
+    return (await openAsBlob(path)).slice(startByte, endByte);
   }
-  return fileBody({ path, startByte, endByte });
+  const leave = room.enter({ isDirectory });
+  if (leave === undefined) return undefined;
+  try {
+    const chunks = isDirectory
+      ? await packDirectory(path, { startByte, endByte, sizeBytes })
+      : readFrom(path, startByte);
+    const request = context.req.raw;
+    return boundedBody(chunks, { sizeBytes: endByte - startByte, request, onEnd: leave });
+  } catch (error) {
+    leave();
+    throw error;
+  }
 }

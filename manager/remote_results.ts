@@ -24,6 +24,15 @@ const LOOK_SHARE = 4;
 /** Ranges of one look; the tasks of the others are looked up once some of these have ended. */
 const RANGES_MAX = 10_000;
 
+/**
+ * Every so many looks are at all tasks that are waited for, not only at ended ones: what is not
+ * there any more ended too long ago for the manager to remember.
+ */
+const FULL_LOOK_EACH = 16;
+
+/** What asks the manager. */
+export type Asking = Pick<ClientConnection, "ask">;
+
 interface Watcher {
   readonly resolve: (result: Promise<ClientResult>) => void;
   readonly reject: (error: unknown) => void;
@@ -31,12 +40,13 @@ interface Watcher {
 
 /** The results of one connection. */
 export class RemoteResults {
-  readonly #connection: ClientConnection;
+  readonly #connection: Asking;
+  #lookCount = 0;
   #askedCount = 0;
   readonly #watched: Map<TaskId, Watcher> = new Map();
   #looking: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(connection: ClientConnection) {
+  constructor(connection: Asking) {
     this.#connection = connection;
   }
 
@@ -75,11 +85,23 @@ export class RemoteResults {
     const ids = [...this.#watched.keys()].sort((a, b) => a - b);
     const ranges = rangesOf(ids).slice(0, RANGES_MAX);
     const selection = { kind: "ids" as const, ranges };
-    for (const { id } of await taskRows(this.#connection, { selection, states: ["done"] })) {
-      const watcher = this.#watched.get(id);
-      this.#watched.delete(id);
-      watcher?.resolve(this.#ask(id));
+    this.#lookCount += 1;
+    if (this.#lookCount % FULL_LOOK_EACH > 0) {
+      const rows = await taskRows(this.#connection, { selection, states: ["done"] });
+      for (const { id } of rows) this.#end(id);
+      return;
     }
+    const rows = await taskRows(this.#connection, { selection });
+    const pending = new Set(rows.filter(({ state }) => state !== "done").map(({ id }) => id));
+    const lastId = ranges.at(-1)?.[1] ?? 0;
+    // Of what is forgotten, the answer says so.
+    for (const id of ids) if (id <= lastId && !pending.has(id)) this.#end(id);
+  }
+
+  #end(id: TaskId): void {
+    const watcher = this.#watched.get(id);
+    this.#watched.delete(id);
+    watcher?.resolve(this.#ask(id));
   }
 
   #fail(error: unknown): void {

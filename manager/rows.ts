@@ -15,7 +15,7 @@ export interface TaskQuery {
 
 /** Every row that fits, by id. */
 export async function taskRows(
-  connection: ClientConnection,
+  connection: Pick<ClientConnection, "ask">,
   { selection, states = [], isFailed = false }: TaskQuery,
 ): Promise<TaskRow[]> {
   const rows: TaskRow[] = [];
@@ -31,7 +31,7 @@ export async function taskRows(
 }
 
 /** Every declared file, by id. */
-export async function fileRows(connection: ClientConnection): Promise<FileRow[]> {
+export async function fileRows(connection: Pick<ClientConnection, "ask">): Promise<FileRow[]> {
   const rows: FileRow[] = [];
   for (let after = 0;;) {
     const { files, hasMore } = await connection.ask({ kind: "files", after });

@@ -1,8 +1,11 @@
 /** What the manager serves: `/worker`, `/client` and `/files`. */
 
+import process from "node:process";
+
 import { Hono } from "hono";
 
 import { formatHostPort, hostAddresses, isOwnHost } from "../shared/addresses.ts";
+import { plainText } from "../shared/plain_text.ts";
 import { refusal } from "../shared/runtime/request_limits.ts";
 import {
   type App,
@@ -15,6 +18,9 @@ import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
 import type { Place } from "./place.ts";
+
+/** Of what is told of a request that failed. */
+const FAULT_CHARS_MAX = 500;
 
 /** What the routes lead to. */
 export interface ManagerServerOptions extends FileRouteOptions {
@@ -53,7 +59,8 @@ export function startServer(options: ManagerServerOptions): Server {
   });
   app.get("/worker", upgradeSocket(() => door.admit(options.acceptWorker)));
   app.get("/client", upgradeSocket(() => door.admit(options.acceptClient)));
-  addFileRoutes(app, options);
+  const isSecure = place.tls !== undefined;
+  addFileRoutes(app, options, () => ({ requestCount: server.requestCount, isSecure }));
   for (const [route, allow] of Object.entries(METHODS)) {
     app.all(route, () => {
       door.refuse("request");
@@ -64,8 +71,14 @@ export function startServer(options: ManagerServerOptions): Server {
     door.refuse("request");
     return refusal(404, "There is nothing at this address");
   });
-  app.onError((_error, context) => context.text("The manager failed at this request", 500));
-  return listen(app, place, door);
+  app.onError((error, context) => {
+    process.stderr.write(
+      `tendril: a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}\n`,
+    );
+    return context.text("The manager failed at this request", 500);
+  });
+  const server = listen(app, place, door);
+  return server;
 }
 
 function listen(app: App, { host, port, tls }: Place, { refuse }: Door): Server {
@@ -74,20 +87,24 @@ function listen(app: App, { host, port, tls }: Place, { refuse }: Door): Server 
   } catch (cause) {
     const at = formatHostPort(host, port);
     throw new Error(
-      `Cannot listen on "${at}" as the address of this manager: ${describeFailure(cause)}`,
+      `Cannot listen on "${at}" as the address of this manager: ${describeFailure(cause, port)}`,
       { cause },
     );
   }
 }
 
 /** What the runtimes say of an address, in the same words. */
-function describeFailure(error: unknown): string {
+function describeFailure(error: unknown, port: number): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   const message = error instanceof Error ? error.message : String(error);
-  if (code === "EADDRINUSE") return "another process listens there; port 0 is any free one";
+  // Bun says so of a name that leads nowhere, too; a free port is never in use.
+  const isTaken = code === "EADDRINUSE" && port !== 0;
+  if (isTaken) return "another process listens there; port 0 is any free one";
   if (code === "EACCES") return "only root may listen on that port; port 0 is any free one";
   // A name that leads nowhere: Deno has no code for it, and Bun takes it for an address.
-  if (code !== "EADDRNOTAVAIL" && !message.includes("lookup address")) return message;
+  const isNowhere = code === "EADDRNOTAVAIL" || code === "EADDRINUSE" ||
+    message.includes("lookup address");
+  if (!isNowhere) return message;
   return `this machine has no such address; there are ${hostAddresses().join(", ")}, ` +
     '127.0.0.1, and ":PORT" for all of them';
 }

@@ -41,6 +41,9 @@ import { WorkerLinks } from "./worker_link.ts";
 /** Time that released workers have to hang up before they are cut off. */
 const RELEASE_MS = 5000;
 
+/** Workers on this machine of which the process is remembered; far more than it has at a time. */
+const PROCESSES_MAX = 10_000;
+
 /** What a shell is made of. */
 export interface ShellOptions {
   readonly config: ManagerConfig;
@@ -85,7 +88,7 @@ export class Shell {
   readonly #desk: DeliveryDesk;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
-  /** `{process id: the worker it is}`, of workers on this machine. */
+  /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
   readonly #workersByPid: Map<number, { workerId: WorkerId; incarnation: string }> = new Map();
   readonly #startedAtMs: number = Date.now();
   #lastRequestId = 0;
@@ -143,7 +146,6 @@ export class Shell {
       host: hostname(),
       secrets,
       desk: this.#requestDesk,
-      refuse: this.#refusals.count,
       door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
@@ -355,7 +357,12 @@ export class Shell {
   #noteHello(hello: Hello): void {
     const { pid, workerId, incarnation, host } = hello;
     if (host !== hostname()) return;
+    this.#workersByPid.delete(pid);
     this.#workersByPid.set(pid, { workerId, incarnation });
+    // Those that this manager has not started end without a word to it.
+    const [oldest] = this.#workersByPid.keys();
+    const isTooMany = this.#workersByPid.size > PROCESSES_MAX;
+    if (isTooMany && oldest !== undefined) this.#workersByPid.delete(oldest);
   }
 
   #onBug(error: unknown): void {

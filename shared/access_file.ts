@@ -65,7 +65,7 @@ export class AccessFileError extends Error {
 export const ACCESS_BYTES_MAX: number = 64 * 1024;
 
 const SUFFIX = ".json";
-const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const OTHERS_MODE = 0o077;
 const OTHERS_WRITE = 0o022;
 const ALL_WRITE = 0o002;
@@ -76,7 +76,7 @@ const ENDED_MAX = 3;
 
 const accessShape: Check<AccessFile> = shape<AccessFile>({
   version: oneOf([1]),
-  name: name(100),
+  name: name(64),
   managerId: name(256),
   urls: list(name(4096)),
   certificate: optional(name(CERTIFICATE_CHARS_MAX)),
@@ -102,7 +102,7 @@ export function accessPath(managerName: string): string {
   if (!NAME_PATTERN.test(managerName)) {
     throw new RangeError(
       `Cannot use "${managerName}" as the name of a manager: ` +
-        "letters, digits, dots, dashes and underscores are wanted, 100 at most",
+        'expected up to 64 letters, digits, ".", "_" and "-"',
     );
   }
   return join(accessDirectory(), managerName + SUFFIX);
@@ -200,7 +200,13 @@ async function checkDirectory(
     throw notTrusted(directory, `others may write to it (mode ${mode}, 700 is wanted)`);
   } catch (error) {
     // Nothing is in it then.
-    if (errorCode(error) !== "ENOENT") throw error;
+    if (errorCode(error) === "ENOENT") return;
+    if (errorCode(error) !== "EACCES") throw error;
+    throw new AccessFileError(
+      "not_trusted",
+      `Cannot look for access files in "${directory}": permission denied`,
+      { cause: error },
+    );
   }
 }
 

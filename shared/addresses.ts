@@ -50,6 +50,7 @@ const LINK_LOCAL = /^(169\.254\.|fe[89ab][0-9a-f]:)/i;
 
 const HOST_PORT = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d{1,5}))?$/;
 
+/** RFC 1123 section 2.1 and RFC 1035 section 2.3.4; underscores are met in clusters. */
 const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
 
 /** Addresses of this host that others may reach, the likely ones first; none is loopback. */
@@ -144,6 +145,30 @@ export function parseHostPort(text: string): HostPort | undefined {
   return Number(port) <= 65_535 ? { host, port: Number(port) } : undefined;
 }
 
+/** Where to listen, as people write it: all addresses of this machine when no host is stated. */
+export function parseListen(text: string): HostPort | undefined {
+  const at = parseHostPort(text);
+  if (at?.host === "") return { ...at, host: ANY };
+  // Not whatever else a resolver takes it for.
+  return at?.host === "localhost" ? { ...at, host: "127.0.0.1" } : at;
+}
+
+/** What others are told to come to: undefined too for what leads to no host in particular. */
+export function parseAdvertised(text: string): HostPort | undefined {
+  const at = parseHostPort(text);
+  return at === undefined || at.host === "" || isWildcard(at.host) ? undefined : at;
+}
+
+/** True of what DNS takes for the name of a host. */
+export function isHostName(text: string): boolean {
+  return HOST_NAME.test(text);
+}
+
+/** An address of IPv6 stands in brackets in a url. */
+export function withoutBrackets(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
+
 /** `HOST:PORT`, with brackets around an address of IPv6. */
 export function formatHostPort(host: string, port: number): string {
   return `${bracketed(host)}:${port}`;
@@ -167,7 +192,7 @@ function everywhere({ host, addresses = hostAddresses(), names = [] }: PublishOp
 
 /** As urls have it: `0` is 0.0.0.0 to a resolver, `127.1` is loopback, names are lower case. */
 function canonicalHost(host: string): string | undefined {
-  if (isIP(host) === 0 && !HOST_NAME.test(host)) return undefined;
+  if (isIP(host) === 0 && !isHostName(host)) return undefined;
   const url = `http://${bracketed(host)}`;
   return URL.canParse(url) ? hostOf(url) : undefined;
 }
@@ -177,5 +202,5 @@ function bracketed(host: string): string {
 }
 
 function hostOf(url: string): string {
-  return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+  return withoutBrackets(new URL(url).hostname);
 }

@@ -8,6 +8,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 
+import { isHostName, withoutBrackets } from "./addresses.ts";
 import { CERTIFICATE_CHARS_MAX } from "./protocol.ts";
 
 /** A certificate and its private key, both in PEM. */
@@ -19,9 +20,6 @@ export interface KeyPair {
 
 /** Names that every certificate made here holds, so that a server can be tried where it runs. */
 const LOCAL_NAMES: readonly string[] = ["localhost", "127.0.0.1", "::1"];
-
-/** RFC 1123 section 2.1 and RFC 1035 section 2.3.4; underscores are met in clusters. */
-const HOST_NAME = /^(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*$/;
 
 const DAY_MS: number = 24 * 60 * 60 * 1000;
 
@@ -138,13 +136,8 @@ function refused(found: string, cause?: unknown): RangeError {
 function checkName(name: string): string {
   const bare = withoutBrackets(name);
   // An address with a zone means something else on each host.
-  if ((isIP(bare) > 0 && !bare.includes("%")) || HOST_NAME.test(bare)) return bare;
+  if ((isIP(bare) > 0 && !bare.includes("%")) || isHostName(bare)) return bare;
   throw new RangeError(`Cannot certify "${name}" as a server: it is no host name and no address`);
-}
-
-/** An IPv6 address stands in brackets in a URL. */
-function withoutBrackets(host: string): string {
-  return host.replace(/^\[(.*)\]$/, "$1");
 }
 
 function oneLine(name: string): string {

@@ -7,9 +7,11 @@
 
 import { connect } from "node:net";
 
+import { withoutBrackets } from "../shared/addresses.ts";
+
 /** Thrown when no connection to an address comes about. */
-export class ConnectError extends Error {
-  override readonly name = "ConnectError";
+export class NoConnectionError extends Error {
+  override readonly name = "NoConnectionError";
 }
 
 /** Watches one request. */
@@ -21,10 +23,10 @@ export class ConnectionWatch {
    * A request to `url` that is not over within `limitMs` has that long again to show that the
    * address takes connections at all; else `giveUp` is called.
    */
-  constructor(url: string, limitMs: number, giveUp: (reason: ConnectError) => void) {
+  constructor(url: string, limitMs: number, giveUp: (reason: NoConnectionError) => void) {
     this.#timer = setTimeout(async () => {
       if (await takesConnections(url, limitMs) || this.#isOver) return;
-      giveUp(new ConnectError(`"${new URL(url).host}" takes no connection`));
+      giveUp(new NoConnectionError(`"${new URL(url).host}" takes no connection`));
     }, limitMs);
   }
 
@@ -39,7 +41,7 @@ function takesConnections(url: string, limitMs: number): Promise<boolean> {
   const { protocol, hostname, port } = new URL(url);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({
-    host: hostname.replace(/^\[(.*)\]$/, "$1"),
+    host: withoutBrackets(hostname),
     port: Number(port) || (protocol === "https:" ? 443 : 80),
   });
   const timer = setTimeout(() => resolve(false), limitMs);

@@ -7,7 +7,7 @@
 
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { PinError } from "../shared/runtime/pin.ts";
-import { ConnectError, ConnectionWatch } from "./connection_watch.ts";
+import { ConnectionWatch, NoConnectionError } from "./connection_watch.ts";
 
 /** What is asked for and what is known of it. */
 export interface DownloadSource {
@@ -92,7 +92,7 @@ export async function* download(
         const message = `${messageOf(error)}, and the server cannot go on from there`;
         throw new DownloadError("broken", message, error);
       }
-      if (error instanceof ConnectError || error instanceof PinError) {
+      if (error instanceof NoConnectionError || error instanceof PinError) {
         urls = urls.filter((other) => other !== url);
         if (urls.length === 0) throw giveUp(progress, messageOf(error), error);
         continue;
@@ -154,7 +154,7 @@ async function request(
   { url, progress, watch }: { url: string; progress: Progress; watch: SilenceWatch },
 ): Promise<Response> {
   const { certificate, connectMsMax } = source;
-  let failure: ConnectError | undefined;
+  let failure: NoConnectionError | undefined;
   const connection = connectMsMax > 0 && new ConnectionWatch(url, connectMsMax, (reason) => {
     failure = reason;
     watch.giveUp(reason);

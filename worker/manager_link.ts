@@ -10,7 +10,8 @@ import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts
 import { leanWorkerMessage } from "../shared/lean_message.ts";
 import { managerMessage } from "../shared/message_shapes.ts";
 import type { ManagerMessage, WorkerMessage } from "../shared/protocol.ts";
-import { connect } from "../shared/runtime/connect.ts";
+import { redialDelayMs } from "../shared/redial.ts";
+import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import type { ManagerAccess } from "./manager_finder.ts";
 
 /** Why no further connection is tried. */
@@ -51,12 +52,6 @@ interface DialFailure {
   readonly reason: string;
 }
 
-/** Delays of the first rounds of dialling after a break; DESIGN section 5. */
-const DIAL_DELAYS_MS: readonly number[] = [0, 100, 500, 1_000, 2_000];
-
-/** Delay of every later round. */
-const DIAL_DELAY_MS_MAX = 5_000;
-
 /** Rounds that fail in a row before a worker that was connected says that it waits. */
 const QUIET_ROUNDS = 3;
 
@@ -71,9 +66,6 @@ const DIAL_URLS_MAX = 16;
 
 /** Of an address' failure, what a message holds. */
 const REASON_CHARS_MAX = 160;
-
-/** A delay is drawn from this part of it on, so that a thousand workers do not dial at once. */
-const JITTER = 0.5;
 
 /** Until the manager states its own. */
 const HEARTBEAT_MS = 5_000;
@@ -171,11 +163,10 @@ export class ManagerLink {
   }
 
   #planRound(): void {
-    const delayMs = DIAL_DELAYS_MS[this.#roundCount] ?? DIAL_DELAY_MS_MAX;
+    const delayMs = redialDelayMs(this.#roundCount, Math.random());
     this.#roundCount += 1;
     const leftMs = this.#options.goneMsMax - (performance.now() - this.#lostAtMs);
-    const jitteredMs = delayMs * (1 - JITTER * Math.random());
-    this.#planRoundIn(Math.max(0, Math.min(jitteredMs, leftMs)));
+    this.#planRoundIn(Math.max(0, Math.min(delayMs, leftMs)));
   }
 
   #planRoundIn(delayMs: number): void {
@@ -272,7 +263,7 @@ export class ManagerLink {
       return await this.#options.access();
     } catch (error) {
       // Being written anew, or gone with its manager: as good as a manager that does not answer.
-      this.#lastFailure = error instanceof Error ? error.message : String(error);
+      this.#lastFailure = messageOf(error);
       return undefined;
     }
   }
@@ -305,7 +296,7 @@ export class ManagerLink {
     const webSocketUrl = `${url.replace(/^http/, "ws")}/worker`;
     connect(webSocketUrl, { handlers, certificate, signal, timeoutMs: DIAL_MS_MAX })
       .catch((error: unknown) => {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = error instanceof ConnectError ? error.found : messageOf(error);
         resolve({ code: 1006, reason });
       });
     return promise;
@@ -359,6 +350,11 @@ export class ManagerLink {
     this.#lastFailure = end.reason || `the connection broke (${end.code})`;
     if (this.#isClosed) return;
     this.#options.closed(this.#lastFailure);
+    if (!this.#isJoined && end.reason !== "" && !this.#hasSaidWaiting) {
+      // What it said of the hello: nobody would know why this worker does nothing.
+      this.#hasSaidWaiting = true;
+      this.#options.waiting(`it answers, and takes no hello: ${end.reason}`);
+    }
     this.#planRound();
   }
 
@@ -392,4 +388,8 @@ function orderUrls(urls: readonly string[], last: string | undefined): readonly 
   const hostOf = (url: string) => URL.canParse(url) ? new URL(url).hostname : "";
   const rank = (url: string) => url === last ? 0 : hostOf(url) === hostOf(last) ? 1 : 2;
   return urls.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -6,7 +6,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { resolve } from "@std/path";
 
 import type { ManagerTarget } from "../shared/access_file.ts";
-import { ANY, type HostPort, isWildcard, parseHostPort } from "../shared/addresses.ts";
+import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import {
   checkPositionals,
   type CommandSpec,
@@ -157,8 +157,8 @@ function readTarget(
 /** Where to listen: a host of this machine, all its addresses when none is stated. */
 function readListen(text: string | undefined): HostPort | undefined {
   if (text === undefined) return undefined;
-  const at = parseHostPort(text);
-  if (at !== undefined) return at.host === "" ? { ...at, host: ANY } : at;
+  const at = parseListen(text);
+  if (at !== undefined) return at;
   throw new UsageError(
     `Cannot read --listen "${text}" as an address of this machine: expected HOST:PORT, ` +
       ":PORT for all addresses, or [ADDRESS]:PORT for IPv6",
@@ -166,8 +166,8 @@ function readListen(text: string | undefined): HostPort | undefined {
 }
 
 function readAdvertised(text: string): HostPort {
-  const at = parseHostPort(text);
-  if (at !== undefined && at.host !== "" && !isWildcard(at.host)) return at;
+  const at = parseAdvertised(text);
+  if (at !== undefined) return at;
   throw new UsageError(
     `Cannot read --advertise "${text}" as an address of this worker: expected HOST or HOST:PORT`,
   );
@@ -179,9 +179,11 @@ function readCount(
 ): number | undefined {
   if (text === undefined) return undefined;
   const count = Number(text);
-  const isRight = Number.isFinite(count) && count >= 0 && (!isWhole || Number.isInteger(count));
+  // A worker without cores has no use; one without GPUs has.
+  const isEnough = isWhole ? Number.isInteger(count) && count >= 0 : count > 0;
+  const isRight = Number.isFinite(count) && isEnough;
   if (text.trim() !== "" && isRight) return count;
-  const wanted = isWhole ? "a whole number of 0 or more" : "a number of 0 or more";
+  const wanted = isWhole ? "a whole number of 0 or more" : "a number above 0";
   throw new UsageError(`Cannot read --${name} "${text}" as ${wanted}`);
 }
 

@@ -8,7 +8,14 @@
  * @module
  */
 
-import { ANY, type HostPort, hostsOf, isLoopback, publishedUrls } from "../shared/addresses.ts";
+import {
+  ANY,
+  anyAddress,
+  type HostPort,
+  hostsOf,
+  isLoopback,
+  publishedUrls,
+} from "../shared/addresses.ts";
 
 /** What the command line says of the peer server. */
 export interface PeerDoorOptions {
@@ -39,7 +46,8 @@ export function peerDoor(managerUrls: readonly string[], options: PeerDoorOption
   const isNear = managerHosts.length > 0 && managerHosts.every(isLoopback);
   // A manager that is reached in plain from elsewhere was told to be.
   const isPlain = managerUrls.every((url) => url.startsWith("http:"));
-  const host = listen?.host ?? (isNear ? LOOPBACK : ANY);
+  const wanted = listen?.host ?? (isNear ? LOOPBACK : ANY);
+  const host = wanted === ANY ? anyAddress() : wanted;
   const isNeeded = ![host, ...advertise.map((at) => at.host)].every(isLoopback);
   const isSecure = !isInsecure && (isPlain ? isNear && isNeeded : true);
   return { host, port: listen?.port ?? 0, isSecure, advertise };

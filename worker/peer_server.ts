@@ -3,25 +3,23 @@
  *
  * Nothing is served before a session says under which key tickets are valid. A file goes out by
  * the runtime's own fast path where there is one, a directory as its canonical tar stream.
- *
- * The fast path, in plain alone, costs a fifth of the processor time of a stream. But it neither
- * tells when it has ended nor cuts a reader that stands still: so only a few are served by it.
+ * How many at a time is decided in serve_room.ts.
  *
  * @module
  */
 
 import { openAsBlob } from "node:fs";
-import { open } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 
 import { type Context, Hono, type Next } from "hono";
 
-import { ANY, ANY_IPV4, hostsOf, isOwnHost } from "../shared/addresses.ts";
+import { hostsOf, isOwnHost } from "../shared/addresses.ts";
 import { checkCacheName } from "../shared/cache_name.ts";
 import { newCertificate } from "../shared/certificate.ts";
 import type { WorkerId } from "../shared/ids.ts";
 import { TIME_LIMITS, type TimeLimits } from "../shared/runtime/request_limits.ts";
-import { beginTransfer, serve, type ServeOptions, type Server } from "../shared/runtime/serve.ts";
+import { beginTransfer, serve, type Server } from "../shared/runtime/serve.ts";
+import { boundedBody, readFrom, SERVE_AGAIN_S, ServeRoom } from "../shared/runtime/serve_room.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { PeerAddress } from "./core/event.ts";
@@ -34,16 +32,7 @@ const TREE_SERVES_MAX = 32;
 /** Files and directories sent at the same time; whoever asks for more has to come again. */
 const SERVES_MAX = 128;
 
-/** Seconds after which to come again. */
-const RETRY_AFTER_S = "1";
-
-/** Files sent by the fast path at the same time; others are streamed. */
-const FAST_SERVES_MAX = 16;
-
 const NO_HOSTS: ReadonlySet<string> = new Set();
-
-/** Bytes of a file that are read at a time. */
-const CHUNK_BYTES: number = 256 * 1024;
 
 /** What serving needs to know of the session. */
 export interface PeerSession {
@@ -76,8 +65,10 @@ export class PeerServer {
   readonly #app: Hono = new Hono();
   #open: OpenDoor | undefined;
   #session: PeerSession | undefined;
-  #serveCount = 0;
-  #treeServeCount = 0;
+  readonly #room: ServeRoom = new ServeRoom({
+    streamsMax: SERVES_MAX,
+    treesMax: TREE_SERVES_MAX,
+  });
   #refusedCount = 0;
   #isClosed = false;
 
@@ -113,7 +104,8 @@ export class PeerServer {
     if (this.#isClosed) return;
     const { limits = TIME_LIMITS } = this.#options;
     const refused = () => void (this.#refusedCount += 1);
-    const server = listen(this.#app, door, { tls, limits, refused });
+    const { host: hostname, port } = door;
+    const server = serve(this.#app, { hostname, port, tls, limits, refused });
     const urls = doorUrls(door, server.port);
     const address = tls === undefined ? { urls } : { urls, certificate: tls.certificate };
     this.#open = { door, server, address, hosts: new Set(hosts) };
@@ -170,17 +162,20 @@ export class PeerServer {
       hold.release();
       return context.body(null, 416, { "Content-Range": `bytes */${hold.facts.sizeBytes}` });
     }
-    if (!this.#hasRoom(hold)) {
+    if (this.#canBeFast(hold)) return sendFile(hold, range);
+    const leave = this.#room.enter(hold.facts);
+    if (leave === undefined) {
       hold.release();
-      return context.text("Too many transfers at once", 503, { "Retry-After": RETRY_AFTER_S });
+      const again = String(SERVE_AGAIN_S);
+      return context.text("Too many transfers at once", 503, { "Retry-After": again });
     }
-    return this.#canBeFast(hold) ? sendFile(hold, range) : this.#stream(context, hold, range);
+    return this.#stream(context, { hold, leave, range });
   }
 
   #canBeFast({ facts }: Hold): boolean {
-    if (facts.isDirectory || this.#open === undefined || this.#open.door.isSecure) return false;
-    // This request is one of those that are under way.
-    return this.#open.server.requestCount - this.#serveCount <= FAST_SERVES_MAX;
+    if (facts.isDirectory || this.#open === undefined) return false;
+    const { door: { isSecure }, server: { requestCount } } = this.#open;
+    return this.#room.isFast({ requestCount, isSecure });
   }
 
   #checkTicket(context: Context, name: string): TicketClaims | undefined {
@@ -196,30 +191,28 @@ export class PeerServer {
     return verdict.kind === "ok" ? verdict.claims : undefined;
   }
 
-  #hasRoom({ facts }: Hold): boolean {
-    return this.#serveCount < SERVES_MAX &&
-      (!facts.isDirectory || this.#treeServeCount < TREE_SERVES_MAX);
-  }
-
   /** The response whose body ends the hold, however it ends. */
-  #stream(context: Context, hold: Hold, range: ByteRange | undefined): Response {
+  #stream(
+    context: Context,
+    { hold, leave, range }: {
+      readonly hold: Hold;
+      readonly leave: () => void;
+      readonly range: ByteRange | undefined;
+    },
+  ): Response {
     const { isDirectory, sizeBytes } = hold.facts;
-    const trees = isDirectory ? 1 : 0;
-    this.#serveCount += 1;
-    this.#treeServeCount += trees;
     const onEnd = () => {
-      this.#serveCount -= 1;
-      this.#treeServeCount -= trees;
+      leave();
       hold.release();
     };
     const { startBytes, endBytes } = range ?? { startBytes: 0, endBytes: sizeBytes };
-    const body = bodyOf(
+    const body = boundedBody(
       isDirectory
         ? this.#options.trees.read(hold.path, startBytes)
         : readFrom(hold.path, startBytes),
       {
         sizeBytes: endBytes - startBytes,
-        signal: context.req.raw.signal,
+        request: context.req.raw,
         onEnd,
       },
     );
@@ -235,20 +228,6 @@ function serves({ door, hosts }: OpenDoor, wanted: PeerDoor): boolean {
   return door.host === wanted.host && door.port === wanted.port &&
     door.isSecure === wanted.isSecure &&
     hostsOf(doorUrls(wanted, 0)).every((host) => hosts.has(host));
-}
-
-function listen(
-  app: Hono,
-  { host, port }: PeerDoor,
-  options: Required<Pick<ServeOptions, "limits" | "refused" | "tls">>,
-): Server {
-  try {
-    return serve(app, { hostname: host, port, ...options });
-  } catch (error) {
-    if (host !== ANY) throw error;
-    // A host without IPv6.
-    return serve(app, { hostname: ANY_IPV4, port, ...options });
-  }
 }
 
 /** Bytes from `startBytes` up to, not including, `endBytes`. */
@@ -274,29 +253,6 @@ async function sendFile(hold: Hold, range: ByteRange | undefined): Promise<Respo
     status: range === undefined ? 200 : 206,
     headers: headersOf(hold, range),
   });
-}
-
-/** The bytes of a file from `startBytes` on. */
-async function* readFrom(
-  path: string,
-  startBytes: number,
-): AsyncGenerator<Uint8Array, void, void> {
-  const file = await open(path);
-  try {
-    let offset = startBytes;
-    while (true) {
-      // A buffer of its own each time: the last one may not be sent yet.
-      const { bytesRead, buffer } = await file.read({
-        buffer: new Uint8Array(CHUNK_BYTES),
-        position: offset,
-      });
-      if (bytesRead === 0) return;
-      offset += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 function headersOf(hold: Hold, range: ByteRange | undefined): Record<string, string> {
@@ -344,47 +300,4 @@ function readRange(
   const startBytes = Number(match[1]);
   const endBytes = match[2] === undefined ? sizeBytes : Math.min(Number(match[2]) + 1, sizeBytes);
   return startBytes >= endBytes ? "unsatisfiable" : { startBytes, endBytes };
-}
-
-/** The first `sizeBytes` of `chunks`; `onEnd` is called once, however the stream ends. */
-function bodyOf(
-  chunks: AsyncIterable<Uint8Array>,
-  { sizeBytes, signal, onEnd }: {
-    readonly sizeBytes: number;
-    /** Aborted when the reader has gone, which a stream that was never read is not told. */
-    readonly signal: AbortSignal;
-    readonly onEnd: () => void;
-  },
-): ReadableStream<Uint8Array> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  let leftBytes = sizeBytes;
-  let isOver = false;
-  const end = async () => {
-    if (isOver) return;
-    isOver = true;
-    onEnd();
-    await iterator.return?.();
-  };
-  signal.addEventListener("abort", end, { once: true });
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      try {
-        if (leftBytes > 0) {
-          const next = await iterator.next();
-          // The length is promised: a reader must see that this is not all.
-          if (next.done) throw new Error(`Cannot serve ${leftBytes} bytes more: it has no more`);
-          const bytes = next.value;
-          controller.enqueue(leftBytes < bytes.length ? bytes.subarray(0, leftBytes) : bytes);
-          leftBytes -= bytes.length;
-        }
-        if (leftBytes > 0) return;
-        controller.close();
-        await end();
-      } catch (error) {
-        await end();
-        throw error;
-      }
-    },
-    cancel: end,
-  });
 }

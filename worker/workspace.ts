@@ -144,17 +144,26 @@ export class Workspace {
 
 function baseDirectory(directory: string | undefined, env: WorkspaceOptions["env"]): string {
   if (directory !== undefined) {
-    mkdirSync(directory, { recursive: true });
-    return realpathSync(directory);
+    return madeDirectory(directory);
   }
   for (const variable of DIRECTORY_VARIABLES) {
     const path = env[variable];
     if (!path) continue;
     // What a user asked for is made; what a batch system promises is there or is not used.
-    if (variable === "TENDRIL_WORKSPACE") mkdirSync(path, { recursive: true });
+    if (variable === "TENDRIL_WORKSPACE") return madeDirectory(path);
     if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) return realpathSync(path);
   }
   return realpathSync(FALLBACK_DIRECTORY);
+}
+
+function madeDirectory(path: string): string {
+  try {
+    mkdirSync(path, { recursive: true });
+    return realpathSync(path);
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot use "${path}" for a workspace: ${found}`, { cause: error });
+  }
 }
 
 /**

@@ -27,6 +27,9 @@ const FILE_BYTES_MAX = 2 ** 50;
 /** How names begin that go on with the digest of the contents. */
 const CONTENT_PREFIX = "file-sha256-";
 
+/** How those of files that can be run end (file_binding.ts). */
+const EXECUTABLE_SUFFIX = "-x";
+
 /** Counts a lie. */
 export function noteLie(state: ManagerState, worker: WorkerRecord, what: string): void {
   if (worker.link.kind !== "open") return;
@@ -114,7 +117,9 @@ export function replicaLie(file: FileRecord, facts: FileFacts): string | undefin
 export function factsLie({ name, sizeBytes, digest }: FileFacts): string | undefined {
   if (sizeBytes > FILE_BYTES_MAX) return `"${name}" has ${sizeBytes} bytes`;
   if (digest === "" || !name.startsWith(CONTENT_PREFIX)) return undefined;
-  return name === CONTENT_PREFIX + digest ? undefined : `"${name}" has digest ${digest}`;
+  const honest = CONTENT_PREFIX + digest;
+  if (name === honest || name === honest + EXECUTABLE_SUFFIX) return undefined;
+  return `"${name}" has digest ${digest}`;
 }
 
 /** True of a try that this worker was never given: it may have been given up, but not so. */

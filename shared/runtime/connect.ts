@@ -20,6 +20,20 @@ export interface ConnectOptions {
 /** A dial that is not answered after this long has failed. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
+/** Thrown when a connection cannot be opened; `found` says why, without the url. */
+export class ConnectError extends Error {
+  override readonly name = "ConnectError";
+  readonly found: string;
+
+  constructor(url: string, found: string) {
+    super(`Cannot connect to "${url}" as a WebSocket: ${found}`);
+    this.found = found;
+  }
+}
+
+/** What Bun puts before what it found. */
+const BUN_PREFIX = /^WebSocket connection to '[^']*' failed: /;
+
 /** What `WebSocket` takes on both runtimes; the Web's own constructor takes protocols only. */
 type Dialer = new (
   url: string,
@@ -30,7 +44,7 @@ type Dialer = new (
  * Opens a connection to `url` (`ws:` or `wss:`).
  *
  * @throws {PinError} if the server has another certificate than `certificate`.
- * @throws {Error} if it cannot be opened.
+ * @throws {ConnectError} if it cannot be opened.
  */
 export async function connect(url: string, options: ConnectOptions): Promise<Socket> {
   const { certificate } = options;
@@ -57,7 +71,7 @@ function dial(
   };
   const fail = (found: string): void => {
     settle();
-    reject(new Error(`Cannot connect to "${url}" as a WebSocket: ${found}`));
+    reject(new ConnectError(url, found.replace(BUN_PREFIX, "")));
     webSocket.close();
   };
   const abort = (): void => fail("given up");

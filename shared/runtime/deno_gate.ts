@@ -16,7 +16,9 @@ import { tmpdir } from "node:os";
 import { join } from "@std/path";
 
 import type { KeyPair } from "../certificate.ts";
+import { CloseWatch } from "./close_watch.ts";
 import type { TimeLimits } from "./request_limits.ts";
+import { CLOSE_WAIT_MS } from "./socket.ts";
 
 /** What a gate is made of. */
 export interface GateOptions {
@@ -80,7 +82,7 @@ type Phase =
   /** Its head is to come. */
   | "head"
   | "open"
-  /** A WebSocket, which has heartbeats of its own. */
+  /** A WebSocket. */
   | "switched";
 
 interface Passage {
@@ -95,6 +97,10 @@ interface Passage {
   isAsked: boolean;
   /** The server has said its last word, but for the end of its sentence. */
   isAnswered: boolean;
+  /** Of a WebSocket: looks for the end that the server makes of it. */
+  closeWatch: CloseWatch | undefined;
+  /** Since when the peer has not read what is being sent to it; 0 while nothing is. */
+  sendingSinceMs: number;
   linger: ReturnType<typeof setTimeout> | undefined;
   isCut: boolean;
 }
@@ -165,6 +171,8 @@ export class DenoGate {
       unmovedBytes: 0,
       isAsked: true,
       isAnswered: false,
+      closeWatch: undefined,
+      sendingSinceMs: 0,
       linger: undefined,
       isCut: false,
     };
@@ -235,8 +243,12 @@ export class DenoGate {
   async #send(passage: Passage, inner: Deno.Conn): Promise<void> {
     for await (const chunk of chunksOf(inner)) {
       if (passage.phase === "open" && passage.isAsked) this.#look(passage, chunk);
+      const isClosing = passage.closeWatch?.take(chunk) === true;
+      passage.sendingSinceMs = performance.now();
       await writeAll(passage.outer, chunk);
+      passage.sendingSinceMs = 0;
       moved(passage);
+      if (isClosing) this.#endSocket(passage);
     }
     this.#linger(passage);
     await passage.outer.closeWrite();
@@ -245,8 +257,18 @@ export class DenoGate {
   /** Looks at the start of a response. */
   #look(passage: Passage, chunk: Uint8Array): void {
     passage.isAsked = false;
-    if (startsWith(chunk, SWITCHED)) passage.phase = "switched";
-    else if (REFUSED.test(latin1.decode(chunk.subarray(0, RESPONSE_CHARS)))) this.#linger(passage);
+    if (startsWith(chunk, SWITCHED)) {
+      passage.phase = "switched";
+      passage.closeWatch = new CloseWatch();
+    } else if (REFUSED.test(latin1.decode(chunk.subarray(0, RESPONSE_CHARS)))) {
+      this.#linger(passage);
+    }
+  }
+
+  /** The server closes a WebSocket: a peer that does not answer would keep its place for ever. */
+  #endSocket(passage: Passage): void {
+    passage.closeWatch = undefined;
+    passage.linger ??= setTimeout(() => this.#cut(passage), CLOSE_WAIT_MS);
   }
 
   /** Reads no more for the server, and leaves the peer time to read. */
@@ -277,10 +299,11 @@ export class DenoGate {
     const { headS, silenceS } = this.#options.limits;
     const nowMs = performance.now();
     for (const passage of [...this.#passages]) {
-      const { phase, movedAtMs } = passage;
-      if (phase === "switched") continue;
+      const { phase, movedAtMs, sendingSinceMs } = passage;
       const limitMs = (phase === "head" ? headS : silenceS) * 1000;
-      if (nowMs - movedAtMs < limitMs) continue;
+      // A WebSocket has heartbeats of its own, but none gets past a reader that stands still.
+      const sinceMs = phase === "switched" ? sendingSinceMs || nowMs : movedAtMs;
+      if (nowMs - sinceMs < limitMs) continue;
       this.#options.refused("connection");
       this.#cut(passage);
     }

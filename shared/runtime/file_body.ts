@@ -1,21 +1,13 @@
-/** Files as the bodies of requests and responses, by what each runtime does best. */
+/** Files as the bodies of requests, by what each runtime does best. */
 
-/** Which bytes of which file. */
-export interface FilePart {
-  readonly path: string;
-  readonly startByte: number;
-  /** Exclusive. */
-  readonly endByte: number;
-}
-
-/** A body of those bytes; on Deno, reading fails when the file has become shorter. */
-export async function fileBody(part: FilePart): Promise<BodyInit> {
-  const { path, startByte, endByte } = part;
-  // Bun hands a file's body to the kernel (sendfile).
-  if ("Bun" in globalThis) return Bun.file(path).slice(startByte, endByte);
+/**
+ * A body of the whole file, for a request. A Blob would be held in memory, all of it: by Deno
+ * always, by Bun over TLS. On Deno, reading fails when the file has become shorter.
+ */
+export async function requestBody(path: string, sizeBytes: number): Promise<BodyInit> {
+  if ("Bun" in globalThis) return Bun.file(path).stream();
   const file = await Deno.open(path, { read: true });
-  if (startByte > 0) await file.seek(startByte, Deno.SeekMode.Start);
-  let leftBytes = endByte - startByte;
+  let leftBytes = sizeBytes;
   return file.readable.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
@@ -29,13 +21,4 @@ export async function fileBody(part: FilePart): Promise<BodyInit> {
       },
     }),
   );
-}
-
-/**
- * A body of the whole file, for a request. A Blob would be held in memory, all of it: by Deno
- * always, by Bun over TLS.
- */
-export function requestBody(path: string, sizeBytes: number): Promise<BodyInit> {
-  if ("Bun" in globalThis) return Promise.resolve(Bun.file(path).stream());
-  return fileBody({ path, startByte: 0, endByte: sizeBytes });
 }

@@ -55,7 +55,7 @@ export const CLOSE_TEXT_FRAME = 4003;
 const DRAIN_POLL_MS = 5;
 
 /** How long an own close waits for the other side's. */
-const CLOSE_WAIT_MS = 2000;
+export const CLOSE_WAIT_MS = 2000;
 
 /** Bytes of a reason in a close frame; RFC 6455 section 5.5. */
 const CLOSE_REASON_BYTES_MAX = 123;

@@ -82,11 +82,21 @@ test.each([
   ["tune speed=1", 2, 'tendril tune: Cannot take "speed" as an option of policies: there are '],
   ["submit", 2, "tendril submit: Cannot submit a task without a command: expected tendril submit "],
   ["submit --input a true", 2, 'tendril submit: Cannot read --input "a": expected NAME=PATH'],
+  ["submit --input a=/nowhere true", 2, 'tendril submit: Cannot read --input a "/nowhere": ENOENT'],
+  ["submit --environment /nowhere true", 2, 'tendril submit: Cannot read --environment "/nowh'],
   ["submit --cores two true", 2, 'tendril submit: Cannot read --cores "two" as a number'],
   ["submit --array 3-1 true", 2, 'tendril submit: Cannot read --array "3-1" as numbers: expected '],
   ["submit --output o=x --array 1-2 true", 2, "tendril submit: Cannot write the output of 2 tasks"],
   ["cancel all --name oak", 1, 'tendril cancel: Cannot find manager "oak": no manager of this us'],
-  ["worker --cores few", 2, 'tendril worker: Cannot read --cores "few" as a number of 0 or more'],
+  ["worker --cores few", 2, 'tendril worker: Cannot read --cores "few" as a number above 0'],
+  ["submit --name ../x true", 2, 'tendril submit: Cannot use "../x" as the name of a manager: '],
+  ["access --role worker -o - --name ../x", 2, 'tendril access: Cannot use "../x" as the name of'],
+  ["worker --name oak --workspace /dev/null", 1, 'tendril worker: Cannot use "/dev/null" for a w'],
+  [
+    "manager --listen name.invalid",
+    1,
+    'tendril manager: Cannot listen on "name.invalid:0" as the ',
+  ],
 ])("tendril %s ends with code %d and one line that says what is wrong", (args, status, message) => {
   const result = tendril(args.split(" "));
   expect(result).toMatchObject({ status, stdout: "" });

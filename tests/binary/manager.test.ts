@@ -44,7 +44,8 @@ async function start(
 }
 
 function tendril(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(BINARY, args, { ...options(), encoding: "utf8" });
+  const limits = { encoding: "utf8", timeout: 30_000 } as const;
+  const { status, stdout, stderr } = spawnSync(BINARY, args, { ...options(), ...limits });
   return { status, stdout, stderr };
 }
 
@@ -83,4 +84,22 @@ test("tendril manager refuses wrong options, and a name that is taken", async ()
   expect(tendril("submit", "--wait", "--", "true").status).toBe(0);
   child.kill("SIGTERM");
   expect(await ended).toBe(143);
+}, 60_000);
+
+test("tendril manager ends at once, with one line, when its port is taken", async () => {
+  const { child, line, ended } = await start(["--name", "first"]);
+  const [, port = ""] = /:(\d+);/.exec(line) ?? [];
+  for (const workers of ["0", "1"]) {
+    const args = ["--name", "second", "--workers", workers, "--listen", `127.0.0.1:${port}`];
+    expect(tendril("manager", ...args)).toEqual({
+      status: 1,
+      stdout: "",
+      stderr:
+        `tendril manager: Cannot listen on "127.0.0.1:${port}" as the address of this manager: ` +
+        "another process listens there; port 0 is any free one\n",
+    });
+  }
+  expect(readdirSync(home).filter((name) => name.startsWith("tendril-manager-"))).toHaveLength(1);
+  child.kill("SIGTERM");
+  await ended;
 }, 60_000);

@@ -12,8 +12,9 @@ import { Hono } from "hono";
 import { newCertificate } from "../../shared/certificate.ts";
 import { connect } from "../../shared/runtime/connect.ts";
 import { pinnedFetch } from "../../shared/runtime/fetch.ts";
-import { fileBody, requestBody } from "../../shared/runtime/file_body.ts";
+import { requestBody } from "../../shared/runtime/file_body.ts";
 import { serve, upgradeSocket } from "../../shared/runtime/serve.ts";
+import { boundedBody, readFrom } from "../../shared/runtime/serve_room.ts";
 
 /** What `dial` reads. */
 export interface DialOrder {
@@ -49,7 +50,11 @@ async function sizeOf(body: ReadableStream<Uint8Array> | null): Promise<number> 
 async function serveFile(file: string): Promise<void> {
   const sizeBytes = statSync(file).size;
   const app = new Hono();
-  app.get("/file", async () => new Response(await fileBody(wholeOf(file, sizeBytes))));
+  app.get("/file", (context) => {
+    const request = context.req.raw;
+    const body = boundedBody(readFrom(file, 0), { sizeBytes, request, onEnd: () => {} });
+    return new Response(body);
+  });
   app.put("/file", async (context) => context.text(String(await sizeOf(context.req.raw.body))));
   app.get(
     "/echo",
@@ -62,10 +67,6 @@ async function serveFile(file: string): Promise<void> {
   await text(process.stdin);
   await server.close();
   say({ peakGrowthBytes: peakBytes() - startBytes });
-}
-
-function wholeOf(path: string, sizeBytes: number) {
-  return { path, startByte: 0, endByte: sizeBytes };
 }
 
 async function dial(order: DialOrder): Promise<DialReport> {

@@ -3,7 +3,7 @@
  *
  * An ordinary run takes `INPUTS` of them in all. For more, and others:
  *
- *     TENDRIL_FUZZ_INPUTS=9000000 TENDRIL_FUZZ_SEED=7 bun test --timeout 7200000 tests/fuzz
+ *     TENDRIL_FUZZ_INPUTS=60000000 TENDRIL_FUZZ_SEED=7 bun test --timeout 7200000 tests/fuzz
  *
  * is about an hour's worth. A failure names the seed and the number of its input: the same seed
  * makes the same inputs again.

@@ -377,7 +377,7 @@ test("describeClaim() and describeLack() say what an access file says of itself"
 });
 
 test("accessPath() refuses names that are paths", () => {
-  for (const name of ["", ".", "..", "../x", "a/b", ".x", "-x", "a\0", "x".repeat(101), "ü"]) {
+  for (const name of ["", ".", "..", "../x", "a/b", ".x", "-x", "a\0", "x".repeat(65), "ü"]) {
     expect(() => accessPath(name)).toThrow(RangeError);
   }
 });

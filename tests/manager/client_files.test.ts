@@ -182,6 +182,24 @@ test("ClientFiles takes a directory as a canonical stream, and gives it back as 
   expect(sha256(new Uint8Array(await served.arrayBuffer()))).toBe(sha256(bytes));
 });
 
+test("The manager sends one file to more readers than its fast path takes", async () => {
+  await using fixture = await Fixture.start();
+  const client = await FakeClient.join("oak");
+  const worker = await FakeWorker.join("oak");
+  const bytes = randomBytes(2 ** 21 + 1);
+  const path = join(home, "data");
+  await writeFile(path, bytes);
+  const declare = { kind: "declare", file: { kind: "local", path }, level: "worker" } as const;
+  const { fileId } = await client.expect("declared", declare);
+  const { file } = await client.expect("fetched", { kind: "fetch", fileId });
+  const digests = await Promise.all(Array.from({ length: 48 }, async () => {
+    const served = await fixture.get(file);
+    return sha256(new Uint8Array(await served.arrayBuffer()));
+  }));
+  expect(new Set(digests)).toEqual(new Set([sha256(bytes)]));
+  worker.close();
+});
+
 test("ClientFiles brings an output to the manager for its client", async () => {
   await using fixture = await Fixture.start();
   const client = await FakeClient.join("oak");
@@ -201,6 +219,28 @@ test("ClientFiles brings an output to the manager for its client", async () => {
     kind: "failed",
     message: `Cannot take file ${fileId}: no client has declared it, or not any more`,
   });
+});
+
+test("ClientFiles waits for no contents that nobody asks for any more", async () => {
+  await using fixture = await Fixture.start();
+  const client = await FakeClient.join("oak");
+  const declare = { kind: "declare", file: { kind: "buffer" }, level: "workflow" } as const;
+  const { fileId } = await client.expect("declared", declare);
+  await client.submit({ command: "a", outputs: [{ mount: "out", fileId }] });
+  // All together ask for more than a manager waits for.
+  for (let clientCount = 0; clientCount < 20; clientCount++) {
+    const other = await FakeClient.join("oak");
+    for (let count = 0; count < 60; count++) void other.ask({ kind: "fetch", fileId });
+    await other.ask({ kind: "ping" });
+    other.close();
+    await other.ended;
+  }
+  const path = join(home, "data");
+  await writeFile(path, "here");
+  const local = { kind: "declare", file: { kind: "local", path }, level: "workflow" } as const;
+  const { fileId: hereId } = await client.expect("declared", local);
+  const { file } = await client.expect("fetched", { kind: "fetch", fileId: hereId });
+  expect(await (await fixture.get(file)).text()).toBe("here");
 });
 
 test("ClientFiles declares paths of this machine, and shows files without secrets", async () => {

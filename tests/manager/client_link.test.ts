@@ -175,7 +175,6 @@ class Line {
         joined: () => {},
         left: () => {},
       },
-      refuse: this.refusals.count,
       door: new Door(this.refusals.count),
       onBug: () => {},
       ...limits,

@@ -42,6 +42,8 @@ export class FakeManager implements AsyncDisposable {
   readonly transferKey: Uint8Array = randomBytes(32);
   readonly secret: string = randomBytes(32).toString("base64url");
   heartbeatMs = 60_000;
+  /** Said to a hello instead of a welcome, while it is set. */
+  refusal: string | undefined;
   /** Every message so far, of all connections. */
   readonly heard: WorkerMessage[] = [];
   readonly #server: Server;
@@ -213,7 +215,10 @@ export class FakeManager implements AsyncDisposable {
 
   #hear(channel: Channel<ManagerMessage>, message: WorkerMessage): void {
     this.heard.push(message);
-    if (message.kind === "hello") this.#welcome(channel, message);
+    if (message.kind === "hello") {
+      if (this.refusal === undefined) this.#welcome(channel, message);
+      else channel.close(this.refusal);
+    }
     const index = this.#waits.findIndex((wait) => wait.isWanted(message));
     if (index < 0) this.#unread.push(message);
     else this.#waits.splice(index, 1)[0]?.resolve(message);

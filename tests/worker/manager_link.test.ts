@@ -189,6 +189,16 @@ test("ManagerLink waits for a manager that is not there yet and says so once", a
   expect(bench.prepared).toEqual([accessOf(manager)]);
 });
 
+test("ManagerLink says why a manager takes no hello, and goes on dialling", async () => {
+  await using manager = new FakeManager();
+  manager.refusal = "Cannot take 0 cores";
+  using bench = new Bench(accessOf(manager));
+  await bench.waiting();
+  manager.refusal = undefined;
+  await bench.welcomed;
+  expect(bench.waits).toEqual(["it answers, and takes no hello: Cannot take 0 cores"]);
+});
+
 test("ManagerLink ends unmet when no manager came in time, and says where it looked", async () => {
   await using dumb = await DumbServer.open({ hangsUp: true });
   await using manager = new FakeManager();

@@ -44,9 +44,19 @@ test("parseWorkerArguments() takes the url of a manager", () => {
   expect(parseWorkerArguments(["--help"], {})).toBe("help");
 });
 
+test("parseWorkerArguments() takes localhost for loopback, and a port alone for every address", () => {
+  const hostOf = (at: string) => {
+    const options = parseWorkerArguments(["--listen", at], {});
+    return options === "help" ? undefined : options.peers.listen;
+  };
+  expect(hostOf("localhost:9000")).toEqual({ host: "127.0.0.1", port: 9000 });
+  expect(hostOf(":9000")).toEqual({ host: "::", port: 9000 });
+});
+
 test("parseWorkerArguments() refuses what it does not know", () => {
   const wrong: [string[], string][] = [
-    [["--cores", "many"], 'Cannot read --cores "many" as a number of 0 or more'],
+    [["--cores", "0"], 'Cannot read --cores "0" as a number above 0'],
+    [["--cores", "many"], 'Cannot read --cores "many" as a number above 0'],
     [["--gpus", "1.5"], 'Cannot read --gpus "1.5" as a whole number of 0 or more'],
     [["ftp://x"], 'Cannot read "ftp://x" as the url of a manager'],
     [["http://a", "http://b"], 'Cannot take "http://b" as an argument of worker'],

@@ -173,6 +173,22 @@ test("replicaLie() takes no copy that has other contents than the file", () => {
   }
 });
 
+test("factsLie() finds no lie in a program that is named by its contents", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const digest = "0".repeat(64);
+  const name = `file-sha256-${digest}-x`;
+  const bound = { ...factsOf(name, 0, digest), ...LARGE, isExecutable: true };
+  const program = fixture.declares({ kind: "manager" }, {}, bound);
+  const task = fixture.submits({ inputs: [program] });
+  const [transferId] = fixture.state.transfers.keys();
+  const file = { ...factsOf(name, 0, digest), ...LARGE };
+  fixture.says("a", { kind: "replica_ready", transferId: transferId!, file, movedBytes: 1 });
+  expect([lies(fixture), fixture.file(program).readyCount]).toEqual([[], 1]);
+  fixture.finishes("a", task);
+  expect(fixture.outcome(task)).toBe("success");
+});
+
 test("readyReplica() takes no transfer of another worker", () => {
   const fixture = new ManagerFixture();
   fixture.joins("a", { features: ["a"] });

@@ -47,6 +47,28 @@ app.get(
   upgradeSocket(() => ({ message: (socket, bytes) => socket.send(bytes), close() {} })),
 );
 
+app.get(
+  "/leave",
+  upgradeSocket(() => ({
+    open: (socket) => socket.close(4001, "enough"),
+    message() {},
+    close: (_socket, code) => say(`left ${code}`),
+  })),
+);
+
+/** Says more than the system keeps for a connection, and closes. */
+app.get(
+  "/gush",
+  upgradeSocket(() => ({
+    open: (socket) => {
+      for (let count = 0; count < 24; count++) socket.send(new Uint8Array(2 ** 20));
+      socket.close(4002, "enough");
+    },
+    message() {},
+    close: (_socket, code) => say(`left ${code}`),
+  })),
+);
+
 // A body that breaks off is what the tests are about.
 app.onError((_error, context) => context.text("It broke", 500));
 

@@ -1,6 +1,7 @@
 /** What serve() does with those who send too much, too slowly or nothing, on Bun and on Deno. */
 
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 
 import { connect } from "../../../shared/runtime/connect.ts";
 import {
@@ -18,6 +19,13 @@ const RUNTIMES = {
 
 /** What the system itself takes of a body that nobody reads, for both ends of a connection. */
 const SYSTEM_BYTES_MAX: number = 32 * 1024 * 1024;
+
+const UPGRADE = {
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+} as const;
 
 const PIECE = new Uint8Array(65536).fill(120);
 
@@ -46,6 +54,14 @@ class LimitedServer implements AsyncDisposable {
 
   async isServing(): Promise<boolean> {
     return await (await fetch(`${this.url}/text`)).text() === "hello";
+  }
+
+  /** Connections that neither end has closed. */
+  connectionCount(): number {
+    const port = Number(new URL(this.url).port).toString(16).toUpperCase().padStart(4, "0");
+    const table = readFileSync("/proc/net/tcp", "utf8").split("\n");
+    // Its own ends, in state ESTABLISHED: proc(5).
+    return table.filter((row) => /^\s*\d+: \w+:(\w+) \S+ 01 /.exec(row)?.[1] === port).length;
   }
 
   residentBytes(): Promise<number> {
@@ -97,6 +113,24 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     },
     40_000,
   );
+
+  for (const [route, who] of Object.entries({ leave: "answer it", gush: "read it" })) {
+    test.concurrent(
+      `serve() cuts a WebSocket that it has closed when the peer does not ${who}, on ${name}`,
+      async () => {
+        await using server = await LimitedServer.start(command);
+        const socket = open(server.url).on("error", () => {});
+        socket.write(head(`GET /${route}`, UPGRADE));
+        if (route === "gush") socket.pause();
+        else socket.resume();
+        await until(() => server.said.includes("left"), "the server has closed it");
+        await until(() => server.connectionCount() === 0, "it is cut");
+        expect(await server.isServing()).toBe(true);
+        socket.destroy();
+      },
+      40_000,
+    );
+  }
 
   test.concurrent(
     `serve() cuts who does not read, and holds little for it, on ${name}`,
