@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 
 import { Manager } from "../../mod.ts";
 import { Scratch } from "./scratch.ts";
@@ -58,7 +59,7 @@ test("A worker of 64 MB gets through 520 MB of files when each part fits", async
     expect([outcome, message, stdout.slice(0, 64)]).toEqual(["success", "", digests[index]!]);
   }
   clearInterval(look);
-  console.log(`a worker of ${DISK_BYTES} bytes held ${mostBytes} at most`);
+  process.stdout.write(`a worker of ${DISK_BYTES} bytes held ${mostBytes} at most\n`);
   expect(mostBytes).toBeLessThan(DISK_BYTES + 1_000_000);
   expect(worker.child.exitCode).toBe(null);
   const again = await manager.submit({ command: "echo on" });
