@@ -7,6 +7,8 @@ import type { CacheLevel, FileFacts, TryResult } from "../../shared/task.ts";
 /** A file found in the cache when the worker started. */
 export interface CachedFile extends FileFacts {
   readonly level: CacheLevel;
+  /** True when this worker brought it, for an earlier manager: it counts against its disk. */
+  readonly isOwn?: boolean;
 }
 
 /** Where others find the files of this worker. */

@@ -53,7 +53,7 @@ export interface TryRecord {
 
 /** A committed file. */
 export interface CacheRecord extends CachedFile {
-  /** What it takes of the worker's disk: 0 of what was there when the worker started. */
+  /** What it takes of the worker's disk: 0 of what others brought. */
   readonly ownBytes: number;
   readonly facts: FileFacts;
 }
@@ -188,8 +188,11 @@ export interface WorkerOptions extends WorkerIdentity {
 export function newWorkerState(options: WorkerOptions): WorkerState {
   const { cached, ...identity } = options;
   const cache = new Map<CacheName, CacheRecord>();
+  let cachedBytes = 0;
   for (const file of cached) {
-    cache.set(file.name, { ...newCacheRecord(file, file.level), ownBytes: 0 });
+    const ownBytes = file.isOwn === true ? file.sizeBytes : 0;
+    cache.set(file.name, { ...newCacheRecord(file, file.level), ownBytes });
+    cachedBytes += ownBytes;
   }
   return {
     identity,
@@ -205,7 +208,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     roomQueues: new Map(),
     used: NO_RESOURCES,
     disk: {
-      cachedBytes: 0,
+      cachedBytes,
       comingBytes: 0,
       runningBytes: 0,
       waiting: new Set(),
