@@ -91,6 +91,22 @@ for (let seed = 2001; seed <= 2080; seed++) {
   });
 }
 
+/** Disks that hold a few files: what is idle goes, what has no room waits, and all gets done. */
+for (let seed = 701; seed <= 760; seed++) {
+  test(`simulate() gets through on disks that hold a part of the files (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      seed,
+      diskBytes: [45_000_000, 55_000_000, 70_000_000][seed % 3]!,
+      disturbanceCount: seed % 2 === 0 ? 6 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
 for (let seed = 1001; seed <= 1080; seed++) {
   test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {
     const { outcomes, state } = simulate({
