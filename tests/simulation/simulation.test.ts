@@ -1,3 +1,5 @@
+import process from "node:process";
+
 import { expect, test } from "bun:test";
 
 import { type Scenario, simulate } from "./simulator.ts";
@@ -106,6 +108,20 @@ for (let seed = 701; seed <= 760; seed++) {
     expect(state.tasks.size).toBe(0);
   });
 }
+
+test("simulate() runs far fewer tasks again when there are two copies of each temp", () => {
+  const recoveries = (replicas: number): number => {
+    let count = 0;
+    for (let seed = 1; seed <= 20; seed++) {
+      const { state } = simulate({ ...CALM, seed, disturbanceCount: 12, policies: { replicas } });
+      count += state.counters.recoveries;
+    }
+    return count;
+  };
+  const [alone, doubled] = [recoveries(1), recoveries(2)];
+  process.stdout.write(`recoveries in 20 runs: ${alone} with one copy, ${doubled} with two\n`);
+  expect(doubled).toBeLessThan(alone / 2);
+});
 
 for (let seed = 1001; seed <= 1080; seed++) {
   test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {
