@@ -35,7 +35,7 @@ export type {
 } from "./manager/config.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
-export type { FileOptions } from "./manager/file_options.ts";
+export type { FileOptions, TempOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";

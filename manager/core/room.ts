@@ -27,8 +27,10 @@ export function isOpen({ link, isLeaving, isCrowded }: WorkerRecord): boolean {
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
+    state.upkeep.receivers.add(worker);
   } else {
     removeCapacity(state.index, worker);
+    state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
 }

@@ -63,6 +63,34 @@ for (let seed = 501; seed <= 560; seed++) {
   });
 }
 
+const PRUNINGS = ["never", "consumed", "depth:1", "depth:2", "depth:3"] as const;
+
+/** Copies of temps are made, go again and are lost, while everything else goes wrong. */
+for (let seed = 2001; seed <= 2080; seed++) {
+  test(`simulate() keeps as many copies of temps as are wanted, and no more (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      ...(seed % 2 === 0 ? HARDSHIP : {}),
+      ...(seed % 3 === 0 ? { wallChance: 0.3 } : {}),
+      seed,
+      disturbanceCount: seed % 12,
+      faultChance: 0.02 * (seed % 4),
+      policies: {
+        replicas: 1 + seed % 3,
+        pruneTemps: PRUNINGS[seed % 5]!,
+        pruneExtraReplicas: seed % 4 === 0,
+        transfersPerWorker: seed % 7 === 0 ? 1 : 4,
+      },
+      tunedTo: seed % 6 === 0
+        ? { replicas: 3, pruneTemps: "never" }
+        : { replicas: 1 + seed % 2, pruneTemps: "consumed", pruneExtraReplicas: true },
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
 /** Disks that hold a few files: what is idle goes, what has no room waits, and all gets done. */
 for (let seed = 701; seed <= 760; seed++) {
   test(`simulate() gets through on disks that hold a part of the files (seed ${seed})`, () => {

@@ -55,6 +55,8 @@ export interface Scenario {
   /** Workers whose connection takes a second each way. */
   readonly slowWorkerCount?: number;
   readonly policies?: Partial<Policies>;
+  /** Policies that are put in force while the workflow runs; users prune and replicate files too. */
+  readonly tunedTo?: Partial<Policies>;
   /** Of each worker; much unless stated. */
   readonly diskBytes?: number;
 }
@@ -178,6 +180,10 @@ class Simulation implements World {
       stranded: state.stranded.size,
       spooled: state.spooled.size,
       spooledBytes: state.spooledBytes,
+      reviews: state.upkeep.reviews.size,
+      scarce: state.upkeep.scarce.reduce((sum, { size }) => sum + size, 0),
+      receivers: state.upkeep.receivers.size,
+      background: state.managerSource.background.size,
     };
     const left = Object.entries(tables).filter(([, size]) => size > 0);
     if (left.length > 0) throw new Error(`Tables are not empty at the end: ${left.join("; ")}`);
@@ -348,8 +354,27 @@ class Simulation implements World {
       this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
     }
     this.#requestTemps();
+    this.#tune();
     // The end is looked for when something happens.
     this.clock.after(FAULTS_END_MS + 1, () => this.#feed([{ kind: "tick" }]));
+  }
+
+  /** Policies change, and users see to the copies of some temps themselves. */
+  #tune(): void {
+    const { tunedTo } = this.#scenario;
+    if (tunedTo === undefined) return;
+    this.clock.after(4_000, () => {
+      const policies = { ...this.#state.policies, ...tunedTo };
+      this.#feed([{ kind: "policies_set", policies }]);
+    });
+    for (const [index, fileId] of this.#workload.temps.entries()) {
+      this.clock.after(2_000 + nextRandom(this.random) * 9_000, () => {
+        const event: ManagerEvent = index % 3 === 0
+          ? { kind: "file_replicated", fileId, count: 1 + index % 4 }
+          : { kind: "file_pruned", fileId, requestId: index };
+        this.#feed([event]);
+      });
+    }
   }
 
   /** Users ask for some temps, and let go of others, while the workflow runs. */
