@@ -18,6 +18,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 
@@ -36,11 +37,14 @@ export interface SharedFile {
 
 /** What an entry's folder holds beside the file. */
 interface SharedRecord extends SharedFile {
-  /** Of the file when it was added: another one now means that somebody wrote to it. */
-  readonly mtimeMs: number;
+  /** Nanoseconds, of the file when it was added: another one means that somebody wrote to it. */
+  readonly mtimeNs: string;
 }
 
 const PRIVATE_DIRECTORY = 0o700;
+
+/** How far the mtime of a file that is added lies in the past; see linked_inputs.ts. */
+const AGED_SECONDS = 1;
 
 /** What was begun this long ago is of a process that died over it. */
 const UNFINISHED_MS_MAX: number = 24 * 60 * 60_000;
@@ -75,8 +79,11 @@ export class SharedStore {
     mkdirSync(passing, { mode: PRIVATE_DIRECTORY });
     try {
       linkSync(path, join(passing, "data"));
-      const { mtimeMs } = lstatSync(path);
-      const record: SharedRecord = { facts, addedAtMs: Date.now(), mtimeMs };
+      // Old enough that any later write moves it, and that no worker sets it back.
+      const seconds = Math.floor(Date.now() / 1000) - AGED_SECONDS;
+      utimesSync(path, seconds, seconds);
+      const mtimeNs = String(lstatSync(path, { bigint: true }).mtimeNs);
+      const record: SharedRecord = { facts, addedAtMs: Date.now(), mtimeNs };
       writeFileSync(join(passing, "record.json"), JSON.stringify(record));
       if (this.#read(facts.name) === undefined) this.remove(facts.name);
       renameSync(passing, join(this.#entriesPath, facts.name));
@@ -117,9 +124,9 @@ export class SharedStore {
     try {
       const record: unknown = JSON.parse(readFileSync(join(path, "record.json"), "utf8"));
       if (!isRecord(record) || checkCacheName(record.facts.name) !== name) return undefined;
-      const found = lstatSync(join(path, "data"));
-      const isIntact = found.isFile() && found.size === record.facts.sizeBytes &&
-        found.mtimeMs === record.mtimeMs;
+      const found = lstatSync(join(path, "data"), { bigint: true });
+      const isIntact = found.isFile() && Number(found.size) === record.facts.sizeBytes &&
+        String(found.mtimeNs) === record.mtimeNs;
       return isIntact ? record : undefined;
     } catch {
       // It is being removed, or was damaged: as good as none.
@@ -147,10 +154,10 @@ function codeOf(error: unknown): string {
 
 function isRecord(value: unknown): value is SharedRecord {
   if (typeof value !== "object" || value === null) return false;
-  const { facts, addedAtMs, mtimeMs } = value as Record<string, unknown>;
+  const { facts, addedAtMs, mtimeNs } = value as Record<string, unknown>;
   if (typeof facts !== "object" || facts === null) return false;
   const { name, generation, sizeBytes, digest, isDirectory } = facts as Record<string, unknown>;
   return typeof name === "string" && Number.isSafeInteger(generation) &&
     Number.isSafeInteger(sizeBytes) && typeof digest === "string" && isDirectory === false &&
-    typeof addedAtMs === "number" && typeof mtimeMs === "number";
+    typeof addedAtMs === "number" && typeof mtimeNs === "string";
 }

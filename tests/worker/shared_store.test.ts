@@ -88,7 +88,7 @@ test("SharedStore passes over entries that are no entries", () => {
     writeFileSync(join(entries, name, "record.json"), record);
   }
   mkdirSync(join(entries, "another"));
-  const record = { facts: facts("x"), addedAtMs: 1, mtimeMs: 1 };
+  const record = { facts: facts("x"), addedAtMs: 1, mtimeNs: "1" };
   writeFileSync(join(entries, "another", "record.json"), JSON.stringify(record));
   expect(store.files()).toEqual([]);
   expect(store.remove("another" as CacheName)).toBe(true);
