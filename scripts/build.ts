@@ -108,7 +108,7 @@ function buildDeclarations(): void {
     // Types are checked by deno check, which knows both runtimes.
     noCheck: true,
     skipLibCheck: true,
-    types: ["bun", "../shared/std_path.d.ts", "./deno.d.ts"],
+    types: ["bun", "../shared/std_path.d.ts", "../shared/archive/seek_bzip.d.ts", "./deno.d.ts"],
   };
   write("tsconfig.json", JSON.stringify({ extends: "../tsconfig.json", compilerOptions }));
   const output = { noBanner: true, exportReferencedTypes: false };

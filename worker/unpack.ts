@@ -11,8 +11,7 @@ import { lstat, rm } from "node:fs/promises";
 import process from "node:process";
 
 import { ArchiveError } from "../shared/archive/archive_error.ts";
-import { readChunks } from "../shared/archive/archive_source.ts";
-import { unpackTree } from "../shared/archive/unpack.ts";
+import { unpackFile } from "../shared/archive/unpack.ts";
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
 import { selfCommand } from "../shared/runtime/self_command.ts";
 import { helperEnvironment } from "./task_environment.ts";
@@ -89,7 +88,7 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
   let answer: Answer;
   try {
     const options = { ...limits, signal: parentGone.signal };
-    const result = await unpackTree(readChunks(archivePath), targetPath, options);
+    const result = await unpackFile(archivePath, targetPath, options);
     answer = { kind: "unpacked", result };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

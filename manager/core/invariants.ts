@@ -134,7 +134,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
-  const isOpen = worker.link.kind === "open" && !worker.isLeaving;
+  const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
 

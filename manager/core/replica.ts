@@ -129,7 +129,8 @@ export function deleteReplica(
   replica.state = "deleting";
   replica.deletionCount += 1;
   tell(state, worker, { kind: "delete", name, generation });
-  if (file === undefined || !file.replicas.delete(worker)) return;
+  if (file === undefined) return forgetUnclaimed(state, name, worker);
+  if (!file.replicas.delete(worker)) return;
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
@@ -149,7 +150,7 @@ export function dropReplica(
 }
 
 /** Something at `worker` that has not started waits for the file there. */
-function isNeededAt(worker: WorkerRecord, file: FileRecord): boolean {
+export function isNeededAt(worker: WorkerRecord, file: FileRecord): boolean {
   for (const recipe of file.recipes) {
     const made = recipe.bound && worker.replicas.get(recipe.bound.name);
     if (made?.transfer !== undefined) return true;

@@ -233,6 +233,8 @@ export interface WorkerRecord {
   link: WorkerLink;
   /** It said that it leaves: nothing more is given to it. */
   isLeaving: boolean;
+  /** It gave a try back for want of disk: it gets no other before one of those that it has ended. */
+  isCrowded: boolean;
   /** It has addresses for its peers. */
   isServing: boolean;
   readonly reach: Reach;

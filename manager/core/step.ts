@@ -5,6 +5,7 @@
  * @module
  */
 
+import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap, popHeap } from "../../shared/heap.ts";
 import { endDelivery, requestFile, retryDelivery } from "./delivery.ts";
@@ -139,6 +140,8 @@ function applyReport(
       return readyReplica(state, worker, message);
     case "transfer_failed":
       return failTransfer(state, worker, message);
+    case "room_wanted":
+      return answerRoomWanted(state, worker, message);
     case "replica_gone":
       return loseReplica(state, worker, message);
     case "send_failed":

@@ -12,7 +12,7 @@ import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
 import { canRemake } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica } from "./replica.ts";
+import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -138,8 +138,12 @@ export function failTransfer(
   if (source?.source !== undefined) transfer.failed.add(source.source);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
-  if (!message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX) {
-    return abandonTransfer(state, transfer, message.message);
+  const { isDiskFull = false } = message;
+  const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
+    isDiskFull && !isNeededAt(worker, file);
+  if (isFinal) {
+    const outcome = isDiskFull ? "disk_full" : "transfer_failed";
+    return abandonTransfer(state, transfer, { message: message.message, outcome });
   }
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
@@ -210,7 +214,8 @@ export function failStranded(state: ManagerState, file: FileRecord, message: str
   }
   for (const transfer of [...stranded]) {
     if (!state.transfers.has(transfer.transferId)) continue;
-    abandonTransfer(state, transfer, `${whyStranded(transfer)}: ${message}`);
+    const why = `${whyStranded(transfer)}: ${message}`;
+    abandonTransfer(state, transfer, { message: why, outcome: "transfer_failed" });
   }
 }
 
@@ -489,7 +494,12 @@ export function slotsOf(state: ManagerState, source: Source): number {
 }
 
 /** The file cannot come to that worker: what needs it there is told. */
-function abandonTransfer(state: ManagerState, transfer: TransferRecord, message: string): void {
+function abandonTransfer(
+  state: ManagerState,
+  transfer: TransferRecord,
+  why: { readonly message: string; readonly outcome: "transfer_failed" | "disk_full" },
+): void {
+  const { message } = why;
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
   state.transfers.delete(transfer.transferId);
@@ -498,11 +508,11 @@ function abandonTransfer(state: ManagerState, transfer: TransferRecord, message:
     replica.transfer = undefined;
     forgetReplica(state, worker, replica);
   }
-  failTriesFor(state, { worker, file, message });
+  failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });
   for (const recipe of file.recipes) {
     const made = recipe.bound && worker.replicas.get(recipe.bound.name);
-    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, message);
+    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, why);
   }
   reviewSpool(state, file);
 }

@@ -163,6 +163,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     features: new Set(features),
     link: { kind: "open", session },
     isLeaving: false,
+    isCrowded: false,
     isServing: true,
     reach: newReach(),
     lieCount: 0,

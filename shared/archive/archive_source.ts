@@ -8,34 +8,30 @@
 import { Buffer } from "node:buffer";
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
-import { pipeline, Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
 
 import { ArchiveError } from "./archive_error.ts";
+import { COMPRESSIONS, startsWith } from "./decompress.ts";
 import { BLOCK_BYTES, isHeader, isZeroBlock } from "./tar_format.ts";
 
-/** Bytes read from a file at a time. */
+/** Bytes read from a file at a time unless said. */
 const READ_BYTES = 256 * 1024;
-/** Bytes that the decoder hands out at a time. */
-const INFLATED_BYTES = 256 * 1024;
 
-/** First bytes of formats that are known but cannot be unpacked, to name them in the refusal. */
+/** First bytes of formats that are known but not read from a stream, to name them in the refusal. */
 const FOREIGN_FORMATS: readonly { readonly name: string; readonly magic: readonly number[] }[] = [
-  { name: "bzip2", magic: [0x42, 0x5a, 0x68] },
-  { name: "xz", magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] },
-  { name: "zstd", magic: [0x28, 0xb5, 0x2f, 0xfd] },
   { name: "zip", magic: [0x50, 0x4b] },
   { name: "squashfs", magic: [0x68, 0x73, 0x71, 0x73] },
 ];
-const GZIP_MAGIC: readonly number[] = [0x1f, 0x8b, 0x08];
 
 /** Returns the chunks of the file at `path`; it is closed when the reading ends, however it ends. */
-export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void> {
+export async function* readChunks(
+  path: string,
+  chunkBytes: number = READ_BYTES,
+): AsyncGenerator<Uint8Array, void> {
   const file: FileHandle = await open(path, "r");
   try {
     for (;;) {
-      const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-      const { bytesRead } = await file.read(buffer, 0, READ_BYTES, null);
+      const buffer = Buffer.allocUnsafeSlow(chunkBytes);
+      const { bytesRead } = await file.read(buffer, 0, chunkBytes, null);
       if (bytesRead === 0) return;
       yield buffer.subarray(0, bytesRead);
     }
@@ -45,68 +41,89 @@ export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void
 }
 
 /**
- * Returns the tar stream in `source`, which is tar or gzip of tar, of one or of many members.
+ * Returns the chunks of the file at `path` from two buffers in turn, one being filled while the other
+ * is in use: a chunk holds only until the next one is asked for.
+ */
+export async function* readChunksInTurn(
+  path: string,
+  chunkBytes: number,
+): AsyncGenerator<Uint8Array, void> {
+  const file: FileHandle = await open(path, "r");
+  let reading: Promise<{ bytesRead: number; buffer: Uint8Array }> | undefined;
+  try {
+    const buffers = [Buffer.allocUnsafeSlow(chunkBytes), Buffer.allocUnsafeSlow(chunkBytes)];
+    for (let turn = 0;; turn++) {
+      const { bytesRead, buffer } =
+        await (reading ?? file.read(pick(buffers, turn), 0, chunkBytes));
+      if (bytesRead === 0) return;
+      reading = file.read(pick(buffers, turn + 1), 0, chunkBytes, null);
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await reading?.catch(() => {
+      // It was read ahead, and nobody wants it any more.
+    });
+    await file.close();
+  }
+}
+
+function pick(buffers: readonly Uint8Array[], turn: number): Uint8Array {
+  return buffers[turn % buffers.length] ?? new Uint8Array(0);
+}
+
+/**
+ * Returns the tar stream in `source`, which may be compressed by any of `COMPRESSIONS`.
  *
  * Throws `ArchiveError` naming the format found when it is another one.
  */
 export async function* tarChunks(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
-  const { start, chunks } = await readStart(source);
-  if (!startsWith(start, GZIP_MAGIC)) {
-    checkTar(start);
-    yield* chunks;
-    return;
+  const outer = await readStart(source);
+  try {
+    const compression = COMPRESSIONS.find(({ isStart }) => isStart(outer.start));
+    if (compression === undefined) {
+      checkTar(outer.start);
+      yield* allChunks(outer);
+      return;
+    }
+    const inner = await readStart(compression.decode(allChunks(outer)));
+    try {
+      checkTar(inner.start);
+      yield* allChunks(inner);
+    } finally {
+      await inner.rest.return?.();
+    }
+  } finally {
+    await outer.rest.return?.();
   }
-  const inner = await readStart(inflate(chunks));
-  checkTar(inner.start);
-  yield* inner.chunks;
 }
 
-/** Reads until a block's worth is there, which tells the format, and gives all of it back. */
-async function readStart(
-  source: AsyncIterable<Uint8Array>,
-): Promise<{ start: Uint8Array; chunks: AsyncGenerator<Uint8Array, void> }> {
-  const iterator = source[Symbol.asyncIterator]();
+/** A source of which the start has been read. */
+interface StartedSource {
+  /** A block's worth, or all there is. */
+  readonly start: Uint8Array;
+  readonly rest: AsyncIterator<Uint8Array>;
+}
+
+/** Reads until a block's worth is there, which tells the format. */
+async function readStart(source: AsyncIterable<Uint8Array>): Promise<StartedSource> {
+  const rest = source[Symbol.asyncIterator]();
   let start: Uint8Array = new Uint8Array(0);
   while (start.length < BLOCK_BYTES) {
-    const next = await iterator.next();
+    const next = await rest.next();
     if (next.done) break;
     start = start.length === 0 ? next.value : joined(start, next.value);
   }
-  return { start, chunks: followedBy(start, iterator) };
+  return { start, rest };
 }
 
-async function* followedBy(
-  start: Uint8Array,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array, void> {
-  try {
-    yield start;
-    for (;;) {
-      const next = await rest.next();
-      if (next.done) return;
-      yield next.value;
-    }
-  } finally {
-    await rest.return?.();
-  }
-}
-
-async function* inflate(
-  source: AsyncGenerator<Uint8Array, void>,
-): AsyncGenerator<Uint8Array, void> {
-  const gunzip = createGunzip({ chunkSize: INFLATED_BYTES });
-  // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
-  pipeline(Readable.from(source, { objectMode: false }), gunzip, () => {});
-  try {
-    for await (const chunk of gunzip) yield chunk as Uint8Array;
-  } catch (cause) {
-    if (cause instanceof ArchiveError) throw cause;
-    const found = cause instanceof Error ? cause.message : String(cause);
-    throw new ArchiveError(`Cannot decompress the archive as gzip: ${found}`, { cause });
-  } finally {
-    gunzip.destroy();
+async function* allChunks({ start, rest }: StartedSource): AsyncGenerator<Uint8Array, void> {
+  yield start;
+  for (;;) {
+    const next = await rest.next();
+    if (next.done) return;
+    yield next.value;
   }
 }
 
@@ -115,11 +132,7 @@ function checkTar(start: Uint8Array): void {
   if (block.length === BLOCK_BYTES && (isHeader(block) || isZeroBlock(block))) return;
   const foreign = FOREIGN_FORMATS.find((format) => startsWith(start, format.magic));
   const found = foreign?.name ?? (start.length === 0 ? "nothing" : "an unknown format");
-  throw new ArchiveError(`Cannot read the archive as tar or tar.gz: found ${found}`);
-}
-
-function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
-  return magic.every((byte, index) => bytes[index] === byte);
+  throw new ArchiveError(`Cannot read the archive as tar: found ${found}`);
 }
 
 function joined(left: Uint8Array, right: Uint8Array): Uint8Array {

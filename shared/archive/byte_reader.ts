@@ -21,6 +21,11 @@ export class ByteReader {
     this.#signal = signal;
   }
 
+  /** Returns the next `length` bytes if all of them are here already: for `take` without waiting. */
+  takeNow(length: number): Uint8Array | undefined {
+    return this.#chunk.length - this.#at >= length ? this.#view(length) : undefined;
+  }
+
   /** Returns the next `length` bytes, or undefined when the stream ended before the first. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#chunk.length - this.#at >= length) return this.#view(length);
@@ -40,6 +45,18 @@ export class ByteReader {
   async takeSome(lengthMax: number): Promise<Uint8Array | undefined> {
     if (this.#at === this.#chunk.length && !(await this.#advance())) return undefined;
     return this.#view(Math.min(lengthMax, this.#chunk.length - this.#at));
+  }
+
+  /** Bytes that have come so far, with those charged. */
+  get arrivedBytes(): number {
+    return this.#arrivedBytes;
+  }
+
+  /** Counts bytes that the archive stands for, as the holes of a sparse file, as if they were in it. */
+  charge(sizeBytes: number): void {
+    this.#arrivedBytes += sizeBytes;
+    if (this.#arrivedBytes <= this.#bytesMax) return;
+    throw new ArchiveError(`Cannot read the archive: it holds more than ${this.#bytesMax} bytes`);
   }
 
   /** Ends the source, so that a file or a decoder behind it is closed. */
@@ -65,12 +82,7 @@ export class ByteReader {
     for (;;) {
       const next = await this.#next();
       if (next.done) return false;
-      this.#arrivedBytes += next.value.length;
-      if (this.#arrivedBytes > this.#bytesMax) {
-        throw new ArchiveError(
-          `Cannot read the archive: it holds more than ${this.#bytesMax} bytes`,
-        );
-      }
+      this.charge(next.value.length);
       if (next.value.length === 0) continue;
       this.#chunk = next.value;
       this.#at = 0;

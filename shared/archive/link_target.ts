@@ -13,13 +13,13 @@ const STEPS_MAX = 4_096;
 /**
  * Returns why the link at `path` may not be in the tree, or undefined when it stays inside.
  *
- * A target that does not exist is judged as if it were a directory. `links` is {path: target}.
+ * A target that does not exist is judged as if it were a directory. `links` is {path: link}.
  */
 export function findLinkFault(
   path: string,
-  links: ReadonlyMap<string, string>,
+  links: ReadonlyMap<string, { readonly target: string }>,
 ): string | undefined {
-  const target = links.get(path) ?? "";
+  const target = links.get(path)?.target ?? "";
   const shown = `its target ${JSON.stringify(target.slice(0, 200))}`;
   /** Parts still to walk, the next one last. */
   const todo = path.split("/").reverse();
@@ -34,7 +34,7 @@ export function findLinkFault(
       continue;
     }
     at.push(part);
-    const next = links.get(at.join("/"));
+    const next = links.get(at.join("/"))?.target;
     if (next === undefined) continue;
     if (next.startsWith("/")) return `${shown} is or leads to an absolute path`;
     if (++hopCount > HOPS_MAX) return `${shown} goes in a circle or over ${HOPS_MAX} links`;

@@ -7,6 +7,8 @@
  */
 
 import { ArchiveError } from "./archive_error.ts";
+import { withSparseRecord } from "./tar_sparse.ts";
+import type { PaxSparse } from "./tar_sparse.ts";
 
 /** Everything in a tar stream comes in blocks of this many bytes. */
 export const BLOCK_BYTES = 512;
@@ -33,6 +35,9 @@ const MAGIC_AT = 257;
 const PREFIX_AT = 345;
 const PREFIX_BYTES = 155;
 
+/** What the keys of pax records about sparse files begin with. */
+const SPARSE_KEY = "GNU.sparse.";
+
 const SPACE = 0x20;
 const ZERO = 0x30;
 const SLASH = 0x2f;
@@ -58,8 +63,8 @@ export interface PaxRecords {
   readonly sizeBytes?: number;
   /** Milliseconds, with a fraction when the archive has one. */
   readonly mtimeMs?: number;
-  /** Any GNU.sparse record: the data that follow are a map and pieces, not the contents. */
-  readonly isSparse?: boolean;
+  /** Any GNU.sparse record: the data that follow are pieces, not the contents. */
+  readonly sparse?: PaxSparse;
 }
 
 /** An entry to be written. */
@@ -216,7 +221,7 @@ function checksums(block: Uint8Array): { unsigned: number; signed: number } {
 export function isHeader(block: Uint8Array): boolean {
   let expected: number;
   try {
-    expected = readNumber(block, CHECKSUM_AT, 8, "checksum");
+    expected = decodeNumber(block, CHECKSUM_AT, 8, "checksum");
   } catch {
     // No number there means no header.
     return false;
@@ -238,15 +243,15 @@ export function decodeHeader(block: Uint8Array): TarHeader {
     throw new ArchiveError("Cannot read a block of the archive as a tar header: wrong checksum");
   }
   const typeByte = block[TYPE_AT] ?? 0;
-  const sizeBytes = readNumber(block, SIZE_AT, 12, "size");
+  const sizeBytes = decodeNumber(block, SIZE_AT, 12, "size");
   if (sizeBytes < 0) throw numberFault("size", String(sizeBytes));
   return {
     nameBytes: joinPrefix(block, fieldBytes(block, NAME_AT, NAME_BYTES)),
     linkBytes: fieldBytes(block, LINK_AT, NAME_BYTES),
     type: typeByte === 0 ? "0" : String.fromCharCode(typeByte),
-    mode: readNumber(block, MODE_AT, 8, "mode") & 0o7777,
+    mode: decodeNumber(block, MODE_AT, 8, "mode") & 0o7777,
     sizeBytes,
-    mtimeMs: readNumber(block, TIME_AT, 12, "mtime") * 1000,
+    mtimeMs: decodeNumber(block, TIME_AT, 12, "mtime") * 1000,
   };
 }
 
@@ -269,8 +274,8 @@ function joinPrefix(block: Uint8Array, name: Uint8Array): Uint8Array {
   return joined;
 }
 
-/** Reads octal text between spaces or NULs, or GNU's base 256 when the first bit is set. */
-function readNumber(block: Uint8Array, at: number, length: number, field: string): number {
+/** Reads a field of a header: octal text between spaces or NULs, or GNU's base 256 when the first bit is set. */
+export function decodeNumber(block: Uint8Array, at: number, length: number, field: string): number {
   if ((block[at] ?? 0) >= 0x80) return readBase256(block.subarray(at, at + length), field);
   const end = at + length;
   let index = at;
@@ -347,7 +352,10 @@ export function decodePax(body: Uint8Array): PaxRecords {
 type PaxDraft = { -readonly [Key in keyof PaxRecords]: PaxRecords[Key] };
 
 function applyRecord(records: PaxDraft, key: string, value: Uint8Array): void {
-  if (key.startsWith("GNU.sparse.")) records.isSparse = true;
+  if (key.startsWith(SPARSE_KEY)) {
+    const text = paxText(value) ?? "";
+    records.sparse = withSparseRecord(records.sparse, key.slice(SPARSE_KEY.length), text);
+  }
   // An empty value takes back an earlier record (POSIX); the header's own field holds then.
   if (key === "path") replace(records, "path", paxText(value));
   else if (key === "linkpath") replace(records, "linkPath", paxText(value));

@@ -4,10 +4,12 @@
  * What is handed out is checked for shape and limits, not yet for what it would do on a disk.
  */
 
-import { findPathFault } from "../relative_path.ts";
 import { unreachable } from "../assert.ts";
-import { ArchiveError, quoteName } from "./archive_error.ts";
+import { ArchiveError } from "./archive_error.ts";
 import type { ByteReader } from "./byte_reader.ts";
+import { checkLinkedPath, checkPath, checkTarget, unfit } from "./member.ts";
+import type { Member, MemberLimits, MemberReader } from "./member.ts";
+import type { SparseLayout } from "./member_writer.ts";
 import {
   BLOCK_BYTES,
   decodeHeader,
@@ -18,34 +20,19 @@ import {
   paddingBytes,
 } from "./tar_format.ts";
 import type { PaxRecords, TarHeader } from "./tar_format.ts";
+import {
+  checkLayout,
+  decodeOldExtension,
+  decodeOldMap,
+  pairNumbers,
+  readDataMap,
+  SEGMENTS_MAX,
+  tooManySegments,
+} from "./tar_sparse.ts";
+import type { OldMapPart, PaxSparse } from "./tar_sparse.ts";
 
 /** Bytes of a pax header or a long name; real ones have some hundred. */
 const META_BYTES_MAX = 1024 * 1024;
-/** UTF-8 bytes of a symbolic link's target: PATH_MAX of Linux, less its NUL. */
-const TARGET_BYTES_MAX = 4_095;
-
-/** Bounds on the members of one archive. */
-export interface MemberLimits {
-  readonly entryCountMax: number;
-  readonly pathBytesMax: number;
-  readonly pathDepthMax: number;
-}
-
-interface MemberBase {
-  /** Relative and in normal form; empty for the root, which only a directory can be. */
-  readonly path: string;
-  /** The twelve permission bits as the archive has them. */
-  readonly mode: number;
-  readonly mtimeMs: number;
-}
-
-/** One member of an archive. A hard link's target is in the form of a path, a symlink's is verbatim. */
-export type TarMember =
-  | (MemberBase & { readonly kind: "file"; readonly sizeBytes: number })
-  | (MemberBase & { readonly kind: "directory" })
-  | (MemberBase & { readonly kind: "symlink"; readonly target: string })
-  | (MemberBase & { readonly kind: "hard_link"; readonly target: string });
-
 /** What the headers before a member said about it. */
 interface Overrides {
   readonly longName?: Uint8Array;
@@ -88,10 +75,12 @@ const META_TYPES: ReadonlyMap<string, MetaType> = new Map([
 ]);
 
 /** Reads the members of one tar stream; the data of a file are read before the next member is. */
-export class TarReader {
+export class TarReader implements MemberReader {
   readonly #bytes: ByteReader;
   readonly #limits: MemberLimits;
   #globals: PaxRecords = {};
+  /** The block of the header being read, for what only some types have in it. */
+  #block: Uint8Array = new Uint8Array(0);
   /** A header that was read to see what follows a link. */
   #nextBlock: Uint8Array | undefined;
   #dataLeftBytes = 0;
@@ -104,12 +93,17 @@ export class TarReader {
   }
 
   /** Returns the next member, or undefined after the last. */
-  async next(): Promise<TarMember | undefined> {
+  async next(): Promise<Member | undefined> {
     let overrides: Overrides = {};
     for (;;) {
-      await this.#skipData();
-      const header = await this.#header();
-      if (header === undefined) return undefined;
+      if (this.#dataLeftBytes + this.#paddingBytes > 0) await this.#skipData();
+      const block = this.#nextBlock ?? this.#bytes.takeNow(BLOCK_BYTES) ??
+        await this.#take(BLOCK_BYTES);
+      this.#nextBlock = undefined;
+      // Some writers leave out the second zero block, so the first is the end; no end is a cut-off.
+      if (isZeroBlock(block)) return undefined;
+      this.#block = block;
+      const header = decodeHeader(block);
       const metaType = META_TYPES.get(header.type);
       if (metaType !== undefined) {
         overrides = await this.#override(header, metaType, overrides);
@@ -131,7 +125,8 @@ export class TarReader {
   async data(): Promise<Uint8Array> {
     const length = this.#dataLeftBytes;
     this.#dataLeftBytes = 0;
-    return length === 0 ? new Uint8Array(0) : await this.#take(length);
+    if (length === 0) return new Uint8Array(0);
+    return this.#bytes.takeNow(length) ?? await this.#take(length);
   }
 
   /** Returns some of the data left of the file just returned, undefined when none is. */
@@ -148,13 +143,9 @@ export class TarReader {
     while (await this.#bytes.takeSome(Number.MAX_SAFE_INTEGER) !== undefined);
   }
 
-  /** A header, or undefined at the zero blocks; an end without any is a cut-off archive. */
-  async #header(): Promise<TarHeader | undefined> {
-    const block = this.#nextBlock ?? await this.#bytes.take(BLOCK_BYTES);
-    this.#nextBlock = undefined;
-    if (block === undefined) throw truncated();
-    // Some writers leave out the second zero block, so the first is the end.
-    return isZeroBlock(block) ? undefined : decodeHeader(block);
+  /** Closes the source of the stream. */
+  async close(): Promise<void> {
+    await this.#bytes.close();
   }
 
   /** Reads what a header says about the entries after it. */
@@ -173,36 +164,71 @@ export class TarReader {
         this.#globals = { ...this.#globals, ...checkGlobals(decodePax(body)) };
         return before;
       case "long_name":
-        return { ...before, longName: body };
+        return { ...before, longName: body.slice() };
       case "long_link":
-        return { ...before, longLink: body };
+        return { ...before, longLink: body.slice() };
       default:
         return unreachable(type);
     }
   }
 
-  async #member(header: TarHeader, type: EntryType, overrides: Overrides): Promise<TarMember> {
+  async #member(header: TarHeader, type: EntryType, overrides: Overrides): Promise<Member> {
     const name = nameOf(header, overrides);
-    const path = this.#checkPath(name);
+    const path = checkPath(name, this.#limits);
     const pax = overrides.pax;
     const mtimeMs = pax?.mtimeMs ?? this.#globals.mtimeMs ?? header.mtimeMs;
     const base = { path, mode: header.mode, mtimeMs };
-    const isSparse = type === "sparse" || pax?.isSparse === true || this.#globals.isSparse === true;
-    if (isSparse) throw refusal(name, "a file", "sparse files are not supported");
-    if (type === "device") throw refusal(name, "a file", "it is a device or a pipe");
-    if (type === "volume_part") throw refusal(name, "a file", "it began in another archive");
+    if (type === "sparse" || (type === "file" && pax?.sparse !== undefined)) {
+      return { ...base, kind: "file", ...await this.#sparse(name, pax) };
+    }
+    if (type === "device") throw unfit(name, "a file", "it is a device or a pipe");
+    if (type === "volume_part") throw unfit(name, "a file", "it began in another archive");
     // Before POSIX a directory was a file whose name ends in a slash.
     if (type === "directory" || (type === "file" && name.endsWith("/"))) {
       return { ...base, kind: "directory" };
     }
-    if (path === "") throw refusal(name, "a file", "it names the root of the tree");
+    if (path === "") throw unfit(name, "a file", "it names the root of the tree");
     if (type === "file") return { ...base, kind: "file", sizeBytes: this.#dataLeftBytes };
     const target = pax?.linkPath ?? decodeName(overrides.longLink ?? header.linkBytes);
     if (this.#dataLeftBytes > 0) await this.#settleLinkData(type, pax !== undefined);
     if (type === "hard_link") {
-      return { ...base, kind: "hard_link", target: this.#checkLinkedPath(name, target) };
+      return { ...base, kind: "hard_link", target: checkLinkedPath(name, target, this.#limits) };
     }
     return { ...base, kind: "symlink", target: checkTarget(name, target) };
+  }
+
+  /** Reads the map of a sparse file, after which only its pieces are left of its data. */
+  async #sparse(
+    name: string,
+    pax: PaxRecords | undefined,
+  ): Promise<{ readonly sizeBytes: number; readonly sparse: SparseLayout }> {
+    const layout = pax?.sparse === undefined
+      ? await this.#oldLayout()
+      : await this.#paxLayout(pax.sparse);
+    const sparse = checkLayout(name, layout, this.#dataLeftBytes);
+    this.#bytes.charge(sparse.sizeBytes - this.#dataLeftBytes);
+    return { sizeBytes: sparse.sizeBytes, sparse };
+  }
+
+  async #oldLayout(): Promise<SparseLayout> {
+    let part: OldMapPart & { readonly sizeBytes?: number } = decodeOldMap(this.#block);
+    const sizeBytes = part.sizeBytes ?? 0;
+    const segments = [...part.segments];
+    while (part.isExtended) {
+      if (segments.length > SEGMENTS_MAX) throw tooManySegments();
+      part = decodeOldExtension(await this.#take(BLOCK_BYTES));
+      segments.push(...part.segments);
+    }
+    return { sizeBytes, segments };
+  }
+
+  async #paxLayout(sparse: PaxSparse): Promise<SparseLayout> {
+    const sizeBytes = sparse.sizeBytes ?? 0;
+    if (sparse.version !== "1.0") return { sizeBytes, segments: pairNumbers(sparse.numbers) };
+    const { segments, readBytes } = await readDataMap(() => this.#take(BLOCK_BYTES));
+    this.#dataLeftBytes -= readBytes;
+    if (this.#dataLeftBytes < 0) throw truncated();
+    return { sizeBytes, segments };
   }
 
   /**
@@ -232,6 +258,7 @@ export class TarReader {
   async #skipData(): Promise<void> {
     let leftBytes = this.#dataLeftBytes + this.#paddingBytes;
     this.#expectData(0);
+    if (this.#bytes.takeNow(leftBytes) !== undefined) return;
     while (leftBytes > 0) {
       const part = await this.#bytes.takeSome(leftBytes);
       if (part === undefined) throw truncated();
@@ -244,61 +271,18 @@ export class TarReader {
     if (bytes === undefined) throw truncated();
     return bytes;
   }
-
-  #checkPath(name: string): string {
-    if (name.startsWith("/")) throw refusal(name, "a path in the tree", "it is absolute");
-    const path = normalForm(name);
-    const fault = path === "" ? undefined : findPathFault(path, this.#limits);
-    if (name === "") throw refusal(name, "a path in the tree", "it is empty");
-    if (fault !== undefined) throw refusal(name, "a path in the tree", fault);
-    return path;
-  }
-
-  #checkLinkedPath(name: string, target: string): string {
-    const shown = quoteName(target);
-    if (target.startsWith("/")) {
-      throw refusal(name, "a hard link in the tree", `its target ${shown} is absolute`);
-    }
-    const path = normalForm(target);
-    const fault = findPathFault(path, this.#limits);
-    if (fault === undefined) return path;
-    throw refusal(name, "a hard link in the tree", `of its target ${shown}, ${fault}`);
-  }
 }
 
 function nameOf(header: TarHeader, overrides: Overrides): string {
-  return overrides.pax?.path ?? decodeName(overrides.longName ?? header.nameBytes);
-}
-
-/** Takes out what means nothing: "./" in front, doubled slashes, one at the end. ".." stays. */
-function normalForm(name: string): string {
-  if (!name.includes("//") && !name.includes("./") && !name.endsWith("/") && name !== ".") {
-    return name;
-  }
-  return name.split("/").filter((part) => part !== "" && part !== ".").join("/");
-}
-
-function checkTarget(name: string, target: string): string {
-  if (target === "") throw refusal(name, "a symbolic link", "it has no target");
-  if (target.includes("\0")) throw refusal(name, "a symbolic link", "its target has a NUL");
-  if (target.length > TARGET_BYTES_MAX) {
-    const found = `its target is longer than ${TARGET_BYTES_MAX} bytes`;
-    throw refusal(name, "a symbolic link", found);
-  }
-  return target;
+  return overrides.pax?.sparse?.name ?? overrides.pax?.path ??
+    decodeName(overrides.longName ?? header.nameBytes);
 }
 
 /** A name, a target or a size that holds for every entry can only be meant to confuse. */
 function checkGlobals(records: PaxRecords): PaxRecords {
-  if (
-    records.path === undefined && records.linkPath === undefined && records.sizeBytes === undefined
-  ) return records;
+  const { path, linkPath, sizeBytes, sparse } = records;
+  if ((path ?? linkPath ?? sizeBytes ?? sparse) === undefined) return records;
   throw new ArchiveError("Cannot read the global pax header: it sets path, linkpath or size");
-}
-
-function refusal(name: string, wanted: string, found: string): ArchiveError {
-  const message = `Cannot unpack entry ${quoteName(name)} as ${wanted}: ${found}`;
-  return new ArchiveError(message, { entry: name });
 }
 
 function truncated(): ArchiveError {

@@ -45,8 +45,8 @@ export async function readTree(root: string): Promise<TreeEntry[]> {
   }
   const entries: TreeEntry[] = [];
   await readDirectory(root, "", entries);
-  const links = new Map<string, string>();
-  for (const { kind, path, target } of entries) if (kind === "symlink") links.set(path, target);
+  const links = new Map<string, TreeEntry>();
+  for (const entry of entries) if (entry.kind === "symlink") links.set(entry.path, entry);
   for (const path of links.keys()) {
     const fault = findLinkFault(path, links);
     if (fault !== undefined) throw refusal(path, fault);

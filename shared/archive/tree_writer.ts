@@ -12,6 +12,7 @@ import {
   constants,
   copyFile,
   link,
+  lutimes,
   mkdir,
   open,
   realpath,
@@ -24,36 +25,37 @@ import {
 import type { FileHandle } from "node:fs/promises";
 
 import { forEachBounded } from "../bounded.ts";
-import { ArchiveError, quoteName } from "./archive_error.ts";
 import { findLinkFault } from "./link_target.ts";
+import { placed } from "./member_writer.ts";
+import type { MemberWriter, SparseLayout } from "./member_writer.ts";
+import {
+  checkHardLink,
+  closedDirectories,
+  codeOf,
+  directoryMode,
+  fileMode,
+  missingTarget,
+  newTreePlan,
+  NO_LINK_CODES,
+  parentOf,
+  planDirectory,
+  planLeaf,
+  refusal,
+  timeSeconds,
+  writeFault,
+} from "./tree_plan.ts";
+import type { FileMeta, TreePlan } from "./tree_plan.ts";
 
 /** Files and directories being made at one time. */
 const WRITES_MAX = 32;
 /** Contents waiting to be written at one time; one file above it goes alone. */
 const WRITING_BYTES_MAX = 8 * 1024 * 1024;
-/** The last millisecond of the year 9999: later times are not worth keeping. */
-const TIME_MS_MAX = 253_402_300_799_999;
-
-/** What is kept of a member besides its contents. */
-export interface FileMeta {
-  /** Relative and in normal form. */
-  readonly path: string;
-  /** Of its bits, those of the owner and those to read and execute are kept. */
-  readonly mode: number;
-  readonly mtimeMs: number;
-}
-
-interface DirectoryState {
-  readonly made: Promise<void>;
-  /** Set when the archive has an entry for it. */
-  meta?: FileMeta;
-}
-
 /** A tree under construction: `finish()` completes it, `discard()` removes it. */
-export class TreeWriter {
+export class TreeWriter implements MemberWriter {
   readonly #root: string;
-  readonly #directories = new Map<string, DirectoryState>();
-  readonly #links = new Map<string, string>();
+  readonly #plan: TreePlan = newTreePlan();
+  /** {path: the making of that directory} */
+  readonly #made = new Map<string, Promise<void>>();
   readonly #writes = new Map<string, Promise<void>>();
   #writingBytes = 0;
   #writeEnded: (() => void) | undefined;
@@ -61,7 +63,6 @@ export class TreeWriter {
 
   private constructor(root: string) {
     this.#root = root;
-    this.#directories.set("", { made: Promise.resolve() });
   }
 
   /** Makes the directory `root`, which must not exist while its parent must. */
@@ -72,8 +73,8 @@ export class TreeWriter {
 
   /** Makes a directory, or gives the one already there its metadata. */
   async directory(meta: FileMeta): Promise<void> {
-    const state = await this.#ensureDirectory(meta.path, meta.path);
-    state.meta = meta;
+    await this.#make(planDirectory(this.#plan, meta.path, meta.path));
+    this.#plan.directories.set(meta.path, meta);
   }
 
   /** Writes a file whose contents are at hand; it may end after this returns. */
@@ -82,20 +83,32 @@ export class TreeWriter {
     await this.#start(meta.path, contents.length, async () => {
       await parent.made;
       const path = this.#onDisk(meta.path);
-      await replacing(path, () => writeFile(path, contents, { flag: "wx", mode: fileMode(meta) }));
+      const mode = fileMode(meta);
+      await replacing(path, () => writeFile(path, contents, { flag: "wx", mode }));
       await setTime(path, meta.mtimeMs);
     });
   }
 
   /** Writes a file of any size from its parts; it is written when this returns. */
-  async bigFile(meta: FileMeta, parts: AsyncIterable<Uint8Array>): Promise<void> {
+  async bigFile(
+    meta: FileMeta,
+    parts: AsyncIterable<Uint8Array>,
+    sparse?: SparseLayout,
+  ): Promise<void> {
     const parent = await this.#prepare(meta.path);
     await naming(meta.path, async () => {
       await parent.made;
       const path = this.#onDisk(meta.path);
       const file = await replacing(path, () => open(path, "wx", fileMode(meta)));
       try {
-        for await (const part of parts) await writeAll(file, part);
+        if (sparse === undefined) {
+          for await (const part of parts) await writeAll(file, part, null);
+        } else {
+          await file.truncate(sparse.sizeBytes);
+          for await (const { atByte, bytes } of placed(parts, sparse.segments)) {
+            await writeAll(file, bytes, atByte);
+          }
+        }
       } finally {
         await file.close();
       }
@@ -105,12 +118,7 @@ export class TreeWriter {
 
   /** Makes a hard link to a file written before, or a copy of it where there can be no link. */
   async hardLink(meta: FileMeta, target: string): Promise<void> {
-    const shown = `its target ${quoteName(target)}`;
-    // What is on the disk now is files and directories only: what is neither link nor directory
-    // here is a regular file of this tree, or is missing (CVE-2026-11940: links to links).
-    if (this.#links.has(target)) throw refusal(meta.path, `${shown} is a symbolic link`);
-    if (this.#directories.has(target)) throw refusal(meta.path, `${shown} is a directory`);
-    if (target === meta.path) throw refusal(meta.path, "it links to itself");
+    checkHardLink(this.#plan, meta.path, target);
     const parent = await this.#prepare(meta.path);
     await this.#writes.get(target);
     this.#throwFailure();
@@ -120,30 +128,36 @@ export class TreeWriter {
       try {
         await replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
       } catch (cause) {
-        if (codeOf(cause) !== "ENOENT") throw cause;
-        throw refusal(meta.path, `${shown} does not come before it in the archive`);
+        throw codeOf(cause) === "ENOENT" ? missingTarget(meta.path, target) : cause;
       }
     });
   }
 
   /** Notes a symbolic link, to be made by `finish()`. */
-  async symlink(path: string, target: string): Promise<void> {
-    await this.#prepare(path);
-    this.#links.set(path, target);
+  async symlink(meta: FileMeta, target: string): Promise<void> {
+    await this.#prepare(meta.path);
+    this.#plan.links.set(meta.path, { target, mtimeMs: meta.mtimeMs });
   }
 
   /** Ends all writing, makes the links and sets the times of the directories. */
   async finish(): Promise<void> {
     await this.#settled();
-    for (const path of this.#links.keys()) {
-      const fault = findLinkFault(path, this.#links);
+    const { links } = this.#plan;
+    for (const path of links.keys()) {
+      const fault = findLinkFault(path, links);
       if (fault !== undefined) throw refusal(path, fault);
     }
-    await forEachBounded(this.#links, WRITES_MAX, ([path, target]) =>
-      naming(path, () => {
-        const onDisk = this.#onDisk(path);
-        return replacing(onDisk, () => symlink(target, onDisk));
-      }));
+    await forEachBounded(
+      links,
+      WRITES_MAX,
+      ([path, { target, mtimeMs }]) =>
+        naming(path, async () => {
+          const onDisk = this.#onDisk(path);
+          await replacing(onDisk, () => symlink(target, onDisk));
+          const seconds = timeSeconds(mtimeMs);
+          await lutimes(onDisk, seconds, seconds);
+        }),
+    );
     await this.#checkLinksOnDisk();
     await this.#finishDirectories();
   }
@@ -151,13 +165,17 @@ export class TreeWriter {
   /** Ends all writing and removes the tree. */
   async discard(): Promise<void> {
     await Promise.all(this.#writes.values());
+    for (const path of closedDirectories(this.#plan)) {
+      // It may never have been made.
+      await chmod(this.#onDisk(path), 0o700).catch(() => {});
+    }
     await rm(this.#root, { recursive: true, force: true });
   }
 
   /** Where names differ in case or form only and are one name on the disk, the check above errs. */
   async #checkLinksOnDisk(): Promise<void> {
     const root = await realpath(this.#root);
-    await forEachBounded(this.#links.keys(), WRITES_MAX, async (path) => {
+    await forEachBounded(this.#plan.links.keys(), WRITES_MAX, async (path) => {
       let end: string;
       try {
         end = await realpath(this.#onDisk(path));
@@ -172,43 +190,38 @@ export class TreeWriter {
 
   async #finishDirectories(): Promise<void> {
     // Making something in a directory changes its time, and all has been made by now.
-    await forEachBounded(this.#directories, WRITES_MAX, async ([path, { meta }]) => {
+    await forEachBounded(this.#plan.directories, WRITES_MAX, async ([path, meta]) => {
       if (meta === undefined) return;
       await naming(path, async () => {
         const onDisk = path === "" ? this.#root : this.#onDisk(path);
-        const mode = (meta.mode & 0o755) | 0o700;
+        // The root can be moved to its place only while its owner may write to it.
+        const mode = directoryMode(meta);
         if (mode !== 0o755 && path !== "") await chmod(onDisk, mode);
         await setTime(onDisk, meta.mtimeMs);
       });
     });
   }
 
-  /** Makes room for something that is not a directory at `path`; returns its parent. */
-  async #prepare(path: string): Promise<DirectoryState> {
-    if (this.#directories.has(path)) throw refusal(path, "a directory of that name exists");
-    const parent = await this.#ensureDirectory(parentOf(path), path);
-    this.#links.delete(path);
+  /** Makes room for something that is not a directory at `path`; returns the making of its parent. */
+  async #prepare(path: string): Promise<{ readonly made: Promise<void> }> {
+    await this.#make(planLeaf(this.#plan, path));
     await this.#writes.get(path);
     this.#throwFailure();
-    return parent;
+    // Wrapped, or the caller would wait for it here and now.
+    return { made: this.#made.get(parentOf(path)) ?? Promise.resolve() };
   }
 
-  /** Returns the directory `path`, being made if need be, with the directories above it. */
-  async #ensureDirectory(path: string, entry: string): Promise<DirectoryState> {
-    const known = this.#directories.get(path);
-    if (known !== undefined) return known;
-    if (this.#links.has(path)) {
-      throw refusal(entry, `${quoteName(path)} is a symbolic link, not a directory`);
+  /** Starts making directories, of which each is in the one before it or in one made earlier. */
+  async #make(paths: readonly string[]): Promise<void> {
+    for (const path of paths) {
+      const parentMade = this.#made.get(parentOf(path));
+      await this.#writes.get(path);
+      await this.#start(path, 0, async () => {
+        await parentMade;
+        await mkdir(this.#onDisk(path), { mode: 0o755 });
+      });
+      this.#made.set(path, this.#writes.get(path) ?? Promise.resolve());
     }
-    const parent = await this.#ensureDirectory(parentOf(path), entry);
-    await this.#writes.get(path);
-    await this.#start(path, 0, async () => {
-      await parent.made;
-      await mkdir(this.#onDisk(path), { mode: 0o755 });
-    });
-    const state: DirectoryState = { made: this.#writes.get(path) ?? Promise.resolve() };
-    this.#directories.set(path, state);
-    return state;
   }
 
   /** Starts `work` for `path` when there is room; its end is in `#writes` until it has come. */
@@ -266,36 +279,22 @@ async function linkOrCopy(from: string, to: string, mtimeMs: number): Promise<vo
   try {
     await link(from, to);
   } catch (error) {
-    const code = codeOf(error) ?? "";
-    // Without links, across devices, with too many links: the contents count.
-    if (!["EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(code)) {
-      throw error;
-    }
+    if (!NO_LINK_CODES.has(codeOf(error))) throw error;
     await copyFile(from, to, constants.COPYFILE_EXCL);
     await setTime(to, mtimeMs);
   }
 }
 
-async function writeAll(file: FileHandle, part: Uint8Array): Promise<void> {
+async function writeAll(file: FileHandle, part: Uint8Array, atByte: number | null): Promise<void> {
   for (let at = 0; at < part.length;) {
-    const { bytesWritten } = await file.write(part, at, part.length - at, null);
+    const position = atByte === null ? null : atByte + at;
+    const { bytesWritten } = await file.write(part, at, part.length - at, position);
     at += bytesWritten;
   }
 }
 
-/** Setuid, setgid, sticky and writing by others are dropped; the owner can read and write. */
-function fileMode(meta: FileMeta): number {
-  return (meta.mode & 0o755) | 0o600;
-}
-
-/**
- * Sets the time as exactly as the runtime can: Deno keeps milliseconds, Bun a quarter microsecond.
- *
- * Half a microsecond is added because seconds in a double fall a little short of most milliseconds,
- * and a time read back must be the same millisecond. Times before 1970 become 1970: Bun sets now.
- */
 async function setTime(path: string, mtimeMs: number): Promise<void> {
-  const seconds = (Math.min(Math.max(mtimeMs, 0), TIME_MS_MAX) + 0.0005) / 1000;
+  const seconds = timeSeconds(mtimeMs);
   await utimes(path, seconds, seconds);
 }
 
@@ -304,24 +303,6 @@ async function naming<Result>(path: string, work: () => Promise<Result>): Promis
   try {
     return await work();
   } catch (cause) {
-    if (cause instanceof ArchiveError) throw cause;
-    const found = cause instanceof Error ? cause.message : String(cause);
-    const message = `Cannot write entry ${quoteName(path)}: ${found}`;
-    throw new ArchiveError(message, { entry: path, cause });
+    throw writeFault(path, cause);
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : undefined;
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash === -1 ? "" : path.slice(0, slash);
-}
-
-function refusal(path: string, found: string): ArchiveError {
-  const message = `Cannot unpack entry ${quoteName(path)} into the tree: ${found}`;
-  return new ArchiveError(message, { entry: path });
 }

@@ -6,14 +6,23 @@
  * this is what runs in it, and what takes in the directories that another host sends.
  */
 
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../relative_path.ts";
 import { unreachable } from "../assert.ts";
-import { ArchiveError } from "./archive_error.ts";
-import { tarChunks } from "./archive_source.ts";
+import { ArchiveError, quoteName } from "./archive_error.ts";
+import { readChunks, readChunksInTurn, tarChunks } from "./archive_source.ts";
 import { ByteReader } from "./byte_reader.ts";
+import { condaParts, CondaReader } from "./conda_reader.ts";
+import { COMPRESSIONS, startsWith } from "./decompress.ts";
+import { DirectTreeWriter } from "./direct_tree_writer.ts";
+import type { Member, MemberReader } from "./member.ts";
+import type { MemberWriter } from "./member_writer.ts";
 import { TarReader } from "./tar_reader.ts";
-import type { TarMember } from "./tar_reader.ts";
 import { TreeWriter } from "./tree_writer.ts";
+import type { ZipLimits } from "./zip_reader.ts";
+import { ZipReader } from "./zip_reader.ts";
 
 /** Entries of one archive; the largest environments seen have 300,000. */
 export const UNPACK_ENTRY_COUNT_MAX = 2_000_000;
@@ -22,6 +31,15 @@ export const UNPACK_BYTES_MAX: number = 256 * 1024 ** 3;
 
 /** A file up to this size is written whole, many at a time; a larger one part by part, alone. */
 const SMALL_FILE_BYTES = 128 * 1024;
+
+/** Bytes read from an archive at a time when nothing but its unpacking is to be done. */
+const FILE_PART_BYTES = 1024 * 1024;
+
+/** First bytes of a zip file, and of one without entries. */
+const ZIP_MAGICS: readonly (readonly number[])[] = [
+  [0x50, 0x4b, 0x03, 0x04],
+  [0x50, 0x4b, 0x05, 0x06],
+];
 
 /** Bounds on what is unpacked; what is left out is the constant of that meaning. */
 export interface UnpackLimits {
@@ -49,47 +67,121 @@ export interface UnpackResult {
 }
 
 /**
- * Unpacks the tar or tar.gz in `source` into the directory `target`, which must not exist.
+ * Unpacks the tar in `source`, compressed or not, into the directory `target`, which must not exist.
  *
- * Throws `ArchiveError` and leaves nothing behind when any entry cannot be had or trusted.
+ * It never blocks its thread for long. Throws `ArchiveError` and leaves nothing behind when any entry
+ * cannot be had or trusted.
  */
 export async function unpackTree(
   source: AsyncIterable<Uint8Array>,
   target: string,
   options: UnpackOptions = {},
 ): Promise<UnpackResult> {
-  const bytes = new ByteReader(
-    tarChunks(source),
-    options.bytesMax ?? UNPACK_BYTES_MAX,
-    options.signal,
-  );
-  const reader = new TarReader(bytes, {
-    entryCountMax: options.entryCountMax ?? UNPACK_ENTRY_COUNT_MAX,
-    pathBytesMax: options.pathBytesMax ?? PATH_BYTES_MAX,
-    pathDepthMax: options.pathDepthMax ?? PATH_DEPTH_MAX,
+  return await unpackMembers(target, options, {
+    newReader: () => tarReader(source, options),
+    newWriter: () => TreeWriter.create(target),
   });
-  let writer: TreeWriter | undefined;
+}
+
+/**
+ * Unpacks the archive at `path` into the directory `target`, which must not exist, as fast as it can:
+ * in a process that has nothing else to do.
+ *
+ * Throws `ArchiveError` and leaves nothing behind when any entry cannot be had or trusted.
+ */
+export async function unpackFile(
+  path: string,
+  target: string,
+  options: UnpackOptions = {},
+): Promise<UnpackResult> {
+  return await unpackMembers(target, options, {
+    newReader: () => fileReader(path, options),
+    newWriter: () => new DirectTreeWriter(target),
+  });
+}
+
+function tarReader(source: AsyncIterable<Uint8Array>, options: UnpackOptions): MemberReader {
+  const limits = limitsOf(options);
+  return new TarReader(
+    new ByteReader(tarChunks(source), limits.bytesMax, options.signal),
+    limits,
+  );
+}
+
+async function fileReader(path: string, options: UnpackOptions): Promise<MemberReader> {
+  const start = await firstBytes(path);
+  if (ZIP_MAGICS.some((magic) => startsWith(start, magic))) {
+    const limits = limitsOf(options);
+    const zip = new ZipReader(path, limits);
+    const parts = condaParts(zip.entries);
+    if (parts === undefined) return zip;
+    const { signal } = options;
+    return new CondaReader(zip, parts, signal === undefined ? limits : { ...limits, signal });
+  }
+  // A decoder keeps what it is given; the reader of tar alone is done with a chunk before the next.
+  const isPacked = start.length === 0 || COMPRESSIONS.some(({ isStart }) => isStart(start));
+  const read = isPacked ? readChunks : readChunksInTurn;
+  return tarReader(read(path, FILE_PART_BYTES), options);
+}
+
+/** Looks only at a file proper, since of a pipe they would be lost. */
+async function firstBytes(path: string): Promise<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    writer = await createTarget(target);
-    const result = await writeMembers(reader, writer, options.signal);
-    await reader.drain();
-    await writer.finish();
-    return result;
-  } catch (error) {
-    await writer?.discard().catch((cause: unknown) => {
-      throw new ArchiveError(`Cannot remove the unfinished tree "${target}": ${cause}`, {
-        cause: error,
-      });
-    });
-    throw error;
+    if (!(await file.stat()).isFile()) return new Uint8Array(0);
+    const { bytesRead, buffer } = await file.read(new Uint8Array(8), 0, 8, 0);
+    return buffer.subarray(0, bytesRead);
   } finally {
-    await bytes.close();
+    await file.close();
   }
 }
 
-async function createTarget(target: string): Promise<TreeWriter> {
+function limitsOf(options: UnpackOptions): ZipLimits {
+  return {
+    entryCountMax: options.entryCountMax ?? UNPACK_ENTRY_COUNT_MAX,
+    bytesMax: options.bytesMax ?? UNPACK_BYTES_MAX,
+    pathBytesMax: options.pathBytesMax ?? PATH_BYTES_MAX,
+    pathDepthMax: options.pathDepthMax ?? PATH_DEPTH_MAX,
+  };
+}
+
+interface Ends {
+  readonly newReader: () => MemberReader | Promise<MemberReader>;
+  readonly newWriter: () => MemberWriter | Promise<MemberWriter>;
+}
+
+async function unpackMembers(
+  target: string,
+  options: UnpackOptions,
+  { newReader, newWriter }: Ends,
+): Promise<UnpackResult> {
+  const reader = await newReader();
+  let writer: MemberWriter | undefined;
   try {
-    return await TreeWriter.create(target);
+    writer = await createTarget(target, newWriter);
+    const result = await writeMembers(reader, writer, options.signal);
+    await writer.finish();
+    return result;
+  } catch (error) {
+    try {
+      await writer?.discard();
+    } catch (cause) {
+      throw new ArchiveError(`Cannot remove the unfinished tree "${target}": ${cause}`, {
+        cause: error,
+      });
+    }
+    throw error;
+  } finally {
+    await reader.close();
+  }
+}
+
+async function createTarget(
+  target: string,
+  newWriter: () => MemberWriter | Promise<MemberWriter>,
+): Promise<MemberWriter> {
+  try {
+    return await newWriter();
   } catch (cause) {
     const found = cause instanceof Error ? cause.message : String(cause);
     throw new ArchiveError(`Cannot unpack into "${target}" as a new directory: ${found}`, {
@@ -99,51 +191,80 @@ async function createTarget(target: string): Promise<TreeWriter> {
 }
 
 async function writeMembers(
-  reader: TarReader,
-  writer: TreeWriter,
+  reader: MemberReader,
+  writer: MemberWriter,
   signal: AbortSignal | undefined,
 ): Promise<UnpackResult> {
   let fileCount = 0;
   let directoryCount = 0;
   let linkCount = 0;
   let sizeBytes = 0;
-  for (;;) {
-    signal?.throwIfAborted();
-    const member = await reader.next();
-    if (member === undefined) return { fileCount, directoryCount, linkCount, sizeBytes };
-    await writeMember(reader, writer, member);
-    if (member.kind === "directory") directoryCount++;
-    else if (member.kind !== "file") linkCount++;
-    else {
-      fileCount++;
-      sizeBytes += member.sizeBytes;
+  let member: Member | undefined;
+  let isWriting = false;
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      isWriting = false;
+      const next = await reader.next();
+      if (next === undefined) {
+        await reader.drain();
+        return { fileCount, directoryCount, linkCount, sizeBytes };
+      }
+      member = next;
+      isWriting = true;
+      const writing = writeMember(reader, writer, member);
+      if (writing !== undefined) await writing;
+      if (member.kind === "directory") directoryCount++;
+      else if (member.kind !== "file") linkCount++;
+      else {
+        fileCount++;
+        sizeBytes += member.sizeBytes;
+      }
     }
+  } catch (error) {
+    throw member === undefined ? error : located(error, isWriting ? "in" : "after", member.path);
   }
 }
 
-async function writeMember(
-  reader: TarReader,
-  writer: TreeWriter,
-  member: TarMember,
-): Promise<void> {
+/** Says where in the archive a failure was met that names no entry. */
+function located(error: unknown, where: "in" | "after", path: string): unknown {
+  if (!(error instanceof ArchiveError) || error.entry !== undefined) return error;
+  const message = `${error.message}, ${where} entry ${quoteName(path)}`;
+  return new ArchiveError(message, { entry: path, cause: error.cause });
+}
+
+/** Waits only where there is something to wait for: a promise for each member would be felt. */
+function writeMember(
+  reader: MemberReader,
+  writer: MemberWriter,
+  member: Member,
+): void | Promise<void> {
   switch (member.kind) {
     case "directory":
-      return await writer.directory(member);
+      return writer.directory(member);
     case "symlink":
-      return await writer.symlink(member.path, member.target);
+      return writer.symlink(member, member.target);
     case "hard_link":
-      return await writer.hardLink(member, member.target);
+      return writer.hardLink(member, member.target);
     case "file":
-      if (member.sizeBytes > SMALL_FILE_BYTES) {
-        return await writer.bigFile(member, parts(reader));
+      if (member.sparse !== undefined || member.sizeBytes > SMALL_FILE_BYTES) {
+        return writer.bigFile(member, parts(reader), member.sparse);
       }
-      return await writer.file(member, await reader.data());
+      return writeSmallFile(reader, writer, member);
     default:
       return unreachable(member);
   }
 }
 
-async function* parts(reader: TarReader): AsyncGenerator<Uint8Array, void> {
+async function writeSmallFile(
+  reader: MemberReader,
+  writer: MemberWriter,
+  member: Member,
+): Promise<void> {
+  await writer.file(member, await reader.data());
+}
+
+async function* parts(reader: MemberReader): AsyncGenerator<Uint8Array, void> {
   for (;;) {
     const part = await reader.someData();
     if (part === undefined) return;

@@ -1,3 +1,5 @@
+import process from "node:process";
+
 import { expect, test } from "bun:test";
 
 import { type Scenario, simulate } from "./simulator.ts";
@@ -91,6 +93,22 @@ for (let seed = 2001; seed <= 2080; seed++) {
   });
 }
 
+/** Disks that hold a few files: what is idle goes, what has no room waits, and all gets done. */
+for (let seed = 701; seed <= 760; seed++) {
+  test(`simulate() gets through on disks that hold a part of the files (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      seed,
+      diskBytes: [45_000_000, 55_000_000, 70_000_000][seed % 3]!,
+      disturbanceCount: seed % 2 === 0 ? 6 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
 test("simulate() runs far fewer tasks again when there are two copies of each temp", () => {
   const recoveries = (replicas: number): number => {
     let count = 0;
@@ -101,7 +119,7 @@ test("simulate() runs far fewer tasks again when there are two copies of each te
     return count;
   };
   const [alone, doubled] = [recoveries(1), recoveries(2)];
-  console.log(`recoveries in 20 runs: ${alone} with one copy, ${doubled} with two`);
+  process.stdout.write(`recoveries in 20 runs: ${alone} with one copy, ${doubled} with two\n`);
   expect(doubled).toBeLessThan(alone / 2);
 });
 

@@ -13,7 +13,7 @@ import { type ManagerState, newManagerState } from "../../manager/core/state.ts"
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
-import type { DispatchedTask, FetchSource } from "../../shared/protocol.ts";
+import { type DispatchedTask, type FetchSource, PROTOCOL_VERSION } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
@@ -57,6 +57,8 @@ export interface Scenario {
   readonly policies?: Partial<Policies>;
   /** Policies that are put in force while the workflow runs; users prune and replicate files too. */
   readonly tunedTo?: Partial<Policies>;
+  /** Of each worker; much unless stated. */
+  readonly diskBytes?: number;
 }
 
 /** How the run went. */
@@ -392,7 +394,9 @@ class Simulation implements World {
 
   #addWorker(): SimWorker {
     const workerId = `worker-${++this.#workerCount}` as WorkerId;
-    const worker = new SimWorker(this, { workerId, cores: 2 + nextRandomBelow(this.random, 3) });
+    const cores = 2 + nextRandomBelow(this.random, 3);
+    const { diskBytes = 2 ** 40 } = this.#scenario;
+    const worker = new SimWorker(this, { workerId, cores, diskBytes });
     this.#workers.set(workerId, worker);
     worker.start();
     return worker;
@@ -461,7 +465,13 @@ class Simulation implements World {
     const session = `session-${++this.#sessionCount}` as SessionId;
     const incarnation = `twin-${this.#sessionCount}`;
     const empty = { urls: [], tries: [], results: [], replicas: [], instances: [] };
-    const hello = { kind: "hello", protocol: 2, ...state.identity, incarnation, ...empty } as const;
+    const hello = {
+      kind: "hello",
+      protocol: PROTOCOL_VERSION,
+      ...state.identity,
+      incarnation,
+      ...empty,
+    } as const;
     this.#feed([{ kind: "worker_connected", session, hello }]);
     this.clock.after(300, () => {
       this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);

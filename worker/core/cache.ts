@@ -4,6 +4,7 @@ import { unreachable } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import { awaitDisk, leaveDisk, startTransfersThatFit, touchFile } from "./disk.ts";
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
 import {
@@ -65,7 +66,9 @@ export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel):
     if (before.generation > file.generation) return;
     removeFile(state, file.name);
   }
-  state.cache.set(file.name, newCacheRecord(file, level));
+  const record = newCacheRecord(file, level);
+  state.cache.set(file.name, record);
+  state.disk.cachedBytes += record.ownBytes;
   for (const waiter of state.waiters.get(file.name) ?? []) {
     if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
       countMissing(state, waiter, -1);
@@ -78,6 +81,7 @@ export function removeFile(state: WorkerState, name: CacheName): void {
   const record = state.cache.get(name);
   if (record === undefined) return;
   state.cache.delete(name);
+  state.disk.cachedBytes -= record.ownBytes;
   for (const waiter of state.waiters.get(name) ?? []) {
     const generation = needOf(waiter, name);
     if (generation === record.generation || generation < 0) countMissing(state, waiter, 1);
@@ -91,6 +95,7 @@ export function startFetch(
 ): void {
   const cached = state.cache.get(order.name);
   if (cached !== undefined && cached.generation === order.generation) {
+    touchFile(state, order.name);
     return tell(state, {
       kind: "replica_ready",
       transferId: order.transferId,
@@ -99,8 +104,10 @@ export function startFetch(
     });
   }
   if (adoptTransfer(state, order)) return;
-  addTransfer(state, newTransfer(order, true));
-  state.instructions.push({ kind: "fetch", order });
+  const record = newTransfer(order);
+  addTransfer(state, record);
+  awaitDisk(state, record);
+  startTransfersThatFit(state);
 }
 
 /** Starts a recipe once its input is here, unless its file is here or being made. */
@@ -114,7 +121,7 @@ export function startMake(
     return tell(state, { kind: "replica_ready", transferId, file: cached.facts, movedBytes: 0 });
   }
   if (adoptTransfer(state, order)) return;
-  const record = newTransfer(order, false);
+  const record = newTransfer(order);
   addTransfer(state, record);
   const need = { name: order.recipe.input, generation: ANY_GENERATION };
   if (awaitFiles(state, record, [need]) === 0) activateMake(state, record);
@@ -177,7 +184,7 @@ export function endTransfer(
       });
     case "failed": {
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
-      const { message, canRetry, isUnreachable = false } = outcome;
+      const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
       return tell(state, {
         kind: "transfer_failed",
         transferId,
@@ -186,6 +193,7 @@ export function endTransfer(
         message,
         canRetry,
         ...(isUnreachable ? { isUnreachable } : {}),
+        ...(isDiskFull ? { isDiskFull } : {}),
       });
     }
     default:
@@ -216,8 +224,15 @@ function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): bool
   return true;
 }
 
-function newTransfer(order: TransferRecord["order"], isActive: boolean): TransferRecord {
-  return { kind: "transfer", startedId: order.transferId, order, isActive, isStopping: false };
+function newTransfer(order: TransferRecord["order"]): TransferRecord {
+  return {
+    kind: "transfer",
+    startedId: order.transferId,
+    order,
+    isActive: false,
+    isStopping: false,
+    reservedBytes: 0,
+  };
 }
 
 function generationOf(order: TransferRecord["order"]): number {
@@ -229,21 +244,23 @@ function addTransfer(state: WorkerState, record: TransferRecord): void {
   state.transfersByName.set(record.order.name, record);
 }
 
-function dropTransfer(state: WorkerState, record: TransferRecord): void {
+/** Takes a transfer off the tables. */
+export function dropTransfer(state: WorkerState, record: TransferRecord): void {
   const { order } = record;
   state.transfers.delete(order.transferId);
   state.transfersByName.delete(order.name);
+  leaveDisk(state, record);
   if (order.kind !== "make" || record.isActive) return;
   forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
 }
 
 function activateMake(state: WorkerState, record: TransferRecord): void {
   if (record.order.kind !== "make") return;
-  const { order } = record;
-  record.isActive = true;
-  record.startedId = order.transferId;
-  forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
-  state.instructions.push({ kind: "make", order });
+  forgetWaiter(state, record, [
+    { name: record.order.recipe.input, generation: ANY_GENERATION },
+  ]);
+  awaitDisk(state, record);
+  startTransfersThatFit(state);
 }
 
 /** Which making of `name` the waiter needs. */

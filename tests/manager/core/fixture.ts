@@ -37,7 +37,11 @@ import type {
   TaskId,
   WorkerId,
 } from "../../../shared/ids.ts";
-import type { DispatchedTask, ManagerMessage } from "../../../shared/protocol.ts";
+import {
+  type DispatchedTask,
+  type ManagerMessage,
+  PROTOCOL_VERSION,
+} from "../../../shared/protocol.ts";
 import { NO_RESOURCES, type Resources } from "../../../shared/resources.ts";
 import type {
   CacheLevel,
@@ -540,7 +544,7 @@ function helloOf(worker: string, wish: WorkerWish): Hello {
   const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus };
   return {
     kind: "hello",
-    protocol: 2,
+    protocol: PROTOCOL_VERSION,
     version: "0",
     workerId: idOf(worker),
     incarnation,

@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { findLinkFault } from "../../../shared/archive/link_target.ts";
 
 function fault(path: string, links: Readonly<Record<string, string>>): string | undefined {
-  return findLinkFault(path, new Map(Object.entries(links)));
+  const entries = Object.entries(links).map(([link, target]) => [link, { target }] as const);
+  return findLinkFault(path, new Map(entries));
 }
 
 test("findLinkFault() finds nothing wrong with links that stay inside", () => {

@@ -134,7 +134,9 @@ test("decodePax() strips NULs at the end, keeps what is inside for the path chec
   expect(decodePax(body({ path: "a\0\0" }))).toEqual({ path: "a" });
   expect(decodePax(body({ path: "a\0b" }))).toEqual({ path: "a\0b" });
   expect(decodePax(body({ path: "" }))).toEqual({});
-  expect(decodePax(body({ "GNU.sparse.major": "1" }))).toEqual({ isSparse: true });
+  expect(decodePax(body({ "GNU.sparse.major": "1" }))).toEqual({
+    sparse: { numbers: [], version: "1.0" },
+  });
   expect(decodePax(body({ comment: "x", mtime: "1.9999999999" }))).toEqual({ mtimeMs: 1999.999 });
 });
 

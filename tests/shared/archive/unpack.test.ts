@@ -14,7 +14,7 @@ import { gzipSync } from "node:zlib";
 
 import { ArchiveError } from "../../../shared/archive/archive_error.ts";
 import { readChunks } from "../../../shared/archive/archive_source.ts";
-import { unpackTree } from "../../../shared/archive/unpack.ts";
+import { unpackFile, unpackTree } from "../../../shared/archive/unpack.ts";
 import type { UnpackOptions } from "../../../shared/archive/unpack.ts";
 import { inPieces, joinBytes, paxEntry, rawEntry, rawTar } from "./raw_tar.ts";
 import type { RawEntry } from "./raw_tar.ts";
@@ -22,28 +22,34 @@ import { exists, listTree, mtimeMsOf, scratch } from "./scratch.ts";
 
 const T = 1_600_000_000_250;
 
-/** Unpacks the entries and returns what is there then. */
+/** Unpacks the entries in both ways and returns what is there then. */
 async function unpacked(...entries: RawEntry[]): Promise<string[]> {
   await using dir = await scratch();
   await unpackTree(inPieces(rawTar(...entries)), `${dir.path}/target`);
-  return await listTree(`${dir.path}/target`);
+  await writeFile(`${dir.path}/archive`, rawTar(...entries));
+  await unpackFile(`${dir.path}/archive`, `${dir.path}/direct`);
+  const lines = await listTree(`${dir.path}/target`);
+  expect(await listTree(`${dir.path}/direct`)).toEqual(lines);
+  return lines;
 }
 
-/** Unpacks what must fail, checks that nothing is left and returns the error. */
+/** Unpacks in both ways what must fail, checks that nothing is left and returns the error. */
 async function refused(
   archive: Uint8Array | RawEntry[],
   options: UnpackOptions = {},
 ): Promise<ArchiveError> {
   await using dir = await scratch();
   const bytes = Array.isArray(archive) ? rawTar(...archive) : archive;
-  let failure: unknown;
-  try {
-    await unpackTree(inPieces(bytes), `${dir.path}/target`, options);
-  } catch (error) {
-    failure = error;
-  }
+  const unpacking = unpackTree(inPieces(bytes), `${dir.path}/target`, options);
+  const failure: unknown = await unpacking.catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(ArchiveError);
   expect(await readdir(dir.path)).toEqual([]);
+  await writeFile(`${dir.path}/archive`, bytes);
+  const again: unknown = await unpackFile(`${dir.path}/archive`, `${dir.path}/target`, options)
+    .catch((error: unknown) => error);
+  expect(again).toBeInstanceOf(ArchiveError);
+  expect(await readdir(dir.path)).toEqual(["archive"]);
+  expect((again as ArchiveError).entry).toBe((failure as ArchiveError).entry);
   return failure as ArchiveError;
 }
 
@@ -173,11 +179,11 @@ test("unpackTree() keeps execution bits and drops setuid, setgid, sticky and oth
       { name: "b", mode: "0000000" },
       { name: "c", mode: "0000711" },
     ),
-  ).toEqual(['a 755 ""', 'b 600 ""', 'c 711 ""']);
+  ).toEqual(['a 755 ""', 'b 400 ""', 'c 711 ""']);
   await using dir = await scratch();
-  const bytes = rawTar({ name: "d", type: "5", mode: "0002500" }, { name: "d/f", data: "x" });
+  const bytes = rawTar({ name: "d", type: "5", mode: "0002020" }, { name: "d/f", data: "x" });
   await unpackTree(inPieces(bytes), `${dir.path}/to`);
-  expect((await lstat(`${dir.path}/to/d`)).mode & 0o7777).toBe(0o700);
+  expect((await lstat(`${dir.path}/to/d`)).mode & 0o7777).toBe(0o500);
 });
 
 test("unpackTree() sets the time of a directory after all that is in it", async () => {
@@ -362,11 +368,42 @@ const HOSTILE: Readonly<Record<string, { entries: RawEntry[]; entry: string; say
   "a character device": { entries: [{ name: "dev", type: "3" }], entry: "dev", says: "device" },
   "a block device": { entries: [{ name: "dev", type: "4" }], entry: "dev", says: "device" },
   "a pipe": { entries: [{ name: "p", type: "6" }], entry: "p", says: "a pipe" },
-  "a GNU sparse file": { entries: [{ name: "s", type: "S" }], entry: "s", says: "sparse" },
-  "a pax sparse file": {
+  "a pax sparse file without a map": {
     entries: [paxEntry({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0" }), { name: "s" }],
+    entry: "first",
+    says: "Cannot read a sparse map",
+  },
+  "a sparse file whose pieces overlap": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "9", "GNU.sparse.map": "0,2,1,1" }),
+      { name: "s", data: "abc" },
+    ],
     entry: "s",
-    says: "sparse",
+    says: "overlap or are out of order",
+  },
+  "a sparse file whose pieces go beyond its end": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "3", "GNU.sparse.map": "1,3" }),
+      { name: "s", data: "abc" },
+    ],
+    entry: "s",
+    says: "beyond its end",
+  },
+  "a sparse file with other data than its map says": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "9", "GNU.sparse.map": "1,4" }),
+      { name: "s", data: "abc" },
+    ],
+    entry: "s",
+    says: "its pieces are 4 bytes, its data 3",
+  },
+  "a sparse file larger than all the disk": {
+    entries: [
+      paxEntry({ "GNU.sparse.size": "9007199254740000", "GNU.sparse.map": "0,3" }),
+      { name: "s", data: "abc" },
+    ],
+    entry: "first",
+    says: "it holds more than 274877906944 bytes",
   },
   "a file named as the root": { entries: [{ name: "./." }], entry: "./.", says: "the root" },
   "an empty name": { entries: [{ name: "\0" }], entry: "", says: "it is empty" },
@@ -439,16 +476,12 @@ test("unpackTree() names the format that it cannot read", async () => {
     return bytes;
   };
   const formats: [number[], string][] = [
-    [[0x42, 0x5a, 0x68, 0x39], "found bzip2"],
-    [[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], "found xz"],
-    [[0x28, 0xb5, 0x2f, 0xfd], "found zstd"],
-    [[0x50, 0x4b, 0x03, 0x04], "found zip"],
     [[0x68, 0x73, 0x71, 0x73], "found squashfs"],
     [[0x00, 0x01], "found an unknown format"],
   ];
   for (const [start, says] of formats) {
     const { message } = await refused(padded(...start));
-    expect(message).toContain("as tar or tar.gz");
+    expect(message).toContain("as tar");
     expect(message).toContain(says);
   }
   expect((await refused(new Uint8Array(0))).message).toContain("found nothing");

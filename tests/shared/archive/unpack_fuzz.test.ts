@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdir, readdir, realpath, rm, writeFile } from "node:fs/promises";
 
 import { ArchiveError } from "../../../shared/archive/archive_error.ts";
-import { unpackTree } from "../../../shared/archive/unpack.ts";
+import { unpackFile, unpackTree } from "../../../shared/archive/unpack.ts";
 import { newRandom, nextRandomBelow } from "../../../shared/random.ts";
 import type { RandomState } from "../../../shared/random.ts";
 import { fixChecksum, inPieces, paxEntry, rawTar } from "./raw_tar.ts";
@@ -94,7 +94,7 @@ async function linksOut(root: string): Promise<string[]> {
 }
 
 test(
-  "unpackTree() never writes outside of its target and leaves nothing after a failure",
+  "unpackTree() and unpackFile() never write outside of their target and leave nothing after a failure",
   async () => {
     await using dir = await scratch();
     let failureCount = 0;
@@ -102,8 +102,14 @@ test(
       const parent = `${jail}/a/b/c`;
       let failure: unknown;
       try {
-        const source = inPieces(mutated(newRandom(seed)), 100 + (seed % 3) * 1_000);
-        await unpackTree(source, `${parent}/target`, { bytesMax: 1_000_000 });
+        const bytes = mutated(newRandom(seed));
+        if (seed % 2 === 0) {
+          const source = inPieces(bytes, 100 + (seed % 3) * 1_000);
+          await unpackTree(source, `${parent}/target`, { bytesMax: 1_000_000 });
+        } else {
+          await writeFile(`${jail}.tar`, bytes);
+          await unpackFile(`${jail}.tar`, `${parent}/target`, { bytesMax: 1_000_000 });
+        }
       } catch (error) {
         failure = error;
       }

@@ -1,0 +1,133 @@
+/**
+ * The compressions that an archive may come in, told from its first bytes.
+ *
+ * All of them take several streams one after the other, and all verify the checksums they carry.
+ * gzip and zstd are decoded in a thread of the runtime's own while what came before is unpacked.
+ */
+
+import { pipeline, Readable } from "node:stream";
+import type { Transform } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+
+import { ArchiveError } from "./archive_error.ts";
+import { bunzip2 } from "./bzip2_blocks.ts";
+import { wholeZstdFrames } from "./zstd_frames.ts";
+
+/** Bytes that a decoder hands out at a time: few enough for memory, many enough to overlap. */
+const INFLATED_BYTES = 1024 * 1024;
+/** The check of an xz stream, in its eighth byte, that the package does not know. */
+const XZ_CHECK_SHA256 = 0x0a;
+
+/** One compression. */
+export interface Compression {
+  readonly name: string;
+  /** Tells it from the first bytes of an archive. */
+  readonly isStart: (bytes: Uint8Array) => boolean;
+  readonly decode: (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+}
+
+/** Those that can be unpacked. */
+export const COMPRESSIONS: readonly Compression[] = [
+  {
+    name: "gzip",
+    isStart: (bytes) => startsWith(bytes, [0x1f, 0x8b, 0x08]),
+    decode: (source) => transformed("gzip", source, createGunzip({ chunkSize: INFLATED_BYTES })),
+  },
+  {
+    name: "zstd",
+    isStart: (bytes) =>
+      startsWith(bytes, [0x28, 0xb5, 0x2f, 0xfd]) ||
+      (((bytes[0] ?? 0) & 0xf0) === 0x50 && startsWith(bytes.subarray(1), [0x2a, 0x4d, 0x18])),
+    decode: (source) => {
+      const decoder = createZstdDecompress({ chunkSize: INFLATED_BYTES });
+      return transformed("zstd", wholeZstdFrames(source), decoder);
+    },
+  },
+  {
+    name: "bzip2",
+    isStart: (bytes) => startsWith(bytes, [0x42, 0x5a, 0x68]),
+    decode: bunzip2,
+  },
+  {
+    name: "xz",
+    isStart: (bytes) => startsWith(bytes, [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]),
+    decode: unxz,
+  },
+];
+
+/** Tells whether `bytes` begin with `magic`. */
+export function startsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+  return magic.every((byte, index) => bytes[index] === byte);
+}
+
+/** Yields what `decoder` makes of `source`; its failures say that it is no sound `name`. */
+export async function* transformed(
+  name: string,
+  source: AsyncIterable<Uint8Array>,
+  decoder: Transform,
+): AsyncGenerator<Uint8Array, void> {
+  // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
+  pipeline(Readable.from(source, { objectMode: false }), decoder, () => {});
+  try {
+    for await (const chunk of decoder) yield chunk as Uint8Array;
+  } catch (cause) {
+    throw fault(name, cause);
+  } finally {
+    decoder.destroy();
+  }
+}
+
+type XzModule = typeof import("xz-decompress");
+
+async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  // Loaded when it is needed, like bzip2's; Deno has the exports of such a module under `default`.
+  const module: XzModule & { readonly default?: XzModule } = await import("xz-decompress");
+  const { XzReadableStream } = module.default ?? module;
+  const reader = new XzReadableStream(readable(withKnownCheck(source))).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } catch (cause) {
+    throw fault("xz", cause);
+  } finally {
+    // Its decoder is one for all, and given back at the end or by this.
+    await reader.cancel().catch(() => {});
+  }
+}
+
+async function* withKnownCheck(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void> {
+  let isStart = true;
+  for await (const chunk of source) {
+    if (isStart && chunk[7] === XZ_CHECK_SHA256) {
+      throw new ArchiveError(
+        "Cannot decompress the archive as xz: its check is SHA-256, and only CRC-32 and CRC-64 are known",
+      );
+    }
+    isStart = false;
+    if (chunk.length > 0) yield chunk;
+  }
+}
+
+function readable(source: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const next = await source.next();
+      if (next.done) controller.close();
+      else controller.enqueue(next.value);
+    },
+    async cancel() {
+      await source.return();
+    },
+  });
+}
+
+function fault(name: string, cause: unknown): unknown {
+  if (cause instanceof ArchiveError) return cause;
+  const found = cause instanceof Error ? cause.message : String(cause);
+  return new ArchiveError(`Cannot decompress the archive as ${name}: ${found}`, { cause });
+}
