@@ -64,13 +64,18 @@ export function raiseTransfer(transfer: TransferRecord): void {
 /** A copy failed: the file is copied again after a while, perhaps to another worker. */
 export function failBackground(state: ManagerState, transfer: TransferRecord): void {
   const { file, worker } = transfer;
+  delayCopy(state, file);
+  const replica = worker.replicas.get(boundName(file));
+  if (replica?.transfer === transfer) forgetReplica(state, worker, replica);
+}
+
+/** Has no copy of the file begun for a while: one failed, or found no room. */
+export function delayCopy(state: ManagerState, file: FileRecord): void {
   const failureCount = (file.copyAgain?.failureCount ?? 0) + 1;
   const doublings = Math.min(failureCount - 1, AGAIN_DOUBLINGS_MAX);
   const atMs = state.nowMs + AGAIN_MS * 2 ** doublings;
   file.copyAgain = { atMs, failureCount };
   wakeUpkeep(state, atMs);
-  const replica = worker.replicas.get(boundName(file));
-  if (replica?.transfer === transfer) forgetReplica(state, worker, replica);
 }
 
 /** Calls a copy off, so that its slot is free. */
