@@ -177,8 +177,10 @@ test("relieveDisk() refuses what nothing here waits for, to be tried another tim
 test("requestLeave() starts no recipe whose input comes while it leaves", () => {
   const fixture = small(3);
   fixture.makes("env", "env.tar");
-  const transferId = fixture.fetches("env.tar");
+  fixture.isGiven(1, {});
   fixture.feed({ kind: "leave_requested", reason: "SIGTERM" });
+  // Ordered before the manager heard of it.
+  const transferId = fixture.fetches("env.tar");
   fixture.brings(transferId, factsOf("env.tar"));
   expect(fixture.orders.filter((order) => order.startsWith("make"))).toEqual([]);
   expect(fixture.state.disk.comingBytes).toBe(0);
