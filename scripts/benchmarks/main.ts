@@ -11,6 +11,7 @@ import { measureManagerCore } from "./manager_core.ts";
 import { measureStart } from "./start.ts";
 import { measureChains, measureTasks } from "./tasks.ts";
 import { measureTransfer } from "./transfer.ts";
+import { measureUnpack } from "./unpack.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   tasks: measureTasks,
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   core: measureManagerCore,
   start: measureStart,
   doors: measureDoors,
+  unpack: measureUnpack,
 };
 
 /** A machine on which all of them take longer than this is of no use for them. */

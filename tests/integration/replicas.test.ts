@@ -79,12 +79,16 @@ test("Pruning keeps the temps of a workflow to those that are still read", async
   await using manager = await Manager.start({ name: NAME, policies });
   const workers = await Promise.all([scratch.worker(manager), scratch.worker(manager)]);
   const pruned = await runChains(manager, workers);
-  console.log(`consumed: at most ${pruned} copies of ${CHAINS * STAGES} temps at a time`);
+  process.stdout.write(
+    `consumed: at most ${pruned} copies of ${CHAINS * STAGES} temps at a time\n`,
+  );
   expect(pruned).toBeLessThanOrEqual(CHAINS * LIVE_MAX);
   await until(() => countTemps(workers) === CHAINS, "only the ends of the chains are left");
   manager.tune({ pruneTemps: "never" });
   const kept = await runChains(manager, workers);
-  console.log(`never: at most ${kept - CHAINS} copies of ${CHAINS * STAGES} temps at a time`);
+  process.stdout.write(
+    `never: at most ${kept - CHAINS} copies of ${CHAINS * STAGES} temps at a time\n`,
+  );
   expect(countTemps(workers)).toBeGreaterThanOrEqual(CHAINS * (STAGES + 1));
   expect(manager.status().tasks.recoveries).toBe(0);
 }, 60_000);
