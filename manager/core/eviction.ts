@@ -8,8 +8,9 @@
  * @module
  */
 
-import { fileOf, isWanted } from "./file.ts";
-import { canRemake } from "./recovery.ts";
+import { delayCopies } from "./background.ts";
+import { wantedCopies } from "./copy_policy.ts";
+import { fileOf } from "./file.ts";
 import { deleteReplica, isNeededAt } from "./replica.ts";
 import { isHere } from "./spool.ts";
 import {
@@ -20,6 +21,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import type { WorkerReport } from "./event.ts";
+import { whyKept } from "./upkeep.ts";
 
 /** Suggestions that are looked at; a worker asks again for what is left. */
 const FILES_MAX = 64;
@@ -36,7 +38,11 @@ export function answerRoomWanted(
   for (const { name, generation } of message.files.slice(0, FILES_MAX)) {
     const replica = worker.replicas.get(name);
     if (replica?.state !== "ready" || replica.generation !== generation) continue;
-    if (mayEvict(state, worker, replica)) deleteReplica(state, worker, replica);
+    if (!mayEvict(state, worker, replica)) continue;
+    deleteReplica(state, worker, replica);
+    const file = state.filesByName.get(name);
+    // It would come back at once, and push out another one.
+    if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopies(state, file);
   }
   tell(state, worker, { kind: "room_answered" });
 }
@@ -54,8 +60,9 @@ export function mayEvict(
   if (producer !== undefined && producer.state.kind !== "done") return false;
   if (file.requests.size > 0 || file.homeDelivery !== undefined) return false;
   if (isNeededAt(worker, file)) return false;
-  for (const transfer of worker.source.active) if (transfer.file === file) return false;
-  return canBeHadElsewhere(state, file, worker) || !isWanted(file) && canRemake(state, file);
+  for (const { file: served } of worker.source.active) if (served === file) return false;
+  for (const { file: sent } of worker.deliveries) if (sent === file) return false;
+  return canBeHadElsewhere(state, file, worker) || whyKept(state, file) === undefined;
 }
 
 function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {

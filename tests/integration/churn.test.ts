@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import process from "node:process";
 
 import { type FileHandle, Manager } from "../../mod.ts";
 import { Scratch, type ScratchWorker } from "./scratch.ts";
@@ -70,7 +71,9 @@ for (const replicas of [2, 1]) {
       expect(endedCount).toBe(STAGES * WIDTH);
       expect(await Promise.all(ends.map((end) => end.text()))).toEqual(expectedEnds());
       const { recoveries } = manager.status().tasks;
-      console.log(`replicas ${replicas}: ${killedCount} workers killed, ${recoveries} recoveries`);
+      process.stdout.write(
+        `replicas ${replicas}: ${killedCount} workers killed, ${recoveries} recoveries\n`,
+      );
       expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
     },
     120_000,

@@ -99,7 +99,7 @@ for (let seed = 701; seed <= 760; seed++) {
     const { outcomes, messages, state } = simulate({
       ...CALM,
       seed,
-      diskBytes: [45_000_000, 55_000_000, 70_000_000][seed % 3]!,
+      diskBytes: [31_000_000, 33_000_000, 38_000_000][seed % 3]!,
       disturbanceCount: seed % 2 === 0 ? 6 : 0,
       faultChance: seed % 4 === 0 ? 0.03 : 0,
     });
@@ -108,6 +108,17 @@ for (let seed = 701; seed <= 760; seed++) {
     expect(state.tasks.size).toBe(0);
   });
 }
+
+test("simulate() of small disks has workers ask for room and give tries back", () => {
+  const room = { asked: 0, givenBack: 0 };
+  for (let seed = 701; seed <= 710; seed++) {
+    const { asked, givenBack } = simulate({ ...CALM, seed, diskBytes: 31_000_000 }).room;
+    room.asked += asked;
+    room.givenBack += givenBack;
+  }
+  expect(room.asked).toBeGreaterThan(10);
+  expect(room.givenBack).toBeGreaterThan(0);
+});
 
 test("simulate() runs far fewer tasks again when there are two copies of each temp", () => {
   const recoveries = (replicas: number): number => {

@@ -71,6 +71,8 @@ export interface Outcomes {
   readonly delivered: number;
   /** Files that were sent to the manager by a PUT. */
   readonly sent: number;
+  /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
+  readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
 }
 
 /** Disturbances stop after this, so that every run can come to its end. */
@@ -102,6 +104,7 @@ class Simulation implements World {
   /** What the manager can serve of what tasks made. */
   readonly #here = new Map<string, FileFacts>();
   #sent = 0;
+  readonly #room = { asked: 0, givenBack: 0, refused: 0 };
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -197,6 +200,7 @@ class Simulation implements World {
       story: this.#story,
       delivered: this.#delivered,
       sent: this.#sent,
+      room: this.#room,
     };
   }
 
@@ -479,10 +483,19 @@ class Simulation implements World {
     });
   }
 
+  #countRoom(message: Extract<ManagerEvent, { kind: "message_received" }>["message"]): void {
+    if (message.kind === "room_wanted") this.#room.asked += 1;
+    if (message.kind === "recalled" && message.isCrowded === true) this.#room.givenBack += 1;
+    if (message.kind === "transfer_failed" && message.isDiskFull === true) this.#room.refused += 1;
+  }
+
   #feed(events: readonly ManagerEvent[]): void {
     if (events.length === 0) return;
     const atMs = this.clock.nowMs;
-    for (const event of events) this.#story.push(`${atMs.toFixed(3)} ${event.kind}`);
+    for (const event of events) {
+      this.#story.push(`${atMs.toFixed(3)} ${event.kind}`);
+      if (event.kind === "message_received") this.#countRoom(event.message);
+    }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);

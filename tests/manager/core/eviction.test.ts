@@ -111,3 +111,18 @@ test("failTransfer() of a file that has no room fails who needs it as disk_full"
   });
   expect(fixture.outcome(task)).toBe("disk_full");
 });
+
+test("answerRoomWanted() has a wanted copy that went come back after a while, not at once", () => {
+  const fixture = new ManagerFixture({ replicas: 2 });
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
+  fixture.joins("b");
+  fixture.brings("b");
+  expect(fixture.file(temp).readyCount).toBe(2);
+  expect(deletions(fixture, "temp")).toEqual(["temp"]);
+  fixture.says("a", { kind: "replica_gone", name: "temp" as CacheName, generation: 1 });
+  expect(fixture.fetches).toEqual([]);
+  fixture.passes(60_000);
+  expect(fixture.fetches).toEqual(["a temp from b"]);
+});

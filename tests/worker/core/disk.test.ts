@@ -163,3 +163,25 @@ test("endTask() keeps no outputs that are larger than the disk", () => {
   ]);
   expect(fixture.orders).toEqual(["delete a 1", "delete b 1"]);
 });
+
+test("relieveDisk() refuses what nothing here waits for, to be tried another time", () => {
+  const fixture = small(1, "a");
+  fixture.isGiven(1, { inputs: ["a", "b"] });
+  const transferId = fixture.fetches("copy");
+  expect(fixture.toldOf("transfer_failed")).toMatchObject([
+    { transferId, isDiskFull: true, canRetry: true },
+  ]);
+  expect(fixture.state.disk.waiting.size).toBe(0);
+});
+
+test("requestLeave() starts no recipe whose input comes while it leaves", () => {
+  const fixture = small(3);
+  fixture.makes("env", "env.tar");
+  fixture.isGiven(1, {});
+  fixture.feed({ kind: "leave_requested", reason: "SIGTERM" });
+  // Ordered before the manager heard of it.
+  const transferId = fixture.fetches("env.tar");
+  fixture.brings(transferId, factsOf("env.tar"));
+  expect(fixture.orders.filter((order) => order.startsWith("make"))).toEqual([]);
+  expect(fixture.state.disk.comingBytes).toBe(0);
+});
