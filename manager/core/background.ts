@@ -64,13 +64,13 @@ export function raiseTransfer(transfer: TransferRecord): void {
 /** A copy failed: the file is copied again after a while, perhaps to another worker. */
 export function failBackground(state: ManagerState, transfer: TransferRecord): void {
   const { file, worker } = transfer;
-  delayCopy(state, file);
+  delayCopies(state, file);
   const replica = worker.replicas.get(boundName(file));
   if (replica?.transfer === transfer) forgetReplica(state, worker, replica);
 }
 
-/** Has no copy of the file begun for a while: one failed, or found no room. */
-export function delayCopy(state: ManagerState, file: FileRecord): void {
+/** Lets a while pass before the next copy: one failed, or its worker had no room to keep it. */
+export function delayCopies(state: ManagerState, file: FileRecord): void {
   const failureCount = (file.copyAgain?.failureCount ?? 0) + 1;
   const doublings = Math.min(failureCount - 1, AGAIN_DOUBLINGS_MAX);
   const atMs = state.nowMs + AGAIN_MS * 2 ** doublings;

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { delayCopy } from "./background.ts";
+import { delayCopies } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
 import { fileOf } from "./file.ts";
 import { deleteReplica, isNeededAt } from "./replica.ts";
@@ -42,7 +42,7 @@ export function answerRoomWanted(
     deleteReplica(state, worker, replica);
     const file = state.filesByName.get(name);
     // It would come back at once, and push out another one.
-    if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopy(state, file);
+    if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopies(state, file);
   }
   tell(state, worker, { kind: "room_answered" });
 }

@@ -2,7 +2,8 @@
 
 import type { CacheName } from "../../shared/ids.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
-import { raiseTransfer } from "./background.ts";
+import { delayCopies, raiseTransfer } from "./background.ts";
+import { wantedCopies } from "./copy_policy.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
@@ -90,7 +91,6 @@ export function markReady(
   replica.facts = facts;
   replica.transfer = undefined;
   file.replicas.set(worker, replica);
-  file.copyAgain = undefined;
   updateAvailability(state, file);
   noteCopies(state, file);
   if (file.queued.size > 0) startQueued(state, file, worker);
@@ -113,6 +113,9 @@ export function loseReplica(
   }
   // While it is pending, the end of its transfer tells.
   if (replica.state !== "ready" || replica.generation !== message.generation) return;
+  const file = state.filesByName.get(message.name);
+  // At once it might be evicted there again and again.
+  if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopies(state, file);
   dropReplica(state, worker, replica);
 }
 

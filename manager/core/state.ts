@@ -146,7 +146,7 @@ export interface FileRecord {
   readonly isReleasedByUse: boolean;
   /** Where it stands in the queue of files with too few copies: how many it has; -1 is nowhere. */
   scarceAt: number;
-  /** A copy that nobody waited for failed: the next one is not before that. */
+  /** Copies that nobody waited for failed, or went again: the next one is not before that. */
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;

@@ -161,10 +161,16 @@ export function endTransfer(
   const { name, generation, movedBytes, outcome } = event;
   const record = state.transfersByName.get(name);
   if (record?.startedId !== event.transferId) {
-    // It brought an old making: another one has been ordered since.
-    if (outcome.kind === "failed") return;
-    state.instructions.push({ kind: "delete_file", name, generation });
-    return;
+    // The making that is here came by way of another source.
+    if (outcome.kind === "failed" || state.cache.get(name)?.generation === generation) return;
+    const isWanted = record?.isStopping === false && generationOf(record.order) === generation;
+    if (!isWanted) {
+      // It brought an old making: another one has been ordered since.
+      state.instructions.push({ kind: "delete_file", name, generation });
+      return;
+    }
+    // It came though another source was named meanwhile, which need not go on.
+    state.instructions.push({ kind: "stop_transfer", transferId: record.startedId });
   }
   const { transferId } = record.order;
   dropTransfer(state, record);
@@ -201,11 +207,15 @@ export function endTransfer(
   }
 }
 
-/** A repeated order for a file on its way gives the transfer its new number. */
+/**
+ * A repeated order for a file on its way gives the transfer its new number. One that names another
+ * source does not: the manager has a reason not to trust the first one any more.
+ */
 function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
   const record = state.transfersByName.get(order.name);
   if (record === undefined) return false;
-  const isSame = generationOf(record.order) === generationOf(order);
+  const isSame = generationOf(record.order) === generationOf(order) &&
+    sourceOf(record.order) === sourceOf(order);
   if (record.isStopping) {
     // The deletion that stopped it has its answer now.
     const generation = generationOf(record.order);
@@ -222,6 +232,14 @@ function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): bool
   record.order = { ...record.order, transferId: order.transferId };
   state.transfers.set(order.transferId, record);
   return true;
+}
+
+/** Where an order has the bytes from, but for the ticket, which is another one each time. */
+function sourceOf(order: TransferRecord["order"]): string {
+  if (order.kind === "make") return "recipe";
+  const { source } = order;
+  if (source.kind === "worker") return `worker ${source.workerId}`;
+  return source.kind === "url" ? `url ${source.url}` : source.kind;
 }
 
 function newTransfer(order: TransferRecord["order"]): TransferRecord {

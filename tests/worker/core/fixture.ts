@@ -20,6 +20,7 @@ import type {
 } from "../../../shared/ids.ts";
 import type {
   DispatchedTask,
+  FetchSource,
   LibraryDefinition,
   ManagerMessage,
   WorkerMessage,
@@ -173,7 +174,11 @@ export class WorkerFixture {
   }
 
   /** The manager has it fetch a file; returns the number of the transfer. */
-  fetches(name: string, generation = 0): TransferId {
+  fetches(
+    name: string,
+    generation = 0,
+    source: FetchSource = { kind: "manager", ticket: "" },
+  ): TransferId {
     const transferId = ++this.#lastTransfer as TransferId;
     this.hears({
       ...factsOf(name, generation),
@@ -181,7 +186,7 @@ export class WorkerFixture {
       transferId,
       isExecutable: false,
       level: "workflow",
-      source: { kind: "manager", ticket: "" },
+      source,
     });
     return transferId;
   }
