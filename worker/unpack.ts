@@ -7,11 +7,14 @@
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { statfsSync } from "node:fs";
 import { lstat, rm } from "node:fs/promises";
 import process from "node:process";
 
+import { dirname } from "@std/path";
+
 import { ArchiveError } from "../shared/archive/archive_error.ts";
-import { unpackFile } from "../shared/archive/unpack.ts";
+import { UNPACK_BYTES_MAX, unpackFile } from "../shared/archive/unpack.ts";
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
 import { selfCommand } from "../shared/runtime/self_command.ts";
 import { helperEnvironment } from "./task_environment.ts";
@@ -87,7 +90,8 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
   process.stdin.resume();
   let answer: Answer;
   try {
-    const options = { ...limits, signal: parentGone.signal };
+    const bytesMax = Math.min(limits.bytesMax ?? UNPACK_BYTES_MAX, freeBytes(dirname(targetPath)));
+    const options = { ...limits, bytesMax, signal: parentGone.signal };
     const result = await unpackFile(archivePath, targetPath, options);
     answer = { kind: "unpacked", result };
   } catch (error) {
@@ -103,6 +107,17 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
     process.stdout.write(`${JSON.stringify(answer)}\n`, () => resolve());
   });
   return answer.kind === "unpacked" ? 0 : 1;
+}
+
+/** What the disk has left for this user: an archive that holds more is refused before it is full. */
+function freeBytes(directory: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(directory);
+    return bavail * bsize;
+  } catch {
+    // It cannot be written to either, which says why.
+    return UNPACK_BYTES_MAX;
+  }
 }
 
 interface ChildEnd {

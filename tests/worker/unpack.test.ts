@@ -2,13 +2,14 @@ import { expect, test } from "bun:test";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { watch } from "node:fs";
-import { mkdir, open, readdir, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, statfs, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { ArchiveError } from "../../shared/archive/archive_error.ts";
 import { unpackInChild } from "../../worker/unpack.ts";
-import { rawTar } from "../shared/archive/raw_tar.ts";
+import { paxEntry, rawTar } from "../shared/archive/raw_tar.ts";
+import { rawZip } from "../shared/archive/raw_zip.ts";
 import { exists, listTree, scratch } from "../shared/archive/scratch.ts";
 
 const COMMAND = [process.execPath, fileURLToPath(new URL("unpack_child.ts", import.meta.url).href)];
@@ -39,6 +40,27 @@ test("unpackInChild() unpacks and reports what it unpacked", async () => {
   await writeFile(archive, gzipSync(rawTar({ name: "bin/run", mode: "0000755", data: "1" })));
   const result = await unpackInChild(archive, `${dir.path}/to`, { mark: "m", command: COMMAND });
   expect(result).toEqual({ fileCount: 1, directoryCount: 0, linkCount: 0, sizeBytes: 1 });
+  expect(await listTree(`${dir.path}/to`)).toEqual(["bin/", 'bin/run 755 "1"']);
+});
+
+test("unpackInChild() refuses what is more than the disk has left before it is written", async () => {
+  await using dir = await scratch();
+  const { bavail, bsize } = await statfs(dir.path);
+  const records = { "GNU.sparse.size": `${2 * bavail * bsize}`, "GNU.sparse.map": "0,1" };
+  await writeFile(`${dir.path}/a`, rawTar(paxEntry(records), { name: "s", data: "x" }));
+  const unpacking = unpackInChild(`${dir.path}/a`, `${dir.path}/to`, {
+    mark: "m",
+    command: COMMAND,
+  });
+  await expect(unpacking).rejects.toThrow("Cannot read the archive: it holds more than");
+  expect(await exists(`${dir.path}/to`)).toBe(false);
+});
+
+test("unpackInChild() unpacks what it finds to be zip, whatever the name", async () => {
+  await using dir = await scratch();
+  await writeFile(`${dir.path}/a.tar.gz`, rawZip([{ name: "bin/run", mode: 0o100755, data: "1" }]));
+  const options = { mark: "m", command: COMMAND };
+  await unpackInChild(`${dir.path}/a.tar.gz`, `${dir.path}/to`, options);
   expect(await listTree(`${dir.path}/to`)).toEqual(["bin/", 'bin/run 755 "1"']);
 });
 
