@@ -35,7 +35,7 @@ export type {
 } from "./manager/config.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
-export type { FileOptions } from "./manager/file_options.ts";
+export type { FileOptions, TempOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
@@ -64,6 +64,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const running = runInternalCommand(name, { args, loadTendril: () => Promise.resolve(library) });
     if (running !== undefined) process.exit(await running);
   }
+  if (name === "cache") {
+    const { runCacheCommand } = await import("./worker/cli_cache.ts");
+    return await runCacheCommand(args, process.env);
+  }
   if (["version", "--version", "-v"].includes(name)) return printAlone("version", args, VERSION);
   if (["help", "--help", "-h"].includes(name)) {
     const [command, ...others] = args;
@@ -84,9 +88,11 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
 async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
   const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
   const { WORKER_COMMAND } = await import("./worker/cli.ts");
+  const { CACHE_COMMAND } = await import("./worker/cli_cache.ts");
   return [
     ...MANAGER_COMMANDS,
     WORKER_COMMAND,
+    CACHE_COMMAND,
     { name: "version", summary: "print the version" },
     { name: "help", summary: "show this text, or a command's" },
   ];

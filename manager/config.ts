@@ -14,6 +14,7 @@ import {
   oneOf,
   type Reader,
   readOptions,
+  show,
   size,
   text,
 } from "./option.ts";
@@ -23,6 +24,9 @@ const LOCAL_WORKERS_MAX = 1000;
 
 /** Timers and heartbeats are derived from these: shorter would be noise. */
 const TIMEOUT_MS_MIN = 100;
+
+/** Copies of one file: more would fill disks and help nobody. */
+export const REPLICAS_MAX = 100;
 
 /** Addresses that are tried in turn by every worker: more would only take time. */
 const ADVERTISED_MAX = 16;
@@ -53,6 +57,16 @@ export interface LocalWorkersOptions {
 
 /** Rules of the manager that can be set, and changed with `tune`. */
 export interface PolicyOptions {
+  /** Copies of each temp that are kept at workers. Default 1. */
+  readonly replicas?: number;
+  /**
+   * When a temp is removed, to be made again if it is needed after all: `"never"`; `"consumed"`,
+   * when all its consumers have succeeded and it was given up or declared with
+   * `release: "auto"`; `"depth:2"`, when 2 levels of consumers have. Default `"never"`.
+   */
+  readonly pruneTemps?: "never" | "consumed" | `depth:${number}`;
+  /** Remove copies of temps above the wanted number while nothing needs them. Default false. */
+  readonly pruneExtraReplicas?: boolean;
   /** Workers fetch from workers. Default true. */
   readonly peerTransfers?: boolean;
   /** Transfers out of one worker at a time. Default 10. */
@@ -188,6 +202,9 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
  */
 export function readPolicies(value: unknown, current: Policies): Policies {
   const read = readOptions<Required<PolicyOptions>>(value, "policies", {
+    replicas: count(1, REPLICAS_MAX),
+    pruneTemps,
+    pruneExtraReplicas: flag,
     peerTransfers: flag,
     transfersPerWorker: count(1, 1000),
     transfersPerUrl: count(1, 1000),
@@ -212,6 +229,15 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     reconnectGraceMs: Number(reconnectGrace ?? current.reconnectGraceMs),
   };
 }
+
+const pruneTemps: Reader<Policies["pruneTemps"]> = (value, what) => {
+  if (value === "never" || value === "consumed") return value;
+  const levels = /^depth:([1-9])$/.exec(typeof value === "string" ? value : "")?.[1];
+  if (levels !== undefined) return `depth:${Number(levels)}`;
+  throw new RangeError(
+    `Cannot take ${what} "${show(value)}" as "never", "consumed" or "depth:1" to "depth:9"`,
+  );
+};
 
 const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);

@@ -39,6 +39,10 @@ export interface FileEntry {
   readonly peerTransfer: boolean;
   /** Permissions of what is delivered to a local path; undefined is the system's default. */
   readonly mode: number | undefined;
+  /** Copies wanted at workers; undefined leaves it to the policy. */
+  replicas: number | undefined;
+  /** See `TempOptions.release`. */
+  readonly isReleasedByUse: boolean;
   /** How tasks used it first; a file is either given or made. */
   role: "unused" | "input" | "output";
   bound: BoundFile | undefined;

@@ -8,10 +8,12 @@ export interface FileReader {
   /** Undefined until the name is known. */
   boundOf(id: FileId): { readonly name: CacheName; readonly sizeBytes: number } | undefined;
   contents(id: FileId): Promise<Uint8Array>;
+  replicaCountOf(id: FileId): number;
+  release(id: FileId): void;
 }
 
 /** A declared file: pass it to tasks as input or output, or ask for its contents. */
-export class FileHandle {
+export class FileHandle implements Disposable {
   /** Number of the file, unique within its manager. */
   readonly id: FileId;
   /** What it was declared as. */
@@ -36,6 +38,11 @@ export class FileHandle {
     return sizeBytes < 0 ? undefined : sizeBytes;
   }
 
+  /** How many workers have it whole. */
+  get replicaCount(): number {
+    return this.#reader.replicaCountOf(this.id);
+  }
+
   /**
    * The contents, brought to the manager where they are not there yet.
    *
@@ -48,5 +55,10 @@ export class FileHandle {
   /** The contents as UTF-8 text; see `contents`. */
   async text(): Promise<string> {
     return new TextDecoder().decode(await this.contents());
+  }
+
+  /** Gives the file up at the end of a block with `using`, as the manager's `undeclare` does. */
+  [Symbol.dispose](): void {
+    this.#reader.release(this.id);
   }
 }

@@ -9,7 +9,14 @@ import type { CacheLevel } from "../shared/task.ts";
 import type { BoundFile } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileSpec } from "./file_store.ts";
-import { count, flag, oneOf, readOptions, show } from "./option.ts";
+import { REPLICAS_MAX } from "./config.ts";
+import { count, flag, oneOf, type Reader, type Readers, readOptions, show } from "./option.ts";
+
+const FILE_READERS: Readers<FileOptions> = {
+  cache: oneOf("task", "workflow", "worker", "forever"),
+  peerTransfer: flag,
+  mode: count(0, 0o777),
+};
 
 /** Options of every declared file. */
 export interface FileOptions {
@@ -19,6 +26,17 @@ export interface FileOptions {
   readonly peerTransfer?: boolean;
   /** Permissions of an output that is delivered to a path, as `0o755`. */
   readonly mode?: number;
+}
+
+/** Options of a temp. */
+export interface TempOptions extends FileOptions {
+  /** Copies that are kept at workers. Default: the policy `replicas`. */
+  readonly replicas?: number;
+  /**
+   * `"auto"` lets go of it whenever the tasks that were submitted with it have succeeded, for the
+   * policy `pruneTemps: "consumed"`. Default `"manual"`: by `undeclare`, or `using`.
+   */
+  readonly release?: "manual" | "auto";
 }
 
 /** A file or directory of this machine. */
@@ -64,9 +82,23 @@ export function uploadSpec(arrival: Promise<BoundFile>, options: FileOptions): F
 }
 
 /** A file that stays in the cluster. */
-export function tempSpec(options: FileOptions): FileSpec {
-  return { source: { kind: "temp" }, ...readFileOptions(options, "temp") };
+export function tempSpec(options: TempOptions): FileSpec {
+  const { replicas, release, ...common } = options;
+  const own = readOptions<TempOptions>({ replicas, release }, "temp", {
+    ...FILE_READERS,
+    replicas: replicaCount,
+    release: oneOf("manual", "auto"),
+  });
+  return {
+    source: { kind: "temp" },
+    ...readFileOptions(common, "temp"),
+    replicas: own.replicas,
+    isReleasedByUse: own.release === "auto",
+  };
 }
+
+/** How many copies of a file a user may want. */
+export const replicaCount: Reader<number> = count(1, REPLICAS_MAX);
 
 /** What the worker that needs it makes of an archive. */
 export function recipeSpec(
@@ -79,11 +111,7 @@ export function recipeSpec(
 
 /** What every declared file can be given. */
 export function readFileOptions(options: FileOptions, owner: string): Omit<FileSpec, "source"> {
-  const read = readOptions<FileOptions>(options, owner, {
-    cache: oneOf("task", "workflow", "worker", "forever"),
-    peerTransfer: flag,
-    mode: count(0, 0o777),
-  });
+  const read = readOptions<FileOptions>(options, owner, FILE_READERS);
   return {
     level: read.cache ?? "workflow",
     peerTransfer: read.peerTransfer ?? true,

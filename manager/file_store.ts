@@ -50,6 +50,10 @@ export interface FileStoreOptions {
   readonly push: (event: ManagerEvent) => void;
   /** Has the core bring the contents of a file here; rejects when they cannot be had. */
   readonly request: (id: FileId) => Promise<void>;
+  /** Has the core remove copies at workers; rejects when they must stay. */
+  readonly prune: (id: FileId) => Promise<void>;
+  /** How many workers have the file. */
+  readonly countReplicas: (id: FileId) => number;
 }
 
 /** How a file is declared; `FileEntry` has the meanings. */
@@ -58,6 +62,8 @@ export interface FileSpec {
   readonly level: CacheLevel;
   readonly peerTransfer: boolean;
   readonly mode?: number | undefined;
+  readonly replicas?: number | undefined;
+  readonly isReleasedByUse?: boolean;
 }
 
 /** The table of declared files. */
@@ -86,6 +92,8 @@ export class FileStore implements FileReader {
       level: spec.level,
       peerTransfer: spec.peerTransfer,
       mode: spec.mode,
+      replicas: spec.replicas,
+      isReleasedByUse: spec.isReleasedByUse ?? false,
       role: "unused",
       bound: undefined,
       failure: undefined,
@@ -227,6 +235,42 @@ export class FileStore implements FileReader {
     this.#options.push({ kind: "file_undeclared", fileId: entry.id });
   }
 
+  /** Has copies of the file brought to that many workers, and kept there. */
+  replicate(entry: FileEntry, count: number): void {
+    if (entry.source.kind === "mini_task") {
+      throw new TypeError(
+        `Cannot replicate file ${entry.id}: each worker that needs it makes its own`,
+      );
+    }
+    entry.replicas = count;
+    // The core hears of a temp, or another output, when a task makes it.
+    const { source } = entry;
+    const isOutput = source.kind === "temp" ||
+      (source.kind === "buffer" && source.bytes === undefined);
+    if (entry.role === "unused" && isOutput) return;
+    if (entry.role === "unused") return this.useAsInput(entry);
+    this.#options.push({ kind: "file_replicated", fileId: entry.id, count });
+  }
+
+  /** Removes the copies of the file at workers, as nothing needs them for now. */
+  async prune(entry: FileEntry): Promise<void> {
+    if (entry.role !== "unused") await this.#options.prune(entry.id);
+  }
+
+  /** See `FileHandle.replicaCount`. */
+  replicaCountOf(id: FileId): number {
+    return this.#options.countReplicas(id);
+  }
+
+  /** See `FileHandle[Symbol.dispose]`. */
+  release(id: FileId): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.isUndeclared) return;
+    this.undeclare(entry).catch(() => {
+      // A copy that cannot be removed is in the spool, which goes with the manager.
+    });
+  }
+
   /** Removes the copy of a file that lives at workers, if it is of that making. */
   async unspool(id: FileId, generation: number): Promise<void> {
     const entry = this.#entries.get(id);
@@ -361,10 +405,17 @@ export class FileStore implements FileReader {
   }
 
   #tellDeclared(entry: FileEntry): void {
-    const { id, level, peerTransfer, bound } = entry;
-    const origin = originOf(entry);
-    const event = { kind: "file_declared", fileId: id, origin, level, peerTransfer } as const;
-    this.#options.push(bound === undefined ? event : { ...event, bound });
+    const { id, level, peerTransfer, bound, replicas, isReleasedByUse } = entry;
+    this.#options.push({
+      kind: "file_declared",
+      fileId: id,
+      origin: originOf(entry),
+      level,
+      peerTransfer,
+      ...(bound === undefined ? {} : { bound }),
+      ...(replicas === undefined ? {} : { replicas }),
+      ...(isReleasedByUse ? { isReleasedByUse } : {}),
+    });
   }
 
   #enqueue(entry: FileEntry): void {

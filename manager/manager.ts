@@ -23,6 +23,8 @@ import {
   type FileOptions,
   localSpec,
   recipeSpec,
+  replicaCount,
+  type TempOptions,
   tempSpec,
   urlSpec,
 } from "./file_options.ts";
@@ -179,7 +181,7 @@ export class Manager implements AsyncDisposable {
    *
    * @throws {TypeError | RangeError} When an option is wrong.
    */
-  temp(options: FileOptions = {}): FileHandle {
+  temp(options: TempOptions = {}): FileHandle {
     return this.#shell.store.declare(tempSpec(options));
   }
 
@@ -366,6 +368,30 @@ export class Manager implements AsyncDisposable {
   async undeclare(file: FileHandle): Promise<void> {
     const { store } = this.#shell;
     await store.undeclare(store.entryOf(file, "file"));
+  }
+
+  /**
+   * Has copies of a file brought to that many workers, on different hosts where there are some,
+   * and kept at that number; tasks come first. `replicaCount` of the file tells how many there are.
+   *
+   * @throws {TypeError | RangeError} When it is no file of this manager, or the count is wrong.
+   */
+  replicate(file: FileHandle, count: number): Promise<void> {
+    const { store } = this.#shell;
+    return Promise.try(() => {
+      store.replicate(store.entryOf(file, "file"), replicaCount(count, "count of replicate"));
+    });
+  }
+
+  /**
+   * Removes the copies of a file from the workers; it is had again when a task needs it.
+   *
+   * @throws {TypeError} When it is no file of this manager.
+   * @throws {Error} When something waits for it, or it could not be had again.
+   */
+  async prune(file: FileHandle): Promise<void> {
+    const { store } = this.#shell;
+    await store.prune(store.entryOf(file, "file"));
   }
 
   /**

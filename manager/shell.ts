@@ -63,6 +63,7 @@ type Fetch = Extract<ManagerInstruction, { kind: "fetch" }>;
 type Collect = Extract<ManagerInstruction, { kind: "collect" }>;
 type Unspool = Extract<ManagerInstruction, { kind: "unspool" }>;
 type FileDelivered = Extract<ManagerInstruction, { kind: "file_delivered" }>;
+type FilePruned = Extract<ManagerInstruction, { kind: "file_pruned" }>;
 
 interface FileRequest {
   readonly fileId: FileId;
@@ -112,8 +113,13 @@ export class Shell {
     });
     const push = this.engine.push.bind(this.engine);
     this.#tickets = new Tickets(managerId, randomBytes(32));
-    const request = (id: FileId): Promise<void> => this.#request(id);
-    this.store = new FileStore({ workflowId: managerId, push, request });
+    this.store = new FileStore({
+      workflowId: managerId,
+      push,
+      request: (id) => this.#request(id, "file_requested"),
+      prune: (id) => this.#request(id, "file_pruned"),
+      countReplicas: (id) => state.files.get(id)?.readyCount ?? 0,
+    });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
       onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
@@ -213,7 +219,7 @@ export class Shell {
     this.#links.flush();
     this.tasks.close(`The manager was closed: ${reason}`);
     for (const request of this.#requests.values()) {
-      request.reject(new Error("Cannot fetch file: the manager was closed"));
+      request.reject(new Error("Cannot have the file: the manager was closed"));
     }
     this.#requests.clear();
   }
@@ -283,6 +289,8 @@ export class Shell {
         return this.tasks.settle(instruction.end);
       case "file_delivered":
         return this.#answerRequest(instruction);
+      case "file_pruned":
+        return this.#answerPrune(instruction);
       case "disconnect":
         return this.#links.disconnect(instruction.session, instruction.reason);
       default:
@@ -324,12 +332,12 @@ export class Shell {
     this.#links.send(session, [{ kind: "send", transferId, name, generation, ticket }]);
   }
 
-  #request(fileId: FileId): Promise<void> {
+  #request(fileId: FileId, kind: "file_requested" | "file_pruned"): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#lastRequestId += 1;
     const requestId = this.#lastRequestId;
     this.#requests.set(requestId, { fileId, resolve, reject });
-    this.engine.push({ kind: "file_requested", fileId, requestId });
+    this.engine.push({ kind, fileId, requestId });
     return promise;
   }
 
@@ -345,6 +353,13 @@ export class Shell {
       asked.place = held.place;
     }
     request.resolve();
+  }
+
+  #answerPrune({ requestId, message }: FilePruned): void {
+    const request = this.#requests.get(requestId);
+    this.#requests.delete(requestId);
+    if (message === "") request?.resolve();
+    else request?.reject(new Error(message));
   }
 
   #forgetFiles(facts: readonly Fact[]): void {

@@ -21,7 +21,7 @@ import type {
 } from "./task.ts";
 
 /** Raised with every change that an older side would misread. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** Contents up to this size ride in messages; larger ones are HTTP bodies. */
 export const INLINE_BYTES_MAX: number = 64 * 1024;
@@ -160,6 +160,8 @@ export type ManagerMessage =
     readonly generation: number;
     readonly ticket: string;
   }
+  /** All that may go of what `room_wanted` named was told before this to be deleted. */
+  | { readonly kind: "room_answered" }
   /** Remove this file from the cache; answered by `replica_gone`. */
   | { readonly kind: "delete"; readonly name: CacheName; readonly generation: number }
   /** Start an instance when there is room; answered by `instance_ready` or `instance_gone`. */
@@ -209,7 +211,13 @@ export type WorkerMessage =
   }
   /** These tries run; said only of those that do not end in the same turn. */
   | { readonly kind: "tries_started"; readonly tries: readonly TryId[] }
-  | { readonly kind: "recalled"; readonly taskId: TaskId; readonly try: number }
+  | {
+    readonly kind: "recalled";
+    readonly taskId: TaskId;
+    readonly try: number;
+    /** Given back unasked: its files have no room on the disk beside those of other tries. */
+    readonly isCrowded?: boolean;
+  }
   /** Kept by the worker until `result_ack`. */
   | { readonly kind: "result"; readonly result: TryResult }
   | {
@@ -229,6 +237,14 @@ export type WorkerMessage =
     readonly canRetry: boolean;
     /** True when none of the source's addresses could be reached, or proved to be the source. */
     readonly isUnreachable?: boolean;
+    /** True when it has no room within the worker's disk. */
+    readonly isDiskFull?: boolean;
+  }
+  /** The disk is full: which of these, idle here for long, may go? `room_answered` answers. */
+  | {
+    readonly kind: "room_wanted";
+    /** Least recently used first. */
+    readonly files: readonly { readonly name: CacheName; readonly generation: number }[];
   }
   /** Not in the cache any more: deleted as told, evicted, or found damaged. */
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }

@@ -1,8 +1,9 @@
 /**
  * The files of a worker's cache on its disk. A file comes in by one rename, so a
  * crash leaves no half file under a final name; it goes by way of the trash once
- * the last who serves it is done. What outlives the process has a small record
- * beside it, without which a file found at start is removed.
+ * the last who serves it is done. Files that are kept for ever are shared with other
+ * workers (shared_store.ts). A directory that outlives the process has a small record
+ * beside it, without which what is found at start is removed.
  *
  * @module
  */
@@ -23,6 +24,7 @@ import { join } from "@std/path";
 
 import type { CacheName } from "../shared/ids.ts";
 import { CACHE_LEVELS, type CacheLevel, type FileFacts } from "../shared/task.ts";
+import type { SharedStore } from "./shared_store.ts";
 import { Trash } from "./trash.ts";
 
 /** A committed file and where it lies. */
@@ -31,6 +33,8 @@ export interface StoredFile {
   readonly level: CacheLevel;
   /** Absolute. Read only. */
   readonly path: string;
+  /** True when this process brought it, false of what it found. */
+  readonly isOwn: boolean;
 }
 
 /** Keeps a file's bytes where they are while they are read. */
@@ -59,11 +63,13 @@ export class CacheStore {
   readonly #recordsPath: string;
   readonly #incomingPath: string;
   readonly #trash: Trash;
+  readonly #shared: SharedStore | undefined;
   readonly #entries: Map<CacheName, Entry> = new Map();
   #pathCount = 0;
 
   /** Opens the cache in `directory`, an absolute path, and removes what an earlier process left unfinished. */
-  constructor(directory: string) {
+  constructor(directory: string, shared?: SharedStore) {
+    this.#shared = shared;
     this.#filesPath = join(directory, "files");
     this.#recordsPath = join(directory, "records");
     this.#incomingPath = join(directory, "incoming");
@@ -74,6 +80,7 @@ export class CacheStore {
       mkdirSync(path, { recursive: true, mode: 0o700 });
     }
     this.#findFiles();
+    this.#findShared();
   }
 
   /** Every committed file. */
@@ -104,10 +111,10 @@ export class CacheStore {
     if (!facts.isDirectory) sealFile(path);
     if (previous !== undefined) this.#drop(previous);
     const finalPath = this.#freePath(facts.name);
-    const isLasting = LASTING_LEVELS.includes(level);
     renameSync(path, finalPath);
-    if (isLasting) this.#writeRecord(facts, level);
-    const entry = { facts, level, path: finalPath, holdCount: 0, isDeleted: false };
+    if (this.#isShared(facts, level)) this.#share(finalPath, facts);
+    else if (LASTING_LEVELS.includes(level)) this.#writeRecord(facts, level);
+    const entry = { facts, level, path: finalPath, isOwn: true, holdCount: 0, isDeleted: false };
     this.#entries.set(facts.name, entry);
     return entry;
   }
@@ -127,6 +134,8 @@ export class CacheStore {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.facts.generation !== generation) return;
     this.#drop(entry);
+    // It was evicted, or found damaged: nobody else shall find it.
+    if (this.#isShared(entry.facts, entry.level)) this.#shared?.remove(name);
   }
 
   /** Keeps a file in place for a reader; undefined when there is no such file. */
@@ -141,8 +150,8 @@ export class CacheStore {
       entry.holdCount -= 1;
       if (entry.isDeleted && entry.holdCount === 0) this.#moveToTrash(entry);
     };
-    const { facts, level, path } = entry;
-    return { facts, level, path, release };
+    const { facts, level, path, isOwn } = entry;
+    return { facts, level, path, isOwn, release };
   }
 
   /** Deletes every file whose level is shorter than `keep`. */
@@ -156,11 +165,39 @@ export class CacheStore {
   /** Deletes what ends with this process; resolves once everything in the trash is gone. */
   close(): Promise<void> {
     this.deleteBelow("forever");
+    // The store has them; links left here would keep what is removed there on the disk.
+    for (const entry of [...this.#entries.values()]) {
+      if (this.#isShared(entry.facts, entry.level)) this.#drop(entry);
+    }
     return this.#trash.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #isShared({ isDirectory }: FileFacts, level: CacheLevel): boolean {
+    return this.#shared !== undefined && level === "forever" && !isDirectory;
+  }
+
+  #share(path: string, facts: FileFacts): void {
+    try {
+      this.#shared?.add(path, facts);
+    } catch {
+      // No room for a record, or too many links: it is as good as any file, but not kept.
+    }
+  }
+
+  /** Takes in what any worker of this user has left for ever. */
+  #findShared(): void {
+    for (const { facts } of this.#shared?.files() ?? []) {
+      if (this.#entries.has(facts.name)) continue;
+      const path = this.#freePath(facts.name);
+      if (this.#shared?.link(facts.name, path) !== true) continue;
+      const level = "forever";
+      const entry = { facts, level, path, isOwn: false, holdCount: 0, isDeleted: false } as const;
+      this.#entries.set(facts.name, { ...entry });
+    }
   }
 
   #drop(entry: Entry): void {
@@ -227,7 +264,7 @@ export class CacheStore {
     if (found === undefined || found.isDirectory() !== facts.isDirectory) return undefined;
     if (found.isFile() && found.size !== facts.sizeBytes) return undefined;
     if (!found.isFile() && !found.isDirectory()) return undefined;
-    return { facts, level, path, holdCount: 0, isDeleted: false };
+    return { facts, level, path, isOwn: false, holdCount: 0, isDeleted: false };
   }
 }
 

@@ -25,8 +25,8 @@ export interface EngineParts {
     stop(order: Order<"stop_task">): void;
   };
   readonly transfers: {
-    fetch(order: Order<"fetch">["order"]): void;
-    make(order: Order<"make">["order"]): void;
+    fetch(order: Order<"fetch">["order"], bytesMax: number): void;
+    make(order: Order<"make">["order"], bytesMax: number): void;
     put(order: Order<"put">["order"]): void;
     stop(transferId: Order<"stop_transfer">["transferId"]): void;
   };
@@ -158,9 +158,9 @@ function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
     case "stop_task":
       return parts.runner.stop(instruction);
     case "fetch":
-      return parts.transfers.fetch(instruction.order);
+      return parts.transfers.fetch(instruction.order, instruction.bytesMax);
     case "make":
-      return parts.transfers.make(instruction.order);
+      return parts.transfers.make(instruction.order, instruction.bytesMax);
     case "stop_transfer":
       return parts.transfers.stop(instruction.transferId);
     case "put":

@@ -77,8 +77,8 @@ export class Transfers {
     this.#options = { ...options, addresses: new PeerAddresses() };
   }
 
-  /** Brings a file into the cache; answered by `transfer_ended`. */
-  fetch(order: FetchOrder): void {
+  /** Brings a file of at most `bytesMax` into the cache; answered by `transfer_ended`. */
+  fetch(order: FetchOrder, bytesMax: number): void {
     const { transferId, name, generation, source } = order;
     // Small, and already here: not worth a turn of the loop.
     if (source.kind === "inline" && !order.isDirectory) {
@@ -87,10 +87,11 @@ export class Transfers {
     this.#start(transferId, async (signal) => {
       let movedBytes = 0;
       const count = (sizeBytes: number) => movedBytes += sizeBytes;
-      const outcome = await fetchFile(this.#options, order, { signal, count }).then(
-        ready,
-        (error) => failureOf(name, error, canFetchAgain(order, error)),
-      );
+      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, { signal, count })
+        .then(
+          ready,
+          (error) => failureOf(name, error, canFetchAgain(order, error)),
+        );
       this.#options.push({
         kind: "transfer_ended",
         transferId,
@@ -102,12 +103,12 @@ export class Transfers {
     });
   }
 
-  /** Makes a file from others; answered by `transfer_ended`. */
-  make(order: MakeOrder): void {
+  /** Makes a file of at most `bytesMax` from others; answered by `transfer_ended`. */
+  make(order: MakeOrder, bytesMax: number): void {
     const { transferId, name } = order;
     const generation = 0;
     this.#start(transferId, async (signal) => {
-      const outcome = await makeFile(this.#options, order, signal).then(
+      const outcome = await makeFile(this.#options, { ...order, bytesMax }, signal).then(
         ready,
         (error) => failureOf(name, error, signal.aborted),
       );
@@ -205,6 +206,11 @@ function ready(file: FileFacts): TransferOutcome {
   return { kind: "ready", file };
 }
 
+/** What comes does not fit on the disk. */
+class RoomError extends Error {
+  override readonly name = "RoomError";
+}
+
 /** What arrived is not what was asked for. */
 class MismatchError extends Error {
   override readonly name = "MismatchError";
@@ -212,14 +218,18 @@ class MismatchError extends Error {
 
 async function fetchFile(
   options: Context,
-  order: FetchOrder,
+  order: FetchOrder & { readonly bytesMax: number },
   { signal, count }: { signal: AbortSignal; count: (sizeBytes: number) => void },
 ): Promise<FileFacts> {
   const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
   for (let tryCount = 1;; tryCount++) {
     const path = options.cache.newIncomingPath();
     try {
-      const bytes = counting(openSource(options, order, signal), count);
+      const bytes = counting(openSource(options, order, signal), {
+        count,
+        // What is known is checked against the order.
+        bytesMax: order.sizeBytes < 0 ? order.bytesMax : Infinity,
+      });
       const measured = await receive(options.trees, { order, path, chunks: bytes });
       signal.throwIfAborted();
       checkMeasured(order, measured);
@@ -302,7 +312,7 @@ async function receive(
 
 async function makeFile(
   { cache, trees }: TransferOptions,
-  order: MakeOrder,
+  order: MakeOrder & { readonly bytesMax: number },
   signal: AbortSignal,
 ): Promise<FileFacts> {
   const { name, level, recipe } = order;
@@ -311,7 +321,12 @@ async function makeFile(
   if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
   const path = cache.newIncomingPath();
   try {
-    await trees.unpack(path, { path: hold.path, kind: recipe.kind, signal });
+    await trees.unpack(path, {
+      path: hold.path,
+      kind: recipe.kind,
+      bytesMax: order.bytesMax,
+      signal,
+    });
     await sealTree(path);
     const measured = await measureTree(trees, path, recipe.kind);
     signal.throwIfAborted();
@@ -423,11 +438,13 @@ function failureOf(name: CacheName, error: unknown, canRetry: boolean): Transfer
     message,
     canRetry: canRetry || isDiskFull(error),
     ...(isUnreachable ? { isUnreachable } : {}),
+    ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
   };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */
 function canFetchAgain(order: FetchOrder, error: unknown): boolean {
+  if (error instanceof RoomError) return false;
   const isRefused = error instanceof DownloadError && error.kind === "refused";
   return !(isRefused && order.source.kind === "url");
 }
@@ -448,10 +465,17 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> 
 
 async function* counting(
   chunks: AsyncIterable<Uint8Array>,
-  count: (sizeBytes: number) => void,
+  { count, bytesMax }: { count: (sizeBytes: number) => void; bytesMax: number },
 ): AsyncGenerator<Uint8Array, void, void> {
+  let sizeBytes = 0;
   for await (const chunk of chunks) {
     count(chunk.length);
+    sizeBytes += chunk.length;
+    if (sizeBytes > bytesMax) {
+      throw new RoomError(
+        `it has more than the ${bytesMax} bytes that this worker's disk has room for`,
+      );
+    }
     yield chunk;
   }
 }

@@ -16,7 +16,13 @@ export interface Trees {
   /** Unpacks an archive into the directory `path`, which does not exist, in another process. */
   readonly unpack: (
     path: string,
-    archive: { readonly path: string; readonly kind: Recipe["kind"]; readonly signal: AbortSignal },
+    archive: {
+      readonly path: string;
+      readonly kind: Recipe["kind"];
+      /** What there is room for. */
+      readonly bytesMax: number;
+      readonly signal: AbortSignal;
+    },
   ) => Promise<void>;
 }
 
@@ -33,7 +39,11 @@ export function newTrees(mark: string): Trees {
       await unpackTree(chunks, path);
     },
     async unpack(path, archive) {
-      await unpackInChild(archive.path, path, { mark, signal: archive.signal });
+      await unpackInChild(archive.path, path, {
+        mark,
+        signal: archive.signal,
+        bytesMax: archive.bytesMax,
+      });
     },
   };
 }

@@ -25,6 +25,7 @@ import { type LinkEnd, ManagerLink } from "./manager_link.ts";
 import { peerDoor, type PeerDoorOptions } from "./peer_door.ts";
 import { PeerServer } from "./peer_server.ts";
 import { TaskProcesses } from "./process.ts";
+import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
@@ -132,7 +133,7 @@ class Shell {
     const { trash, mark } = workspace;
     this.#options = options;
     const trees = newTrees(mark);
-    const cache = new CacheStore(workspace.cachePath);
+    const cache = new CacheStore(workspace.cachePath, new SharedStore(workspace.storePath));
     const sandboxes = new Sandboxes(join(workspace.sandboxesPath, "tries"), trash);
     const peers = new PeerServer({ workerId: workspace.workerId, cache, trees });
     const push: Engine["push"] = (event) => this.#engine.push(event);
@@ -192,7 +193,7 @@ class Shell {
       pid: process.pid,
       resources,
       features,
-      cached: cache.files().map(({ facts, level }) => ({ ...facts, level })),
+      cached: cache.files().map(({ facts, level, isOwn }) => ({ ...facts, level, isOwn })),
     });
     return new Engine({
       state,

@@ -24,7 +24,7 @@ import {
 } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 
 import type { WorkerId } from "../shared/ids.ts";
 import { sweepProcesses } from "./sweep.ts";
@@ -43,6 +43,9 @@ export interface WorkspaceOptions {
 const DIRECTORY_VARIABLES: readonly string[] = ["TENDRIL_WORKSPACE", "SLURM_TMPDIR", "TMPDIR"];
 
 const FALLBACK_DIRECTORY = "/tmp";
+
+/** The folder of what is kept for ever, beside the workspaces. */
+export const STORE_NAME = "store";
 
 /** Workers of one name on one host. */
 const SUFFIX_MAX = 1_000;
@@ -66,6 +69,7 @@ const SQLITE_BUSY = 5;
 
 /** The name of a workspace for a manager of any name. */
 export function workspaceName(managerName: string): string {
+  if (managerName === STORE_NAME) return `${STORE_NAME}-manager`;
   const safe = managerName.replaceAll(/[^A-Za-z0-9._-]/g, "-").replace(/^[^A-Za-z0-9]+/, "");
   return safe.slice(0, NAME_CHARS_MAX) || "worker";
 }
@@ -79,9 +83,10 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
         `and "-", the first a letter or digit`,
     );
   }
-  const base = baseDirectory(options.directory, env);
-  const userPath = join(base, `tendril-${process.getuid?.() ?? "user"}`);
+  if (name === STORE_NAME) throw new RangeError(`Cannot use "${name}" as name of a workspace`);
+  const userPath = userDirectory(options.directory, env);
   ensurePrivate(userPath);
+  ensurePrivate(join(userPath, STORE_NAME));
   for (let suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
     const path = join(userPath, suffix === 1 ? name : `${name}-${suffix}`);
     ensurePrivate(path);
@@ -98,6 +103,14 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   throw new RangeError(`Cannot find a workspace in "${userPath}": all ${SUFFIX_MAX} are in use`);
 }
 
+/** Where all workspaces of this user are; it need not exist. */
+export function userDirectory(
+  directory: string | undefined,
+  env: WorkspaceOptions["env"],
+): string {
+  return join(baseDirectory(directory, env), `tendril-${process.getuid?.() ?? "user"}`);
+}
+
 /** Owner of one workspace and its lock. */
 export class Workspace {
   /** Absolute, without symbolic links. */
@@ -109,6 +122,8 @@ export class Workspace {
   /** Of this process alone: an earlier one's watcher may still be removing its own. */
   readonly sandboxesPath: string;
   readonly temporaryPath: string;
+  /** Shared by all workers of this user below the same folder. */
+  readonly storePath: string;
   readonly trash: Trash;
   readonly #lock: DatabaseSync;
 
@@ -119,6 +134,7 @@ export class Workspace {
     this.cachePath = join(path, "cache");
     this.sandboxesPath = join(path, "sandboxes", this.mark);
     this.temporaryPath = join(path, "tmp");
+    this.storePath = join(dirname(path), STORE_NAME);
     for (const name of ["cache", "sandboxes", "tmp", "trash"]) ensurePrivate(join(path, name));
     ensurePrivate(this.sandboxesPath);
     this.trash = new Trash(join(path, "trash"));
@@ -170,7 +186,7 @@ function madeDirectory(path: string): string {
  * Makes a folder that nobody else can look into, or accepts one. What another user
  * has put in its place, a link above all, would let him choose what is overwritten.
  */
-function ensurePrivate(path: string): void {
+export function ensurePrivate(path: string): void {
   try {
     mkdirSync(path, { mode: PRIVATE_DIRECTORY });
   } catch (error) {
@@ -187,6 +203,11 @@ function ensurePrivate(path: string): void {
     );
   }
   if ((found.mode & OTHERS_BITS) !== 0) chmodSync(path, PRIVATE_DIRECTORY);
+}
+
+/** Locks a workspace that has been used before; undefined while a worker runs in it. */
+export async function lockWorkspace(path: string): Promise<{ close(): void } | undefined> {
+  return await tryLock(join(path, "lock"));
 }
 
 async function tryLock(path: string): Promise<DatabaseSync | undefined> {

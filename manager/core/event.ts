@@ -86,6 +86,10 @@ export type ManagerEvent =
     readonly peerTransfer: boolean;
     /** Absent while the shell still looks at a local file or a url; temps are bound here. */
     readonly bound?: BoundFile;
+    /** Copies that are wanted at workers; absent leaves it to the policy. */
+    readonly replicas?: number;
+    /** A temp of which its user lets go as soon as its consumers are done. */
+    readonly isReleasedByUse?: boolean;
   }
   /** The name of a declared file is known. A file of the same name becomes the same file. */
   | { readonly kind: "file_bound"; readonly fileId: FileId; readonly bound: BoundFile }
@@ -99,6 +103,10 @@ export type ManagerEvent =
   | { readonly kind: "file_undeclared"; readonly fileId: FileId }
   /** The user wants the contents at the manager; answered by `file_delivered`. */
   | { readonly kind: "file_requested"; readonly fileId: FileId; readonly requestId: number }
+  /** The user wants that many copies at workers from now on. */
+  | { readonly kind: "file_replicated"; readonly fileId: FileId; readonly count: number }
+  /** The user has no use for the copies at workers for now; answered by `file_pruned`. */
+  | { readonly kind: "file_pruned"; readonly fileId: FileId; readonly requestId: number }
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }

@@ -10,6 +10,7 @@ import { bringHome, callOffHome, failRequests } from "./delivery.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
+import { forgetUpkeep, noteCopies, noteUse } from "./upkeep.ts";
 
 const NO_FILES: readonly FileRecord[] = [];
 
@@ -18,7 +19,7 @@ export function declareFile(
   state: ManagerState,
   event: Extract<ManagerEvent, { kind: "file_declared" }>,
 ): void {
-  const { fileId, origin, level, peerTransfer, bound } = event;
+  const { fileId, origin, level, peerTransfer, bound, replicas, isReleasedByUse } = event;
   assert(!state.files.has(fileId), `File ${fileId} must be new`);
   const file: FileRecord = {
     fileId,
@@ -36,7 +37,12 @@ export function declareFile(
     readyCount: 0,
     consumers: new Set(),
     declaredCount: 1,
-    lineageCount: 0,
+    dependents: new Set(),
+    consumed: { succeeded: 0, failed: 0 },
+    copiesWanted: replicas,
+    isReleasedByUse: isReleasedByUse ?? false,
+    scarceAt: -1,
+    copyAgain: undefined,
     recipes: new Set(),
     libraries: new Set(),
     requests: new Set(),
@@ -48,7 +54,6 @@ export function declareFile(
   if (origin.kind === "recipe") {
     const input = fileOf(state, origin.input);
     input.recipes.add(file);
-    input.lineageCount += 1;
     if (input.failure !== undefined) file.failure = input.failure;
   }
   if (bound !== undefined) bindFile(state, fileId, bound);
@@ -133,6 +138,7 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   const isAvailable = canBeHad(state, file);
   if (isAvailable === file.isAvailable) return;
   file.isAvailable = isAvailable;
+  noteCopies(state, file);
   for (const task of file.consumers) countMissing(state, task, isAvailable ? -1 : 1);
   for (const recipe of file.recipes) updateAvailability(state, recipe);
   for (const library of file.libraries) unblockLibrary(state, library);
@@ -181,14 +187,14 @@ export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
     reviewSpool(state, next);
     if (isInUse(next)) continue;
     if (isUnneeded(next)) deleteReplicas(state, next);
+    noteUse(state, next);
     // What it is made of was in use by it.
     const input = next.origin.kind === "recipe" ? fileOf(state, next.origin.input) : undefined;
     if (input !== undefined) candidates.push(input);
-    if (next.declaredCount > 0 || next.lineageCount > 0) continue;
+    if (next.declaredCount > 0 || isInLineage(next)) continue;
     forgetFile(state, next);
     if (input !== undefined) {
       input.recipes.delete(next);
-      input.lineageCount -= 1;
     }
     if (next.producer !== undefined) candidates.push(...dropLineage(state, next.producer));
   }
@@ -210,7 +216,12 @@ export function isWanted(file: FileRecord): boolean {
 
 /** Keeps a finished task as long as one of its outputs may have to be made again. */
 export function keepLineage(state: ManagerState, task: TaskRecord): void {
-  for (const file of inputFiles(state, task)) file.lineageCount += 1;
+  for (const file of inputFiles(state, task)) file.dependents.add(task);
+}
+
+/** Something that was made of it may have to be made again. */
+function isInLineage(file: FileRecord): boolean {
+  return file.dependents.size > 0 || file.recipes.size > 0;
 }
 
 function canBeHad(state: ManagerState, file: FileRecord): boolean {
@@ -220,13 +231,14 @@ function canBeHad(state: ManagerState, file: FileRecord): boolean {
   return file.origin.kind === "recipe" && fileOf(state, file.origin.input).isAvailable;
 }
 
-function isInUse(file: FileRecord): boolean {
+/** Something waits for it, or it is being made. */
+export function isInUse(file: FileRecord): boolean {
   return isWanted(file) || file.bound === undefined && file.failure === undefined ||
     file.producer !== undefined && file.producer.state.kind !== "done";
 }
 
 /** Replicas of levels above the workflow stay where they are: the next workflow finds them. */
-function deleteReplicas(state: ManagerState, file: FileRecord): void {
+export function deleteReplicas(state: ManagerState, file: FileRecord): void {
   for (const [worker, replica] of file.replicas) {
     const isKept = replica.state === "ready" && outlivesWorkflow(file.level);
     if (!isKept) deleteReplica(state, worker, replica);
@@ -236,6 +248,7 @@ function deleteReplicas(state: ManagerState, file: FileRecord): void {
 function forgetFile(state: ManagerState, file: FileRecord): void {
   callOffHome(state, file);
   forgetSpool(state, file);
+  forgetUpkeep(state, file);
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });
@@ -251,7 +264,7 @@ function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
   if (task.definition.outputs.some(({ fileId }) => state.files.has(fileId))) return [];
   state.tasks.delete(task.definition.taskId);
   const inputs = [...inputFiles(state, task)];
-  for (const input of inputs) input.lineageCount -= 1;
+  for (const input of inputs) input.dependents.delete(task);
   return inputs;
 }
 
@@ -260,14 +273,16 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
   state.files.set(file.fileId, same);
   same.aliases.push(file.fileId, ...file.aliases);
   same.declaredCount += file.declaredCount;
-  same.lineageCount += file.lineageCount;
+  for (const task of file.dependents) same.dependents.add(task);
+  same.consumed.succeeded += file.consumed.succeeded;
+  same.consumed.failed += file.consumed.failed;
+  same.copiesWanted ??= file.copiesWanted;
   for (const recipe of file.recipes) same.recipes.add(recipe);
   for (const library of file.libraries) same.libraries.add(library);
   for (const request of file.requests) same.requests.add(request);
   if (file.origin.kind === "recipe") {
     const input = fileOf(state, file.origin.input);
     input.recipes.delete(file);
-    input.lineageCount -= 1;
     releaseIfUnneeded(state, input);
   }
   for (const task of file.consumers) {
@@ -279,6 +294,7 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
   for (const recipe of file.recipes) updateAvailability(state, recipe);
   for (const library of file.libraries) unblockLibrary(state, library);
   if (same.isAvailable) bringHome(state, same);
+  noteCopies(state, same);
   if (same.failure !== undefined) {
     const { failure } = same;
     same.failure = undefined;

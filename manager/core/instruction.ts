@@ -82,6 +82,12 @@ export type ManagerInstruction =
     readonly isDelivered: boolean;
     readonly message: string;
   }
+  /** Answer to the event `file_pruned`; with a message when the copies are kept. */
+  | {
+    readonly kind: "file_pruned";
+    readonly requestId: number;
+    readonly message: string;
+  }
   /** The worker said `what`, which cannot be: it is counted, and has no effect. */
   | {
     readonly kind: "refused";

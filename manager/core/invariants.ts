@@ -1,10 +1,14 @@
 /** Every relation between the manager's tables. Linear in their size: for tests and simulation. */
 
 import { assert } from "../../shared/assert.ts";
+import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
+import { isSpent } from "./copy_policy.ts";
 import { inputFiles } from "./file.ts";
 import { aheadFactor } from "./schedule.ts";
 import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
+import { hasUnstartedConsumer } from "./try.ts";
+import { placeInQueue, whyKept } from "./upkeep.ts";
 
 /** Throws an AssertionError that names the relation that does not hold. */
 export function checkInvariants(state: ManagerState): void {
@@ -20,6 +24,7 @@ export function checkInvariants(state: ManagerState): void {
   checkTransfers(state);
   checkDeliveries(state);
   checkSpool(state);
+  checkUpkeep(state);
 }
 
 function checkCounters(state: ManagerState): void {
@@ -129,7 +134,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
-  const isOpen = worker.link.kind === "open" && !worker.isLeaving;
+  const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
 
@@ -210,6 +215,59 @@ function checkSpool(state: ManagerState): void {
     assert(isKnown, `The copy of file ${file.fileId} must be of a file that is known`);
   }
   assert(bytes === state.spooledBytes, `Copies have ${bytes} bytes, not ${state.spooledBytes}`);
+}
+
+/** Files with too few copies stand in the queue; copies that nothing waits for are in nobody's way. */
+function checkUpkeep(state: ManagerState): void {
+  const { scarce, reviews, rest, receivers } = state.upkeep;
+  for (const [fileId, file] of state.files) {
+    if (state.isClosed || fileId !== file.fileId) continue;
+    const { scarceAt } = file;
+    if (scarceAt >= 0) assert(scarce[scarceAt]?.has(file), `File ${fileId} must be in the queue`);
+    if (reviews.has(file) || rest !== undefined) continue;
+    const at = placeInQueue(state, file);
+    assert(scarceAt === at, `File ${fileId} must be in the queue at ${at}, not ${scarceAt}`);
+    const isKept = file.replicas.size === 0 || !isSpent(state, file) ||
+      whyKept(state, file) !== undefined;
+    assert(isKept, `File ${fileId} must be pruned`);
+  }
+  for (const [copies, files] of scarce.entries()) {
+    for (const file of files) {
+      const isKnown = state.files.get(file.fileId) === file && file.scarceAt === copies;
+      assert(isKnown, `File ${file.fileId} must know its place in the queue`);
+    }
+  }
+  for (const worker of receivers) {
+    const isKnown = state.workers.get(worker.workerId) === worker && !worker.isLeaving;
+    assert(isKnown && worker.link.kind === "open", `${worker.workerId} must be able to receive`);
+  }
+  for (const worker of state.workers.values()) {
+    const { workerId, arriving, source } = worker;
+    assert(arriving.size <= ARRIVING_MAX, `${workerId} must not be given too many copies`);
+    for (const transfer of arriving) {
+      assert(transfer.isBackground && transfer.worker === worker, `${workerId} must be given it`);
+      assert(state.transfers.has(transfer.transferId), `${workerId} must be given what comes`);
+      const isWaited = hasUnstartedConsumer(worker, transfer.file);
+      assert(!isWaited, `${workerId} must wait for no copy that yields to others`);
+    }
+    for (const transfer of source.background) {
+      const isOf = source.active.has(transfer) && transfer.isBackground;
+      assert(isOf, `${workerId} must serve a copy among others`);
+    }
+    if (source.background.size > 0) checkWay(worker);
+  }
+}
+
+/** No transfer that something waits for could have the slot of a copy of `holder`. */
+function checkWay(holder: WorkerRecord): void {
+  for (const { queued, replicas } of holder.source.wanted) {
+    if (replicas.get(holder)?.state !== "ready" || holder.link.kind !== "open") continue;
+    for (const { worker, failed, transferId } of queued) {
+      const isPossible = worker !== holder && !failed.has(holder.source) &&
+        !worker.reach.unreached.has(holder);
+      assert(!isPossible, `Transfer ${transferId} must not wait for a copy of ${holder.workerId}`);
+    }
+  }
 }
 
 /** What is known of who cannot reach whom is the same at both ends, and of those who are here. */

@@ -2,6 +2,15 @@
 
 /** Values of every policy that the manager honours. */
 export interface Policies {
+  /** Wanted copies of each temp. */
+  readonly replicas: number;
+  /**
+   * When a temp is removed: when all its consumers have succeeded and its user has let go of it,
+   * or when that many levels of consumers have succeeded.
+   */
+  readonly pruneTemps: "never" | "consumed" | `depth:${number}`;
+  /** Remove copies of temps above the wanted number while nothing needs them. */
+  readonly pruneExtraReplicas: boolean;
   readonly peerTransfers: boolean;
   /** Transfers out of one worker at a time. */
   readonly transfersPerWorker: number;
@@ -29,6 +38,9 @@ export interface Policies {
 
 /** The values that hold unless a user says otherwise. */
 export const DEFAULT_POLICIES: Policies = {
+  replicas: 1,
+  pruneTemps: "never",
+  pruneExtraReplicas: false,
   peerTransfers: true,
   transfersPerWorker: 10,
   transfersPerUrl: 4,

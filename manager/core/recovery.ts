@@ -62,7 +62,7 @@ export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): FileRe
   setState(state, task, { kind: "done", isSuccess: true });
   const inputs = [...inputFiles(state, task)];
   for (const input of inputs) {
-    input.lineageCount += 1;
+    input.dependents.add(task);
     input.consumers.delete(task);
   }
   return [...inputs, ...outputs];
@@ -77,7 +77,7 @@ function startRecovery(state: ManagerState, task: TaskRecord): FileRecord[] {
   const inputs = [...inputFiles(state, task)];
   for (const file of inputs) {
     file.consumers.add(task);
-    file.lineageCount -= 1;
+    file.dependents.delete(task);
   }
   waitOrQueue(state, task);
   return inputs;

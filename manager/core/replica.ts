@@ -2,6 +2,8 @@
 
 import type { CacheName } from "../../shared/ids.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import { delayCopies, raiseTransfer } from "./background.ts";
+import { wantedCopies } from "./copy_policy.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
@@ -16,6 +18,7 @@ import {
   supplyStranded,
 } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
+import { noteCopies } from "./upkeep.ts";
 
 /** Bytes that may come over the network for one file, in all its attempts. */
 const MOVED_BYTES_MAX = 2 ** 52;
@@ -23,12 +26,22 @@ const MOVED_BYTES_MAX = 2 ** 52;
 /** Sees to it that `worker` has or gets the file in its newest making. */
 export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
   const replica = worker.replicas.get(boundName(file));
-  if (replica !== undefined && replica.state !== "deleting") return;
+  if (replica !== undefined && replica.state !== "deleting") {
+    if (replica.transfer?.isBackground) raiseTransfer(replica.transfer);
+    return;
+  }
+  const pending = addPending(file, worker);
+  noteCopies(state, file);
+  startTransfer(state, { file, worker, replica: pending });
+}
+
+/** Enters a copy that is to come. */
+export function addPending(file: FileRecord, worker: WorkerRecord): ReplicaRecord {
   const record = addReplica(worker, { name: boundName(file), level: file.level });
   record.generation = file.generation;
   record.state = "pending";
   file.replicas.set(worker, record);
-  startTransfer(state, { file, worker, replica: record });
+  return record;
 }
 
 /** A worker has a file that it was to bring or to make. */
@@ -79,6 +92,7 @@ export function markReady(
   replica.transfer = undefined;
   file.replicas.set(worker, replica);
   updateAvailability(state, file);
+  noteCopies(state, file);
   if (file.queued.size > 0) startQueued(state, file, worker);
   if (state.stranded.size > 0) supplyStranded(state, file);
 }
@@ -99,6 +113,9 @@ export function loseReplica(
   }
   // While it is pending, the end of its transfer tells.
   if (replica.state !== "ready" || replica.generation !== message.generation) return;
+  const file = state.filesByName.get(message.name);
+  // At once it might be evicted there again and again.
+  if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopies(state, file);
   dropReplica(state, worker, replica);
 }
 
@@ -115,8 +132,10 @@ export function deleteReplica(
   replica.state = "deleting";
   replica.deletionCount += 1;
   tell(state, worker, { kind: "delete", name, generation });
-  if (file === undefined || !file.replicas.delete(worker)) return;
+  if (file === undefined) return forgetUnclaimed(state, name, worker);
+  if (!file.replicas.delete(worker)) return;
   if (wasReady) file.readyCount -= 1;
+  noteCopies(state, file);
   updateAvailability(state, file);
 }
 
@@ -134,7 +153,7 @@ export function dropReplica(
 }
 
 /** Something at `worker` that has not started waits for the file there. */
-function isNeededAt(worker: WorkerRecord, file: FileRecord): boolean {
+export function isNeededAt(worker: WorkerRecord, file: FileRecord): boolean {
   for (const recipe of file.recipes) {
     const made = recipe.bound && worker.replicas.get(recipe.bound.name);
     if (made?.transfer !== undefined) return true;
@@ -155,14 +174,12 @@ export function forgetReplica(
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
   if (replica.deletionCount > 0) {
     // Deletions told before are still answered.
-    if (replica.state === "ready") countReady(state, name, worker);
-    state.filesByName.get(name)?.replicas.delete(worker);
+    leaveFile(state, worker, replica);
     replica.state = "deleting";
     return;
   }
   worker.replicas.delete(name);
-  if (replica.state === "ready") countReady(state, name, worker);
-  state.filesByName.get(name)?.replicas.delete(worker);
+  leaveFile(state, worker, replica);
   forgetUnclaimed(state, name, worker);
 }
 
@@ -216,9 +233,16 @@ function forgetUnclaimed(state: ManagerState, name: CacheName, worker: WorkerRec
   if (holders?.size === 0) state.unclaimed.delete(name);
 }
 
-function countReady(state: ManagerState, name: CacheName, worker: WorkerRecord): void {
+/** The file has a copy less. */
+function leaveFile(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { name, state: was }: ReplicaRecord,
+): void {
   const file = state.filesByName.get(name);
-  if (file?.replicas.has(worker)) file.readyCount -= 1;
+  if (file === undefined || !file.replicas.delete(worker)) return;
+  if (was === "ready") file.readyCount -= 1;
+  noteCopies(state, file);
 }
 
 function addReplica(

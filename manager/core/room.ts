@@ -18,12 +18,19 @@ export function changeRoom(
   indexWorker(state, worker);
 }
 
+/** True while tasks may be dispatched to it. */
+export function isOpen({ link, isLeaving, isCrowded }: WorkerRecord): boolean {
+  return link.kind === "open" && !isLeaving && !isCrowded;
+}
+
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
-  if (worker.link.kind === "open" && !worker.isLeaving && state.workers.has(worker.workerId)) {
+  if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
+    state.upkeep.receivers.add(worker);
   } else {
     removeCapacity(state.index, worker);
+    state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
 }

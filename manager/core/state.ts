@@ -136,8 +136,18 @@ export interface FileRecord {
   readonly consumers: Set<TaskRecord>;
   /** Declarations that hold it: 0 once all are undeclared. */
   declaredCount: number;
-  /** Records of finished tasks and recipes that would need it again. */
-  lineageCount: number;
+  /** Finished tasks that would need it again to remake what is left of their outputs. */
+  readonly dependents: Set<TaskRecord>;
+  /** Tasks that had it as an input and have settled, as a success or not. */
+  readonly consumed: { succeeded: number; failed: number };
+  /** Copies that are wanted at workers; undefined leaves it to the policy. */
+  copiesWanted: number | undefined;
+  /** Its user lets go of it as soon as its consumers are done. */
+  readonly isReleasedByUse: boolean;
+  /** Where it stands in the queue of files with too few copies: how many it has; -1 is nowhere. */
+  scarceAt: number;
+  /** Copies that nobody waited for failed, or went again: the next one is not before that. */
+  copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
   /** Libraries whose instances need it. */
@@ -165,6 +175,8 @@ export interface TransferRecord {
   readonly failed: Set<Source>;
   /** The last holder that the worker could not reach. */
   unreached: WorkerRecord | undefined;
+  /** Nothing waits for it: it yields to what does. */
+  isBackground: boolean;
 }
 
 /** A copy at the manager of a file that lives at workers. */
@@ -179,6 +191,8 @@ export interface SpoolRecord {
 export interface Source {
   readonly kind: "manager" | "url" | "worker";
   readonly active: Set<TransferRecord>;
+  /** Those of the active ones for which nothing waits. */
+  readonly background: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
 }
@@ -219,6 +233,8 @@ export interface WorkerRecord {
   link: WorkerLink;
   /** It said that it leaves: nothing more is given to it. */
   isLeaving: boolean;
+  /** It gave a try back for want of disk: it gets no other before one of those that it has ended. */
+  isCrowded: boolean;
   /** It has addresses for its peers. */
   isServing: boolean;
   readonly reach: Reach;
@@ -237,6 +253,8 @@ export interface WorkerRecord {
   /** `{library: what it serves here}`. */
   readonly services: Map<LibraryRecord, ServiceRecord>;
   readonly source: Source;
+  /** Copies on their way there for which nothing waits. */
+  readonly arriving: Set<TransferRecord>;
   /** Files it must send here, by delivery. */
   readonly deliveries: Set<DeliveryRecord>;
 }
@@ -340,6 +358,7 @@ export interface ManagerState {
   /** `{file: the copy that the manager has of it for a time}`, oldest first. */
   readonly spooled: Map<FileRecord, SpoolRecord>;
   spooledBytes: number;
+  readonly upkeep: Upkeep;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -361,10 +380,24 @@ export interface ManagerState {
   readonly facts: Fact[];
 }
 
+/** What the policies for copies work on; upkeep.ts. */
+export interface Upkeep {
+  /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
+  readonly reviews: Map<FileRecord, number>;
+  /** All files are to be looked at, as policies have changed: those that are left. */
+  rest: IterableIterator<FileRecord> | undefined;
+  /** By how many copies there are: files that should have more. */
+  readonly scarce: Set<FileRecord>[];
+  /** Workers that may be given copies; who was given one last is at the end. */
+  readonly receivers: Set<WorkerRecord>;
+}
+
 /** Something to look at when time has passed. Checked against the state then. */
 export type Deadline =
   | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
-  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord };
+  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
+  /** More is to be looked at than one step does. */
+  | { readonly atMs: number; readonly kind: "upkeep" };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {
@@ -408,6 +441,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     stranded: new Map(),
     spooled: new Map(),
     spooledBytes: 0,
+    upkeep: { reviews: new Map(), rest: undefined, scarce: [], receivers: new Set() },
     deliveries: new Map(),
     deliveryQueue: new Set(),
     collectingCount: 0,
@@ -426,7 +460,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
 
 /** A source that serves nothing yet. */
 export function newSource(kind: Source["kind"]): Source {
-  return { kind, active: new Set(), wanted: new Set() };
+  return { kind, active: new Set(), background: new Set(), wanted: new Set() };
 }
 
 /** The next number for a transfer, an instance or a delivery. */

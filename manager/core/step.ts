@@ -5,6 +5,7 @@
  * @module
  */
 
+import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap, popHeap } from "../../shared/heap.ts";
 import { endDelivery, requestFile, retryDelivery } from "./delivery.ts";
@@ -19,6 +20,7 @@ import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
 import { failFetch, failTransfer, resumeTransfer } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
+import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
 import {
   connectWorker,
   disconnectWorker,
@@ -42,6 +44,8 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   }
   passDeadlines(state);
   schedule(state);
+  // After the scheduling pass: what tasks wait for comes first.
+  keepCopies(state);
   flushOutbox(state);
   const instructions = state.instructions.splice(0);
   for (const instruction of state.fetches.splice(0)) {
@@ -68,6 +72,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return undeclareFile(state, event.fileId);
     case "file_requested":
       return requestFile(state, event);
+    case "file_replicated":
+      return replicateFile(state, event);
+    case "file_pruned":
+      return pruneFile(state, event);
     case "library_declared":
       return declareLibrary(state, event.library);
     case "task_submitted":
@@ -94,6 +102,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      reviewAll(state);
       return;
     case "closed":
       return releaseWorkers(state, event.reason);
@@ -131,6 +140,8 @@ function applyReport(
       return readyReplica(state, worker, message);
     case "transfer_failed":
       return failTransfer(state, worker, message);
+    case "room_wanted":
+      return answerRoomWanted(state, worker, message);
     case "replica_gone":
       return loseReplica(state, worker, message);
     case "send_failed":
@@ -156,6 +167,7 @@ function passDeadlines(state: ManagerState): void {
     if (next.kind === "transfer") {
       resumeTransfer(state, next.transfer);
     } else if (
+      next.kind === "grace" &&
       next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&
       state.workers.get(next.worker.workerId) === next.worker
     ) {

@@ -173,7 +173,8 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   const isSuccess = ending.outcome === "success";
   const { definition } = task;
   setState(state, task, { kind: "done", isSuccess });
-  if (!task.isSettled) settle(state, task, ending);
+  const isFirstEnd = !task.isSettled;
+  if (isFirstEnd) settle(state, task, ending);
   const outputs = outputFiles(state, task).map(({ file }) => file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
@@ -183,6 +184,7 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
+    if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }
   for (const file of outputs) {

@@ -4,6 +4,7 @@ import { assert } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
 import type { TransferId } from "../../shared/ids.ts";
 import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
+import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
 import { boundName, fileOf, updateAvailability } from "./file.ts";
@@ -11,7 +12,7 @@ import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
 import { canRemake } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica } from "./replica.ts";
+import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -55,20 +56,26 @@ export function startTransfer(
   },
 ): void {
   const { file, worker, replica } = copy;
-  const transfer: TransferRecord = {
-    transferId: nextId(state) as TransferId,
-    file,
-    generation: file.generation,
-    worker,
+  const transferId = nextId(state) as TransferId;
+  const transfer = newTransfer({ transferId, file, worker, isBackground: false });
+  replica.transfer = transfer;
+  state.transfers.set(transferId, transfer);
+  beginTransfer(state, transfer);
+}
+
+/** A transfer of the newest making that has not begun. */
+export function newTransfer(
+  wanted: Pick<TransferRecord, "transferId" | "file" | "worker" | "isBackground">,
+): TransferRecord {
+  return {
+    ...wanted,
+    generation: wanted.file.generation,
     source: undefined,
     attemptCount: 0,
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
   };
-  replica.transfer = transfer;
-  state.transfers.set(transfer.transferId, transfer);
-  beginTransfer(state, transfer);
 }
 
 /** The transfer is over, one way or the other: its slot is free. */
@@ -79,6 +86,7 @@ export function endTransfer(
 ): void {
   const { source, file, worker, transferId } = transfer;
   state.transfers.delete(transferId);
+  worker.arriving.delete(transfer);
   unqueue(state, transfer);
   const replica = worker.replicas.get(boundName(file));
   if (replica?.transfer === transfer) replica.transfer = undefined;
@@ -123,13 +131,19 @@ export function failTransfer(
     noteUnreached(state, worker, source.worker);
     transfer.unreached = source.worker;
     freeSlot(state, transfer);
+    if (transfer.isBackground) return failBackground(state, transfer);
     return beginTransfer(state, transfer);
   }
   transfer.attemptCount += 1;
   if (source?.source !== undefined) transfer.failed.add(source.source);
   freeSlot(state, transfer);
-  if (!message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX) {
-    return abandonTransfer(state, transfer, message.message);
+  if (transfer.isBackground) return failBackground(state, transfer);
+  const { isDiskFull = false } = message;
+  const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
+    isDiskFull && !isNeededAt(worker, file);
+  if (isFinal) {
+    const outcome = isDiskFull ? "disk_full" : "transfer_failed";
+    return abandonTransfer(state, transfer, { message: message.message, outcome });
   }
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
@@ -200,13 +214,18 @@ export function failStranded(state: ManagerState, file: FileRecord, message: str
   }
   for (const transfer of [...stranded]) {
     if (!state.transfers.has(transfer.transferId)) continue;
-    abandonTransfer(state, transfer, `${whyStranded(transfer)}: ${message}`);
+    const why = `${whyStranded(transfer)}: ${message}`;
+    abandonTransfer(state, transfer, { message: why, outcome: "transfer_failed" });
   }
 }
 
 /** The source is gone: its transfers look for another one. */
 export function loseSource(state: ManagerState, source: Source): void {
   for (const transfer of [...source.active]) {
+    if (transfer.isBackground) {
+      callOffBackground(state, transfer);
+      continue;
+    }
     source.active.delete(transfer);
     transfer.source = undefined;
     if (state.transfers.get(transfer.transferId) !== transfer) continue;
@@ -279,10 +298,17 @@ function unqueue(state: ManagerState, transfer: TransferRecord): void {
 
 /** Has each source that may serve the transfer offer its next free slot. */
 function noteWanted(state: ManagerState, transfer: TransferRecord): void {
-  for (const possible of possibleSources(state, transfer)) possible.wanted.add(transfer.file);
+  const sources = possibleSources(state, transfer);
+  for (const possible of sources) possible.wanted.add(transfer.file);
+  makeWay(state, transfer, sources);
 }
 
-function activate(state: ManagerState, transfer: TransferRecord, source: TransferSource): void {
+/** Gives the transfer a slot of `source` and tells its worker. */
+export function activate(
+  state: ManagerState,
+  transfer: TransferRecord,
+  source: TransferSource,
+): void {
   const { file, worker, transferId } = transfer;
   transfer.source = source;
   source.source?.active.add(transfer);
@@ -407,7 +433,8 @@ function peerCost(state: ManagerState, transfer: TransferRecord, holder: WorkerR
   return activeCount + (transfer.failed.has(holder.source) ? FAILED_COST : 0);
 }
 
-function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
+/** True when workers may give the file to each other. */
+export function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
   return state.policies.peerTransfers && file.peerTransfer;
 }
 
@@ -426,7 +453,8 @@ function possibleSources(state: ManagerState, transfer: TransferRecord): Source[
   return sources;
 }
 
-function urlSource(state: ManagerState, host: string): Source {
+/** What serves files of that url host. */
+export function urlSource(state: ManagerState, host: string): Source {
   let source = state.urlSources.get(host);
   if (source === undefined) state.urlSources.set(host, source = newSource("url"));
   return source;
@@ -438,6 +466,7 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   transfer.source = undefined;
   if (from?.source === undefined) return;
   from.source.active.delete(transfer);
+  from.source.background.delete(transfer);
   offerSlots(state, from.source, from.kind === "worker" ? from.worker : undefined);
   const { origin } = transfer.file;
   if (origin.kind !== "url" || from.source.active.size > 0 || from.source.wanted.size > 0) return;
@@ -458,14 +487,19 @@ export function offerSlots(state: ManagerState, source: Source, holder?: WorkerR
 }
 
 /** How many transfers `source` serves at a time. */
-function slotsOf(state: ManagerState, source: Source): number {
+export function slotsOf(state: ManagerState, source: Source): number {
   const { transfersFromManager, transfersPerUrl, transfersPerWorker } = state.policies;
   if (source.kind === "manager") return transfersFromManager;
   return source.kind === "url" ? transfersPerUrl : transfersPerWorker;
 }
 
 /** The file cannot come to that worker: what needs it there is told. */
-function abandonTransfer(state: ManagerState, transfer: TransferRecord, message: string): void {
+function abandonTransfer(
+  state: ManagerState,
+  transfer: TransferRecord,
+  why: { readonly message: string; readonly outcome: "transfer_failed" | "disk_full" },
+): void {
+  const { message } = why;
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
   state.transfers.delete(transfer.transferId);
@@ -474,11 +508,11 @@ function abandonTransfer(state: ManagerState, transfer: TransferRecord, message:
     replica.transfer = undefined;
     forgetReplica(state, worker, replica);
   }
-  failTriesFor(state, { worker, file, message });
+  failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });
   for (const recipe of file.recipes) {
     const made = recipe.bound && worker.replicas.get(recipe.bound.name);
-    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, message);
+    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, why);
   }
   reviewSpool(state, file);
 }

@@ -7,7 +7,7 @@ import { inputFiles, outputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
-import { changeRoom } from "./room.ts";
+import { changeRoom, indexWorker } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
@@ -80,13 +80,23 @@ export function startTries(
 }
 
 /** The worker gave a try back before it started. */
-export function returnTry(state: ManagerState, worker: WorkerRecord, id: TryId): void {
+export function returnTry(
+  state: ManagerState,
+  worker: WorkerRecord,
+  id: TryId & { readonly isCrowded?: boolean },
+): void {
   const attempt = tryAt(state, worker, id);
   if (attempt === undefined) return;
   // One that leaves hands back what it can.
   const isAsked = attempt.isRecalled || attempt.isEnded || worker.isLeaving;
-  if (!isAsked) noteLie(state, worker, "a try is given back that was not asked for");
+  // Others have to be left, whose end makes room.
+  const isCrowded = id.isCrowded === true && worker.tries.size > 1;
+  if (!isAsked && !isCrowded) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
+  if (isCrowded) {
+    worker.isCrowded = true;
+    indexWorker(state, worker);
+  }
   if (!attempt.isEnded) retry(state, attempt);
 }
 
@@ -203,13 +213,18 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
 /** A file cannot come to `worker`: tries there that have not started cannot run. */
 export function failTriesFor(
   state: ManagerState,
-  missing: { readonly worker: WorkerRecord; readonly file: FileRecord; readonly message: string },
+  missing: {
+    readonly worker: WorkerRecord;
+    readonly file: FileRecord;
+    readonly message: string;
+    readonly outcome: Outcome;
+  },
 ): void {
-  const { worker, file, message } = missing;
+  const { worker, file, message, outcome } = missing;
   for (const attempt of [...worker.tries.values()]) {
     if (attempt.isStarted || attempt.isEnded || !file.consumers.has(attempt.task)) continue;
     endAttempt(state, attempt);
-    countFailure(state, attempt, { outcome: "transfer_failed", message });
+    countFailure(state, attempt, { outcome, message });
   }
 }
 
@@ -231,6 +246,10 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   const { library, resources } = task.taskClass;
   if (library === undefined) changeRoom(state, worker, resources, -1);
   else freeCall(state, library, worker);
+  if (!worker.isCrowded) return;
+  worker.isCrowded = false;
+  state.changedWorkers.add(worker);
+  indexWorker(state, worker);
 }
 
 /** The result of this try is safe, or void: the worker forgets it. */

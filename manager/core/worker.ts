@@ -122,6 +122,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);
+  state.upkeep.receivers.delete(worker);
   state.changedWorkers.delete(worker);
   forgetReach(worker);
 }
@@ -162,6 +163,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     features: new Set(features),
     link: { kind: "open", session },
     isLeaving: false,
+    isCrowded: false,
     isServing: true,
     reach: newReach(),
     lieCount: 0,
@@ -173,6 +175,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    arriving: new Set(),
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);

@@ -7,7 +7,7 @@
 
 import { Buffer } from "node:buffer";
 
-import type Bunzip from "seek-bzip";
+import type { Bunzip, BunzipClass } from "seek-bzip";
 
 import { ArchiveError } from "./archive_error.ts";
 
@@ -20,7 +20,9 @@ const CONTENT_BYTES_MIN = 1024 * 1024;
 export async function* bunzip2(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
-  const { default: Decoder } = await import("seek-bzip");
+  // What a CommonJS package exports as a whole comes as the default, which its types do not name.
+  const module = await import("seek-bzip") as unknown as { readonly default: BunzipClass };
+  const Decoder = module.default;
   const chunks = source[Symbol.asyncIterator]();
   const input = new BlockInput();
   const output = new BlockOutput();

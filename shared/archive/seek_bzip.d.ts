@@ -12,10 +12,7 @@ declare module "seek-bzip" {
   }
 
   /** A decoder of one bzip2 stream. */
-  // deno-lint-ignore layout/named-exports -- the package is CommonJS, of which this is the export
-  export default class Bunzip {
-    /** Reads the header of the stream. */
-    constructor(input: BytesIn, output: BytesOut);
+  export interface Bunzip {
     /** Exclusive or of the blocks' CRCs so far, as the format combines them. */
     readonly streamCRC: number;
     readonly reader: { read(bitCount: number): number };
@@ -23,5 +20,11 @@ declare module "seek-bzip" {
     _init_block(): boolean;
     /** Gives out the contents of the block, throwing when its CRC is wrong. */
     _read_bunzip(): void;
+  }
+
+  /** What the package, which is CommonJS, exports as a whole. */
+  export interface BunzipClass {
+    /** Reads the header of the stream. */
+    new (input: BytesIn, output: BytesOut): Bunzip;
   }
 }

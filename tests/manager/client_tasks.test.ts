@@ -289,5 +289,7 @@ test("RequestDesk shows workers, and tunes policies or says which there are", as
   await client.expect("done", { kind: "tune", policies: { transfersPerWorker: 3 } });
   const wrong = await client.expect("failed", { kind: "tune", policies: { speed: 3 } });
   expect(wrong.isUsage).toBe(true);
-  expect(wrong.message).toContain('Cannot take "speed" as an option of policies: there are peer');
+  expect(wrong.message).toContain(
+    'Cannot take "speed" as an option of policies: there are replicas',
+  );
 });

@@ -27,12 +27,13 @@ test("readManagerOptions() takes sizes and durations as text", () => {
     name: "blast",
     listen: "localhost:9000",
     workers: { count: 3, cores: 2, memory: "2GB" },
-    policies: { workerTimeout: "10s", placement: "spread" },
+    policies: { workerTimeout: "10s", placement: "spread", replicas: 2, pruneTemps: "depth:3" },
   });
   expect(config.port).toBe(9000);
   expect(config.workers).toEqual({ count: 3, cores: 2, memoryBytes: 2e9 });
   expect(config.policies.workerTimeoutMs).toBe(10_000);
   expect(config.policies.placement).toBe("spread");
+  expect(config.policies).toMatchObject({ replicas: 2, pruneTemps: "depth:3" });
   expect(read({ workers: 2 }).workers.count).toBe(2);
 });
 
@@ -57,7 +58,7 @@ test("readManagerOptions() names an unknown option and the valid ones", () => {
     /Cannot take "wrokers" as an option of Manager.start: there are name, listen, advertise/,
   );
   expect(() => read({ workers: { cout: 1 } })).toThrow(/"cout" as an option of workers/);
-  expect(() => read({ policies: { replicas: 2 } })).toThrow(/"replicas" as an option of policies/);
+  expect(() => read({ policies: { copies: 2 } })).toThrow(/"copies" as an option of policies/);
   expect(() => read(7)).toThrow(TypeError);
 });
 
@@ -75,6 +76,11 @@ test("readManagerOptions() refuses values out of range and says what would be ri
   expect(() => read({ tls: { cert: "x" } })).toThrow(/expected \{ cert, key \}/);
   expect(() => read({ policies: { workerTimeout: 1 } })).toThrow(/at least 100 ms/);
   expect(() => read({ policies: { placement: "fast" } })).toThrow(/"files" or "spread"/);
+  expect(() => read({ policies: { replicas: 0 } })).toThrow(/a whole number from 1 to 100/);
+  for (const pruneTemps of ["always", "depth:0", "depth:10", "depth:", "depth:2.5", 2, null]) {
+    const wrong = { policies: { pruneTemps } } as never;
+    expect(() => read(wrong)).toThrow(/as "never", "consumed" or "depth:1" to "depth:9"$/);
+  }
 });
 
 test("readPolicies() keeps what it is not told to change", () => {

@@ -9,7 +9,13 @@ import { FileStore } from "../../manager/file_store.ts";
 import type { CacheName, TaskId } from "../../shared/ids.ts";
 
 function newStore(): FileStore {
-  return new FileStore({ workflowId: "w", push: () => {}, request: () => Promise.resolve() });
+  return new FileStore({
+    workflowId: "w",
+    push: () => {},
+    request: () => Promise.resolve(),
+    prune: () => Promise.resolve(),
+    countReplicas: () => 0,
+  });
 }
 
 function declareBuffer(store: FileStore, text: string): FileEntry {

@@ -3,10 +3,11 @@ import { expect, test } from "bun:test";
 import { helloFault, readable } from "../../manager/hello_check.ts";
 import type { Hello } from "../../manager/core/event.ts";
 import type { CacheName, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
+import { PROTOCOL_VERSION } from "../../shared/protocol.ts";
 
 const HONEST: Hello = {
   kind: "hello",
-  protocol: 2,
+  protocol: PROTOCOL_VERSION,
   version: "0.1.0",
   workerId: "worker" as WorkerId,
   incarnation: "first",

@@ -17,7 +17,11 @@ import {
 import { encodeFrame } from "../../shared/codec.ts";
 import { HANDSHAKE_BYTES_MAX, newSecret, type Role } from "../../shared/handshake.ts";
 import { managerMessage, workerMessage } from "../../shared/message_shapes.ts";
-import type { ManagerMessage, WorkerMessage } from "../../shared/protocol.ts";
+import {
+  type ManagerMessage,
+  PROTOCOL_VERSION,
+  type WorkerMessage,
+} from "../../shared/protocol.ts";
 import { newRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { connect } from "../../shared/runtime/connect.ts";
 import { serve, type Server, upgradeSocket } from "../../shared/runtime/serve.ts";
@@ -159,7 +163,7 @@ test("acceptChannel() refuses a client that echoes whatever it is told", async (
   const { promise, resolve } = Promise.withResolvers<number>();
   const hello = {
     kind: "auth_hello",
-    protocol: 2,
+    protocol: PROTOCOL_VERSION,
     role: "worker",
     nonce: new Uint8Array(32),
   };

@@ -13,6 +13,7 @@ import {
   newSecret,
   newServerHandshake,
 } from "../../shared/handshake.ts";
+import { PROTOCOL_VERSION } from "../../shared/protocol.ts";
 
 const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
 
@@ -116,7 +117,12 @@ test("newServerHandshake() refuses a role that has no secret here", () => {
   expect(end.server).toMatchObject({ kind: "refused", fault: "role" });
   expect(end.client).toMatchObject({ kind: "refused", fault: "role" });
   for (const role of ["manager", "__proto__", "constructor"]) {
-    const hello = { kind: "auth_hello", protocol: 2, role, nonce: new Uint8Array(32) };
+    const hello = {
+      kind: "auth_hello",
+      protocol: PROTOCOL_VERSION,
+      role,
+      nonce: new Uint8Array(32),
+    };
     const step = newServerHandshake(secrets).receive(hello);
     expect(step.state).toMatchObject({ kind: "refused", fault: "role" });
   }
@@ -141,7 +147,7 @@ test("newServerHandshake() refuses a proof made by another connection to the sam
   // The attacker has no secret: it opens a second connection with the first one's nonce.
   const first = newServerHandshake(secrets);
   const nonce = new Uint8Array(32).fill(7);
-  const hello = { kind: "auth_hello", protocol: 2, role: "worker", nonce };
+  const hello = { kind: "auth_hello", protocol: PROTOCOL_VERSION, role: "worker", nonce };
   const challenge = first.receive(hello).send[0] as { nonce: Uint8Array };
   const second = newServerHandshake(secrets);
   const stolen = second.receive({ ...hello, nonce: challenge.nonce }).send[0] as {

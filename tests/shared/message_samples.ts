@@ -11,7 +11,11 @@ import type {
   TransferId,
   WorkerId,
 } from "../../shared/ids.ts";
-import type { ManagerMessage, WorkerMessage } from "../../shared/protocol.ts";
+import {
+  type ManagerMessage,
+  PROTOCOL_VERSION,
+  type WorkerMessage,
+} from "../../shared/protocol.ts";
 
 type Samples<M extends { readonly kind: string }> = {
   readonly [K in M["kind"]]: readonly Extract<M, { readonly kind: K }>[];
@@ -101,6 +105,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     recipe: { kind: "environment", input: name },
   }],
   send: [{ kind: "send", transferId, name, generation: 1, ticket: "t" }],
+  room_answered: [{ kind: "room_answered" }],
   delete: [{ kind: "delete", name, generation: 1 }],
   start_instance: [{
     kind: "start_instance",
@@ -124,7 +129,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
 export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   hello: [{
     kind: "hello",
-    protocol: 2,
+    protocol: PROTOCOL_VERSION,
     version: "0.1.0",
     workerId,
     incarnation: "i",
@@ -164,6 +169,7 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
     message: "no route",
     canRetry: true,
   }],
+  room_wanted: [{ kind: "room_wanted", files: [{ name, generation: 1 }] }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
   instance_ready: [{ kind: "instance_ready", instanceId }],

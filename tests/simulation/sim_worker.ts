@@ -55,6 +55,7 @@ const SMALL_BYTES = new Uint8Array(1_000);
 export class SimWorker {
   readonly workerId: WorkerId;
   readonly cores: number;
+  readonly diskBytes: number;
   readonly disk: Map<CacheName, DiskFile> = new Map();
   state: WorkerState | undefined;
   connection: Connection | undefined;
@@ -70,10 +71,11 @@ export class SimWorker {
   #queued: WorkerEvent[] = [];
   #wakeAtMs = Infinity;
 
-  constructor(world: World, options: { workerId: WorkerId; cores: number }) {
+  constructor(world: World, options: { workerId: WorkerId; cores: number; diskBytes: number }) {
     this.#world = world;
     this.workerId = options.workerId;
     this.cores = options.cores;
+    this.diskBytes = options.diskBytes;
   }
 
   get isAlive(): boolean {
@@ -96,7 +98,7 @@ export class SimWorker {
       version: "0",
       host: this.workerId,
       pid: this.#process,
-      resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
+      resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: this.diskBytes, gpus: 0 },
       features: [],
       cached: [...this.disk.values()],
     });

@@ -1,3 +1,5 @@
+import process from "node:process";
+
 import { expect, test } from "bun:test";
 
 import { type Scenario, simulate } from "./simulator.ts";
@@ -62,6 +64,75 @@ for (let seed = 501; seed <= 560; seed++) {
     expect(state.tasks.size).toBe(0);
   });
 }
+
+const PRUNINGS = ["never", "consumed", "depth:1", "depth:2", "depth:3"] as const;
+
+/** Copies of temps are made, go again and are lost, while everything else goes wrong. */
+for (let seed = 2001; seed <= 2080; seed++) {
+  test(`simulate() keeps as many copies of temps as are wanted, and no more (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      ...(seed % 2 === 0 ? HARDSHIP : {}),
+      ...(seed % 3 === 0 ? { wallChance: 0.3 } : {}),
+      seed,
+      disturbanceCount: seed % 12,
+      faultChance: 0.02 * (seed % 4),
+      policies: {
+        replicas: 1 + seed % 3,
+        pruneTemps: PRUNINGS[seed % 5]!,
+        pruneExtraReplicas: seed % 4 === 0,
+        transfersPerWorker: seed % 7 === 0 ? 1 : 4,
+      },
+      tunedTo: seed % 6 === 0
+        ? { replicas: 3, pruneTemps: "never" }
+        : { replicas: 1 + seed % 2, pruneTemps: "consumed", pruneExtraReplicas: true },
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
+/** Disks that hold a few files: what is idle goes, what has no room waits, and all gets done. */
+for (let seed = 701; seed <= 760; seed++) {
+  test(`simulate() gets through on disks that hold a part of the files (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      seed,
+      diskBytes: [31_000_000, 33_000_000, 38_000_000][seed % 3]!,
+      disturbanceCount: seed % 2 === 0 ? 6 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
+test("simulate() of small disks has workers ask for room and give tries back", () => {
+  const room = { asked: 0, givenBack: 0 };
+  for (let seed = 701; seed <= 710; seed++) {
+    const { asked, givenBack } = simulate({ ...CALM, seed, diskBytes: 31_000_000 }).room;
+    room.asked += asked;
+    room.givenBack += givenBack;
+  }
+  expect(room.asked).toBeGreaterThan(10);
+  expect(room.givenBack).toBeGreaterThan(0);
+});
+
+test("simulate() runs far fewer tasks again when there are two copies of each temp", () => {
+  const recoveries = (replicas: number): number => {
+    let count = 0;
+    for (let seed = 1; seed <= 20; seed++) {
+      const { state } = simulate({ ...CALM, seed, disturbanceCount: 12, policies: { replicas } });
+      count += state.counters.recoveries;
+    }
+    return count;
+  };
+  const [alone, doubled] = [recoveries(1), recoveries(2)];
+  process.stdout.write(`recoveries in 20 runs: ${alone} with one copy, ${doubled} with two\n`);
+  expect(doubled).toBeLessThan(alone / 2);
+});
 
 for (let seed = 1001; seed <= 1080; seed++) {
   test(`simulate() settles every task once though tasks fail and are cancelled (seed ${seed})`, () => {

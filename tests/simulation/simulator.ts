@@ -13,7 +13,7 @@ import { type ManagerState, newManagerState } from "../../manager/core/state.ts"
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
-import type { DispatchedTask, FetchSource } from "../../shared/protocol.ts";
+import { type DispatchedTask, type FetchSource, PROTOCOL_VERSION } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
@@ -55,6 +55,10 @@ export interface Scenario {
   /** Workers whose connection takes a second each way. */
   readonly slowWorkerCount?: number;
   readonly policies?: Partial<Policies>;
+  /** Policies that are put in force while the workflow runs; users prune and replicate files too. */
+  readonly tunedTo?: Partial<Policies>;
+  /** Of each worker; much unless stated. */
+  readonly diskBytes?: number;
 }
 
 /** How the run went. */
@@ -67,6 +71,8 @@ export interface Outcomes {
   readonly delivered: number;
   /** Files that were sent to the manager by a PUT. */
   readonly sent: number;
+  /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
+  readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
 }
 
 /** Disturbances stop after this, so that every run can come to its end. */
@@ -98,6 +104,7 @@ class Simulation implements World {
   /** What the manager can serve of what tasks made. */
   readonly #here = new Map<string, FileFacts>();
   #sent = 0;
+  readonly #room = { asked: 0, givenBack: 0, refused: 0 };
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -176,6 +183,10 @@ class Simulation implements World {
       stranded: state.stranded.size,
       spooled: state.spooled.size,
       spooledBytes: state.spooledBytes,
+      reviews: state.upkeep.reviews.size,
+      scarce: state.upkeep.scarce.reduce((sum, { size }) => sum + size, 0),
+      receivers: state.upkeep.receivers.size,
+      background: state.managerSource.background.size,
     };
     const left = Object.entries(tables).filter(([, size]) => size > 0);
     if (left.length > 0) throw new Error(`Tables are not empty at the end: ${left.join("; ")}`);
@@ -189,6 +200,7 @@ class Simulation implements World {
       story: this.#story,
       delivered: this.#delivered,
       sent: this.#sent,
+      room: this.#room,
     };
   }
 
@@ -346,8 +358,27 @@ class Simulation implements World {
       this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
     }
     this.#requestTemps();
+    this.#tune();
     // The end is looked for when something happens.
     this.clock.after(FAULTS_END_MS + 1, () => this.#feed([{ kind: "tick" }]));
+  }
+
+  /** Policies change, and users see to the copies of some temps themselves. */
+  #tune(): void {
+    const { tunedTo } = this.#scenario;
+    if (tunedTo === undefined) return;
+    this.clock.after(4_000, () => {
+      const policies = { ...this.#state.policies, ...tunedTo };
+      this.#feed([{ kind: "policies_set", policies }]);
+    });
+    for (const [index, fileId] of this.#workload.temps.entries()) {
+      this.clock.after(2_000 + nextRandom(this.random) * 9_000, () => {
+        const event: ManagerEvent = index % 3 === 0
+          ? { kind: "file_replicated", fileId, count: 1 + index % 4 }
+          : { kind: "file_pruned", fileId, requestId: index };
+        this.#feed([event]);
+      });
+    }
   }
 
   /** Users ask for some temps, and let go of others, while the workflow runs. */
@@ -367,7 +398,9 @@ class Simulation implements World {
 
   #addWorker(): SimWorker {
     const workerId = `worker-${++this.#workerCount}` as WorkerId;
-    const worker = new SimWorker(this, { workerId, cores: 2 + nextRandomBelow(this.random, 3) });
+    const cores = 2 + nextRandomBelow(this.random, 3);
+    const { diskBytes = 2 ** 40 } = this.#scenario;
+    const worker = new SimWorker(this, { workerId, cores, diskBytes });
     this.#workers.set(workerId, worker);
     worker.start();
     return worker;
@@ -436,7 +469,13 @@ class Simulation implements World {
     const session = `session-${++this.#sessionCount}` as SessionId;
     const incarnation = `twin-${this.#sessionCount}`;
     const empty = { urls: [], tries: [], results: [], replicas: [], instances: [] };
-    const hello = { kind: "hello", protocol: 2, ...state.identity, incarnation, ...empty } as const;
+    const hello = {
+      kind: "hello",
+      protocol: PROTOCOL_VERSION,
+      ...state.identity,
+      incarnation,
+      ...empty,
+    } as const;
     this.#feed([{ kind: "worker_connected", session, hello }]);
     this.clock.after(300, () => {
       this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
@@ -444,10 +483,19 @@ class Simulation implements World {
     });
   }
 
+  #countRoom(message: Extract<ManagerEvent, { kind: "message_received" }>["message"]): void {
+    if (message.kind === "room_wanted") this.#room.asked += 1;
+    if (message.kind === "recalled" && message.isCrowded === true) this.#room.givenBack += 1;
+    if (message.kind === "transfer_failed" && message.isDiskFull === true) this.#room.refused += 1;
+  }
+
   #feed(events: readonly ManagerEvent[]): void {
     if (events.length === 0) return;
     const atMs = this.clock.nowMs;
-    for (const event of events) this.#story.push(`${atMs.toFixed(3)} ${event.kind}`);
+    for (const event of events) {
+      this.#story.push(`${atMs.toFixed(3)} ${event.kind}`);
+      if (event.kind === "message_received") this.#countRoom(event.message);
+    }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);

@@ -163,6 +163,7 @@ function declareOutputs(
       kind: "file_declared",
       fileId,
       origin: { kind: isTemp ? "temp" : "manager" },
+      isReleasedByUse: isTemp && fileId % 2 === 0,
       level: "workflow",
       peerTransfer: true,
       bound: { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false },

@@ -343,7 +343,7 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
       urls: sender.server.address.urls,
       ticket: ticket().slice("Tendril ".length),
     },
-  });
+  }, sizeBytes);
   const end = await ended;
   clearInterval(timer);
   expect(end).toMatchObject({ kind: "transfer_ended", movedBytes: sizeBytes });

@@ -54,7 +54,7 @@ class Bench implements AsyncDisposable {
   }
 
   async fetch(order: FetchOrder): Promise<TransferEnd> {
-    this.transfers.fetch(order);
+    this.transfers.fetch(order, Infinity);
     return await this.nextEvent() as TransferEnd;
   }
 
@@ -293,7 +293,7 @@ test("Transfers.stop() ends a fetch that brings nothing", async () => {
     response.writeHead(200);
     response.write("a", () => resolve());
   });
-  bench.transfers.fetch(order({ kind: "url", url: server.url }));
+  bench.transfers.fetch(order({ kind: "url", url: server.url }), Infinity);
   await asked;
   bench.transfers.stop(1 as TransferId);
   const end = await bench.nextEvent();

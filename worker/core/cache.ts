@@ -4,6 +4,7 @@ import { unreachable } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
+import { awaitDisk, leaveDisk, startTransfersThatFit, touchFile } from "./disk.ts";
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
 import {
@@ -65,7 +66,9 @@ export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel):
     if (before.generation > file.generation) return;
     removeFile(state, file.name);
   }
-  state.cache.set(file.name, newCacheRecord(file, level));
+  const record = newCacheRecord(file, level);
+  state.cache.set(file.name, record);
+  state.disk.cachedBytes += record.ownBytes;
   for (const waiter of state.waiters.get(file.name) ?? []) {
     if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
       countMissing(state, waiter, -1);
@@ -78,6 +81,7 @@ export function removeFile(state: WorkerState, name: CacheName): void {
   const record = state.cache.get(name);
   if (record === undefined) return;
   state.cache.delete(name);
+  state.disk.cachedBytes -= record.ownBytes;
   for (const waiter of state.waiters.get(name) ?? []) {
     const generation = needOf(waiter, name);
     if (generation === record.generation || generation < 0) countMissing(state, waiter, 1);
@@ -91,6 +95,7 @@ export function startFetch(
 ): void {
   const cached = state.cache.get(order.name);
   if (cached !== undefined && cached.generation === order.generation) {
+    touchFile(state, order.name);
     return tell(state, {
       kind: "replica_ready",
       transferId: order.transferId,
@@ -99,8 +104,10 @@ export function startFetch(
     });
   }
   if (adoptTransfer(state, order)) return;
-  addTransfer(state, newTransfer(order, true));
-  state.instructions.push({ kind: "fetch", order });
+  const record = newTransfer(order);
+  addTransfer(state, record);
+  awaitDisk(state, record);
+  startTransfersThatFit(state);
 }
 
 /** Starts a recipe once its input is here, unless its file is here or being made. */
@@ -114,7 +121,7 @@ export function startMake(
     return tell(state, { kind: "replica_ready", transferId, file: cached.facts, movedBytes: 0 });
   }
   if (adoptTransfer(state, order)) return;
-  const record = newTransfer(order, false);
+  const record = newTransfer(order);
   addTransfer(state, record);
   const need = { name: order.recipe.input, generation: ANY_GENERATION };
   if (awaitFiles(state, record, [need]) === 0) activateMake(state, record);
@@ -154,10 +161,16 @@ export function endTransfer(
   const { name, generation, movedBytes, outcome } = event;
   const record = state.transfersByName.get(name);
   if (record?.startedId !== event.transferId) {
-    // It brought an old making: another one has been ordered since.
-    if (outcome.kind === "failed") return;
-    state.instructions.push({ kind: "delete_file", name, generation });
-    return;
+    // The making that is here came by way of another source.
+    if (outcome.kind === "failed" || state.cache.get(name)?.generation === generation) return;
+    const isWanted = record?.isStopping === false && generationOf(record.order) === generation;
+    if (!isWanted) {
+      // It brought an old making: another one has been ordered since.
+      state.instructions.push({ kind: "delete_file", name, generation });
+      return;
+    }
+    // It came though another source was named meanwhile, which need not go on.
+    state.instructions.push({ kind: "stop_transfer", transferId: record.startedId });
   }
   const { transferId } = record.order;
   dropTransfer(state, record);
@@ -177,7 +190,7 @@ export function endTransfer(
       });
     case "failed": {
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
-      const { message, canRetry, isUnreachable = false } = outcome;
+      const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
       return tell(state, {
         kind: "transfer_failed",
         transferId,
@@ -186,6 +199,7 @@ export function endTransfer(
         message,
         canRetry,
         ...(isUnreachable ? { isUnreachable } : {}),
+        ...(isDiskFull ? { isDiskFull } : {}),
       });
     }
     default:
@@ -193,11 +207,15 @@ export function endTransfer(
   }
 }
 
-/** A repeated order for a file on its way gives the transfer its new number. */
+/**
+ * A repeated order for a file on its way gives the transfer its new number. One that names another
+ * source does not: the manager has a reason not to trust the first one any more.
+ */
 function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
   const record = state.transfersByName.get(order.name);
   if (record === undefined) return false;
-  const isSame = generationOf(record.order) === generationOf(order);
+  const isSame = generationOf(record.order) === generationOf(order) &&
+    sourceOf(record.order) === sourceOf(order);
   if (record.isStopping) {
     // The deletion that stopped it has its answer now.
     const generation = generationOf(record.order);
@@ -216,8 +234,23 @@ function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): bool
   return true;
 }
 
-function newTransfer(order: TransferRecord["order"], isActive: boolean): TransferRecord {
-  return { kind: "transfer", startedId: order.transferId, order, isActive, isStopping: false };
+/** Where an order has the bytes from, but for the ticket, which is another one each time. */
+function sourceOf(order: TransferRecord["order"]): string {
+  if (order.kind === "make") return "recipe";
+  const { source } = order;
+  if (source.kind === "worker") return `worker ${source.workerId}`;
+  return source.kind === "url" ? `url ${source.url}` : source.kind;
+}
+
+function newTransfer(order: TransferRecord["order"]): TransferRecord {
+  return {
+    kind: "transfer",
+    startedId: order.transferId,
+    order,
+    isActive: false,
+    isStopping: false,
+    reservedBytes: 0,
+  };
 }
 
 function generationOf(order: TransferRecord["order"]): number {
@@ -229,21 +262,23 @@ function addTransfer(state: WorkerState, record: TransferRecord): void {
   state.transfersByName.set(record.order.name, record);
 }
 
-function dropTransfer(state: WorkerState, record: TransferRecord): void {
+/** Takes a transfer off the tables. */
+export function dropTransfer(state: WorkerState, record: TransferRecord): void {
   const { order } = record;
   state.transfers.delete(order.transferId);
   state.transfersByName.delete(order.name);
+  leaveDisk(state, record);
   if (order.kind !== "make" || record.isActive) return;
   forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
 }
 
 function activateMake(state: WorkerState, record: TransferRecord): void {
   if (record.order.kind !== "make") return;
-  const { order } = record;
-  record.isActive = true;
-  record.startedId = order.transferId;
-  forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
-  state.instructions.push({ kind: "make", order });
+  forgetWaiter(state, record, [
+    { name: record.order.recipe.input, generation: ANY_GENERATION },
+  ]);
+  awaitDisk(state, record);
+  startTransfersThatFit(state);
 }
 
 /** Which making of `name` the waiter needs. */

@@ -7,6 +7,8 @@ import type { CacheLevel, FileFacts, TryResult } from "../../shared/task.ts";
 /** A file found in the cache when the worker started. */
 export interface CachedFile extends FileFacts {
   readonly level: CacheLevel;
+  /** True when this worker brought it, for an earlier manager: it counts against its disk. */
+  readonly isOwn?: boolean;
 }
 
 /** Where others find the files of this worker. */
@@ -53,6 +55,8 @@ export type WorkerEvent =
         readonly canRetry: boolean;
         /** True when no address of the source could be reached, or proved to be the source. */
         readonly isUnreachable?: boolean;
+        /** True when the disk, or what there is room for on it, was full. */
+        readonly isDiskFull?: boolean;
       };
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }

@@ -29,9 +29,19 @@ export type WorkerInstruction =
     readonly reason: "cancelled" | "timeout";
   }
   /** `transfer_ended` answers. */
-  | { readonly kind: "fetch"; readonly order: Extract<ManagerMessage, { kind: "fetch" }> }
+  | {
+    readonly kind: "fetch";
+    readonly order: Extract<ManagerMessage, { kind: "fetch" }>;
+    /** What there is room for, where the size is not known. */
+    readonly bytesMax: number;
+  }
   /** The input is in the cache. `transfer_ended` answers. */
-  | { readonly kind: "make"; readonly order: Extract<ManagerMessage, { kind: "make" }> }
+  | {
+    readonly kind: "make";
+    readonly order: Extract<ManagerMessage, { kind: "make" }>;
+    /** What there is room for. */
+    readonly bytesMax: number;
+  }
   /** Nobody wants this file any more; `transfer_ended` still answers. */
   | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
   /** `send_failed` answers a failure. */

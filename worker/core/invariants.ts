@@ -32,11 +32,30 @@ export function checkInvariants(state: WorkerState): void {
   const { used, identity } = state;
   assert(Math.abs(used.cores - cores) < 1e-3, `${cores} cores must be used, not ${used.cores}`);
   assert(cores <= identity.resources.cores + 1e-3, `${cores} cores are more than there are`);
+  checkDisk(state);
   for (const [name, waiters] of state.waiters) {
     assert(waiters.size > 0, `Somebody must wait for ${name}`);
   }
   for (const transfer of state.transfers.values()) {
     const { name } = transfer.order;
     assert(state.transfersByName.get(name) === transfer, `One transfer must bring ${name}`);
+  }
+}
+
+/** What is held of the disk is what the files, the transfers and the tries hold. */
+function checkDisk({ disk, cache, transfers, tries }: WorkerState): void {
+  let cachedBytes = 0;
+  for (const { ownBytes } of cache.values()) cachedBytes += ownBytes;
+  let comingBytes = 0;
+  for (const { reservedBytes } of transfers.values()) comingBytes += reservedBytes;
+  let runningBytes = 0;
+  for (const { diskBytes } of tries.values()) runningBytes += diskBytes;
+  assert(disk.cachedBytes === cachedBytes, `${cachedBytes} bytes must be in the cache`);
+  assert(disk.comingBytes === comingBytes, `${comingBytes} bytes must be on their way`);
+  assert(disk.runningBytes === runningBytes, `${runningBytes} bytes must be held by tries`);
+  for (const record of disk.waiting) {
+    const { name } = record.order;
+    assert(!record.isActive, `What waits for room must not be under way: ${name}`);
+    assert(transfers.get(record.order.transferId) === record, `A transfer must bring ${name}`);
   }
 }

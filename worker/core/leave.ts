@@ -1,5 +1,6 @@
 /** Leaving: on its own account, or because the manager has no more use for this worker. */
 
+import { dropTransfer } from "./cache.ts";
 import { endWithoutStart, stopRunning } from "./task.ts";
 import { stopInstance } from "./library.ts";
 import { tell, type WorkerState } from "./state.ts";
@@ -46,8 +47,7 @@ function beginLeaving(
   for (const instanceId of [...state.instances.keys()]) stopInstance(state, instanceId);
   for (const transfer of [...state.transfers.values()]) {
     if (!transfer.isActive) {
-      state.transfers.delete(transfer.order.transferId);
-      state.transfersByName.delete(transfer.order.name);
+      dropTransfer(state, transfer);
     } else if (!transfer.isStopping) {
       transfer.isStopping = true;
       state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });

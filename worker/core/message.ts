@@ -3,6 +3,7 @@
 import { unreachable } from "../../shared/assert.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import { deleteFile, startFetch, startMake } from "./cache.ts";
+import { endSuggestion, touchFile } from "./disk.ts";
 import { requestRelease } from "./leave.ts";
 import { stopInstance, takeInstance } from "./library.ts";
 import { tell, tryKey, type WorkerState } from "./state.ts";
@@ -25,6 +26,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return killTry(state, message);
     case "result_ack":
       for (const id of message.tries) state.results.delete(tryKey(id));
+      // What was on its way to the manager is there now.
+      state.disk.refused.clear();
       return;
     case "fetch":
       return startFetch(state, message);
@@ -34,6 +37,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return sendFile(state, message);
     case "delete":
       return deleteFile(state, message);
+    case "room_answered":
+      return endSuggestion(state);
     case "start_instance":
       return takeInstance(state, message);
     case "stop_instance":
@@ -79,6 +84,7 @@ function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "se
   const { transferId, name, generation } = order;
   const cached = state.cache.get(name);
   if (cached !== undefined && cached.generation === generation) {
+    touchFile(state, name);
     state.instructions.push({ kind: "put", order });
     return;
   }

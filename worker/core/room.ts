@@ -7,6 +7,7 @@ import {
   type Resources,
   subtractResources,
 } from "../../shared/resources.ts";
+import { fitsOnDisk, tryDiskBytes } from "./disk.ts";
 import { startInstance } from "./library.ts";
 import type { InstanceRecord, RoomQueue, TryRecord, WorkerState } from "./state.ts";
 import { startCalls, startCommand } from "./task.ts";
@@ -29,6 +30,7 @@ export function awaitRoom(
 
 /** Starts what fits, best first; then hands calls to free slots. */
 export function startWhatFits(state: WorkerState): void {
+  state.disk.blockedTry = undefined;
   if (state.leaving === undefined) {
     while (true) {
       const queue = bestQueueThatFits(state);
@@ -64,7 +66,12 @@ function bestQueueThatFits(state: WorkerState): RoomQueue | undefined {
     const bestHead = best && peekHeap(best.waiting);
     if (bestHead !== undefined && !comesFirst(head, bestHead)) continue;
     const room = { used: state.used, more: queue.resources, factor: 1 };
-    if (fitsWithin(state.identity.resources, room)) best = queue;
+    if (!fitsWithin(state.identity.resources, room)) continue;
+    if (head.kind === "try" && !fitsOnDisk(state, tryDiskBytes(state, head))) {
+      state.disk.blockedTry ??= head;
+      continue;
+    }
+    best = queue;
   }
   return best;
 }

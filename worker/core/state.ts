@@ -45,12 +45,16 @@ export interface TryRecord {
   stopReason: StopReason | undefined;
   /** Another try that shared an input with this one found it modified. */
   isTainted: boolean;
+  /** Held of the disk while it runs. */
+  diskBytes: number;
   /** Ended or recalled: entries of it in queues are stale. */
   isGone: boolean;
 }
 
 /** A committed file. */
 export interface CacheRecord extends CachedFile {
+  /** What it takes of the worker's disk: 0 of what others brought. */
+  readonly ownBytes: number;
   readonly facts: FileFacts;
 }
 
@@ -60,10 +64,33 @@ export interface TransferRecord {
   /** The number that the shell knows it by: of the order that it was started with. */
   startedId: TransferId;
   order: Extract<ManagerMessage, { kind: "fetch" | "make" }>;
-  /** False for a recipe whose input is not there yet. */
+  /** False while it waits for room on the disk, or for the input of its recipe. */
   isActive: boolean;
   /** Nobody wants it: its end is not reported as ready. */
   isStopping: boolean;
+  /** Held of the disk while it is under way. */
+  reservedBytes: number;
+}
+
+/** What is held of the disk, in bytes, and what waits for some. */
+export interface DiskState {
+  /** By files of the cache. */
+  cachedBytes: number;
+  /** By transfers under way. */
+  comingBytes: number;
+  /** By running commands. */
+  runningBytes: number;
+  /** Transfers that have not started, in the order in which they came. */
+  readonly waiting: Set<TransferRecord>;
+  /** The first command that has all but disk. */
+  blockedTry: TryRecord | undefined;
+  /** Files that the manager was asked about and has not answered yet. */
+  readonly suggested: Set<CacheName>;
+  /** Files that have to stay until something changes. */
+  readonly refused: Set<CacheName>;
+  /** Since when something waits while nothing goes on; then `askAtMs` is when it is looked at next. */
+  stuckSinceMs: number | undefined;
+  askAtMs: number;
 }
 
 /** `staging -> queued -> starting -> ready -> stopping`. */
@@ -116,6 +143,7 @@ export interface WorkerState {
   readonly tries: Map<TryKey, TryRecord>;
   /** Results that the manager has not acknowledged. */
   readonly results: Map<TryKey, TryResult>;
+  /** In the order in which they were used last. */
   readonly cache: Map<CacheName, CacheRecord>;
   /** Who needs a file and has not started: kept until it starts or ends. */
   readonly waiters: Map<CacheName, Set<Waiter>>;
@@ -127,6 +155,7 @@ export interface WorkerState {
   readonly roomQueues: Map<string, RoomQueue>;
   /** Held by running tries and by instances that start, are ready or stop. */
   used: Resources;
+  readonly disk: DiskState;
   readonly instances: Map<InstanceId, InstanceRecord>;
   /** `{library: moving mean of how long its calls ran, milliseconds}`. */
   readonly meanCallMs: Map<string, number>;
@@ -159,7 +188,12 @@ export interface WorkerOptions extends WorkerIdentity {
 export function newWorkerState(options: WorkerOptions): WorkerState {
   const { cached, ...identity } = options;
   const cache = new Map<CacheName, CacheRecord>();
-  for (const file of cached) cache.set(file.name, newCacheRecord(file, file.level));
+  let cachedBytes = 0;
+  for (const file of cached) {
+    const ownBytes = file.isOwn === true ? file.sizeBytes : 0;
+    cache.set(file.name, { ...newCacheRecord(file, file.level), ownBytes });
+    cachedBytes += ownBytes;
+  }
   return {
     identity,
     link: { kind: "closed" },
@@ -173,6 +207,17 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     transfersByName: new Map(),
     roomQueues: new Map(),
     used: NO_RESOURCES,
+    disk: {
+      cachedBytes,
+      comingBytes: 0,
+      runningBytes: 0,
+      waiting: new Set(),
+      blockedTry: undefined,
+      suggested: new Set(),
+      refused: new Set(),
+      stuckSinceMs: undefined,
+      askAtMs: 0,
+    },
     instances: new Map(),
     meanCallMs: new Map(),
     callQueues: new Map(),
@@ -199,7 +244,7 @@ export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord
     isDirectory,
     ...(isExecutable === true ? { isExecutable } : {}),
   };
-  return { ...bare, level, facts: bare };
+  return { ...bare, level, facts: bare, ownBytes: sizeBytes };
 }
 
 /** The key of a try. */

@@ -8,6 +8,7 @@
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
 import { endTransfer } from "./cache.ts";
+import { diskWakeAtMs, forgetSuggestion, relieveDisk, startTransfersThatFit } from "./disk.ts";
 import { handleMessage } from "./message.ts";
 import type { TimedEvent } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
@@ -25,7 +26,9 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
     handle(state, event);
   }
   expireTries(state);
+  startTransfersThatFit(state);
   startWhatFits(state);
+  relieveDisk(state);
   finishLeaving(state);
   return takeInstructions(state);
 }
@@ -33,10 +36,9 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
 /** When the next timer of the state falls due, if there is one. */
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
-  const deadlineMs = peekHeap(state.deadlines)?.atMs;
-  const leaveMs = state.leaving?.untilMs;
-  if (deadlineMs === undefined) return leaveMs;
-  return leaveMs === undefined ? deadlineMs : Math.min(deadlineMs, leaveMs);
+  const timers = [peekHeap(state.deadlines)?.atMs, state.leaving?.untilMs, diskWakeAtMs(state)];
+  const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));
+  return atMs === Infinity ? undefined : atMs;
 }
 
 function handle(state: WorkerState, event: TimedEvent): void {
@@ -45,6 +47,7 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return sayHello(state, event.peer);
     case "connection_closed":
       state.link = { kind: "closed" };
+      forgetSuggestion(state);
       return;
     case "message_received":
       return handleMessage(state, event.message);

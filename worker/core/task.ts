@@ -12,6 +12,7 @@ import {
   type Need,
   removeFile,
 } from "./cache.ts";
+import { touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
 import {
@@ -66,6 +67,8 @@ export function startCommand(state: WorkerState, record: TryRecord): void {
     if (readers === undefined) state.readers.set(name, readers = new Set());
     readers.add(record);
   }
+  record.diskBytes = tryDiskBytes(state, record);
+  state.disk.runningBytes += record.diskBytes;
   const { task, shape } = record;
   state.instructions.push({ kind: "run_task", task, shape, stagedMs });
 }
@@ -93,6 +96,13 @@ export function recallTry(state: WorkerState, id: TryId): void {
   tell(state, { kind: "recalled", taskId: id.taskId, try: id.try });
 }
 
+/** Gives a try back unasked: there is no room on the disk for what it needs beside others. */
+export function giveBackTry(state: WorkerState, record: TryRecord): void {
+  dropTry(state, record);
+  const { taskId, try: number } = record.task;
+  tell(state, { kind: "recalled", taskId, try: number, isCrowded: true });
+}
+
 /** Stops a try; one that has not started ends at once. */
 export function killTry(state: WorkerState, id: TryId): void {
   const record = state.tries.get(tryKey(id));
@@ -115,6 +125,7 @@ export function endTask(
     if (readers?.size === 0) state.readers.delete(name);
   }
   freeRoom(state, record.shape.resources);
+  state.disk.runningBytes -= record.diskBytes;
   const isShared = loseModified(state, modified) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
   endRunning(state, record, isShared ? markAmbiguous(result) : result);
@@ -193,6 +204,7 @@ function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): v
     state: { kind: "queued" },
     stopReason: undefined,
     isTainted: false,
+    diskBytes: 0,
     isGone: false,
   };
   state.tries.set(key, record);
@@ -278,15 +290,27 @@ function dropTry(state: WorkerState, record: TryRecord): void {
   // Queues drop an entry that is not queued any more.
   record.state = { kind: "staging", missing: 0 };
   state.tries.delete(record.key);
+  state.disk.refused.clear();
 }
 
 function endRunning(state: WorkerState, record: TryRecord, result: TryResult): void {
   record.isGone = true;
   state.tries.delete(record.key);
+  for (const { name } of record.task.inputs) touchFile(state, name);
+  for (const name of record.shape.environments) touchFile(state, name);
+  state.disk.refused.clear();
   if (record.stopReason === "cancelled" && result.outputs.length > 0) {
     // It was done before it could be stopped; nobody wants what it made.
     deleteOutputs(state, result);
     return report(state, { ...result, outcome: "cancelled", outputs: [] });
+  }
+  const { diskBytes } = state.identity.resources;
+  const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  if (outputBytes > diskBytes) {
+    deleteOutputs(state, result);
+    const message = `Cannot keep outputs of ${outputBytes} bytes: this worker has ${diskBytes} ` +
+      "bytes of disk in all";
+    return report(state, { ...result, outcome: "disk_full", message, outputs: [] });
   }
   for (const { content: _content, ...facts } of result.outputs) {
     const mount = record.task.outputs.find((output) => output.name === facts.name);

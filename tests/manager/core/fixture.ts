@@ -37,7 +37,11 @@ import type {
   TaskId,
   WorkerId,
 } from "../../../shared/ids.ts";
-import type { DispatchedTask, ManagerMessage } from "../../../shared/protocol.ts";
+import {
+  type DispatchedTask,
+  type ManagerMessage,
+  PROTOCOL_VERSION,
+} from "../../../shared/protocol.ts";
 import { NO_RESOURCES, type Resources } from "../../../shared/resources.ts";
 import type {
   CacheLevel,
@@ -57,6 +61,7 @@ export interface WorkerWish {
   readonly gpus?: number;
   readonly features?: readonly string[];
   readonly incarnation?: string;
+  readonly host?: string;
   /** What it says of itself when it joins or comes back. */
   readonly hello?: Partial<Hello>;
 }
@@ -66,6 +71,8 @@ export interface FileWish {
   readonly sizeBytes?: number;
   readonly level?: CacheLevel;
   readonly peerTransfer?: boolean;
+  readonly replicas?: number;
+  readonly isReleasedByUse?: boolean;
 }
 
 /** What a task of the fixture asks for; one core and nothing else unless stated. */
@@ -216,7 +223,7 @@ export class ManagerFixture {
 
   declares(origin: FileOrigin, wish: FileWish, bound?: BoundFile): FileId {
     const fileId = ++this.#lastFile as FileId;
-    const { level = "workflow", peerTransfer = true } = wish;
+    const { level = "workflow", peerTransfer = true, replicas, isReleasedByUse } = wish;
     this.feed({
       kind: "file_declared",
       fileId,
@@ -224,6 +231,8 @@ export class ManagerFixture {
       level,
       peerTransfer,
       ...(bound === undefined ? {} : { bound }),
+      ...(replicas === undefined ? {} : { replicas }),
+      ...(isReleasedByUse === undefined ? {} : { isReleasedByUse }),
     });
     return fileId;
   }
@@ -531,15 +540,15 @@ function boundAs(name: string, sizeBytes: number, digest: string): BoundFile {
 }
 
 function helloOf(worker: string, wish: WorkerWish): Hello {
-  const { cores = 1, gpus = 0, features = [], incarnation = "1", hello } = wish;
+  const { cores = 1, gpus = 0, features = [], incarnation = "1", host, hello } = wish;
   const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus };
   return {
     kind: "hello",
-    protocol: 2,
+    protocol: PROTOCOL_VERSION,
     version: "0",
     workerId: idOf(worker),
     incarnation,
-    host: `host of ${worker}`,
+    host: host ?? `host of ${worker}`,
     pid: 1,
     resources,
     features,

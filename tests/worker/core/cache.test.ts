@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 
+import type { CacheName, WorkerId } from "../../../shared/ids.ts";
+import type { FetchSource } from "../../../shared/protocol.ts";
 import { factsOf, WorkerFixture } from "./fixture.ts";
 
 test("startFetch() answers at once for a file that is here", () => {
@@ -31,6 +33,22 @@ test("startFetch() of another making stops the one under way", () => {
   expect(fixture.told).toEqual([]);
   fixture.brings(second, factsOf("temp", 2));
   expect(fixture.toldOf("replica_ready")).toMatchObject([{ transferId: second }]);
+});
+
+const PEER: FetchSource = { kind: "worker", workerId: "w2" as WorkerId, urls: [], ticket: "" };
+
+test("startFetch() from another source stops the one under way, and takes what comes first", () => {
+  const fixture = WorkerFixture.connected();
+  const first = fixture.fetches("temp", 1, PEER);
+  const second = fixture.fetches("temp", 1);
+  expect(fixture.orders).toEqual([`stop transfer ${first}`, "fetch temp"]);
+  fixture.brings(first, factsOf("temp", 1));
+  expect(fixture.orders).toEqual([`stop transfer ${second}`]);
+  expect(fixture.toldOf("replica_ready")).toMatchObject([{ transferId: second }]);
+  // The other one was at its end as well: the same making, and no reason to remove it.
+  fixture.brings(second, factsOf("temp", 1));
+  expect(fixture.orders).toEqual([]);
+  expect(fixture.state.cache.has("temp" as CacheName)).toBe(true);
 });
 
 test("endTransfer() reports a failure under the newest number", () => {

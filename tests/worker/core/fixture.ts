@@ -20,6 +20,7 @@ import type {
 } from "../../../shared/ids.ts";
 import type {
   DispatchedTask,
+  FetchSource,
   LibraryDefinition,
   ManagerMessage,
   WorkerMessage,
@@ -32,6 +33,7 @@ const NO_BYTES = new Uint8Array(0);
 /** One try of the fixture; one core and nothing else unless stated. */
 export interface TryWish {
   readonly cores?: number;
+  readonly diskBytes?: number;
   readonly try?: number;
   readonly priority?: number;
   readonly timeoutMs?: number;
@@ -60,14 +62,18 @@ export class WorkerFixture {
   readonly #tasks = new Map<string, DispatchedTask>();
   #lastTransfer = 0;
 
-  constructor({ cores = 1, cached = [] }: { cores?: number; cached?: readonly FileFacts[] } = {}) {
+  constructor({ cores = 1, cached = [], diskBytes = 2 ** 40 }: {
+    cores?: number;
+    cached?: readonly FileFacts[];
+    diskBytes?: number;
+  } = {}) {
     this.state = newWorkerState({
       workerId: "a" as WorkerId,
       incarnation: "1",
       version: "0",
       host: "host",
       pid: 1,
-      resources: { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus: 0 },
+      resources: { cores, memoryBytes: 2 ** 34, diskBytes, gpus: 0 },
       features: [],
       cached: cached.map((file) => ({ ...file, level: "workflow" })),
     });
@@ -123,8 +129,8 @@ export class WorkerFixture {
   isGiven(first: number, ...wishes: TryWish[]): void {
     const shapes: TaskShape[] = [];
     const tasks = wishes.map((wish, index) => {
-      const { cores = 1, timeoutMs = 0, library, environments = [] } = wish;
-      const bare = { resources: { ...NO_RESOURCES, cores }, env: {}, timeoutMs };
+      const { cores = 1, diskBytes = 0, timeoutMs = 0, library, environments = [] } = wish;
+      const bare = { resources: { ...NO_RESOURCES, cores, diskBytes }, env: {}, timeoutMs };
       const shape = { ...bare, environments: environments as readonly CacheName[] };
       shapes.push(library === undefined ? shape : { ...shape, library });
       return this.#newTask(first + index, index, wish);
@@ -168,7 +174,11 @@ export class WorkerFixture {
   }
 
   /** The manager has it fetch a file; returns the number of the transfer. */
-  fetches(name: string, generation = 0): TransferId {
+  fetches(
+    name: string,
+    generation = 0,
+    source: FetchSource = { kind: "manager", ticket: "" },
+  ): TransferId {
     const transferId = ++this.#lastTransfer as TransferId;
     this.hears({
       ...factsOf(name, generation),
@@ -176,7 +186,7 @@ export class WorkerFixture {
       transferId,
       isExecutable: false,
       level: "workflow",
-      source: { kind: "manager", ticket: "" },
+      source,
     });
     return transferId;
   }

@@ -1,0 +1,107 @@
+/**
+ * What the policies say about copies of files: small functions that look and suggest. What may
+ * be done is decided in upkeep.ts.
+ *
+ * @module
+ */
+
+import { boundName, outputFiles } from "./file.ts";
+import type { Policies } from "./policy.ts";
+import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
+
+/** Files that are looked at to find whether levels of consumers are done; more count as not. */
+const CONSUMED_PROBED = 4096;
+
+/** Workers that are looked at for one that gets a copy. */
+const RECEIVERS_PROBED = 32;
+
+/** How many copies the file should be brought to; 0 when nobody asks for more than there are. */
+export function wantedCopies({ replicas }: Policies, file: FileRecord): number {
+  const { origin, copiesWanted } = file;
+  if (origin.kind === "recipe") return 0;
+  if (copiesWanted !== undefined) return copiesWanted;
+  return origin.kind === "temp" && replicas > 1 ? replicas : 0;
+}
+
+/** Levels of consumers that `pruneTemps` looks at; 0 when it removes nothing. */
+export function prunedLevels({ pruneTemps }: Policies): number {
+  if (pruneTemps === "never") return 0;
+  return pruneTemps === "consumed" ? 1 : Number(pruneTemps.slice("depth:".length));
+}
+
+/** True when the policy has no more use for any copy of the file. */
+export function isSpent(state: ManagerState, file: FileRecord): boolean {
+  const { policies } = state;
+  const levels = prunedLevels(policies);
+  if (levels === 0 || file.origin.kind !== "temp") return false;
+  if (policies.pruneTemps === "consumed" && !isReleased(file)) return false;
+  return areConsumersDone(state, file, { levels, left: CONSUMED_PROBED });
+}
+
+/** True when its user has let go of it, or has said that its consumers' end does that. */
+export function isReleased(file: FileRecord): boolean {
+  return file.declaredCount === 0 || file.isReleasedByUse;
+}
+
+/** Workers that may get a copy, those on hosts without one first. */
+export function suggestReceivers(state: ManagerState, file: FileRecord): WorkerRecord[] {
+  const name = boundName(file);
+  const hosts = new Set<string>();
+  for (const { host } of file.replicas.keys()) hosts.add(host);
+  const far: WorkerRecord[] = [];
+  const near: WorkerRecord[] = [];
+  let probed = 0;
+  for (const worker of state.upkeep.receivers) {
+    probed += 1;
+    if (probed > RECEIVERS_PROBED) break;
+    // One that is being deleted there is in the way too.
+    if (!worker.replicas.has(name)) (hosts.has(worker.host) ? near : far).push(worker);
+  }
+  return far.length > 0 ? far : near;
+}
+
+/** Copies above the wanted number, those first whose host has another one. */
+export function suggestExtras(state: ManagerState, file: FileRecord): WorkerRecord[] {
+  if (!state.policies.pruneExtraReplicas || file.origin.kind !== "temp") return [];
+  const wanted = Math.max(1, wantedCopies(state.policies, file));
+  if (file.readyCount <= wanted) return [];
+  // One that may not come back does not count.
+  const sturdy: WorkerRecord[] = [];
+  for (const [worker, replica] of file.replicas) {
+    const isSturdy = worker.link.kind === "open" && !worker.isLeaving;
+    if (replica.state === "ready" && isSturdy) sturdy.push(worker);
+  }
+  const hosts = new Set<string>();
+  const doubled: WorkerRecord[] = [];
+  const alone: WorkerRecord[] = [];
+  for (const worker of sturdy) {
+    (hosts.has(worker.host) ? doubled : alone).push(worker);
+    hosts.add(worker.host);
+  }
+  return [...doubled, ...alone].slice(0, Math.max(0, sturdy.length - wanted));
+}
+
+/** True when that many levels of consumers have succeeded, of which the first is not empty. */
+function areConsumersDone(
+  state: ManagerState,
+  file: FileRecord,
+  limits: { levels: number; left: number },
+): boolean {
+  const { consumed, consumers, declaredCount } = file;
+  if (consumers.size > 0 || consumed.failed > 0) return false;
+  // Nobody can name it any more.
+  if (consumed.succeeded === 0 && declaredCount > 0) return false;
+  if (limits.levels <= 1) return true;
+  for (const task of file.dependents) {
+    for (const { file: output } of outputFiles(state, task)) {
+      limits.left -= 1;
+      if (limits.left < 0) return false;
+      if (output.origin.kind !== "temp") continue;
+      limits.levels -= 1;
+      const isDone = areConsumersDone(state, output, limits);
+      limits.levels += 1;
+      if (!isDone) return false;
+    }
+  }
+  return true;
+}
