@@ -188,7 +188,7 @@ export class Manager implements AsyncDisposable {
   /**
    * Declares the directory that the worker which needs it makes of an archive.
    *
-   * @param archive A tar or tar.gz archive: a declared file, or the path of one.
+   * @param archive An archive: a declared file, or the path of one.
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
    */
   unpack(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
@@ -198,7 +198,7 @@ export class Manager implements AsyncDisposable {
   /**
    * Declares unpacked software for the `environment` of tasks and libraries.
    *
-   * @param archive A tar or tar.gz archive with a `bin` folder: a declared file, or the path of one.
+   * @param archive An archive with a `bin` folder: a declared file, or the path of one.
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
    *
    * @example
