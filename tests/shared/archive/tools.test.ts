@@ -124,7 +124,9 @@ interface Tool {
 }
 
 function run(cwd: string, program: string, ...args: string[]): void {
-  execFileSync(program, args, { cwd, stdio: ["ignore", "ignore", "pipe"] });
+  // Without a locale they take names for ASCII.
+  const env = { ...process.env, LC_ALL: "C.UTF-8" };
+  execFileSync(program, args, { cwd, env, stdio: ["ignore", "ignore", "pipe"] });
 }
 
 const gnuTar = (timeMs: number, ...options: string[]): Tool => ({
