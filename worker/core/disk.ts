@@ -163,16 +163,13 @@ function suggestFiles(state: WorkerState, missingBytes: number): boolean {
   const used = usedFiles(state);
   const files: { readonly name: CacheName; readonly generation: number }[] = [];
   let bytes = 0;
-  // What the user wanted to be kept for ever goes last.
-  for (const isForever of [false, true]) {
-    for (const record of state.cache.values()) {
-      if (bytes >= missingBytes || files.length >= SUGGESTED_FILES_MAX) break;
-      const { name, ownBytes, level, facts } = record;
-      if ((level === "forever") !== isForever || !isIdle(state, record, used)) continue;
-      bytes += ownBytes;
-      suggested.add(name);
-      files.push({ name, generation: facts.generation });
-    }
+  for (const record of state.cache.values()) {
+    if (bytes >= missingBytes || files.length >= SUGGESTED_FILES_MAX) break;
+    if (!isIdle(state, record, used)) continue;
+    const { name, ownBytes, facts } = record;
+    bytes += ownBytes;
+    suggested.add(name);
+    files.push({ name, generation: facts.generation });
   }
   if (files.length === 0) return false;
   tell(state, { kind: "room_wanted", files });
@@ -189,12 +186,13 @@ function idleBytes(state: WorkerState): number {
   return bytes;
 }
 
+/** What is kept for ever goes when its user says so. */
 function isIdle(
   state: WorkerState,
-  { name, ownBytes }: CacheRecord,
+  { name, ownBytes, level }: CacheRecord,
   used: ReadonlySet<CacheName>,
 ): boolean {
-  return ownBytes > 0 && !used.has(name) && !state.waiters.has(name) &&
+  return level !== "forever" && ownBytes > 0 && !used.has(name) && !state.waiters.has(name) &&
     !state.disk.refused.has(name);
 }
 
