@@ -2,7 +2,8 @@ import process from "node:process";
 
 import { expect, test } from "bun:test";
 
-import { type Scenario, simulate } from "./simulator.ts";
+import type { Scenario } from "./scenario.ts";
+import { simulate } from "./simulator.ts";
 
 const CALM: Omit<Scenario, "seed"> = {
   taskCount: 60,

@@ -12,7 +12,7 @@ import { startInstance } from "./library_instance.ts";
 test("call() returns the value of a function, or of its promise", async () => {
   await using instance = await startInstance(`
     export const add = (a: number, b: bigint) => ({ sum: BigInt(a) + b });
-    export async function later(x: unknown) { await Bun.sleep(1); return [x]; }
+    export const later = (x: unknown) => new Promise((resolve) => setImmediate(() => resolve([x])));
     export function nothing() {}
   `);
   expect(valueOf(await instance.call("add", [1, 2n]))).toEqual({ sum: 3n });
@@ -82,7 +82,11 @@ test("start() runs the context function once and keeps what it returned", async 
   const source = `
     import { libraryContext } from "tendril";
     let runs = 0;
-    export async function setup() { runs++; await Bun.sleep(1); return { weights: [1, 2] }; }
+    export async function setup() {
+      runs++;
+      await new Promise((resolve) => setImmediate(resolve));
+      return { weights: [1, 2] };
+    }
     export const sum = () => {
       const { weights } = libraryContext<typeof setup>();
       return [runs, weights.push(3)];
@@ -160,7 +164,7 @@ test("call() loses only the call whose process died", async () => {
     export const exit = () => process.exit(3);
     export const kill = () => process.kill(process.pid, "SIGKILL");
     export const late = () => new Promise(() => setTimeout(() => { throw new Error("late"); }, 1));
-    export const forgotten = async () => { void Promise.reject(new Error("lone")); await Bun.sleep(60_000); };
+    export const forgotten = async () => { void Promise.reject(new Error("lone")); await new Promise(() => {}); };
   `);
   // The first calls teach the instance that calls are short, so that the rest share the pipe.
   await instance.callAll(Array.from({ length: 50 }, (_, n) => ["good", n] as const));

@@ -1,0 +1,58 @@
+/** What a simulated run is made of, and what is known of it at its end. */
+
+import type { Policies } from "../../manager/core/policy.ts";
+import type { ManagerState } from "../../manager/core/state.ts";
+import type { TaskId } from "../../shared/ids.ts";
+import type { Outcome } from "../../shared/task.ts";
+
+/** What to simulate. Chances are from 0 to 1. */
+export interface Scenario {
+  readonly seed: number;
+  readonly taskCount: number;
+  readonly workerCount: number;
+  /** Disturbances of connections and processes, each at a random instant. */
+  readonly disturbanceCount: number;
+  /** Chance that a transfer, an instance or a call fails by itself, while there are faults. */
+  readonly faultChance: number;
+  /** Chance that a try ends by its own failure. */
+  readonly failChance: number;
+  /** Tasks that the user cancels. */
+  readonly cancelCount: number;
+  /** Chance that a try writes to one of its inputs, while there are faults. */
+  readonly meddleChance?: number;
+  /** Chance that a try never ends by itself and is stopped by its timeout, while there are faults. */
+  readonly hangChance?: number;
+  /** Chance that a try or a transfer finds the disk full, while there are faults. */
+  readonly fullChance?: number;
+  /** Chance that a try runs for seconds: others that wait behind it are recalled. */
+  readonly longChance?: number;
+  /** Chance that a host cannot reach another one for a while, in one direction, amid faults. */
+  readonly partitionChance?: number;
+  /** Chance that a host never reaches another one, in one direction. */
+  readonly wallChance?: number;
+  /** Chance that the files of a host are reached by nobody, ever. */
+  readonly hiddenChance?: number;
+  /** Further tries after a task's own failure; 100 unless tasks fail in the scenario. */
+  readonly retries?: number;
+  /** Workers whose connection takes a second each way. */
+  readonly slowWorkerCount?: number;
+  readonly policies?: Partial<Policies>;
+  /** Policies that are put in force while the workflow runs; users prune and replicate files too. */
+  readonly tunedTo?: Partial<Policies>;
+  /** Of each worker; much unless stated. */
+  readonly diskBytes?: number;
+}
+
+/** How the run went. */
+export interface Outcomes {
+  readonly outcomes: Map<TaskId, Outcome>;
+  readonly messages: Map<TaskId, string>;
+  readonly state: ManagerState;
+  /** Every event of the manager in order, as text. */
+  readonly story: readonly string[];
+  readonly delivered: number;
+  /** Files that were sent to the manager by a PUT. */
+  readonly sent: number;
+  /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
+  readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
+}
