@@ -18,7 +18,7 @@ import process from "node:process";
 import { dirname, join } from "@std/path";
 
 import { unpackDirectory } from "./directory.ts";
-import type { FileId } from "../shared/ids.ts";
+import type { CacheName, FileId } from "../shared/ids.ts";
 import type { FileFacts } from "../shared/task.ts";
 import type { TicketClaims } from "../shared/ticket.ts";
 import type { ManagerEvent } from "./core/event.ts";
@@ -67,6 +67,8 @@ export class ContentsError extends Error {
 export class DeliveryDesk {
   readonly #options: DeliveryOptions;
   readonly #deliveries: Map<number, Delivery> = new Map();
+  /** The same by the names of their files: a PUT looks at those of its own name only. */
+  readonly #byName: Map<CacheName, Set<Delivery>> = new Map();
   /** Writes under way, awaited by `close`. */
   readonly #writes: Set<Promise<unknown>> = new Set();
 
@@ -104,7 +106,7 @@ export class DeliveryDesk {
       abort: new AbortController(),
       onEnd,
     };
-    this.#deliveries.set(deliveryId, delivery);
+    this.#add(delivery);
     return {
       isReceiving: () => delivery.isReceiving,
       abandon: () => this.abandon(deliveryId),
@@ -122,7 +124,7 @@ export class DeliveryDesk {
   /** Drops a delivery and what came of it. */
   abandon(deliveryId: number): void {
     const delivery = this.#deliveries.get(deliveryId);
-    this.#deliveries.delete(deliveryId);
+    if (delivery !== undefined) this.#remove(delivery);
     delivery?.abort.abort(new ContentsError("Cannot deliver file: the manager gave it up"));
   }
 
@@ -159,16 +161,29 @@ export class DeliveryDesk {
     const abort = new AbortController();
     const { generation } = file;
     const delivery = { deliveryId, entry, file, source, generation, isReceiving: false, abort };
-    this.#deliveries.set(deliveryId, delivery);
+    this.#add(delivery);
     return delivery;
   }
 
-  #find(claims: TicketClaims): Delivery | undefined {
-    for (const delivery of this.#deliveries.values()) {
-      const { file, source, generation } = delivery;
-      const isIt = file.name === claims.name && generation === claims.generation &&
-        source === claims.source;
-      if (isIt) return delivery;
+  #add(delivery: Delivery): void {
+    const { name } = delivery.file;
+    this.#deliveries.set(delivery.deliveryId, delivery);
+    const named = this.#byName.get(name) ?? new Set();
+    this.#byName.set(name, named.add(delivery));
+  }
+
+  #remove(delivery: Delivery): void {
+    const { name } = delivery.file;
+    this.#deliveries.delete(delivery.deliveryId);
+    const named = this.#byName.get(name);
+    named?.delete(delivery);
+    if (named?.size === 0) this.#byName.delete(name);
+  }
+
+  #find({ name, generation, source }: TicketClaims): Delivery | undefined {
+    // What is no name of a file is none of the keys.
+    for (const delivery of this.#byName.get(name as CacheName) ?? []) {
+      if (delivery.generation === generation && delivery.source === source) return delivery;
     }
     return undefined;
   }
@@ -206,7 +221,7 @@ export class DeliveryDesk {
       const { sizeBytes, digest, isDirectory, generation } = file;
       const place = { path: target, sizeBytes, digest, isDirectory, generation };
       const replaced = this.#options.store.setPlace(entry, { ...place, isPassing });
-      this.#deliveries.delete(deliveryId);
+      this.#remove(delivery);
       this.#end(delivery, "");
       await replaced;
       return { status: 204, message: "" };
@@ -232,7 +247,7 @@ export class DeliveryDesk {
     // A body that broke off is the sender's to send again, or to give up with `send_failed`.
     const isFinal = isOurs || error instanceof ContentsError || source === undefined;
     if (isFinal) {
-      this.#deliveries.delete(deliveryId);
+      this.#remove(delivery);
       this.#end(delivery, message);
     }
     return { status: isOurs ? 507 : isFinal ? 422 : 503, message };
