@@ -21,7 +21,7 @@ import type {
 } from "./task.ts";
 
 /** Raised with every change that an older side would misread. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** Contents up to this size ride in messages; larger ones are HTTP bodies. */
 export const INLINE_BYTES_MAX: number = 64 * 1024;
