@@ -34,6 +34,7 @@ import { fileRows, taskRows } from "./rows.ts";
 import { rangesOf } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
+import { translateParameters } from "./tune_parameter.ts";
 
 /** Which manager to connect to, and how patiently. */
 export interface ConnectOptions {
@@ -255,16 +256,18 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
-   * Changes policies from now on.
+   * Changes policies from now on; those of TaskVine are known by its names as well.
    *
+   * @returns A line for each parameter of TaskVine that changes nothing here, with the reason.
    * @throws {ClientError} When one is unknown or out of range.
    */
-  async tune(policies: PolicyOptions): Promise<void> {
+  async tune(policies: PolicyOptions): Promise<readonly string[]> {
     await this.#connection.ask({
       kind: "tune",
       // Policies are checked by the manager, whose they are.
       policies: policies as Readonly<Record<string, string | number | boolean>>,
     });
+    return translateParameters(policies).notes;
   }
 
   /** The manager in numbers. */
