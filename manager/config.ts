@@ -146,6 +146,11 @@ export interface ManagerOptions {
   readonly policies?: PolicyOptions;
   /** Folder for the logs of local workers. Default: a temporary one, removed. */
   readonly runDirectory?: string;
+  /**
+   * Path of a TOML or JSON file with such options; those that are stated elsewhere win, policy by
+   * policy.
+   */
+  readonly config?: string;
 }
 
 /** What each local worker is started with; sizes are bytes, absent ones are the worker's choice. */
