@@ -84,6 +84,14 @@ export interface PolicyOptions {
   readonly transfersFromManager?: number;
   /** Transfers into the manager at a time. Default 4. */
   readonly transfersToManager?: number;
+  /** Silence after which a transfer is given up, to go on from elsewhere. Default 30 s. */
+  readonly transferStallTimeout?: Duration;
+  /** How many times as long as usual a transfer may take before it is given up. Default 10. */
+  readonly transferOutlierFactor?: number;
+  /** Time that every transfer may take, however slow it is. Default 60 s. */
+  readonly minTransferTimeout?: Duration;
+  /** Bytes per second that are usual until some have been moved. Default 1 MB. */
+  readonly defaultTransferRate?: Size;
   /** Remake a lost temp when it is needed, or never. Default `"on_demand"`. */
   readonly recovery?: "on_demand" | "off";
   /** Where most input bytes are, or where most is free. Default `"files"`. */
@@ -236,6 +244,10 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transfersPerUrl: count(1, 1000),
     transfersFromManager: count(1, 1000),
     transfersToManager: count(1, 1000),
+    transferStallTimeout: timeout,
+    transferOutlierFactor: amount(1, 1000),
+    minTransferTimeout: timeout,
+    defaultTransferRate: rate,
     recovery: oneOf("on_demand", "off"),
     placement: oneOf("files", "spread"),
     dispatchAhead: amount(1, 1000),
@@ -248,11 +260,22 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     recoveryTries: count(0, 1000),
     libraryRetries: count(0, 1000),
   });
-  const { dispatchAheadTime, workerEvictionInterval, workerTimeout, reconnectGrace, ...rest } =
-    read;
+  const {
+    dispatchAheadTime,
+    workerEvictionInterval,
+    workerTimeout,
+    reconnectGrace,
+    transferStallTimeout,
+    minTransferTimeout,
+    defaultTransferRate,
+    ...rest
+  } = read;
   return {
     ...current,
     ...rest,
+    transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
+    minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
+    defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -273,6 +296,12 @@ const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);
   if (ms >= TIMEOUT_MS_MIN) return ms;
   throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+const rate: Reader<Size> = (value, what) => {
+  const bytes = size(value, what);
+  if (bytes >= 1) return bytes;
+  throw new RangeError(`Cannot take ${what} "${bytes}" as bytes per second: at least 1`);
 };
 
 /** A name becomes part of a file's name: letters, digits and few signs only. */

@@ -142,6 +142,8 @@ export type ManagerMessage =
     readonly isDirectory: boolean;
     readonly isExecutable: boolean;
     readonly level: CacheLevel;
+    /** Silence after which the source is given up. */
+    readonly stallMs: number;
     readonly source: FetchSource;
   }
   /** Make this file once its input is in the cache; answered as `fetch` is. */
@@ -239,6 +241,8 @@ export type WorkerMessage =
     readonly isUnreachable?: boolean;
     /** True when it has no room within the worker's disk. */
     readonly isDiskFull?: boolean;
+    /** True when the source broke off, stood still or could not serve. */
+    readonly isSourceFault?: boolean;
   }
   /** The disk is full: which of these, idle here for long, may go? `room_answered` answers. */
   | {

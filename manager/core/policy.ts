@@ -18,6 +18,14 @@ export interface Policies {
   readonly transfersPerUrl: number;
   readonly transfersFromManager: number;
   readonly transfersToManager: number;
+  /** Silence after which a transfer is given up, for another source if there is one. */
+  readonly transferStallTimeoutMs: number;
+  /** A transfer may take this many times as long as one of its size does at the mean rate. */
+  readonly transferOutlierFactor: number;
+  /** No transfer is too slow before that. */
+  readonly minTransferTimeoutMs: number;
+  /** Bytes per second: what counts as the mean rate before there is one. */
+  readonly defaultTransferRate: number;
   readonly recovery: "on_demand" | "off";
   /** `files`: where most input bytes are; `spread`: where most is free. */
   readonly placement: "files" | "spread";
@@ -50,6 +58,10 @@ export const DEFAULT_POLICIES: Policies = {
   transfersPerUrl: 4,
   transfersFromManager: 4,
   transfersToManager: 4,
+  transferStallTimeoutMs: 30_000,
+  transferOutlierFactor: 10,
+  minTransferTimeoutMs: 60_000,
+  defaultTransferRate: 1_000_000,
   recovery: "on_demand",
   placement: "files",
   dispatchAhead: 2,

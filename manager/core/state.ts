@@ -158,6 +158,8 @@ export interface FileRecord {
   homeDelivery: DeliveryRecord | undefined;
   /** Transfers that wait for a source with a free slot. */
   readonly queued: Set<TransferRecord>;
+  /** Copies that the manager or the url sent to workers, or sends. */
+  firstHandCount: number;
 }
 
 /** A copy under way, or waiting for a slot of its source. */
@@ -177,6 +179,12 @@ export interface TransferRecord {
   unreached: WorkerRecord | undefined;
   /** Nothing waits for it: it yields to what does. */
   isBackground: boolean;
+  /** When it began with the source that it has. */
+  startedAtMs: number;
+  /** From then on another source is looked for. */
+  lateAtMs: number;
+  /** How often it was late. */
+  lateCount: number;
 }
 
 /** A copy at the manager of a file that lives at workers. */
@@ -190,11 +198,19 @@ export interface SpoolRecord {
 /** What serves bytes, with how many it serves at a time. */
 export interface Source {
   readonly kind: "manager" | "url" | "worker";
+  /** Of a url; else empty. */
+  readonly host: string;
   readonly active: Set<TransferRecord>;
   /** Those of the active ones for which nothing waits. */
   readonly background: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
+  /** Faults since a transfer from it succeeded; source_fault.ts. */
+  faultCount: number;
+  /** It is not asked until then. */
+  asideUntilMs: number;
+  /** It is looked at then, at the latest, if that is to come; source_watch.ts. */
+  wakeAtMs: number;
 }
 
 /** The source of one active transfer. */
@@ -253,6 +269,8 @@ export interface WorkerRecord {
   /** `{library: what it serves here}`. */
   readonly services: Map<LibraryRecord, ServiceRecord>;
   readonly source: Source;
+  /** Sources with which it found fault since it received anything. */
+  readonly blamed: Set<Source>;
   /** Copies on their way there for which nothing waits. */
   readonly arriving: Set<TransferRecord>;
   /** Files it must send here, by delivery. */
@@ -353,6 +371,8 @@ export interface ManagerState {
   /** Source of what the manager has; and one per url host. */
   readonly managerSource: Source;
   readonly urlSources: Map<string, Source>;
+  /** How fast transfers from each kind of source were, the newest counting most. */
+  readonly transferRates: { readonly [Kind in Source["kind"]]: { bytes: number; ms: number } };
   /** `{file: transfers that no holder can serve, for which it comes here first}`. */
   readonly stranded: Map<FileRecord, Set<TransferRecord>>;
   /** `{file: the copy that the manager has of it for a time}`, oldest first. */
@@ -398,6 +418,11 @@ export interface Upkeep {
 export type Deadline =
   | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
   | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
+  | {
+    readonly atMs: number;
+    readonly kind: "source";
+    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
+  }
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" };
@@ -441,6 +466,11 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     transfers: new Map(),
     managerSource: newSource("manager"),
     urlSources: new Map(),
+    transferRates: {
+      manager: { bytes: 0, ms: 0 },
+      url: { bytes: 0, ms: 0 },
+      worker: { bytes: 0, ms: 0 },
+    },
     stranded: new Map(),
     spooled: new Map(),
     spooledBytes: 0,
@@ -463,8 +493,17 @@ export function newManagerState(options: ManagerOptions): ManagerState {
 }
 
 /** A source that serves nothing yet. */
-export function newSource(kind: Source["kind"]): Source {
-  return { kind, active: new Set(), background: new Set(), wanted: new Set() };
+export function newSource(kind: Source["kind"], host: string = ""): Source {
+  return {
+    kind,
+    host,
+    active: new Set(),
+    background: new Set(),
+    wanted: new Set(),
+    faultCount: 0,
+    asideUntilMs: 0,
+    wakeAtMs: 0,
+  };
 }
 
 /** The next number for a transfer, an instance or a delivery. */

@@ -21,6 +21,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
+import { clearFaults } from "./source_fault.ts";
 import { cancelTask, finishTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseTry } from "./try.ts";
@@ -54,6 +55,8 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  clearFaults(worker.source);
+  worker.blamed.clear();
   worker.lieCount = 0;
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
@@ -188,6 +191,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    blamed: new Set(),
     arriving: new Set(),
     deliveries: new Set(),
   };

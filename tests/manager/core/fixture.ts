@@ -496,7 +496,13 @@ export class ManagerFixture {
   #noteMessage(worker: WorkerId, message: ManagerMessage): void {
     if (message.kind === "make") {
       const { transferId, name, level } = message;
-      const made = { sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false };
+      const made = {
+        sizeBytes: -1,
+        digest: "",
+        isDirectory: true,
+        isExecutable: false,
+        stallMs: 1,
+      };
       this.#order(worker, { kind: "fetch", transferId, name, level, generation: 0, ...made });
     }
     if (message.kind !== "dispatch") return;
