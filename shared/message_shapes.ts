@@ -251,6 +251,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     isUnreachable: optional(flag),
     isDiskFull: optional(flag),
     isSourceFault: optional(flag),
+    movedBytes: optional(amount),
   },
   room_wanted: { files: list(shape({ name: cacheName, generation: natural })) },
   replica_gone: { name: cacheName, generation: natural },

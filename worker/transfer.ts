@@ -15,11 +15,13 @@ import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { ticketHeader } from "../shared/ticket.ts";
+import { validatorOf } from "../shared/validator.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
+import { type Part, Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Trees } from "./trees.ts";
 
@@ -57,12 +59,22 @@ const ANSWER_CHARS_MAX = 200;
 /** What one transfer works with. */
 interface Context extends TransferOptions {
   readonly addresses: PeerAddresses;
+  readonly parts: Parts;
 }
 
 interface Job {
   readonly transferId: TransferId;
+  readonly name: CacheName;
+  readonly isFetch: boolean;
   readonly controller: AbortController;
   readonly run: (signal: AbortSignal) => Promise<void>;
+}
+
+const NOTHING = Promise.resolve();
+
+/** A transfer is stopped for another one of the same file, which goes on with what has come. */
+class MovedError extends Error {
+  override readonly name = "MovedError";
 }
 
 /** Owner of every transfer under way. */
@@ -71,10 +83,13 @@ export class Transfers {
   readonly #jobs: Map<TransferId, Job> = new Map();
   readonly #waiting: Job[] = [];
   readonly #ends: Set<Promise<void>> = new Set();
+  /** `{file: the end of the fetch that was ordered for it last}`, until it is over. */
+  readonly #fetchEnds: Map<CacheName, Promise<void>> = new Map();
   #runningCount = 0;
 
   constructor(options: TransferOptions) {
-    this.#options = { ...options, addresses: new PeerAddresses() };
+    const parts = new Parts(options.cache);
+    this.#options = { ...options, addresses: new PeerAddresses(), parts };
   }
 
   /** Brings a file of at most `bytesMax` into the cache; answered by `transfer_ended`. */
@@ -84,14 +99,24 @@ export class Transfers {
     if (source.kind === "inline" && !order.isDirectory) {
       return this.#takeInline(order, source.bytes);
     }
-    this.#start(transferId, async (signal) => {
-      let movedBytes = 0;
+    this.#start(order, async (signal) => {
+      const { parts } = this.#options;
+      const part = parts.take(order);
+      let movedBytes = part.untoldBytes;
       const count = (sizeBytes: number) => movedBytes += sizeBytes;
-      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, { signal, count })
-        .then(
-          ready,
-          (error) => failureOf(name, error, canFetchAgain(order, error)),
-        );
+      const how = { part, signal, count };
+      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, how).then(
+        ready,
+        (error) => {
+          const isMoved = signal.reason instanceof MovedError;
+          part.untoldBytes = isMoved ? movedBytes : 0;
+          const isGood = signal.aborted ? isMoved : isPassing(error);
+          const keptBytes = isGood ? parts.hold(order, part) : 0;
+          if (keptBytes === 0) this.#options.cache.discard(part.path);
+          const kept = keptBytes > 0 ? { keptBytes } : {};
+          return { ...failureOf(name, error, canFetchAgain(order, error)), ...kept };
+        },
+      );
       this.#options.push({
         kind: "transfer_ended",
         transferId,
@@ -107,7 +132,7 @@ export class Transfers {
   make(order: MakeOrder, bytesMax: number): void {
     const { transferId, name } = order;
     const generation = 0;
-    this.#start(transferId, async (signal) => {
+    this.#start(order, async (signal) => {
       const outcome = await makeFile(this.#options, { ...order, bytesMax }, signal).then(
         ready,
         (error) => failureOf(name, error, signal.aborted),
@@ -127,7 +152,7 @@ export class Transfers {
   /** Sends a file to the manager; only a failure is answered, by `send_failed`. */
   put(order: SendOrder): void {
     const { transferId, name } = order;
-    this.#start(transferId, async (signal) => {
+    this.#start(order, async (signal) => {
       try {
         await sendFile(this.#options, order, signal);
       } catch (error) {
@@ -137,23 +162,41 @@ export class Transfers {
     });
   }
 
-  /** Ends a transfer; what it owes as an answer still comes. */
-  stop(transferId: TransferId): void {
-    this.#jobs.get(transferId)?.controller.abort(new Error("it was stopped"));
+  /**
+   * Ends a transfer; what it owes as an answer still comes. One that `goesOn` leaves what has come to
+   * the next one of the same file.
+   */
+  stop(transferId: TransferId, { goesOn = false }: { readonly goesOn?: boolean } = {}): void {
+    const reason = goesOn
+      ? new MovedError("another source was named")
+      : new Error("it was stopped");
+    this.#jobs.get(transferId)?.controller.abort(reason);
+  }
+
+  /** Removes what has come of a file whose transfer failed. */
+  forgetPart(name: CacheName): void {
+    this.#options.parts.forget(name);
+  }
+
+  /** Removes what has come of all such files. */
+  forgetParts(): void {
+    this.#options.parts.clear();
   }
 
   /** Ends all of them and waits for it. */
   async close(): Promise<void> {
     for (const transferId of this.#jobs.keys()) this.stop(transferId);
     while (this.#ends.size > 0) await Promise.all(this.#ends);
+    this.forgetParts();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #start(transferId: TransferId, run: Job["run"]): void {
-    const job: Job = { transferId, controller: new AbortController(), run };
+  #start({ transferId, name, kind }: FetchOrder | MakeOrder | SendOrder, run: Job["run"]): void {
+    const isFetch = kind === "fetch";
+    const job: Job = { transferId, name, isFetch, controller: new AbortController(), run };
     this.#jobs.set(transferId, job);
     this.#waiting.push(job);
     this.#fill();
@@ -164,13 +207,17 @@ export class Transfers {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       this.#runningCount += 1;
-      const end = job.run(job.controller.signal).finally(() => {
+      // One that was stopped for this one is not quite over: it has begun before, and ends soon.
+      const before = job.isFetch ? this.#fetchEnds.get(job.name) : undefined;
+      const end = (before ?? NOTHING).then(() => job.run(job.controller.signal)).finally(() => {
         this.#ends.delete(end);
+        if (this.#fetchEnds.get(job.name) === end) this.#fetchEnds.delete(job.name);
         if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
         this.#runningCount -= 1;
         this.#fill();
       });
       this.#ends.add(end);
+      if (job.isFetch) this.#fetchEnds.set(job.name, end);
     }
   }
 
@@ -219,41 +266,62 @@ class MismatchError extends Error {
 async function fetchFile(
   options: Context,
   order: FetchOrder & { readonly bytesMax: number },
-  { signal, count }: { signal: AbortSignal; count: (sizeBytes: number) => void },
+  { part, signal, count }: {
+    readonly part: Part;
+    readonly signal: AbortSignal;
+    readonly count: (sizeBytes: number) => void;
+  },
 ): Promise<FileFacts> {
   const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
   for (let tryCount = 1;; tryCount++) {
-    const path = options.cache.newIncomingPath();
     try {
-      const bytes = counting(openSource(options, order, signal), {
-        count,
-        // What is known is checked against the order.
-        bytesMax: order.sizeBytes < 0 ? order.bytesMax : Infinity,
-      });
-      const measured = await receive(options.trees, { order, path, chunks: bytes });
-      signal.throwIfAborted();
-      checkMeasured(order, measured);
-      const { name, generation, level } = order;
-      const file = { name, generation, ...measured, ...kindOf(order) };
-      options.cache.commit(path, file, level);
-      return file;
+      return await fetchOnce(options, order, { part, signal, count });
     } catch (error) {
-      options.cache.discard(path);
-      const kind = error instanceof DownloadError ? error.kind : undefined;
-      const isPassing = kind === "broken" || kind === "unreachable";
-      if (!isPassing || tryCount >= triesMax || signal.aborted) throw error;
+      if (!isPassing(error) || tryCount >= triesMax || signal.aborted) throw error;
+      if (part.progress.etag === "" || order.isDirectory) options.parts.renew(order, part);
     }
   }
+}
+
+async function fetchOnce(
+  options: Context,
+  order: FetchOrder & { readonly bytesMax: number },
+  { part, signal, count }: {
+    readonly part: Part;
+    readonly signal: AbortSignal;
+    readonly count: (sizeBytes: number) => void;
+  },
+): Promise<FileFacts> {
+  signal.throwIfAborted();
+  const bytes = counting(openSource(options, order, { part, signal }), {
+    count,
+    // What is known is checked against the order.
+    bytesMax: order.sizeBytes < 0 ? order.bytesMax - part.progress.offset : Infinity,
+  });
+  const measured = await receive(options.trees, { order, part, chunks: bytes });
+  signal.throwIfAborted();
+  checkMeasured(order, measured);
+  const { name, generation, level } = order;
+  const file = { name, generation, ...measured, ...kindOf(order) };
+  options.cache.commit(part.path, file, level);
+  return file;
+}
+
+/** True of a failure of the connection, after which what has come is good. */
+function isPassing(error: unknown): boolean {
+  return error instanceof DownloadError &&
+    (error.kind === "broken" || error.kind === "unreachable");
 }
 
 /** The bytes of a source, in order. */
 function openSource(
   options: Context,
   order: FetchOrder,
-  signal: AbortSignal,
+  { part: { progress }, signal }: { readonly part: Part; readonly signal: AbortSignal },
 ): AsyncIterable<Uint8Array> {
-  const { source, sizeBytes, digest, name, isDirectory } = order;
+  const { source, sizeBytes, name, isDirectory } = order;
   const path = `/files/${encodeURIComponent(name)}`;
+  const known = { sizeBytes, silenceMsMax: order.stallMs, progress };
   switch (source.kind) {
     case "inline":
       return once(source.bytes);
@@ -265,8 +333,8 @@ function openSource(
         certificate: options.managerCertificate?.(),
         connectMsMax: CONNECT_MS_MAX,
         headers: { Authorization: ticketHeader(source.ticket) },
-        sizeBytes,
-        digest,
+        etag: validatorOf(order),
+        ...known,
       }, signal);
     }
     case "worker": {
@@ -278,8 +346,8 @@ function openSource(
         connectMsMax: CONNECT_MS_MAX,
         answered: (url) => addresses.remember(workerId, url.slice(0, -path.length)),
         headers: { Authorization: ticketHeader(source.ticket) },
-        sizeBytes,
-        digest,
+        etag: validatorOf(order),
+        ...known,
       }, signal);
     }
     case "url":
@@ -288,7 +356,7 @@ function openSource(
         return readLocalUrl(source.url, { tree, signal });
       }
       return download(
-        { urls: [source.url], connectMsMax: 0, headers: {}, sizeBytes, digest },
+        { urls: [source.url], connectMsMax: 0, headers: {}, etag: "", ...known },
         signal,
       );
     default:
@@ -296,13 +364,18 @@ function openSource(
   }
 }
 
-/** Writes what arrives to `path`: a file, or the directory that a tar stream says. */
+/** Writes what arrives: a file, or the directory that a tar stream says. */
 async function receive(
   trees: Trees,
-  { order, path, chunks }: { order: FetchOrder; path: string; chunks: AsyncIterable<Uint8Array> },
+  { order, part, chunks }: {
+    readonly order: FetchOrder;
+    readonly part: Part;
+    readonly chunks: AsyncIterable<Uint8Array>;
+  },
 ): Promise<Measured> {
+  const { path, written } = part;
   if (!order.isDirectory) {
-    return await writeMeasured(path, { chunks, isExecutable: order.isExecutable });
+    return await writeMeasured(path, { chunks, isExecutable: order.isExecutable, written });
   }
   const measured = measuring(chunks);
   await trees.write(path, measured.chunks);
@@ -432,12 +505,13 @@ function checkMeasured(order: FetchOrder, measured: Measured): void {
 
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
   const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
-  const isUnreachable = error instanceof DownloadError && error.kind === "unreachable";
+  const kind = error instanceof DownloadError ? error.kind : undefined;
   return {
     kind: "failed",
     message,
     canRetry: canRetry || isDiskFull(error),
-    ...(isUnreachable ? { isUnreachable } : {}),
+    ...(kind === "unreachable" ? { isUnreachable: true } : {}),
+    ...(kind === "broken" ? { isSourceFault: true } : {}),
     ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
   };
 }

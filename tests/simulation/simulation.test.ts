@@ -47,6 +47,34 @@ for (let seed = 1; seed <= 150; seed++) {
   });
 }
 
+/** Peers that stand still, crawl, or cannot be reached for a while: others are asked, nothing hangs. */
+for (let seed = 3001; seed <= 3120; seed++) {
+  test(`simulate() gets files from elsewhere when sources stall and hosts are parted (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      seed,
+      retries: 0,
+      partitionChance: [0.2, 0.5, 0.8][seed % 3]!,
+      stallChance: seed % 2 === 0 ? 0.05 : 0,
+      slowChance: seed % 5 === 0 ? 0.05 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+      disturbanceCount: seed % 6 === 0 ? 4 : 0,
+      diskBytes: seed % 7 === 0 ? 45_000_000 : 2 ** 40,
+      policies: {
+        transfersFromManager: 1 + seed % 4,
+        transfersPerWorker: 1 + seed % 3,
+        transferStallTimeoutMs: 2_000,
+        minTransferTimeoutMs: 3_000,
+        replicas: 1 + seed % 2,
+      },
+      ...(seed % 3 === 0 ? { tunedTo: { peerTransfers: seed % 2 === 0 } } : {}),
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
 /** Walls between hosts that stay: temps go by way of the manager, and no try is lost to that. */
 for (let seed = 501; seed <= 560; seed++) {
   test(`simulate() brings every file to who needs it though peers are walled off (seed ${seed})`, () => {

@@ -57,6 +57,10 @@ export type WorkerEvent =
         readonly isUnreachable?: boolean;
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
+        /** True when the source broke off, stood still or could not serve. */
+        readonly isSourceFault?: boolean;
+        /** Of the file, held on the disk for the next attempt. */
+        readonly keptBytes?: number;
       };
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }

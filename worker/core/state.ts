@@ -80,6 +80,10 @@ export interface DiskState {
   comingBytes: number;
   /** By running commands. */
   runningBytes: number;
+  /** By `parts`. */
+  keptBytes: number;
+  /** What came of files whose transfers failed, oldest first: held for the next attempts. */
+  readonly parts: Map<CacheName, { readonly bytes: number; readonly untilMs: number }>;
   /** Transfers that have not started, in the order in which they came. */
   readonly waiting: Set<TransferRecord>;
   /** The first command that has all but disk. */
@@ -211,6 +215,8 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
       cachedBytes,
       comingBytes: 0,
       runningBytes: 0,
+      keptBytes: 0,
+      parts: new Map(),
       waiting: new Set(),
       blockedTry: undefined,
       suggested: new Set(),
