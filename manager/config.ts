@@ -77,8 +77,11 @@ export interface PolicyOptions {
   readonly transfersFromManager?: number;
   /** Transfers into the manager at a time. Default 4. */
   readonly transfersToManager?: number;
-  /** Remake a lost temp when it is needed, or never. Default `"on_demand"`. */
-  readonly recovery?: "on_demand" | "off";
+  /**
+   * Remake a lost temp when it is needed; at once, if it is declared still and not pruned, with
+   * the priority of the task that made it; or never. Default `"on_demand"`.
+   */
+  readonly recovery?: "on_demand" | "immediate" | "off";
   /** Where most input bytes are, or where most is free. Default `"files"`. */
   readonly placement?: "files" | "spread";
   /** What is dispatched to a worker, as a multiple of what it can run. Default 2. */
@@ -91,7 +94,7 @@ export interface PolicyOptions {
   readonly workerTimeout?: Duration;
   /** Time that a worker has to come back after its connection closed. Default 3 s. */
   readonly reconnectGrace?: Duration;
-  /** Runs of one task to remake its lost temps. Default 5. */
+  /** Runs of one task to remake its lost temps, those that fail included. Default 5. */
   readonly recoveryTries?: number;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
@@ -210,7 +213,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transfersPerUrl: count(1, 1000),
     transfersFromManager: count(1, 1000),
     transfersToManager: count(1, 1000),
-    recovery: oneOf("on_demand", "off"),
+    recovery: oneOf("on_demand", "immediate", "off"),
     placement: oneOf("files", "spread"),
     dispatchAhead: amount(1, 1000),
     dispatchAheadTime: duration,

@@ -53,6 +53,12 @@ export interface TaskCounts {
   readonly triesStarted: number;
   /** Runs that remade lost temps. */
   readonly recoveries: number;
+  /** Recoveries that wait now for an input or for room; `waiting` and `ready` count them too. */
+  readonly recoveriesWaiting: number;
+  /** Recoveries at workers now; `dispatched` and `retrieving` count them too. */
+  readonly recoveriesRunning: number;
+  /** Files made again with other contents than before, each time. */
+  readonly nondeterministic: number;
 }
 
 /** Workers, and their cores. */
@@ -85,7 +91,8 @@ export function statusOf(
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;
-  const { succeeded, failed, cancelled, triesStarted, recoveries, files, libraries } = summary;
+  const { succeeded, failed, cancelled, triesStarted, files, libraries } = summary;
+  const { recoveries, recoveriesWaiting, recoveriesRunning, nondeterministic } = summary;
   return {
     version: 1,
     ...manager,
@@ -100,6 +107,9 @@ export function statusOf(
       cancelled,
       triesStarted,
       recoveries,
+      recoveriesWaiting,
+      recoveriesRunning,
+      nondeterministic,
     },
     workers: {
       connected: summary.workersConnected,

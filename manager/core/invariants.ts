@@ -36,6 +36,7 @@ function checkCounters(state: ManagerState): void {
     const counted = state.counters[kind];
     assert(counted === counts[kind], `${kind}: counted ${counted}, found ${counts[kind]}`);
   }
+  checkRecoveries(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -43,6 +44,22 @@ function checkCounters(state: ManagerState): void {
     }
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
+  }
+}
+
+function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
+  const counts = { waiting: 0, running: 0 };
+  for (const { isSettled, state } of tasks.values()) {
+    if (!isSettled || state.kind === "done") continue;
+    counts[state.kind === "waiting" || state.kind === "ready" ? "waiting" : "running"] += 1;
+  }
+  const { recoveriesWaiting, recoveriesRunning } = counters;
+  assert(recoveriesWaiting === counts.waiting, `${counts.waiting} recoveries must wait`);
+  assert(recoveriesRunning === counts.running, `${counts.running} recoveries must run`);
+  for (const file of lost) {
+    const { fileId, isAvailable, failure, generation } = file;
+    const isLost = !isAvailable && failure === undefined && generation > 0;
+    assert(files.get(fileId) === file && isLost, `File ${fileId} must be lost`);
   }
 }
 
@@ -152,6 +169,7 @@ function checkFile(state: ManagerState, file: FileRecord): void {
     const isComing = replica.state === "ready" || replica.transfer !== undefined;
     assert(isComing, `A pending copy of file ${fileId} must have a transfer`);
   }
+  assert(!file.isDue || !file.isAvailable, `File ${fileId} must not be due while it is there`);
   assert(file.readyCount === ready, `File ${fileId} must count ${ready}, not ${file.readyCount}`);
   for (const task of file.consumers) {
     const known = state.tasks.get(task.definition.taskId);

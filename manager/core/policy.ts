@@ -18,7 +18,8 @@ export interface Policies {
   readonly transfersPerUrl: number;
   readonly transfersFromManager: number;
   readonly transfersToManager: number;
-  readonly recovery: "on_demand" | "off";
+  /** When a lost temp is made again: when something waits for it, at once, or never. */
+  readonly recovery: "on_demand" | "immediate" | "off";
   /** `files`: where most input bytes are; `spread`: where most is free. */
   readonly placement: "files" | "spread";
   /** What is dispatched to a worker at most, as a multiple of what it can run. */

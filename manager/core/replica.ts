@@ -9,6 +9,7 @@ import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
 import { noteReached } from "./reach.ts";
+import { noteLost } from "./recovery.ts";
 import { tell } from "./state.ts";
 import {
   endTransfer,
@@ -149,6 +150,7 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
+  noteLost(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }
 

@@ -61,6 +61,8 @@ export interface TaskRecord {
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
+  /** How a try failed last, once it has settled or lost a worker; for whoever lacks its outputs. */
+  lastFailure: string | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -124,6 +126,12 @@ export interface FileRecord {
   generation: number;
   /** The task that makes it. */
   producer: TaskRecord | undefined;
+  /** Why the task that made it will not make it again. */
+  lastFailure: string | undefined;
+  /** It is lost, and made again though nobody waits for it: `recovery` is `immediate`. */
+  isDue: boolean;
+  /** A later making of it had other contents than the one before. */
+  isNondeterministic: boolean;
   /** The manager has its contents: a local file, a buffer, an output in place. */
   isAtManager: boolean;
   /** Contents can be had from somewhere; waiting counts are kept by this. */
@@ -317,6 +325,11 @@ export interface Counters {
   retrieving: number;
   triesStarted: number;
   recoveries: number;
+  /** Recoveries that wait for inputs or room now, and those at workers. */
+  recoveriesWaiting: number;
+  recoveriesRunning: number;
+  /** Makings whose contents were other than those of the making before. */
+  nondeterministic: number;
   managerToWorkerBytes: number;
   workerToWorkerBytes: number;
   workerToManagerBytes: number;
@@ -359,6 +372,8 @@ export interface ManagerState {
   readonly spooled: Map<FileRecord, SpoolRecord>;
   spooledBytes: number;
   readonly upkeep: Upkeep;
+  /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
+  readonly lost: Set<FileRecord>;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -441,6 +456,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     stranded: new Map(),
     spooled: new Map(),
     spooledBytes: 0,
+    lost: new Set(),
     upkeep: { reviews: new Map(), rest: undefined, scarce: [], receivers: new Set() },
     deliveries: new Map(),
     deliveryQueue: new Set(),
@@ -502,6 +518,9 @@ function newCounters(): Counters {
     retrieving: 0,
     triesStarted: 0,
     recoveries: 0,
+    recoveriesWaiting: 0,
+    recoveriesRunning: 0,
+    nondeterministic: 0,
     managerToWorkerBytes: 0,
     workerToWorkerBytes: 0,
     workerToManagerBytes: 0,

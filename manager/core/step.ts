@@ -14,6 +14,7 @@ import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
+import { remakeLost } from "./recovery.ts";
 import { loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
@@ -45,6 +46,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   passDeadlines(state);
   schedule(state);
   // After the scheduling pass: what tasks wait for comes first.
+  remakeLost(state);
   keepCopies(state);
   flushOutbox(state);
   const instructions = state.instructions.splice(0);

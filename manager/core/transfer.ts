@@ -11,7 +11,7 @@ import { boundName, fileOf, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
-import { canRemake } from "./recovery.ts";
+import { canRemake, noteLost } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
@@ -163,6 +163,7 @@ export function failFetch(
   const failed = { transferId, name: boundName(file), generation, message, canRetry: true };
   failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   updateAvailability(state, file);
+  noteLost(state, file);
 }
 
 /** The delay before another attempt is over. */

@@ -15,6 +15,9 @@ const COUNTS: ManagerStatus["tasks"] = {
   cancelled: 0,
   triesStarted: 6,
   recoveries: 0,
+  recoveriesWaiting: 0,
+  recoveriesRunning: 0,
+  nondeterministic: 0,
 };
 
 function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus {
