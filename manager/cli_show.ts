@@ -256,12 +256,13 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   return await print(text);
 }
 
-function describeRecoveries({ tasks }: ManagerStatus): string {
+function describeRecoveries({ tasks, damaged }: ManagerStatus): string {
   const { recoveries, recoveriesWaiting, recoveriesRunning, nondeterministic } = tasks;
-  if (recoveries === 0 && nondeterministic === 0) return "";
+  if (recoveries + nondeterministic + damaged === 0) return "";
   const now = `${recoveriesWaiting} waiting, ${recoveriesRunning} running`;
   const others = nondeterministic === 0 ? "" : `; ${nondeterministic} nondeterministic, see files`;
-  return `recoveries: ${recoveries}, ${now}${others}\n`;
+  const lost = damaged === 0 ? "" : `; ${damaged} damaged copies dropped`;
+  return `recoveries: ${recoveries}, ${now}${others}${lost}\n`;
 }
 
 async function tune(call: Call, connection: ClientConnection): Promise<number> {

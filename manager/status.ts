@@ -25,6 +25,8 @@ export interface ManagerStatus {
   readonly files: number;
   /** Transfers under way or waiting for their source. */
   readonly transfers: number;
+  /** Copies of files that workers found damaged, and dropped. */
+  readonly damaged: number;
   /** Declared libraries. */
   readonly libraries: number;
   /** What was turned away, by kind; manager/refusal.ts says what the kinds are. */
@@ -125,6 +127,7 @@ export function statusOf(
     },
     files,
     transfers: summary.transfersActive,
+    damaged: summary.replicasDamaged,
     libraries,
   };
 }

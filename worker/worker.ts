@@ -31,6 +31,7 @@ import { Sandboxes } from "./sandbox.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -92,6 +93,7 @@ interface Parts {
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
+  readonly verifications: Verifications;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -146,6 +148,7 @@ class Shell {
       managerCertificate,
       push,
     });
+    const verifications = new Verifications({ cache, trees, push });
     const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
@@ -165,6 +168,7 @@ class Shell {
       sandboxes,
       peers,
       transfers,
+      verifications,
       runner,
       instances,
     };
@@ -184,7 +188,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances } = this.#parts;
+    const { cache, transfers, verifications, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -200,6 +204,7 @@ class Shell {
       parts: {
         cache,
         transfers,
+        verifications,
         runner,
         instances,
         link: { send: (messages) => this.#link?.send(messages) },
@@ -303,6 +308,7 @@ class Shell {
     const quiet = async () => {
       await Promise.all([
         parts.transfers.close(),
+        parts.verifications.close(),
         parts.instances.close(),
         parts.processes.close(),
       ]);

@@ -148,6 +148,8 @@ export type Fact =
     readonly movedBytes: number;
     readonly message: string;
   }
+  /** The worker dropped its copy, which was not what it had been. */
+  | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }
   | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }
   | {
     readonly kind: "library_instance";

@@ -279,7 +279,8 @@ function checkUpkeep(state: ManagerState): void {
 /** No transfer that something waits for could have the slot of a copy of `holder`. */
 function checkWay(holder: WorkerRecord): void {
   for (const { queued, replicas } of holder.source.wanted) {
-    if (replicas.get(holder)?.state !== "ready" || holder.link.kind !== "open") continue;
+    const held = replicas.get(holder);
+    if (held?.state !== "ready" || held.isSuspect || holder.link.kind !== "open") continue;
     for (const { worker, failed, transferId } of queued) {
       const isPossible = worker !== holder && !failed.has(holder.source) &&
         !worker.reach.unreached.has(holder);

@@ -91,6 +91,7 @@ export function markReady(
   replica.generation = facts.generation;
   replica.facts = facts;
   replica.transfer = undefined;
+  replica.isSuspect = false;
   file.replicas.set(worker, replica);
   updateAvailability(state, file);
   noteCopies(state, file);
@@ -115,9 +116,46 @@ export function loseReplica(
   // While it is pending, the end of its transfer tells.
   if (replica.state !== "ready" || replica.generation !== message.generation) return;
   const file = state.filesByName.get(message.name);
-  // At once it might be evicted there again and again.
+  // At once it might be damaged there again and again.
   if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopies(state, file);
+  state.counters.replicasDamaged += 1;
+  const { workerId } = worker;
+  if (file !== undefined) {
+    state.facts.push({ kind: "replica_damaged", fileId: file.fileId, workerId });
+  }
   dropReplica(state, worker, replica);
+}
+
+/** Has `worker` look at its copy, of which a receiver, or its age, makes us doubt. */
+export function suspectReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  replica: ReplicaRecord,
+): void {
+  if (replica.state !== "ready" || replica.isSuspect) return;
+  replica.isSuspect = true;
+  const { name, generation } = replica;
+  // One that is away is told when it is back.
+  tell(state, worker, { kind: "verify", name, generation });
+}
+
+/** The copy is what it was: others may have it from there again. */
+export function clearReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { name, generation }: { readonly name: CacheName; readonly generation: number },
+): void {
+  const replica = worker.replicas.get(name);
+  if (replica?.state !== "ready" || replica.generation !== generation) return;
+  replica.isSuspect = false;
+  const file = state.filesByName.get(name);
+  if (file !== undefined && file.queued.size > 0) startQueued(state, file, worker);
+}
+
+/** Has what an earlier workflow or process left looked at before it is used. */
+function suspectOld(state: ManagerState, worker: WorkerRecord, replica: ReplicaRecord): void {
+  // Without a digest there is nothing to compare with.
+  if (replica.facts?.digest !== "") suspectReplica(state, worker, replica);
 }
 
 /** Tells `worker` to remove its copy, or to stop bringing it. */
@@ -226,6 +264,7 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     file.replicas.set(worker, replica);
     file.readyCount += 1;
     if (replica.facts !== undefined) learnSize(file, replica.facts);
+    suspectOld(state, worker, replica);
   }
 }
 
@@ -261,6 +300,7 @@ function addReplica(
       facts: undefined,
       deletionCount: 0,
       transfer: undefined,
+      isSuspect: false,
     };
     worker.replicas.set(name, replica);
   }

@@ -109,6 +109,8 @@ export interface ReplicaRecord {
   deletionCount: number;
   /** Brings it, while it is pending. */
   transfer: TransferRecord | undefined;
+  /** Its worker looks at its bytes: until it answers nobody is to have it from there. */
+  isSuspect: boolean;
 }
 
 /** A declared file. Two declarations of one name share a record. */
@@ -330,6 +332,8 @@ export interface Counters {
   recoveriesRunning: number;
   /** Makings whose contents were other than those of the making before. */
   nondeterministic: number;
+  /** Copies that workers found damaged, and dropped. */
+  replicasDamaged: number;
   managerToWorkerBytes: number;
   workerToWorkerBytes: number;
   workerToManagerBytes: number;
@@ -525,6 +529,7 @@ function newCounters(): Counters {
     recoveriesWaiting: 0,
     recoveriesRunning: 0,
     nondeterministic: 0,
+    replicasDamaged: 0,
     managerToWorkerBytes: 0,
     workerToWorkerBytes: 0,
     workerToManagerBytes: 0,

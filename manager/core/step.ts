@@ -15,7 +15,7 @@ import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
-import { loseReplica, readyReplica } from "./replica.ts";
+import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
@@ -149,6 +149,8 @@ function applyReport(
       return answerRoomWanted(state, worker, message);
     case "replica_gone":
       return loseReplica(state, worker, message);
+    case "replica_verified":
+      return clearReplica(state, worker, message);
     case "send_failed":
       return retryDelivery(state, worker, message);
     case "instance_ready":

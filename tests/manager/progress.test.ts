@@ -32,6 +32,7 @@ function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus 
     bytes: { managerToWorker: 1e6, workerToWorker: 5e5, workerToManager: 0, urlToWorker: 0 },
     files: 0,
     transfers: 0,
+    damaged: 0,
     libraries: 0,
     refused: new Refusals().counts(),
   };

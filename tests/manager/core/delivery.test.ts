@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { FileId, TaskId } from "../../../shared/ids.ts";
+import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
 import type { ManagerInstruction } from "../../../manager/core/instruction.ts";
 import { ManagerFixture } from "./fixture.ts";
 
@@ -195,4 +195,21 @@ test("requestFile() has a lost temp made again", () => {
   expect(fixture.dispatched).toEqual([`b ${maker}.2`]);
   fixture.finishes("b", maker);
   expect(collectsOf(fixture)).toMatchObject([{ workerId: "b", file: { generation: 2 } }]);
+});
+
+test("collectAgain() has a task run again whose output was found damaged at its worker", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const task = fixture.submits({ outputs: [fixture.local("out")] });
+  fixture.finishes("a", task);
+  const { transferId } = collectsOf(fixture)[0]!;
+  fixture.says(
+    "a",
+    { kind: "replica_gone", name: "out" as CacheName, generation: 1 },
+    { kind: "send_failed", transferId, message: "it is not what it was" },
+  );
+  expect(fixture.dispatched).toEqual([`a ${task}.2`]);
+  fixture.finishes("a", task);
+  delivers(fixture, collectsOf(fixture)[0]!.deliveryId);
+  expect(fixture.outcome(task)).toBe("success");
 });
