@@ -55,7 +55,7 @@ export interface TaskCounts {
   readonly recoveries: number;
 }
 
-/** Workers, and their cores. */
+/** Workers, their cores and their disks. */
 export interface WorkerCounts {
   /** With an open connection. */
   readonly connected: number;
@@ -65,6 +65,10 @@ export interface WorkerCounts {
   readonly cores: number;
   /** Of these, set aside for tasks and libraries. */
   readonly coresCommitted: number;
+  /** Disk of those connected. */
+  readonly diskBytes: number;
+  /** Of this, in use, as they said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** Bytes moved, by route. */
@@ -106,6 +110,8 @@ export function statusOf(
       away: summary.workersAway,
       cores: summary.coresTotal,
       coresCommitted: summary.coresCommitted,
+      diskBytes: summary.diskTotalBytes,
+      diskUsedBytes: summary.diskUsedBytes,
     },
     bytes: {
       managerToWorker: summary.managerToWorkerBytes,

@@ -251,6 +251,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     isDiskFull: optional(flag),
   },
   room_wanted: { files: list(shape({ name: cacheName, generation: natural })) },
+  disk_used: { usedBytes: natural },
   replica_gone: { name: cacheName, generation: natural },
   send_failed: { transferId, message: longText },
   instance_ready: { instanceId },

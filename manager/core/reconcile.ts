@@ -174,6 +174,7 @@ function noteDeletion(
     deletionCount: 1,
     facts: undefined,
     transfer: undefined,
+    comingBytes: 0,
   });
 }
 
