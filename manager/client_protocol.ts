@@ -330,6 +330,8 @@ export interface WorkerRow {
   readonly replicas: number;
   /** Bytes of these files. */
   readonly cachedBytes: number;
+  /** What files and running tasks hold of its disk, as it said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** One declared file, as tables show it. */

@@ -231,6 +231,7 @@ const workerRow = shape<WorkerRow>({
   instances: natural,
   replicas: natural,
   cachedBytes: natural,
+  diskUsedBytes: natural,
 });
 
 const fileRow = shape<FileRow>({

@@ -253,6 +253,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     isCorrupt: optional(flag),
   },
   room_wanted: { files: list(shape({ name: cacheName, generation: natural })) },
+  disk_used: { usedBytes: natural },
   replica_gone: { name: cacheName, generation: natural },
   replica_verified: { name: cacheName, generation: natural },
   send_failed: { transferId, message: longText },

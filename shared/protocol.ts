@@ -253,6 +253,8 @@ export type WorkerMessage =
     /** Least recently used first. */
     readonly files: readonly { readonly name: CacheName; readonly generation: number }[];
   }
+  /** What files and running tasks hold of its disk now; a new connection begins with 0. */
+  | { readonly kind: "disk_used"; readonly usedBytes: number }
   /** Not in the cache any more: deleted as told, evicted, or found damaged. */
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
   /** The bytes were looked at and are what they were. */

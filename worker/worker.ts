@@ -28,6 +28,7 @@ import { TaskProcesses } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
@@ -94,6 +95,7 @@ interface Parts {
   readonly peers: PeerServer;
   readonly transfers: Transfers;
   readonly verifications: Verifications;
+  readonly meter: SandboxMeter;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -149,7 +151,10 @@ class Shell {
       push,
     });
     const verifications = new Verifications({ cache, trees, push });
-    const runner = new Runner({ cache, trees, sandboxes, processes, push });
+    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
+      push({ kind: "sandbox_measured", taskId, try: number, bytes });
+    });
+    const runner = new Runner({ cache, trees, sandboxes, processes, meter, push });
     const instances = new Instances({
       cache,
       trees,
@@ -169,6 +174,7 @@ class Shell {
       peers,
       transfers,
       verifications,
+      meter,
       runner,
       instances,
     };
@@ -299,6 +305,7 @@ class Shell {
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
     clearTimeout(this.#wall);
+    parts.meter.close();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();

@@ -5,7 +5,8 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles } from "./file.ts";
-import { aheadFactor } from "./schedule.ts";
+import { aheadFactor } from "./placement.ts";
+import { SHIFTS_MAX } from "./shift.ts";
 import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
@@ -25,6 +26,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDeliveries(state);
   checkSpool(state);
   checkUpkeep(state);
+  checkShifts(state);
 }
 
 function checkCounters(state: ManagerState): void {
@@ -120,7 +122,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   let ahead = 1;
   const callCounts = new Map<object, number>();
   for (const attempt of worker.tries.values()) {
-    const { taskClass } = attempt.task;
+    const { taskClass } = attempt;
     const { library } = taskClass;
     if (library === undefined) {
       cores += taskClass.resources.cores;
@@ -146,11 +148,17 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     const count = callCounts.get(library) ?? 0;
     assert(service.callCount === count, `${workerId} must count its calls of a library`);
   }
+  let comingBytes = 0;
   for (const [name, replica] of worker.replicas) {
+    comingBytes += replica.comingBytes;
+    const isPending = replica.state === "pending";
+    assert(isPending || replica.comingBytes === 0, `${name} must not come to ${workerId}`);
     const file = state.filesByName.get(name);
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
+  assert(worker.comingBytes === comingBytes, `${workerId} must be given ${comingBytes} bytes`);
+  assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
@@ -273,6 +281,15 @@ function checkUpkeep(state: ManagerState): void {
       assert(isOf, `${workerId} must serve a copy among others`);
     }
     if (source.background.size > 0) checkWay(worker);
+  }
+}
+
+/** What moves to an emptier disk is a temp, from a worker that is there. */
+function checkShifts({ upkeep: { shifts }, workers }: ManagerState): void {
+  assert(shifts.size <= SHIFTS_MAX, `${shifts.size} files must not move at a time`);
+  for (const [from, { file, to }] of shifts) {
+    assert(workers.get(from.workerId) === from, `${from.workerId} must be there to be emptied`);
+    assert(file.origin.kind === "temp" && from !== to, `File ${file.fileId} must be free to move`);
   }
 }
 

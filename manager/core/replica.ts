@@ -41,6 +41,8 @@ export function addPending(file: FileRecord, worker: WorkerRecord): ReplicaRecor
   const record = addReplica(worker, { name: boundName(file), level: file.level });
   record.generation = file.generation;
   record.state = "pending";
+  record.comingBytes = Math.max(0, file.bound?.sizeBytes ?? 0);
+  worker.comingBytes += record.comingBytes;
   file.replicas.set(worker, record);
   return record;
 }
@@ -87,6 +89,7 @@ export function markReady(
   const { file, worker, facts } = holding;
   const replica = addReplica(worker, { name: facts.name, level: file.level });
   if (replica.state !== "ready" || !file.replicas.has(worker)) file.readyCount += 1;
+  endComing(worker, replica);
   replica.state = "ready";
   replica.generation = facts.generation;
   replica.facts = facts;
@@ -168,6 +171,7 @@ export function deleteReplica(
   const file = state.filesByName.get(name);
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
   const wasReady = replica.state === "ready";
+  endComing(worker, replica);
   replica.state = "deleting";
   replica.deletionCount += 1;
   tell(state, worker, { kind: "delete", name, generation });
@@ -212,6 +216,7 @@ export function forgetReplica(
 ): void {
   const { name } = replica;
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  endComing(worker, replica);
   if (replica.deletionCount > 0) {
     // Deletions told before are still answered.
     leaveFile(state, worker, replica);
@@ -286,6 +291,12 @@ function leaveFile(
   noteCopies(state, file);
 }
 
+/** It is here, or does not come: nothing need be kept free for it any more. */
+function endComing(worker: WorkerRecord, replica: ReplicaRecord): void {
+  worker.comingBytes -= replica.comingBytes;
+  replica.comingBytes = 0;
+}
+
 function addReplica(
   worker: WorkerRecord,
   { name, level }: { readonly name: CacheName; readonly level: CacheLevel },
@@ -301,6 +312,7 @@ function addReplica(
       deletionCount: 0,
       transfer: undefined,
       isSuspect: false,
+      comingBytes: 0,
     };
     worker.replicas.set(name, replica);
   }

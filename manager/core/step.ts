@@ -17,6 +17,7 @@ import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
+import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
 import { failFetch, failTransfer, resumeTransfer } from "./transfer.ts";
@@ -147,6 +148,9 @@ function applyReport(
       return failTransfer(state, worker, message);
     case "room_wanted":
       return answerRoomWanted(state, worker, message);
+    case "disk_used":
+      worker.diskUsedBytes = message.usedBytes;
+      return noteDisk(state, worker);
     case "replica_gone":
       return loseReplica(state, worker, message);
     case "replica_verified":

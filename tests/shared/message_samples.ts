@@ -171,6 +171,7 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
     canRetry: true,
   }],
   room_wanted: [{ kind: "room_wanted", files: [{ name, generation: 1 }] }],
+  disk_used: [{ kind: "disk_used", usedBytes: 2 ** 40 }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
   replica_verified: [{ kind: "replica_verified", name, generation: 1 }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],

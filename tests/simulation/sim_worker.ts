@@ -269,7 +269,7 @@ export class SimWorker {
   }
 
   #stop(
-    order: { taskId: number; try: number; reason: "cancelled" | "timeout" },
+    order: { taskId: number; try: number; reason: "cancelled" | "timeout" | "disk_full" },
     end: (result: TryResult) => void,
   ): void {
     const key = `${order.taskId}.${order.try}`;

@@ -4,7 +4,14 @@ import { unreachable } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
-import { awaitDisk, leaveDisk, startTransfersThatFit, touchFile } from "./disk.ts";
+import {
+  askForRoom,
+  awaitDisk,
+  leaveDisk,
+  startTransfersThatFit,
+  touchFile,
+  transferBytes,
+} from "./disk.ts";
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
 import {
@@ -200,6 +207,7 @@ export function endTransfer(
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
       const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
       const { isCorrupt = false } = outcome;
+      if (isDiskFull && canRetry) askForRoom(state, Math.max(1, transferBytes(state, record)));
       return tell(state, {
         kind: "transfer_failed",
         transferId,

@@ -39,6 +39,13 @@ export type WorkerEvent =
     /** Inputs found modified; they are out of the cache. */
     readonly modified: readonly CacheName[];
   }
+  /** A look into the sandbox of a running try found that much in it, less what is linked there. */
+  | {
+    readonly kind: "sandbox_measured";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly bytes: number;
+  }
   | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
   /** The file is in the cache, or it is not. */
   | {

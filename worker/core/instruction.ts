@@ -26,7 +26,7 @@ export type WorkerInstruction =
     readonly kind: "stop_task";
     readonly taskId: TryId["taskId"];
     readonly try: number;
-    readonly reason: "cancelled" | "timeout";
+    readonly reason: "cancelled" | "timeout" | "disk_full";
   }
   /** `transfer_ended` answers. */
   | {

@@ -3,6 +3,7 @@
 import { assert } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import { ANY_GENERATION, isCached, type Need } from "./cache.ts";
+import { heldBytes } from "./overflow.ts";
 import type { WorkerState } from "./state.ts";
 import { CALLS_PER_SLOT_MAX } from "./task.ts";
 
@@ -54,7 +55,7 @@ function checkDisk({ disk, cache, transfers, tries }: WorkerState): void {
   let comingBytes = 0;
   for (const { reservedBytes } of transfers.values()) comingBytes += reservedBytes;
   let runningBytes = 0;
-  for (const { diskBytes } of tries.values()) runningBytes += diskBytes;
+  for (const record of tries.values()) runningBytes += heldBytes(record);
   assert(disk.cachedBytes === cachedBytes, `${cachedBytes} bytes must be in the cache`);
   assert(disk.comingBytes === comingBytes, `${comingBytes} bytes must be on their way`);
   assert(disk.runningBytes === runningBytes, `${runningBytes} bytes must be held by tries`);

@@ -4,6 +4,7 @@ import { unreachable } from "../../shared/assert.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import { deleteFile, startFetch, startMake } from "./cache.ts";
 import { endSuggestion, touchFile } from "./disk.ts";
+import { forgetReport } from "./disk_report.ts";
 import { requestRelease } from "./leave.ts";
 import { stopInstance, takeInstance } from "./library.ts";
 import { tell, tryKey, type WorkerState } from "./state.ts";
@@ -62,6 +63,7 @@ function reconcile(
 ): void {
   const held = state.link.kind === "greeting" ? state.link.held : [];
   state.link = { kind: "open" };
+  forgetReport(state);
   for (const id of message.tries) {
     if (id.verdict === "kill") killTry(state, id);
   }
