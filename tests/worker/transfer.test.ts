@@ -92,6 +92,7 @@ function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrd
     isDirectory: false,
     isExecutable: false,
     level: "workflow",
+    stallMs: 30_000,
     source,
   };
 }

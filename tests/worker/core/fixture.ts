@@ -186,6 +186,7 @@ export class WorkerFixture {
       transferId,
       isExecutable: false,
       level: "workflow",
+      stallMs: 30_000,
       source,
     });
     return transferId;
