@@ -5,7 +5,7 @@
  * With `--json` each prints one document of version 1 and nothing else: `status` a `ManagerStatus`;
  * `tasks`, `workers` and `files` `{ version, tasks: TaskRow[] }` and the like; `logs`
  * `{ version, logs: TaskLogs[] }`, with texts; `wait` `{ version, counts, failures }`; `cancel`
- * `{ version, cancelled }`; `tune` `{ version, policies }`.
+ * `{ version, cancelled }`; `tune` `{ version, policies, notes }`.
  *
  * @module
  */
@@ -37,6 +37,7 @@ import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
 import { type Column, formatTable } from "./table.ts";
 import { TASK_STATES, type TaskStateName } from "./task_handle.ts";
+import { translateParameters } from "./tune_parameter.ts";
 import { describeReport, waitForTasks, type WaitReport } from "./wait_report.ts";
 
 /** Exit code of a wait that Ctrl-C ended: 128 and the number of SIGINT, as shells have it. */
@@ -255,8 +256,12 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
 async function tune(call: Call, connection: ClientConnection): Promise<number> {
   const policies = policiesOf(call);
   await connection.ask({ kind: "tune", policies });
-  if (call.given.flag("json")) return await printJson({ version: CLIENT_VERSION, policies });
-  const lines = Object.entries(policies).map(([name, value]) => `${name} is ${value}\n`);
+  const { notes, policies: known } = translateParameters(policies);
+  if (call.given.flag("json")) {
+    return await printJson({ version: CLIENT_VERSION, policies: known, notes });
+  }
+  for (const note of notes) process.stderr.write(`tendril tune: ${note}\n`);
+  const lines = Object.entries(known).map(([name, value]) => `${name} is ${value}\n`);
   return await print(lines.join(""));
 }
 

@@ -73,6 +73,10 @@ export class RequestDesk implements ClientDesk {
         return this.#files.declare(wish, asker);
       case "undeclare":
         return this.#files.undeclare(wish, asker);
+      case "replicate":
+        return this.#files.replicate(wish);
+      case "prune":
+        return this.#files.prune(wish);
       case "fetch":
         return this.#files.fetch(wish, asker);
       case "submit":

@@ -51,7 +51,13 @@ export type ClientFile =
   }
   /** An output that is read later by `fetch`. */
   | { readonly kind: "buffer" }
-  | { readonly kind: "temp" }
+  | {
+    readonly kind: "temp";
+    /** Copies that are kept; absent leaves it to the policy. */
+    readonly replicas?: number;
+    /** The policy "consumed" needs nobody to give it up. */
+    readonly isReleasedByUse?: boolean;
+  }
   | { readonly kind: "url"; readonly url: string }
   | { readonly kind: "unpack"; readonly archive: FileId }
   | { readonly kind: "environment"; readonly archive: FileId };
@@ -111,8 +117,19 @@ export type ClientRequest =
     readonly level: CacheLevel;
     /** Permissions of an output that is delivered to a path. */
     readonly mode?: number;
+    /** Absent is true. */
+    readonly peerTransfer?: boolean;
   }
   | { readonly kind: "undeclare"; readonly requestId: number; readonly fileId: FileId }
+  /** Keeps that many copies at workers from now on; answered at once. */
+  | {
+    readonly kind: "replicate";
+    readonly requestId: number;
+    readonly fileId: FileId;
+    readonly count: number;
+  }
+  /** Removes the copies from the workers. */
+  | { readonly kind: "prune"; readonly requestId: number; readonly fileId: FileId }
   /** Has the contents brought to the manager; answered when they can be had by HTTP. */
   | { readonly kind: "fetch"; readonly requestId: number; readonly fileId: FileId }
   /**

@@ -26,6 +26,10 @@ export interface Policies {
   /** Work of this duration may wait at a worker, though it be more than `dispatchAhead` allows. */
   readonly dispatchAheadMs: number;
   readonly waitForWorkers: number;
+  /** Workers above this many are refused; 0 is no limit. */
+  readonly maxWorkers: number;
+  /** A worker is sent away at random once in this time, to see a workflow live with it; 0 is never. */
+  readonly workerEvictionIntervalMs: number;
   /** Silence after which a worker is lost. */
   readonly workerTimeoutMs: number;
   /** Time that a worker has to come back after its connection closed. */
@@ -51,6 +55,8 @@ export const DEFAULT_POLICIES: Policies = {
   dispatchAhead: 2,
   dispatchAheadMs: 20,
   waitForWorkers: 0,
+  maxWorkers: 0,
+  workerEvictionIntervalMs: 0,
   workerTimeoutMs: 30_000,
   reconnectGraceMs: 3_000,
   recoveryTries: 5,

@@ -367,6 +367,8 @@ export interface ManagerState {
   readonly deadlines: Heap<Deadline>;
   /** Workers that joined so far, for `waitForWorkers`. */
   joinedCount: number;
+  /** A deadline is set at which a worker is sent away at random. */
+  isEvictionPlanned: boolean;
   isClosed: boolean;
   lastId: number;
   /** The largest number of a task. */
@@ -397,7 +399,8 @@ export type Deadline =
   | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
   | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
   /** More is to be looked at than one step does. */
-  | { readonly atMs: number; readonly kind: "upkeep" };
+  | { readonly atMs: number; readonly kind: "upkeep" }
+  | { readonly atMs: number; readonly kind: "eviction" };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {
@@ -447,6 +450,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     collectingCount: 0,
     deadlines: newHeap((a, b) => a.atMs < b.atMs),
     joinedCount: 0,
+    isEvictionPlanned: false,
     isClosed: false,
     lastId: 0,
     lastTaskId: 0,

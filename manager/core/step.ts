@@ -29,6 +29,7 @@ import {
   loseWorker,
   releaseWorkers,
 } from "./worker.ts";
+import { evictAtRandom, planEviction } from "./worker_eviction.ts";
 
 /** What a step asks for and what became true. */
 export interface StepOutput {
@@ -85,7 +86,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "task_cancelled":
       return cancelTask(state, event.taskId);
     case "worker_connected":
-      return connectWorker(state, event.session, event.hello);
+      connectWorker(state, event.session, event.hello);
+      return planEviction(state);
     case "message_received":
       return handleReport(state, event);
     case "worker_disconnected":
@@ -102,6 +104,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      planEviction(state);
       reviewAll(state);
       return;
     case "closed":
@@ -166,6 +169,8 @@ function passDeadlines(state: ManagerState): void {
     popHeap(state.deadlines);
     if (next.kind === "transfer") {
       resumeTransfer(state, next.transfer);
+    } else if (next.kind === "eviction") {
+      evictAtRandom(state);
     } else if (
       next.kind === "grace" &&
       next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&

@@ -42,6 +42,13 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
     state.instructions.push({ kind: "disconnect", workerId, session: link.session, reason });
     closeLink(state, known);
   }
+  const { maxWorkers } = state.policies;
+  if (maxWorkers > 0 && state.workers.size >= maxWorkers && !state.workers.has(hello.workerId)) {
+    const reason = `Cannot join as one more worker: the policy maxWorkers allows ${maxWorkers}`;
+    const { workerId } = hello;
+    state.instructions.push({ kind: "disconnect", workerId, session, reason });
+    return;
+  }
   const worker = isSame && known !== undefined ? known : addWorker(state, session, hello);
   worker.link = { kind: "open", session };
   worker.isServing = hello.urls.length > 0;
@@ -90,6 +97,12 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
   }
   worker.unstarted.clear();
   state.recallable.delete(worker);
+}
+
+/** A worker is sent away; what it runs goes elsewhere, and is not counted against tasks. */
+export function sendAway(state: ManagerState, worker: WorkerRecord, reason: string): void {
+  tell(state, worker, { kind: "release", reason });
+  leaveWorker(state, worker, reason);
 }
 
 /** A worker is gone for good: its tasks run elsewhere, its temps are had from others or made anew. */
