@@ -14,6 +14,7 @@ import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
 import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
+import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { newWorkerState } from "./core/state.ts";
@@ -92,6 +93,7 @@ interface Parts {
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
+  readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -146,10 +148,12 @@ class Shell {
       managerCertificate,
       push,
     });
-    const runner = new Runner({ cache, trees, sandboxes, processes, push });
+    const activations = new Activations({ env: taskEnvironment(options), mark });
+    const runner = new Runner({ cache, trees, sandboxes, processes, activations, push });
     const instances = new Instances({
       cache,
       trees,
+      activations,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
       env: ownChildEnvironment(taskEnvironment(options)),
@@ -165,6 +169,7 @@ class Shell {
       sandboxes,
       peers,
       transfers,
+      activations,
       runner,
       instances,
     };
@@ -301,6 +306,7 @@ class Shell {
     // What is stuck beyond the limit is ended by the watcher, which is told nothing then.
     let isQuiet = false;
     const quiet = async () => {
+      parts.activations.close();
       await Promise.all([
         parts.transfers.close(),
         parts.instances.close(),

@@ -29,7 +29,6 @@ const TREES: Trees = {
     }
   },
   write: () => Promise.reject(new Error("not here")),
-  measure: () => Promise.reject(new Error("not here")),
   unpack: () => Promise.reject(new Error("not here")),
 };
 
