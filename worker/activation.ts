@@ -141,19 +141,23 @@ export class Activations {
   async #readHooks(root: Root, before: Environment): Promise<Environment> {
     const { mark, hooksMsMax = HOOKS_MS_MAX } = this.#options;
     const given = { ...without(before, [...SHELL_VARIABLES]), [WORKER_MARK_VARIABLE]: mark };
-    const limit = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(hooksMsMax)]);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error("its scripts take too long")), hooksMsMax);
     let output: string;
     try {
-      output = await runShell(given, limit);
+      output = await runShell(given, AbortSignal.any([this.#closing.signal, late.signal]));
     } catch (error) {
       const found = error instanceof Error ? error.message : String(error);
       throw new Error(`Cannot activate environment "${root.path}" by its ${HOOKS_PATH}: ${found}`, {
         cause: error,
       });
+    } finally {
+      clearTimeout(timer);
     }
     const after = parseVariables(output);
     const { set, unset } = changes(given, after);
-    return { ...without(before, unset), ...set };
+    const PATH = after["PATH"] ?? before["PATH"] ?? FALLBACK_PATH;
+    return { ...without(before, unset), ...set, PATH };
   }
 }
 
@@ -236,14 +240,11 @@ function runOnce(shell: string, env: Environment, limit: AbortSignal): Promise<s
     detached: true,
     stdio: ["ignore", "ignore", "pipe", "pipe"],
   });
+  if (limit.aborted) reject(limit.reason);
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   let complaint = "";
-  const onAbort = (): void => {
-    const { reason } = limit;
-    const isLate = reason instanceof Error && reason.name === "TimeoutError";
-    reject(isLate ? new Error("its scripts take too long") : reason);
-  };
+  const onAbort = (): void => reject(limit.reason);
   limit.addEventListener("abort", onAbort, { once: true });
   child.stderr?.on("data", (chunk: Uint8Array) => {
     complaint = (complaint + chunk.toString()).slice(-COMPLAINT_CHARS_MAX);
