@@ -10,7 +10,7 @@ import { writeFileSync } from "node:fs";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
-import type { ManagerMessage, Recipe } from "../shared/protocol.ts";
+import type { ManagerMessage } from "../shared/protocol.ts";
 import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
@@ -18,6 +18,7 @@ import { ticketHeader } from "../shared/ticket.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
+import { makeEnvironment } from "./environment.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
@@ -323,16 +324,16 @@ async function makeFile(
   const input = cache.get(recipe.input);
   const hold = input && cache.hold(recipe.input, input.facts.generation);
   if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
+  const { bytesMax } = order;
+  if (recipe.kind === "environment") {
+    const made = { name, level, archivePath: hold.path, bytesMax, signal };
+    return await makeEnvironment({ cache, trees }, made).finally(hold.release);
+  }
   const path = cache.newIncomingPath();
   try {
-    await trees.unpack(path, {
-      path: hold.path,
-      kind: recipe.kind,
-      bytesMax: order.bytesMax,
-      signal,
-    });
+    await trees.unpack(path, { path: hold.path, bytesMax, signal });
     await sealTree(path);
-    const measured = await measureTree(trees, path, recipe.kind);
+    const measured = await measureTree(trees, path);
     signal.throwIfAborted();
     const file = { name, generation: 0, ...measured, isDirectory: true };
     cache.commit(path, file, level);
@@ -345,13 +346,7 @@ async function makeFile(
   }
 }
 
-/** An environment is never sent on, so that reading all of it again would serve nobody. */
-async function measureTree(
-  trees: Trees,
-  path: string,
-  kind: Recipe["kind"],
-): Promise<Measured> {
-  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
+async function measureTree(trees: Trees, path: string): Promise<Measured> {
   const measured = measuring(trees.read(path, 0));
   for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
   return measured.measure();
@@ -366,6 +361,7 @@ async function sendFile(
   if (hold === undefined) throw new Error("this worker has no such file");
   const { name, generation } = order;
   try {
+    if (hold.isPlaced) throw new Error("an environment is of no use elsewhere");
     for (let tryCount = 1;; tryCount++) {
       try {
         return await putOnce(options, order, { hold, signal });
