@@ -86,7 +86,7 @@ export interface TarEntry {
 /** The type flag of each kind of entry. */
 const TYPES: Readonly<Record<TarEntry["kind"], string>> = {
   file: "0",
-  hard_link: "1",
+  "hard_link": "1",
   symlink: "2",
   directory: "5",
 };
