@@ -118,7 +118,9 @@ function goesOn(bytes: Buffer, at: number): boolean {
 
 /** Whether the path at `at` began before it, as in "/mnt/opt/env", and not only in "-L/opt/env". */
 function beganBefore(bytes: Buffer, at: number): boolean {
-  if (!isNameByte(bytes[at - 1]) && bytes[at - 1] !== DOT) return false;
+  // "./opt/env" and "../opt/env" are relative.
+  if (bytes[at - 1] === DOT) return true;
+  if (!isNameByte(bytes[at - 1])) return false;
   for (let before = at - 1; before >= Math.max(0, at - PATH_BYTES_MAX); before--) {
     const byte = bytes[before];
     if (byte === SLASH) return true;
