@@ -73,7 +73,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "resource-submit-multiplier": number("dispatchAhead"),
   "asynchrony-multiplier": number("dispatchAhead"),
   "sandbox-grow-factor": passedOver("a task is allocated what it states"),
-  "shift-disk-load": passedOver("temps stay where they were made"),
+  "shift-disk-load": flag("shiftDiskLoad"),
   "short-timeout": passedOver("the manager never waits for a message"),
   "task-groups": passedOver("tasks go where their inputs are, one by one"),
   "temp-replica-count": number("replicas"),
