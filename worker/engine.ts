@@ -31,6 +31,7 @@ export interface EngineParts {
     stop(transferId: Order<"stop_transfer">["transferId"], how: { goesOn: boolean }): void;
     forgetPart(name: CacheName): void;
   };
+  readonly verifications: { verify(order: Order<"verify_file">): void };
   readonly cache: { delete(name: CacheName, generation: number): void };
   readonly instances: {
     start(order: Order<"start_instance">): void;
@@ -168,6 +169,8 @@ function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
       return parts.transfers.forgetPart(instruction.name);
     case "put":
       return parts.transfers.put(instruction.order);
+    case "verify_file":
+      return parts.verifications.verify(instruction);
     case "delete_file":
       return parts.cache.delete(instruction.name, instruction.generation);
     case "session_opened":

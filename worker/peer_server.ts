@@ -154,6 +154,10 @@ export class PeerServer {
     }
     const hold = this.#options.cache.hold(checkCacheName(name), claims.generation);
     if (hold === undefined) return context.text("No such file here", 404);
+    if (hold.isPlaced) {
+      hold.release();
+      return context.text("This file is of no use elsewhere", 404);
+    }
     const tag = tagOf(hold, claims, context.req.header("If-Match"));
     if (tag === undefined) {
       hold.release();

@@ -148,6 +148,7 @@ function isHolderFor(state: ManagerState, transfer: TransferRecord, holder: Work
   const { file, worker, generation } = transfer;
   const replica = file.replicas.get(holder);
   if (replica?.state !== "ready" || replica.generation !== generation) return false;
+  if (replica.isSuspect) return false;
   return holder !== worker && canReach(state, worker, holder);
 }
 

@@ -10,8 +10,14 @@ import { boundName, fileOf, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
-import { canRemake } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
+import { canRemake, noteLost } from "./recovery.ts";
+import {
+  deleteReplica,
+  ensureReplica,
+  forgetReplica,
+  isNeededAt,
+  suspectReplica,
+} from "./replica.ts";
 import {
   BUSY_HOLDERS_PROBED,
   chooseSource,
@@ -148,6 +154,8 @@ export function failTransfer(
     transfer.failed.add(source.source);
     if (message.isSourceFault === true) blameSource(state, source, worker);
   }
+  const { isCorrupt = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
   const { isDiskFull = false } = message;
@@ -160,6 +168,17 @@ export function failTransfer(
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+}
+
+/** The bytes that came were others, or did not come twice: whoever has them looks at them. */
+function doubtSource(state: ManagerState, { source, file, generation }: TransferRecord): void {
+  if (source?.kind === "worker") {
+    const replica = file.replicas.get(source.worker);
+    if (replica?.generation === generation) suspectReplica(state, source.worker, replica);
+  } else if (source?.kind === "manager" && file.readyCount > 0) {
+    // Of a copy here of what workers have, theirs are as good.
+    forgetSpool(state, file);
+  }
 }
 
 /** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
@@ -175,6 +194,7 @@ export function failFetch(
   const failed = { transferId, name: boundName(file), generation, message, canRetry: true };
   failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   updateAvailability(state, file);
+  noteLost(state, file);
 }
 
 /** The delay before another attempt is over. */

@@ -167,18 +167,23 @@ test("Parts of another making or digest are dropped, and not gone on with", asyn
   }
 }, 20_000);
 
-test("Parts are no help for contents that only say that they are the same", async () => {
+test("Parts that turn out wrong are not held against the source that had the rest", async () => {
   await using bench = new TransferBench();
-  await using silent = await Source.open("stalls", { bytes: randomBytes(BYTES.length) });
+  await using wrong = await Source.open("stalls", { bytes: randomBytes(BYTES.length) });
   await using other = await Source.open("whole");
-  const failed = await bench.fetch(silent.order());
-  expect(failed.outcome).toMatchObject({ keptBytes: HALF });
-  const mixed = await bench.fetch(other.order());
-  expect(mixed.outcome).toMatchObject({ kind: "failed", canRetry: true });
-  expect(mixed.outcome).not.toHaveProperty("isSourceFault");
+  const { moved } = await fetchTwice(bench, wrong.order(), other.order());
+  expect(moved).toEqual([HALF, BYTES.length - HALF + BYTES.length]);
+  expect(other.asked.map(({ range }) => range)).toEqual([`bytes=${HALF}-`, undefined]);
+}, 20_000);
+
+test("Parts are not held of a file that came whole and wrong", async () => {
+  await using bench = new TransferBench();
+  await using wrong = await Source.open("whole", { bytes: randomBytes(BYTES.length) });
+  const end = await bench.fetch(wrong.order());
+  expect(end.outcome).toMatchObject({ kind: "failed", isCorrupt: true });
+  expect(end.outcome).not.toHaveProperty("keptBytes");
   await bench.cache.emptied();
   expect(incoming(bench)).toEqual([]);
-  expect((await bench.fetch(other.order())).outcome).toMatchObject({ kind: "ready" });
 }, 20_000);
 
 test(
