@@ -54,7 +54,9 @@ export type ClientFile =
   | { readonly kind: "temp" }
   | { readonly kind: "url"; readonly url: string }
   | { readonly kind: "unpack"; readonly archive: FileId }
-  | { readonly kind: "environment"; readonly archive: FileId };
+  | { readonly kind: "environment"; readonly archive: FileId }
+  /** What the command of `task`, which has no outputs, leaves at `mount`. */
+  | { readonly kind: "mini_task"; readonly task: ClientTask; readonly mount: string };
 
 /** What all tasks of a submission have in common; the fields are those of `TaskOptions`. */
 export interface ClientTask {

@@ -22,7 +22,6 @@ import {
   bufferSpec,
   type FileOptions,
   localSpec,
-  recipeSpec,
   replicaCount,
   type TempOptions,
   tempSpec,
@@ -39,6 +38,7 @@ import {
   readLibrary,
 } from "./library.ts";
 import { moduleSource } from "./library_source.ts";
+import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
@@ -209,6 +209,30 @@ export class Manager implements AsyncDisposable {
    */
   environment(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
     return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares what a command makes: a worker that needs the file runs it, once, in a sandbox as a
+   * task's, and takes what it leaves at `mount`. With `peerTransfer: true` one worker makes it and
+   * the others fetch it from there.
+   *
+   * @param task The command, its files and what it needs.
+   * @param mount The file or directory that the command leaves in its sandbox.
+   * @throws {TypeError | RangeError} When the definition or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const events = manager.miniTask(
+   *   { command: "xrdcp -s root://eospublic.cern.ch//eos/run1.root run1.root", timeout: "10m" },
+   *   "run1.root",
+   *   { cache: "worker" },
+   * );
+   * manager.submit({ command: "ls -l run1.root", inputs: { "run1.root": events } });
+   * ```
+   */
+  miniTask(task: MiniTaskOptions, mount: string, options: FileOptions = {}): FileHandle {
+    const { store } = this.#shell;
+    return store.declare(miniTaskSpec({ options: task, mount }, options, store));
   }
 
   /**

@@ -23,8 +23,10 @@ import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file
 import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
+  readRemoteMiniTask,
   readRemoteTask,
   type RemoteMember,
+  type RemoteMiniTaskOptions,
   type RemoteTaskOptions,
 } from "./remote_task_options.ts";
 import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.ts";
@@ -155,6 +157,22 @@ export class RemoteManager implements AsyncDisposable {
    */
   environment(archive: RemoteFile | string, options: RemoteFileOptions = {}): RemoteFile {
     return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares what a command makes at the worker that needs it; see `Manager.miniTask`.
+   *
+   * @param mount The file or directory that the command leaves in its sandbox.
+   * @throws {TypeError | RangeError} When the definition or an option is wrong.
+   */
+  miniTask(
+    task: RemoteMiniTaskOptions,
+    mount: string,
+    options: RemoteFileOptions = {},
+  ): RemoteFile {
+    const { level, mode } = readFileOptions(checkFileOptions(options), "miniTask");
+    const toClientFile = readRemoteMiniTask(task, { mount, files: this.#files });
+    return this.#files.declare({ source: { kind: "mini_task", toClientFile }, level, mode });
   }
 
   /**
@@ -325,12 +343,11 @@ export class RemoteManager implements AsyncDisposable {
   ): RemoteFile {
     const { level, mode } = readFileOptions(checkFileOptions(options), recipe);
     const file = typeof archive === "string" ? this.file(archive, options) : archive;
-    const source = {
-      kind: "mini_task" as const,
-      recipe,
-      archive: this.#files.check(file, "archive"),
+    const checked = this.#files.check(file, "archive");
+    const toClientFile = async () => {
+      return { kind: recipe, archive: await this.#files.input(checked) } as const;
     };
-    return this.#files.declare({ source, level, mode });
+    return this.#files.declare({ source: { kind: "mini_task", toClientFile }, level, mode });
   }
 
   async #stateOf(id: TaskId): Promise<TaskStateName> {

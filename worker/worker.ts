@@ -139,14 +139,15 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
+    const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const transfers = new Transfers({
       cache,
       trees,
+      runner,
       managerUrl,
       managerCertificate,
       push,
     });
-    const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
       trees,

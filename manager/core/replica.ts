@@ -8,6 +8,7 @@ import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
+import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
 import { tell } from "./state.ts";
 import {
@@ -137,6 +138,7 @@ export function deleteReplica(
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
+  passMaking(state, file);
 }
 
 /** Takes a copy that does not exist off the table; who needs it there gets it anew. */
@@ -149,6 +151,7 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
+  passMaking(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }
 

@@ -7,10 +7,11 @@ import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { boundName, fileOf, updateAvailability } from "./file.ts";
+import { boundName, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
+import { chooseMaking, passMaking, recipeInputs, recipeOf } from "./recipe.ts";
 import { canRemake } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
@@ -148,6 +149,7 @@ export function failTransfer(
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+  passMaking(state, file);
 }
 
 /** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
@@ -322,8 +324,9 @@ export function activate(
     movedBytes: 0,
     message: "",
   });
-  if (source.kind === "recipe" && file.origin.kind === "recipe") {
-    ensureReplica(state, fileOf(state, file.origin.input), worker);
+  if (source.kind === "recipe") {
+    file.maker = transfer;
+    for (const input of recipeInputs(state, file)) ensureReplica(state, input, worker);
   }
   order(state, transfer, source);
 }
@@ -331,16 +334,20 @@ export function activate(
 /** Tells the worker, unless it is away: `reconcile` brings it up then. */
 function order(state: ManagerState, transfer: TransferRecord, source: TransferSource): void {
   const { file, worker, transferId, generation } = transfer;
-  const { bound, origin } = file;
+  const { bound } = file;
   assert(bound, `File ${file.fileId} must be bound before it moves`);
   if (worker.link.kind !== "open") return;
-  const { name, sizeBytes, digest, isDirectory, isExecutable } = bound;
+  const { name } = bound;
   if (source.kind === "recipe") {
-    assert(origin.kind === "recipe", `File ${file.fileId} must have a recipe`);
-    const input = boundName(fileOf(state, origin.input));
-    const recipe = { kind: origin.recipe, input };
+    const recipe = recipeOf(state, file);
+    assert(recipe, `File ${file.fileId} must have a recipe`);
     return tell(state, worker, { kind: "make", transferId, name, level: file.level, recipe });
   }
+  // Two makings by a recipe may differ: what comes is checked against the one that it is from.
+  const made = file.origin.kind === "recipe" && source.kind === "worker"
+    ? file.replicas.get(source.worker)?.facts
+    : undefined;
+  const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,
@@ -378,7 +385,7 @@ function chooseSource(
 ): TransferSource | undefined {
   const { file } = transfer;
   const { policies, managerSource } = state;
-  if (file.origin.kind === "recipe") return { kind: "recipe", source: undefined };
+  if (file.origin.kind === "recipe") return chooseMaking(state, transfer);
   const manager = { kind: "manager", source: managerSource } as const;
   const isAtHand = isHere(state, file);
   const isSmall = isAtHand && !file.bound?.isDirectory &&
@@ -397,7 +404,7 @@ function chooseSource(
 }
 
 /** The least busy of some holders; one that failed this transfer only when there is no other. */
-function choosePeer(
+export function choosePeer(
   state: ManagerState,
   transfer: TransferRecord,
   preferred?: WorkerRecord,
@@ -439,7 +446,7 @@ export function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
 }
 
 /** Sources that may serve the transfer once they have a free slot. */
-function possibleSources(state: ManagerState, transfer: TransferRecord): Source[] {
+export function possibleSources(state: ManagerState, transfer: TransferRecord): Source[] {
   const { file, worker } = transfer;
   const sources: Source[] = [];
   if (isHere(state, file)) sources.push(state.managerSource);
@@ -464,6 +471,7 @@ export function urlSource(state: ManagerState, host: string): Source {
 function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   const from = transfer.source;
   transfer.source = undefined;
+  if (transfer.file.maker === transfer) transfer.file.maker = undefined;
   if (from?.source === undefined) return;
   from.source.active.delete(transfer);
   from.source.background.delete(transfer);
@@ -503,6 +511,7 @@ function abandonTransfer(
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
   state.transfers.delete(transfer.transferId);
+  if (file.maker === transfer) file.maker = undefined;
   unqueue(state, transfer);
   if (replica !== undefined) {
     replica.transfer = undefined;
@@ -511,10 +520,13 @@ function abandonTransfer(
   failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });
   for (const recipe of file.recipes) {
-    const made = recipe.bound && worker.replicas.get(recipe.bound.name);
-    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, why);
+    const made = recipe.bound && worker.replicas.get(recipe.bound.name)?.transfer;
+    // One that waits for a peer, or comes from there, does without.
+    const isMaking = made?.source?.kind === "recipe" || made?.isBackingOff === true;
+    if (made !== undefined && isMaking) abandonTransfer(state, made, why);
   }
   reviewSpool(state, file);
+  passMaking(state, file);
 }
 
 function countBytes(state: ManagerState, source: TransferSource, movedBytes: number): void {

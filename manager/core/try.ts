@@ -6,6 +6,7 @@ import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { inputFiles, outputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
+import { callOffMaking } from "./recipe.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
@@ -190,6 +191,7 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
   attempt.isEnded = true;
   forgetUnstarted(state, attempt);
+  if (!attempt.isStarted) callOffMaking(state, attempt);
   if (worker.tries.has(tryKey(attempt))) tell(state, worker, { kind: "kill", taskId, try: number });
   else acknowledge(state, worker, attempt);
 }

@@ -9,6 +9,7 @@ import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
+import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { indexWorker } from "./room.ts";
@@ -119,6 +120,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
     indexService(state, service);
   }
   for (const file of touched) updateAvailability(state, file);
+  for (const file of touched) passMaking(state, file);
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);

@@ -74,8 +74,8 @@ class Simulation implements World {
       retries: scenario.retries ?? (isForgiving ? 100 : 1),
       workerLosses: isForgiving ? 100 : 2,
     });
-    const { declared, tasks } = this.#workload;
-    this.#expected = expectedDigests(declared, tasks);
+    const { declared, tasks, minis } = this.#workload;
+    this.#expected = expectedDigests(declared, tasks, minis);
     this.#state = newManagerState({
       managerId: "manager",
       epoch: 1,

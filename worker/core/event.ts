@@ -58,6 +58,8 @@ export type WorkerEvent =
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
       };
+    /** Inputs that a command which made it was found to have written to; they are out of the cache. */
+    readonly modified?: readonly CacheName[];
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }

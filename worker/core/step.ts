@@ -15,6 +15,7 @@ import type { WorkerInstruction } from "./instruction.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, requestLeave } from "./leave.ts";
+import { makeWakeAtMs } from "./make.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
 import { endCalls, endTask, expireTries } from "./task.ts";
@@ -36,7 +37,12 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
 /** When the next timer of the state falls due, if there is one. */
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
-  const timers = [peekHeap(state.deadlines)?.atMs, state.leaving?.untilMs, diskWakeAtMs(state)];
+  const timers = [
+    peekHeap(state.deadlines)?.atMs,
+    state.leaving?.untilMs,
+    diskWakeAtMs(state),
+    makeWakeAtMs(state),
+  ];
   const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));
   return atMs === Infinity ? undefined : atMs;
 }

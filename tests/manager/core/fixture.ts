@@ -217,8 +217,9 @@ export class ManagerFixture {
   }
 
   environment(name: string, input: FileId): FileId {
-    const origin = { kind: "recipe", recipe: "environment", input } as const;
-    return this.declares(origin, {}, boundAs(name, -1, ""));
+    const recipe = { kind: "environment" } as const;
+    const origin = { kind: "recipe", recipe, inputs: [input] } as const;
+    return this.declares(origin, { peerTransfer: false }, boundAs(name, -1, ""));
   }
 
   declares(origin: FileOrigin, wish: FileWish, bound?: BoundFile): FileId {
