@@ -114,7 +114,7 @@ const file = kinds<ClientFile>({
   local: { path },
   upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
   buffer: {},
-  temp: {},
+  temp: { replicas: optional(natural), isReleasedByUse: optional(flag) },
   url: { url: path },
   unpack: { archive: fileId },
   environment: { archive: fileId },
@@ -130,8 +130,10 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   open: { requestId, version: natural, clientId: randomId },
   ping: { requestId },
   status: { requestId },
-  declare: { requestId, file, level, mode: optional(mode) },
+  declare: { requestId, file, level, mode: optional(mode), peerTransfer: optional(flag) },
   undeclare: { requestId, fileId },
+  replicate: { requestId, fileId, count: natural },
+  prune: { requestId, fileId },
   fetch: { requestId, fileId },
   submit: {
     requestId,
@@ -185,6 +187,7 @@ const times = shape<TaskTimes>({
 const taskRow = shape<TaskRow>({
   id: taskId,
   state,
+  recovery: optional(state),
   outcome: optional(outcome),
   command: longText,
   tag: optional(label),
@@ -229,6 +232,7 @@ const workerRow = shape<WorkerRow>({
   instances: natural,
   replicas: natural,
   cachedBytes: natural,
+  diskUsedBytes: natural,
 });
 
 const fileRow = shape<FileRow>({
@@ -239,6 +243,7 @@ const fileRow = shape<FileRow>({
   level,
   replicas: natural,
   isAtManager: flag,
+  isNondeterministic: optional(flag),
   source: optional(longText),
 });
 

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { setTimeout as delay } from "node:timers/promises";
+
 import { join } from "@std/path";
 
 import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
@@ -12,10 +14,12 @@ import type { CacheName, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
+import { whenFull } from "./disk_usage.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
+import type { SandboxMeter } from "./sandbox_meter.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 
@@ -36,6 +40,7 @@ export interface RunnerOptions {
   readonly trees: Pick<Trees, "read">;
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
+  readonly meter: Pick<SandboxMeter, "watch">;
   readonly push: (event: WorkerEvent) => void;
 }
 
@@ -44,6 +49,9 @@ const STOP_GRACE_MS = 1_000;
 
 /** Longest delay that timers take. */
 const TIMER_MS_MAX: number = 2 ** 31 - 1;
+/** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
+const FULL_MS_MAX = 5_000;
+const FULL_PAUSE_MS = 100;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
@@ -178,8 +186,9 @@ export class Runner {
     });
   }
 
-  async #createSandbox({ order: { task } }: Run, inputs: readonly Input[]): Promise<Sandbox> {
+  async #createSandbox(run: Run, inputs: readonly Input[]): Promise<Sandbox> {
     const { cache, sandboxes } = this.#options;
+    const { task } = run.order;
     const content = {
       taskId: task.taskId,
       try: task.try,
@@ -187,13 +196,17 @@ export class Runner {
       hasOwnInputs: task.hasOwnInputs ?? false,
       outputs: task.outputs.map((output) => output.mount),
     };
-    try {
-      return await sandboxes.create(content);
-    } catch (error) {
-      if (!isDiskFull(error)) throw error;
-      // What others left, and is being removed, may be all that is in the way.
+    const untilMs = performance.now() + FULL_MS_MAX;
+    while (true) {
+      try {
+        return await sandboxes.create(content);
+      } catch (error) {
+        const isOver = run.stopReason !== undefined || performance.now() >= untilMs;
+        if (!isDiskFull(error) || isOver) throw error;
+      }
+      // What others left, and is being removed, may be all that is in the way; or one of them is.
       await Promise.all([cache.emptied(), sandboxes.emptied()]);
-      return await sandboxes.create(content);
+      await delay(FULL_PAUSE_MS);
     }
   }
 
@@ -216,6 +229,7 @@ export class Runner {
       pathDirectories: environments.map((path) => join(path, "bin")),
       cores: shape.resources.cores,
     });
+    using _watch = this.#options.meter.watch(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
     if (end.kind === "start_failed") run.startedAtMs = 0;
@@ -259,10 +273,12 @@ export class Runner {
       return { ...verdictOf("input_modified", message), ...statusOf(end), mount: first.mount };
     }
     if (end.kind === "signal") {
-      return { ...verdictOf("signal", `The command was ended by ${end.signal}`), ...statusOf(end) };
+      const message = `The command was ended by ${end.signal}${whenFull(sandbox.directory)}`;
+      return { ...verdictOf("signal", message), ...statusOf(end) };
     }
     if (end.exitCode !== 0) {
-      const message = `The command ended with exit code ${end.exitCode}`;
+      const full = whenFull(sandbox.directory);
+      const message = `The command ended with exit code ${end.exitCode}${full}`;
       return { ...verdictOf("exit", message), ...statusOf(end) };
     }
     if (end.hasSurvivors) {
@@ -323,11 +339,14 @@ function verdictOf(outcome: Outcome, message: string): Verdict {
   return { outcome, message, outputs: [] };
 }
 
+const WHY_STOPPED: { readonly [reason in StopOrder["reason"]]: string } = {
+  timeout: "its time was up",
+  cancelled: "it was cancelled",
+  "disk_full": "the disk of the worker was full",
+};
+
 function stopped(reason: StopOrder["reason"]): Verdict {
-  const message = reason === "timeout"
-    ? "The try was stopped: its time was up"
-    : "The try was stopped: it was cancelled";
-  return verdictOf(reason, message);
+  return verdictOf(reason, `The try was stopped: ${WHY_STOPPED[reason]}`);
 }
 
 function statusOf(end: TaskEnd): { exitCode?: number; signal?: string } {

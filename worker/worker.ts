@@ -28,9 +28,11 @@ import { TaskProcesses } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -92,6 +94,8 @@ interface Parts {
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
+  readonly verifications: Verifications;
+  readonly meter: SandboxMeter;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -139,7 +143,11 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
-    const runner = new Runner({ cache, trees, sandboxes, processes, push });
+    const verifications = new Verifications({ cache, trees, push });
+    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
+      push({ kind: "sandbox_measured", taskId, try: number, bytes });
+    });
+    const runner = new Runner({ cache, trees, sandboxes, processes, meter, push });
     const transfers = new Transfers({
       cache,
       trees,
@@ -166,6 +174,8 @@ class Shell {
       sandboxes,
       peers,
       transfers,
+      verifications,
+      meter,
       runner,
       instances,
     };
@@ -185,7 +195,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances } = this.#parts;
+    const { cache, transfers, verifications, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -201,6 +211,7 @@ class Shell {
       parts: {
         cache,
         transfers,
+        verifications,
         runner,
         instances,
         link: { send: (messages) => this.#link?.send(messages) },
@@ -295,6 +306,7 @@ class Shell {
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
     clearTimeout(this.#wall);
+    parts.meter.close();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();
@@ -304,6 +316,7 @@ class Shell {
     const quiet = async () => {
       await Promise.all([
         parts.transfers.close(),
+        parts.verifications.close(),
         parts.instances.close(),
         parts.processes.close(),
       ]);

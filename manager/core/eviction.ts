@@ -57,13 +57,7 @@ export function mayEvict(
 ): boolean {
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return true;
-  const { producer } = file;
-  // Its result, or what is to come home of it, is under way.
-  if (producer !== undefined && producer.state.kind !== "done") return false;
-  if (file.requests.size > 0 || file.homeDelivery !== undefined) return false;
-  if (isNeededAt(worker, file)) return false;
-  for (const { file: served } of worker.source.active) if (served === file) return false;
-  for (const { file: sent } of worker.deliveries) if (sent === file) return false;
+  if (!isIdleAt(worker, file)) return false;
   if (canBeHadElsewhere(state, file, worker)) return true;
   return whyKept(state, file) === undefined || isIdleArchive(state, file);
 }
@@ -71,6 +65,18 @@ export function mayEvict(
 /** Files are made of it when somebody needs those, and it can be made again then. */
 function isIdleArchive(state: ManagerState, file: FileRecord): boolean {
   return file.recipes.size > 0 && !isInUse(file) && canRemake(state, file);
+}
+
+/** True when nothing reads the worker's copy for anybody else, or waits for it there. */
+export function isIdleAt(worker: WorkerRecord, file: FileRecord): boolean {
+  const { producer } = file;
+  // Its result, or what is to come home of it, is under way.
+  if (producer !== undefined && producer.state.kind !== "done") return false;
+  if (file.requests.size > 0 || file.homeDelivery !== undefined) return false;
+  if (isNeededAt(worker, file)) return false;
+  for (const { file: served } of worker.source.active) if (served === file) return false;
+  for (const { file: sent } of worker.deliveries) if (sent === file) return false;
+  return true;
 }
 
 function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {

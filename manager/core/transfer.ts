@@ -12,8 +12,14 @@ import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
 import { chooseMaking, passMaking, recipeInputs, recipeOf } from "./recipe.ts";
-import { canRemake } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
+import { canRemake, noteLost } from "./recovery.ts";
+import {
+  deleteReplica,
+  ensureReplica,
+  forgetReplica,
+  isNeededAt,
+  suspectReplica,
+} from "./replica.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -137,6 +143,8 @@ export function failTransfer(
   }
   transfer.attemptCount += 1;
   if (source?.source !== undefined) transfer.failed.add(source.source);
+  const { isCorrupt = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
   const { isDiskFull = false } = message;
@@ -152,6 +160,17 @@ export function failTransfer(
   passMaking(state, file);
 }
 
+/** The bytes that came were others, or did not come twice: whoever has them looks at them. */
+function doubtSource(state: ManagerState, { source, file, generation }: TransferRecord): void {
+  if (source?.kind === "worker") {
+    const replica = file.replicas.get(source.worker);
+    if (replica?.generation === generation) suspectReplica(state, source.worker, replica);
+  } else if (source?.kind === "manager" && file.readyCount > 0) {
+    // Of a copy here of what workers have, theirs are as good.
+    forgetSpool(state, file);
+  }
+}
+
 /** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
 export function failFetch(
   state: ManagerState,
@@ -165,6 +184,7 @@ export function failFetch(
   const failed = { transferId, name: boundName(file), generation, message, canRetry: true };
   failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   updateAvailability(state, file);
+  noteLost(state, file);
 }
 
 /** The delay before another attempt is over. */
@@ -433,6 +453,7 @@ function peerCost(state: ManagerState, transfer: TransferRecord, holder: WorkerR
   const { file, generation } = transfer;
   const replica = file.replicas.get(holder);
   if (replica?.state !== "ready" || replica.generation !== generation) return Infinity;
+  if (replica.isSuspect) return Infinity;
   if (holder === transfer.worker || holder.link.kind !== "open") return Infinity;
   if (!canReach(state, transfer.worker, holder)) return Infinity;
   const activeCount = holder.source.active.size;

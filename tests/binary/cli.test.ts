@@ -65,6 +65,7 @@ test.each([
     "tendril run: Cannot read --workers without its value: expected --workers N",
   ],
   ["run --listen 10.0.0.1:99999 x.ts", 2, "tendril run: Cannot take listen of Manager.start "],
+  ["run --config x.yaml x.ts", 2, 'tendril run: Cannot read "x.yaml" as a configuration: '],
   ["run --policy speed=1 x.ts", 2, 'tendril run: Cannot take "speed" as an option of policies: '],
   [
     "run --policy speed x.ts",

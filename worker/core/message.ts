@@ -4,10 +4,12 @@ import { unreachable } from "../../shared/assert.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import { deleteFile, startFetch } from "./cache.ts";
 import { endSuggestion, touchFile } from "./disk.ts";
+import { forgetReport } from "./disk_report.ts";
 import { requestRelease } from "./leave.ts";
 import { stopInstance, takeInstance } from "./library.ts";
 import { startMake } from "./make.ts";
 import { tell, tryKey, type WorkerState } from "./state.ts";
+import { verifyFile } from "./verification.ts";
 import { killTry, recallTry, takeTasks } from "./task.ts";
 
 /** Applies one message. */
@@ -36,6 +38,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return startMake(state, message);
     case "send":
       return sendFile(state, message);
+    case "verify":
+      return verifyFile(state, message);
     case "delete":
       return deleteFile(state, message);
     case "room_answered":
@@ -60,6 +64,7 @@ function reconcile(
 ): void {
   const held = state.link.kind === "greeting" ? state.link.held : [];
   state.link = { kind: "open" };
+  forgetReport(state);
   for (const id of message.tries) {
     if (id.verdict === "kill") killTry(state, id);
   }
