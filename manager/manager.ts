@@ -218,9 +218,8 @@ export class Manager implements AsyncDisposable {
   }
 
   /**
-   * Declares what a command makes: a worker that needs the file runs it, once, in a sandbox as a
-   * task's, and takes what it leaves at `mount`. With `peerTransfer: true` one worker makes it and
-   * the others fetch it from there.
+   * Declares what a command makes: each worker that needs the file runs it once, as it runs tasks.
+   * With `peerTransfer: true` one worker does, and the others fetch what it made.
    *
    * @param task The command, its files and what it needs.
    * @param mount The file or directory that the command leaves in its sandbox.
@@ -228,11 +227,8 @@ export class Manager implements AsyncDisposable {
    *
    * @example
    * ```ts
-   * const events = manager.miniTask(
-   *   { command: "xrdcp -s root://eospublic.cern.ch//eos/run1.root run1.root", timeout: "10m" },
-   *   "run1.root",
-   *   { cache: "worker" },
-   * );
+   * const command = "xrdcp -s root://eospublic.cern.ch//eos/run1.root run1.root";
+   * const events = manager.miniTask({ command, timeout: "10m" }, "run1.root", { cache: "worker" });
    * manager.submit({ command: "ls -l run1.root", inputs: { "run1.root": events } });
    * ```
    */
