@@ -11,28 +11,25 @@ import {
   constants,
   copyFileSync,
   ftruncateSync,
-  futimesSync,
   linkSync,
   lutimesSync,
   mkdirSync,
-  openSync,
   realpathSync,
   rmSync,
   symlinkSync,
-  unlinkSync,
   utimesSync,
-  writeSync,
 } from "node:fs";
 
+import { FileThreads } from "./file_threads.ts";
 import { findLinkFault } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
 import type { MemberWriter, SparseLayout } from "./member_writer.ts";
+import { openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
 import {
   checkHardLink,
   closedDirectories,
   codeOf,
   directoryMode,
-  fileMode,
   missingTarget,
   newTreePlan,
   NO_LINK_CODES,
@@ -44,17 +41,17 @@ import {
 } from "./tree_plan.ts";
 import type { FileMeta, TreePlan } from "./tree_plan.ts";
 
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-
 /** Writes a tree without ever waiting: not for a process that has something else to do. */
 export class DirectTreeWriter implements MemberWriter {
   readonly #root: string;
   readonly #plan: TreePlan = newTreePlan();
+  readonly #threads: FileThreads;
 
   /** Makes the directory `root`, which must not exist while its parent must. */
   constructor(root: string) {
     mkdirSync(root, { mode: 0o755 });
     this.#root = root;
+    this.#threads = new FileThreads(root);
   }
 
   directory(meta: FileMeta): void {
@@ -63,16 +60,10 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   file(meta: FileMeta, contents: Uint8Array): void {
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
+    if (this.#threads.offer(meta, contents)) return;
     try {
-      const file = openNew(this.#onDisk(meta.path), fileMode(meta));
-      try {
-        writeAll(file, contents, null);
-        const seconds = timeSeconds(meta.mtimeMs);
-        futimesSync(file, seconds, seconds);
-      } finally {
-        closeSync(file);
-      }
+      writeNew(this.#onDisk(meta.path), meta, contents);
     } catch (cause) {
       throw writeFault(meta.path, cause);
     }
@@ -83,9 +74,9 @@ export class DirectTreeWriter implements MemberWriter {
     parts: AsyncIterable<Uint8Array>,
     sparse?: SparseLayout,
   ): Promise<void> {
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
     try {
-      const file = openNew(this.#onDisk(meta.path), fileMode(meta));
+      const file = openNew(this.#onDisk(meta.path), meta);
       try {
         if (sparse === undefined) {
           for await (const part of parts) writeAll(file, part, null);
@@ -95,8 +86,7 @@ export class DirectTreeWriter implements MemberWriter {
             writeAll(file, bytes, atByte);
           }
         }
-        const seconds = timeSeconds(meta.mtimeMs);
-        futimesSync(file, seconds, seconds);
+        setTime(file, meta);
       } finally {
         closeSync(file);
       }
@@ -107,7 +97,8 @@ export class DirectTreeWriter implements MemberWriter {
 
   hardLink(meta: FileMeta, target: string): void {
     checkHardLink(this.#plan, meta.path, target);
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
+    this.#threads.settle(target);
     const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
     try {
       replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
@@ -119,11 +110,12 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   symlink(meta: FileMeta, target: string): void {
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
     this.#plan.links.set(meta.path, { target, mtimeMs: meta.mtimeMs });
   }
 
   finish(): void {
+    this.#threads.finish();
     const { links, directories } = this.#plan;
     for (const path of links.keys()) {
       const fault = findLinkFault(path, links);
@@ -157,6 +149,7 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   discard(): void {
+    this.#threads.stop();
     for (const path of closedDirectories(this.#plan)) {
       try {
         chmodSync(this.#onDisk(path), 0o700);
@@ -184,8 +177,15 @@ export class DirectTreeWriter implements MemberWriter {
     }
   }
 
+  /** Makes room for something that is no directory at `path`; nothing of that name is on its way. */
+  #prepare(path: string): void {
+    this.#make(planLeaf(this.#plan, path));
+    this.#threads.settle(path);
+  }
+
   #make(directories: readonly string[]): void {
     for (const path of directories) {
+      this.#threads.settle(path);
       try {
         mkdirSync(this.#onDisk(path), { mode: 0o755 });
       } catch (cause) {
@@ -200,22 +200,6 @@ export class DirectTreeWriter implements MemberWriter {
   }
 }
 
-function openNew(path: string, mode: number): number {
-  return replacing(path, () => openSync(path, NEW_FILE, mode));
-}
-
-/** Does `make`, which must not find anything at `path`; what it finds is removed if it is no directory. */
-function replacing<Made>(path: string, make: () => Made): Made {
-  try {
-    return make();
-  } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
-  }
-  // Removed, not written over: the old file may have other names, which keep their contents.
-  unlinkSync(path);
-  return make();
-}
-
 function linkOrCopy(from: string, to: string, mtimeMs: number): void {
   try {
     linkSync(from, to);
@@ -224,11 +208,5 @@ function linkOrCopy(from: string, to: string, mtimeMs: number): void {
     copyFileSync(from, to, constants.COPYFILE_EXCL);
     const seconds = timeSeconds(mtimeMs);
     utimesSync(to, seconds, seconds);
-  }
-}
-
-function writeAll(file: number, bytes: Uint8Array, atByte: number | null): void {
-  for (let at = 0; at < bytes.length;) {
-    at += writeSync(file, bytes, at, bytes.length - at, atByte === null ? null : atByte + at);
   }
 }
