@@ -1,7 +1,7 @@
 /** Policies as the command line states them: `NAME=VALUE`. */
 
 import { UsageError } from "../shared/command_line.ts";
-import { readPolicies } from "./config.ts";
+import { type PolicyOptions, readPolicies } from "./config.ts";
 import { DEFAULT_POLICIES } from "./core/policy.ts";
 
 /**
@@ -12,10 +12,10 @@ import { DEFAULT_POLICIES } from "./core/policy.ts";
 export function readPolicyArguments(
   texts: readonly string[],
   option: string = "",
-): Readonly<Record<string, string | number | boolean>> {
+): PolicyOptions & Readonly<Record<string, string | number | boolean>> {
   const policies: Record<string, string | number | boolean> = {};
   for (const text of texts) {
-    const match = /^([A-Za-z]+)=(.+)$/s.exec(text);
+    const match = /^([A-Za-z][A-Za-z_-]*)=(.+)$/s.exec(text);
     if (match?.[1] === undefined || match[2] === undefined) {
       const shown = option === "" ? `"${text}"` : `${option} "${text}"`;
       throw new UsageError(`Cannot read ${shown} as a policy: expected NAME=VALUE`);
@@ -27,10 +27,11 @@ export function readPolicyArguments(
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
-  return policies;
+  // Just checked.
+  return policies as PolicyOptions & typeof policies;
 }
 
 function readPolicyValue(text: string): string | number | boolean {
   if (text === "true" || text === "false") return text === "true";
-  return /^\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }

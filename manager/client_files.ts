@@ -25,6 +25,7 @@ import {
   type FileOptions,
   localSpec,
   recipeSpec,
+  replicaCount,
   tempSpec,
   uploadSpec,
   urlSpec,
@@ -113,11 +114,12 @@ export class ClientFiles {
   }
 
   /** Declares a file; throws when it cannot be one. */
-  declare({ requestId, file, level, mode }: Wish<"declare">, asker: Asker): ClientAnswer {
+  declare(wish: Wish<"declare">, asker: Asker): ClientAnswer {
+    const { requestId, file, level, mode, peerTransfer = true } = wish;
     if (this.#files.size >= FILES_MAX) {
       throw new Error(`Cannot declare a file: clients have ${FILES_MAX} already`);
     }
-    const options = { cache: level, ...(mode === undefined ? {} : { mode }) };
+    const options = { cache: level, peerTransfer, ...(mode === undefined ? {} : { mode }) };
     if (file.kind === "upload") {
       const { fileId, upload } = this.#expect(file, { options, asker });
       return { kind: "declared", requestId, fileId, upload };
@@ -132,6 +134,21 @@ export class ClientFiles {
       throw new TypeError(`Cannot undeclare file ${fileId}: it is another client's`);
     }
     this.#giveUp(fileId);
+    return { kind: "done", requestId };
+  }
+
+  /** Has that many copies made and kept. */
+  replicate({ requestId, fileId, count }: Wish<"replicate">): ClientAnswer {
+    const { store } = this.#options;
+    const copyCount = replicaCount(count, "count of replicate");
+    store.replicate(store.entryOf(this.#find(fileId).handle, `file ${fileId}`), copyCount);
+    return { kind: "done", requestId };
+  }
+
+  /** Removes copies; fails when something waits for the file, or it could not be had again. */
+  async prune({ requestId, fileId }: Wish<"prune">): Promise<ClientAnswer> {
+    const { store } = this.#options;
+    await store.prune(store.entryOf(this.#find(fileId).handle, `file ${fileId}`));
     return { kind: "done", requestId };
   }
 
@@ -195,7 +212,11 @@ export class ClientFiles {
       case "buffer":
         return bufferSpec(undefined, options);
       case "temp":
-        return tempSpec(options);
+        return tempSpec({
+          ...options,
+          ...(file.replicas === undefined ? {} : { replicas: file.replicas }),
+          release: file.isReleasedByUse === true ? "auto" : "manual",
+        });
       case "url":
         return urlSpec(file.url, options);
       case "unpack":

@@ -93,7 +93,7 @@ const file = kinds<ClientFile>({
   local: { path },
   upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
   buffer: {},
-  temp: {},
+  temp: { replicas: optional(natural), isReleasedByUse: optional(flag) },
   url: { url: path },
   unpack: { archive: fileId },
   environment: { archive: fileId },
@@ -129,8 +129,10 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   open: { requestId, version: natural, clientId: randomId },
   ping: { requestId },
   status: { requestId },
-  declare: { requestId, file, level, mode: optional(mode) },
+  declare: { requestId, file, level, mode: optional(mode), peerTransfer: optional(flag) },
   undeclare: { requestId, fileId },
+  replicate: { requestId, fileId, count: natural },
+  prune: { requestId, fileId },
   fetch: { requestId, fileId },
   submit: {
     requestId,
@@ -184,6 +186,7 @@ const times = shape<TaskTimes>({
 const taskRow = shape<TaskRow>({
   id: taskId,
   state,
+  recovery: optional(state),
   outcome: optional(outcome),
   command: longText,
   tag: optional(label),
@@ -228,6 +231,7 @@ const workerRow = shape<WorkerRow>({
   instances: natural,
   replicas: natural,
   cachedBytes: natural,
+  diskUsedBytes: natural,
 });
 
 const fileRow = shape<FileRow>({
@@ -238,6 +242,7 @@ const fileRow = shape<FileRow>({
   level,
   replicas: natural,
   isAtManager: flag,
+  isNondeterministic: optional(flag),
   source: optional(longText),
 });
 

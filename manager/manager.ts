@@ -16,6 +16,7 @@ import {
   readManagerOptions,
   readPolicies,
 } from "./config.ts";
+import { mergeOptions, readConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
 import type { FileHandle } from "./file_handle.ts";
 import {
@@ -55,6 +56,7 @@ import {
 } from "./task_definition.ts";
 import { TaskHandle } from "./task_handle.ts";
 import type { TaskResult } from "./task_result.ts";
+import { translateParameters } from "./tune_parameter.ts";
 
 /** Arguments of a function as it is called from elsewhere: a file may stand for its path. */
 export type WithFiles<A extends unknown[]> = {
@@ -93,7 +95,11 @@ export class Manager implements AsyncDisposable {
    * @throws {Error} When the address or the name is taken, or there is no binary for workers.
    */
   static async start(options: ManagerOptions = {}): Promise<Manager> {
-    const config = readManagerOptions({ ...defaultManagerOptions(), ...options });
+    const given = allOptions(options);
+    const config = readManagerOptions(given);
+    for (const note of translateParameters(given.policies ?? {}).notes) {
+      process.stderr.write(`tendril: ${note}\n`);
+    }
     const manager = new Manager(await startParts(config));
     noteOpened(manager);
     try {
@@ -395,12 +401,19 @@ export class Manager implements AsyncDisposable {
   }
 
   /**
-   * Changes policies from now on.
+   * Changes policies from now on; those of TaskVine are known by its names as well.
    *
+   * @returns A line for each parameter of TaskVine that changes nothing here, with the reason.
    * @throws {TypeError | RangeError} When one is unknown or out of range.
+   *
+   * @example
+   * ```ts
+   * manager.tune({ replicas: 2, "worker-source-max-transfers": 5 });
+   * ```
    */
-  tune(policies: PolicyOptions): void {
+  tune(policies: PolicyOptions): readonly string[] {
     this.#shell.tune(readPolicies(policies, this.#shell.policies));
+    return translateParameters(policies).notes;
   }
 
   /** The manager in numbers. */
@@ -552,4 +565,13 @@ function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
     level: "workflow",
     peerTransfer: true,
   };
+}
+
+/** What a script states, then what the command line does, then the file that one of them names. */
+function allOptions(options: ManagerOptions): ManagerOptions {
+  const stated = mergeOptions(options, defaultManagerOptions());
+  const { config, ...given } = stated;
+  if (config === undefined) return given;
+  if (typeof config === "string") return mergeOptions(given, readConfigFile(config));
+  throw new TypeError(`Cannot take config of Manager.start "${config}" as a path`);
 }

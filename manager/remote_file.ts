@@ -55,7 +55,11 @@ export class RemoteFile {
 export type RemoteSource =
   | { readonly kind: "local"; readonly path: string }
   | { readonly kind: "url"; readonly url: string }
-  | { readonly kind: "temp" }
+  | {
+    readonly kind: "temp";
+    readonly replicas: number | undefined;
+    readonly isReleasedByUse: boolean;
+  }
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | undefined }
   | {
     readonly kind: "mini_task";
@@ -68,6 +72,7 @@ export interface RemoteFileSpec {
   readonly source: RemoteSource;
   readonly level: CacheLevel;
   readonly mode: number | undefined;
+  readonly peerTransfer: boolean;
 }
 
 interface Entry extends RemoteFileSpec {
@@ -140,6 +145,19 @@ export class RemoteFiles {
     throw new Error("Cannot read the contents of a directory: fetch it to a path");
   }
 
+  /** Has that many copies kept at workers. */
+  async replicate(file: RemoteFile, count: number): Promise<void> {
+    const fileId = await this.#declared(file, "input");
+    await this.#connection.ask({ kind: "replicate", fileId, count });
+  }
+
+  /** Has the copies removed from the workers. */
+  async prune(file: RemoteFile): Promise<void> {
+    const { id } = this.#entryOf(file);
+    // Of what was never used there are none.
+    if (id !== undefined) await this.#connection.ask({ kind: "prune", fileId: await id });
+  }
+
   /** Gives the file up. */
   async undeclare(file: RemoteFile): Promise<void> {
     const entry = this.#entryOf(file);
@@ -181,7 +199,11 @@ export class RemoteFiles {
         if (source.bytes !== undefined) return await this.#send(entry, bytesContents(source.bytes));
         return await this.#ask(entry, { kind: "buffer" });
       case "temp":
-        return await this.#ask(entry, { kind: "temp" });
+        return await this.#ask(entry, {
+          kind: "temp",
+          ...(source.replicas === undefined ? {} : { replicas: source.replicas }),
+          ...(source.isReleasedByUse ? { isReleasedByUse: true } : {}),
+        });
       case "url":
         return await this.#ask(entry, { kind: "url", url: source.url });
       case "mini_task": {
@@ -222,12 +244,16 @@ export class RemoteFiles {
     }
   }
 
-  async #declare({ level, mode }: Entry, file: ClientFile): Promise<AnswerTo<"declare">> {
+  async #declare(
+    { level, mode, peerTransfer }: Entry,
+    file: ClientFile,
+  ): Promise<AnswerTo<"declare">> {
     return await this.#connection.ask({
       kind: "declare",
       file,
       level,
       ...(mode === undefined ? {} : { mode }),
+      ...(peerTransfer ? {} : { peerTransfer }),
     });
   }
 }

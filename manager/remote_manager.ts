@@ -13,6 +13,8 @@ import {
   type FileOptions,
   localSpec,
   readFileOptions,
+  replicaCount,
+  type TempOptions,
   tempSpec,
   urlSpec,
 } from "./file_options.ts";
@@ -34,6 +36,7 @@ import { fileRows, taskRows } from "./rows.ts";
 import { rangesOf } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
+import { translateParameters } from "./tune_parameter.ts";
 
 /** Which manager to connect to, and how patiently. */
 export interface ConnectOptions {
@@ -46,7 +49,7 @@ export interface ConnectOptions {
 }
 
 /** Options of a file that is declared from afar. */
-export type RemoteFileOptions = Omit<FileOptions, "peerTransfer">;
+export type RemoteFileOptions = FileOptions;
 
 const WAIT_MS_DEFAULT = 10_000;
 
@@ -107,7 +110,7 @@ export class RemoteManager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When it is no path, or an option is wrong.
    */
   file(path: string | URL, options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(localSpec(path, checkFileOptions(options)));
+    return this.#declare(localSpec(path, options));
   }
 
   /**
@@ -116,7 +119,7 @@ export class RemoteManager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
    */
   url(url: string | URL, options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(urlSpec(url, checkFileOptions(options)));
+    return this.#declare(urlSpec(url, options));
   }
 
   /**
@@ -125,7 +128,7 @@ export class RemoteManager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
    */
   buffer(data?: string | Uint8Array, options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(bufferSpec(data, checkFileOptions(options)));
+    return this.#declare(bufferSpec(data, options));
   }
 
   /**
@@ -133,8 +136,8 @@ export class RemoteManager implements AsyncDisposable {
    *
    * @throws {TypeError | RangeError} When an option is wrong.
    */
-  temp(options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(tempSpec(checkFileOptions(options)));
+  temp(options: TempOptions = {}): RemoteFile {
+    return this.#declare(tempSpec(options));
   }
 
   /**
@@ -255,16 +258,40 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
-   * Changes policies from now on.
+   * Has copies of a file brought to that many workers and kept at that number; tasks come first.
    *
+   * @throws {TypeError | RangeError} When it is no file of this manager, or the count is wrong.
+   */
+  replicate(file: RemoteFile, count: number): Promise<void> {
+    return Promise.try(() => {
+      this.#files.check(file, "file");
+      return this.#files.replicate(file, replicaCount(count, "count of replicate"));
+    });
+  }
+
+  /**
+   * Removes the copies of a file from the workers; it is had again when a task needs it.
+   *
+   * @throws {TypeError} When it is no file of this manager.
+   * @throws {ClientError} When something waits for it, or it could not be had again.
+   */
+  async prune(file: RemoteFile): Promise<void> {
+    await this.#files.prune(file);
+  }
+
+  /**
+   * Changes policies from now on; those of TaskVine are known by its names as well.
+   *
+   * @returns A line for each parameter of TaskVine that changes nothing here, with the reason.
    * @throws {ClientError} When one is unknown or out of range.
    */
-  async tune(policies: PolicyOptions): Promise<void> {
+  async tune(policies: PolicyOptions): Promise<readonly string[]> {
     await this.#connection.ask({
       kind: "tune",
       // Policies are checked by the manager, whose they are.
       policies: policies as Readonly<Record<string, string | number | boolean>>,
     });
+    return translateParameters(policies).notes;
   }
 
   /** The manager in numbers. */
@@ -313,9 +340,13 @@ export class RemoteManager implements AsyncDisposable {
     await this.close();
   }
 
-  #declare({ source, level, mode }: FileSpec): RemoteFile {
-    // Local, url, temp, and a buffer whose bytes are at hand: all that the methods above make.
-    return this.#files.declare({ source: source as RemoteFileSpec["source"], level, mode });
+  #declare(spec: FileSpec): RemoteFile {
+    const { level, mode, peerTransfer, replicas, isReleasedByUse = false } = spec;
+    const source = spec.source.kind === "temp"
+      ? { kind: "temp" as const, replicas, isReleasedByUse }
+      // Local, url, and a buffer whose bytes are at hand: all that the methods above make.
+      : spec.source as RemoteFileSpec["source"];
+    return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
   #recipe(
@@ -323,14 +354,14 @@ export class RemoteManager implements AsyncDisposable {
     archive: RemoteFile | string,
     options: RemoteFileOptions,
   ): RemoteFile {
-    const { level, mode } = readFileOptions(checkFileOptions(options), recipe);
+    const { level, mode, peerTransfer } = readFileOptions(options, recipe);
     const file = typeof archive === "string" ? this.file(archive, options) : archive;
     const source = {
       kind: "mini_task" as const,
       recipe,
       archive: this.#files.check(file, "archive"),
     };
-    return this.#files.declare({ source, level, mode });
+    return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
   async #stateOf(id: TaskId): Promise<TaskStateName> {
@@ -384,12 +415,4 @@ export async function connectManager(options: ConnectOptions): Promise<RemoteMan
   });
   const { timeout = WAIT_MS_DEFAULT, ...target } = read;
   return new RemoteManager(await connectClient(target, { waitMs: Number(timeout) }));
-}
-
-/** Only the manager's own script says which files travel between workers. */
-function checkFileOptions(options: RemoteFileOptions): FileOptions {
-  if (!("peerTransfer" in options)) return options;
-  throw new TypeError(
-    'Cannot take "peerTransfer" as an option of a remote file: there are cache, mode',
-  );
 }

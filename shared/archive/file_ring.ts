@@ -96,7 +96,10 @@ export class FileRing {
     const at = this.#reserve(
       HEADER_BYTES + meta.path.length * UNIT_BYTES_MAX + contents.length,
     );
-    if (at === undefined) return undefined;
+    if (at === undefined) {
+      this.#wake();
+      return undefined;
+    }
     const pathBytes = this.#bytes.write(meta.path, at + HEADER_BYTES);
     this.#bytes.set(contents, at + HEADER_BYTES + pathBytes);
     const allBytes = aligned(HEADER_BYTES + pathBytes + contents.length);
@@ -107,9 +110,7 @@ export class FileRing {
     this.#times[at / 8 + 2] = meta.mtimeMs;
     this.#headBytes += allBytes;
     Atomics.store(this.#control, GIVEN_COUNT, ++this.#givenCount);
-    if (Atomics.load(this.#control, IS_ASLEEP) === 1 && this.#givenCount % WAKE_COUNT === 0) {
-      Atomics.notify(this.#control, GIVEN_COUNT);
-    }
+    if (this.#givenCount % WAKE_COUNT === 0) this.#wake();
     return this.#givenCount;
   }
 
@@ -126,6 +127,11 @@ export class FileRing {
     Atomics.store(this.#control, GIVEN_COUNT, STOP);
     Atomics.notify(this.#control, GIVEN_COUNT);
     if (this.#givenCount > 0) this.#waitFor(ENDED);
+  }
+
+  #wake(): void {
+    if (Atomics.load(this.#control, IS_ASLEEP) === 0) return;
+    Atomics.notify(this.#control, GIVEN_COUNT);
   }
 
   #waitFor(count: number): void {

@@ -163,4 +163,11 @@ test("tasks go on when the wait for them is interrupted, and can be cancelled", 
     stdout: "dispatchAhead is 3\n",
     stderr: "",
   });
+  // A list of parameters for TaskVine works as it is.
+  expect(bench.run("tune", "temp-replica-count=2", "short-timeout=5")).toEqual({
+    status: 0,
+    stdout: "replicas is 2\n",
+    stderr: 'tendril tune: "short-timeout" changes nothing here: the manager never waits for a ' +
+      "message\n",
+  });
 }, 60_000);

@@ -45,6 +45,21 @@ test("connectWorker() closes the old connection of a process that has connected 
   expect(fixture.outcome(task)).toBe("success");
 });
 
+test("connectWorker() refuses workers above the limit, and none that come back", () => {
+  const fixture = new ManagerFixture({ maxWorkers: 1 });
+  fixture.joins("a");
+  fixture.joins("b");
+  expect(fixture.instructions).toMatchObject([{
+    kind: "disconnect",
+    session: fixture.session("b"),
+    reason: "Cannot join as one more worker: the policy maxWorkers allows 1",
+  }]);
+  expect([...fixture.state.workers.keys()]).toEqual([idOf("a")]);
+  fixture.breaks("a");
+  fixture.returns("a", {});
+  expect(fixture.state.workers.get(idOf("a"))?.link.kind).toBe("open");
+});
+
 test("disconnectWorker() keeps tries running for the grace and gives nothing new meanwhile", () => {
   const fixture = new ManagerFixture();
   fixture.joins("a", { cores: 2 });
