@@ -46,7 +46,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "hungry-minimum-factor": passedOver(
     "isHungry() is true while a worker has room that no task wants",
   ),
-  "immediate-recovery": passedOver("a lost temp is made again when it is needed"),
+  "immediate-recovery": choice("recovery", "immediate", "on_demand"),
   "keepalive-interval": passedOver("heartbeats follow from workerTimeout"),
   "keepalive-timeout": seconds("workerTimeout"),
   "large-task-check-interval": passedOver("nothing is looked for at intervals"),
@@ -73,7 +73,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "resource-submit-multiplier": number("dispatchAhead"),
   "asynchrony-multiplier": number("dispatchAhead"),
   "sandbox-grow-factor": passedOver("a task is allocated what it states"),
-  "shift-disk-load": passedOver("temps stay where they were made"),
+  "shift-disk-load": flag("shiftDiskLoad"),
   "short-timeout": passedOver("the manager never waits for a message"),
   "task-groups": passedOver("tasks go where their inputs are, one by one"),
   "temp-replica-count": number("replicas"),
@@ -143,4 +143,8 @@ function flag(policy: string): Parameter {
 
 function seconds(policy: string): Parameter {
   return { kind: "policy", read: (value) => ({ [policy]: value * 1000 }) };
+}
+
+function choice(policy: string, on: string, off: string): Parameter {
+  return { kind: "policy", read: (value) => ({ [policy]: value === 0 ? off : on }) };
 }

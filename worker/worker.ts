@@ -29,9 +29,11 @@ import { TaskProcesses } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -94,6 +96,8 @@ interface Parts {
   readonly peers: PeerServer;
   readonly transfers: Transfers;
   readonly activations: Activations;
+  readonly verifications: Verifications;
+  readonly meter: SandboxMeter;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -149,7 +153,12 @@ class Shell {
       push,
     });
     const activations = new Activations({ env: taskEnvironment(options), mark });
-    const runner = new Runner({ cache, trees, sandboxes, processes, activations, push });
+    const verifications = new Verifications({ cache, trees, push });
+    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
+      push({ kind: "sandbox_measured", taskId, try: number, bytes });
+    });
+    const ran = { cache, trees, sandboxes, processes, activations, meter, push };
+    const runner = new Runner(ran);
     const instances = new Instances({
       cache,
       trees,
@@ -170,6 +179,8 @@ class Shell {
       peers,
       transfers,
       activations,
+      verifications,
+      meter,
       runner,
       instances,
     };
@@ -189,7 +200,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances } = this.#parts;
+    const { cache, transfers, verifications, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -205,6 +216,7 @@ class Shell {
       parts: {
         cache,
         transfers,
+        verifications,
         runner,
         instances,
         link: { send: (messages) => this.#link?.send(messages) },
@@ -299,6 +311,7 @@ class Shell {
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
     clearTimeout(this.#wall);
+    parts.meter.close();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();
@@ -309,6 +322,7 @@ class Shell {
       parts.activations.close();
       await Promise.all([
         parts.transfers.close(),
+        parts.verifications.close(),
         parts.instances.close(),
         parts.processes.close(),
       ]);

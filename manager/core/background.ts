@@ -112,6 +112,7 @@ export function spareSource(
     probed += 1;
     if (probed > HOLDERS_PROBED) break;
     if (replica.state !== "ready" || replica.generation !== file.generation) continue;
+    if (replica.isSuspect) continue;
     if (holder.link.kind !== "open" || !isSpare(state, holder.source)) continue;
     if (worker !== undefined && !canReach(state, worker, holder)) continue;
     if (best === undefined || holder.source.active.size < best.source.active.size) best = holder;

@@ -50,7 +50,8 @@ export type TaskState =
 /** One task as the manager sees it. */
 export interface TaskRecord {
   readonly definition: TaskDefinition;
-  readonly taskClass: TaskClass;
+  /** Another one once it has needed more disk than it had said. */
+  taskClass: TaskClass;
   state: TaskState;
   /** Tries so far; the number of the current one while there is one. */
   tryCount: number;
@@ -61,6 +62,10 @@ export interface TaskRecord {
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
+  /** How a try failed last, once it has settled or lost a worker; for whoever lacks its outputs. */
+  lastFailure: string | undefined;
+  /** Tries that had no room on the disk of their worker. */
+  fullCount: number;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -86,6 +91,8 @@ export interface TaskClass {
 /** One try at a worker, until the worker says how it ended. */
 export interface TryRecord extends TryId {
   readonly task: TaskRecord;
+  /** Of the task when it was dispatched: what it holds of the worker. */
+  readonly taskClass: TaskClass;
   readonly worker: WorkerRecord;
   /** Ended by the manager: its result is not wanted, its room is still held. */
   isEnded: boolean;
@@ -107,6 +114,10 @@ export interface ReplicaRecord {
   deletionCount: number;
   /** Brings it, while it is pending. */
   transfer: TransferRecord | undefined;
+  /** Its worker looks at its bytes: until it answers nobody is to have it from there. */
+  isSuspect: boolean;
+  /** What its worker is to have room for, while it is pending; 0 of what has no known size. */
+  comingBytes: number;
 }
 
 /** A declared file. Two declarations of one name share a record. */
@@ -124,6 +135,12 @@ export interface FileRecord {
   generation: number;
   /** The task that makes it. */
   producer: TaskRecord | undefined;
+  /** Why the task that made it will not make it again. */
+  lastFailure: string | undefined;
+  /** It is lost, and made again though nobody waits for it: `recovery` is `immediate`. */
+  isDue: boolean;
+  /** A later making of it had other contents than the one before. */
+  isNondeterministic: boolean;
   /** The manager has its contents: a local file, a buffer, an output in place. */
   isAtManager: boolean;
   /** Contents can be had from somewhere; waiting counts are kept by this. */
@@ -221,6 +238,12 @@ export interface Reach {
   hiddenUntilMs: number;
 }
 
+/** A worker in the index of workers by the size of their disks. */
+export interface DiskMember {
+  readonly place: CapacityPlace;
+  readonly workerId: WorkerId;
+}
+
 /** One worker as the manager sees it. */
 export interface WorkerRecord {
   /** In the index of free cores, while something may be dispatched to it. */
@@ -247,6 +270,16 @@ export interface WorkerRecord {
   readonly unstarted: Set<TryRecord>;
   /** Held by tries of commands and by instances. */
   committed: Resources;
+  /** What it said last that files and running tasks hold of its disk. */
+  diskUsedBytes: number;
+  /** Of its pending copies. */
+  comingBytes: number;
+  /** Moving mean of how long its tries ran, as a multiple of the mean of their class. */
+  slowness: number;
+  /** In the index of disks. */
+  readonly disk: DiskMember;
+  /** Files that are looked at next for one that may move to an emptier disk. */
+  shiftable: IterableIterator<ReplicaRecord> | undefined;
   /** All it has in its cache or is on its way there. */
   readonly replicas: Map<CacheName, ReplicaRecord>;
   readonly instances: Map<InstanceId, InstanceRecord>;
@@ -317,6 +350,13 @@ export interface Counters {
   retrieving: number;
   triesStarted: number;
   recoveries: number;
+  /** Recoveries that wait for inputs or room now, and those at workers. */
+  recoveriesWaiting: number;
+  recoveriesRunning: number;
+  /** Makings whose contents were other than those of the making before. */
+  nondeterministic: number;
+  /** Copies that workers found damaged, and dropped. */
+  replicasDamaged: number;
   managerToWorkerBytes: number;
   workerToWorkerBytes: number;
   workerToManagerBytes: number;
@@ -337,6 +377,8 @@ export interface ManagerState {
   readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
   readonly workers: Map<WorkerId, WorkerRecord>;
   readonly index: CapacityIndex<WorkerRecord>;
+  /** All workers, by the size of their disks. */
+  readonly disks: CapacityIndex<DiskMember>;
   readonly classes: Map<string, TaskClass>;
   /** Classes of shapes whose tasks ask for no features: found without making a key. */
   readonly classByShape: WeakMap<TaskShape, TaskClass>;
@@ -359,6 +401,8 @@ export interface ManagerState {
   readonly spooled: Map<FileRecord, SpoolRecord>;
   spooledBytes: number;
   readonly upkeep: Upkeep;
+  /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
+  readonly lost: Set<FileRecord>;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -392,6 +436,18 @@ export interface Upkeep {
   readonly scarce: Set<FileRecord>[];
   /** Workers that may be given copies; who was given one last is at the end. */
   readonly receivers: Set<WorkerRecord>;
+  /** `{worker: the temp that moves from there to an emptier disk}`. */
+  readonly shifts: Map<WorkerRecord, Shift>;
+  /** Workers that may have something to move since they told of their disks. */
+  readonly fuller: Set<WorkerRecord>;
+}
+
+/** A temp on its way to an emptier disk. */
+export interface Shift {
+  readonly file: FileRecord;
+  readonly to: WorkerRecord;
+  /** When the copy was there; undefined before that. */
+  copiedAtMs: number | undefined;
 }
 
 /** Something to look at when time has passed. Checked against the state then. */
@@ -431,6 +487,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     unclaimed: new Map(),
     workers: new Map(),
     index: newCapacityIndex(),
+    disks: newCapacityIndex(),
     classes: new Map(),
     classByShape: new WeakMap(),
     busyClasses: new Set(),
@@ -444,7 +501,15 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     stranded: new Map(),
     spooled: new Map(),
     spooledBytes: 0,
-    upkeep: { reviews: new Map(), rest: undefined, scarce: [], receivers: new Set() },
+    lost: new Set(),
+    upkeep: {
+      reviews: new Map(),
+      rest: undefined,
+      scarce: [],
+      receivers: new Set(),
+      shifts: new Map(),
+      fuller: new Set(),
+    },
     deliveries: new Map(),
     deliveryQueue: new Set(),
     collectingCount: 0,
@@ -506,6 +571,10 @@ function newCounters(): Counters {
     retrieving: 0,
     triesStarted: 0,
     recoveries: 0,
+    recoveriesWaiting: 0,
+    recoveriesRunning: 0,
+    nondeterministic: 0,
+    replicasDamaged: 0,
     managerToWorkerBytes: 0,
     workerToWorkerBytes: 0,
     workerToManagerBytes: 0,

@@ -11,8 +11,14 @@ import { boundName, fileOf, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
-import { canRemake } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
+import { canRemake, noteLost } from "./recovery.ts";
+import {
+  deleteReplica,
+  ensureReplica,
+  forgetReplica,
+  isNeededAt,
+  suspectReplica,
+} from "./replica.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -136,6 +142,8 @@ export function failTransfer(
   }
   transfer.attemptCount += 1;
   if (source?.source !== undefined) transfer.failed.add(source.source);
+  const { isCorrupt = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
   const { isDiskFull = false } = message;
@@ -148,6 +156,17 @@ export function failTransfer(
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+}
+
+/** The bytes that came were others, or did not come twice: whoever has them looks at them. */
+function doubtSource(state: ManagerState, { source, file, generation }: TransferRecord): void {
+  if (source?.kind === "worker") {
+    const replica = file.replicas.get(source.worker);
+    if (replica?.generation === generation) suspectReplica(state, source.worker, replica);
+  } else if (source?.kind === "manager" && file.readyCount > 0) {
+    // Of a copy here of what workers have, theirs are as good.
+    forgetSpool(state, file);
+  }
 }
 
 /** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
@@ -163,6 +182,7 @@ export function failFetch(
   const failed = { transferId, name: boundName(file), generation, message, canRetry: true };
   failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   updateAvailability(state, file);
+  noteLost(state, file);
 }
 
 /** The delay before another attempt is over. */
@@ -426,6 +446,7 @@ function peerCost(state: ManagerState, transfer: TransferRecord, holder: WorkerR
   const { file, generation } = transfer;
   const replica = file.replicas.get(holder);
   if (replica?.state !== "ready" || replica.generation !== generation) return Infinity;
+  if (replica.isSuspect) return Infinity;
   if (holder === transfer.worker || holder.link.kind !== "open") return Infinity;
   if (!canReach(state, transfer.worker, holder)) return Infinity;
   const activeCount = holder.source.active.size;

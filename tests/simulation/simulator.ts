@@ -130,6 +130,7 @@ class Simulation implements World {
       active: state.managerSource.active.size,
       urlSources: state.urlSources.size,
       stranded: state.stranded.size,
+      lost: state.lost.size,
       spooled: state.spooled.size,
       spooledBytes: state.spooledBytes,
       reviews: state.upkeep.reviews.size,

@@ -321,9 +321,10 @@ export class ManagerFixture {
   /** The worker could not bring what it was told to. */
   failsToBring(
     worker: string,
-    { canRetry = true, isUnreachable = false }: {
+    { canRetry = true, isUnreachable = false, isCorrupt = false }: {
       canRetry?: boolean;
       isUnreachable?: boolean;
+      isCorrupt?: boolean;
     } = {},
   ): void {
     const orders = this.#orders.get(worker) ?? [];
@@ -340,6 +341,7 @@ export class ManagerFixture {
           message: "broken",
           canRetry,
           ...(isUnreachable ? { isUnreachable } : {}),
+          ...(isCorrupt ? { isCorrupt } : {}),
         };
       }),
     );

@@ -210,6 +210,16 @@ export class WorkerFixture {
     this.feed({ kind: "transfer_ended", transferId, name, generation, movedBytes, outcome });
   }
 
+  /** The manager doubts a file. */
+  isAsked(name: string, generation = 0): void {
+    this.hears({ kind: "verify", name: name as CacheName, generation });
+  }
+
+  /** The bytes of a file were looked at. */
+  verifies(name: string, isIntact: boolean, generation = 0): void {
+    this.feed({ kind: "file_verified", name: name as CacheName, generation, isIntact });
+  }
+
   deletes(name: string, generation = 0): void {
     this.hears({ kind: "delete", name: name as CacheName, generation });
   }
@@ -254,6 +264,8 @@ export class WorkerFixture {
         case "fetch":
         case "make":
           return [`${each.kind} ${each.order.name}`];
+        case "verify_file":
+          return [`verify ${each.name} ${each.generation}`];
         case "delete_file":
           return [`delete ${each.name} ${each.generation}`];
         case "stop_transfer":
