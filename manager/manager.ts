@@ -204,6 +204,10 @@ export class Manager implements AsyncDisposable {
   /**
    * Declares unpacked software for the `environment` of tasks and libraries.
    *
+   * Each worker unpacks it once and makes it fit for the path there: archives of conda-pack, poncho
+   * and `tendril pack`, and virtual environments that `tar` or venv-pack packed. Tasks have its `bin`
+   * first in `PATH`, `VIRTUAL_ENV` or `CONDA_PREFIX`, and what its `activate.d` sets.
+   *
    * @param archive An archive with a `bin` folder: a declared file, or the path of one.
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
    *
