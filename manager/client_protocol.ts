@@ -258,6 +258,8 @@ export interface TaskRow {
   readonly id: TaskId;
   /** Where it stands. */
   readonly state: TaskStateName;
+  /** Where it stands as its own recovery, while it runs again to remake a lost temp. */
+  readonly recovery?: TaskStateName;
   /** Once it has ended. */
   readonly outcome?: Outcome;
   /** The command, cut to 200 characters; `LIBRARY.FUNCTION` of a call. */
@@ -348,6 +350,8 @@ export interface FileRow {
   readonly replicas: number;
   /** True when the manager has the contents. */
   readonly isAtManager: boolean;
+  /** True when the task that makes it has made other contents of it than before. */
+  readonly isNondeterministic?: boolean;
   /** Path; or url, without user, password and query. */
   readonly source?: string;
 }

@@ -25,6 +25,8 @@ export interface ManagerStatus {
   readonly files: number;
   /** Transfers under way or waiting for their source. */
   readonly transfers: number;
+  /** Copies of files that workers found damaged, and dropped. */
+  readonly damaged: number;
   /** Declared libraries. */
   readonly libraries: number;
   /** What was turned away, by kind; manager/refusal.ts says what the kinds are. */
@@ -53,6 +55,12 @@ export interface TaskCounts {
   readonly triesStarted: number;
   /** Runs that remade lost temps. */
   readonly recoveries: number;
+  /** Recoveries that wait now for an input or for room; `waiting` and `ready` count them too. */
+  readonly recoveriesWaiting: number;
+  /** Recoveries at workers now; `dispatched` and `retrieving` count them too. */
+  readonly recoveriesRunning: number;
+  /** Files made again with other contents than before, each time. */
+  readonly nondeterministic: number;
 }
 
 /** Workers, their cores and their disks. */
@@ -89,7 +97,8 @@ export function statusOf(
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;
-  const { succeeded, failed, cancelled, triesStarted, recoveries, files, libraries } = summary;
+  const { succeeded, failed, cancelled, triesStarted, files, libraries } = summary;
+  const { recoveries, recoveriesWaiting, recoveriesRunning, nondeterministic } = summary;
   return {
     version: 1,
     ...manager,
@@ -104,6 +113,9 @@ export function statusOf(
       cancelled,
       triesStarted,
       recoveries,
+      recoveriesWaiting,
+      recoveriesRunning,
+      nondeterministic,
     },
     workers: {
       connected: summary.workersConnected,
@@ -121,6 +133,7 @@ export function statusOf(
     },
     files,
     transfers: summary.transfersActive,
+    damaged: summary.replicasDamaged,
     libraries,
   };
 }

@@ -22,6 +22,7 @@ import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Trees } from "./trees.ts";
+import { isFileIntact } from "./verification.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
 type MakeOrder = Extract<ManagerMessage, { kind: "make" }>;
@@ -50,6 +51,9 @@ const URL_TRIES = 3;
 /** Attempts at sending a file to the manager. */
 const SEND_TRIES = 3;
 const SEND_DELAY_MS = 200;
+
+/** The manager's answer to contents that are not those that it was told of. */
+const CONTENTS_DIFFER = 422;
 
 /** Text of an answer that is read for a message. */
 const ANSWER_CHARS_MAX = 200;
@@ -360,13 +364,21 @@ async function sendFile(
 ): Promise<void> {
   const hold = options.cache.hold(order.name, order.generation);
   if (hold === undefined) throw new Error("this worker has no such file");
+  const { name, generation } = order;
   try {
     for (let tryCount = 1;; tryCount++) {
       try {
         return await putOnce(options, order, { hold, signal });
       } catch (error) {
-        const isFinal = error instanceof DownloadError || signal.aborted;
-        if (isFinal || tryCount >= SEND_TRIES) throw error;
+        if (error instanceof DownloadError || signal.aborted) throw error;
+        const isLast = tryCount >= SEND_TRIES;
+        // What is damaged here need not be sent again; what was damaged on the way may.
+        const isInDoubt = isLast || error instanceof MismatchError;
+        if (isInDoubt && !await isFileIntact(hold, options.trees)) {
+          options.push({ kind: "file_verified", name, generation, isIntact: false });
+          throw new Error("it is not what it was when it came here, and is dropped");
+        }
+        if (isLast) throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, SEND_DELAY_MS * tryCount));
     }
@@ -397,6 +409,7 @@ async function putOnce(
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);
   if (response.ok) return;
   const message = `the manager answered ${response.status} ${text}`.trimEnd();
+  if (response.status === CONTENTS_DIFFER) throw new MismatchError(message);
   if (response.status >= 500) throw new Error(message);
   throw new DownloadError("refused", message);
 }
@@ -433,11 +446,14 @@ function checkMeasured(order: FetchOrder, measured: Measured): void {
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
   const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
   const isUnreachable = error instanceof DownloadError && error.kind === "unreachable";
+  const isCorrupt = error instanceof MismatchError ||
+    error instanceof DownloadError && error.kind === "wrong";
   return {
     kind: "failed",
     message,
     canRetry: canRetry || isDiskFull(error),
     ...(isUnreachable ? { isUnreachable } : {}),
+    ...(isCorrupt ? { isCorrupt } : {}),
     ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
   };
 }

@@ -32,6 +32,7 @@ import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -93,6 +94,7 @@ interface Parts {
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
+  readonly verifications: Verifications;
   readonly meter: SandboxMeter;
   readonly runner: Runner;
   readonly instances: Instances;
@@ -148,6 +150,7 @@ class Shell {
       managerCertificate,
       push,
     });
+    const verifications = new Verifications({ cache, trees, push });
     const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
     });
@@ -170,6 +173,7 @@ class Shell {
       sandboxes,
       peers,
       transfers,
+      verifications,
       meter,
       runner,
       instances,
@@ -190,7 +194,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances } = this.#parts;
+    const { cache, transfers, verifications, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -206,6 +210,7 @@ class Shell {
       parts: {
         cache,
         transfers,
+        verifications,
         runner,
         instances,
         link: { send: (messages) => this.#link?.send(messages) },
@@ -310,6 +315,7 @@ class Shell {
     const quiet = async () => {
       await Promise.all([
         parts.transfers.close(),
+        parts.verifications.close(),
         parts.instances.close(),
         parts.processes.close(),
       ]);

@@ -23,12 +23,21 @@ export interface Policies {
   readonly transfersPerUrl: number;
   readonly transfersFromManager: number;
   readonly transfersToManager: number;
-  readonly recovery: "on_demand" | "off";
+  /** When a lost temp is made again: when something waits for it, at once, or never. */
+  readonly recovery: "on_demand" | "immediate" | "off";
   /**
    * `files`: where most input bytes are; `spread`: where most cores are free; `disk`: where most
    * disk is free; `fast`: where tries ran shortest beside others alike; `random`: anywhere.
    */
   readonly placement: (typeof PLACEMENTS)[number];
+  /** Silence after which a transfer is given up, for another source if there is one. */
+  readonly transferStallTimeoutMs: number;
+  /** A transfer may take this many times as long as one of its size does at the mean rate. */
+  readonly transferOutlierFactor: number;
+  /** No transfer is too slow before that. */
+  readonly minTransferTimeoutMs: number;
+  /** Bytes per second: what counts as the mean rate before there is one. */
+  readonly defaultTransferRate: number;
   /** What is dispatched to a worker at most, as a multiple of what it can run. */
   readonly dispatchAhead: number;
   /** Work of this duration may wait at a worker, though it be more than `dispatchAhead` allows. */
@@ -59,6 +68,10 @@ export const DEFAULT_POLICIES: Policies = {
   transfersPerUrl: 4,
   transfersFromManager: 4,
   transfersToManager: 4,
+  transferStallTimeoutMs: 30_000,
+  transferOutlierFactor: 10,
+  minTransferTimeoutMs: 60_000,
+  defaultTransferRate: 1_000_000,
   recovery: "on_demand",
   placement: "files",
   dispatchAhead: 2,

@@ -1,12 +1,13 @@
 /** Tries: from the dispatch to what the worker says of their end. */
 
 import { AssertionError } from "../../shared/assert.ts";
-import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
+import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
-import { inputFiles, outputFiles } from "./file.ts";
+import { inputFiles, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
+import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
 import { classOf, isWorthRecall } from "./schedule.ts";
@@ -151,30 +152,16 @@ function voidTry(
 }
 
 /** A success is complete once what is the manager's is in place there. */
-function endWithOutputs(state: ManagerState, attempt: TryRecord, told: TryResult): void {
+function endWithOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
-  const { outcome, message } = told;
-  const kept = outputsKept(state, task, told);
-  const result = kept.length === 0 ? told : { ...told, outputs: [...told.outputs, ...kept] };
-  takeOutputs(state, attempt, told);
-  const pending = deliverOutputs(state, { task, worker, result: told });
+  const { outcome, message } = result;
+  takeOutputs(state, attempt, result);
+  const pending = deliverOutputs(state, { task, worker, result });
   if (pending.size > 0) {
     return setState(state, task, { kind: "retrieving", attempt, result, pending });
   }
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message, attempt, result });
-}
-
-/** Outputs that an earlier try brought home before its worker was lost: they were not made again. */
-function outputsKept(state: ManagerState, task: TaskRecord, result: TryResult): FileFacts[] {
-  const kept: FileFacts[] = [];
-  for (const { file: { isAtManager, bound, generation } } of outputFiles(state, task)) {
-    if (!isAtManager || bound === undefined) continue;
-    if (result.outputs.some((output) => output.name === bound.name)) continue;
-    const { name, sizeBytes, digest, isDirectory } = bound;
-    kept.push({ name, generation, sizeBytes, digest, isDirectory });
-  }
-  return kept;
 }
 
 /** One of the outputs is in place. */
@@ -196,6 +183,27 @@ export function failRetrieval(state: ManagerState, task: TaskRecord, message: st
   finishTask(state, task, { outcome: "transfer_failed", message, attempt, result });
 }
 
+/** Outputs were lost on their way here: the task runs again, as if its worker had been lost. */
+export function loseRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
+  if (task.state.kind !== "retrieving") return;
+  const { attempt, pending } = task.state;
+  abandonDeliveries(state, pending);
+  acknowledge(state, attempt.worker, attempt);
+  task.lossCount += 1;
+  task.lastFailure = message;
+  if (task.lossCount > task.definition.workerLosses) {
+    return finishTask(state, task, { outcome: "worker_lost", message, attempt });
+  }
+  waitOrQueue(state, task);
+  if (task.isSettled) return;
+  // What has arrived is of a run that did not count: all outputs are to be of one run.
+  for (const { file } of outputFiles(state, task)) {
+    if (!file.isAtManager) continue;
+    file.isAtManager = false;
+    updateAvailability(state, file);
+  }
+}
+
 /** The manager has no use for this try any more; its room is free once the worker says so. */
 export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
@@ -214,6 +222,7 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
   const outcome = "worker_lost";
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
   if (!isCounted) return retry(state, attempt);
+  task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
   if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
   const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
@@ -296,11 +305,16 @@ function countFailure(
   failure: { readonly outcome: Outcome; readonly message: string; readonly result?: TryResult },
 ): void {
   const { task } = attempt;
-  const isFull = failure.outcome === "disk_full";
+  const { outcome, message } = failure;
+  task.lastFailure = message === "" ? outcome : `${outcome}: ${message}`;
+  const isFull = outcome === "disk_full";
   if (isFull && tryOnLargerDisk(state, attempt)) return;
+  if (task.isSettled) {
+    if (tryRecoveryAgain(state, task)) return retry(state, attempt);
+    return finishTask(state, task, { ...failure, attempt });
+  }
   task.failureCount += 1;
   if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  const { message } = failure;
   finishTask(state, task, {
     ...failure,
     message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
@@ -335,6 +349,8 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
     const { content: _content, ...facts } = output;
     const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
     if (file.generation > 0 && file.bound.digest !== digest) {
+      file.isNondeterministic = true;
+      state.counters.nondeterministic += 1;
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
     }
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };

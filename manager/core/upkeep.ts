@@ -21,7 +21,7 @@ import {
 } from "./copy_policy.ts";
 import type { ManagerEvent } from "./event.ts";
 import { deleteReplicas, inputFiles, isInUse } from "./file.ts";
-import { canRemake } from "./recovery.ts";
+import { canRemake, forgetLost } from "./recovery.ts";
 import { deleteReplica, outlivesWorkflow } from "./replica.ts";
 import { noteDisk, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
@@ -88,6 +88,7 @@ export function pruneFile(
     // What can be had again would come at once.
     if (file.origin.kind !== "temp") file.copiesWanted = undefined;
     deleteReplicas(state, file);
+    forgetLost(state, file);
     note(state, file, 1);
   }
   const message = why === undefined ? "" : `Cannot prune file ${fileId}: ${why}`;

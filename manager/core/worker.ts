@@ -3,7 +3,7 @@
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
-import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
+import { failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
@@ -12,6 +12,7 @@ import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
+import { noteLost } from "./recovery.ts";
 import { indexWorker } from "./room.ts";
 import {
   type FileRecord,
@@ -22,9 +23,10 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import { cancelTask, finishTask, waitOrQueue } from "./task.ts";
+import { clearFaults } from "./source_fault.ts";
+import { cancelTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
-import { loseTry } from "./try.ts";
+import { loseRetrieval, loseTry } from "./try.ts";
 
 /** A worker said hello. The valid session wins; DESIGN section 5, Sessions. */
 export function connectWorker(state: ManagerState, session: SessionId, hello: Hello): void {
@@ -55,6 +57,8 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  clearFaults(worker.source);
+  worker.blamed.clear();
   worker.lieCount = 0;
   // It tells what is in use as soon as it knows what of it may stay.
   worker.diskUsedBytes = 0;
@@ -135,7 +139,10 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
     service.callCount = 0;
     indexService(state, service);
   }
-  for (const file of touched) updateAvailability(state, file);
+  for (const file of touched) {
+    updateAvailability(state, file);
+    noteLost(state, file);
+  }
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);
@@ -198,6 +205,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    blamed: new Set(),
     arriving: new Set(),
     deliveries: new Set(),
   };
@@ -222,15 +230,8 @@ function closeLink(state: ManagerState, worker: WorkerRecord): void {
 function loseRetrievals(state: ManagerState, worker: WorkerRecord, reason: string): void {
   for (const { task } of [...worker.deliveries]) {
     if (task?.state.kind !== "retrieving") continue;
-    const { attempt, pending } = task.state;
-    abandonDeliveries(state, pending);
-    task.lossCount += 1;
-    if (task.lossCount <= task.definition.workerLosses) {
-      waitOrQueue(state, task);
-      continue;
-    }
     const message = `Worker ${worker.workerId} on ${worker.host} was lost before its outputs ` +
       `were here: ${reason}`;
-    finishTask(state, task, { outcome: "worker_lost", message, attempt });
+    loseRetrieval(state, task, message);
   }
 }

@@ -337,6 +337,7 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
     ...file,
     isExecutable: false,
     level: "task",
+    stallMs: 30_000,
     source: {
       kind: "worker",
       workerId: SOURCE,

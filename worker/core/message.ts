@@ -8,6 +8,7 @@ import { forgetReport } from "./disk_report.ts";
 import { requestRelease } from "./leave.ts";
 import { stopInstance, takeInstance } from "./library.ts";
 import { tell, tryKey, type WorkerState } from "./state.ts";
+import { verifyFile } from "./verification.ts";
 import { killTry, recallTry, takeTasks } from "./task.ts";
 
 /** Applies one message. */
@@ -36,6 +37,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return startMake(state, message);
     case "send":
       return sendFile(state, message);
+    case "verify":
+      return verifyFile(state, message);
     case "delete":
       return deleteFile(state, message);
     case "room_answered":

@@ -60,6 +60,8 @@ export interface CacheRecord extends CachedFile {
   /** What it takes of the worker's disk: 0 of what others brought. */
   readonly ownBytes: number;
   readonly facts: FileFacts;
+  /** Its bytes are being looked at: until that is done nothing starts that reads it. */
+  isUnverified: boolean;
 }
 
 /** A fetch or a recipe under way. */
@@ -259,7 +261,7 @@ export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord
     isDirectory,
     ...(isExecutable === true ? { isExecutable } : {}),
   };
-  return { ...bare, level, facts: bare, ownBytes: sizeBytes };
+  return { ...bare, level, facts: bare, ownBytes: sizeBytes, isUnverified: false };
 }
 
 /** The key of a try. */

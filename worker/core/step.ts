@@ -19,6 +19,7 @@ import { finishLeaving, requestLeave } from "./leave.ts";
 import { measureTry } from "./overflow.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
+import { endVerification } from "./verification.ts";
 import { endCalls, endTask, expireTries } from "./task.ts";
 
 /** Applies `events` in order, starts what fits, and returns what the shell must do, in order. */
@@ -63,6 +64,8 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return endCalls(state, event.ends);
     case "transfer_ended":
       return endTransfer(state, event);
+    case "file_verified":
+      return endVerification(state, event);
     case "send_failed":
       return tell(state, {
         kind: "send_failed",

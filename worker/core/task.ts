@@ -141,7 +141,7 @@ export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
     if (record.shape.library !== undefined) {
       learnDuration(state, record.shape.library, result.times.ranMs);
     }
-    endRunning(state, record, result);
+    endRunning(state, record, record.isTainted ? markAmbiguous(result) : result);
   }
 }
 

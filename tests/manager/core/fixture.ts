@@ -22,12 +22,8 @@ import type {
 } from "../../../manager/core/instruction.ts";
 import { checkInvariants } from "../../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
-import {
-  type FileRecord,
-  type ManagerState,
-  newManagerState,
-  type TaskRecord,
-} from "../../../manager/core/state.ts";
+import { newManagerState } from "../../../manager/core/new_state.ts";
+import type { FileRecord, ManagerState, TaskRecord } from "../../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../../manager/core/step.ts";
 import type {
   CacheName,
@@ -324,10 +320,11 @@ export class ManagerFixture {
   /** The worker could not bring what it was told to. */
   failsToBring(
     worker: string,
-    { canRetry = true, isUnreachable = false, isDiskFull = false }: {
+    { canRetry = true, isUnreachable = false, isDiskFull = false, isCorrupt = false }: {
       canRetry?: boolean;
       isUnreachable?: boolean;
       isDiskFull?: boolean;
+      isCorrupt?: boolean;
     } = {},
   ): void {
     const orders = this.#orders.get(worker) ?? [];
@@ -345,6 +342,7 @@ export class ManagerFixture {
           canRetry,
           ...(isUnreachable ? { isUnreachable } : {}),
           ...(isDiskFull ? { isDiskFull } : {}),
+          ...(isCorrupt ? { isCorrupt } : {}),
         };
       }),
     );
@@ -506,7 +504,13 @@ export class ManagerFixture {
   #noteMessage(worker: WorkerId, message: ManagerMessage): void {
     if (message.kind === "make") {
       const { transferId, name, level } = message;
-      const made = { sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false };
+      const made = {
+        sizeBytes: -1,
+        digest: "",
+        isDirectory: true,
+        isExecutable: false,
+        stallMs: 1,
+      };
       this.#order(worker, { kind: "fetch", transferId, name, level, generation: 0, ...made });
     }
     if (message.kind !== "dispatch") return;
