@@ -258,6 +258,8 @@ export interface TaskRow {
   readonly id: TaskId;
   /** Where it stands. */
   readonly state: TaskStateName;
+  /** Where it stands as its own recovery, while it runs again to remake a lost temp. */
+  readonly recovery?: TaskStateName;
   /** Once it has ended. */
   readonly outcome?: Outcome;
   /** The command, cut to 200 characters; `LIBRARY.FUNCTION` of a call. */
@@ -328,6 +330,8 @@ export interface WorkerRow {
   readonly replicas: number;
   /** Bytes of these files. */
   readonly cachedBytes: number;
+  /** What files and running tasks hold of its disk, as it said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** One declared file, as tables show it. */
@@ -346,6 +350,8 @@ export interface FileRow {
   readonly replicas: number;
   /** True when the manager has the contents. */
   readonly isAtManager: boolean;
+  /** True when the task that makes it has made other contents of it than before. */
+  readonly isNondeterministic?: boolean;
   /** Path; or url, without user, password and query. */
   readonly source?: string;
 }

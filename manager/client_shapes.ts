@@ -186,6 +186,7 @@ const times = shape<TaskTimes>({
 const taskRow = shape<TaskRow>({
   id: taskId,
   state,
+  recovery: optional(state),
   outcome: optional(outcome),
   command: longText,
   tag: optional(label),
@@ -230,6 +231,7 @@ const workerRow = shape<WorkerRow>({
   instances: natural,
   replicas: natural,
   cachedBytes: natural,
+  diskUsedBytes: natural,
 });
 
 const fileRow = shape<FileRow>({
@@ -240,6 +242,7 @@ const fileRow = shape<FileRow>({
   level,
   replicas: natural,
   isAtManager: flag,
+  isNondeterministic: optional(flag),
   source: optional(longText),
 });
 

@@ -142,6 +142,8 @@ export type ManagerMessage =
     readonly isDirectory: boolean;
     readonly isExecutable: boolean;
     readonly level: CacheLevel;
+    /** Silence after which the source is given up. */
+    readonly stallMs: number;
     readonly source: FetchSource;
   }
   /** Make this file once its input is in the cache; answered as `fetch` is. */
@@ -162,6 +164,11 @@ export type ManagerMessage =
   }
   /** All that may go of what `room_wanted` named was told before this to be deleted. */
   | { readonly kind: "room_answered" }
+  /**
+   * Look whether the bytes of this file are what they were: answered by `replica_verified`, or by
+   * `replica_gone` when they are not. Until then nothing starts here that reads it.
+   */
+  | { readonly kind: "verify"; readonly name: CacheName; readonly generation: number }
   /** Remove this file from the cache; answered by `replica_gone`. */
   | { readonly kind: "delete"; readonly name: CacheName; readonly generation: number }
   /** Start an instance when there is room; answered by `instance_ready` or `instance_gone`. */
@@ -239,6 +246,10 @@ export type WorkerMessage =
     readonly isUnreachable?: boolean;
     /** True when it has no room within the worker's disk. */
     readonly isDiskFull?: boolean;
+    /** True when the bytes that came are not those of the size and digest that were asked for. */
+    readonly isCorrupt?: boolean;
+    /** True when the source broke off, stood still or could not serve. */
+    readonly isSourceFault?: boolean;
   }
   /** The disk is full: which of these, idle here for long, may go? `room_answered` answers. */
   | {
@@ -246,8 +257,12 @@ export type WorkerMessage =
     /** Least recently used first. */
     readonly files: readonly { readonly name: CacheName; readonly generation: number }[];
   }
+  /** What files and running tasks hold of its disk now; a new connection begins with 0. */
+  | { readonly kind: "disk_used"; readonly usedBytes: number }
   /** Not in the cache any more: deleted as told, evicted, or found damaged. */
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
+  /** The bytes were looked at and are what they were. */
+  | { readonly kind: "replica_verified"; readonly name: CacheName; readonly generation: number }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
   /** Ended as told, failed to start, or died. `message` holds its own last output. */

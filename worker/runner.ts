@@ -5,17 +5,21 @@
  * @module
  */
 
-import { join } from "@std/path";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import type { CacheName } from "../shared/ids.ts";
 import type { InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
+import { whenFull } from "./disk_usage.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
+import type { SandboxMeter } from "./sandbox_meter.ts";
+import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 
@@ -28,11 +32,17 @@ export interface RunnerOptions {
   readonly trees: Pick<Trees, "read">;
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
+  readonly meter: Pick<SandboxMeter, "watch">;
+  readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
 
 /** Time between the polite signal and the one that cannot be ignored. */
 const STOP_GRACE_MS = 1_000;
+
+/** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
+const FULL_MS_MAX = 5_000;
+const FULL_PAUSE_MS = 100;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
@@ -129,8 +139,9 @@ export class Runner {
     });
   }
 
-  async #createSandbox({ order: { task } }: Run, inputs: readonly Input[]): Promise<Sandbox> {
+  async #createSandbox(run: Run, inputs: readonly Input[]): Promise<Sandbox> {
     const { cache, sandboxes } = this.#options;
+    const { task } = run.order;
     const content = {
       taskId: task.taskId,
       try: task.try,
@@ -138,24 +149,30 @@ export class Runner {
       hasOwnInputs: task.hasOwnInputs ?? false,
       outputs: task.outputs.map((output) => output.mount),
     };
-    try {
-      return await sandboxes.create(content);
-    } catch (error) {
-      if (!isDiskFull(error)) throw error;
-      // What others left, and is being removed, may be all that is in the way.
+    const untilMs = performance.now() + FULL_MS_MAX;
+    while (true) {
+      try {
+        return await sandboxes.create(content);
+      } catch (error) {
+        const isOver = run.stopReason !== undefined || performance.now() >= untilMs;
+        if (!isDiskFull(error) || isOver) throw error;
+      }
+      // What others left, and is being removed, may be all that is in the way; or one of them is.
       await Promise.all([cache.emptied(), sandboxes.emptied()]);
-      return await sandboxes.create(content);
+      await delay(FULL_PAUSE_MS);
     }
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
     const { task, shape } = run.order;
-    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
-    const environments = environmentPaths(this.#options.cache, shape.environments);
+    const { cache, activations, processes } = this.#options;
+    const activation = await activations.of(environmentPaths(cache, shape.environments));
+    // It may have taken a while.
+    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     run.startedAtMs = Date.now();
     const startedAtMs = performance.now();
-    run.process = this.#options.processes.start({
+    run.process = processes.start({
       taskId: task.taskId,
       try: task.try,
       command: task.body.command,
@@ -163,10 +180,11 @@ export class Runner {
       temporaryDirectory: sandbox.temporaryDirectory,
       stdout: sandbox.descriptor("stdout"),
       stderr: sandbox.descriptor("stderr"),
-      env: { ...shape.env, ...task.body.env, ...tendrilVariables(environments) },
-      pathDirectories: environments.map((path) => join(path, "bin")),
+      env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
+      activation,
       cores: shape.resources.cores,
     });
+    using _watch = this.#options.meter.watch(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
     if (end.kind === "start_failed") run.startedAtMs = 0;
@@ -210,10 +228,12 @@ export class Runner {
       return { ...verdictOf("input_modified", message), ...statusOf(end), mount: first.mount };
     }
     if (end.kind === "signal") {
-      return { ...verdictOf("signal", `The command was ended by ${end.signal}`), ...statusOf(end) };
+      const message = `The command was ended by ${end.signal}${whenFull(sandbox.directory)}`;
+      return { ...verdictOf("signal", message), ...statusOf(end) };
     }
     if (end.exitCode !== 0) {
-      const message = `The command ended with exit code ${end.exitCode}`;
+      const full = whenFull(sandbox.directory);
+      const message = `The command ended with exit code ${end.exitCode}${full}`;
       return { ...verdictOf("exit", message), ...statusOf(end) };
     }
     if (end.hasSurvivors) {
@@ -243,10 +263,9 @@ export function environmentPaths(cache: CacheStore, names: readonly CacheName[])
 }
 
 /** What every task and library is told besides what it was given. */
-export function tendrilVariables(environments: readonly string[]): { [name: string]: string } {
-  const [first] = environments;
+export function tendrilVariables({ rootPath }: Activation): { [name: string]: string } {
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
-  if (first !== undefined) variables["TENDRIL_ENVIRONMENT"] = first;
+  if (rootPath !== "") variables["TENDRIL_ENVIRONMENT"] = rootPath;
   return variables;
 }
 
@@ -274,11 +293,14 @@ function verdictOf(outcome: Outcome, message: string): Verdict {
   return { outcome, message, outputs: [] };
 }
 
+const WHY_STOPPED: { readonly [reason in StopOrder["reason"]]: string } = {
+  timeout: "its time was up",
+  cancelled: "it was cancelled",
+  "disk_full": "the disk of the worker was full",
+};
+
 function stopped(reason: StopOrder["reason"]): Verdict {
-  const message = reason === "timeout"
-    ? "The try was stopped: its time was up"
-    : "The try was stopped: it was cancelled";
-  return verdictOf(reason, message);
+  return verdictOf(reason, `The try was stopped: ${WHY_STOPPED[reason]}`);
 }
 
 function statusOf(end: TaskEnd): { exitCode?: number; signal?: string } {

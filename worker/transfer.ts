@@ -10,7 +10,7 @@ import { writeFileSync } from "node:fs";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
-import type { ManagerMessage, Recipe } from "../shared/protocol.ts";
+import type { ManagerMessage } from "../shared/protocol.ts";
 import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
@@ -18,10 +18,12 @@ import { ticketHeader } from "../shared/ticket.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
+import { makeEnvironment } from "./environment.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Trees } from "./trees.ts";
+import { isFileIntact } from "./verification.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
 type MakeOrder = Extract<ManagerMessage, { kind: "make" }>;
@@ -50,6 +52,9 @@ const URL_TRIES = 3;
 /** Attempts at sending a file to the manager. */
 const SEND_TRIES = 3;
 const SEND_DELAY_MS = 200;
+
+/** The manager's answer to contents that are not those that it was told of. */
+const CONTENTS_DIFFER = 422;
 
 /** Text of an answer that is read for a message. */
 const ANSWER_CHARS_MAX = 200;
@@ -319,16 +324,16 @@ async function makeFile(
   const input = cache.get(recipe.input);
   const hold = input && cache.hold(recipe.input, input.facts.generation);
   if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
+  const { bytesMax } = order;
+  if (recipe.kind === "environment") {
+    const made = { name, level, archivePath: hold.path, bytesMax, signal };
+    return await makeEnvironment({ cache, trees }, made).finally(hold.release);
+  }
   const path = cache.newIncomingPath();
   try {
-    await trees.unpack(path, {
-      path: hold.path,
-      kind: recipe.kind,
-      bytesMax: order.bytesMax,
-      signal,
-    });
+    await trees.unpack(path, { path: hold.path, bytesMax, signal });
     await sealTree(path);
-    const measured = await measureTree(trees, path, recipe.kind);
+    const measured = await measureTree(trees, path);
     signal.throwIfAborted();
     const file = { name, generation: 0, ...measured, isDirectory: true };
     cache.commit(path, file, level);
@@ -341,13 +346,7 @@ async function makeFile(
   }
 }
 
-/** An environment is never sent on, so that reading all of it again would serve nobody. */
-async function measureTree(
-  trees: Trees,
-  path: string,
-  kind: Recipe["kind"],
-): Promise<Measured> {
-  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
+async function measureTree(trees: Trees, path: string): Promise<Measured> {
   const measured = measuring(trees.read(path, 0));
   for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
   return measured.measure();
@@ -360,13 +359,22 @@ async function sendFile(
 ): Promise<void> {
   const hold = options.cache.hold(order.name, order.generation);
   if (hold === undefined) throw new Error("this worker has no such file");
+  const { name, generation } = order;
   try {
+    if (hold.isPlaced) throw new Error("an environment is of no use elsewhere");
     for (let tryCount = 1;; tryCount++) {
       try {
         return await putOnce(options, order, { hold, signal });
       } catch (error) {
-        const isFinal = error instanceof DownloadError || signal.aborted;
-        if (isFinal || tryCount >= SEND_TRIES) throw error;
+        if (error instanceof DownloadError || signal.aborted) throw error;
+        const isLast = tryCount >= SEND_TRIES;
+        // What is damaged here need not be sent again; what was damaged on the way may.
+        const isInDoubt = isLast || error instanceof MismatchError;
+        if (isInDoubt && !await isFileIntact(hold, options.trees)) {
+          options.push({ kind: "file_verified", name, generation, isIntact: false });
+          throw new Error("it is not what it was when it came here, and is dropped");
+        }
+        if (isLast) throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, SEND_DELAY_MS * tryCount));
     }
@@ -397,6 +405,7 @@ async function putOnce(
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);
   if (response.ok) return;
   const message = `the manager answered ${response.status} ${text}`.trimEnd();
+  if (response.status === CONTENTS_DIFFER) throw new MismatchError(message);
   if (response.status >= 500) throw new Error(message);
   throw new DownloadError("refused", message);
 }
@@ -433,11 +442,14 @@ function checkMeasured(order: FetchOrder, measured: Measured): void {
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
   const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
   const isUnreachable = error instanceof DownloadError && error.kind === "unreachable";
+  const isCorrupt = error instanceof MismatchError ||
+    error instanceof DownloadError && error.kind === "wrong";
   return {
     kind: "failed",
     message,
     canRetry: canRetry || isDiskFull(error),
     ...(isUnreachable ? { isUnreachable } : {}),
+    ...(isCorrupt ? { isCorrupt } : {}),
     ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
   };
 }

@@ -21,7 +21,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { failStranded, supplyStranded } from "./transfer.ts";
-import { failRetrieval, finishRetrieval } from "./try.ts";
+import { failRetrieval, finishRetrieval, loseRetrieval } from "./try.ts";
 
 /** Attempts to get one file from its workers. */
 const ATTEMPTS_MAX = 6;
@@ -158,7 +158,7 @@ export function retryDelivery(
     delivery.attemptCount += 1;
     const { deliveryId } = delivery;
     if (delivery.attemptCount < ATTEMPTS_MAX) {
-      if (delivery.task !== undefined) return collect(state, delivery);
+      if (delivery.task !== undefined) return collectAgain(state, delivery, message.message);
       return moveDelivery(state, delivery);
     }
     state.instructions.push({ kind: "abandon", deliveryId });
@@ -170,6 +170,15 @@ export function retryDelivery(
     });
   }
   checkGiven(state, worker, message.transferId);
+}
+
+/** An output that its worker found damaged has to be made again. */
+function collectAgain(state: ManagerState, delivery: DeliveryRecord, message: string): void {
+  const { file, facts, worker, task } = delivery;
+  const replica = worker && file.replicas.get(worker);
+  const isThere = replica?.state === "ready" && replica.generation === facts.generation;
+  if (isThere || task === undefined) return collect(state, delivery);
+  loseRetrieval(state, task, message);
 }
 
 /** What a user asked for may be had from another holder; if from none, it is waited for. */

@@ -55,6 +55,12 @@ export function mayEvict(
 ): boolean {
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return true;
+  if (!isIdleAt(worker, file)) return false;
+  return canBeHadElsewhere(state, file, worker) || whyKept(state, file) === undefined;
+}
+
+/** True when nothing reads the worker's copy for anybody else, or waits for it there. */
+export function isIdleAt(worker: WorkerRecord, file: FileRecord): boolean {
   const { producer } = file;
   // Its result, or what is to come home of it, is under way.
   if (producer !== undefined && producer.state.kind !== "done") return false;
@@ -62,7 +68,7 @@ export function mayEvict(
   if (isNeededAt(worker, file)) return false;
   for (const { file: served } of worker.source.active) if (served === file) return false;
   for (const { file: sent } of worker.deliveries) if (sent === file) return false;
-  return canBeHadElsewhere(state, file, worker) || whyKept(state, file) === undefined;
+  return true;
 }
 
 function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {

@@ -5,7 +5,7 @@ import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
-import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";
+import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
 import { bringHome, callOffHome, failRequests } from "./delivery.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
@@ -31,6 +31,9 @@ export function declareFile(
     failure: undefined,
     generation: 0,
     producer: undefined,
+    lastFailure: undefined,
+    isDue: false,
+    isNondeterministic: false,
     isAtManager: false,
     isAvailable: false,
     replicas: new Map(),
@@ -48,6 +51,7 @@ export function declareFile(
     requests: new Set(),
     homeDelivery: undefined,
     queued: new Set(),
+    firstHandCount: 0,
   };
   state.files.set(fileId, file);
   state.facts.push({ kind: "file_declared", fileId });
@@ -143,6 +147,7 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   for (const recipe of file.recipes) updateAvailability(state, recipe);
   for (const library of file.libraries) unblockLibrary(state, library);
   if (isAvailable) {
+    forgetLost(state, file);
     bringHome(state, file);
     // A holder came back: there is nothing to make again.
     const { producer } = file;
@@ -167,6 +172,7 @@ export function giveUpFile(
   for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
     if (next.failure !== undefined) continue;
     next.failure = failure;
+    forgetLost(state, next);
     failRequests(state, next, failure.message);
     for (const recipe of next.recipes) doomed.push(recipe);
     for (const library of next.libraries) failLibrary(state, library, failure.message);
@@ -249,6 +255,7 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
   callOffHome(state, file);
   forgetSpool(state, file);
   forgetUpkeep(state, file);
+  forgetLost(state, file);
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });

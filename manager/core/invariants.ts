@@ -5,7 +5,9 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles } from "./file.ts";
-import { aheadFactor } from "./schedule.ts";
+import { aheadFactor } from "./placement.ts";
+import { SHIFTS_MAX } from "./shift.ts";
+import { lacksSlot } from "./source.ts";
 import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
@@ -25,6 +27,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDeliveries(state);
   checkSpool(state);
   checkUpkeep(state);
+  checkShifts(state);
 }
 
 function checkCounters(state: ManagerState): void {
@@ -36,6 +39,7 @@ function checkCounters(state: ManagerState): void {
     const counted = state.counters[kind];
     assert(counted === counts[kind], `${kind}: counted ${counted}, found ${counts[kind]}`);
   }
+  checkRecoveries(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -43,6 +47,22 @@ function checkCounters(state: ManagerState): void {
     }
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
+  }
+}
+
+function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
+  const counts = { waiting: 0, running: 0 };
+  for (const { isSettled, state } of tasks.values()) {
+    if (!isSettled || state.kind === "done") continue;
+    counts[state.kind === "waiting" || state.kind === "ready" ? "waiting" : "running"] += 1;
+  }
+  const { recoveriesWaiting, recoveriesRunning } = counters;
+  assert(recoveriesWaiting === counts.waiting, `${counts.waiting} recoveries must wait`);
+  assert(recoveriesRunning === counts.running, `${counts.running} recoveries must run`);
+  for (const file of lost) {
+    const { fileId, isAvailable, failure, generation } = file;
+    const isLost = !isAvailable && failure === undefined && generation > 0;
+    assert(files.get(fileId) === file && isLost, `File ${fileId} must be lost`);
   }
 }
 
@@ -103,7 +123,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   let ahead = 1;
   const callCounts = new Map<object, number>();
   for (const attempt of worker.tries.values()) {
-    const { taskClass } = attempt.task;
+    const { taskClass } = attempt;
     const { library } = taskClass;
     if (library === undefined) {
       cores += taskClass.resources.cores;
@@ -129,11 +149,17 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     const count = callCounts.get(library) ?? 0;
     assert(service.callCount === count, `${workerId} must count its calls of a library`);
   }
+  let comingBytes = 0;
   for (const [name, replica] of worker.replicas) {
+    comingBytes += replica.comingBytes;
+    const isPending = replica.state === "pending";
+    assert(isPending || replica.comingBytes === 0, `${name} must not come to ${workerId}`);
     const file = state.filesByName.get(name);
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
+  assert(worker.comingBytes === comingBytes, `${workerId} must be given ${comingBytes} bytes`);
+  assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
@@ -152,6 +178,7 @@ function checkFile(state: ManagerState, file: FileRecord): void {
     const isComing = replica.state === "ready" || replica.transfer !== undefined;
     assert(isComing, `A pending copy of file ${fileId} must have a transfer`);
   }
+  assert(!file.isDue || !file.isAvailable, `File ${fileId} must not be due while it is there`);
   assert(file.readyCount === ready, `File ${fileId} must count ${ready}, not ${file.readyCount}`);
   for (const task of file.consumers) {
     const known = state.tasks.get(task.definition.taskId);
@@ -185,6 +212,8 @@ function checkTransfers(state: ManagerState): void {
     }
     if (source?.source === undefined) continue;
     assert(source.source.active.has(transfer), `Transfer ${transferId} must hold a slot`);
+    const isTimed = transfer.lateAtMs === Infinity || source.source.wakeAtMs >= state.nowMs;
+    assert(isTimed, `Transfer ${transferId} must be looked at when it is late`);
   }
   for (const worker of state.workers.values()) {
     const { size } = worker.source.active;
@@ -254,17 +283,28 @@ function checkUpkeep(state: ManagerState): void {
       const isOf = source.active.has(transfer) && transfer.isBackground;
       assert(isOf, `${workerId} must serve a copy among others`);
     }
-    if (source.background.size > 0) checkWay(worker);
+    if (source.background.size > 0) checkWay(state, worker);
+  }
+}
+
+/** What moves to an emptier disk is a temp, from a worker that is there. */
+function checkShifts({ upkeep: { shifts }, workers }: ManagerState): void {
+  assert(shifts.size <= SHIFTS_MAX, `${shifts.size} files must not move at a time`);
+  for (const [from, { file, to }] of shifts) {
+    assert(workers.get(from.workerId) === from, `${from.workerId} must be there to be emptied`);
+    assert(file.origin.kind === "temp" && from !== to, `File ${file.fileId} must be free to move`);
   }
 }
 
 /** No transfer that something waits for could have the slot of a copy of `holder`. */
-function checkWay(holder: WorkerRecord): void {
+function checkWay(state: ManagerState, holder: WorkerRecord): void {
   for (const { queued, replicas } of holder.source.wanted) {
-    if (replicas.get(holder)?.state !== "ready" || holder.link.kind !== "open") continue;
-    for (const { worker, failed, transferId } of queued) {
+    const held = replicas.get(holder);
+    if (held?.state !== "ready" || held.isSuspect || holder.link.kind !== "open") continue;
+    for (const transfer of queued) {
+      const { worker, failed, transferId } = transfer;
       const isPossible = worker !== holder && !failed.has(holder.source) &&
-        !worker.reach.unreached.has(holder);
+        !worker.reach.unreached.has(holder) && lacksSlot(state, transfer, holder.source);
       assert(!isPossible, `Transfer ${transferId} must not wait for a copy of ${holder.workerId}`);
     }
   }

@@ -46,6 +46,7 @@ const fetch = {
   isDirectory: false,
   isExecutable: true,
   level: "workflow",
+  stallMs: 30_000,
 } as const;
 
 /** Manager to worker. */
@@ -106,6 +107,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
   }],
   send: [{ kind: "send", transferId, name, generation: 1, ticket: "t" }],
   room_answered: [{ kind: "room_answered" }],
+  verify: [{ kind: "verify", name, generation: 1 }],
   delete: [{ kind: "delete", name, generation: 1 }],
   start_instance: [{
     kind: "start_instance",
@@ -170,7 +172,9 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
     canRetry: true,
   }],
   room_wanted: [{ kind: "room_wanted", files: [{ name, generation: 1 }] }],
+  disk_used: [{ kind: "disk_used", usedBytes: 2 ** 40 }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
+  replica_verified: [{ kind: "replica_verified", name, generation: 1 }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
   instance_ready: [{ kind: "instance_ready", instanceId }],
   instance_gone: [{ kind: "instance_gone", instanceId, reason: "died", message: "" }],

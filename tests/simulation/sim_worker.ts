@@ -16,6 +16,8 @@ import type { Connection } from "./network.ts";
 /** A file on the simulated disk. */
 export interface DiskFile extends FileFacts {
   readonly level: CacheLevel;
+  /** Its bytes are not those of its digest any more. */
+  readonly isDamaged?: boolean;
 }
 
 /** How a try goes if nothing disturbs it. One that ends as `input_modified` writes to an input. */
@@ -173,6 +175,17 @@ export class SimWorker {
         return this.#endTransfer(instruction.transferId, undefined);
       case "put":
         return this.#put(instruction.order);
+      case "verify_file": {
+        const { name, generation } = instruction;
+        const file = this.disk.get(name);
+        const isIntact = file?.generation === generation && file.isDamaged !== true;
+        const delayMs = 1 + nextRandom(this.#world.random) * 40;
+        this.#later(
+          delayMs,
+          () => this.feed([{ kind: "file_verified", name, generation, isIntact }]),
+        );
+        return;
+      }
       case "delete_file":
         if (this.disk.get(instruction.name)?.generation === instruction.generation) {
           this.disk.delete(instruction.name);
@@ -256,7 +269,7 @@ export class SimWorker {
   }
 
   #stop(
-    order: { taskId: number; try: number; reason: "cancelled" | "timeout" },
+    order: { taskId: number; try: number; reason: "cancelled" | "timeout" | "disk_full" },
     end: (result: TryResult) => void,
   ): void {
     const key = `${order.taskId}.${order.try}`;

@@ -9,7 +9,8 @@ import type { ManagerEvent, TimedEvent } from "../../manager/core/event.ts";
 import type { ManagerInstruction, SourceRef } from "../../manager/core/instruction.ts";
 import { checkInvariants } from "../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
-import { type ManagerState, newManagerState } from "../../manager/core/state.ts";
+import { newManagerState } from "../../manager/core/new_state.ts";
+import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
@@ -130,6 +131,7 @@ class Simulation implements World {
       active: state.managerSource.active.size,
       urlSources: state.urlSources.size,
       stranded: state.stranded.size,
+      lost: state.lost.size,
       spooled: state.spooled.size,
       spooledBytes: state.spooledBytes,
       reviews: state.upkeep.reviews.size,

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 
@@ -24,7 +24,6 @@ const NO_TREES: Trees = {
     throw new Error("no directory here");
   },
   write: () => Promise.reject(new Error("no directory here")),
-  measure: () => Promise.reject(new Error("no directory here")),
   unpack: () => Promise.reject(new Error("no archive here")),
 };
 
@@ -92,6 +91,7 @@ function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrd
     isDirectory: false,
     isExecutable: false,
     level: "workflow",
+    stallMs: 30_000,
     source,
   };
 }
@@ -180,6 +180,7 @@ test("Transfers.fetch() refuses other contents and leaves nothing behind", async
     message: `Cannot bring file "data" into the cache: its contents have digest ` +
       `${sha256(bytes)} where ${digest} was expected`,
     canRetry: true,
+    isCorrupt: true,
   });
   const short = await bench.fetch(order(source, { sizeBytes: 99_999 }));
   expect(short.outcome).toMatchObject({ kind: "failed", canRetry: true });
@@ -343,4 +344,48 @@ test("Transfers.put() tells why the manager refused a file", async () => {
     transferId,
     message: 'Cannot send file "out" to the manager: the manager answered 403 No valid ticket',
   });
+});
+
+/** What a manager finds of a PUT whose bytes are others than it was told of. */
+async function putDamaged(damage: (path: string) => void): Promise<WorkerEvent[]> {
+  await using bench = new Bench();
+  const path = bench.cache.newIncomingPath();
+  const bytes = randomBytes(100_000);
+  writeFileSync(path, bytes);
+  const [name, digest] = ["out" as CacheName, sha256(bytes)];
+  const file = { name, generation: 3, sizeBytes: bytes.length, digest, isDirectory: false };
+  damage(bench.cache.commit(path, file, "workflow").path);
+  let putCount = 0;
+  const ended = Promise.withResolvers<void>();
+  await using server = await listen(async (request, response) => {
+    const hash = createHash("sha256");
+    for await (const chunk of request) hash.update(chunk);
+    putCount += 1;
+    // The first is damaged on its way.
+    const isSame = hash.digest("hex") === digest && putCount > 1;
+    response.writeHead(isSame ? 204 : 422).end(isSame ? "" : "found other contents");
+    if (isSame) ended.resolve();
+  });
+  bench.managerUrl = server.url;
+  const transferId = 5 as TransferId;
+  bench.transfers.put({ kind: "send", transferId, name, generation: 3, ticket: "T" });
+  const failure = bench.nextEvent().then(async (event) => [event, await bench.nextEvent()]);
+  return await Promise.race([ended.promise.then(() => []), failure]);
+}
+
+test("Transfers.put() sends again what was damaged on the way", async () => {
+  expect(await putDamaged(() => {})).toEqual([]);
+});
+
+test("Transfers.put() says that a file here is damaged, and sends it no more", async () => {
+  const flip = (path: string) => {
+    const bytes = readFileSync(path);
+    bytes[77_777]! ^= 4;
+    chmodSync(path, 0o644);
+    writeFileSync(path, bytes);
+  };
+  expect(await putDamaged(flip)).toMatchObject([
+    { kind: "file_verified", name: "out", generation: 3, isIntact: false },
+    { kind: "send_failed", transferId: 5 },
+  ]);
 });

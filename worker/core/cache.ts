@@ -4,10 +4,18 @@ import { unreachable } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
-import { awaitDisk, leaveDisk, startTransfersThatFit, touchFile } from "./disk.ts";
+import {
+  askForRoom,
+  awaitDisk,
+  leaveDisk,
+  startTransfersThatFit,
+  touchFile,
+  transferBytes,
+} from "./disk.ts";
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
 import {
+  type CacheRecord,
   newCacheRecord,
   tell,
   type TransferRecord,
@@ -51,10 +59,10 @@ export function forgetWaiter(state: WorkerState, waiter: Waiter, needs: Iterable
   }
 }
 
-/** True when the cache has this making of the file. */
+/** True when the cache has this making of the file, to be read. */
 export function isCached(state: WorkerState, need: Need): boolean {
   const record = state.cache.get(need.name);
-  if (record === undefined) return false;
+  if (record === undefined || record.isUnverified) return false;
   return need.generation === ANY_GENERATION || record.generation === need.generation;
 }
 
@@ -69,11 +77,7 @@ export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel):
   const record = newCacheRecord(file, level);
   state.cache.set(file.name, record);
   state.disk.cachedBytes += record.ownBytes;
-  for (const waiter of state.waiters.get(file.name) ?? []) {
-    if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
-      countMissing(state, waiter, -1);
-    }
-  }
+  countMissingOf(state, record, -1);
 }
 
 /** Takes a file off the table; who waits for it and has not started goes back to staging. */
@@ -82,10 +86,21 @@ export function removeFile(state: WorkerState, name: CacheName): void {
   if (record === undefined) return;
   state.cache.delete(name);
   state.disk.cachedBytes -= record.ownBytes;
-  for (const waiter of state.waiters.get(name) ?? []) {
-    const generation = needOf(waiter, name);
-    if (generation === record.generation || generation < 0) countMissing(state, waiter, 1);
-  }
+  if (!record.isUnverified) countMissingOf(state, record, 1);
+}
+
+/** Keeps what has not started from reading a file. */
+export function holdBack(state: WorkerState, record: CacheRecord): void {
+  if (record.isUnverified) return;
+  record.isUnverified = true;
+  countMissingOf(state, record, 1);
+}
+
+/** The file may be read again. */
+export function letRead(state: WorkerState, record: CacheRecord): void {
+  if (!record.isUnverified) return;
+  record.isUnverified = false;
+  countMissingOf(state, record, -1);
 }
 
 /** Starts a fetch, unless the file is here or on its way. */
@@ -191,6 +206,8 @@ export function endTransfer(
     case "failed": {
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
       const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
+      const { isCorrupt = false } = outcome;
+      if (isDiskFull && canRetry) askForRoom(state, Math.max(1, transferBytes(state, record)));
       return tell(state, {
         kind: "transfer_failed",
         transferId,
@@ -200,6 +217,7 @@ export function endTransfer(
         canRetry,
         ...(isUnreachable ? { isUnreachable } : {}),
         ...(isDiskFull ? { isDiskFull } : {}),
+        ...(isCorrupt ? { isCorrupt } : {}),
       });
     }
     default:
@@ -286,6 +304,14 @@ function needOf(waiter: Waiter, name: CacheName): number {
   if (waiter.kind !== "try") return ANY_GENERATION;
   const input = waiter.task.inputs.find((mount) => mount.name === name);
   return input === undefined ? ANY_GENERATION : input.generation;
+}
+
+/** The file is missing, or not missing any more, to those who wait for it. */
+function countMissingOf(state: WorkerState, { name, generation }: CacheRecord, change: 1 | -1) {
+  for (const waiter of state.waiters.get(name) ?? []) {
+    const needed = needOf(waiter, name);
+    if (needed === generation || needed === ANY_GENERATION) countMissing(state, waiter, change);
+  }
 }
 
 /** One file more or less is missing to `waiter`. */

@@ -4,7 +4,8 @@
  * What comes reserves its size before it starts, a task what it stated beyond its inputs. Where
  * there is no room the worker suggests files, least recently used first, and the manager, which
  * alone knows what is needed elsewhere and where other copies are, deletes those that may go. What
- * still finds no room is given back, or fails and says how much was wanted.
+ * still finds no room is given back, or fails and says how much was wanted. What running tries
+ * write beyond what they reserved is in overflow.ts.
  *
  * @module
  */
@@ -18,6 +19,7 @@ import {
   type TryRecord,
   type WorkerState,
 } from "./state.ts";
+import { isOverForLong, stopOvergrown } from "./overflow.ts";
 import { endWithoutStart, giveBackTry } from "./task.ts";
 
 /** Files that are suggested to the manager at a time. */
@@ -110,9 +112,16 @@ export function forgetSuggestion({ disk }: WorkerState): void {
   disk.refused.clear();
 }
 
+/** The disk itself was full: what is idle here makes room, before the manager tries again. */
+export function askForRoom(state: WorkerState, bytes: number): void {
+  if (state.leaving !== undefined || state.link.kind !== "open") return;
+  if (state.disk.suggested.size === 0) suggestFiles(state, bytes);
+}
+
 /** Makes room where some is missing; called at the end of each step. */
 export function relieveDisk(state: WorkerState): void {
   const { disk } = state;
+  if (isOverForLong(state) && state.leaving === undefined) stopOvergrown(state);
   while (true) {
     const missingBytes = missingDiskBytes(state);
     if (missingBytes <= 0) {
@@ -121,7 +130,7 @@ export function relieveDisk(state: WorkerState): void {
     }
     if (state.leaving !== undefined || state.link.kind !== "open") return;
     if (disk.suggested.size > 0) return;
-    if (suggestFiles(state, missingBytes) || isBusy(state)) {
+    if (suggestFiles(state, missingBytes) || stopOvergrown(state) || isBusy(state)) {
       disk.stuckSinceMs = undefined;
       return;
     }
@@ -152,7 +161,7 @@ function missingDiskBytes(state: WorkerState): number {
 }
 
 /** A recipe makes at least about what it reads; what a url has is not known before it is here. */
-function transferBytes(state: WorkerState, { order }: TransferRecord): number {
+export function transferBytes(state: WorkerState, { order }: TransferRecord): number {
   if (order.kind === "fetch") return Math.max(0, order.sizeBytes);
   return state.cache.get(order.recipe.input)?.facts.sizeBytes ?? 0;
 }

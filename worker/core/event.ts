@@ -39,6 +39,13 @@ export type WorkerEvent =
     /** Inputs found modified; they are out of the cache. */
     readonly modified: readonly CacheName[];
   }
+  /** A look into the sandbox of a running try found that much in it, less what is linked there. */
+  | {
+    readonly kind: "sandbox_measured";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly bytes: number;
+  }
   | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
   /** The file is in the cache, or it is not. */
   | {
@@ -57,7 +64,16 @@ export type WorkerEvent =
         readonly isUnreachable?: boolean;
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
+        /** True when the bytes that came are not those that were asked for. */
+        readonly isCorrupt?: boolean;
       };
+  }
+  /** The bytes of a file of the cache were looked at: for `verify_file`, or as they were sent. */
+  | {
+    readonly kind: "file_verified";
+    readonly name: CacheName;
+    readonly generation: number;
+    readonly isIntact: boolean;
   }
   | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }

@@ -26,7 +26,7 @@ export type WorkerInstruction =
     readonly kind: "stop_task";
     readonly taskId: TryId["taskId"];
     readonly try: number;
-    readonly reason: "cancelled" | "timeout";
+    readonly reason: "cancelled" | "timeout" | "disk_full";
   }
   /** `transfer_ended` answers. */
   | {
@@ -46,6 +46,8 @@ export type WorkerInstruction =
   | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
   /** `send_failed` answers a failure. */
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
+  /** `file_verified` answers. */
+  | { readonly kind: "verify_file"; readonly name: CacheName; readonly generation: number }
   /** Into the trash at once, if the cache holds this making: new requests for it get 404. */
   | {
     readonly kind: "delete_file";

@@ -28,8 +28,8 @@ export type TryState =
   /** A process or a call; `instance` of a call. */
   | { readonly kind: "running"; readonly instance?: InstanceRecord };
 
-/** Why a running try is stopped: nobody wants it, or its time is up. */
-export type StopReason = "cancelled" | "timeout";
+/** Why a running try is stopped: nobody wants it, its time is up, or it has filled the disk. */
+export type StopReason = "cancelled" | "timeout" | "disk_full";
 
 /** One try that was dispatched here and has not ended. */
 export interface TryRecord {
@@ -43,10 +43,14 @@ export interface TryRecord {
   state: TryState;
   /** Why it was told to stop; its result is on its way. */
   stopReason: StopReason | undefined;
+  /** What its result says when it was stopped because of the disk. */
+  stopMessage: string;
   /** Another try that shared an input with this one found it modified. */
   isTainted: boolean;
-  /** Held of the disk while it runs. */
+  /** Reserved of the disk while it runs. */
   diskBytes: number;
+  /** Found in its sandbox when it was last looked at; 0 before that. */
+  writtenBytes: number;
   /** Ended or recalled: entries of it in queues are stale. */
   isGone: boolean;
 }
@@ -56,6 +60,8 @@ export interface CacheRecord extends CachedFile {
   /** What it takes of the worker's disk: 0 of what others brought. */
   readonly ownBytes: number;
   readonly facts: FileFacts;
+  /** Its bytes are being looked at: until that is done nothing starts that reads it. */
+  isUnverified: boolean;
 }
 
 /** A fetch or a recipe under way. */
@@ -78,7 +84,7 @@ export interface DiskState {
   cachedBytes: number;
   /** By transfers under way. */
   comingBytes: number;
-  /** By running commands. */
+  /** By running commands: what each has reserved, or has written if that is more. */
   runningBytes: number;
   /** Transfers that have not started, in the order in which they came. */
   readonly waiting: Set<TransferRecord>;
@@ -91,6 +97,13 @@ export interface DiskState {
   /** Since when something waits while nothing goes on; then `askAtMs` is when it is looked at next. */
   stuckSinceMs: number | undefined;
   askAtMs: number;
+  /** Since when more is held than there is. */
+  overSinceMs: number | undefined;
+  /** What the manager was told over this connection, and when. */
+  toldBytes: number;
+  toldAtMs: number;
+  /** When it is told next; undefined while there is nothing new. */
+  tellAtMs: number | undefined;
 }
 
 /** `staging -> queued -> starting -> ready -> stopping`. */
@@ -217,6 +230,10 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
       refused: new Set(),
       stuckSinceMs: undefined,
       askAtMs: 0,
+      overSinceMs: undefined,
+      toldBytes: 0,
+      toldAtMs: -Infinity,
+      tellAtMs: undefined,
     },
     instances: new Map(),
     meanCallMs: new Map(),
@@ -244,7 +261,7 @@ export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord
     isDirectory,
     ...(isExecutable === true ? { isExecutable } : {}),
   };
-  return { ...bare, level, facts: bare, ownBytes: sizeBytes };
+  return { ...bare, level, facts: bare, ownBytes: sizeBytes, isUnverified: false };
 }
 
 /** The key of a try. */

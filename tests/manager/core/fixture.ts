@@ -22,12 +22,8 @@ import type {
 } from "../../../manager/core/instruction.ts";
 import { checkInvariants } from "../../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
-import {
-  type FileRecord,
-  type ManagerState,
-  newManagerState,
-  type TaskRecord,
-} from "../../../manager/core/state.ts";
+import { newManagerState } from "../../../manager/core/new_state.ts";
+import type { FileRecord, ManagerState, TaskRecord } from "../../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../../manager/core/step.ts";
 import type {
   CacheName,
@@ -321,9 +317,10 @@ export class ManagerFixture {
   /** The worker could not bring what it was told to. */
   failsToBring(
     worker: string,
-    { canRetry = true, isUnreachable = false }: {
+    { canRetry = true, isUnreachable = false, isCorrupt = false }: {
       canRetry?: boolean;
       isUnreachable?: boolean;
+      isCorrupt?: boolean;
     } = {},
   ): void {
     const orders = this.#orders.get(worker) ?? [];
@@ -340,6 +337,7 @@ export class ManagerFixture {
           message: "broken",
           canRetry,
           ...(isUnreachable ? { isUnreachable } : {}),
+          ...(isCorrupt ? { isCorrupt } : {}),
         };
       }),
     );
@@ -496,7 +494,13 @@ export class ManagerFixture {
   #noteMessage(worker: WorkerId, message: ManagerMessage): void {
     if (message.kind === "make") {
       const { transferId, name, level } = message;
-      const made = { sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false };
+      const made = {
+        sizeBytes: -1,
+        digest: "",
+        isDirectory: true,
+        isExecutable: false,
+        stallMs: 1,
+      };
       this.#order(worker, { kind: "fetch", transferId, name, level, generation: 0, ...made });
     }
     if (message.kind !== "dispatch") return;

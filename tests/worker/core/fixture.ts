@@ -186,6 +186,7 @@ export class WorkerFixture {
       transferId,
       isExecutable: false,
       level: "workflow",
+      stallMs: 30_000,
       source,
     });
     return transferId;
@@ -208,6 +209,16 @@ export class WorkerFixture {
       : { kind: "failed", message, canRetry: true } as const;
     const movedBytes = message === undefined ? file.sizeBytes : 0;
     this.feed({ kind: "transfer_ended", transferId, name, generation, movedBytes, outcome });
+  }
+
+  /** The manager doubts a file. */
+  isAsked(name: string, generation = 0): void {
+    this.hears({ kind: "verify", name: name as CacheName, generation });
+  }
+
+  /** The bytes of a file were looked at. */
+  verifies(name: string, isIntact: boolean, generation = 0): void {
+    this.feed({ kind: "file_verified", name: name as CacheName, generation, isIntact });
   }
 
   deletes(name: string, generation = 0): void {
@@ -254,6 +265,8 @@ export class WorkerFixture {
         case "fetch":
         case "make":
           return [`${each.kind} ${each.order.name}`];
+        case "verify_file":
+          return [`verify ${each.name} ${each.generation}`];
         case "delete_file":
           return [`delete ${each.name} ${each.generation}`];
         case "stop_transfer":
