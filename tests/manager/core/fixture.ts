@@ -55,6 +55,8 @@ const CONTENT = new Uint8Array(1_000);
 export interface WorkerWish {
   readonly cores?: number;
   readonly gpus?: number;
+  /** Much unless stated. */
+  readonly diskBytes?: number;
   readonly features?: readonly string[];
   readonly incarnation?: string;
   readonly host?: string;
@@ -78,6 +80,7 @@ export interface TaskWish {
   readonly environments?: readonly FileId[];
   readonly cores?: number;
   readonly gpus?: number;
+  readonly diskBytes?: number;
   readonly features?: readonly string[];
   readonly library?: string;
   readonly priority?: number;
@@ -317,10 +320,11 @@ export class ManagerFixture {
   /** The worker could not bring what it was told to. */
   failsToBring(
     worker: string,
-    { canRetry = true, isUnreachable = false, isCorrupt = false }: {
+    { canRetry = true, isUnreachable = false, isCorrupt = false, isDiskFull = false }: {
       canRetry?: boolean;
       isUnreachable?: boolean;
       isCorrupt?: boolean;
+      isDiskFull?: boolean;
     } = {},
   ): void {
     const orders = this.#orders.get(worker) ?? [];
@@ -338,9 +342,15 @@ export class ManagerFixture {
           canRetry,
           ...(isUnreachable ? { isUnreachable } : {}),
           ...(isCorrupt ? { isCorrupt } : {}),
+          ...(isDiskFull ? { isDiskFull } : {}),
         };
       }),
     );
+  }
+
+  /** Its files and tasks hold that much of its disk now. */
+  holds(worker: string, usedBytes: number): void {
+    this.says(worker, { kind: "disk_used", usedBytes });
   }
 
   session(worker: string): SessionId {
@@ -460,11 +470,11 @@ export class ManagerFixture {
   }
 
   /** Tasks alike share a shape, as they do in production. */
-  #shapeOf({ cores = 1, gpus = 0, library }: TaskWish): TaskShape {
-    const key = `${cores}/${gpus}/${library}`;
+  #shapeOf({ cores = 1, gpus = 0, diskBytes = 0, library }: TaskWish): TaskShape {
+    const key = `${cores}/${gpus}/${diskBytes}/${library}`;
     let shape = this.#shapes.get(key);
     if (shape === undefined) {
-      const resources = { ...NO_RESOURCES, cores, gpus };
+      const resources = { ...NO_RESOURCES, cores, gpus, diskBytes };
       const bare = { resources, env: {}, environments: [], timeoutMs: 0 };
       shape = library === undefined ? bare : { ...bare, library };
       this.#shapes.set(key, shape);
@@ -544,8 +554,9 @@ function boundAs(name: string, sizeBytes: number, digest: string): BoundFile {
 }
 
 function helloOf(worker: string, wish: WorkerWish): Hello {
-  const { cores = 1, gpus = 0, features = [], incarnation = "1", host, hello } = wish;
-  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus };
+  const { cores = 1, gpus = 0, diskBytes = 2 ** 40, host, hello } = wish;
+  const { features = [], incarnation = "1" } = wish;
+  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes, gpus };
   return {
     kind: "hello",
     protocol: PROTOCOL_VERSION,
