@@ -73,6 +73,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const { runCacheCommand } = await import("./worker/cli_cache.ts");
     return await runCacheCommand(args, process.env);
   }
+  if (name === "pack") {
+    const { runPackCommand } = await import("./worker/cli_pack.ts");
+    return await runPackCommand(args, process.env);
+  }
   if (["version", "--version", "-v"].includes(name)) return printAlone("version", args, VERSION);
   if (["help", "--help", "-h"].includes(name)) {
     const [command, ...others] = args;
@@ -94,10 +98,12 @@ async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
   const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
   const { WORKER_COMMAND } = await import("./worker/cli.ts");
   const { CACHE_COMMAND } = await import("./worker/cli_cache.ts");
+  const { PACK_COMMAND } = await import("./worker/cli_pack.ts");
   return [
     ...MANAGER_COMMANDS,
     WORKER_COMMAND,
     CACHE_COMMAND,
+    PACK_COMMAND,
     { name: "version", summary: "print the version" },
     { name: "help", summary: "show this text, or a command's" },
   ];

@@ -371,6 +371,9 @@ export class FileStore implements FileReader {
   async bring(entry: FileEntry): Promise<string> {
     const { source } = entry;
     if (source.kind === "local" && entry.role !== "output") return source.path;
+    if (source.kind === "mini_task" && source.recipe.kind === "environment") {
+      throw new Error(`Cannot fetch file ${entry.id}: an environment is of no use elsewhere`);
+    }
     if (entry.role === "unused") {
       if (source.kind === "url" || source.kind === "mini_task") {
         throw new Error(`Cannot fetch file ${entry.id}: no task has used it, so no worker has it`);

@@ -157,6 +157,8 @@ export type ManagerMessage =
     readonly isDirectory: boolean;
     readonly isExecutable: boolean;
     readonly level: CacheLevel;
+    /** Silence after which the source is given up. */
+    readonly stallMs: number;
     readonly source: FetchSource;
   }
   /** Make this file once its input is in the cache; answered as `fetch` is. */
@@ -261,6 +263,8 @@ export type WorkerMessage =
     readonly isDiskFull?: boolean;
     /** True when the bytes that came are not those of the size and digest that were asked for. */
     readonly isCorrupt?: boolean;
+    /** True when the source broke off, stood still or could not serve. */
+    readonly isSourceFault?: boolean;
   }
   /** The disk is full: which of these, idle here for long, may go? `room_answered` answers. */
   | {

@@ -6,6 +6,7 @@ import { plainText } from "../shared/plain_text.ts";
 import type { CommandRecipe, ManagerMessage, Recipe } from "../shared/protocol.ts";
 import type { FileFacts, TryResult } from "../shared/task.ts";
 import { type CacheStore, sealTree } from "./cache_store.ts";
+import { makeEnvironment } from "./environment.ts";
 import { type Measured, measuring } from "./file_sink.ts";
 import type { Runner } from "./runner.ts";
 import type { Trees } from "./trees.ts";
@@ -122,16 +123,16 @@ async function unpackArchive(
   const input = cache.get(recipe.input);
   const hold = input && cache.hold(recipe.input, input.facts.generation);
   if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
+  const { bytesMax } = order;
+  if (recipe.kind === "environment") {
+    const made = { name, level, archivePath: hold.path, bytesMax, signal };
+    return await makeEnvironment({ cache, trees }, made).finally(hold.release);
+  }
   const path = cache.newIncomingPath();
   try {
-    await trees.unpack(path, {
-      path: hold.path,
-      kind: recipe.kind,
-      bytesMax: order.bytesMax,
-      signal,
-    });
+    await trees.unpack(path, { path: hold.path, bytesMax, signal });
     await sealTree(path);
-    const measured = await measureTree(trees, path, recipe.kind);
+    const measured = await measureTree(trees, path);
     signal.throwIfAborted();
     const file = { name, generation: 0, ...measured, isDirectory: true };
     cache.commit(path, file, level);
@@ -144,13 +145,7 @@ async function unpackArchive(
   }
 }
 
-/** An environment is never sent on, so that reading all of it again would serve nobody. */
-async function measureTree(
-  trees: Trees,
-  path: string,
-  kind: Recipe["kind"],
-): Promise<Measured> {
-  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
+async function measureTree(trees: Trees, path: string): Promise<Measured> {
   const measured = measuring(trees.read(path, 0));
   for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
   return measured.measure();

@@ -7,11 +7,10 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-import { join } from "@std/path";
-
 import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import type { CacheName, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { whenFull } from "./disk_usage.ts";
@@ -20,6 +19,7 @@ import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
 import type { SandboxMeter } from "./sandbox_meter.ts";
+import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 
@@ -41,6 +41,7 @@ export interface RunnerOptions {
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
   readonly meter: Pick<SandboxMeter, "watch">;
+  readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
 
@@ -212,12 +213,14 @@ export class Runner {
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
     const { task, shape } = run.order;
-    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
-    const environments = environmentPaths(this.#options.cache, shape.environments);
+    const { cache, activations, processes } = this.#options;
+    const activation = await activations.of(environmentPaths(cache, shape.environments));
+    // It may have taken a while.
+    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     run.startedAtMs = Date.now();
     const startedAtMs = performance.now();
-    run.process = this.#options.processes.start({
+    run.process = processes.start({
       taskId: task.taskId,
       try: task.try,
       command: task.body.command,
@@ -225,8 +228,8 @@ export class Runner {
       temporaryDirectory: sandbox.temporaryDirectory,
       stdout: sandbox.descriptor("stdout"),
       stderr: sandbox.descriptor("stderr"),
-      env: { ...shape.env, ...task.body.env, ...tendrilVariables(environments) },
-      pathDirectories: environments.map((path) => join(path, "bin")),
+      env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
+      activation,
       cores: shape.resources.cores,
     });
     using _watch = this.#options.meter.watch(task, sandbox);
@@ -308,10 +311,9 @@ export function environmentPaths(cache: CacheStore, names: readonly CacheName[])
 }
 
 /** What every task and library is told besides what it was given. */
-export function tendrilVariables(environments: readonly string[]): { [name: string]: string } {
-  const [first] = environments;
+export function tendrilVariables({ rootPath }: Activation): { [name: string]: string } {
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
-  if (first !== undefined) variables["TENDRIL_ENVIRONMENT"] = first;
+  if (rootPath !== "") variables["TENDRIL_ENVIRONMENT"] = rootPath;
   return variables;
 }
 

@@ -331,6 +331,7 @@ async function sendFile(
   if (hold === undefined) throw new Error("this worker has no such file");
   const { name, generation } = order;
   try {
+    if (hold.isPlaced) throw new Error("an environment is of no use elsewhere");
     for (let tryCount = 1;; tryCount++) {
       try {
         return await putOnce(options, order, { hold, signal });

@@ -53,6 +53,7 @@ export function declareFile(
     requests: new Set(),
     homeDelivery: undefined,
     queued: new Set(),
+    firstHandCount: 0,
   };
   state.files.set(fileId, file);
   state.facts.push({ kind: "file_declared", fileId });

@@ -17,7 +17,8 @@ import type {
   TransferSource,
   TryRecord,
 } from "./state.ts";
-import { choosePeer, mayUsePeers, possibleSources, startQueued } from "./transfer.ts";
+import { choosePeer, mayUsePeers, possibleSources } from "./source.ts";
+import { startQueued } from "./transfer.ts";
 
 const NO_FILES: readonly FileRecord[] = [];
 
@@ -87,5 +88,7 @@ function isComing(state: ManagerState, transfer: TransferRecord): boolean {
   if (maker !== undefined && maker !== transfer && canReach(state, worker, maker.worker)) {
     return true;
   }
-  return possibleSources(state, transfer).some((source) => !failed.has(source));
+  return possibleSources(state, transfer).some((source) => {
+    return source.kind === "worker" && !failed.has(source);
+  });
 }

@@ -11,6 +11,8 @@ import { checkGiven, noteLie, replicaLie } from "./lie.ts";
 import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
 import { noteLost } from "./recovery.ts";
+import { forgiveSource } from "./source_fault.ts";
+import { noteRate } from "./source_watch.ts";
 import { tell } from "./state.ts";
 import {
   endTransfer,
@@ -73,13 +75,18 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
-  if (transfer.source?.kind === "worker" && message.movedBytes > 0) {
-    noteReached(worker, transfer.source.worker);
+  const { file, source } = transfer;
+  const { movedBytes } = message;
+  if (source?.source !== undefined && movedBytes > 0) {
+    if (source.kind === "worker") noteReached(worker, source.worker);
+    else file.firstHandCount += 1;
+    noteRate(state, transfer, movedBytes);
+    forgiveSource(source.source, worker);
   }
-  endTransfer(state, transfer, { movedBytes: message.movedBytes });
-  const { file } = transfer;
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
+  // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
+  endTransfer(state, transfer, { movedBytes });
 }
 
 /** Records that `worker` has the file ready, and lets others have it from there. */

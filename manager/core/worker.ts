@@ -24,6 +24,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
+import { clearFaults } from "./source_fault.ts";
 import { cancelTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
@@ -57,6 +58,8 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  clearFaults(worker.source);
+  worker.blamed.clear();
   worker.lieCount = 0;
   // It tells what is in use as soon as it knows what of it may stay.
   worker.diskUsedBytes = 0;
@@ -204,6 +207,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    blamed: new Set(),
     arriving: new Set(),
     deliveries: new Set(),
   };

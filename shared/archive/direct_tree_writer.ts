@@ -24,9 +24,9 @@ import {
   writeSync,
 } from "node:fs";
 
-import { findLinkFault } from "./link_target.ts";
+import { findLinkFault, followLink } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
-import type { MemberWriter, SparseLayout } from "./member_writer.ts";
+import type { MemberWriter, NewTarget, SparseLayout } from "./member_writer.ts";
 import {
   checkHardLink,
   closedDirectories,
@@ -43,6 +43,8 @@ import {
   writeFault,
 } from "./tree_plan.ts";
 import type { FileMeta, TreePlan } from "./tree_plan.ts";
+
+const NO_PATHS: ReadonlySet<string> = new Set();
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
@@ -123,10 +125,11 @@ export class DirectTreeWriter implements MemberWriter {
     this.#plan.links.set(meta.path, { target, mtimeMs: meta.mtimeMs });
   }
 
-  finish(): void {
+  finish(newTarget?: NewTarget): void {
     const { links, directories } = this.#plan;
+    const leavers = newTarget === undefined ? NO_PATHS : this.#retarget(newTarget);
     for (const path of links.keys()) {
-      const fault = findLinkFault(path, links);
+      const fault = leavers.has(path) ? undefined : findLinkFault(path, links);
       if (fault !== undefined) throw refusal(path, fault);
     }
     for (const [path, { target, mtimeMs }] of links) {
@@ -139,7 +142,7 @@ export class DirectTreeWriter implements MemberWriter {
         throw writeFault(path, cause);
       }
     }
-    this.#checkLinksOnDisk();
+    this.#checkLinksOnDisk(leavers);
     // Making something in a directory changes its time, and all has been made by now.
     for (const [path, meta] of directories) {
       if (meta === undefined) continue;
@@ -168,9 +171,10 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   /** Where names differ in case or form only and are one name on the disk, the check above errs. */
-  #checkLinksOnDisk(): void {
+  #checkLinksOnDisk(leavers: ReadonlySet<string>): void {
     const root = realpathSync(this.#root);
     for (const path of this.#plan.links.keys()) {
+      if (leavers.has(path)) continue;
       let end: string;
       try {
         end = realpathSync.native(this.#onDisk(path));
@@ -182,6 +186,15 @@ export class DirectTreeWriter implements MemberWriter {
         throw refusal(path, "its target leaves the tree");
       }
     }
+  }
+
+  /** Gives links their new targets; returns those that may leave the tree, by an absolute path. */
+  #retarget(newTarget: NewTarget): ReadonlySet<string> {
+    const { links } = this.#plan;
+    for (const [path, link] of links) {
+      links.set(path, { ...link, target: newTarget(link.target) });
+    }
+    return new Set([...links.keys()].filter((path) => followLink(path, links).kind === "absolute"));
   }
 
   #make(directories: readonly string[]): void {

@@ -69,17 +69,27 @@ export interface PaxRecords {
 
 /** An entry to be written. */
 export interface TarEntry {
-  readonly kind: "file" | "directory" | "symlink";
+  readonly kind: "file" | "directory" | "symlink" | "hard_link";
   /** Relative, in normal form, no slash at its end. */
   readonly path: string;
   readonly isExecutable: boolean;
+  /** The twelve permission bits; absent where all that is kept is whether it is executable. */
+  readonly mode?: number;
   /** Zero for all but files. */
   readonly sizeBytes: number;
   /** Whole milliseconds. */
   readonly mtimeMs: number;
-  /** Of a symbolic link; empty for the others. */
+  /** Of a symbolic link, or the path that a hard link is another name of; else empty. */
   readonly target: string;
 }
+
+/** The type flag of each kind of entry. */
+const TYPES: Readonly<Record<TarEntry["kind"], string>> = {
+  file: "0",
+  "hard_link": "1",
+  symlink: "2",
+  directory: "5",
+};
 
 const encoder = new TextEncoder();
 // A byte order mark at the start of a name is part of the name.
@@ -94,7 +104,6 @@ export function paddingBytes(sizeBytes: number): number {
 export function encodeHeader(entry: TarEntry): Uint8Array {
   const pax = paxBody(entry);
   const name = entry.kind === "directory" ? `${entry.path}/` : entry.path;
-  const type = entry.kind === "file" ? "0" : entry.kind === "directory" ? "5" : "2";
   const blocks = new Uint8Array(headerLength(pax));
   let at = 0;
   if (pax !== undefined) {
@@ -106,8 +115,8 @@ export function encodeHeader(entry: TarEntry): Uint8Array {
   const hasPlainMode = entry.kind === "file" && !entry.isExecutable;
   writeBlock(blocks.subarray(at), {
     name: cutToField(name),
-    mode: hasPlainMode ? 0o644 : entry.kind === "symlink" ? 0o777 : 0o755,
-    type,
+    mode: entry.mode ?? (hasPlainMode ? 0o644 : entry.kind === "symlink" ? 0o777 : 0o755),
+    type: TYPES[entry.kind],
     link: cutToField(entry.target),
     sizeBytes: entry.sizeBytes > OCTAL_MAX ? 0 : entry.sizeBytes,
     seconds: fitsTimeField(entry.mtimeMs) ? Math.floor(entry.mtimeMs / 1000) : 0,

@@ -46,6 +46,7 @@ const fetch = {
   isDirectory: false,
   isExecutable: true,
   level: "workflow",
+  stallMs: 30_000,
 } as const;
 
 /** Manager to worker. */

@@ -24,6 +24,8 @@ export interface DiskFile extends FileFacts {
 export interface TryPlan {
   readonly outcome: Outcome;
   readonly ranMs: number;
+  /** Found in the sandbox halfway. */
+  readonly writtenBytes?: number;
 }
 
 /** What a simulated host needs of the rest of the world. */
@@ -213,7 +215,13 @@ export class SimWorker {
     const key = `${task.taskId}.${task.try}`;
     const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
-    const { outcome, ranMs } = this.#world.run(task);
+    const { outcome, ranMs, writtenBytes: bytes = 0 } = this.#world.run(task);
+    if (bytes > 0) {
+      const { taskId, try: number } = task;
+      this.#later(ranMs / 2, () => {
+        this.feed([{ kind: "sandbox_measured", taskId, try: number, bytes }]);
+      });
+    }
     this.#later(ranMs, () => {
       if (!this.#running.delete(key)) return;
       const modified = outcome === "input_modified" ? this.#meddle(task) : [];

@@ -110,6 +110,68 @@ for (let seed = 701; seed <= 760; seed++) {
   });
 }
 
+/** What tasks write unasked fills disks of several sizes; who grew too large goes elsewhere. */
+for (let seed = 3001; seed <= 3120; seed++) {
+  test(`simulate() gets through though tries outgrow small disks (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      growChance: 0.3,
+      diskBytes: seed % 2 === 0 ? 36_000_000 : [31_000_000, 34_000_000, 90_000_000],
+      disturbanceCount: seed % 4 === 0 ? 6 : 0,
+      faultChance: seed % 5 === 0 ? 0.03 : 0,
+      policies: {
+        placement: (["files", "disk", "fast", "random", "spread"] as const)[seed % 5]!,
+        pruneTemps: seed % 7 === 0 ? "consumed" : "never",
+        shiftDiskLoad: seed % 2 === 1,
+      },
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
+/** Temps move from small disks to large ones while workers break and copies are made. */
+for (let seed = 3201; seed <= 3260; seed++) {
+  test(`simulate() loses nothing by moving temps to emptier disks (seed ${seed})`, () => {
+    const { outcomes, messages, state } = simulate({
+      ...CALM,
+      ...(seed % 2 === 0 ? HARDSHIP : {}),
+      seed,
+      diskBytes: [40_000_000, 400_000_000, 80_000_000],
+      disturbanceCount: seed % 9,
+      faultChance: 0.02 * (seed % 3),
+      policies: { shiftDiskLoad: true, replicas: 1 + seed % 2, pruneExtraReplicas: seed % 4 === 0 },
+      ...(seed % 5 === 0 ? { tunedTo: { shiftDiskLoad: false } } : {}),
+    });
+    const failures = [...outcomes].filter(([, outcome]) => outcome !== "success");
+    expect(failures.map(([taskId]) => messages.get(taskId))).toEqual([]);
+    expect(state.tasks.size).toBe(0);
+  });
+}
+
+test("simulate() of growing tries stops some, and moves temps that do not come back", () => {
+  const seen = { stopped: 0, begun: 0, back: 0 };
+  for (let seed = 3201; seed <= 3220; seed++) {
+    const { room, shifts } = simulate({
+      ...CALM,
+      seed,
+      growChance: 0.3,
+      diskBytes: [33_000_000, 400_000_000],
+      policies: { shiftDiskLoad: true },
+    });
+    seen.stopped += room.stopped;
+    seen.begun += shifts.begun;
+    seen.back += shifts.back;
+  }
+  process.stdout.write(`20 runs on unequal disks: ${JSON.stringify(seen)}\n`);
+  expect(seen.stopped).toBeGreaterThan(0);
+  expect(seen.begun).toBeGreaterThan(20);
+  expect(seen.back).toBeLessThan(seen.begun / 10);
+});
+
 test("simulate() of small disks has workers ask for room and give tries back", () => {
   const room = { asked: 0, givenBack: 0 };
   for (let seed = 701; seed <= 710; seed++) {

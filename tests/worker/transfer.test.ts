@@ -24,7 +24,6 @@ const NO_TREES: Trees = {
     throw new Error("no directory here");
   },
   write: () => Promise.reject(new Error("no directory here")),
-  measure: () => Promise.reject(new Error("no directory here")),
   unpack: () => Promise.reject(new Error("no archive here")),
 };
 
@@ -93,6 +92,7 @@ function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrd
     isDirectory: false,
     isExecutable: false,
     level: "workflow",
+    stallMs: 30_000,
     source,
   };
 }

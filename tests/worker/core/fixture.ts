@@ -149,6 +149,11 @@ export class WorkerFixture {
     this.feed({ kind: "task_ended", result: this.result(taskId, wish), modified });
   }
 
+  /** A look into the sandbox of a try finds that much. */
+  measures(taskId: number, bytes: number): void {
+    this.feed({ kind: "sandbox_measured", taskId: taskId as TaskId, try: 1, bytes });
+  }
+
   /** A call in an instance ends. */
   answers(taskId: number, wish: EndWish = {}): void {
     const result = this.result(taskId, wish);
@@ -186,6 +191,7 @@ export class WorkerFixture {
       transferId,
       isExecutable: false,
       level: "workflow",
+      stallMs: 30_000,
       source,
     });
     return transferId;
