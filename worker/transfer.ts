@@ -19,11 +19,12 @@ import { validatorOf } from "../shared/validator.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
-import { makeEnvironment } from "./environment.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
+import { MakeError, makeFile, RoomError } from "./make_file.ts";
 import { type Part, Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
+import type { Runner } from "./runner.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -35,6 +36,8 @@ type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
 export interface TransferOptions {
   readonly cache: CacheStore;
   readonly trees: Trees;
+  /** Runs the commands of recipes. */
+  readonly runner: Pick<Runner, "make">;
   /** Base url of the manager's HTTP side; undefined while there is no connection. */
   readonly managerUrl: () => string | undefined;
   /** PEM: the only certificate accepted there; undefined when it speaks no TLS. */
@@ -69,13 +72,9 @@ interface Context extends TransferOptions {
 
 interface Job {
   readonly transferId: TransferId;
-  readonly name: CacheName;
-  readonly isFetch: boolean;
   readonly controller: AbortController;
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
-
-const NOTHING = Promise.resolve();
 
 /** A transfer is stopped for another one of the same file, which goes on with what has come. */
 class MovedError extends Error {
@@ -104,7 +103,12 @@ export class Transfers {
     if (source.kind === "inline" && !order.isDirectory) {
       return this.#takeInline(order, source.bytes);
     }
-    this.#start(order, async (signal) => {
+    // One that is stopped for this one has to leave what has come.
+    const before = this.#fetchEnds.get(name);
+    const end = Promise.withResolvers<void>();
+    this.#fetchEnds.set(name, end.promise);
+    this.#start(transferId, async (signal) => {
+      await before;
       const { parts } = this.#options;
       const part = parts.take(order);
       let movedBytes = part.untoldBytes;
@@ -122,6 +126,8 @@ export class Transfers {
           return { ...failureOf(name, error, canFetchAgain(order, error)), ...kept };
         },
       );
+      end.resolve();
+      if (this.#fetchEnds.get(name) === end.promise) this.#fetchEnds.delete(name);
       this.#options.push({
         kind: "transfer_ended",
         transferId,
@@ -137,27 +143,26 @@ export class Transfers {
   make(order: MakeOrder, bytesMax: number): void {
     const { transferId, name } = order;
     const generation = 0;
-    this.#start(order, async (signal) => {
-      const outcome = await makeFile(this.#options, { ...order, bytesMax }, signal).then(
-        ready,
-        (error) => failureOf(name, error, signal.aborted),
-      );
+    const run: Job["run"] = async (signal) => {
+      const modified: CacheName[] = [];
+      const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
+        .then(ready, (error) => {
+          const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
+          return failureOf(name, error, canRetry);
+        });
       const movedBytes = 0;
-      this.#options.push({
-        kind: "transfer_ended",
-        transferId,
-        name,
-        generation,
-        movedBytes,
-        outcome,
-      });
-    });
+      const ended = { transferId, name, generation, movedBytes, outcome, modified };
+      this.#options.push({ kind: "transfer_ended", ...ended });
+    };
+    // The core counts the room of commands: they need no turn among those who wait for bytes.
+    if (order.recipe.kind === "command") this.#begin(this.#newJob(transferId, run));
+    else this.#start(transferId, run);
   }
 
   /** Sends a file to the manager; only a failure is answered, by `send_failed`. */
   put(order: SendOrder): void {
     const { transferId, name } = order;
-    this.#start(order, async (signal) => {
+    this.#start(transferId, async (signal) => {
       try {
         await sendFile(this.#options, order, signal);
       } catch (error) {
@@ -199,12 +204,24 @@ export class Transfers {
     return this.close();
   }
 
-  #start({ transferId, name, kind }: FetchOrder | MakeOrder | SendOrder, run: Job["run"]): void {
-    const isFetch = kind === "fetch";
-    const job: Job = { transferId, name, isFetch, controller: new AbortController(), run };
-    this.#jobs.set(transferId, job);
-    this.#waiting.push(job);
+  #start(transferId: TransferId, run: Job["run"]): void {
+    this.#waiting.push(this.#newJob(transferId, run));
     this.#fill();
+  }
+
+  #newJob(transferId: TransferId, run: Job["run"]): Job {
+    const job: Job = { transferId, controller: new AbortController(), run };
+    this.#jobs.set(transferId, job);
+    return job;
+  }
+
+  #begin(job: Job): Promise<void> {
+    const end = job.run(job.controller.signal).finally(() => {
+      this.#ends.delete(end);
+      if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+    });
+    this.#ends.add(end);
+    return end;
   }
 
   #fill(): void {
@@ -212,17 +229,10 @@ export class Transfers {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       this.#runningCount += 1;
-      // One that was stopped for this one is not quite over: it has begun before, and ends soon.
-      const before = job.isFetch ? this.#fetchEnds.get(job.name) : undefined;
-      const end = (before ?? NOTHING).then(() => job.run(job.controller.signal)).finally(() => {
-        this.#ends.delete(end);
-        if (this.#fetchEnds.get(job.name) === end) this.#fetchEnds.delete(job.name);
-        if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+      this.#begin(job).finally(() => {
         this.#runningCount -= 1;
         this.#fill();
       });
-      this.#ends.add(end);
-      if (job.isFetch) this.#fetchEnds.set(job.name, end);
     }
   }
 
@@ -256,11 +266,6 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
 
 function ready(file: FileFacts): TransferOutcome {
   return { kind: "ready", file };
-}
-
-/** What comes does not fit on the disk. */
-class RoomError extends Error {
-  override readonly name = "RoomError";
 }
 
 /** What arrived is not what was asked for. */
@@ -392,43 +397,6 @@ async function receive(
   const measured = measuring(chunks);
   await trees.write(path, measured.chunks);
   await sealTree(path);
-  return measured.measure();
-}
-
-async function makeFile(
-  { cache, trees }: TransferOptions,
-  order: MakeOrder & { readonly bytesMax: number },
-  signal: AbortSignal,
-): Promise<FileFacts> {
-  const { name, level, recipe } = order;
-  const input = cache.get(recipe.input);
-  const hold = input && cache.hold(recipe.input, input.facts.generation);
-  if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
-  const { bytesMax } = order;
-  if (recipe.kind === "environment") {
-    const made = { name, level, archivePath: hold.path, bytesMax, signal };
-    return await makeEnvironment({ cache, trees }, made).finally(hold.release);
-  }
-  const path = cache.newIncomingPath();
-  try {
-    await trees.unpack(path, { path: hold.path, bytesMax, signal });
-    await sealTree(path);
-    const measured = await measureTree(trees, path);
-    signal.throwIfAborted();
-    const file = { name, generation: 0, ...measured, isDirectory: true };
-    cache.commit(path, file, level);
-    return file;
-  } catch (error) {
-    cache.discard(path);
-    throw error;
-  } finally {
-    hold.release();
-  }
-}
-
-async function measureTree(trees: Trees, path: string): Promise<Measured> {
-  const measured = measuring(trees.read(path, 0));
-  for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
   return measured.measure();
 }
 

@@ -31,6 +31,7 @@ export class TransferBench implements AsyncDisposable {
   readonly #events: WorkerEvent[] = [];
   readonly #waiting: ((event: WorkerEvent) => void)[] = [];
   readonly transfers: Transfers = new Transfers({
+    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
     cache: this.cache,
     trees: NO_TREES,
     managerUrl: () => this.managerUrl,

@@ -16,6 +16,7 @@ import type { WorkerInstruction } from "./instruction.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, requestLeave } from "./leave.ts";
+import { makeWakeAtMs } from "./make.ts";
 import { measureTry } from "./overflow.ts";
 import { expireParts, partWakeAtMs } from "./part.ts";
 import { startWhatFits } from "./room.ts";
@@ -48,6 +49,7 @@ export function nextWakeAtMs(state: WorkerState): number | undefined {
     leaving?.untilMs,
     diskWakeAtMs(state),
     tellAtMs,
+    makeWakeAtMs(state),
     partWakeAtMs(state),
   ];
   const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));

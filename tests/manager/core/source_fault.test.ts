@@ -36,20 +36,24 @@ test("blameSource() has all transfers pass a source over for a while, not only t
 
 test("blameSource() has the only source asked again after a while that grows with each fault", () => {
   const fixture = new ManagerFixture();
-  const temp = fixture.temp("temp");
   for (const worker of ["a", "b"]) fixture.joins(worker, { cores: 8, features: [worker] });
-  fixture.finishes("a", fixture.submits({ outputs: [temp], features: ["a"] }));
   const { source } = fixture.state.workers.get(idOf("a"))!;
-  fixture.submits({ inputs: [temp], features: ["b"] });
+  // Of a file that fails twice the copy itself is doubted: here each has its first failure.
+  const temps = Array.from({ length: 4 }, (_, index) => {
+    const temp = fixture.temp(`temp ${index}`);
+    fixture.finishes("a", fixture.submits({ outputs: [temp], features: ["a"] }));
+    return temp;
+  });
   const pauses: number[] = [];
-  for (let fault = 0; fault < 4; fault++) {
+  for (const temp of temps) {
+    asks(fixture, "b", temp);
     fixture.failsToBring("b", FAULT);
     const pauseMs = source.asideUntilMs - fixture.nowMs;
     pauses.push(pauseMs);
     fixture.passes(pauseMs - 1);
     expect(source.active.size).toBe(0);
     fixture.passes(1);
-    expect(source.active.size).toBe(1);
+    expect(source.active.size).toBeGreaterThan(0);
   }
   expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000]);
   fixture.brings("b");
