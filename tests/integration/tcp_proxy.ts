@@ -8,6 +8,8 @@ export class TcpProxy implements AsyncDisposable {
   readonly #sockets: Set<Socket> = new Set();
   #isCut = false;
   #passedCount = 0;
+  /** Bytes that go back before it stands still, and who is told. */
+  #hold: { leftBytes: number; readonly reached: () => void } | undefined;
 
   private constructor(targetPort: number) {
     this.#server = createServer((incoming) => {
@@ -16,7 +18,10 @@ export class TcpProxy implements AsyncDisposable {
       const outgoing = connect(targetPort, "127.0.0.1");
       for (const [from, to] of [[incoming, outgoing], [outgoing, incoming]] as const) {
         this.#sockets.add(from);
-        from.on("data", (bytes) => to.write(bytes));
+        from.on("data", (bytes) => {
+          to.write(bytes);
+          if (from === outgoing) this.#count(outgoing, bytes.length);
+        });
         from.on("error", () => to.destroy());
         from.on("close", () => {
           this.#sockets.delete(from);
@@ -55,10 +60,37 @@ export class TcpProxy implements AsyncDisposable {
     this.#isCut = false;
   }
 
+  /** Passes that many bytes more back, then nothing, without a word; resolves then. */
+  holdAfter(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hold = { leftBytes: bytes, reached: resolve };
+    return promise;
+  }
+
+  #count(from: Socket, sizeBytes: number): void {
+    if (this.#hold === undefined) return;
+    this.#hold.leftBytes -= sizeBytes;
+    if (this.#hold.leftBytes > 0) return;
+    from.pause();
+    this.#hold.reached();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
     await promise;
   }
+}
+
+/** A port of this machine that is free at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.listen(0, "127.0.0.1", resolve);
+  await promise;
+  const address = server.address();
+  server.close();
+  if (address === null || typeof address === "string") throw new Error("It does not listen");
+  return address.port;
 }
