@@ -8,7 +8,7 @@
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { SilenceError, SilenceWatch } from "../shared/silence_watch.ts";
-import { ConnectionWatch, NoConnectionError } from "./connection_watch.ts";
+import { ConnectionWatch, NoConnectionError, takesConnections } from "./connection_watch.ts";
 
 /** What is asked for and what is known of it. */
 export interface DownloadSource {
@@ -93,7 +93,8 @@ export async function* download(
     try {
       yield* readOnce(source, { url, progress, signal });
       return;
-    } catch (error) {
+    } catch (failure) {
+      const error = await explained(failure, source, { url, progress });
       if (signal.aborted || error instanceof DownloadError) throw error;
       if (progress.offset > 0 && progress.etag === "") {
         const message = `${messageOf(error)}, and the server cannot go on from there`;
@@ -119,6 +120,17 @@ export async function* download(
       await delay(Math.min(DELAY_MS_MIN * 2 ** (roundCount - 1), DELAY_MS_MAX), signal);
     }
   }
+}
+
+/** An address may have fallen silent as nothing reaches it any more. */
+async function explained(
+  error: unknown,
+  { connectMsMax }: DownloadSource,
+  { url, progress }: { readonly url: string; readonly progress: Progress },
+): Promise<unknown> {
+  if (!(error instanceof SilenceError) || connectMsMax === 0 || progress.hasAnswered) return error;
+  if (await takesConnections(url, connectMsMax)) return error;
+  return new NoConnectionError(`"${new URL(url).host}" takes no connection`, { cause: error });
 }
 
 function giveUp({ hasAnswered }: Progress, message: string, cause: unknown): DownloadError {

@@ -44,6 +44,8 @@ import {
 } from "./state.ts";
 import { failTriesFor } from "./try.ts";
 
+type TransferFailure = Extract<WorkerReport, { kind: "transfer_failed" }>;
+
 /** Attempts to bring one file to one worker. */
 const ATTEMPTS_MAX = 6;
 
@@ -123,7 +125,7 @@ export function endTransfer(
 export function failTransfer(
   state: ManagerState,
   worker: WorkerRecord,
-  message: Extract<WorkerReport, { kind: "transfer_failed" }>,
+  message: TransferFailure,
 ): void {
   const transfer = state.transfers.get(message.transferId);
   if (transfer === undefined) return checkGiven(state, worker, message.transferId);
@@ -142,7 +144,7 @@ export function failTransfer(
     movedBytes,
     message: message.message,
   });
-  if (message.isUnreachable === true && source?.kind === "worker") {
+  if (source?.kind === "worker" && isOutOfReach(transfer, source, message)) {
     // Not for another time, and not the file's fault: another way, at once.
     noteUnreached(state, worker, source.worker);
     transfer.unreached = source.worker;
@@ -170,6 +172,15 @@ export function failTransfer(
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
   passMaking(state, file);
+}
+
+/** True when the holder's addresses take no connection, or connections bring it nothing twice. */
+function isOutOfReach(
+  { failed }: TransferRecord,
+  { source }: TransferSource,
+  { isUnreachable = false, isSourceFault = false }: TransferFailure,
+): boolean {
+  return isUnreachable || isSourceFault && source !== undefined && failed.has(source);
 }
 
 /** The bytes that came were others, or did not come twice: whoever has them looks at them. */
