@@ -100,6 +100,14 @@ export interface PolicyOptions {
    * ran shortest beside others alike; `"random"`, anywhere. Default `"files"`.
    */
   readonly placement?: "files" | "fast" | "random" | "spread" | "disk";
+  /** Silence after which a transfer is given up, to go on from elsewhere. Default 30 s. */
+  readonly transferStallTimeout?: Duration;
+  /** How many times as long as usual a transfer may take before it is given up. Default 10. */
+  readonly transferOutlierFactor?: number;
+  /** Time that every transfer may take, however slow it is. Default 60 s. */
+  readonly minTransferTimeout?: Duration;
+  /** Bytes per second that are usual until some have been moved. Default 1 MB. */
+  readonly defaultTransferRate?: Size;
   /** What is dispatched to a worker, as a multiple of what it can run. Default 2. */
   readonly dispatchAhead?: number;
   /** Work of this duration may wait at a worker in any case. Default 20 ms. */
@@ -251,6 +259,10 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transfersToManager: count(1, 1000),
     recovery: oneOf("on_demand", "immediate", "off"),
     placement: oneOf(...PLACEMENTS),
+    transferStallTimeout: timeout,
+    transferOutlierFactor: amount(1, 1000),
+    minTransferTimeout: timeout,
+    defaultTransferRate: rate,
     dispatchAhead: amount(1, 1000),
     dispatchAheadTime: duration,
     waitForWorkers: count(0, 1_000_000),
@@ -261,11 +273,22 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     recoveryTries: count(0, 1000),
     libraryRetries: count(0, 1000),
   });
-  const { dispatchAheadTime, workerEvictionInterval, workerTimeout, reconnectGrace, ...rest } =
-    read;
+  const {
+    dispatchAheadTime,
+    workerEvictionInterval,
+    workerTimeout,
+    reconnectGrace,
+    transferStallTimeout,
+    minTransferTimeout,
+    defaultTransferRate,
+    ...rest
+  } = read;
   return {
     ...current,
     ...rest,
+    transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
+    minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
+    defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -286,6 +309,12 @@ const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);
   if (ms >= TIMEOUT_MS_MIN) return ms;
   throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+const rate: Reader<Size> = (value, what) => {
+  const bytes = size(value, what);
+  if (bytes >= 1) return bytes;
+  throw new RangeError(`Cannot take ${what} "${bytes}" as bytes per second: at least 1`);
 };
 
 /** A name becomes part of a file's name: letters, digits and few signs only. */

@@ -23,7 +23,6 @@ import {
   bufferSpec,
   type FileOptions,
   localSpec,
-  recipeSpec,
   replicaCount,
   type TempOptions,
   tempSpec,
@@ -40,6 +39,7 @@ import {
   readLibrary,
 } from "./library.ts";
 import { moduleSource } from "./library_source.ts";
+import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
@@ -219,6 +219,26 @@ export class Manager implements AsyncDisposable {
    */
   environment(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
     return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares what a command makes: each worker that needs the file runs it once, as it runs tasks.
+   * With `peerTransfer: true` one worker does, and the others fetch what it made.
+   *
+   * @param task The command, its files and what it needs.
+   * @param mount The file or directory that the command leaves in its sandbox.
+   * @throws {TypeError | RangeError} When the definition or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const command = "xrdcp -s root://eospublic.cern.ch//eos/run1.root run1.root";
+   * const events = manager.miniTask({ command, timeout: "10m" }, "run1.root", { cache: "worker" });
+   * manager.submit({ command: "ls -l run1.root", inputs: { "run1.root": events } });
+   * ```
+   */
+  miniTask(task: MiniTaskOptions, mount: string, options: FileOptions = {}): FileHandle {
+    const { store } = this.#shell;
+    return store.declare(miniTaskSpec({ options: task, mount }, options, store));
   }
 
   /**

@@ -95,9 +95,9 @@ interface Parts {
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
-  readonly activations: Activations;
   readonly verifications: Verifications;
   readonly meter: SandboxMeter;
+  readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -145,20 +145,28 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
-    const transfers = new Transfers({
-      cache,
-      trees,
-      managerUrl,
-      managerCertificate,
-      push,
-    });
-    const activations = new Activations({ env: taskEnvironment(options), mark });
     const verifications = new Verifications({ cache, trees, push });
     const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
     });
-    const ran = { cache, trees, sandboxes, processes, activations, meter, push };
-    const runner = new Runner(ran);
+    const activations = new Activations({ env: taskEnvironment(options), mark });
+    const runner = new Runner({
+      cache,
+      trees,
+      sandboxes,
+      processes,
+      meter,
+      activations,
+      push,
+    });
+    const transfers = new Transfers({
+      cache,
+      trees,
+      runner,
+      managerUrl,
+      managerCertificate,
+      push,
+    });
     const instances = new Instances({
       cache,
       trees,
@@ -178,9 +186,9 @@ class Shell {
       sandboxes,
       peers,
       transfers,
-      activations,
       verifications,
       meter,
+      activations,
       runner,
       instances,
     };

@@ -7,6 +7,7 @@ import { isSpent } from "./copy_policy.ts";
 import { inputFiles } from "./file.ts";
 import { aheadFactor } from "./placement.ts";
 import { SHIFTS_MAX } from "./shift.ts";
+import { lacksSlot } from "./source.ts";
 import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
@@ -206,11 +207,13 @@ function checkTransfers(state: ManagerState): void {
     if (isQueued) {
       const sources = [state.managerSource, ...state.urlSources.values()];
       for (const holder of file.replicas.keys()) sources.push(holder.source);
-      const isWanted = sources.some(({ wanted }) => wanted.has(file));
+      const isWanted = sources.some(({ wanted }) => wanted.has(file)) || file.maker !== undefined;
       assert(isWanted, `Transfer ${transferId} must wait for a source`);
     }
     if (source?.source === undefined) continue;
     assert(source.source.active.has(transfer), `Transfer ${transferId} must hold a slot`);
+    const isTimed = transfer.lateAtMs === Infinity || source.source.wakeAtMs >= state.nowMs;
+    assert(isTimed, `Transfer ${transferId} must be looked at when it is late`);
   }
   for (const worker of state.workers.values()) {
     const { size } = worker.source.active;
@@ -280,7 +283,7 @@ function checkUpkeep(state: ManagerState): void {
       const isOf = source.active.has(transfer) && transfer.isBackground;
       assert(isOf, `${workerId} must serve a copy among others`);
     }
-    if (source.background.size > 0) checkWay(worker);
+    if (source.background.size > 0) checkWay(state, worker);
   }
 }
 
@@ -294,13 +297,14 @@ function checkShifts({ upkeep: { shifts }, workers }: ManagerState): void {
 }
 
 /** No transfer that something waits for could have the slot of a copy of `holder`. */
-function checkWay(holder: WorkerRecord): void {
+function checkWay(state: ManagerState, holder: WorkerRecord): void {
   for (const { queued, replicas } of holder.source.wanted) {
     const held = replicas.get(holder);
     if (held?.state !== "ready" || held.isSuspect || holder.link.kind !== "open") continue;
-    for (const { worker, failed, transferId } of queued) {
+    for (const transfer of queued) {
+      const { worker, failed, transferId } = transfer;
       const isPossible = worker !== holder && !failed.has(holder.source) &&
-        !worker.reach.unreached.has(holder);
+        !worker.reach.unreached.has(holder) && lacksSlot(state, transfer, holder.source);
       assert(!isPossible, `Transfer ${transferId} must not wait for a copy of ${holder.workerId}`);
     }
   }

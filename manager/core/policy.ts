@@ -30,6 +30,14 @@ export interface Policies {
    * disk is free; `fast`: where tries ran shortest beside others alike; `random`: anywhere.
    */
   readonly placement: (typeof PLACEMENTS)[number];
+  /** Silence after which a transfer is given up, for another source if there is one. */
+  readonly transferStallTimeoutMs: number;
+  /** A transfer may take this many times as long as one of its size does at the mean rate. */
+  readonly transferOutlierFactor: number;
+  /** No transfer is too slow before that. */
+  readonly minTransferTimeoutMs: number;
+  /** Bytes per second: what counts as the mean rate before there is one. */
+  readonly defaultTransferRate: number;
   /** What is dispatched to a worker at most, as a multiple of what it can run. */
   readonly dispatchAhead: number;
   /** Work of this duration may wait at a worker, though it be more than `dispatchAhead` allows. */
@@ -60,6 +68,10 @@ export const DEFAULT_POLICIES: Policies = {
   transfersPerUrl: 4,
   transfersFromManager: 4,
   transfersToManager: 4,
+  transferStallTimeoutMs: 30_000,
+  transferOutlierFactor: 10,
+  minTransferTimeoutMs: 60_000,
+  defaultTransferRate: 1_000_000,
   recovery: "on_demand",
   placement: "files",
   dispatchAhead: 2,

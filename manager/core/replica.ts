@@ -8,8 +8,11 @@ import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
+import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
 import { noteLost } from "./recovery.ts";
+import { forgiveSource } from "./source_fault.ts";
+import { noteRate } from "./source_watch.ts";
 import { tell } from "./state.ts";
 import {
   endTransfer,
@@ -72,13 +75,18 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
-  if (transfer.source?.kind === "worker" && message.movedBytes > 0) {
-    noteReached(worker, transfer.source.worker);
+  const { file, source } = transfer;
+  const { movedBytes } = message;
+  if (source?.source !== undefined && movedBytes > 0) {
+    if (source.kind === "worker") noteReached(worker, source.worker);
+    else file.firstHandCount += 1;
+    noteRate(state, transfer, movedBytes);
+    forgiveSource(source.source, worker);
   }
-  endTransfer(state, transfer, { movedBytes: message.movedBytes });
-  const { file } = transfer;
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
+  // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
+  endTransfer(state, transfer, { movedBytes });
 }
 
 /** Records that `worker` has the file ready, and lets others have it from there. */
@@ -180,6 +188,7 @@ export function deleteReplica(
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
+  passMaking(state, file);
 }
 
 /** Takes a copy that does not exist off the table; who needs it there gets it anew. */
@@ -192,6 +201,7 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
+  passMaking(state, file);
   noteLost(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }

@@ -54,11 +54,13 @@ export function shiftLoad(state: ManagerState): void {
 function begin(state: ManagerState, from: WorkerRecord): void {
   const to = suggestLighter(state, from);
   if (to === undefined || to.arriving.size >= ARRIVING_MAX) return;
-  from.shiftable ??= from.replicas.values();
   for (let probed = 0; probed < FILES_PROBED; probed++) {
+    from.shiftable ??= from.replicas.values();
     const next = from.shiftable.next();
     if (next.done === true) {
       from.shiftable = undefined;
+      // The look before had come to the end.
+      if (probed === 0) continue;
       return;
     }
     const file = state.filesByName.get(next.value.name);
@@ -93,7 +95,8 @@ function goOn(state: ManagerState, from: WorkerRecord): void {
   if (!isFileKnown || copy === undefined || replica?.state !== "ready" || !isKnown(state, from)) {
     shifts.delete(from);
     // It was called off, or had no room after all.
-    if (isFileKnown && copy === undefined) delayCopies(state, file);
+    const isDelayed = (file.copyAgain?.atMs ?? 0) > state.nowMs;
+    if (isFileKnown && copy === undefined && !isDelayed) delayCopies(state, file);
     return;
   }
   // It is on its way.

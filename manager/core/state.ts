@@ -1,6 +1,6 @@
 /** The manager's tables. Only `step` changes them. */
 
-import { type Heap, newHeap } from "../../shared/heap.ts";
+import type { Heap } from "../../shared/heap.ts";
 import type {
   CacheName,
   FileId,
@@ -11,7 +11,7 @@ import type {
   WorkerId,
 } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
-import { newRandom, type RandomState } from "../../shared/random.ts";
+import type { RandomState } from "../../shared/random.ts";
 import type { Resources } from "../../shared/resources.ts";
 import type {
   CacheLevel,
@@ -21,7 +21,7 @@ import type {
   TryId,
   TryResult,
 } from "../../shared/task.ts";
-import { type CapacityIndex, type CapacityPlace, newCapacityIndex } from "./capacity_index.ts";
+import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
@@ -167,6 +167,8 @@ export interface FileRecord {
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
+  /** The newest transfer that makes it by its recipe. */
+  maker: TransferRecord | undefined;
   /** Libraries whose instances need it. */
   readonly libraries: Set<LibraryRecord>;
   /** Users' requests for its contents. */
@@ -175,6 +177,8 @@ export interface FileRecord {
   homeDelivery: DeliveryRecord | undefined;
   /** Transfers that wait for a source with a free slot. */
   readonly queued: Set<TransferRecord>;
+  /** Copies that the manager or the url sent to workers, or sends. */
+  firstHandCount: number;
 }
 
 /** A copy under way, or waiting for a slot of its source. */
@@ -194,6 +198,12 @@ export interface TransferRecord {
   unreached: WorkerRecord | undefined;
   /** Nothing waits for it: it yields to what does. */
   isBackground: boolean;
+  /** When it began with the source that it has. */
+  startedAtMs: number;
+  /** From then on another source is looked for. */
+  lateAtMs: number;
+  /** How often it was late. */
+  lateCount: number;
 }
 
 /** A copy at the manager of a file that lives at workers. */
@@ -207,11 +217,19 @@ export interface SpoolRecord {
 /** What serves bytes, with how many it serves at a time. */
 export interface Source {
   readonly kind: "manager" | "url" | "worker";
+  /** Of a url; else empty. */
+  readonly host: string;
   readonly active: Set<TransferRecord>;
   /** Those of the active ones for which nothing waits. */
   readonly background: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
+  /** Faults since a transfer from it succeeded; source_fault.ts. */
+  faultCount: number;
+  /** It is not asked until then. */
+  asideUntilMs: number;
+  /** It is looked at then, at the latest, if that is to come; source_watch.ts. */
+  wakeAtMs: number;
 }
 
 /** The source of one active transfer. */
@@ -286,6 +304,8 @@ export interface WorkerRecord {
   /** `{library: what it serves here}`. */
   readonly services: Map<LibraryRecord, ServiceRecord>;
   readonly source: Source;
+  /** Sources with which it found fault since it received anything. */
+  readonly blamed: Set<Source>;
   /** Copies on their way there for which nothing waits. */
   readonly arriving: Set<TransferRecord>;
   /** Files it must send here, by delivery. */
@@ -395,6 +415,8 @@ export interface ManagerState {
   /** Source of what the manager has; and one per url host. */
   readonly managerSource: Source;
   readonly urlSources: Map<string, Source>;
+  /** How fast transfers from each kind of source were, the newest counting most. */
+  readonly transferRates: { readonly [Kind in Source["kind"]]: { bytes: number; ms: number } };
   /** `{file: transfers that no holder can serve, for which it comes here first}`. */
   readonly stranded: Map<FileRecord, Set<TransferRecord>>;
   /** `{file: the copy that the manager has of it for a time}`, oldest first. */
@@ -454,6 +476,11 @@ export interface Shift {
 export type Deadline =
   | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
   | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
+  | {
+    readonly atMs: number;
+    readonly kind: "source";
+    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
+  }
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" };
@@ -465,71 +492,18 @@ export interface Outbox {
   readonly acknowledged: TryId[];
 }
 
-/** What a manager starts with. */
-export interface ManagerOptions {
-  readonly managerId: string;
-  readonly epoch: number;
-  readonly seed: number;
-  readonly policies: Policies;
-}
-
-/** The state of a manager that has seen no event. */
-export function newManagerState(options: ManagerOptions): ManagerState {
-  return {
-    managerId: options.managerId,
-    epoch: options.epoch,
-    policies: options.policies,
-    random: newRandom(options.seed),
-    nowMs: 0,
-    tasks: new Map(),
-    files: new Map(),
-    filesByName: new Map(),
-    unclaimed: new Map(),
-    workers: new Map(),
-    index: newCapacityIndex(),
-    disks: newCapacityIndex(),
-    classes: new Map(),
-    classByShape: new WeakMap(),
-    busyClasses: new Set(),
-    changedWorkers: new Set(),
-    recallable: new Set(),
-    libraries: new Map(),
-    idleServices: new Set(),
-    transfers: new Map(),
-    managerSource: newSource("manager"),
-    urlSources: new Map(),
-    stranded: new Map(),
-    spooled: new Map(),
-    spooledBytes: 0,
-    lost: new Set(),
-    upkeep: {
-      reviews: new Map(),
-      rest: undefined,
-      scarce: [],
-      receivers: new Set(),
-      shifts: new Map(),
-      fuller: new Set(),
-    },
-    deliveries: new Map(),
-    deliveryQueue: new Set(),
-    collectingCount: 0,
-    deadlines: newHeap((a, b) => a.atMs < b.atMs),
-    joinedCount: 0,
-    isEvictionPlanned: false,
-    isClosed: false,
-    lastId: 0,
-    lastTaskId: 0,
-    counters: newCounters(),
-    outbox: new Map(),
-    instructions: [],
-    fetches: [],
-    facts: [],
-  };
-}
-
 /** A source that serves nothing yet. */
-export function newSource(kind: Source["kind"]): Source {
-  return { kind, active: new Set(), background: new Set(), wanted: new Set() };
+export function newSource(kind: Source["kind"], host: string = ""): Source {
+  return {
+    kind,
+    host,
+    active: new Set(),
+    background: new Set(),
+    wanted: new Set(),
+    faultCount: 0,
+    asideUntilMs: 0,
+    wakeAtMs: 0,
+  };
 }
 
 /** The next number for a transfer, an instance or a delivery. */
@@ -557,27 +531,4 @@ export function outboxOf(state: ManagerState, worker: WorkerRecord): Outbox {
     state.outbox.set(worker, outbox);
   }
   return outbox;
-}
-
-function newCounters(): Counters {
-  return {
-    submitted: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    waiting: 0,
-    ready: 0,
-    dispatched: 0,
-    retrieving: 0,
-    triesStarted: 0,
-    recoveries: 0,
-    recoveriesWaiting: 0,
-    recoveriesRunning: 0,
-    nondeterministic: 0,
-    replicasDamaged: 0,
-    managerToWorkerBytes: 0,
-    workerToWorkerBytes: 0,
-    workerToManagerBytes: 0,
-    urlToWorkerBytes: 0,
-  };
 }

@@ -20,7 +20,13 @@ import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
-import { failFetch, failTransfer, resumeTransfer } from "./transfer.ts";
+import {
+  failFetch,
+  failTransfer,
+  resumeTransfer,
+  reviewSource,
+  reviewTransfers,
+} from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
 import {
@@ -107,6 +113,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      reviewTransfers(state);
       planEviction(state);
       reviewAll(state);
       return;
@@ -177,6 +184,8 @@ function passDeadlines(state: ManagerState): void {
     popHeap(state.deadlines);
     if (next.kind === "transfer") {
       resumeTransfer(state, next.transfer);
+    } else if (next.kind === "source") {
+      reviewSource(state, next.from);
     } else if (next.kind === "eviction") {
       evictAtRandom(state);
     } else if (

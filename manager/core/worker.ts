@@ -10,6 +10,7 @@ import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
+import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { noteLost } from "./recovery.ts";
@@ -23,6 +24,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
+import { clearFaults } from "./source_fault.ts";
 import { cancelTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
@@ -56,6 +58,8 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  clearFaults(worker.source);
+  worker.blamed.clear();
   worker.lieCount = 0;
   // It tells what is in use as soon as it knows what of it may stay.
   worker.diskUsedBytes = 0;
@@ -140,6 +144,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
     updateAvailability(state, file);
     noteLost(state, file);
   }
+  for (const file of touched) passMaking(state, file);
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);
@@ -202,6 +207,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    blamed: new Set(),
     arriving: new Set(),
     deliveries: new Set(),
   };

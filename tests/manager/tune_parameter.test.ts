@@ -7,15 +7,18 @@ import { PARAMETER_NAMES, translateParameters } from "../../manager/tune_paramet
 /** What `tune_parameters` of a TaskVine script may state. */
 const PARAMETERS = {
   "clean-redundant-replicas": 1,
+  "default-transfer-rate": 2_000_000,
   "enforce-worker-eviction-interval": 60,
   "file-source-max-transfers": 3,
   "immediate-recovery": 1,
   "keepalive-timeout": 45,
   "max-library-retries": 7,
   "max-workers": 12,
+  "min-transfer-timeout": 20,
   "resource-submit-multiplier": 1.5,
   "shift-disk-load": 1,
   "temp-replica-count": 2,
+  "transfer-outlier-factor": 20,
   "wait-for-workers": 4,
   "worker-source-max-transfers": 5,
 };
@@ -34,6 +37,9 @@ test("readPolicies() honours parameters in their own units", () => {
   expect(readPolicies(PARAMETERS, DEFAULT_POLICIES)).toEqual({
     ...DEFAULT_POLICIES,
     pruneExtraReplicas: true,
+    defaultTransferRate: 2_000_000,
+    minTransferTimeoutMs: 20_000,
+    transferOutlierFactor: 20,
     workerEvictionIntervalMs: 60_000,
     transfersPerUrl: 3,
     recovery: "immediate",
