@@ -16,7 +16,7 @@ import {
   readManagerOptions,
   readPolicies,
 } from "./config.ts";
-import { mergeOptions, readConfigFile } from "./config_file.ts";
+import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
 import type { FileHandle } from "./file_handle.ts";
 import {
@@ -95,7 +95,7 @@ export class Manager implements AsyncDisposable {
    * @throws {Error} When the address or the name is taken, or there is no binary for workers.
    */
   static async start(options: ManagerOptions = {}): Promise<Manager> {
-    const given = allOptions(options);
+    const given = withConfigFile(mergeOptions(options, defaultManagerOptions()));
     const config = readManagerOptions(given);
     for (const note of translateParameters(given.policies ?? {}).notes) {
       process.stderr.write(`tendril: ${note}\n`);
@@ -589,13 +589,4 @@ function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
     level: "workflow",
     peerTransfer: true,
   };
-}
-
-/** What a script states, then what the command line does, then the file that one of them names. */
-function allOptions(options: ManagerOptions): ManagerOptions {
-  const stated = mergeOptions(options, defaultManagerOptions());
-  const { config, ...given } = stated;
-  if (config === undefined) return given;
-  if (typeof config === "string") return mergeOptions(given, readConfigFile(config));
-  throw new TypeError(`Cannot take config of Manager.start "${config}" as a path`);
 }
