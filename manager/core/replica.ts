@@ -17,15 +17,13 @@ import { tell } from "./state.ts";
 import {
   endTransfer,
   failTransfer,
+  MOVED_BYTES_MAX,
   startQueued,
   startTransfer,
   supplyStranded,
 } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { noteCopies } from "./upkeep.ts";
-
-/** Bytes that may come over the network for one file, in all its attempts. */
-const MOVED_BYTES_MAX = 2 ** 52;
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
 export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {

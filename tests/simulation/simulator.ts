@@ -37,6 +37,17 @@ const KEEPER = "keeper-";
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
 
+/** Chances that are a scenario's, while there are faults. */
+type Chance =
+  | "hangChance"
+  | "fullChance"
+  | "meddleChance"
+  | "flipChance"
+  | "rotChance"
+  | "growChance"
+  | "stallChance"
+  | "slowChance";
+
 /** Simulated time after which a run that has not ended is stuck. */
 const RUN_MS_MAX = 3_600_000;
 
@@ -242,20 +253,16 @@ class Simulation implements World {
   }
 
   /** True with the scenario's chance of it, while there are faults. */
-  #happens(
-    chance:
-      | "hangChance"
-      | "fullChance"
-      | "meddleChance"
-      | "flipChance"
-      | "rotChance"
-      | "growChance",
-  ): boolean {
+  #happens(chance: Chance): boolean {
     const value = this.#scenario[chance] ?? 0;
     return value > 0 && this.clock.nowMs < FAULTS_END_MS && nextRandom(this.random) < value;
   }
 
   isDiskFull = (): boolean => this.#happens("fullChance");
+
+  isStalled = (): boolean => this.#happens("stallChance");
+
+  isSlow = (): boolean => this.#happens("slowChance");
 
   isFlipped = (): boolean => this.#happens("flipChance");
 
