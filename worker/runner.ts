@@ -7,11 +7,10 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-import { join } from "@std/path";
-
-import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
-import type { CacheName } from "../shared/ids.ts";
-import type { InputMount, Outcome, TryResult } from "../shared/task.ts";
+import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
+import type { CacheName, TaskId } from "../shared/ids.ts";
+import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { whenFull } from "./disk_usage.ts";
@@ -20,11 +19,20 @@ import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
 import type { SandboxMeter } from "./sandbox_meter.ts";
+import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
+type TaskEnded = Pick<Extract<WorkerEvent, { kind: "task_ended" }>, "result" | "modified">;
 type StopOrder = Extract<WorkerInstruction, { kind: "stop_task" }>;
+
+/** The order of a recipe that is a command. */
+export interface MakeOrder {
+  readonly name: CacheName;
+  readonly level: CacheLevel;
+  readonly recipe: CommandRecipe;
+}
 
 /** What a runner works with. */
 export interface RunnerOptions {
@@ -33,12 +41,15 @@ export interface RunnerOptions {
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
   readonly meter: Pick<SandboxMeter, "watch">;
+  readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
 
 /** Time between the polite signal and the one that cannot be ignored. */
 const STOP_GRACE_MS = 1_000;
 
+/** Longest delay that timers take. */
+const TIMER_MS_MAX: number = 2 ** 31 - 1;
 /** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
 const FULL_MS_MAX = 5_000;
 const FULL_PAUSE_MS = 100;
@@ -65,6 +76,7 @@ export class Runner {
   /** {`TASK.TRY`: its run}. */
   readonly #runs: Map<string, Run> = new Map();
   readonly #ends: Set<Promise<void>> = new Set();
+  #makeCount = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -72,21 +84,7 @@ export class Runner {
 
   /** Runs a try; `task_ended` answers. */
   run(order: RunOrder): void {
-    const { taskId, try: number } = order.task;
-    const key = `${taskId}.${number}`;
-    const run: Run = {
-      order,
-      process: undefined,
-      stopReason: undefined,
-      startedAtMs: 0,
-      ranMs: 0,
-    };
-    this.#runs.set(key, run);
-    const end = this.#runTry(run).finally(() => {
-      this.#runs.delete(key);
-      this.#ends.delete(end);
-    });
-    this.#ends.add(end);
+    this.#start(order, (end) => this.#options.push({ kind: "task_ended", ...end }));
   }
 
   /** Ends the processes of a try; `task_ended` still answers. */
@@ -102,8 +100,59 @@ export class Runner {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
   }
 
-  async #runTry(run: Run): Promise<void> {
-    const { cache, push } = this.#options;
+  /**
+   * Runs the command of a recipe as a try is run, and takes what it made into the cache. The
+   * result says what became of it; stopped by `signal` as `cancelled`.
+   */
+  async make(order: MakeOrder, signal: AbortSignal): Promise<TaskEnded> {
+    const { name, level, recipe: { command, env, resources, timeoutMs, mount, ...needs } } = order;
+    const { cache } = this.#options;
+    // No task has that number.
+    const taskId = 0 as TaskId;
+    const outputs = [{ mount, name, generation: 0, level, isReturned: false }];
+    const inputs = needs.inputs.map((input) => {
+      return { ...input, generation: cache.get(input.name)?.facts.generation ?? 0 };
+    });
+    this.#makeCount += 1;
+    const tryId = { taskId, try: this.#makeCount };
+    const body = { kind: "command", command } as const;
+    const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
+    const shape = { resources, env, environments: needs.environments, timeoutMs };
+    const { promise, resolve } = Promise.withResolvers<TaskEnded>();
+    this.#start({ kind: "run_task", task, shape, stagedMs: 0 }, resolve);
+    const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });
+    const expire = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "timeout" });
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    const timer = timeoutMs > 0 ? setTimeout(expire, Math.min(timeoutMs, TIMER_MS_MAX)) : undefined;
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  #start(order: RunOrder, ended: (end: TaskEnded) => void): void {
+    const { taskId, try: number } = order.task;
+    const key = `${taskId}.${number}`;
+    const run: Run = {
+      order,
+      process: undefined,
+      stopReason: undefined,
+      startedAtMs: 0,
+      ranMs: 0,
+    };
+    this.#runs.set(key, run);
+    const end = this.#runTry(run, ended).finally(() => {
+      this.#runs.delete(key);
+      this.#ends.delete(end);
+    });
+    this.#ends.add(end);
+  }
+
+  async #runTry(run: Run, ended: (end: TaskEnded) => void): Promise<void> {
+    const { cache } = this.#options;
     const modified: CacheName[] = [];
     const holds: Hold[] = [];
     let streams = { stdout: NO_BYTES, stderr: NO_BYTES };
@@ -131,7 +180,7 @@ export class Runner {
     const { startedAtMs, ranMs } = run;
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
     const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
-    push({ kind: "task_ended", result, modified });
+    ended({ result, modified });
     // Whoever waits for the result need not wait for this.
     await sandbox?.remove({ hasSurvivors }).catch(() => {
       // What cannot be removed now goes with the whole folder when the worker ends.
@@ -164,12 +213,14 @@ export class Runner {
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
     const { task, shape } = run.order;
-    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
-    const environments = environmentPaths(this.#options.cache, shape.environments);
+    const { cache, activations, processes } = this.#options;
+    const activation = await activations.of(environmentPaths(cache, shape.environments));
+    // It may have taken a while.
+    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     run.startedAtMs = Date.now();
     const startedAtMs = performance.now();
-    run.process = this.#options.processes.start({
+    run.process = processes.start({
       taskId: task.taskId,
       try: task.try,
       command: task.body.command,
@@ -177,8 +228,8 @@ export class Runner {
       temporaryDirectory: sandbox.temporaryDirectory,
       stdout: sandbox.descriptor("stdout"),
       stderr: sandbox.descriptor("stderr"),
-      env: { ...shape.env, ...task.body.env, ...tendrilVariables(environments) },
-      pathDirectories: environments.map((path) => join(path, "bin")),
+      env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
+      activation,
       cores: shape.resources.cores,
     });
     using _watch = this.#options.meter.watch(task, sandbox);
@@ -260,10 +311,9 @@ export function environmentPaths(cache: CacheStore, names: readonly CacheName[])
 }
 
 /** What every task and library is told besides what it was given. */
-export function tendrilVariables(environments: readonly string[]): { [name: string]: string } {
-  const [first] = environments;
+export function tendrilVariables({ rootPath }: Activation): { [name: string]: string } {
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
-  if (first !== undefined) variables["TENDRIL_ENVIRONMENT"] = first;
+  if (rootPath !== "") variables["TENDRIL_ENVIRONMENT"] = rootPath;
   return variables;
 }
 

@@ -14,6 +14,7 @@ import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
 import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
+import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { newWorkerState } from "./core/state.ts";
@@ -96,6 +97,7 @@ interface Parts {
   readonly transfers: Transfers;
   readonly verifications: Verifications;
   readonly meter: SandboxMeter;
+  readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -143,21 +145,32 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
-    const transfers = new Transfers({
-      cache,
-      trees,
-      managerUrl,
-      managerCertificate,
-      push,
-    });
     const verifications = new Verifications({ cache, trees, push });
     const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
     });
-    const runner = new Runner({ cache, trees, sandboxes, processes, meter, push });
+    const activations = new Activations({ env: taskEnvironment(options), mark });
+    const runner = new Runner({
+      cache,
+      trees,
+      sandboxes,
+      processes,
+      meter,
+      activations,
+      push,
+    });
+    const transfers = new Transfers({
+      cache,
+      trees,
+      runner,
+      managerUrl,
+      managerCertificate,
+      push,
+    });
     const instances = new Instances({
       cache,
       trees,
+      activations,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
       env: ownChildEnvironment(taskEnvironment(options)),
@@ -175,6 +188,7 @@ class Shell {
       transfers,
       verifications,
       meter,
+      activations,
       runner,
       instances,
     };
@@ -313,6 +327,7 @@ class Shell {
     // What is stuck beyond the limit is ended by the watcher, which is told nothing then.
     let isQuiet = false;
     const quiet = async () => {
+      parts.activations.close();
       await Promise.all([
         parts.transfers.close(),
         parts.verifications.close(),

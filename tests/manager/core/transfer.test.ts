@@ -17,6 +17,19 @@ test("beginTransfer() has small contents come from the manager though a peer has
   expect(fixture.fetches).toEqual(["b query from manager"]);
 });
 
+test("beginTransfer() has each worker make an environment, though peers have it", () => {
+  const fixture = new ManagerFixture();
+  const archive = fixture.local("env.tar", LARGE);
+  const environment = fixture.environment("env", archive);
+  for (const worker of ["a", "b"]) {
+    fixture.joins(worker);
+    fixture.submits({ environments: [environment] });
+    expect(fixture.toldOf(worker, "make")).toMatchObject({ name: "env" });
+    fixture.brings(worker);
+    expect(fixture.fetches.filter((fetch) => fetch.includes(" env "))).toEqual([]);
+  }
+});
+
 test("chooseSource() leaves a file to the peers once it was sent as often as may be at a time", () => {
   const fixture = new ManagerFixture({ transfersFromManager: 2, transfersPerWorker: 1 });
   const file = fixture.local("database", LARGE);
