@@ -4,6 +4,8 @@ import { describeEnd, describeProgress, Progress } from "../../manager/progress.
 import { Refusals } from "../../manager/refusal.ts";
 import type { ManagerStatus } from "../../manager/status.ts";
 
+const NO_DISK = { diskBytes: 0, diskUsedBytes: 0 };
+
 const COUNTS: ManagerStatus["tasks"] = {
   submitted: 10,
   waiting: 1,
