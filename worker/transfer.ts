@@ -8,6 +8,8 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 
+import { ArchiveError } from "../shared/archive/archive_error.ts";
+import { codeOf } from "../shared/archive/tree_plan.ts";
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
 import type { ManagerMessage } from "../shared/protocol.ts";
@@ -450,24 +452,32 @@ function failureOf(name: CacheName, error: unknown, canRetry: boolean): Transfer
     canRetry: canRetry || isDiskFull(error),
     ...(isUnreachable ? { isUnreachable } : {}),
     ...(isCorrupt ? { isCorrupt } : {}),
-    ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
+    ...(isDiskFull(error) || isTooLarge(error) ? { isDiskFull: true } : {}),
   };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */
 function canFetchAgain(order: FetchOrder, error: unknown): boolean {
-  if (error instanceof RoomError) return false;
+  if (isTooLarge(error)) return false;
   const isRefused = error instanceof DownloadError && error.kind === "refused";
   return !(isRefused && order.source.kind === "url");
 }
 
+/** No time or place on this disk would do for it. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof RoomError || error instanceof ArchiveError && error.isTooLarge;
+}
+
 function isDiskFull(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error instanceof ArchiveError ? error.cause : error);
   return code === "ENOSPC" || code === "EDQUOT";
 }
 
 function describe(error: unknown): string {
-  if (isDiskFull(error)) return "the disk of the worker is full";
+  // What is unpacked names the entry.
+  if (isDiskFull(error) && !(error instanceof ArchiveError)) {
+    return "the disk of the worker is full";
+  }
   return error instanceof Error ? error.message : String(error);
 }
 
