@@ -140,7 +140,19 @@ const fetchSource = kinds<FetchSource>({
   url: { url: path },
 });
 
-const recipe = shape<Recipe>({ kind: oneOf(["unpack", "environment"]), input: cacheName });
+const recipe = kinds<Recipe>({
+  unpack: { input: cacheName },
+  environment: { input: cacheName },
+  command: {
+    command: longText,
+    env,
+    resources,
+    timeoutMs: amount,
+    mount: path,
+    inputs: list(shape({ mount: path, name: cacheName })),
+    environments: list(cacheName),
+  },
+});
 
 const library = shape<LibraryDefinition>({
   name: id,

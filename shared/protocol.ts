@@ -67,7 +67,22 @@ export type FetchSource =
 /** How a worker makes a file out of others. */
 export type Recipe =
   /** Unpack the archive `input` into a directory; an environment is used in place, never copied. */
-  { readonly kind: "unpack" | "environment"; readonly input: CacheName };
+  | { readonly kind: "unpack"; readonly input: CacheName }
+  | { readonly kind: "environment"; readonly input: CacheName }
+  | CommandRecipe;
+
+/** Run a command as a task's is run: what it leaves at `mount`, file or directory, is the file. */
+export interface CommandRecipe {
+  readonly kind: "command";
+  readonly command: string;
+  readonly env: { readonly [name: string]: string };
+  readonly resources: Resources;
+  /** Wall time after which the command is stopped; 0 is none. */
+  readonly timeoutMs: number;
+  readonly mount: string;
+  readonly inputs: readonly { readonly mount: string; readonly name: CacheName }[];
+  readonly environments: readonly CacheName[];
+}
 
 /** What an instance of a library is started with. */
 export interface LibraryDefinition {

@@ -7,9 +7,9 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
-import type { CacheName } from "../shared/ids.ts";
-import type { InputMount, Outcome, TryResult } from "../shared/task.ts";
+import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
+import type { CacheName, TaskId } from "../shared/ids.ts";
+import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
@@ -24,7 +24,15 @@ import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
+type TaskEnded = Pick<Extract<WorkerEvent, { kind: "task_ended" }>, "result" | "modified">;
 type StopOrder = Extract<WorkerInstruction, { kind: "stop_task" }>;
+
+/** The order of a recipe that is a command. */
+export interface MakeOrder {
+  readonly name: CacheName;
+  readonly level: CacheLevel;
+  readonly recipe: CommandRecipe;
+}
 
 /** What a runner works with. */
 export interface RunnerOptions {
@@ -40,6 +48,8 @@ export interface RunnerOptions {
 /** Time between the polite signal and the one that cannot be ignored. */
 const STOP_GRACE_MS = 1_000;
 
+/** Longest delay that timers take. */
+const TIMER_MS_MAX: number = 2 ** 31 - 1;
 /** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
 const FULL_MS_MAX = 5_000;
 const FULL_PAUSE_MS = 100;
@@ -66,6 +76,7 @@ export class Runner {
   /** {`TASK.TRY`: its run}. */
   readonly #runs: Map<string, Run> = new Map();
   readonly #ends: Set<Promise<void>> = new Set();
+  #makeCount = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -73,21 +84,7 @@ export class Runner {
 
   /** Runs a try; `task_ended` answers. */
   run(order: RunOrder): void {
-    const { taskId, try: number } = order.task;
-    const key = `${taskId}.${number}`;
-    const run: Run = {
-      order,
-      process: undefined,
-      stopReason: undefined,
-      startedAtMs: 0,
-      ranMs: 0,
-    };
-    this.#runs.set(key, run);
-    const end = this.#runTry(run).finally(() => {
-      this.#runs.delete(key);
-      this.#ends.delete(end);
-    });
-    this.#ends.add(end);
+    this.#start(order, (end) => this.#options.push({ kind: "task_ended", ...end }));
   }
 
   /** Ends the processes of a try; `task_ended` still answers. */
@@ -103,8 +100,59 @@ export class Runner {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
   }
 
-  async #runTry(run: Run): Promise<void> {
-    const { cache, push } = this.#options;
+  /**
+   * Runs the command of a recipe as a try is run, and takes what it made into the cache. The
+   * result says what became of it; stopped by `signal` as `cancelled`.
+   */
+  async make(order: MakeOrder, signal: AbortSignal): Promise<TaskEnded> {
+    const { name, level, recipe: { command, env, resources, timeoutMs, mount, ...needs } } = order;
+    const { cache } = this.#options;
+    // No task has that number.
+    const taskId = 0 as TaskId;
+    const outputs = [{ mount, name, generation: 0, level, isReturned: false }];
+    const inputs = needs.inputs.map((input) => {
+      return { ...input, generation: cache.get(input.name)?.facts.generation ?? 0 };
+    });
+    this.#makeCount += 1;
+    const tryId = { taskId, try: this.#makeCount };
+    const body = { kind: "command", command } as const;
+    const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
+    const shape = { resources, env, environments: needs.environments, timeoutMs };
+    const { promise, resolve } = Promise.withResolvers<TaskEnded>();
+    this.#start({ kind: "run_task", task, shape, stagedMs: 0 }, resolve);
+    const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });
+    const expire = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "timeout" });
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    const timer = timeoutMs > 0 ? setTimeout(expire, Math.min(timeoutMs, TIMER_MS_MAX)) : undefined;
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  #start(order: RunOrder, ended: (end: TaskEnded) => void): void {
+    const { taskId, try: number } = order.task;
+    const key = `${taskId}.${number}`;
+    const run: Run = {
+      order,
+      process: undefined,
+      stopReason: undefined,
+      startedAtMs: 0,
+      ranMs: 0,
+    };
+    this.#runs.set(key, run);
+    const end = this.#runTry(run, ended).finally(() => {
+      this.#runs.delete(key);
+      this.#ends.delete(end);
+    });
+    this.#ends.add(end);
+  }
+
+  async #runTry(run: Run, ended: (end: TaskEnded) => void): Promise<void> {
+    const { cache } = this.#options;
     const modified: CacheName[] = [];
     const holds: Hold[] = [];
     let streams = { stdout: NO_BYTES, stderr: NO_BYTES };
@@ -132,7 +180,7 @@ export class Runner {
     const { startedAtMs, ranMs } = run;
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
     const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
-    push({ kind: "task_ended", result, modified });
+    ended({ result, modified });
     // Whoever waits for the result need not wait for this.
     await sandbox?.remove({ hasSurvivors }).catch(() => {
       // What cannot be removed now goes with the whole folder when the worker ends.

@@ -20,10 +20,11 @@ import { ticketHeader } from "../shared/ticket.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
-import { makeEnvironment } from "./environment.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
+import { MakeError, makeFile, RoomError } from "./make_file.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
+import type { Runner } from "./runner.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -35,6 +36,8 @@ type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
 export interface TransferOptions {
   readonly cache: CacheStore;
   readonly trees: Trees;
+  /** Runs the commands of recipes. */
+  readonly runner: Pick<Runner, "make">;
   /** Base url of the manager's HTTP side; undefined while there is no connection. */
   readonly managerUrl: () => string | undefined;
   /** PEM: the only certificate accepted there; undefined when it speaks no TLS. */
@@ -114,21 +117,20 @@ export class Transfers {
   make(order: MakeOrder, bytesMax: number): void {
     const { transferId, name } = order;
     const generation = 0;
-    this.#start(transferId, async (signal) => {
-      const outcome = await makeFile(this.#options, { ...order, bytesMax }, signal).then(
-        ready,
-        (error) => failureOf(name, error, signal.aborted),
-      );
+    const run: Job["run"] = async (signal) => {
+      const modified: CacheName[] = [];
+      const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
+        .then(ready, (error) => {
+          const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
+          return failureOf(name, error, canRetry);
+        });
       const movedBytes = 0;
-      this.#options.push({
-        kind: "transfer_ended",
-        transferId,
-        name,
-        generation,
-        movedBytes,
-        outcome,
-      });
-    });
+      const ended = { transferId, name, generation, movedBytes, outcome, modified };
+      this.#options.push({ kind: "transfer_ended", ...ended });
+    };
+    // The core counts the room of commands: they need no turn among those who wait for bytes.
+    if (order.recipe.kind === "command") this.#begin(this.#newJob(transferId, run));
+    else this.#start(transferId, run);
   }
 
   /** Sends a file to the manager; only a failure is answered, by `send_failed`. */
@@ -160,10 +162,23 @@ export class Transfers {
   }
 
   #start(transferId: TransferId, run: Job["run"]): void {
+    this.#waiting.push(this.#newJob(transferId, run));
+    this.#fill();
+  }
+
+  #newJob(transferId: TransferId, run: Job["run"]): Job {
     const job: Job = { transferId, controller: new AbortController(), run };
     this.#jobs.set(transferId, job);
-    this.#waiting.push(job);
-    this.#fill();
+    return job;
+  }
+
+  #begin(job: Job): Promise<void> {
+    const end = job.run(job.controller.signal).finally(() => {
+      this.#ends.delete(end);
+      if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+    });
+    this.#ends.add(end);
+    return end;
   }
 
   #fill(): void {
@@ -171,13 +186,10 @@ export class Transfers {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       this.#runningCount += 1;
-      const end = job.run(job.controller.signal).finally(() => {
-        this.#ends.delete(end);
-        if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+      this.#begin(job).finally(() => {
         this.#runningCount -= 1;
         this.#fill();
       });
-      this.#ends.add(end);
     }
   }
 
@@ -211,11 +223,6 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
 
 function ready(file: FileFacts): TransferOutcome {
   return { kind: "ready", file };
-}
-
-/** What comes does not fit on the disk. */
-class RoomError extends Error {
-  override readonly name = "RoomError";
 }
 
 /** What arrived is not what was asked for. */
@@ -314,43 +321,6 @@ async function receive(
   const measured = measuring(chunks);
   await trees.write(path, measured.chunks);
   await sealTree(path);
-  return measured.measure();
-}
-
-async function makeFile(
-  { cache, trees }: TransferOptions,
-  order: MakeOrder & { readonly bytesMax: number },
-  signal: AbortSignal,
-): Promise<FileFacts> {
-  const { name, level, recipe } = order;
-  const input = cache.get(recipe.input);
-  const hold = input && cache.hold(recipe.input, input.facts.generation);
-  if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
-  const { bytesMax } = order;
-  if (recipe.kind === "environment") {
-    const made = { name, level, archivePath: hold.path, bytesMax, signal };
-    return await makeEnvironment({ cache, trees }, made).finally(hold.release);
-  }
-  const path = cache.newIncomingPath();
-  try {
-    await trees.unpack(path, { path: hold.path, bytesMax, signal });
-    await sealTree(path);
-    const measured = await measureTree(trees, path);
-    signal.throwIfAborted();
-    const file = { name, generation: 0, ...measured, isDirectory: true };
-    cache.commit(path, file, level);
-    return file;
-  } catch (error) {
-    cache.discard(path);
-    throw error;
-  } finally {
-    hold.release();
-  }
-}
-
-async function measureTree(trees: Trees, path: string): Promise<Measured> {
-  const measured = measuring(trees.read(path, 0));
-  for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
   return measured.measure();
 }
 

@@ -23,6 +23,12 @@ import { helperEnvironment } from "./task_environment.ts";
 /** The hidden subcommand under which `runUnpackCommand` is to be called. */
 export const UNPACK_SUBCOMMAND = "internal-unpack";
 
+/**
+ * Kept from the slowest of the runtime's compilers, a child takes a third less of the processor: it
+ * lives no longer than that compiler takes.
+ */
+export const UNPACK_VARIABLES: { readonly [name: string]: string } = { "BUN_JSC_useFTLJIT": "0" };
+
 /** Bytes of a child's answer, or of what it had to say when it failed, that are kept. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 
@@ -167,7 +173,7 @@ async function runChild(
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
     cwd: "/",
-    env: helperEnvironment(process.env, mark),
+    env: { ...helperEnvironment(process.env, mark), ...UNPACK_VARIABLES },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const kill = (): void => {

@@ -145,13 +145,6 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
-    const transfers = new Transfers({
-      cache,
-      trees,
-      managerUrl,
-      managerCertificate,
-      push,
-    });
     const verifications = new Verifications({ cache, trees, push });
     const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
@@ -164,6 +157,14 @@ class Shell {
       processes,
       meter,
       activations,
+      push,
+    });
+    const transfers = new Transfers({
+      cache,
+      trees,
+      runner,
+      managerUrl,
+      managerCertificate,
       push,
     });
     const instances = new Instances({

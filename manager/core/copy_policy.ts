@@ -118,8 +118,9 @@ function areConsumersDone(
   file: FileRecord,
   limits: { levels: number; left: number },
 ): boolean {
-  const { consumed, consumers, declaredCount } = file;
-  if (consumers.size > 0 || consumed.failed > 0) return false;
+  const { consumed, consumers, declaredCount, recipes } = file;
+  // What is made of it by a recipe may be made again, at any worker.
+  if (consumers.size > 0 || consumed.failed > 0 || recipes.size > 0) return false;
   // Nobody can name it any more.
   if (consumed.succeeded === 0 && declaredCount > 0) return false;
   if (limits.levels <= 1) return true;

@@ -207,7 +207,7 @@ function checkTransfers(state: ManagerState): void {
     if (isQueued) {
       const sources = [state.managerSource, ...state.urlSources.values()];
       for (const holder of file.replicas.keys()) sources.push(holder.source);
-      const isWanted = sources.some(({ wanted }) => wanted.has(file));
+      const isWanted = sources.some(({ wanted }) => wanted.has(file)) || file.maker !== undefined;
       assert(isWanted, `Transfer ${transferId} must wait for a source`);
     }
     if (source?.source === undefined) continue;

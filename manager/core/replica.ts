@@ -8,6 +8,7 @@ import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
 import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
+import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
 import { noteLost } from "./recovery.ts";
 import { forgiveSource } from "./source_fault.ts";
@@ -187,6 +188,7 @@ export function deleteReplica(
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
+  passMaking(state, file);
 }
 
 /** Takes a copy that does not exist off the table; who needs it there gets it anew. */
@@ -199,6 +201,7 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
+  passMaking(state, file);
   noteLost(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }

@@ -2,6 +2,7 @@
 
 import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
 import { canReach } from "./reach.ts";
+import { chooseMaking } from "./recipe.ts";
 import { isAside } from "./source_fault.ts";
 import { isHere } from "./spool.ts";
 import {
@@ -39,7 +40,7 @@ export function chooseSource(
   holder?: WorkerRecord,
 ): TransferSource | undefined {
   const { file } = transfer;
-  if (file.origin.kind === "recipe") return { kind: "recipe", source: undefined };
+  if (file.origin.kind === "recipe") return chooseMaking(state, transfer);
   const isAtHand = isHere(state, file);
   const isSmall = isAtHand && !file.bound?.isDirectory &&
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
@@ -111,7 +112,7 @@ export function lacksSlot(state: ManagerState, transfer: TransferRecord, source:
 }
 
 /** The least busy of some holders; one that failed this transfer only when there is no other. */
-function choosePeer(
+export function choosePeer(
   state: ManagerState,
   transfer: TransferRecord,
   preferred?: WorkerRecord,

@@ -167,6 +167,8 @@ export interface FileRecord {
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
+  /** The newest transfer that makes it by its recipe. */
+  maker: TransferRecord | undefined;
   /** Libraries whose instances need it. */
   readonly libraries: Set<LibraryRecord>;
   /** Users' requests for its contents. */

@@ -6,10 +6,11 @@ import type { TransferId } from "../../shared/ids.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { boundName, fileOf, updateAvailability } from "./file.ts";
+import { boundName, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
+import { passMaking, recipeInputs, recipeOf } from "./recipe.ts";
 import { canRemake, noteLost } from "./recovery.ts";
 import {
   deleteReplica,
@@ -162,6 +163,7 @@ export function failTransfer(
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+  passMaking(state, file);
 }
 
 /** The bytes that came were others, or did not come twice: whoever has them looks at them. */
@@ -422,8 +424,9 @@ export function activate(
     movedBytes: 0,
     message: "",
   });
-  if (source.kind === "recipe" && file.origin.kind === "recipe") {
-    ensureReplica(state, fileOf(state, file.origin.input), worker);
+  if (source.kind === "recipe") {
+    file.maker = transfer;
+    for (const input of recipeInputs(state, file)) ensureReplica(state, input, worker);
   }
   order(state, transfer, source);
 }
@@ -431,16 +434,20 @@ export function activate(
 /** Tells the worker, unless it is away: `reconcile` brings it up then. */
 function order(state: ManagerState, transfer: TransferRecord, source: TransferSource): void {
   const { file, worker, transferId, generation } = transfer;
-  const { bound, origin } = file;
+  const { bound } = file;
   assert(bound, `File ${file.fileId} must be bound before it moves`);
   if (worker.link.kind !== "open") return;
-  const { name, sizeBytes, digest, isDirectory, isExecutable } = bound;
+  const { name } = bound;
   if (source.kind === "recipe") {
-    assert(origin.kind === "recipe", `File ${file.fileId} must have a recipe`);
-    const input = boundName(fileOf(state, origin.input));
-    const recipe = { kind: origin.recipe, input };
+    const recipe = recipeOf(state, file);
+    assert(recipe, `File ${file.fileId} must have a recipe`);
     return tell(state, worker, { kind: "make", transferId, name, level: file.level, recipe });
   }
+  // Two makings by a recipe may differ: what comes is checked against the one that it is from.
+  const made = file.origin.kind === "recipe" && source.kind === "worker"
+    ? file.replicas.get(source.worker)?.facts
+    : undefined;
+  const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,
@@ -475,6 +482,7 @@ function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "re
 function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   const from = transfer.source;
   transfer.source = undefined;
+  if (transfer.file.maker === transfer) transfer.file.maker = undefined;
   if (from?.source === undefined) return;
   from.source.active.delete(transfer);
   from.source.background.delete(transfer);
@@ -505,6 +513,7 @@ function abandonTransfer(
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
   state.transfers.delete(transfer.transferId);
+  if (file.maker === transfer) file.maker = undefined;
   unqueue(state, transfer);
   if (replica !== undefined) {
     replica.transfer = undefined;
@@ -513,10 +522,13 @@ function abandonTransfer(
   failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });
   for (const recipe of file.recipes) {
-    const made = recipe.bound && worker.replicas.get(recipe.bound.name);
-    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, why);
+    const made = recipe.bound && worker.replicas.get(recipe.bound.name)?.transfer;
+    // One that waits for a peer, or comes from there, does without.
+    const isMaking = made?.source?.kind === "recipe" || made?.isBackingOff === true;
+    if (made !== undefined && isMaking) abandonTransfer(state, made, why);
   }
   reviewSpool(state, file);
+  passMaking(state, file);
 }
 
 function countBytes(state: ManagerState, source: TransferSource, movedBytes: number): void {

@@ -7,6 +7,7 @@ import { largestDiskFor, nextDisk } from "./disk.ts";
 import { inputFiles, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
+import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
@@ -209,6 +210,7 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
   attempt.isEnded = true;
   forgetUnstarted(state, attempt);
+  if (!attempt.isStarted) callOffMaking(state, attempt);
   if (worker.tries.has(tryKey(attempt))) tell(state, worker, { kind: "kill", taskId, try: number });
   else acknowledge(state, worker, attempt);
 }

@@ -10,6 +10,7 @@ import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
+import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { noteLost } from "./recovery.ts";
@@ -143,6 +144,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
     updateAvailability(state, file);
     noteLost(state, file);
   }
+  for (const file of touched) passMaking(state, file);
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);

@@ -67,11 +67,22 @@ export async function* transformed(
 ): AsyncGenerator<Uint8Array, void> {
   // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
   pipeline(Readable.from(source, { objectMode: false }), decoder, () => {});
+  const chunks = decoder[Symbol.asyncIterator]();
+  let ahead = chunks.next();
   try {
-    for await (const chunk of decoder) yield chunk as Uint8Array;
+    for (;;) {
+      const next = await ahead;
+      if (next.done) return;
+      // Asked for before this one is used, or the decoder would stand still meanwhile.
+      ahead = chunks.next();
+      yield next.value as Uint8Array;
+    }
   } catch (cause) {
     throw fault(name, cause);
   } finally {
+    ahead.catch(() => {
+      // Thrown above, or nobody wants it any more.
+    });
     decoder.destroy();
   }
 }

@@ -119,6 +119,7 @@ export async function unpackEnvironment(
     newReader: () => fileReader(path, options),
     newWriter: () => new DirectTreeWriter(target),
     finish: async (writer) => {
+      writer.settle();
       writer.finish(await relocateTree(target, place, options.signal));
     },
   });
@@ -283,12 +284,14 @@ function writeMember(
   }
 }
 
-async function writeSmallFile(
+function writeSmallFile(
   reader: MemberReader,
   writer: MemberWriter,
   member: Member,
-): Promise<void> {
-  await writer.file(member, await reader.data());
+): void | Promise<void> {
+  const data = reader.data();
+  if (!(data instanceof Promise)) return writer.file(member, data);
+  return data.then((contents) => writer.file(member, contents));
 }
 
 async function* parts(reader: MemberReader): AsyncGenerator<Uint8Array, void> {

@@ -333,6 +333,7 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
   sender.cache.commit(path, file, "workflow");
   const { promise: ended, resolve } = Promise.withResolvers<WorkerEvent>();
   const transfers = new Transfers({
+    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
     cache: receiver.cache,
     trees: TREES,
     managerUrl: () => undefined,

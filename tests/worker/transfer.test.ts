@@ -35,6 +35,7 @@ class Bench implements AsyncDisposable {
   readonly #events: WorkerEvent[] = [];
   readonly #waiting: ((event: WorkerEvent) => void)[] = [];
   readonly transfers: Transfers = new Transfers({
+    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
     cache: this.cache,
     trees: NO_TREES,
     managerUrl: () => this.managerUrl,

@@ -67,6 +67,8 @@ export type WorkerEvent =
         /** True when the bytes that came are not those that were asked for. */
         readonly isCorrupt?: boolean;
       };
+    /** Inputs that a command which made it was found to have written to; they are out of the cache. */
+    readonly modified?: readonly CacheName[];
   }
   /** The bytes of a file of the cache were looked at: for `verify_file`, or as they were sent. */
   | {

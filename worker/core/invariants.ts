@@ -31,6 +31,7 @@ export function checkInvariants(state: WorkerState): void {
     const most = slots * CALLS_PER_SLOT_MAX;
     assert(instance.running.size <= most, `Instance ${instance.instanceId} must keep its slots`);
   }
+  for (const { held } of state.transfers.values()) cores += held.cores;
   const { used, identity } = state;
   assert(Math.abs(used.cores - cores) < 1e-3, `${cores} cores must be used, not ${used.cores}`);
   assert(cores <= identity.resources.cores + 1e-3, `${cores} cores are more than there are`);
@@ -41,6 +42,8 @@ export function checkInvariants(state: WorkerState): void {
   for (const transfer of state.transfers.values()) {
     const { name } = transfer.order;
     assert(state.transfersByName.get(name) === transfer, `One transfer must bring ${name}`);
+    if (!transfer.isActive) continue;
+    assert(!state.makes.has(transfer), `What makes ${name} must not wait for room and run`);
   }
 }
 

@@ -70,12 +70,19 @@ export interface TransferRecord {
   /** The number that the shell knows it by: of the order that it was started with. */
   startedId: TransferId;
   order: Extract<ManagerMessage, { kind: "fetch" | "make" }>;
-  /** False while it waits for room on the disk, or for the input of its recipe. */
+  /** False while it waits for room, or for the inputs of its recipe. */
   isActive: boolean;
   /** Nobody wants it: its end is not reported as ready. */
   isStopping: boolean;
   /** Held of the disk while it is under way. */
   reservedBytes: number;
+  /** Of a recipe: inputs that are not in the cache. */
+  missing: number;
+  /** Of a recipe that is a command: since when it waits for room, and what it holds of it. */
+  queuedAtMs: number;
+  held: Resources;
+  /** Of a recipe: a try that shared an input with it found it modified. */
+  isTainted: boolean;
 }
 
 /** What is held of the disk, in bytes, and what waits for some. */
@@ -160,13 +167,15 @@ export interface WorkerState {
   readonly cache: Map<CacheName, CacheRecord>;
   /** Who needs a file and has not started: kept until it starts or ends. */
   readonly waiters: Map<CacheName, Set<Waiter>>;
-  /** Running tries that have the file as an input, of command tasks. */
-  readonly readers: Map<CacheName, Set<TryRecord>>;
+  /** Running command tasks that have the file as an input, and recipes under way. */
+  readonly readers: Map<CacheName, Set<TryRecord | TransferRecord>>;
   readonly transfers: Map<TransferId, TransferRecord>;
   readonly transfersByName: Map<CacheName, TransferRecord>;
+  /** Commands that make files and wait for room, in the order in which they came. */
+  readonly makes: Set<TransferRecord>;
   /** `{resource key: what waits for room}`. */
   readonly roomQueues: Map<string, RoomQueue>;
-  /** Held by running tries and by instances that start, are ready or stop. */
+  /** Held by running tries, by commands that make files, and by instances but those that stage. */
   used: Resources;
   readonly disk: DiskState;
   readonly instances: Map<InstanceId, InstanceRecord>;
@@ -218,6 +227,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     readers: new Map(),
     transfers: new Map(),
     transfersByName: new Map(),
+    makes: new Set(),
     roomQueues: new Map(),
     used: NO_RESOURCES,
     disk: {

@@ -16,6 +16,7 @@ import type { WorkerInstruction } from "./instruction.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, requestLeave } from "./leave.ts";
+import { makeWakeAtMs } from "./make.ts";
 import { measureTry } from "./overflow.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
@@ -41,7 +42,13 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
   const { deadlines, leaving, disk: { tellAtMs } } = state;
-  const timers = [peekHeap(deadlines)?.atMs, leaving?.untilMs, diskWakeAtMs(state), tellAtMs];
+  const timers = [
+    peekHeap(deadlines)?.atMs,
+    leaving?.untilMs,
+    diskWakeAtMs(state),
+    tellAtMs,
+    makeWakeAtMs(state),
+  ];
   const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));
   return atMs === Infinity ? undefined : atMs;
 }

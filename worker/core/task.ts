@@ -349,8 +349,8 @@ function report(state: WorkerState, result: TryResult): void {
   tell(state, { kind: "result", result });
 }
 
-/** Drops replicas that a try found modified. True when another try was reading one of them. */
-function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
+/** Drops replicas that were found modified. True when another try or recipe was reading one. */
+export function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
   let isShared = false;
   for (const name of modified) {
     const generation = state.cache.get(name)?.generation ?? 0;

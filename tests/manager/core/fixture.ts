@@ -216,8 +216,24 @@ export class ManagerFixture {
   }
 
   environment(name: string, input: FileId): FileId {
-    const origin = { kind: "recipe", recipe: "environment", input } as const;
-    return this.declares(origin, {}, boundAs(name, -1, ""));
+    const recipe = { kind: "environment" } as const;
+    const origin = { kind: "recipe", recipe, inputs: [input] } as const;
+    return this.declares(origin, { peerTransfer: false }, boundAs(name, -1, ""));
+  }
+
+  miniTask(name: string, inputs: readonly FileId[], wish: FileWish = {}): FileId {
+    const recipe = {
+      kind: "command",
+      command: "true",
+      env: {},
+      resources: { ...NO_RESOURCES, cores: 1 },
+      timeoutMs: 0,
+      mount: "made",
+      inputs: inputs.map((fileId, index) => ({ mount: `in${index}`, fileId })),
+      environments: [],
+    } as const;
+    const origin = { kind: "recipe", recipe, inputs } as const;
+    return this.declares(origin, { peerTransfer: false, ...wish }, boundAs(name, -1, ""));
   }
 
   declares(origin: FileOrigin, wish: FileWish, bound?: BoundFile): FileId {

@@ -206,14 +206,49 @@ export class WorkerFixture {
     return transferId;
   }
 
+  /** The manager has it make a file by a command; returns the number of the transfer. */
+  makesByCommand(
+    name: string,
+    { inputs = [], cores = 1 }: { inputs?: readonly string[]; cores?: number } = {},
+  ): TransferId {
+    const transferId = ++this.#lastTransfer as TransferId;
+    const recipe = {
+      kind: "command",
+      command: "true",
+      env: {},
+      resources: { ...NO_RESOURCES, cores },
+      timeoutMs: 0,
+      mount: "made",
+      inputs: inputs.map((input) => ({ mount: input, name: input as CacheName })),
+      environments: [],
+    } as const;
+    const level = "workflow";
+    this.hears({ kind: "make", transferId, name: name as CacheName, level, recipe });
+    return transferId;
+  }
+
+  /** Cores that the commands which the last step started may use, as `NAME CORES`. */
+  get making(): string[] {
+    return this.instructions.flatMap((each) => {
+      if (each.kind !== "make" || each.order.recipe.kind !== "command") return [];
+      return [`${each.order.name} ${each.order.recipe.resources.cores}`];
+    });
+  }
+
   /** A transfer ends, with the file unless `message` says why not. */
-  brings(transferId: TransferId, file: FileFacts, message?: string): void {
+  brings(
+    transferId: TransferId,
+    file: FileFacts,
+    message?: string,
+    modified: readonly CacheName[] = [],
+  ): void {
     const { name, generation } = file;
     const outcome = message === undefined
       ? { kind: "ready", file } as const
       : { kind: "failed", message, canRetry: true } as const;
     const movedBytes = message === undefined ? file.sizeBytes : 0;
-    this.feed({ kind: "transfer_ended", transferId, name, generation, movedBytes, outcome });
+    const ended = { transferId, name, generation, movedBytes, outcome, modified };
+    this.feed({ kind: "transfer_ended", ...ended });
   }
 
   /** The manager doubts a file. */
