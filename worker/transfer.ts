@@ -9,7 +9,6 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 
 import { ArchiveError } from "../shared/archive/archive_error.ts";
-import { codeOf } from "../shared/archive/tree_plan.ts";
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
 import type { ManagerMessage } from "../shared/protocol.ts";
@@ -25,6 +24,7 @@ import { readLocalUrl } from "./local_url.ts";
 import { MakeError, makeFile, RoomError } from "./make_file.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
+import { isDiskFull } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -436,11 +436,6 @@ function canFetchAgain(order: FetchOrder, error: unknown): boolean {
 /** No time or place on this disk would do for it. */
 function isTooLarge(error: unknown): boolean {
   return error instanceof RoomError || error instanceof ArchiveError && error.isTooLarge;
-}
-
-function isDiskFull(error: unknown): boolean {
-  const code = codeOf(error instanceof ArchiveError ? error.cause : error);
-  return code === "ENOSPC" || code === "EDQUOT";
 }
 
 function describe(error: unknown): string {

@@ -14,7 +14,6 @@ import process from "node:process";
 import { dirname } from "@std/path";
 
 import { ArchiveError } from "../shared/archive/archive_error.ts";
-import { codeOf } from "../shared/archive/tree_plan.ts";
 import { UNPACK_BYTES_MAX, unpackEnvironment, unpackFile } from "../shared/archive/unpack.ts";
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
 import { selfCommand } from "../shared/runtime/self_command.ts";
@@ -64,8 +63,7 @@ type Answer =
  * Unpacks the archive at `archivePath` into the directory `targetPath`, which must not exist.
  *
  * Throws `ArchiveError`, or the reason of the signal, and leaves nothing behind, also when the child
- * is killed by someone else. The error tells whether there was no room for it: `isTooLarge`, or what
- * the system said as the `code` of its `cause`.
+ * is killed by someone else. The error tells whether there was no room: `isTooLarge`, or its `code`.
  */
 export async function unpackInChild(
   archivePath: string,
@@ -87,7 +85,7 @@ export async function unpackInChild(
     throw new ArchiveError(message, {
       isTooLarge,
       ...(entry === undefined ? {} : { entry }),
-      ...(code === undefined ? {} : { cause: Object.assign(new Error(message), { code }) }),
+      ...(code === undefined ? {} : { code }),
     });
   }
   await rm(targetPath, { recursive: true, force: true });
@@ -135,13 +133,13 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
 function failureOf(error: unknown, bytesMax: number): Answer {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof ArchiveError)) return { kind: "failed", message };
-  const code = codeOf(error.cause);
+  const { entry, code } = error;
   // Beyond the bound for any archive no other disk would help.
   const isTooLarge = error.isTooLarge && bytesMax < UNPACK_BYTES_MAX;
   return {
     kind: "failed",
     message: isTooLarge ? `${message}: the disk has room for no more` : message,
-    ...(error.entry === undefined ? {} : { entry: error.entry }),
+    ...(entry === undefined ? {} : { entry }),
     ...(isTooLarge ? { isTooLarge } : {}),
     ...(code === "" ? {} : { code }),
   };

@@ -7,6 +7,8 @@ const NAME_SHOWN_MAX = 200;
 export interface ArchiveErrorOptions {
   readonly entry?: string;
   readonly isTooLarge?: boolean;
+  /** Default: that of the cause. */
+  readonly code?: string;
   readonly cause?: unknown;
 }
 
@@ -17,12 +19,21 @@ export class ArchiveError extends Error {
   readonly entry: string | undefined;
   /** Whether an archive holds more bytes than it may. */
   readonly isTooLarge: boolean;
+  /** What the system answered, such as "ENOSPC"; empty when it is not at fault. */
+  readonly code: string;
 
   constructor(message: string, options: ArchiveErrorOptions = {}) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.entry = options.entry;
     this.isTooLarge = options.isTooLarge ?? false;
+    this.code = options.code ?? codeOf(options.cause);
   }
+}
+
+/** Returns the code of an error of the system, empty for any other. */
+export function codeOf(error: unknown): string {
+  const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "";
 }
 
 /** Returns `name` quoted for a message: control characters escaped, a long one cut in its middle. */

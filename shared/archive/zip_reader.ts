@@ -9,11 +9,10 @@ import { Buffer } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { crc32, createInflateRaw, inflateRawSync } from "node:zlib";
 
-import { ArchiveError, tooLarge } from "./archive_error.ts";
+import { ArchiveError, codeOf, tooLarge } from "./archive_error.ts";
 import { transformed } from "./decompress.ts";
 import { checkPath, checkTarget, TARGET_BYTES_MAX, unfit } from "./member.ts";
 import type { Member, MemberLimits, MemberReader } from "./member.ts";
-import { codeOf } from "./tree_plan.ts";
 import {
   checkLocalHeader,
   decodeCentral,
