@@ -76,7 +76,9 @@ async function sendFile(context: Context, options: Routes): Promise<Response> {
   beginTransfer(context);
   const served = await open(claims, options.store);
   if (served === undefined) return context.text("Cannot serve the file: it is not here", 404);
-  const { contents, digest } = served;
+  const { contents } = served;
+  // Of a local file, which is as it was declared, the core knows it once a worker has it.
+  const digest = served.digest === "" ? claims.digest : served.digest;
   const sizeBytes = contents.kind === "bytes" ? contents.bytes.length : contents.sizeBytes;
   const range = rangeOf(context.req.raw.headers, { sizeBytes, digest });
   if (range === "changed") return context.text("Cannot serve the file: it is another one", 412);

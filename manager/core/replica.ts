@@ -6,7 +6,13 @@ import { delayCopies, raiseTransfer } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
-import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
+import type {
+  FileRecord,
+  ManagerState,
+  ReplicaRecord,
+  TransferRecord,
+  WorkerRecord,
+} from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
 import { noteReached } from "./reach.ts";
 import { noteLost } from "./recovery.ts";
@@ -62,6 +68,11 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
+  if (isOtherCopy(transfer, message.file)) {
+    const text = `Cannot use file "${name}": another worker was given other contents of it`;
+    const failed = { transferId, name, generation, message: text, canRetry: true } as const;
+    return failTransfer(state, worker, { kind: "transfer_failed", ...failed, isCorrupt: true });
+  }
   const lie = replicaLie(transfer.file, message.file) ??
     (message.movedBytes > MOVED_BYTES_MAX ? `${message.movedBytes} bytes moved` : undefined);
   if (lie !== undefined) {
@@ -73,8 +84,10 @@ export function readyReplica(
   if (transfer.source?.kind === "worker" && message.movedBytes > 0) {
     noteReached(worker, transfer.source.worker);
   }
+  const isFirstHand = transfer.source?.kind === "manager";
   endTransfer(state, transfer, { movedBytes: message.movedBytes });
   const { file } = transfer;
+  if (isFirstHand) learnDigest(file, message.file);
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
   markReady(state, { file, worker, facts: message.file });
 }
@@ -305,6 +318,18 @@ function addReplica(
     worker.replicas.set(name, replica);
   }
   return replica;
+}
+
+/** The first copy of a local file tells what all others have to be; its name does not. */
+function learnDigest(file: FileRecord, { digest }: FileFacts): void {
+  if (file.bound?.digest === "") file.bound = { ...file.bound, digest };
+}
+
+/** Two were under way before the digest of a local file was known, and one was damaged. */
+function isOtherCopy({ file, isUnchecked }: TransferRecord, { name, digest }: FileFacts): boolean {
+  const { bound, producer, origin } = file;
+  const isLocal = origin.kind === "manager" && producer === undefined && bound?.name === name;
+  return isUnchecked && isLocal && bound.digest !== "" && bound.digest !== digest;
 }
 
 /** The first copy of a url or a made directory tells its size. */

@@ -187,6 +187,8 @@ export interface TransferRecord {
   unreached: WorkerRecord | undefined;
   /** Nothing waits for it: it yields to what does. */
   isBackground: boolean;
+  /** Its worker was told no digest to compare with: none was known yet. */
+  isUnchecked: boolean;
 }
 
 /** A copy at the manager of a file that lives at workers. */

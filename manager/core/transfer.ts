@@ -81,6 +81,7 @@ export function newTransfer(
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
+    isUnchecked: false,
   };
 }
 
@@ -355,6 +356,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
   assert(bound, `File ${file.fileId} must be bound before it moves`);
   if (worker.link.kind !== "open") return;
   const { name, sizeBytes, digest, isDirectory, isExecutable } = bound;
+  transfer.isUnchecked = digest === "";
   if (source.kind === "recipe") {
     assert(origin.kind === "recipe", `File ${file.fileId} must have a recipe`);
     const input = boundName(fileOf(state, origin.input));
