@@ -331,6 +331,7 @@ const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
   { title: "CORES", isRight: true, text: (row) => share(row, "cores", String) },
   { title: "MEMORY", isRight: true, text: (row) => share(row, "memoryBytes", formatSize) },
   { title: "DISK", isRight: true, text: (row) => share(row, "diskBytes", formatSize) },
+  { title: "DISK USED", isRight: true, text: diskUse },
   { title: "GPUS", isRight: true, text: (row) => share(row, "gpus", String) },
   { title: "TASKS", isRight: true, text: ({ tasks }) => String(tasks) },
   { title: "FILES", isRight: true, text: ({ replicas }) => String(replicas) },
@@ -360,6 +361,11 @@ function share(
 ): string {
   const total = resources[name];
   return total === 0 ? "-" : `${format(committed[name])}/${format(total)}`;
+}
+
+/** What is in use, of what there is. */
+function diskUse({ diskUsedBytes, resources: { diskBytes } }: WorkerRow): string {
+  return diskBytes === 0 ? "-" : `${formatSize(diskUsedBytes)}/${formatSize(diskBytes)}`;
 }
 
 function sizeOf(sizeBytes: number): string {

@@ -14,6 +14,7 @@ import { assert } from "../shared/assert.ts";
 import type { CacheName, FileId } from "../shared/ids.ts";
 import type { FileFacts } from "../shared/task.ts";
 import type { Asker } from "./client_link.ts";
+import { miniOptionsOf } from "./client_options.ts";
 import type { ClientAnswer, ClientFile, ClientRequest, FileTicket } from "./client_protocol.ts";
 import type { BoundFile } from "./core/event.ts";
 import type { DeliveryDesk } from "./delivery.ts";
@@ -24,12 +25,12 @@ import {
   bufferSpec,
   type FileOptions,
   localSpec,
-  recipeSpec,
   replicaCount,
   tempSpec,
   uploadSpec,
   urlSpec,
 } from "./file_options.ts";
+import { miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import type { FileSpec, FileStore } from "./file_store.ts";
 import type { Tickets } from "./tickets.ts";
 
@@ -115,7 +116,8 @@ export class ClientFiles {
 
   /** Declares a file; throws when it cannot be one. */
   declare(wish: Wish<"declare">, asker: Asker): ClientAnswer {
-    const { requestId, file, level, mode, peerTransfer = true } = wish;
+    const { requestId, file, level, mode } = wish;
+    const { peerTransfer = file.kind !== "mini_task" } = wish;
     if (this.#files.size >= FILES_MAX) {
       throw new Error(`Cannot declare a file: clients have ${FILES_MAX} already`);
     }
@@ -224,6 +226,10 @@ export class ClientFiles {
         const { handle } = this.#find(file.archive);
         const archive = this.#options.store.entryOf(handle, "archive");
         return recipeSpec(file.kind, archive, options);
+      }
+      case "mini_task": {
+        const task = { options: miniOptionsOf(file.task, this), mount: file.mount };
+        return miniTaskSpec(task, options, this.#options.store);
       }
     }
   }

@@ -60,7 +60,9 @@ export type ClientFile =
   }
   | { readonly kind: "url"; readonly url: string }
   | { readonly kind: "unpack"; readonly archive: FileId }
-  | { readonly kind: "environment"; readonly archive: FileId };
+  | { readonly kind: "environment"; readonly archive: FileId }
+  /** What the command of `task`, which has no outputs, leaves at `mount`. */
+  | { readonly kind: "mini_task"; readonly task: ClientTask; readonly mount: string };
 
 /** What all tasks of a submission have in common; the fields are those of `TaskOptions`. */
 export interface ClientTask {
@@ -117,7 +119,7 @@ export type ClientRequest =
     readonly level: CacheLevel;
     /** Permissions of an output that is delivered to a path. */
     readonly mode?: number;
-    /** Absent is true. */
+    /** Absent is true, and false of a mini task. */
     readonly peerTransfer?: boolean;
   }
   | { readonly kind: "undeclare"; readonly requestId: number; readonly fileId: FileId }
@@ -330,6 +332,8 @@ export interface WorkerRow {
   readonly replicas: number;
   /** Bytes of these files. */
   readonly cachedBytes: number;
+  /** What files and running tasks hold of its disk, as it said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** One declared file, as tables show it. */

@@ -28,6 +28,7 @@ export function workerRow(worker: WorkerRecord): WorkerRow {
     instances: worker.instances.size,
     replicas,
     cachedBytes,
+    diskUsedBytes: worker.diskUsedBytes,
   };
 }
 

@@ -89,16 +89,6 @@ const selection = kinds<TaskSelection>({
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
-const file = kinds<ClientFile>({
-  local: { path },
-  upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
-  buffer: {},
-  temp: { replicas: optional(natural), isReleasedByUse: optional(flag) },
-  url: { url: path },
-  unpack: { archive: fileId },
-  environment: { archive: fileId },
-});
-
 const mount = shape<ClientMount>({ mount: path, fileId });
 
 const task = shape<ClientTask>({
@@ -118,6 +108,17 @@ const task = shape<ClientTask>({
   workerLosses: optional(natural),
   timeoutMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),
+});
+
+const file = kinds<ClientFile>({
+  local: { path },
+  upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
+  buffer: {},
+  temp: { replicas: optional(natural), isReleasedByUse: optional(flag) },
+  url: { url: path },
+  unpack: { archive: fileId },
+  environment: { archive: fileId },
+  mini_task: { task, mount: path },
 });
 
 const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
@@ -231,6 +232,7 @@ const workerRow = shape<WorkerRow>({
   instances: natural,
   replicas: natural,
   cachedBytes: natural,
+  diskUsedBytes: natural,
 });
 
 const fileRow = shape<FileRow>({

@@ -61,11 +61,8 @@ export type RemoteSource =
     readonly isReleasedByUse: boolean;
   }
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | undefined }
-  | {
-    readonly kind: "mini_task";
-    readonly recipe: "unpack" | "environment";
-    readonly archive: RemoteFile;
-  };
+  /** Declares what it is made of, and gives what the manager is told. */
+  | { readonly kind: "mini_task"; readonly toClientFile: () => Promise<ClientFile> };
 
 /** How a file is declared. */
 export interface RemoteFileSpec {
@@ -206,10 +203,8 @@ export class RemoteFiles {
         });
       case "url":
         return await this.#ask(entry, { kind: "url", url: source.url });
-      case "mini_task": {
-        const archive = await this.input(source.archive);
-        return await this.#ask(entry, { kind: source.recipe, archive });
-      }
+      case "mini_task":
+        return await this.#ask(entry, await source.toClientFile());
       default:
         return unreachable(source);
     }
@@ -253,7 +248,7 @@ export class RemoteFiles {
       file,
       level,
       ...(mode === undefined ? {} : { mode }),
-      ...(peerTransfer ? {} : { peerTransfer }),
+      peerTransfer,
     });
   }
 }

@@ -25,8 +25,10 @@ import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file
 import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
+  readRemoteMiniTask,
   readRemoteTask,
   type RemoteMember,
+  type RemoteMiniTaskOptions,
   type RemoteTaskOptions,
 } from "./remote_task_options.ts";
 import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.ts";
@@ -158,6 +160,24 @@ export class RemoteManager implements AsyncDisposable {
    */
   environment(archive: RemoteFile | string, options: RemoteFileOptions = {}): RemoteFile {
     return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares what a command makes at the worker that needs it; see `Manager.miniTask`.
+   *
+   * @param mount The file or directory that the command leaves in its sandbox.
+   * @throws {TypeError | RangeError} When the definition or an option is wrong.
+   */
+  miniTask(
+    task: RemoteMiniTaskOptions,
+    mount: string,
+    options: RemoteFileOptions = {},
+  ): RemoteFile {
+    const { level, mode } = readFileOptions(options, "miniTask");
+    const { peerTransfer = false } = options;
+    const toClientFile = readRemoteMiniTask(task, { mount, files: this.#files });
+    const source = { kind: "mini_task", toClientFile } as const;
+    return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
   /**
@@ -356,11 +376,11 @@ export class RemoteManager implements AsyncDisposable {
   ): RemoteFile {
     const { level, mode, peerTransfer } = readFileOptions(options, recipe);
     const file = typeof archive === "string" ? this.file(archive, options) : archive;
-    const source = {
-      kind: "mini_task" as const,
-      recipe,
-      archive: this.#files.check(file, "archive"),
+    const checked = this.#files.check(file, "archive");
+    const toClientFile = async () => {
+      return { kind: recipe, archive: await this.#files.input(checked) } as const;
     };
+    const source = { kind: "mini_task", toClientFile } as const;
     return this.#files.declare({ source, level, mode, peerTransfer });
   }
 

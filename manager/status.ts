@@ -63,7 +63,7 @@ export interface TaskCounts {
   readonly nondeterministic: number;
 }
 
-/** Workers, and their cores. */
+/** Workers, their cores and their disks. */
 export interface WorkerCounts {
   /** With an open connection. */
   readonly connected: number;
@@ -73,6 +73,10 @@ export interface WorkerCounts {
   readonly cores: number;
   /** Of these, set aside for tasks and libraries. */
   readonly coresCommitted: number;
+  /** Disk of those connected. */
+  readonly diskBytes: number;
+  /** Of this, in use, as they said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** Bytes moved, by route. */
@@ -118,6 +122,8 @@ export function statusOf(
       away: summary.workersAway,
       cores: summary.coresTotal,
       coresCommitted: summary.coresCommitted,
+      diskBytes: summary.diskTotalBytes,
+      diskUsedBytes: summary.diskUsedBytes,
     },
     bytes: {
       managerToWorker: summary.managerToWorkerBytes,

@@ -140,7 +140,19 @@ const fetchSource = kinds<FetchSource>({
   url: { url: path },
 });
 
-const recipe = shape<Recipe>({ kind: oneOf(["unpack", "environment"]), input: cacheName });
+const recipe = kinds<Recipe>({
+  unpack: { input: cacheName },
+  environment: { input: cacheName },
+  command: {
+    command: longText,
+    env,
+    resources,
+    timeoutMs: amount,
+    mount: path,
+    inputs: list(shape({ mount: path, name: cacheName })),
+    environments: list(cacheName),
+  },
+});
 
 const library = shape<LibraryDefinition>({
   name: id,
@@ -204,6 +216,7 @@ export const managerMessage: Check<ManagerMessage> = ruled(
       isDirectory: flag,
       isExecutable: flag,
       level,
+      stallMs: positive,
       source: fetchSource,
     },
     make: { transferId, name: cacheName, level, recipe },
@@ -251,8 +264,10 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     isUnreachable: optional(flag),
     isDiskFull: optional(flag),
     isCorrupt: optional(flag),
+    isSourceFault: optional(flag),
   },
   room_wanted: { files: list(shape({ name: cacheName, generation: natural })) },
+  disk_used: { usedBytes: natural },
   replica_gone: { name: cacheName, generation: natural },
   replica_verified: { name: cacheName, generation: natural },
   send_failed: { transferId, message: longText },

@@ -10,7 +10,7 @@ import { writeFileSync } from "node:fs";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
-import type { ManagerMessage, Recipe } from "../shared/protocol.ts";
+import type { ManagerMessage } from "../shared/protocol.ts";
 import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
@@ -20,7 +20,9 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
+import { MakeError, makeFile, RoomError } from "./make_file.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
+import type { Runner } from "./runner.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -32,6 +34,8 @@ type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
 export interface TransferOptions {
   readonly cache: CacheStore;
   readonly trees: Trees;
+  /** Runs the commands of recipes. */
+  readonly runner: Pick<Runner, "make">;
   /** Base url of the manager's HTTP side; undefined while there is no connection. */
   readonly managerUrl: () => string | undefined;
   /** PEM: the only certificate accepted there; undefined when it speaks no TLS. */
@@ -111,21 +115,20 @@ export class Transfers {
   make(order: MakeOrder, bytesMax: number): void {
     const { transferId, name } = order;
     const generation = 0;
-    this.#start(transferId, async (signal) => {
-      const outcome = await makeFile(this.#options, { ...order, bytesMax }, signal).then(
-        ready,
-        (error) => failureOf(name, error, signal.aborted),
-      );
+    const run: Job["run"] = async (signal) => {
+      const modified: CacheName[] = [];
+      const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
+        .then(ready, (error) => {
+          const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
+          return failureOf(name, error, canRetry);
+        });
       const movedBytes = 0;
-      this.#options.push({
-        kind: "transfer_ended",
-        transferId,
-        name,
-        generation,
-        movedBytes,
-        outcome,
-      });
-    });
+      const ended = { transferId, name, generation, movedBytes, outcome, modified };
+      this.#options.push({ kind: "transfer_ended", ...ended });
+    };
+    // The core counts the room of commands: they need no turn among those who wait for bytes.
+    if (order.recipe.kind === "command") this.#begin(this.#newJob(transferId, run));
+    else this.#start(transferId, run);
   }
 
   /** Sends a file to the manager; only a failure is answered, by `send_failed`. */
@@ -157,10 +160,23 @@ export class Transfers {
   }
 
   #start(transferId: TransferId, run: Job["run"]): void {
+    this.#waiting.push(this.#newJob(transferId, run));
+    this.#fill();
+  }
+
+  #newJob(transferId: TransferId, run: Job["run"]): Job {
     const job: Job = { transferId, controller: new AbortController(), run };
     this.#jobs.set(transferId, job);
-    this.#waiting.push(job);
-    this.#fill();
+    return job;
+  }
+
+  #begin(job: Job): Promise<void> {
+    const end = job.run(job.controller.signal).finally(() => {
+      this.#ends.delete(end);
+      if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+    });
+    this.#ends.add(end);
+    return end;
   }
 
   #fill(): void {
@@ -168,13 +184,10 @@ export class Transfers {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       this.#runningCount += 1;
-      const end = job.run(job.controller.signal).finally(() => {
-        this.#ends.delete(end);
-        if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+      this.#begin(job).finally(() => {
         this.#runningCount -= 1;
         this.#fill();
       });
-      this.#ends.add(end);
     }
   }
 
@@ -208,11 +221,6 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
 
 function ready(file: FileFacts): TransferOutcome {
   return { kind: "ready", file };
-}
-
-/** What comes does not fit on the disk. */
-class RoomError extends Error {
-  override readonly name = "RoomError";
 }
 
 /** What arrived is not what was asked for. */
@@ -314,49 +322,6 @@ async function receive(
   return measured.measure();
 }
 
-async function makeFile(
-  { cache, trees }: TransferOptions,
-  order: MakeOrder & { readonly bytesMax: number },
-  signal: AbortSignal,
-): Promise<FileFacts> {
-  const { name, level, recipe } = order;
-  const input = cache.get(recipe.input);
-  const hold = input && cache.hold(recipe.input, input.facts.generation);
-  if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
-  const path = cache.newIncomingPath();
-  try {
-    await trees.unpack(path, {
-      path: hold.path,
-      kind: recipe.kind,
-      bytesMax: order.bytesMax,
-      signal,
-    });
-    await sealTree(path);
-    const measured = await measureTree(trees, path, recipe.kind);
-    signal.throwIfAborted();
-    const file = { name, generation: 0, ...measured, isDirectory: true };
-    cache.commit(path, file, level);
-    return file;
-  } catch (error) {
-    cache.discard(path);
-    throw error;
-  } finally {
-    hold.release();
-  }
-}
-
-/** An environment is never sent on, so that reading all of it again would serve nobody. */
-async function measureTree(
-  trees: Trees,
-  path: string,
-  kind: Recipe["kind"],
-): Promise<Measured> {
-  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
-  const measured = measuring(trees.read(path, 0));
-  for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
-  return measured.measure();
-}
-
 async function sendFile(
   options: TransferOptions,
   order: SendOrder,
@@ -366,6 +331,7 @@ async function sendFile(
   if (hold === undefined) throw new Error("this worker has no such file");
   const { name, generation } = order;
   try {
+    if (hold.isPlaced) throw new Error("an environment is of no use elsewhere");
     for (let tryCount = 1;; tryCount++) {
       try {
         return await putOnce(options, order, { hold, signal });

@@ -14,6 +14,7 @@ import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
 import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
+import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { newWorkerState } from "./core/state.ts";
@@ -28,6 +29,7 @@ import { TaskProcesses } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
@@ -94,6 +96,8 @@ interface Parts {
   readonly peers: PeerServer;
   readonly transfers: Transfers;
   readonly verifications: Verifications;
+  readonly meter: SandboxMeter;
+  readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -141,18 +145,32 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
+    const verifications = new Verifications({ cache, trees, push });
+    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
+      push({ kind: "sandbox_measured", taskId, try: number, bytes });
+    });
+    const activations = new Activations({ env: taskEnvironment(options), mark });
+    const runner = new Runner({
+      cache,
+      trees,
+      sandboxes,
+      processes,
+      meter,
+      activations,
+      push,
+    });
     const transfers = new Transfers({
       cache,
       trees,
+      runner,
       managerUrl,
       managerCertificate,
       push,
     });
-    const verifications = new Verifications({ cache, trees, push });
-    const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
       trees,
+      activations,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
       env: ownChildEnvironment(taskEnvironment(options)),
@@ -169,6 +187,8 @@ class Shell {
       peers,
       transfers,
       verifications,
+      meter,
+      activations,
       runner,
       instances,
     };
@@ -299,6 +319,7 @@ class Shell {
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
     clearTimeout(this.#wall);
+    parts.meter.close();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();
@@ -306,6 +327,7 @@ class Shell {
     // What is stuck beyond the limit is ended by the watcher, which is told nothing then.
     let isQuiet = false;
     const quiet = async () => {
+      parts.activations.close();
       await Promise.all([
         parts.transfers.close(),
         parts.verifications.close(),

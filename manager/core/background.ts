@@ -9,6 +9,8 @@ import type { TransferId } from "../../shared/ids.ts";
 import { boundName } from "./file.ts";
 import { canReach } from "./reach.ts";
 import { addPending, deleteReplica, forgetReplica } from "./replica.ts";
+import { mayUsePeers, slotsOf, urlSource } from "./source.ts";
+import { isAside } from "./source_fault.ts";
 import { isHere } from "./spool.ts";
 import {
   type FileRecord,
@@ -20,7 +22,7 @@ import {
   type TransferSource,
   type WorkerRecord,
 } from "./state.ts";
-import { activate, mayUsePeers, newTransfer, slotsOf, urlSource } from "./transfer.ts";
+import { activate, newTransfer } from "./transfer.ts";
 import { wakeUpkeep } from "./upkeep.ts";
 
 /** Copies on their way to one worker at a time. */
@@ -123,14 +125,14 @@ export function spareSource(
   }
   if (file.origin.kind !== "url") return undefined;
   // One that is not known yet is entered when it serves.
-  const source = state.urlSources.get(file.origin.host) ?? newSource("url");
+  const source = state.urlSources.get(file.origin.host) ?? newSource("url", file.origin.host);
   return isSpare(state, source) ? { kind: "url", source } : undefined;
 }
 
 /** True while nobody waits for the source, and half of its slots are left to those who come. */
 function isSpare(state: ManagerState, source: Source): boolean {
   const slots = slotsOf(state, source);
-  if (source.active.size >= slots) return false;
+  if (source.active.size >= slots || isAside(state, source)) return false;
   if (source.background.size >= Math.max(1, Math.floor(slots / 2))) return false;
   for (const file of source.wanted) {
     if (file.queued.size > 0) return false;

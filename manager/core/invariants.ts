@@ -5,7 +5,9 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles } from "./file.ts";
-import { aheadFactor } from "./schedule.ts";
+import { aheadFactor } from "./placement.ts";
+import { SHIFTS_MAX } from "./shift.ts";
+import { lacksSlot } from "./source.ts";
 import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
@@ -25,6 +27,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDeliveries(state);
   checkSpool(state);
   checkUpkeep(state);
+  checkShifts(state);
 }
 
 function checkCounters(state: ManagerState): void {
@@ -120,7 +123,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   let ahead = 1;
   const callCounts = new Map<object, number>();
   for (const attempt of worker.tries.values()) {
-    const { taskClass } = attempt.task;
+    const { taskClass } = attempt;
     const { library } = taskClass;
     if (library === undefined) {
       cores += taskClass.resources.cores;
@@ -146,11 +149,17 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     const count = callCounts.get(library) ?? 0;
     assert(service.callCount === count, `${workerId} must count its calls of a library`);
   }
+  let comingBytes = 0;
   for (const [name, replica] of worker.replicas) {
+    comingBytes += replica.comingBytes;
+    const isPending = replica.state === "pending";
+    assert(isPending || replica.comingBytes === 0, `${name} must not come to ${workerId}`);
     const file = state.filesByName.get(name);
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
+  assert(worker.comingBytes === comingBytes, `${workerId} must be given ${comingBytes} bytes`);
+  assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
@@ -198,11 +207,13 @@ function checkTransfers(state: ManagerState): void {
     if (isQueued) {
       const sources = [state.managerSource, ...state.urlSources.values()];
       for (const holder of file.replicas.keys()) sources.push(holder.source);
-      const isWanted = sources.some(({ wanted }) => wanted.has(file));
+      const isWanted = sources.some(({ wanted }) => wanted.has(file)) || file.maker !== undefined;
       assert(isWanted, `Transfer ${transferId} must wait for a source`);
     }
     if (source?.source === undefined) continue;
     assert(source.source.active.has(transfer), `Transfer ${transferId} must hold a slot`);
+    const isTimed = transfer.lateAtMs === Infinity || source.source.wakeAtMs >= state.nowMs;
+    assert(isTimed, `Transfer ${transferId} must be looked at when it is late`);
   }
   for (const worker of state.workers.values()) {
     const { size } = worker.source.active;
@@ -272,18 +283,28 @@ function checkUpkeep(state: ManagerState): void {
       const isOf = source.active.has(transfer) && transfer.isBackground;
       assert(isOf, `${workerId} must serve a copy among others`);
     }
-    if (source.background.size > 0) checkWay(worker);
+    if (source.background.size > 0) checkWay(state, worker);
+  }
+}
+
+/** What moves to an emptier disk is a temp, from a worker that is there. */
+function checkShifts({ upkeep: { shifts }, workers }: ManagerState): void {
+  assert(shifts.size <= SHIFTS_MAX, `${shifts.size} files must not move at a time`);
+  for (const [from, { file, to }] of shifts) {
+    assert(workers.get(from.workerId) === from, `${from.workerId} must be there to be emptied`);
+    assert(file.origin.kind === "temp" && from !== to, `File ${file.fileId} must be free to move`);
   }
 }
 
 /** No transfer that something waits for could have the slot of a copy of `holder`. */
-function checkWay(holder: WorkerRecord): void {
+function checkWay(state: ManagerState, holder: WorkerRecord): void {
   for (const { queued, replicas } of holder.source.wanted) {
     const held = replicas.get(holder);
     if (held?.state !== "ready" || held.isSuspect || holder.link.kind !== "open") continue;
-    for (const { worker, failed, transferId } of queued) {
+    for (const transfer of queued) {
+      const { worker, failed, transferId } = transfer;
       const isPossible = worker !== holder && !failed.has(holder.source) &&
-        !worker.reach.unreached.has(holder);
+        !worker.reach.unreached.has(holder) && lacksSlot(state, transfer, holder.source);
       assert(!isPossible, `Transfer ${transferId} must not wait for a copy of ${holder.workerId}`);
     }
   }

@@ -190,6 +190,7 @@ function noteDeletion(
     facts: undefined,
     transfer: undefined,
     isSuspect: false,
+    comingBytes: 0,
   });
 }
 

@@ -9,7 +9,8 @@
  */
 
 import { isSpent } from "./copy_policy.ts";
-import { boundName, fileOf, giveUpFile, inputFiles, isWanted, outputFiles } from "./file.ts";
+import { boundName, giveUpFile, inputFiles, isWanted, outputFiles } from "./file.ts";
+import { recipeInputs } from "./recipe.ts";
 import { type FileRecord, type ManagerState, type TaskRecord, tryKey } from "./state.ts";
 import { setState, waitOrQueue } from "./task.ts";
 import { endAttempt } from "./try.ts";
@@ -24,7 +25,7 @@ export function recoverIfWanted(state: ManagerState, file: FileRecord): void {
   const lost = [file];
   for (let next = lost.pop(); next !== undefined; next = lost.pop()) {
     if (next.isAvailable || next.failure !== undefined) continue;
-    if (next.origin.kind === "recipe") lost.push(fileOf(state, next.origin.input));
+    lost.push(...recipeInputs(state, next));
     // A temp that was never made is waited for, not lost.
     if (next.generation === 0 || !isAwaited(next)) continue;
     const { producer } = next;

@@ -14,8 +14,11 @@ import type {
   WorkerRecord,
 } from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
+import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
 import { noteLost } from "./recovery.ts";
+import { forgiveSource } from "./source_fault.ts";
+import { noteRate } from "./source_watch.ts";
 import { tell } from "./state.ts";
 import {
   endTransfer,
@@ -47,6 +50,8 @@ export function addPending(file: FileRecord, worker: WorkerRecord): ReplicaRecor
   const record = addReplica(worker, { name: boundName(file), level: file.level });
   record.generation = file.generation;
   record.state = "pending";
+  record.comingBytes = Math.max(0, file.bound?.sizeBytes ?? 0);
+  worker.comingBytes += record.comingBytes;
   file.replicas.set(worker, record);
   return record;
 }
@@ -81,15 +86,19 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
-  if (transfer.source?.kind === "worker" && message.movedBytes > 0) {
-    noteReached(worker, transfer.source.worker);
+  const { file, source } = transfer;
+  const { movedBytes } = message;
+  if (source?.source !== undefined && movedBytes > 0) {
+    if (source.kind === "worker") noteReached(worker, source.worker);
+    else file.firstHandCount += 1;
+    noteRate(state, transfer, movedBytes);
+    forgiveSource(source.source, worker);
   }
-  const isFirstHand = transfer.source?.kind === "manager";
-  endTransfer(state, transfer, { movedBytes: message.movedBytes });
-  const { file } = transfer;
-  if (isFirstHand) learnDigest(file, message.file);
+  if (source?.kind === "manager") learnDigest(file, message.file);
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
+  // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
+  endTransfer(state, transfer, { movedBytes });
 }
 
 /** Records that `worker` has the file ready, and lets others have it from there. */
@@ -100,6 +109,7 @@ export function markReady(
   const { file, worker, facts } = holding;
   const replica = addReplica(worker, { name: facts.name, level: file.level });
   if (replica.state !== "ready" || !file.replicas.has(worker)) file.readyCount += 1;
+  endComing(worker, replica);
   replica.state = "ready";
   replica.generation = facts.generation;
   replica.facts = facts;
@@ -181,6 +191,7 @@ export function deleteReplica(
   const file = state.filesByName.get(name);
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
   const wasReady = replica.state === "ready";
+  endComing(worker, replica);
   replica.state = "deleting";
   replica.deletionCount += 1;
   tell(state, worker, { kind: "delete", name, generation });
@@ -189,6 +200,7 @@ export function deleteReplica(
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
+  passMaking(state, file);
 }
 
 /** Takes a copy that does not exist off the table; who needs it there gets it anew. */
@@ -201,6 +213,7 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
+  passMaking(state, file);
   noteLost(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }
@@ -225,6 +238,7 @@ export function forgetReplica(
 ): void {
   const { name } = replica;
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  endComing(worker, replica);
   if (replica.deletionCount > 0) {
     // Deletions told before are still answered.
     leaveFile(state, worker, replica);
@@ -299,6 +313,12 @@ function leaveFile(
   noteCopies(state, file);
 }
 
+/** It is here, or does not come: nothing need be kept free for it any more. */
+function endComing(worker: WorkerRecord, replica: ReplicaRecord): void {
+  worker.comingBytes -= replica.comingBytes;
+  replica.comingBytes = 0;
+}
+
 function addReplica(
   worker: WorkerRecord,
   { name, level }: { readonly name: CacheName; readonly level: CacheLevel },
@@ -314,6 +334,7 @@ function addReplica(
       deletionCount: 0,
       transfer: undefined,
       isSuspect: false,
+      comingBytes: 0,
     };
     worker.replicas.set(name, replica);
   }

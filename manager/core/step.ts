@@ -17,9 +17,16 @@ import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
+import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
-import { failFetch, failTransfer, resumeTransfer } from "./transfer.ts";
+import {
+  failFetch,
+  failTransfer,
+  resumeTransfer,
+  reviewSource,
+  reviewTransfers,
+} from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
 import {
@@ -106,6 +113,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      reviewTransfers(state);
       planEviction(state);
       reviewAll(state);
       return;
@@ -147,6 +155,9 @@ function applyReport(
       return failTransfer(state, worker, message);
     case "room_wanted":
       return answerRoomWanted(state, worker, message);
+    case "disk_used":
+      worker.diskUsedBytes = message.usedBytes;
+      return noteDisk(state, worker);
     case "replica_gone":
       return loseReplica(state, worker, message);
     case "replica_verified":
@@ -173,6 +184,8 @@ function passDeadlines(state: ManagerState): void {
     popHeap(state.deadlines);
     if (next.kind === "transfer") {
       resumeTransfer(state, next.transfer);
+    } else if (next.kind === "source") {
+      reviewSource(state, next.from);
     } else if (next.kind === "eviction") {
       evictAtRandom(state);
     } else if (

@@ -17,7 +17,7 @@ import {
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { classOf } from "./schedule.ts";
-import type { FileRecord, ManagerState, TaskRecord, TryRecord } from "./state.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { endAttempt } from "./try.ts";
 
 /** How a task ends, apart from what its record tells. */
@@ -45,6 +45,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     ambiguousCount: 0,
     recoveryCount: 0,
     lastFailure: undefined,
+    fullCount: 0,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
@@ -76,6 +77,14 @@ export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
     if (!file.isAvailable) missing += 1;
   }
   setState(state, task, missing > 0 ? { kind: "waiting", missing } : READY);
+}
+
+/** Has a ready task wait among those of another class. */
+export function moveToClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
+  // Its entry in the queue it leaves is stale by its class.
+  setState(state, task, { kind: "waiting", missing: 0 });
+  task.taskClass = taskClass;
+  waitOrQueue(state, task);
 }
 
 /** One input more or less is missing to a task that has not been dispatched. */

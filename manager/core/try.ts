@@ -3,13 +3,15 @@
 import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
+import { largestDiskFor, nextDisk } from "./disk.ts";
 import { inputFiles, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
+import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
-import { isWorthRecall } from "./schedule.ts";
+import { classOf, isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -29,6 +31,15 @@ const AMBIGUOUS_TRIES_MAX = 3;
 /** How much longer a try may seem to have run than it was at its worker. */
 const CLOCK_SLACK_MS = 1_000;
 
+/** Workers, each with more disk than the one before, on which a task is tried for want of it. */
+const FULL_TRIES_MAX = 5;
+
+/** How many times as long or as short as others of its class one try may seem. */
+const SLOWNESS_MAX = 16;
+
+/** Tries that are shorter say nothing of their workers. */
+const SHORTEST_MS = 1;
+
 /** Weight of the newest try in the moving mean of durations. */
 const MEAN_WEIGHT = 0.1;
 
@@ -41,6 +52,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     taskId,
     try: task.tryCount,
     task,
+    taskClass: task.taskClass,
     worker,
     isEnded: false,
     isStarted: false,
@@ -119,7 +131,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
-  learnDuration(task, Math.min(result.times.ranMs, ranMsMax));
+  learnDuration(attempt, Math.min(result.times.ranMs, ranMsMax));
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
@@ -198,6 +210,7 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
   attempt.isEnded = true;
   forgetUnstarted(state, attempt);
+  if (!attempt.isStarted) callOffMaking(state, attempt);
   if (worker.tries.has(tryKey(attempt))) tell(state, worker, { kind: "kill", taskId, try: number });
   else acknowledge(state, worker, attempt);
 }
@@ -248,11 +261,10 @@ export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): bo
 
 /** Takes a try off the tables of its worker and gives its room back. */
 export function removeTry(state: ManagerState, attempt: TryRecord): void {
-  const { worker, task } = attempt;
+  const { worker, taskClass: { library, resources } } = attempt;
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
-  const { library, resources } = task.taskClass;
   if (library === undefined) changeRoom(state, worker, resources, -1);
   else freeCall(state, library, worker);
   if (!worker.isCrowded) return;
@@ -297,13 +309,36 @@ function countFailure(
   const { task } = attempt;
   const { outcome, message } = failure;
   task.lastFailure = message === "" ? outcome : `${outcome}: ${message}`;
+  const isFull = outcome === "disk_full";
+  if (isFull && tryOnLargerDisk(state, attempt)) return;
   if (task.isSettled) {
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
   }
   task.failureCount += 1;
   if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishTask(state, task, { ...failure, attempt });
+  finishTask(state, task, {
+    ...failure,
+    message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
+    attempt,
+  });
+}
+
+/** No room for it at its worker, whoever's fault that is: a worker with more disk may have some. */
+function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
+  const { task, taskClass, worker } = attempt;
+  task.fullCount += 1;
+  if (taskClass.library !== undefined || task.fullCount > FULL_TRIES_MAX) return false;
+  const wantedBytes = nextDisk(worker.resources.diskBytes);
+  if (largestDiskFor(state, taskClass) < wantedBytes) return false;
+  task.taskClass = classOf(state, task.definition, wantedBytes);
+  retry(state, attempt);
+  return true;
+}
+
+function whyNoMore({ task, worker }: TryRecord): string {
+  return `it was tried on ${task.fullCount} workers for want of disk, of which this is the one ` +
+    `with most, ${worker.resources.diskBytes} bytes`;
 }
 
 /** Records what a try made. */
@@ -382,9 +417,13 @@ function forgetUnstarted(state: ManagerState, attempt: TryRecord): void {
   }
 }
 
-function learnDuration(task: TaskRecord, ranMs: number): void {
-  const { taskClass } = task;
+function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
   const { meanRanMs } = taskClass;
+  if (meanRanMs !== undefined) {
+    const times = Math.max(ranMs, SHORTEST_MS) / Math.max(meanRanMs, SHORTEST_MS);
+    const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
+    worker.slowness += (slowness - worker.slowness) * MEAN_WEIGHT;
+  }
   taskClass.meanRanMs = meanRanMs === undefined
     ? ranMs
     : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;

@@ -5,10 +5,12 @@ import type { SessionId } from "../../shared/ids.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
+import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
+import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
 import { noteLost } from "./recovery.ts";
@@ -22,6 +24,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
+import { clearFaults } from "./source_fault.ts";
 import { cancelTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
@@ -55,7 +58,11 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  clearFaults(worker.source);
+  worker.blamed.clear();
   worker.lieCount = 0;
+  // It tells what is in use as soon as it knows what of it may stay.
+  worker.diskUsedBytes = 0;
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
   state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
@@ -89,6 +96,7 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
   if (worker.isLeaving) return;
   worker.isLeaving = true;
   indexWorker(state, worker);
+  removeCapacity(state.disks, worker.disk);
   state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
   for (const service of worker.services.values()) indexService(state, service);
   for (const attempt of [...worker.tries.values()]) {
@@ -136,9 +144,11 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
     updateAvailability(state, file);
     noteLost(state, file);
   }
+  for (const file of touched) passMaking(state, file);
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);
+  removeCapacity(state.disks, worker.disk);
   state.upkeep.receivers.delete(worker);
   state.changedWorkers.delete(worker);
   forgetReach(worker);
@@ -188,14 +198,21 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     tries: new Map(),
     unstarted: new Set(),
     committed: NO_RESOURCES,
+    diskUsedBytes: 0,
+    comingBytes: 0,
+    slowness: 1,
+    disk: { place: newCapacityPlace(), workerId },
+    shiftable: undefined,
     replicas: new Map(),
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    blamed: new Set(),
     arriving: new Set(),
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);
+  indexDisk(state, worker);
   state.joinedCount += 1;
   outboxOf(state, worker);
   return worker;

@@ -35,7 +35,7 @@ test("tendril help lists every command; help COMMAND and --help show its options
   expect(help).toMatchObject({ status: 0, stderr: "" });
   expect(tendril([]).stdout).toBe(help.stdout);
   expect(tendril(["-h"]).stdout).toBe(help.stdout);
-  for (const name of ["run", "init", "submit", "logs", "status", "tune", "worker"]) {
+  for (const name of ["run", "init", "submit", "logs", "status", "tune", "worker", "pack"]) {
     expect(help.stdout).toContain(`\n  ${name} `);
     const shown = tendril([name, "--help"]);
     expect(shown).toMatchObject({ status: 0, stderr: "" });

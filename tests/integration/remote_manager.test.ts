@@ -215,3 +215,25 @@ test("tasks are submitted once when the connection breaks, and their results com
   expect((await results).map(({ outcome }) => outcome)).toEqual(Array(20).fill("success"));
   expect(manager.status().tasks.submitted).toBe(20);
 }, 60_000);
+
+test("RemoteManager.miniTask() makes files of files of this client, as unpack does", async () => {
+  await using scratch = await Scratch.open();
+  await using _manager = await Manager.start({ workers: 1 });
+  await using remote = await connectFrom("elsewhere");
+  await writeFile(scratch.path("local"), "far\n");
+  const word = remote.miniTask(
+    { command: "tr a-z A-Z < in > word", inputs: { in: remote.file(scratch.path("local")) } },
+    "word",
+    { cache: "worker" },
+  );
+  const archive = remote.miniTask(
+    { command: "tar cf all.tar word", inputs: { word }, timeout: "1m", cores: 1 },
+    "all.tar",
+  );
+  const tree = remote.unpack(archive);
+  const { stdout } = await remote.submit({ command: "cat tree/word", inputs: { tree } });
+  expect([stdout, await word.text()]).toEqual(["FAR\n", "FAR\n"]);
+  const wrong = { command: "true", outputs: {} } as { command: string };
+  expect(() => remote.miniTask(wrong, "out")).toThrow('"outputs" as an option of miniTask');
+  expect(() => remote.miniTask({ command: "true" }, "/out")).toThrow("mount of the mini task");
+}, 30_000);

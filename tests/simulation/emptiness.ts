@@ -29,6 +29,9 @@ export function checkEmpty(state: ManagerState): void {
     reviews: state.upkeep.reviews.size,
     scarce: state.upkeep.scarce.reduce((sum, { size }) => sum + size, 0),
     receivers: state.upkeep.receivers.size,
+    shifts: state.upkeep.shifts.size,
+    fuller: state.upkeep.fuller.size,
+    disks: state.disks.count,
     background: state.managerSource.background.size,
   };
   const left = Object.entries(tables).filter(([, size]) => size > 0);

@@ -53,8 +53,10 @@ export interface Scenario {
   readonly policies?: Partial<Policies>;
   /** Policies that are put in force while the workflow runs; users prune and replicate files too. */
   readonly tunedTo?: Partial<Policies>;
-  /** Of each worker; much unless stated. */
-  readonly diskBytes?: number;
+  /** Of each worker, or of one after the other; much unless stated. */
+  readonly diskBytes?: number | readonly number[];
+  /** Chance that a try writes up to 20 MB into its sandbox that it has not reserved. */
+  readonly growChance?: number;
 }
 
 /** How the run went. */
@@ -68,5 +70,13 @@ export interface Outcomes {
   /** Files that were sent to the manager by a PUT. */
   readonly sent: number;
   /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
-  readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
+  readonly room: {
+    readonly asked: number;
+    readonly givenBack: number;
+    readonly refused: number;
+    /** Tries that had grown too large for the disk. */
+    readonly stopped: number;
+  };
+  /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
+  readonly shifts: { readonly begun: number; readonly back: number };
 }

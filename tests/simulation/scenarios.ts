@@ -5,6 +5,7 @@
  * @module
  */
 
+import { PLACEMENTS } from "../../manager/core/policy.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { simulate } from "./simulator.ts";
 
@@ -85,6 +86,42 @@ export const SCENARIOS: readonly NamedScenario[] = [
       diskBytes: [31_000_000, 33_000_000, 38_000_000][seed % 3]!,
       disturbanceCount: seed % 2 === 0 ? 6 : 0,
       faultChance: seed % 4 === 0 ? 0.03 : 0,
+    }),
+  },
+  {
+    // What tasks write unasked fills disks of several sizes; who grew too large goes elsewhere.
+    name: "growing",
+    claim: "gets through though tries outgrow small disks",
+    tested: { first: 5001, last: 5060 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      growChance: 0.3,
+      diskBytes: seed % 2 === 0 ? 36_000_000 : [31_000_000, 34_000_000, 90_000_000],
+      disturbanceCount: seed % 4 === 0 ? 6 : 0,
+      faultChance: seed % 5 === 0 ? 0.03 : 0,
+      policies: {
+        placement: PLACEMENTS[seed % PLACEMENTS.length]!,
+        pruneTemps: seed % 7 === 0 ? "consumed" : "never",
+        shiftDiskLoad: seed % 2 === 1,
+      },
+    }),
+  },
+  {
+    // Temps move from small disks to large ones while workers break and copies are made.
+    name: "shifting",
+    claim: "loses nothing by moving temps to emptier disks",
+    tested: { first: 5201, last: 5240 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 2 === 0 ? HARDSHIP : {}),
+      seed,
+      diskBytes: [40_000_000, 400_000_000, 80_000_000],
+      disturbanceCount: seed % 9,
+      faultChance: 0.02 * (seed % 3),
+      policies: { shiftDiskLoad: true, replicas: 1 + seed % 2, pruneExtraReplicas: seed % 4 === 0 },
+      ...(seed % 5 === 0 ? { tunedTo: { shiftDiskLoad: false } } : {}),
     }),
   },
   {

@@ -10,6 +10,7 @@ import { checkInvariants } from "../../worker/core/invariants.ts";
 import { newWorkerState, type WorkerState } from "../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../worker/core/step.ts";
 import type { Clock } from "./clock.ts";
+import { miniDigest } from "./contents.ts";
 import type { Connection } from "./network.ts";
 import type { ReadFile, Truth } from "./truth.ts";
 
@@ -22,6 +23,8 @@ export interface DiskFile extends ReadFile {
 export interface TryPlan {
   readonly outcome: Outcome;
   readonly ranMs: number;
+  /** Found in the sandbox halfway. */
+  readonly writtenBytes?: number;
 }
 
 /** What a simulated host needs of the rest of the world. */
@@ -214,7 +217,13 @@ export class SimWorker {
     const key = `${task.taskId}.${task.try}`;
     const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
-    const { outcome, ranMs } = this.#world.run(task);
+    const { outcome, ranMs, writtenBytes: bytes = 0 } = this.#world.run(task);
+    if (bytes > 0) {
+      const { taskId, try: number } = task;
+      this.#later(ranMs / 2, () => {
+        this.feed([{ kind: "sandbox_measured", taskId, try: number, bytes }]);
+      });
+    }
     this.#later(ranMs, () => {
       if (!this.#running.delete(key)) return;
       const modified = outcome === "input_modified" ? this.#meddle(task) : [];
@@ -264,7 +273,7 @@ export class SimWorker {
   }
 
   #stop(
-    order: { taskId: number; try: number; reason: "cancelled" | "timeout" },
+    order: { taskId: number; try: number; reason: "cancelled" | "timeout" | "disk_full" },
     end: (result: TryResult) => void,
   ): void {
     const key = `${order.taskId}.${order.try}`;
@@ -302,13 +311,26 @@ export class SimWorker {
     this.#transfers.add(order.transferId);
     this.#later(1 + nextRandom(this.#world.random) * 80, () => {
       if (!this.#transfers.has(order.transferId)) return;
-      const input = this.disk.get(order.recipe.input);
-      const digest = `made-of-${input?.digest}`;
-      const file = input &&
-        { name: order.name, generation: 0, sizeBytes: 5_000, digest, isDirectory: true };
+      const isFaulty = order.recipe.kind === "command" &&
+        nextRandom(this.#world.random) < this.#world.faultChance();
+      const digest = isFaulty ? undefined : this.#digestOfMade(order);
+      const file = digest === undefined
+        ? undefined
+        : { name: order.name, generation: 0, sizeBytes: 5_000, digest, isDirectory: true };
       if (file !== undefined) this.disk.set(file.name, { ...file, level: order.level });
       this.#endTransfer(order.transferId, file, order);
     });
+  }
+
+  /** What a recipe makes of what is on the disk now; undefined when something is missing. */
+  #digestOfMade(order: Extract<WorkerInstruction, { kind: "make" }>["order"]): string | undefined {
+    const { name, recipe } = order;
+    const inputs = recipe.kind === "command"
+      ? recipe.inputs.map((input) => this.disk.get(input.name)?.digest)
+      : [this.disk.get(recipe.input)?.digest];
+    const digests = inputs.filter((digest) => digest !== undefined);
+    if (digests.length < inputs.length) return undefined;
+    return recipe.kind === "command" ? miniDigest(name, digests) : `made-of-${digests[0]}`;
   }
 
   #endTransfer(

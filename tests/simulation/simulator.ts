@@ -9,7 +9,8 @@ import type { ManagerEvent, TimedEvent } from "../../manager/core/event.ts";
 import type { ManagerInstruction, SourceRef } from "../../manager/core/instruction.ts";
 import { checkInvariants } from "../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
-import { type ManagerState, newManagerState } from "../../manager/core/state.ts";
+import { newManagerState } from "../../manager/core/new_state.ts";
+import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
@@ -59,7 +60,11 @@ class Simulation implements World {
   /** What the manager can serve of what tasks made. */
   readonly #here = new Map<string, FileFacts>();
   #sent = 0;
-  readonly #room = { asked: 0, givenBack: 0, refused: 0 };
+  readonly #room = { asked: 0, givenBack: 0, refused: 0, stopped: 0 };
+  readonly #shifts = { begun: 0, back: 0 };
+  /** Moves that are under way, and `NAME.GENERATION to WORKER` of all from which one was moved. */
+  #moving = new Set<object>();
+  readonly #left = new Set<string>();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -123,6 +128,7 @@ class Simulation implements World {
       delivered: this.#delivered,
       sent: this.#sent,
       room: this.#room,
+      shifts: this.#shifts,
     };
   }
 
@@ -231,12 +237,19 @@ class Simulation implements World {
     if (this.#happens("fullChance")) return { outcome: "disk_full", ranMs };
     if (this.#happens("meddleChance")) return { outcome: "input_modified", ranMs };
     const fails = nextRandom(random) < failChance;
-    return { outcome: fails ? "exit" : "success", ranMs };
+    const writtenBytes = this.#happens("growChance") ? nextRandomBelow(random, 20_000_000) : 0;
+    return { outcome: fails ? "exit" : "success", ranMs, writtenBytes };
   }
 
   /** True with the scenario's chance of it, while there are faults. */
   #happens(
-    chance: "hangChance" | "fullChance" | "meddleChance" | "flipChance" | "rotChance",
+    chance:
+      | "hangChance"
+      | "fullChance"
+      | "meddleChance"
+      | "flipChance"
+      | "rotChance"
+      | "growChance",
   ): boolean {
     const value = this.#scenario[chance] ?? 0;
     return value > 0 && this.clock.nowMs < FAULTS_END_MS && nextRandom(this.random) < value;
@@ -328,20 +341,23 @@ class Simulation implements World {
     }
   }
 
-  #addWorker(): void {
+  #addWorker(): SimWorker {
     const { workerCores = 2 + nextRandomBelow(this.random, 3) } = this.#scenario;
-    this.#startWorker(`worker-${++this.#workerCount}` as WorkerId, workerCores);
+    return this.#startWorker(`worker-${++this.#workerCount}` as WorkerId, workerCores);
   }
 
   #addKeeper(): void {
     this.#startWorker(`${KEEPER}${++this.#workerCount}` as WorkerId, 0.5);
   }
 
-  #startWorker(workerId: WorkerId, cores: number): void {
-    const { diskBytes = 2 ** 40 } = this.#scenario;
+  #startWorker(workerId: WorkerId, cores: number): SimWorker {
+    const { diskBytes: wanted = 2 ** 40 } = this.#scenario;
+    const sizes = typeof wanted === "number" ? [wanted] : wanted;
+    const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
     const worker = new SimWorker(this, { workerId, cores, diskBytes });
     this.#workers.set(workerId, worker);
     worker.start();
+    return worker;
   }
 
   /** Kills a worker for good, with all that it holds; another one comes. */
@@ -437,6 +453,9 @@ class Simulation implements World {
 
   #countRoom(message: Extract<ManagerEvent, { kind: "message_received" }>["message"]): void {
     if (message.kind === "room_wanted") this.#room.asked += 1;
+    const isStopped = message.kind === "result" && message.result.outcome === "disk_full" &&
+      message.result.message.startsWith("The try was stopped");
+    if (isStopped) this.#room.stopped += 1;
     if (message.kind === "recalled" && message.isCrowded === true) this.#room.givenBack += 1;
     if (message.kind === "transfer_failed" && message.isDiskFull === true) this.#room.refused += 1;
   }
@@ -451,6 +470,7 @@ class Simulation implements World {
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);
+    this.#countShifts();
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;
@@ -459,6 +479,20 @@ class Simulation implements World {
       this.#wakeAtMs = Infinity;
       this.#feed([{ kind: "tick" }]);
     });
+  }
+
+  #countShifts(): void {
+    const { shifts } = this.#state.upkeep;
+    if (shifts.size === 0 && this.#moving.size === 0) return;
+    for (const [from, shift] of shifts) {
+      if (this.#moving.has(shift)) continue;
+      const { file, to } = shift;
+      const making = `${file.bound?.name}.${file.generation}`;
+      this.#shifts.begun += 1;
+      if (this.#left.has(`${making} to ${to.workerId}`)) this.#shifts.back += 1;
+      this.#left.add(`${making} to ${from.workerId}`);
+    }
+    this.#moving = new Set(shifts.values());
   }
 
   #carryOut(instruction: ManagerInstruction): void {

@@ -24,7 +24,6 @@ const NO_TREES: Trees = {
     throw new Error("no directory here");
   },
   write: () => Promise.reject(new Error("no directory here")),
-  measure: () => Promise.reject(new Error("no directory here")),
   unpack: () => Promise.reject(new Error("no archive here")),
 };
 
@@ -36,6 +35,7 @@ class Bench implements AsyncDisposable {
   readonly #events: WorkerEvent[] = [];
   readonly #waiting: ((event: WorkerEvent) => void)[] = [];
   readonly transfers: Transfers = new Transfers({
+    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
     cache: this.cache,
     trees: NO_TREES,
     managerUrl: () => this.managerUrl,
@@ -92,6 +92,7 @@ function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrd
     isDirectory: false,
     isExecutable: false,
     level: "workflow",
+    stallMs: 30_000,
     source,
   };
 }

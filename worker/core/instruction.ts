@@ -26,7 +26,7 @@ export type WorkerInstruction =
     readonly kind: "stop_task";
     readonly taskId: TryId["taskId"];
     readonly try: number;
-    readonly reason: "cancelled" | "timeout";
+    readonly reason: "cancelled" | "timeout" | "disk_full";
   }
   /** `transfer_ended` answers. */
   | {
@@ -35,7 +35,7 @@ export type WorkerInstruction =
     /** What there is room for, where the size is not known. */
     readonly bytesMax: number;
   }
-  /** The input is in the cache. `transfer_ended` answers. */
+  /** The inputs are in the cache, and room for a command is held. `transfer_ended` answers. */
   | {
     readonly kind: "make";
     readonly order: Extract<ManagerMessage, { kind: "make" }>;
