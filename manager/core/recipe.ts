@@ -88,5 +88,7 @@ function isComing(state: ManagerState, transfer: TransferRecord): boolean {
   if (maker !== undefined && maker !== transfer && canReach(state, worker, maker.worker)) {
     return true;
   }
-  return possibleSources(state, transfer).some((source) => !failed.has(source));
+  return possibleSources(state, transfer).some((source) => {
+    return source.kind === "worker" && !failed.has(source);
+  });
 }

@@ -9,7 +9,7 @@ import { resolve } from "@std/path";
 
 import { ArchiveError, quoteName } from "../../shared/archive/archive_error.ts";
 import { RECORDS_PATH } from "../../shared/archive/prefix_records.ts";
-import { packedPrefixes } from "../../shared/archive/virtual_environment.ts";
+import { packedPrefixes } from "../../shared/archive/packed_prefixes.ts";
 import { CONDA_META, type CondaFiles, readCondaMeta } from "./conda_meta.ts";
 import { findEditable } from "./editable.ts";
 import { type PackedEntry, readEntries } from "./packed_entry.ts";
