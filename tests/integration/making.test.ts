@@ -1,9 +1,13 @@
 /** A task that writes other bytes each time, whose makings nobody may mix. */
 
 import { expect, test } from "bun:test";
+import { execFile } from "node:child_process";
 import process from "node:process";
+import { promisify } from "node:util";
 
 import { Manager, type TaskHandle } from "../../mod.ts";
+import { accessPath } from "../../shared/access_file.ts";
+import { BINARY } from "../binary/built.ts";
 import { Scratch, type ScratchWorker, until } from "./scratch.ts";
 import { freePort, TcpProxy } from "./tcp_proxy.ts";
 
@@ -90,4 +94,10 @@ test("Nobody reads a mixture of two makings while makers are killed as they serv
   );
   expect(tasks.nondeterministic).toBeGreaterThanOrEqual(2 * ROUNDS);
   expect(refused).toMatchObject({ lie: 0, flood: 0 });
+  const show = async (command: string) => {
+    const args = [command, "--access", accessPath(manager.name)];
+    return (await promisify(execFile)(BINARY, args)).stdout;
+  };
+  expect(await show("status")).toMatch(/recoveries: \d+, .*nondeterministic, see files/);
+  expect(await show("files")).toContain("nondeterministic");
 }, 60_000);
