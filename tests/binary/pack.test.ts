@@ -94,7 +94,7 @@ function makeConda(prefix: string): void {
     const found = [CONDA_PLACEHOLDER, SHORT_PLACEHOLDER].find((one) => text.includes(one));
     return found === undefined ? { _path } : { _path, prefix_placeholder: found, file_mode: mode };
   });
-  const record = { name: "x", files: Object.keys(PACKAGE), paths_data: { paths } };
+  const record = { name: "x", files: Object.keys(PACKAGE), "paths_data": { paths } };
   writeFileSync(`${prefix}/conda-meta/x-1.0-0.json`, JSON.stringify(record));
   copyFileSync("/bin/sh", `${prefix}/bin/shell`);
   writeFileSync(`${prefix}/bin/entry`, `#!${prefix}/bin/shell\necho entry "$0"\n`);
@@ -166,7 +166,7 @@ for (const ending of [".tar.gz", ".tar.zst", ".tar"]) {
       "share/ünï 文字/conf",
     ]);
     expect(packed).toContain(
-      origin.find((line) => line.includes("lib/libx.so.1"))?.replace(`${from}/lib/`, ""),
+      origin.find((line) => line.includes("lib/libx.so.1"))?.replace(`${from}/lib/`, "") ?? "",
     );
     for (let count = 0; count < 2; count++) {
       run(`${to}/bin/conda-unpack`);

@@ -10,14 +10,13 @@ import { checkInvariants } from "../../worker/core/invariants.ts";
 import { newWorkerState, type WorkerState } from "../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../worker/core/step.ts";
 import type { Clock } from "./clock.ts";
-import { miniDigest, outputDigest } from "./contents.ts";
+import { miniDigest } from "./contents.ts";
 import type { Connection } from "./network.ts";
+import type { ReadFile, Truth } from "./truth.ts";
 
 /** A file on the simulated disk. */
-export interface DiskFile extends FileFacts {
+export interface DiskFile extends ReadFile {
   readonly level: CacheLevel;
-  /** Its bytes are not those of its digest any more. */
-  readonly isDamaged?: boolean;
 }
 
 /** How a try goes if nothing disturbs it. One that ends as `input_modified` writes to an input. */
@@ -32,17 +31,20 @@ export interface TryPlan {
 export interface World {
   readonly clock: Clock;
   readonly random: RandomState;
+  readonly truth: Truth;
   /** Connects this host; undefined while the manager cannot be reached. */
   connect(worker: SimWorker): Connection | undefined;
-  /** The file at the source of a fetch, if it is there and `reader` can reach it now. */
+  /** What the source of a fetch serves, if it is there and `reader` can reach it now. */
   read(
     order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
     reader: SimWorker,
-  ): FileFacts | "unreachable" | undefined;
+  ): ReadFile | "unreachable" | undefined;
   /** The manager received a PUT of `file`. */
   put(transferId: TransferId, file: FileFacts | undefined): void;
   /** How a try of this task ends if nothing disturbs it, and after how long. */
   run(task: DispatchedTask): TryPlan;
+  /** Whether a transfer is damaged on its way. */
+  readonly isFlipped: () => boolean;
   /** Whether a transfer finds the disk full. */
   readonly isDiskFull: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
@@ -251,21 +253,15 @@ export class SimWorker {
 
   /** A try must find what it was promised, in the making it was promised. */
   #readInputs(task: DispatchedTask): string[] {
-    return task.inputs.map((input) => {
-      const file = this.disk.get(input.name);
-      if (file?.generation !== input.generation) {
-        throw new Error(
-          `Task ${task.taskId} finds generation ${file?.generation} of ` +
-            `${input.name}, not ${input.generation}, at ${this.workerId}`,
-        );
-      }
-      return file.digest;
-    });
+    const files = task.inputs.map(({ name }) => this.disk.get(name));
+    this.#world.truth.checkRead(task, files);
+    return files.map((file) => file?.digest ?? "");
   }
 
   #writeOutputs(task: DispatchedTask, inputDigests: readonly string[]): TryResult["outputs"] {
-    return task.outputs.map(({ mount, name, generation, level, isReturned }) => {
-      const digest = outputDigest({ taskId: task.taskId, mount, inputDigests });
+    return task.outputs.map((output) => {
+      const { name, generation, level, isReturned } = output;
+      const digest = this.#world.truth.make(task, output, inputDigests);
       const sizeBytes = task.taskId % 3 === 0 ? 1_000_000 : SMALL_BYTES.length;
       const facts = { name, generation, digest, sizeBytes, isDirectory: false };
       const before = this.disk.get(name);
@@ -292,17 +288,22 @@ export class SimWorker {
   #fetch(order: Extract<WorkerInstruction, { kind: "fetch" }>["order"]): void {
     this.#transfers.add(order.transferId);
     const delayMs = 1 + nextRandom(this.#world.random) * 80;
+    const begun = this.#world.read(order, this);
     this.#later(delayMs, () => {
       if (!this.#transfers.has(order.transferId)) return;
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
       const isFull = this.#world.isDiskFull();
       const found = isFaulty || isFull ? undefined : this.#world.read(order, this);
       const isUnreachable = found === "unreachable";
-      const file = isUnreachable ? undefined : found;
+      const came = isUnreachable || begun === "unreachable" ? undefined : joined(begun, found);
+      const isCorrupt = came !== undefined &&
+        (came.isDamaged === true || this.#world.isFlipped());
+      const file = isCorrupt ? undefined : came;
       // An older making never takes the place of a newer one.
       const isNewest = (this.disk.get(order.name)?.generation ?? -1) <= order.generation;
       if (file !== undefined && isNewest) this.disk.set(file.name, { ...file, level: order.level });
-      this.#endTransfer(order.transferId, file, order, { canRetry: !isFull, isUnreachable });
+      const how = { canRetry: !isFull, isUnreachable, isCorrupt };
+      this.#endTransfer(order.transferId, file, order, how);
     });
   }
 
@@ -336,7 +337,7 @@ export class SimWorker {
     transferId: TransferId,
     file: FileFacts | undefined,
     order?: { name: CacheName; generation?: number },
-    how: { canRetry: boolean; isUnreachable?: boolean } = { canRetry: true },
+    how: { canRetry: boolean; isUnreachable?: boolean; isCorrupt?: boolean } = { canRetry: true },
   ): void {
     const known = this.state?.transfers.get(transferId)?.order ?? order;
     if (!this.#transfers.delete(transferId) || known === undefined) return;
@@ -361,8 +362,14 @@ export class SimWorker {
     this.#later(1 + nextRandom(this.#world.random) * 80, () => {
       const file = this.disk.get(order.name);
       const isThere = file !== undefined && file.generation === order.generation;
+      if (isThere && file.isDamaged === true) {
+        const { name, generation } = file;
+        this.feed([{ kind: "file_verified", name, generation, isIntact: false }]);
+      }
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
-      if (isThere && !isFaulty) return this.#world.put(order.transferId, file);
+      if (isThere && file.isDamaged !== true && !isFaulty) {
+        return this.#world.put(order.transferId, file);
+      }
       const { transferId } = order;
       this.feed([{ kind: "send_failed", transferId, message: "simulated" }]);
     });
@@ -411,6 +418,13 @@ export class SimWorker {
     const { taskId, try: number } = result;
     this.feed([{ kind: "calls_ended", ends: [{ taskId, try: number, result }] }]);
   }
+}
+
+/** What a transfer brings that begins with one read and ends with another. */
+function joined(begun: ReadFile | undefined, ended: ReadFile | undefined): ReadFile | undefined {
+  if (begun === undefined || ended === undefined) return undefined;
+  const isSame = begun.digest === ended.digest && begun.isDamaged !== true;
+  return isSame ? ended : { ...ended, isDamaged: true };
 }
 
 function newResult(
