@@ -20,7 +20,7 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
-import { MakeError, makeFile, RoomError } from "./make_file.ts";
+import { adoptIntact, type MadeFile, MakeError, makeFile, RoomError } from "./make_file.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
 import type { Trees } from "./trees.ts";
@@ -95,9 +95,10 @@ export class Transfers {
     this.#start(transferId, async (signal) => {
       let movedBytes = 0;
       const count = (sizeBytes: number) => movedBytes += sizeBytes;
-      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, { signal, count })
+      const wanted = { ...order, bytesMax };
+      const outcome = await findOrFetch(this.#options, wanted, { signal, count })
         .then(
-          ready,
+          readyAs,
           (error) => failureOf(name, error, canFetchAgain(order, error)),
         );
       this.#options.push({
@@ -118,7 +119,7 @@ export class Transfers {
     const run: Job["run"] = async (signal) => {
       const modified: CacheName[] = [];
       const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
-        .then(ready, (error) => {
+        .then(readyAs, (error) => {
           const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
           return failureOf(name, error, canRetry);
         });
@@ -219,13 +220,26 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
   return { isDirectory, ...(isExecutable ? { isExecutable } : {}) };
 }
 
-function ready(file: FileFacts): TransferOutcome {
-  return { kind: "ready", file };
+function readyAs({ file, isFound }: MadeFile): TransferOutcome {
+  return { kind: "ready", file, ...(isFound ? { isFound } : {}) };
 }
 
 /** What arrived is not what was asked for. */
 class MismatchError extends Error {
   override readonly name = "MismatchError";
+}
+
+/** A file that is kept for ever may have come to another worker of this host meanwhile. */
+async function findOrFetch(
+  options: Context,
+  order: FetchOrder & { readonly bytesMax: number },
+  how: { signal: AbortSignal; count: (sizeBytes: number) => void },
+): Promise<MadeFile> {
+  const { name, level, generation, digest } = order;
+  const kept = level === "forever" ? await adoptIntact(options.cache, name) : undefined;
+  const isSame = kept?.generation === generation && (digest === "" || kept.digest === digest);
+  if (kept !== undefined && isSame) return { file: kept, isFound: true };
+  return { file: await fetchFile(options, order, how), isFound: false };
 }
 
 async function fetchFile(
