@@ -22,7 +22,7 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
-import { MakeError, makeFile, RoomError } from "./make_file.ts";
+import { adoptIntact, type MadeFile, MakeError, makeFile, RoomError } from "./make_file.ts";
 import { type Part, Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
@@ -116,8 +116,8 @@ export class Transfers {
       let movedBytes = part.untoldBytes;
       const count = (sizeBytes: number) => movedBytes += sizeBytes;
       const how = { part, signal, count };
-      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, how).then(
-        ready,
+      const outcome = await findOrFetch(this.#options, { ...order, bytesMax }, how).then(
+        readyAs,
         (error) => {
           const isMoved = signal.reason instanceof MovedError;
           part.untoldBytes = isMoved ? movedBytes : 0;
@@ -148,7 +148,7 @@ export class Transfers {
     const run: Job["run"] = async (signal) => {
       const modified: CacheName[] = [];
       const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
-        .then(ready, (error) => {
+        .then(readyAs, (error) => {
           const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
           return failureOf(name, error, canRetry);
         });
@@ -266,8 +266,8 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
   return { isDirectory, ...(isExecutable ? { isExecutable } : {}) };
 }
 
-function ready(file: FileFacts): TransferOutcome {
-  return { kind: "ready", file };
+function readyAs({ file, isFound }: MadeFile): TransferOutcome {
+  return { kind: "ready", file, ...(isFound ? { isFound } : {}) };
 }
 
 /** What arrived is not what was asked for. */
@@ -275,14 +275,34 @@ class MismatchError extends Error {
   override readonly name = "MismatchError";
 }
 
+/** One attempt to have a file come, or several of one source. */
+interface Receiving {
+  readonly part: Part;
+  readonly signal: AbortSignal;
+  /** Told of bytes as they come. */
+  readonly count: (sizeBytes: number) => void;
+}
+
+/** A file that is kept for ever may have come to another worker of this host meanwhile. */
+async function findOrFetch(
+  options: Context,
+  order: FetchOrder & { readonly bytesMax: number },
+  how: Receiving,
+): Promise<MadeFile> {
+  const { name, level, generation, digest } = order;
+  const kept = level === "forever" ? await adoptIntact(options.cache, name) : undefined;
+  const isSame = kept?.generation === generation && (digest === "" || kept.digest === digest);
+  if (kept !== undefined && isSame) {
+    options.cache.discard(how.part.path);
+    return { file: kept, isFound: true };
+  }
+  return { file: await fetchFile(options, order, how), isFound: false };
+}
+
 async function fetchFile(
   options: Context,
   order: FetchOrder & { readonly bytesMax: number },
-  { part, signal, count }: {
-    readonly part: Part;
-    readonly signal: AbortSignal;
-    readonly count: (sizeBytes: number) => void;
-  },
+  { part, signal, count }: Receiving,
 ): Promise<FileFacts> {
   const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
   let isResumed = part.written.sizeBytes > 0;
@@ -305,11 +325,7 @@ async function fetchFile(
 async function fetchOnce(
   options: Context,
   order: FetchOrder & { readonly bytesMax: number },
-  { part, signal, count }: {
-    readonly part: Part;
-    readonly signal: AbortSignal;
-    readonly count: (sizeBytes: number) => void;
-  },
+  { part, signal, count }: Receiving,
 ): Promise<FileFacts> {
   signal.throwIfAborted();
   const bytes = counting(openSource(options, order, { part, signal }), {
