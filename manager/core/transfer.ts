@@ -50,6 +50,9 @@ const ATTEMPTS_MAX = 6;
 /** Delay before the second attempt; doubled for each further one. */
 const BACKOFF_MS = 100;
 
+/** Bytes that may come over the network for one file, in all its attempts. */
+export const MOVED_BYTES_MAX: number = 2 ** 52;
+
 /** Transfers that wait for holders of their own and are passed over for those behind them. */
 const PASSED_MAX = 64;
 
@@ -82,6 +85,7 @@ export function newTransfer(
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
+    isUnchecked: false,
     startedAtMs: 0,
     lateAtMs: Infinity,
     lateCount: 0,
@@ -126,6 +130,9 @@ export function failTransfer(
   if (transfer === undefined) return checkGiven(state, worker, message.transferId);
   if (transfer.worker !== worker) return noteLie(state, worker, "a transfer of another worker");
   const { source, file, transferId } = transfer;
+  const { movedBytes = 0 } = message;
+  if (movedBytes > MOVED_BYTES_MAX) return noteLie(state, worker, `${movedBytes} bytes moved`);
+  if (source !== undefined) countBytes(state, source, movedBytes);
   state.facts.push({
     kind: "transfer_failed",
     transferId,
@@ -133,7 +140,7 @@ export function failTransfer(
     from: source?.kind ?? "worker",
     to: "worker",
     workerId: worker.workerId,
-    movedBytes: 0,
+    movedBytes,
     message: message.message,
   });
   if (message.isUnreachable === true && source?.kind === "worker") {
@@ -149,11 +156,10 @@ export function failTransfer(
     transfer.failed.add(source.source);
     if (message.isSourceFault === true) blameSource(state, source, worker);
   }
-  const { isCorrupt = false } = message;
-  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
+  const { isCorrupt = false, isDiskFull = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1 && !isDiskFull) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
-  const { isDiskFull = false } = message;
   const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
     isDiskFull && !isNeededAt(worker, file);
   if (isFinal) {
@@ -448,6 +454,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
     ? file.replicas.get(source.worker)?.facts
     : undefined;
   const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
+  transfer.isUnchecked = digest === "";
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,
