@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 
+import { ArchiveError } from "../shared/archive/archive_error.ts";
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
 import type { ManagerMessage } from "../shared/protocol.ts";
@@ -25,6 +26,7 @@ import { MakeError, makeFile, RoomError } from "./make_file.ts";
 import { type Part, Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
+import { isDiskFull } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -498,24 +500,27 @@ function failureOf(name: CacheName, error: unknown, canRetry: boolean): Transfer
     ...(kind === "unreachable" ? { isUnreachable: true } : {}),
     ...(kind === "broken" ? { isSourceFault: true } : {}),
     ...(isCorrupt ? { isCorrupt } : {}),
-    ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
+    ...(isDiskFull(error) || isTooLarge(error) ? { isDiskFull: true } : {}),
   };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */
 function canFetchAgain(order: FetchOrder, error: unknown): boolean {
-  if (error instanceof RoomError) return false;
+  if (isTooLarge(error)) return false;
   const isRefused = error instanceof DownloadError && error.kind === "refused";
   return !(isRefused && order.source.kind === "url");
 }
 
-function isDiskFull(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOSPC" || code === "EDQUOT";
+/** No time or place on this disk would do for it. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof RoomError || error instanceof ArchiveError && error.isTooLarge;
 }
 
 function describe(error: unknown): string {
-  if (isDiskFull(error)) return "the disk of the worker is full";
+  // What is unpacked names the entry.
+  if (isDiskFull(error) && !(error instanceof ArchiveError)) {
+    return "the disk of the worker is full";
+  }
   return error instanceof Error ? error.message : String(error);
 }
 
