@@ -26,6 +26,14 @@ export class ByteReader {
     return this.#chunk.length - this.#at >= length ? this.#view(length) : undefined;
   }
 
+  /** Returns `length` bytes from `atByte` on of what comes next, if they are here; all of it stays. */
+  peekNow(atByte: number, length: number): Uint8Array | undefined {
+    const start = this.#at + atByte;
+    return start + length <= this.#chunk.length
+      ? this.#chunk.subarray(start, start + length)
+      : undefined;
+  }
+
   /** Passes over the next `length` bytes if all of them are here already; false where they are not. */
   skipNow(length: number): boolean {
     if (this.#chunk.length - this.#at < length) return false;

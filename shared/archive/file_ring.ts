@@ -212,15 +212,11 @@ function writeFiles(
       tailBytes += words[at / 4] ?? 0;
       at = 0;
     }
-    const [allBytes = 0, pathBytes = 0, contentBytes = 0, mode = 0] = words.subarray(
-      at / 4,
-      at / 4 + 4,
-    );
-    const contentsAt = at + HEADER_BYTES + pathBytes;
+    const contentsAt = at + HEADER_BYTES + (words[at / 4 + 1] ?? 0);
     const path = bytes.toString("utf8", at + HEADER_BYTES, contentsAt);
-    const meta = { path, mode, mtimeMs: times[at / 8 + 2] ?? 0 };
-    write(meta, bytes.subarray(contentsAt, contentsAt + contentBytes));
-    tailBytes += allBytes;
+    const meta = { path, mode: words[at / 4 + 3] ?? 0, mtimeMs: times[at / 8 + 2] ?? 0 };
+    write(meta, bytes.subarray(contentsAt, contentsAt + (words[at / 4 + 2] ?? 0)));
+    tailBytes += words[at / 4] ?? 0;
     Atomics.store(control, TAIL_BYTES, tailBytes);
     Atomics.store(control, WRITTEN_COUNT, ++writtenCount);
     if (Atomics.load(control, WANTED_COUNT) === writtenCount) {

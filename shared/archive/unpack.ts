@@ -232,7 +232,8 @@ async function writeMembers(
     for (;;) {
       signal?.throwIfAborted();
       isWriting = false;
-      const next = await reader.next();
+      const reading = reader.next();
+      const next = reading instanceof Promise ? await reading : reading;
       if (next === undefined) {
         await reader.drain();
         return { fileCount, directoryCount, linkCount, sizeBytes };
