@@ -75,11 +75,7 @@ test("a remote manager lists what there is, cancels, tunes and shows logs", asyn
   await remote.tune({ dispatchAhead: 3 });
   await expect(remote.tune({ dispatchAhead: -1 })).rejects.toThrow("dispatchAhead");
   // Between the two questions a worker may tell of something.
-  let [there, here] = ["", "?"];
-  while (there !== here) {
-    there = JSON.stringify((await remote.status()).tasks);
-    here = JSON.stringify(manager.status().tasks);
-  }
+  while (!Bun.deepEquals((await remote.status()).tasks, manager.status().tasks)) { /* anew */ }
 }, 30_000);
 
 test(
