@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 
+import { ArchiveError } from "../shared/archive/archive_error.ts";
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
 import type { ManagerMessage } from "../shared/protocol.ts";
@@ -21,10 +22,11 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
-import { MakeError, makeFile, RoomError } from "./make_file.ts";
+import { adoptIntact, type MadeFile, MakeError, makeFile, RoomError } from "./make_file.ts";
 import { type Part, Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
+import { isDiskFull } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -114,8 +116,8 @@ export class Transfers {
       let movedBytes = part.untoldBytes;
       const count = (sizeBytes: number) => movedBytes += sizeBytes;
       const how = { part, signal, count };
-      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, how).then(
-        ready,
+      const outcome = await findOrFetch(this.#options, { ...order, bytesMax }, how).then(
+        readyAs,
         (error) => {
           const isMoved = signal.reason instanceof MovedError;
           part.untoldBytes = isMoved ? movedBytes : 0;
@@ -146,7 +148,7 @@ export class Transfers {
     const run: Job["run"] = async (signal) => {
       const modified: CacheName[] = [];
       const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
-        .then(ready, (error) => {
+        .then(readyAs, (error) => {
           const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
           return failureOf(name, error, canRetry);
         });
@@ -264,8 +266,8 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
   return { isDirectory, ...(isExecutable ? { isExecutable } : {}) };
 }
 
-function ready(file: FileFacts): TransferOutcome {
-  return { kind: "ready", file };
+function readyAs({ file, isFound }: MadeFile): TransferOutcome {
+  return { kind: "ready", file, ...(isFound ? { isFound } : {}) };
 }
 
 /** What arrived is not what was asked for. */
@@ -273,14 +275,34 @@ class MismatchError extends Error {
   override readonly name = "MismatchError";
 }
 
+/** One attempt to have a file come, or several of one source. */
+interface Receiving {
+  readonly part: Part;
+  readonly signal: AbortSignal;
+  /** Told of bytes as they come. */
+  readonly count: (sizeBytes: number) => void;
+}
+
+/** A file that is kept for ever may have come to another worker of this host meanwhile. */
+async function findOrFetch(
+  options: Context,
+  order: FetchOrder & { readonly bytesMax: number },
+  how: Receiving,
+): Promise<MadeFile> {
+  const { name, level, generation, digest } = order;
+  const kept = level === "forever" ? await adoptIntact(options.cache, name) : undefined;
+  const isSame = kept?.generation === generation && (digest === "" || kept.digest === digest);
+  if (kept !== undefined && isSame) {
+    options.cache.discard(how.part.path);
+    return { file: kept, isFound: true };
+  }
+  return { file: await fetchFile(options, order, how), isFound: false };
+}
+
 async function fetchFile(
   options: Context,
   order: FetchOrder & { readonly bytesMax: number },
-  { part, signal, count }: {
-    readonly part: Part;
-    readonly signal: AbortSignal;
-    readonly count: (sizeBytes: number) => void;
-  },
+  { part, signal, count }: Receiving,
 ): Promise<FileFacts> {
   const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
   let isResumed = part.written.sizeBytes > 0;
@@ -303,11 +325,7 @@ async function fetchFile(
 async function fetchOnce(
   options: Context,
   order: FetchOrder & { readonly bytesMax: number },
-  { part, signal, count }: {
-    readonly part: Part;
-    readonly signal: AbortSignal;
-    readonly count: (sizeBytes: number) => void;
-  },
+  { part, signal, count }: Receiving,
 ): Promise<FileFacts> {
   signal.throwIfAborted();
   const bytes = counting(openSource(options, order, { part, signal }), {
@@ -498,24 +516,27 @@ function failureOf(name: CacheName, error: unknown, canRetry: boolean): Transfer
     ...(kind === "unreachable" ? { isUnreachable: true } : {}),
     ...(kind === "broken" ? { isSourceFault: true } : {}),
     ...(isCorrupt ? { isCorrupt } : {}),
-    ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
+    ...(isDiskFull(error) || isTooLarge(error) ? { isDiskFull: true } : {}),
   };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */
 function canFetchAgain(order: FetchOrder, error: unknown): boolean {
-  if (error instanceof RoomError) return false;
+  if (isTooLarge(error)) return false;
   const isRefused = error instanceof DownloadError && error.kind === "refused";
   return !(isRefused && order.source.kind === "url");
 }
 
-function isDiskFull(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOSPC" || code === "EDQUOT";
+/** No time or place on this disk would do for it. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof RoomError || error instanceof ArchiveError && error.isTooLarge;
 }
 
 function describe(error: unknown): string {
-  if (isDiskFull(error)) return "the disk of the worker is full";
+  // What is unpacked names the entry.
+  if (isDiskFull(error) && !(error instanceof ArchiveError)) {
+    return "the disk of the worker is full";
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

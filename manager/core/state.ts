@@ -198,6 +198,8 @@ export interface TransferRecord {
   unreached: WorkerRecord | undefined;
   /** Nothing waits for it: it yields to what does. */
   isBackground: boolean;
+  /** Its worker was told no digest to compare with: none was known yet. */
+  isUnchecked: boolean;
   /** When it began with the source that it has. */
   startedAtMs: number;
   /** From then on another source is looked for. */

@@ -87,6 +87,7 @@ export function newTransfer(
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
+    isUnchecked: false,
     startedAtMs: 0,
     lateAtMs: Infinity,
     lateCount: 0,
@@ -157,11 +158,10 @@ export function failTransfer(
     transfer.failed.add(source.source);
     if (message.isSourceFault === true) blameSource(state, source, worker);
   }
-  const { isCorrupt = false } = message;
-  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
+  const { isCorrupt = false, isDiskFull = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1 && !isDiskFull) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
-  const { isDiskFull = false } = message;
   const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
     isDiskFull && !isNeededAt(worker, file);
   if (isFinal) {
@@ -465,6 +465,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
     ? file.replicas.get(source.worker)?.facts
     : undefined;
   const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
+  transfer.isUnchecked = digest === "";
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,

@@ -55,7 +55,12 @@ export type WorkerEvent =
     readonly generation: number;
     readonly movedBytes: number;
     readonly outcome:
-      | { readonly kind: "ready"; readonly file: FileFacts }
+      | {
+        readonly kind: "ready";
+        readonly file: FileFacts;
+        /** True of what another worker keeps for ever, which takes nothing of this one's disk. */
+        readonly isFound?: boolean;
+      }
       | {
         readonly kind: "failed";
         readonly message: string;
