@@ -53,14 +53,16 @@ export function chooseWorker(
   task: TaskRecord,
 ): Choice {
   const need = diskNeed(state, task);
-  const holder = holderFor(state, task, { taskClass, need, factor: 1 });
-  if (holder !== undefined) return { kind: "worker", worker: holder };
-  const factor = aheadFactor(state, taskClass);
-  const { found, ahead, isTooSmall } = lookAround(state, { taskClass, need, factor });
+  const wish: Wish = { taskClass, need, factor: aheadFactor(state, taskClass) };
+  const found = holderFor(state, task, { wish, factor: 1 }) ?? draw(state, wish);
   if (found !== undefined) return { kind: "worker", worker: found };
-  if (ahead !== undefined) {
-    const worker = holderFor(state, task, { taskClass, need, factor }) ?? ahead;
-    return { kind: "worker", worker };
+  const { candidates, ahead, full, fullAhead, isTooSmall } = lookAround(state, wish);
+  const now = bestOf(state, candidates) ?? full;
+  if (now !== undefined) return { kind: "worker", worker: now };
+  const later = ahead ?? fullAhead;
+  if (later !== undefined) {
+    const holder = holderFor(state, task, { wish, factor: wish.factor });
+    return { kind: "worker", worker: holder ?? later };
   }
   return isTooSmall ? { kind: "too_small", need } : NONE;
 }
@@ -129,8 +131,9 @@ export function aheadFactor(state: ManagerState, taskClass: TaskClass): number {
 function holderFor(
   state: ManagerState,
   task: TaskRecord,
-  { taskClass, need, factor }: Wish,
+  { wish: { taskClass, need }, factor }: { readonly wish: Wish; readonly factor: number },
 ): WorkerRecord | undefined {
+  if (task.definition.inputs.length === 0) return undefined;
   return bestHolder(state, task, (worker) => {
     if (!fits(worker, taskClass, factor) || isTooSmallFor(worker, need)) return false;
     return hasDiskFor(worker, need) || !lacksMost(worker, need);
@@ -153,14 +156,10 @@ interface Survey {
   furtherCount: number;
 }
 
-/** From the freest down: the best with room now, and the first where the task may wait. */
-function lookAround(
-  state: ManagerState,
-  wish: Wish,
-): Pick<Survey, "ahead" | "isTooSmall"> & { readonly found: WorkerRecord | undefined } {
-  const drawn = draw(state, wish);
-  if (drawn !== undefined) return { found: drawn, ahead: undefined, isTooSmall: false };
+/** From the freest down: some with room now, and the first where the task may wait. */
+function lookAround(state: ManagerState, wish: Wish): Survey {
   const { placement } = state.policies;
+  const { taskClass } = wish;
   const survey: Survey = {
     candidates: [],
     ahead: undefined,
@@ -176,46 +175,41 @@ function lookAround(
   const start = takesFirst ? 0 : nextRandomBelow(state.random, 2 ** 30);
   visitFreest(state.index, (worker) => {
     see(survey, worker, wish);
-    return survey.candidates.length >= wanted || isEnough(survey, worker, wish);
+    return survey.candidates.length >= wanted || isEnough(survey, worker, taskClass);
   }, start);
-  if (wish.taskClass.isBlocked && survey.candidates.length === 0) {
-    for (const worker of state.changedWorkers) {
-      if (isIndexed(worker)) see(survey, worker, wish);
-      if (survey.candidates.length > 0) break;
-    }
+  if (!taskClass.isBlocked || survey.candidates.length > 0) return survey;
+  for (const worker of state.changedWorkers) {
+    if (isIndexed(worker)) see(survey, worker, wish);
+    if (survey.candidates.length > 0) break;
   }
-  const { candidates, ahead, full, fullAhead, isTooSmall } = survey;
-  return { found: bestOf(state, candidates) ?? full, ahead: ahead ?? fullAhead, isTooSmall };
+  return survey;
 }
 
 /** Notes what the worker is good for. */
-function see(survey: Survey, worker: WorkerRecord, wish: Wish): void {
-  const { taskClass, need, factor } = wish;
-  survey.probedCount += 1;
+function see(survey: Survey, worker: WorkerRecord, { taskClass, need, factor }: Wish): void {
+  // One that is busy for good is all that most looks find: it costs one comparison.
+  if (!fits(worker, taskClass, factor)) return;
   const isNow = fits(worker, taskClass, 1);
-  if (isNow || fits(worker, taskClass, factor)) {
-    if (isTooSmallFor(worker, need)) survey.isTooSmall = true;
-    else if (hasDiskFor(worker, need)) {
-      if (isNow) survey.candidates.push(worker);
-      else survey.ahead ??= worker;
-    } else if (isNow) survey.full ??= worker;
-    else survey.fullAhead ??= worker;
-  }
-  const { candidates, full, fullAhead, isTooSmall } = survey;
-  const hasSome = candidates.length > 0 || full !== undefined || fullAhead !== undefined;
-  if (hasSome || isTooSmall) survey.furtherCount += 1;
+  if (isTooSmallFor(worker, need)) survey.isTooSmall = true;
+  else if (hasDiskFor(worker, need)) {
+    if (isNow) survey.candidates.push(worker);
+    else survey.ahead ??= worker;
+  } else if (isNow) survey.full ??= worker;
+  else survey.fullAhead ??= worker;
 }
 
 /** True when those that follow are not worth a look. */
-function isEnough(survey: Survey, last: WorkerRecord, { taskClass }: Wish): boolean {
-  const { candidates, ahead, probedCount, furtherCount } = survey;
-  const free = last.resources.cores - last.committed.cores;
+function isEnough(survey: Survey, last: WorkerRecord, taskClass: TaskClass): boolean {
+  survey.probedCount += 1;
+  const hasOne = survey.ahead !== undefined || survey.candidates.length > 0;
   // They are no freer.
-  const isRest = ahead !== undefined || candidates.length > 0;
-  if (isRest && free < taskClass.resources.cores) return true;
-  if (furtherCount > CANDIDATES_MAX) return true;
+  const isFree = last.resources.cores - last.committed.cores >= taskClass.resources.cores;
+  if (hasOne && !isFree) return true;
+  const hasFull = survey.full !== undefined || survey.fullAhead !== undefined;
+  if (hasOne || hasFull || survey.isTooSmall) survey.furtherCount += 1;
+  if (survey.furtherCount > CANDIDATES_MAX) return true;
   // A class that fitted nowhere fits only where room was given back: no need to look at all.
-  return taskClass.isBlocked && probedCount >= WORKERS_PROBED;
+  return taskClass.isBlocked && survey.probedCount >= WORKERS_PROBED;
 }
 
 /** With `random`: one with room, of some that were drawn from all. */

@@ -23,15 +23,13 @@ import { tell } from "./state.ts";
 import {
   endTransfer,
   failTransfer,
+  MOVED_BYTES_MAX,
   startQueued,
   startTransfer,
   supplyStranded,
 } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { noteCopies } from "./upkeep.ts";
-
-/** Bytes that may come over the network for one file, in all its attempts. */
-const MOVED_BYTES_MAX = 2 ** 52;
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
 export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
@@ -175,12 +173,6 @@ export function clearReplica(
   if (file !== undefined && file.queued.size > 0) startQueued(state, file, worker);
 }
 
-/** Has what an earlier workflow or process left looked at before it is used. */
-function suspectOld(state: ManagerState, worker: WorkerRecord, replica: ReplicaRecord): void {
-  // Without a digest there is nothing to compare with.
-  if (replica.facts?.digest !== "") suspectReplica(state, worker, replica);
-}
-
 /** Tells `worker` to remove its copy, or to stop bringing it. */
 export function deleteReplica(
   state: ManagerState,
@@ -291,7 +283,8 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     file.replicas.set(worker, replica);
     file.readyCount += 1;
     if (replica.facts !== undefined) learnSize(file, replica.facts);
-    suspectOld(state, worker, replica);
+    // What an earlier workflow or process left is looked at before it is used.
+    suspectReplica(state, worker, replica);
   }
 }
 

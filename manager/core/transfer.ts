@@ -50,6 +50,9 @@ const ATTEMPTS_MAX = 6;
 /** Delay before the second attempt; doubled for each further one. */
 const BACKOFF_MS = 100;
 
+/** Bytes that may come over the network for one file, in all its attempts. */
+export const MOVED_BYTES_MAX: number = 2 ** 52;
+
 /** Transfers that wait for holders of their own and are passed over for those behind them. */
 const PASSED_MAX = 64;
 
@@ -127,6 +130,9 @@ export function failTransfer(
   if (transfer === undefined) return checkGiven(state, worker, message.transferId);
   if (transfer.worker !== worker) return noteLie(state, worker, "a transfer of another worker");
   const { source, file, transferId } = transfer;
+  const { movedBytes = 0 } = message;
+  if (movedBytes > MOVED_BYTES_MAX) return noteLie(state, worker, `${movedBytes} bytes moved`);
+  if (source !== undefined) countBytes(state, source, movedBytes);
   state.facts.push({
     kind: "transfer_failed",
     transferId,
@@ -134,7 +140,7 @@ export function failTransfer(
     from: source?.kind ?? "worker",
     to: "worker",
     workerId: worker.workerId,
-    movedBytes: 0,
+    movedBytes,
     message: message.message,
   });
   if (message.isUnreachable === true && source?.kind === "worker") {

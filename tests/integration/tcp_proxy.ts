@@ -16,6 +16,8 @@ export class TcpProxy implements AsyncDisposable {
   readonly #sockets: Set<Socket> = new Set();
   #isCut = false;
   #passedCount = 0;
+  /** Bytes that go back before it stands still, and who is told. */
+  #hold: { leftBytes: number; readonly reached: () => void } | undefined;
 
   private constructor(targetPort: number, { back, forth }: TcpProxyOptions) {
     this.#server = createServer((incoming) => {
@@ -28,8 +30,9 @@ export class TcpProxy implements AsyncDisposable {
         this.#sockets.add(from);
         let last = Promise.resolve();
         from.on("data", (bytes) => {
-          if (pass === undefined) return void to.write(bytes);
-          last = last.then(async () => void to.write(await pass(Buffer.from(bytes))));
+          if (pass === undefined) to.write(bytes);
+          else last = last.then(async () => void to.write(await pass(Buffer.from(bytes))));
+          if (from === outgoing) this.#count(outgoing, bytes.length);
         });
         from.on("error", () => to.destroy());
         from.on("close", () => {
@@ -67,6 +70,21 @@ export class TcpProxy implements AsyncDisposable {
 
   mend(): void {
     this.#isCut = false;
+  }
+
+  /** Passes that many bytes more back, then nothing, without a word; resolves then. */
+  holdAfter(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hold = { leftBytes: bytes, reached: resolve };
+    return promise;
+  }
+
+  #count(from: Socket, sizeBytes: number): void {
+    if (this.#hold === undefined) return;
+    this.#hold.leftBytes -= sizeBytes;
+    if (this.#hold.leftBytes > 0) return;
+    from.pause();
+    this.#hold.reached();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

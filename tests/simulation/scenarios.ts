@@ -76,6 +76,31 @@ export const SCENARIOS: readonly NamedScenario[] = [
     }),
   },
   {
+    // Peers that stand still, crawl, or cannot be reached for a while: others are asked.
+    name: "stalling",
+    claim: "gets files from elsewhere when sources stall and hosts are parted",
+    tested: { first: 6001, last: 6120 },
+    of: (seed) => ({
+      ...CALM,
+      seed,
+      retries: 0,
+      partitionChance: [0.2, 0.5, 0.8][seed % 3]!,
+      stallChance: seed % 2 === 0 ? 0.05 : 0,
+      slowChance: seed % 5 === 0 ? 0.05 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+      disturbanceCount: seed % 6 === 0 ? 4 : 0,
+      diskBytes: seed % 7 === 0 ? 45_000_000 : 2 ** 40,
+      policies: {
+        transfersFromManager: 1 + seed % 4,
+        transfersPerWorker: 1 + seed % 3,
+        transferStallTimeoutMs: 2_000,
+        minTransferTimeoutMs: 3_000,
+        replicas: 1 + seed % 2,
+      },
+      ...(seed % 3 === 0 ? { tunedTo: { peerTransfers: seed % 2 === 0 } } : {}),
+    }),
+  },
+  {
     // Disks that hold a few files: what is idle goes, and what has no room waits.
     name: "small_disks",
     claim: "gets through on disks that hold a part of the files",

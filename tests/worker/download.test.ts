@@ -23,7 +23,8 @@ function sourceOf(urls: readonly string[], wish: Partial<DownloadSource> = {}): 
     connectMsMax: CONNECT_MS,
     headers: { Authorization: TICKET },
     sizeBytes: -1,
-    digest: "",
+    etag: "",
+    silenceMsMax: 30_000,
     ...wish,
   };
 }
@@ -147,7 +148,7 @@ test("download() goes on over TLS where the connection broke", async () => {
   await using breaking = await listen(server);
   const source = sourceOf([`https://${breaking.host}/`], {
     certificate: known.certificate,
-    digest: "digest",
+    etag: '"digest"',
     sizeBytes: contents.length,
   });
   const parts: Uint8Array[] = [];
