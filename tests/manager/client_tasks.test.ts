@@ -320,7 +320,11 @@ test("ClientTasks.tasks() and status show a recovery, and files what came out ot
   ]);
   finish(again!, "b");
   // The first may have been asked for before its loss was heard of.
-  while ((await worker.next("send")).generation !== again!.try);
+  let order = await worker.next("send");
+  while (order.generation !== again!.try) {
+    worker.send({ kind: "send_failed", transferId: order.transferId, message: "it is gone" });
+    order = await worker.next("send");
+  }
   const after = await client.expect("status", { kind: "status" });
   expect(after.status.tasks).toMatchObject({ recoveriesRunning: 0, nondeterministic: 1 });
   expect(after.status.damaged).toBe(1);
