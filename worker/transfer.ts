@@ -239,7 +239,11 @@ async function findOrFetch(
   const kept = level === "forever" ? await adoptIntact(options.cache, name) : undefined;
   const isSame = kept?.generation === generation && (digest === "" || kept.digest === digest);
   if (kept !== undefined && isSame) return { file: kept, isFound: true };
-  return { file: await fetchFile(options, order, how), isFound: false };
+  // One that is damaged has to be gone before another takes its place.
+  await options.cache.settled(name);
+  const file = await fetchFile(options, order, how);
+  await options.cache.settled(name);
+  return { file, isFound: false };
 }
 
 async function fetchFile(
