@@ -15,7 +15,6 @@ import { isHere } from "./spool.ts";
 import {
   type FileRecord,
   type ManagerState,
-  newSource,
   nextId,
   type Source,
   type TransferRecord,
@@ -41,12 +40,8 @@ const AGAIN_DOUBLINGS_MAX = 6;
 export function startBackground(
   state: ManagerState,
   file: FileRecord,
-  { worker, source: spare }: { readonly worker: WorkerRecord; readonly source: TransferSource },
+  { worker, source }: { readonly worker: WorkerRecord; readonly source: TransferSource },
 ): void {
-  const { origin } = file;
-  const source: TransferSource = origin.kind === "url" && spare.kind === "url"
-    ? { kind: "url", source: urlSource(state, origin.host) }
-    : spare;
   const transferId = nextId(state) as TransferId;
   const transfer = newTransfer({ transferId, file, worker, isBackground: true });
   addPending(file, worker).transfer = transfer;
@@ -124,8 +119,7 @@ export function spareSource(
     return { kind: "manager", source: managerSource };
   }
   if (file.origin.kind !== "url") return undefined;
-  // One that is not known yet is entered when it serves.
-  const source = state.urlSources.get(file.origin.host) ?? newSource("url", file.origin.host);
+  const source = urlSource(state, file.origin.host);
   return isSpare(state, source) ? { kind: "url", source } : undefined;
 }
 

@@ -78,11 +78,14 @@ export function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
   return state.policies.peerTransfers && file.peerTransfer;
 }
 
-/** What serves files of that url host. */
-export function urlSource(state: ManagerState, host: string): Source {
-  let source = state.urlSources.get(host);
-  if (source === undefined) state.urlSources.set(host, source = newSource("url", host));
-  return source;
+/** What serves files of that url host; it is on no table before something comes from it or waits. */
+export function urlSource({ urlSources }: ManagerState, host: string): Source {
+  return urlSources.get(host) ?? newSource("url", host);
+}
+
+/** Something comes from the source, or waits for it: what is known of a url host is kept meanwhile. */
+export function keepUrlSource({ urlSources }: ManagerState, source: Source): void {
+  if (source.kind === "url") urlSources.set(source.host, source);
 }
 
 /** Forgets a host from which nothing comes any more, for which nothing waits, and which did no wrong. */

@@ -22,6 +22,7 @@ import {
 import {
   BUSY_HOLDERS_PROBED,
   chooseSource,
+  keepUrlSource,
   lacksSlot,
   mayUsePeers,
   possibleSources,
@@ -223,10 +224,10 @@ export function startQueued(state: ManagerState, file: FileRecord, holder?: Work
   for (const transfer of file.queued) {
     const source = chooseSource(state, transfer, holder);
     if (source !== undefined) {
-      file.queued.delete(transfer);
       activate(state, transfer, source);
+      leaveQueue(state, transfer);
     } else if (isStranded(state, transfer)) {
-      file.queued.delete(transfer);
+      leaveQueue(state, transfer);
       strand(state, transfer);
     } else {
       noteWanted(state, transfer);
@@ -404,17 +405,31 @@ function whyStranded({ file, worker, unreached }: TransferRecord): string {
 /** Takes a transfer off the lists of those that wait. */
 function unqueue(state: ManagerState, transfer: TransferRecord): void {
   const { file } = transfer;
-  file.queued.delete(transfer);
+  leaveQueue(state, transfer);
   const stranded = state.stranded.get(file);
   if (stranded === undefined || !stranded.delete(transfer) || stranded.size > 0) return;
   state.stranded.delete(file);
   callOffHome(state, file);
 }
 
+/** A source that may never serve again need not remember a file that nobody waits for. */
+function leaveQueue(state: ManagerState, transfer: TransferRecord): void {
+  const { file: { origin, queued }, file } = transfer;
+  if (!queued.delete(transfer) || queued.size > 0) return;
+  state.managerSource.wanted.delete(file);
+  const source = origin.kind === "url" ? state.urlSources.get(origin.host) : undefined;
+  if (source === undefined) return;
+  source.wanted.delete(file);
+  releaseUrlSource(state, source);
+}
+
 /** Has each source that may serve the transfer offer its next free slot. */
 function noteWanted(state: ManagerState, transfer: TransferRecord): void {
   const sources = possibleSources(state, transfer);
-  for (const possible of sources) possible.wanted.add(transfer.file);
+  for (const possible of sources) {
+    possible.wanted.add(transfer.file);
+    keepUrlSource(state, possible);
+  }
   makeWay(state, transfer, sources.filter((source) => lacksSlot(state, transfer, source)));
 }
 
@@ -428,6 +443,7 @@ export function activate(
   transfer.source = source;
   if (source.kind !== "recipe") {
     source.source.active.add(transfer);
+    keepUrlSource(state, source.source);
     if (source.kind !== "worker") file.firstHandCount += 1;
     setLimit(state, transfer, source);
   }
@@ -513,8 +529,10 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
 export function offerSlots(state: ManagerState, source: Source, holder?: WorkerRecord): void {
   let left = source.wanted.size;
   for (const file of source.wanted) {
+    // Copies that nothing waits for make way.
+    const busyCount = source.active.size - source.background.size;
     // Who finds all its sources busy again comes after those that were here before.
-    if (left === 0 || source.active.size >= slotsOf(state, source)) return;
+    if (left === 0 || busyCount >= slotsOf(state, source)) return;
     left -= 1;
     source.wanted.delete(file);
     startQueued(state, file, holder);

@@ -59,9 +59,11 @@ export function wakeUpkeep(state: ManagerState, atMs: number): void {
   pushHeap(state.deadlines, { atMs, kind: "upkeep" });
 }
 
-/** The file is forgotten. */
+/** The file is forgotten; what it was made of is still to be looked at. */
 export function forgetUpkeep(state: ManagerState, file: FileRecord): void {
-  state.upkeep.reviews.delete(file);
+  const { reviews } = state.upkeep;
+  noteInputs(state, file, reviews.get(file) ?? 0);
+  reviews.delete(file);
   leaveQueue(state, file);
 }
 
@@ -149,14 +151,17 @@ function takeRest(state: ManagerState): void {
 function review(state: ManagerState, file: FileRecord, levels: number): void {
   if (state.files.get(file.fileId) !== file) return;
   if (isSpent(state, file) && whyKept(state, file) === undefined) deleteReplicas(state, file);
-  // What it was made of may be done with now, as its consumers are.
-  if (levels > 1 && file.producer !== undefined && !isInUse(file)) {
-    for (const input of inputFiles(state, file.producer)) note(state, input, levels - 1);
-  }
   if (!isInUse(file)) {
+    noteInputs(state, file, levels);
     for (const worker of suggestExtras(state, file)) dropExtra(state, file, worker);
   }
   enterQueue(state, file);
+}
+
+/** What the file was made of may be done with now, as its consumers are. */
+function noteInputs(state: ManagerState, { producer }: FileRecord, levels: number): void {
+  if (levels <= 1 || producer === undefined) return;
+  for (const input of inputFiles(state, producer)) note(state, input, levels - 1);
 }
 
 /** Why the copies of the file must stay, if they must. */

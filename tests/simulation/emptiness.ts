@@ -2,6 +2,12 @@
 
 import type { ManagerState } from "../../manager/core/state.ts";
 
+/** True once nothing is left to come: no worker is there, and no source is set aside for a while. */
+export function isOver({ workers, managerSource, urlSources, nowMs }: ManagerState): boolean {
+  const sources = [managerSource, ...urlSources.values()];
+  return workers.size === 0 && sources.every(({ asideUntilMs }) => asideUntilMs <= nowMs);
+}
+
 /** Throws when a table holds something although all is undeclared and every worker gone. */
 export function checkEmpty(state: ManagerState): void {
   const tables = {

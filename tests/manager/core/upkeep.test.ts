@@ -328,3 +328,16 @@ test("keepCopies() looks at a part of many files in each step", () => {
   fixture.passes(0);
   expect(queued()).toBe(2_500);
 });
+
+test("forgetUpkeep() has what a forgotten temp was made of looked at", () => {
+  const fixture = new ManagerFixture({ pruneTemps: "depth:2" });
+  fixture.joins("a");
+  const first = made(fixture, "a", "first");
+  const [second, other] = [fixture.temp("second"), fixture.temp("other")];
+  ran(fixture, "a", { inputs: [first], outputs: [second, other] });
+  ran(fixture, "a", { inputs: [other] });
+  expect(holders(fixture, first)).toEqual(["a"]);
+  // Its task stays, as the other output is declared still.
+  fixture.feed({ kind: "file_undeclared", fileId: second });
+  expect(holders(fixture, first)).toEqual([]);
+});
