@@ -195,9 +195,10 @@ export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
     if (next.producer !== undefined) candidates.push(...callOffIfUnwanted(state, next.producer));
     if (!state.files.has(next.fileId)) continue;
     reviewSpool(state, next);
+    // A user who waits for it keeps nothing of what it was made of.
+    if (next.consumers.size === 0) noteUse(state, next);
     if (isInUse(next)) continue;
     if (isUnneeded(next)) deleteReplicas(state, next);
-    noteUse(state, next);
     // What it is made of was in use by it.
     const inputs = recipeInputs(state, next);
     candidates.push(...inputs);

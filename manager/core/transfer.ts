@@ -238,6 +238,11 @@ export function startQueued(state: ManagerState, file: FileRecord, holder?: Work
   }
 }
 
+/** A worker that had the file has it no more: who waited for that copy alone has it by another way. */
+export function loseHolder(state: ManagerState, file: FileRecord): void {
+  if (file.queued.size > 0 && file.isAvailable) startQueued(state, file);
+}
+
 /** The file may be had now by transfers that no holder could serve. */
 export function supplyStranded(state: ManagerState, file: FileRecord): void {
   const stranded = state.stranded.get(file);
@@ -553,7 +558,9 @@ function abandonTransfer(
   unqueue(state, transfer);
   if (replica !== undefined) {
     replica.transfer = undefined;
-    forgetReplica(state, worker, replica);
+    // What makes it there waits for an input, and would for ever.
+    if (transfer.source?.kind === "recipe") deleteReplica(state, worker, replica);
+    else forgetReplica(state, worker, replica);
   }
   failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });

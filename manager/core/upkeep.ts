@@ -9,7 +9,7 @@
  * @module
  */
 
-import { pushHeap } from "../../shared/heap.ts";
+import { peekHeap, pushHeap } from "../../shared/heap.ts";
 import { ARRIVING_MAX, spareSource, startBackground } from "./background.ts";
 import {
   isReleased,
@@ -56,6 +56,9 @@ export function reviewAll(state: ManagerState): void {
 
 /** Has a step come at `atMs`, whatever happens until then. */
 export function wakeUpkeep(state: ManagerState, atMs: number): void {
+  const next = peekHeap(state.deadlines);
+  // The step that is due at once need not be asked for again by all that want it.
+  if (next !== undefined && next.atMs <= state.nowMs && atMs <= state.nowMs) return;
   pushHeap(state.deadlines, { atMs, kind: "upkeep" });
 }
 
@@ -151,8 +154,8 @@ function takeRest(state: ManagerState): void {
 function review(state: ManagerState, file: FileRecord, levels: number): void {
   if (state.files.get(file.fileId) !== file) return;
   if (isSpent(state, file) && whyKept(state, file) === undefined) deleteReplicas(state, file);
+  if (file.consumers.size === 0) noteInputs(state, file, levels);
   if (!isInUse(file)) {
-    noteInputs(state, file, levels);
     for (const worker of suggestExtras(state, file)) dropExtra(state, file, worker);
   }
   enterQueue(state, file);

@@ -28,6 +28,7 @@ export function checkEmpty(state: ManagerState): void {
     wanted: state.managerSource.wanted.size,
     active: state.managerSource.active.size,
     urlSources: state.urlSources.size,
+    unserving: state.unservingCount,
     stranded: state.stranded.size,
     lost: state.lost.size,
     spooled: state.spooled.size,
