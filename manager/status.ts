@@ -77,6 +77,8 @@ export interface ByteCounts {
   readonly workerToManager: number;
   /** From urls. */
   readonly urlToWorker: number;
+  /** Outputs, to urls. */
+  readonly workerToUrl: number;
 }
 
 /** The status of a manager, from what its core counts. */
@@ -112,6 +114,7 @@ export function statusOf(
       workerToWorker: summary.workerToWorkerBytes,
       workerToManager: summary.workerToManagerBytes,
       urlToWorker: summary.urlToWorkerBytes,
+      workerToUrl: summary.workerToUrlBytes,
     },
     files,
     transfers: summary.transfersActive,

@@ -10,22 +10,33 @@ import { writeFileSync } from "node:fs";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
-import type { ManagerMessage, Recipe } from "../shared/protocol.ts";
+import type { FetchSource, ManagerMessage, Recipe, SendTarget } from "../shared/protocol.ts";
 import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { ticketHeader } from "../shared/ticket.ts";
+import { shownUrl } from "../shared/url/address.ts";
+import { downloadUrl } from "../shared/url/download.ts";
+import { UrlError } from "../shared/url/request.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
-import { readLocalUrl } from "./local_url.ts";
+import { openLocalUrl } from "./local_url.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
+import { streamOf } from "./stream.ts";
 import type { Trees } from "./trees.ts";
+import { storeAtUrl } from "./url_store.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
 type MakeOrder = Extract<ManagerMessage, { kind: "make" }>;
 type SendOrder = Extract<ManagerMessage, { kind: "send" }>;
+
+type UrlTarget = Extract<SendTarget, { kind: "url" }>;
+type TicketOrder = SendOrder & { readonly ticket: string };
+
+/** With the bytes that there is room for, where the size is not known. */
+type BoundedFetch = FetchOrder & { readonly bytesMax: number };
 
 /** What transfers work with. */
 export interface TransferOptions {
@@ -44,12 +55,12 @@ const TRANSFERS_MAX = 32;
 /** An address of a peer or of the manager that takes no connection for so long is given up. */
 const CONNECT_MS_MAX = 2_000;
 
-/** Attempts at a url whose server does not let a broken transfer resume. */
-const URL_TRIES = 3;
-
 /** Attempts at sending a file to the manager. */
 const SEND_TRIES = 3;
 const SEND_DELAY_MS = 200;
+
+/** How the names of files begin that are named by their contents. */
+const CONTENTS_PREFIX = "file-sha256-";
 
 /** Text of an answer that is read for a message. */
 const ANSWER_CHARS_MAX = 200;
@@ -60,7 +71,8 @@ interface Context extends TransferOptions {
 }
 
 interface Job {
-  readonly transferId: TransferId;
+  /** Of the newest order for it. */
+  transferId: TransferId;
   readonly controller: AbortController;
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
@@ -70,6 +82,8 @@ export class Transfers {
   readonly #options: Context;
   readonly #jobs: Map<TransferId, Job> = new Map();
   readonly #waiting: Job[] = [];
+  /** By what is stored where. */
+  readonly #stores: Map<string, Job> = new Map();
   readonly #ends: Set<Promise<void>> = new Set();
   #runningCount = 0;
 
@@ -124,15 +138,17 @@ export class Transfers {
     });
   }
 
-  /** Sends a file to the manager; only a failure is answered, by `send_failed`. */
+  /** Sends a file; a failure is answered by `send_failed`, a url that has it by `stored`. */
   put(order: SendOrder): void {
-    const { transferId, name } = order;
+    const { transferId, name, to } = order;
+    if (to.kind === "url") return this.#store(order, to);
+    const { ticket } = to;
     this.#start(transferId, async (signal) => {
       try {
-        await sendFile(this.#options, order, signal);
+        await sendFile(this.#options, { ...order, ticket }, signal);
       } catch (error) {
         const message = `Cannot send file "${name}" to the manager: ${describe(error)}`;
-        this.#options.push({ kind: "send_failed", transferId, message });
+        this.#options.push({ kind: "send_failed", transferId, message, isFinal: false });
       }
     });
   }
@@ -152,11 +168,33 @@ export class Transfers {
     return this.close();
   }
 
-  #start(transferId: TransferId, run: Job["run"]): void {
+  /** An order that is repeated, as its answer may be lost, has the file stored once. */
+  #store(order: SendOrder, target: UrlTarget): void {
+    const { transferId, name, generation } = order;
+    const key = JSON.stringify([name, generation, target.url]);
+    const known = this.#stores.get(key);
+    if (known !== undefined && !known.controller.signal.aborted) {
+      this.#jobs.delete(known.transferId);
+      known.transferId = transferId;
+      this.#jobs.set(transferId, known);
+      return;
+    }
+    const job = this.#start(transferId, async (signal) => {
+      const failure = await storeFile(this.#options, { order, target, signal });
+      if (this.#stores.get(key) === job) this.#stores.delete(key);
+      const { transferId } = job;
+      if (failure === undefined) this.#options.push({ kind: "stored", transferId });
+      else this.#options.push({ kind: "send_failed", transferId, ...failure });
+    });
+    this.#stores.set(key, job);
+  }
+
+  #start(transferId: TransferId, run: Job["run"]): Job {
     const job: Job = { transferId, controller: new AbortController(), run };
     this.#jobs.set(transferId, job);
     this.#waiting.push(job);
     this.#fill();
+    return job;
   }
 
   #fill(): void {
@@ -216,43 +254,67 @@ class MismatchError extends Error {
   override readonly name = "MismatchError";
 }
 
+interface FetchControl {
+  readonly signal: AbortSignal;
+  /** Told of bytes that come. */
+  readonly count: (sizeBytes: number) => void;
+}
+
 async function fetchFile(
   options: Context,
-  order: FetchOrder & { readonly bytesMax: number },
-  { signal, count }: { signal: AbortSignal; count: (sizeBytes: number) => void },
+  order: BoundedFetch,
+  control: FetchControl,
 ): Promise<FileFacts> {
-  const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
-  for (let tryCount = 1;; tryCount++) {
-    const path = options.cache.newIncomingPath();
-    try {
-      const bytes = counting(openSource(options, order, signal), {
-        count,
-        // What is known is checked against the order.
-        bytesMax: order.sizeBytes < 0 ? order.bytesMax : Infinity,
-      });
-      const measured = await receive(options.trees, { order, path, chunks: bytes });
-      signal.throwIfAborted();
-      checkMeasured(order, measured);
-      const { name, generation, level } = order;
-      const file = { name, generation, ...measured, ...kindOf(order) };
-      options.cache.commit(path, file, level);
-      return file;
-    } catch (error) {
-      options.cache.discard(path);
-      const kind = error instanceof DownloadError ? error.kind : undefined;
-      const isPassing = kind === "broken" || kind === "unreachable";
-      if (!isPassing || tryCount >= triesMax || signal.aborted) throw error;
-    }
+  const { source, sizeBytes } = order;
+  const { signal } = control;
+  if (source.kind !== "url") {
+    const chunks = openSource(options, order, { source, signal });
+    return await takeIn(options, order, { ...control, chunks });
+  }
+  const { url, validator = "" } = source;
+  if (!url.startsWith("file:")) {
+    return await downloadUrl({ url, validator, sizeBytes }, signal, (chunks) => {
+      return takeIn(options, order, { ...control, chunks });
+    });
+  }
+  const tree = (path: string) => options.trees.read(path, 0);
+  const { chunks, ...kind } = await openLocalUrl(url, { validator, tree, signal });
+  return await takeIn(options, { ...order, ...kind }, { ...control, chunks });
+}
+
+/** Commits what comes, if it is what was asked for. */
+async function takeIn(
+  options: Context,
+  order: BoundedFetch,
+  { signal, count, chunks }: FetchControl & { readonly chunks: AsyncIterable<Uint8Array> },
+): Promise<FileFacts> {
+  const path = options.cache.newIncomingPath();
+  try {
+    // What is known is checked against the order.
+    const bytesMax = order.sizeBytes < 0 ? order.bytesMax : Infinity;
+    const counted = counting(chunks, { count, bytesMax });
+    const measured = await receive(options.trees, { order, path, chunks: counted });
+    signal.throwIfAborted();
+    checkMeasured(order, measured);
+    const { name, generation, level } = order;
+    const file = { name, generation, ...measured, ...kindOf(order) };
+    options.cache.commit(path, file, level);
+    return file;
+  } catch (error) {
+    options.cache.discard(path);
+    throw error;
   }
 }
 
-/** The bytes of a source, in order. */
+/** The bytes of a file of the manager or a peer, in order. */
 function openSource(
   options: Context,
-  order: FetchOrder,
-  signal: AbortSignal,
+  { sizeBytes, digest, name }: FetchOrder,
+  { source, signal }: {
+    readonly source: Exclude<FetchSource, { kind: "url" }>;
+    readonly signal: AbortSignal;
+  },
 ): AsyncIterable<Uint8Array> {
-  const { source, sizeBytes, digest, name, isDirectory } = order;
   const path = `/files/${encodeURIComponent(name)}`;
   switch (source.kind) {
     case "inline":
@@ -282,15 +344,6 @@ function openSource(
         digest,
       }, signal);
     }
-    case "url":
-      if (source.url.startsWith("file:")) {
-        const tree = isDirectory ? (path: string) => options.trees.read(path, 0) : undefined;
-        return readLocalUrl(source.url, { tree, signal });
-      }
-      return download(
-        { urls: [source.url], connectMsMax: 0, headers: {}, sizeBytes, digest },
-        signal,
-      );
     default:
       return unreachable(source);
   }
@@ -355,11 +408,10 @@ async function measureTree(
 
 async function sendFile(
   options: TransferOptions,
-  order: SendOrder,
+  order: TicketOrder,
   signal: AbortSignal,
 ): Promise<void> {
-  const hold = options.cache.hold(order.name, order.generation);
-  if (hold === undefined) throw new Error("this worker has no such file");
+  const hold = holdToSend(options, order);
   try {
     for (let tryCount = 1;; tryCount++) {
       try {
@@ -375,9 +427,38 @@ async function sendFile(
   }
 }
 
+function holdToSend({ cache }: TransferOptions, { name, generation }: SendOrder): Hold {
+  const hold = cache.hold(name, generation);
+  if (hold === undefined) throw new Error("this worker has no such file");
+  return hold;
+}
+
+/** Stores a file at a url; returns why it is not there, if it is not. */
+async function storeFile(
+  options: TransferOptions,
+  { order, target, signal }: {
+    readonly order: SendOrder;
+    readonly target: UrlTarget;
+    readonly signal: AbortSignal;
+  },
+): Promise<{ readonly message: string; readonly isFinal: boolean } | undefined> {
+  let hold: Hold | undefined;
+  try {
+    hold = holdToSend(options, order);
+    await storeAtUrl(hold, target, { trees: options.trees, signal });
+    return undefined;
+  } catch (error) {
+    const what = `Cannot store file "${order.name}" at "${shownUrl(target.url)}"`;
+    const isFinal = error instanceof UrlError && error.kind !== "broken";
+    return { message: `${what}: ${describe(error)}`, isFinal };
+  } finally {
+    hold?.release();
+  }
+}
+
 async function putOnce(
   options: TransferOptions,
-  order: SendOrder,
+  order: TicketOrder,
   { hold, signal }: { hold: Hold; signal: AbortSignal },
 ): Promise<void> {
   const base = options.managerUrl();
@@ -401,33 +482,21 @@ async function putOnce(
   throw new DownloadError("refused", message);
 }
 
-/** `chunks` as a stream that is read as fast as it is asked for. */
-export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const next = await iterator.next();
-      if (next.done) controller.close();
-      else controller.enqueue(next.value);
-    },
-    async cancel() {
-      await iterator.return?.();
-    },
-  });
-}
-
 /** Size always, digest when it is known. */
 function checkMeasured(order: FetchOrder, measured: Measured): void {
-  if (order.sizeBytes >= 0 && measured.sizeBytes !== order.sizeBytes) {
-    throw new MismatchError(
-      `it has ${measured.sizeBytes} bytes where ${order.sizeBytes} were expected`,
-    );
-  }
-  if (order.digest !== "" && measured.digest !== order.digest) {
-    throw new MismatchError(
-      `its contents have digest ${measured.digest} where ${order.digest} was expected`,
-    );
-  }
+  const { sizeBytes, digest } = order;
+  const fault = sizeBytes >= 0 && measured.sizeBytes !== sizeBytes
+    ? `it has ${measured.sizeBytes} bytes where ${sizeBytes} were expected`
+    : digest !== "" && measured.digest !== digest
+    ? `its contents have digest ${measured.digest} where ${digest} was expected`
+    : undefined;
+  if (fault === undefined) return;
+  if (order.source.kind !== "url") throw new MismatchError(fault);
+  // Nobody need have had what is named by a digest that was stated.
+  const isStated = order.name.startsWith(CONTENTS_PREFIX);
+  const what = isStated ? "is not what it is stated to be" : "has changed";
+  const message = `"${shownUrl(order.source.url)}" ${what}: ${fault}`;
+  throw new UrlError(isStated ? "wrong" : "changed", message);
 }
 
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
@@ -439,14 +508,14 @@ function failureOf(name: CacheName, error: unknown, canRetry: boolean): Transfer
     canRetry: canRetry || isDiskFull(error),
     ...(isUnreachable ? { isUnreachable } : {}),
     ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
+    ...(error instanceof UrlError && error.kind === "changed" ? { isModified: true } : {}),
   };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */
-function canFetchAgain(order: FetchOrder, error: unknown): boolean {
+function canFetchAgain({ source }: FetchOrder, error: unknown): boolean {
   if (error instanceof RoomError) return false;
-  const isRefused = error instanceof DownloadError && error.kind === "refused";
-  return !(isRefused && order.source.kind === "url");
+  return source.kind !== "url" || !(error instanceof UrlError) || error.kind === "broken";
 }
 
 function isDiskFull(error: unknown): boolean {

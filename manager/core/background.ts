@@ -6,7 +6,7 @@
  */
 
 import type { TransferId } from "../../shared/ids.ts";
-import { boundName } from "./file.ts";
+import { boundName, isAtUrl } from "./file.ts";
 import { canReach } from "./reach.ts";
 import { addPending, deleteReplica, forgetReplica } from "./replica.ts";
 import { isHere } from "./spool.ts";
@@ -20,8 +20,11 @@ import {
   type TransferSource,
   type WorkerRecord,
 } from "./state.ts";
-import { activate, mayUsePeers, newTransfer, slotsOf, urlSource } from "./transfer.ts";
+import { activate, mayUsePeers, newTransfer, slotsOf } from "./transfer.ts";
 import { wakeUpkeep } from "./upkeep.ts";
+import { awaitsPeer, hasSlot, isBeingFetched, urlSource } from "./url_source.ts";
+
+const NOBODY: ReadonlySet<Source> = new Set();
 
 /** Copies on their way to one worker at a time. */
 export const ARRIVING_MAX = 2;
@@ -94,7 +97,9 @@ export function makeWay(
   for (const { background } of sources) {
     // The newest has the least to lose.
     const last = [...background].at(-1);
-    if (last !== undefined) callOffBackground(state, last);
+    // One that fetches the same file from its url brings it to where this one can have it from.
+    const isSame = last?.source?.kind === "url" && last.file === transfer.file;
+    if (last !== undefined && !isSame) callOffBackground(state, last);
     if (transfer.source !== undefined) return;
   }
 }
@@ -120,7 +125,9 @@ export function spareSource(
   if (isHere(state, file) && isSpare(state, managerSource)) {
     return { kind: "manager", source: managerSource };
   }
-  if (file.origin.kind !== "url") return undefined;
+  if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
+  if (mayUsePeers(state, file) && isBeingFetched(state, file)) return undefined;
+  if (worker !== undefined && awaitsPeer(state, file, { worker, failed: NOBODY })) return undefined;
   // One that is not known yet is entered when it serves.
   const source = state.urlSources.get(file.origin.host) ?? newSource("url");
   return isSpare(state, source) ? { kind: "url", source } : undefined;
@@ -129,7 +136,7 @@ export function spareSource(
 /** True while nobody waits for the source, and half of its slots are left to those who come. */
 function isSpare(state: ManagerState, source: Source): boolean {
   const slots = slotsOf(state, source);
-  if (source.active.size >= slots) return false;
+  if (!hasSlot(state, source) || source.storeQueue.size > 0) return false;
   if (source.background.size >= Math.max(1, Math.floor(slots / 2))) return false;
   for (const file of source.wanted) {
     if (file.queued.size > 0) return false;

@@ -10,7 +10,7 @@
 
 import { delayCopies } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
-import { fileOf } from "./file.ts";
+import { fileOf, isAtUrl } from "./file.ts";
 import { deleteReplica, isNeededAt } from "./replica.ts";
 import { isHere } from "./spool.ts";
 import {
@@ -68,7 +68,7 @@ export function mayEvict(
 function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {
   if (isHere(state, file)) return true;
   const { origin } = file;
-  if (origin.kind === "url") return true;
+  if (isAtUrl(file)) return true;
   if (origin.kind === "recipe" && fileOf(state, origin.input).isAvailable) return true;
   let probed = 0;
   for (const [holder, { state: kind, generation }] of file.replicas) {

@@ -32,6 +32,8 @@ export function declareFile(
     generation: 0,
     producer: undefined,
     isAtManager: false,
+    isStored: false,
+    originFailures: 0,
     isAvailable: false,
     replicas: new Map(),
     readyCount: 0,
@@ -107,6 +109,16 @@ export function fileOf(state: ManagerState, fileId: FileId): FileRecord {
 export function boundName(file: FileRecord): CacheName {
   if (file.bound === undefined) throw new AssertionError(`File ${file.fileId} must be bound`);
   return file.bound.name;
+}
+
+/** True when workers can fetch it from its url. */
+export function isAtUrl({ origin, isStored }: FileRecord): boolean {
+  return origin.kind === "url" && (!origin.isOutput || isStored);
+}
+
+/** True of an output that is where its user wants it: it need not be made again. */
+export function isInPlace({ isAtManager, isStored }: FileRecord): boolean {
+  return isAtManager || isStored;
 }
 
 /** The files that a task needs to run: inputs, then environments. Each once. */
@@ -227,7 +239,7 @@ function isInLineage(file: FileRecord): boolean {
 function canBeHad(state: ManagerState, file: FileRecord): boolean {
   if (file.bound === undefined || file.failure !== undefined) return false;
   if (file.readyCount > 0 || isHere(state, file)) return true;
-  if (file.origin.kind === "url") return true;
+  if (isAtUrl(file)) return true;
   return file.origin.kind === "recipe" && fileOf(state, file.origin.input).isAvailable;
 }
 

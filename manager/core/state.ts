@@ -126,6 +126,10 @@ export interface FileRecord {
   producer: TaskRecord | undefined;
   /** The manager has its contents: a local file, a buffer, an output in place. */
   isAtManager: boolean;
+  /** Of an output: its url has what was made. */
+  isStored: boolean;
+  /** Fetches from its url that failed since one did not. */
+  originFailures: number;
   /** Contents can be had from somewhere; waiting counts are kept by this. */
   isAvailable: boolean;
   /** `{worker: its copy}`; the same records as in `worker.replicas`. */
@@ -195,6 +199,10 @@ export interface Source {
   readonly background: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
+  /** Of a url host: outputs on their way there, which take slots as well. */
+  readonly stores: Set<DeliveryRecord>;
+  /** Outputs that wait for a slot. */
+  readonly storeQueue: Set<DeliveryRecord>;
 }
 
 /** The source of one active transfer. */
@@ -292,9 +300,10 @@ export interface InstanceRecord {
   state: "starting" | "ready" | "stopping";
 }
 
-/** Contents on their way to the manager. */
+/** Contents on their way from a worker to the manager, or to a url. */
 export interface DeliveryRecord {
   readonly deliveryId: number;
+  readonly goal: "manager" | "url";
   readonly file: FileRecord;
   readonly facts: FileFacts;
   /** Of a PUT; absent when the contents rode in the result. */
@@ -321,6 +330,7 @@ export interface Counters {
   workerToWorkerBytes: number;
   workerToManagerBytes: number;
   urlToWorkerBytes: number;
+  workerToUrlBytes: number;
 }
 
 /** The manager's whole state. */
@@ -360,7 +370,7 @@ export interface ManagerState {
   spooledBytes: number;
   readonly upkeep: Upkeep;
   readonly deliveries: Map<number, DeliveryRecord>;
-  /** Deliveries that wait for one of `transfersToManager`. */
+  /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
   collectingCount: number;
   /** When to look at something again. */
@@ -464,7 +474,14 @@ export function newManagerState(options: ManagerOptions): ManagerState {
 
 /** A source that serves nothing yet. */
 export function newSource(kind: Source["kind"]): Source {
-  return { kind, active: new Set(), background: new Set(), wanted: new Set() };
+  return {
+    kind,
+    active: new Set(),
+    background: new Set(),
+    wanted: new Set(),
+    stores: new Set(),
+    storeQueue: new Set(),
+  };
 }
 
 /** The next number for a transfer, an instance or a delivery. */
@@ -510,5 +527,6 @@ function newCounters(): Counters {
     workerToWorkerBytes: 0,
     workerToManagerBytes: 0,
     urlToWorkerBytes: 0,
+    workerToUrlBytes: 0,
   };
 }

@@ -8,7 +8,7 @@
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap, popHeap } from "../../shared/heap.ts";
-import { endDelivery, requestFile, retryDelivery } from "./delivery.ts";
+import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
@@ -147,6 +147,8 @@ function applyReport(
       return answerRoomWanted(state, worker, message);
     case "replica_gone":
       return loseReplica(state, worker, message);
+    case "stored":
+      return endStore(state, worker, message.transferId);
     case "send_failed":
       return retryDelivery(state, worker, message);
     case "instance_ready":

@@ -7,7 +7,7 @@ import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { boundName, fileOf, updateAvailability } from "./file.ts";
+import { boundName, fileOf, isAtUrl, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
@@ -17,7 +17,6 @@ import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
   type ManagerState,
-  newSource,
   nextId,
   type ReplicaRecord,
   type Source,
@@ -27,6 +26,15 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { failTriesFor } from "./try.ts";
+import { startStores } from "./url_output.ts";
+import {
+  awaitsPeer,
+  failWaiting,
+  forgetIdleUrl,
+  hasSlot,
+  noteUrlFailure,
+  urlSource,
+} from "./url_source.ts";
 
 /** Attempts to bring one file to one worker. */
 const ATTEMPTS_MAX = 6;
@@ -45,6 +53,9 @@ const PASSED_MAX = 64;
 
 /** Makes a holder that failed a transfer the last to be asked again. */
 const FAILED_COST = 1e6;
+
+/** How tries end whose file does not come. */
+type FailedOutcome = "transfer_failed" | "disk_full" | "input_modified";
 
 /** Begins to bring a file to a worker; at once, or when a source has a free slot. */
 export function startTransfer(
@@ -136,18 +147,26 @@ export function failTransfer(
   }
   transfer.attemptCount += 1;
   if (source?.source !== undefined) transfer.failed.add(source.source);
+  const why = { message: message.message, outcome: outcomeOf(message) };
+  const isSpent = noteUrlFailure(transfer, message);
+  // Before another one takes its slot to be told the same.
+  if (isSpent) failWaiting(state, transfer, why);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
   const { isDiskFull = false } = message;
-  const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
+  const isFinal = isSpent || !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
     isDiskFull && !isNeededAt(worker, file);
-  if (isFinal) {
-    const outcome = isDiskFull ? "disk_full" : "transfer_failed";
-    return abandonTransfer(state, transfer, { message: message.message, outcome });
-  }
+  if (isFinal) return abandonTransfer(state, transfer, why);
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+}
+
+function outcomeOf(
+  { isDiskFull, isModified }: Extract<WorkerReport, { kind: "transfer_failed" }>,
+): FailedOutcome {
+  if (isDiskFull === true) return "disk_full";
+  return isModified === true ? "input_modified" : "transfer_failed";
 }
 
 /** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
@@ -266,7 +285,7 @@ function strand(state: ManagerState, transfer: TransferRecord): void {
 /** True when the file is at workers only, none of which the receiver may ask, or can reach. */
 function isStranded(state: ManagerState, transfer: TransferRecord): boolean {
   const { file, worker, generation } = transfer;
-  if (file.origin.kind === "url" || file.origin.kind === "recipe") return false;
+  if (isAtUrl(file) || file.origin.kind === "recipe") return false;
   if (isHere(state, file)) return false;
   if (!mayUsePeers(state, file)) return true;
   let probed = 0;
@@ -365,7 +384,9 @@ function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "re
     return { kind: "worker", workerId: source.worker.workerId } as const;
   }
   if (source.kind === "url" && file.origin.kind === "url") {
-    return { kind: "url", url: file.origin.url } as const;
+    const { validator } = file.bound ?? {};
+    const { url } = file.origin;
+    return { kind: "url", url, ...(validator === undefined ? {} : { validator }) } as const;
   }
   return { kind: "manager", fileId: file.fileId } as const;
 }
@@ -385,15 +406,16 @@ function chooseSource(
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
   if (isSmall) return manager;
   const peer = choosePeer(state, transfer, holder);
-  const isElsewhere = isAtHand || file.origin.kind === "url";
+  const isElsewhere = isAtHand || isAtUrl(file);
   // A peer that failed this transfer is asked again only when nobody else has the file.
   if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
   if (isAtHand && managerSource.active.size < policies.transfersFromManager) {
     return manager;
   }
-  if (file.origin.kind !== "url") return undefined;
+  if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
+  if (awaitsPeer(state, file, transfer)) return undefined;
   const source = urlSource(state, file.origin.host);
-  return source.active.size < policies.transfersPerUrl ? { kind: "url", source } : undefined;
+  return hasSlot(state, source) ? { kind: "url", source } : undefined;
 }
 
 /** The least busy of some holders; one that failed this transfer only when there is no other. */
@@ -443,7 +465,9 @@ function possibleSources(state: ManagerState, transfer: TransferRecord): Source[
   const { file, worker } = transfer;
   const sources: Source[] = [];
   if (isHere(state, file)) sources.push(state.managerSource);
-  if (file.origin.kind === "url") sources.push(urlSource(state, file.origin.host));
+  if (file.origin.kind === "url" && isAtUrl(file)) {
+    sources.push(urlSource(state, file.origin.host));
+  }
   if (!mayUsePeers(state, file)) return sources;
   for (const [holder, replica] of file.replicas) {
     if (replica.state !== "ready" || holder === worker) continue;
@@ -451,13 +475,6 @@ function possibleSources(state: ManagerState, transfer: TransferRecord): Source[
     if (sources.length >= HOLDERS_PROBED) break;
   }
   return sources;
-}
-
-/** What serves files of that url host. */
-export function urlSource(state: ManagerState, host: string): Source {
-  let source = state.urlSources.get(host);
-  if (source === undefined) state.urlSources.set(host, source = newSource("url"));
-  return source;
 }
 
 /** Gives the slot back and lets others have it. */
@@ -469,17 +486,16 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   from.source.background.delete(transfer);
   offerSlots(state, from.source, from.kind === "worker" ? from.worker : undefined);
   const { origin } = transfer.file;
-  if (origin.kind !== "url" || from.source.active.size > 0 || from.source.wanted.size > 0) return;
-  // Nothing comes from that host any more and nothing waits for it.
-  if (state.urlSources.get(origin.host) === from.source) state.urlSources.delete(origin.host);
+  if (origin.kind === "url") forgetIdleUrl(state, origin.host, from.source);
 }
 
-/** Lets transfers that wait for `source`, which is `holder` if it is a worker, start. */
+/** Lets what waits for `source`, which is `holder` if it is a worker, start. */
 export function offerSlots(state: ManagerState, source: Source, holder?: WorkerRecord): void {
+  startStores(state, source);
   let left = source.wanted.size;
   for (const file of source.wanted) {
     // Who finds all its sources busy again comes after those that were here before.
-    if (left === 0 || source.active.size >= slotsOf(state, source)) return;
+    if (left === 0 || !hasSlot(state, source)) return;
     left -= 1;
     source.wanted.delete(file);
     startQueued(state, file, holder);
@@ -494,10 +510,10 @@ export function slotsOf(state: ManagerState, source: Source): number {
 }
 
 /** The file cannot come to that worker: what needs it there is told. */
-function abandonTransfer(
+export function abandonTransfer(
   state: ManagerState,
   transfer: TransferRecord,
-  why: { readonly message: string; readonly outcome: "transfer_failed" | "disk_full" },
+  why: { readonly message: string; readonly outcome: FailedOutcome },
 ): void {
   const { message } = why;
   const { file, worker } = transfer;

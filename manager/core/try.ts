@@ -3,7 +3,7 @@
 import { AssertionError } from "../../shared/assert.ts";
 import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
-import { inputFiles, outputFiles } from "./file.ts";
+import { inputFiles, isInPlace, outputFiles } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
@@ -139,7 +139,7 @@ function voidTry(
   finishTask(state, task, { outcome: "worker_lost", message, attempt });
 }
 
-/** A success is complete once what is the manager's is in place there. */
+/** A success is complete once what is the manager's, or a url's, is in place there. */
 function endWithOutputs(state: ManagerState, attempt: TryRecord, told: TryResult): void {
   const { task, worker } = attempt;
   const { outcome, message } = told;
@@ -154,11 +154,12 @@ function endWithOutputs(state: ManagerState, attempt: TryRecord, told: TryResult
   finishTask(state, task, { outcome, message, attempt, result });
 }
 
-/** Outputs that an earlier try brought home before its worker was lost: they were not made again. */
+/** Outputs that an earlier try put in place before its worker was lost: they were not made again. */
 function outputsKept(state: ManagerState, task: TaskRecord, result: TryResult): FileFacts[] {
   const kept: FileFacts[] = [];
-  for (const { file: { isAtManager, bound, generation } } of outputFiles(state, task)) {
-    if (!isAtManager || bound === undefined) continue;
+  for (const { file } of outputFiles(state, task)) {
+    const { bound, generation } = file;
+    if (!isInPlace(file) || bound === undefined) continue;
     if (result.outputs.some((output) => output.name === bound.name)) continue;
     const { name, sizeBytes, digest, isDirectory } = bound;
     kept.push({ name, generation, sizeBytes, digest, isDirectory });

@@ -96,6 +96,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     { ...fetch, source: { kind: "manager", ticket: "t" } },
     { ...fetch, source: { kind: "worker", workerId, urls: ["http://h:1"], ticket: "t" } },
     { ...fetch, source: { kind: "url", url: "file:///x" } },
+    { ...fetch, source: { kind: "url", url: "http://h/x", validator: '"1"' } },
   ],
   make: [{
     kind: "make",
@@ -104,7 +105,11 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     level: "forever",
     recipe: { kind: "environment", input: name },
   }],
-  send: [{ kind: "send", transferId, name, generation: 1, ticket: "t" }],
+  send: [
+    { kind: "send", transferId, name, generation: 1, to: { kind: "manager", ticket: "t" } },
+    { kind: "send", transferId, name, generation: 1, to: { kind: "url", url: "http://h/x" } },
+  ],
+  stop_send: [{ kind: "stop_send", transferId }],
   room_answered: [{ kind: "room_answered" }],
   delete: [{ kind: "delete", name, generation: 1 }],
   start_instance: [{
@@ -171,6 +176,7 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   }],
   room_wanted: [{ kind: "room_wanted", files: [{ name, generation: 1 }] }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
+  stored: [{ kind: "stored", transferId }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
   instance_ready: [{ kind: "instance_ready", instanceId }],
   instance_gone: [{ kind: "instance_gone", instanceId, reason: "died", message: "" }],

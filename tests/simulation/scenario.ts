@@ -53,6 +53,8 @@ export interface Outcomes {
   readonly delivered: number;
   /** Files that were sent to the manager by a PUT. */
   readonly sent: number;
+  /** Files that were stored at urls. */
+  readonly stored: number;
   /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
   readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
 }

@@ -37,6 +37,8 @@ export interface World {
   ): FileFacts | "unreachable" | undefined;
   /** The manager received a PUT of `file`. */
   put(transferId: TransferId, file: FileFacts | undefined): void;
+  /** The url of `file` has it. */
+  store(file: FileFacts): void;
   /** How a try of this task ends if nothing disturbs it, and after how long. */
   run(task: DispatchedTask): TryPlan;
   /** Whether a transfer finds the disk full. */
@@ -328,9 +330,15 @@ export class SimWorker {
       const file = this.disk.get(order.name);
       const isThere = file !== undefined && file.generation === order.generation;
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
-      if (isThere && !isFaulty) return this.#world.put(order.transferId, file);
       const { transferId } = order;
-      this.feed([{ kind: "send_failed", transferId, message: "simulated" }]);
+      if (!isThere || isFaulty) {
+        this.feed([{ kind: "send_failed", transferId, message: "simulated", isFinal: false }]);
+      } else if (order.to.kind === "url") {
+        this.#world.store(file);
+        this.feed([{ kind: "stored", transferId }]);
+      } else {
+        this.#world.put(transferId, file);
+      }
     });
   }
 

@@ -1,6 +1,11 @@
 /** Random workflows: files of every kind, a graph of tasks over them, and calls of a library. */
 
-import type { LibrarySpec, ManagerEvent, TaskDefinition } from "../../manager/core/event.ts";
+import type {
+  FileOrigin,
+  LibrarySpec,
+  ManagerEvent,
+  TaskDefinition,
+} from "../../manager/core/event.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
@@ -109,7 +114,7 @@ function declareSource(workload: Workload, fileId: FileId, index: number): FileI
   workload.declarations.push({
     kind: "file_declared",
     fileId,
-    origin: isUrl ? { kind: "url", url: "http://host/data", host: "host" } : { kind: "manager" },
+    origin: isUrl ? urlOrigin("data", false) : { kind: "manager" },
     level: index === 2 ? "worker" : index === 3 ? "task" : "workflow",
     peerTransfer: index !== 0,
     bound: {
@@ -158,11 +163,17 @@ function declareOutputs(
     const name = `temp-${taskId}-${index}` as CacheName;
     const isTemp = nextRandom(random) < 0.8;
     workload.names.set(fileId, name);
-    if (isTemp) workload.temps.push(fileId);
+    const isUrl = !isTemp && fileId % 2 === 0;
+    // Later tasks read what is stored at a url as they read temps.
+    if (isTemp || isUrl) workload.temps.push(fileId);
     workload.declarations.push({
       kind: "file_declared",
       fileId,
-      origin: { kind: isTemp ? "temp" : "manager" },
+      origin: isTemp
+        ? { kind: "temp" }
+        : isUrl
+        ? urlOrigin(String(name), true)
+        : { kind: "manager" },
       isReleasedByUse: isTemp && fileId % 2 === 0,
       level: "workflow",
       peerTransfer: true,
@@ -171,4 +182,9 @@ function declareOutputs(
     outputs.push({ mount: `out${index}`, fileId });
   }
   return outputs;
+}
+
+/** All of one host. */
+function urlOrigin(path: string, isOutput: boolean): FileOrigin {
+  return { kind: "url", url: `http://host/${path}`, host: "host", isOutput };
 }

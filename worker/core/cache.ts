@@ -191,6 +191,7 @@ export function endTransfer(
     case "failed": {
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
       const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
+      const { isModified = false } = outcome;
       return tell(state, {
         kind: "transfer_failed",
         transferId,
@@ -200,6 +201,7 @@ export function endTransfer(
         canRetry,
         ...(isUnreachable ? { isUnreachable } : {}),
         ...(isDiskFull ? { isDiskFull } : {}),
+        ...(isModified ? { isModified } : {}),
       });
     }
     default:

@@ -57,9 +57,19 @@ export type WorkerEvent =
         readonly isUnreachable?: boolean;
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
+        /** True when a url has other contents than those that were named, or came before. */
+        readonly isModified?: boolean;
       };
   }
-  | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
+  /** What was to be sent to a url is there. */
+  | { readonly kind: "stored"; readonly transferId: TransferId }
+  | {
+    readonly kind: "send_failed";
+    readonly transferId: TransferId;
+    readonly message: string;
+    /** True when another time will do no better. */
+    readonly isFinal: boolean;
+  }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
   | {
     readonly kind: "instance_gone";

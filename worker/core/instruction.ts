@@ -42,9 +42,9 @@ export type WorkerInstruction =
     /** What there is room for. */
     readonly bytesMax: number;
   }
-  /** Nobody wants this file any more; `transfer_ended` still answers. */
+  /** Nobody wants this file any more, or there; what answers it still does. */
   | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
-  /** `send_failed` answers a failure. */
+  /** `send_failed` answers a failure, `stored` a url that has the file. */
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
   /** Into the trash at once, if the cache holds this making: new requests for it get 404. */
   | {

@@ -35,6 +35,9 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return startMake(state, message);
     case "send":
       return sendFile(state, message);
+    case "stop_send":
+      state.instructions.push({ kind: "stop_transfer", transferId: message.transferId });
+      return;
     case "delete":
       return deleteFile(state, message);
     case "room_answered":
@@ -88,6 +91,6 @@ function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "se
     state.instructions.push({ kind: "put", order });
     return;
   }
-  const message = `Cannot send file "${name}" to the manager: this worker has no such file`;
+  const message = `Cannot send file "${name}": this worker has no such file`;
   tell(state, { kind: "send_failed", transferId, message });
 }
