@@ -197,7 +197,8 @@ export class ClientFiles {
       case "temp":
         return tempSpec(options);
       case "url":
-        return urlSpec(file.url, options);
+        if (file.sha256 === undefined) return urlSpec(file.url, options);
+        return urlSpec(file.url, { ...options, sha256: file.sha256 });
       case "unpack":
       case "environment": {
         const { handle } = this.#find(file.archive);

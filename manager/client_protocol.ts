@@ -52,7 +52,8 @@ export type ClientFile =
   /** An output that is read later by `fetch`. */
   | { readonly kind: "buffer" }
   | { readonly kind: "temp" }
-  | { readonly kind: "url"; readonly url: string }
+  /** With the SHA-256 that an input must have, in hexadecimal, where it is known. */
+  | { readonly kind: "url"; readonly url: string; readonly sha256?: string }
   | { readonly kind: "unpack"; readonly archive: FileId }
   | { readonly kind: "environment"; readonly archive: FileId };
 

@@ -94,7 +94,7 @@ const file = kinds<ClientFile>({
   upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
   buffer: {},
   temp: {},
-  url: { url: path },
+  url: { url: path, sha256: optional(digest) },
   unpack: { archive: fileId },
   environment: { archive: fileId },
 });

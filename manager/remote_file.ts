@@ -54,7 +54,7 @@ export class RemoteFile {
 /** Where the contents of a declared file come from, or go. */
 export type RemoteSource =
   | { readonly kind: "local"; readonly path: string }
-  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "url"; readonly url: string; readonly sha256: string }
   | { readonly kind: "temp" }
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | undefined }
   | {
@@ -183,7 +183,7 @@ export class RemoteFiles {
       case "temp":
         return await this.#ask(entry, { kind: "temp" });
       case "url":
-        return await this.#ask(entry, { kind: "url", url: source.url });
+        return await this.#tellUrl(entry, source);
       case "mini_task": {
         const archive = await this.input(source.archive);
         return await this.#ask(entry, { kind: source.recipe, archive });
@@ -191,6 +191,13 @@ export class RemoteFiles {
       default:
         return unreachable(source);
     }
+  }
+
+  async #tellUrl(
+    entry: Entry,
+    { url, sha256 }: Extract<RemoteSource, { kind: "url" }>,
+  ): Promise<FileId> {
+    return await this.#ask(entry, { kind: "url", url, ...(sha256 === "" ? {} : { sha256 }) });
   }
 
   async #tellPath(

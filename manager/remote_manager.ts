@@ -14,6 +14,7 @@ import {
   localSpec,
   readFileOptions,
   tempSpec,
+  type UrlOptions,
   urlSpec,
 } from "./file_options.ts";
 import type { FileSpec } from "./file_store.ts";
@@ -48,6 +49,9 @@ export interface ConnectOptions {
 
 /** Options of a file that is declared from afar. */
 export type RemoteFileOptions = Omit<FileOptions, "peerTransfer">;
+
+/** Options of a url that is declared from afar. */
+export type RemoteUrlOptions = Omit<UrlOptions, "peerTransfer">;
 
 const WAIT_MS_DEFAULT = 10_000;
 
@@ -112,11 +116,12 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
-   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`.
+   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`; as
+   * the output of a task, where its worker stores it.
    *
    * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
    */
-  url(url: string | URL, options: RemoteFileOptions = {}): RemoteFile {
+  url(url: string | URL, options: RemoteUrlOptions = {}): RemoteFile {
     return this.#declare(urlSpec(url, checkFileOptions(options)));
   }
 
@@ -390,7 +395,7 @@ export async function connectManager(options: ConnectOptions): Promise<RemoteMan
 }
 
 /** Only the manager's own script says which files travel between workers. */
-function checkFileOptions(options: RemoteFileOptions): FileOptions {
+function checkFileOptions<T extends RemoteFileOptions>(options: T): T {
   if (!("peerTransfer" in options)) return options;
   throw new TypeError(
     'Cannot take "peerTransfer" as an option of a remote file: there are cache, mode',

@@ -84,9 +84,10 @@ export function readyReplica(
     const change = changeOf(file, message.file);
     if (change !== undefined) return refuseChanged(state, transfer, change);
   }
-  endTransfer(state, transfer, { movedBytes: message.movedBytes });
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnFacts(file, message.file);
+  // Before its source has a free slot: who waits for the same takes it from here.
   markReady(state, { file, worker, facts: message.file });
+  endTransfer(state, transfer, { movedBytes: message.movedBytes });
 }
 
 /** Records that `worker` has the file ready, and lets others have it from there. */

@@ -55,6 +55,8 @@ export interface Outcomes {
   readonly sent: number;
   /** Files that were stored at urls. */
   readonly stored: number;
+  /** How often urls were asked for what no task makes. */
+  readonly urlFetches: number;
   /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
   readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
 }

@@ -55,6 +55,8 @@ class Simulation implements World {
   /** What urls have of what tasks made. */
   readonly #stored = new Map<string, FileFacts>();
   #storedCount = 0;
+  /** Fetches from urls of what no task makes. */
+  #urlFetchCount = 0;
   #sent = 0;
   readonly #room = { asked: 0, givenBack: 0, refused: 0 };
   readonly #outcomes = new Map<TaskId, Outcome>();
@@ -153,6 +155,7 @@ class Simulation implements World {
       delivered: this.#delivered,
       sent: this.#sent,
       stored: this.#storedCount,
+      urlFetches: this.#urlFetchCount,
       room: this.#room,
     };
   }
@@ -213,6 +216,7 @@ class Simulation implements World {
     }
     if (source.kind === "manager" && name.startsWith("temp-")) return this.#readHere(order);
     if (source.kind === "url" && name.startsWith("temp-")) return this.#readStored(order);
+    if (source.kind === "url") this.#urlFetchCount += 1;
     const digest = this.#digestByName(name) ?? "";
     return {
       name,
