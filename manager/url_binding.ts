@@ -181,7 +181,8 @@ async function toldBy(answer: UrlAnswer): Promise<Told> {
   const sizeBytes = status === 206
     ? contentRangeOf(headers)?.totalBytes ?? -1
     : contentLengthOf(headers);
-  return { status, headers, sizeBytes };
+  // To HEAD some servers answer with the length of the answer.
+  return { status, headers, sizeBytes: sizeBytes === 0 ? -1 : sizeBytes };
 }
 
 function asUrlError(error: unknown, url: string): UrlError {

@@ -24,8 +24,8 @@ import { failStranded, supplyStranded } from "./transfer.ts";
 import { failRetrieval, finishRetrieval } from "./try.ts";
 import { leaveStore, offerStore, orderStore, queueStore, stopStore } from "./url_output.ts";
 
-/** Attempts to get one file from its workers. */
-const ATTEMPTS_MAX = 6;
+/** Attempts to get one file from its workers; to a url each of them is several requests. */
+const ATTEMPTS_MAX = { manager: 6, url: 3 } as const;
 
 const FIRST = { attemptCount: 0, butNot: undefined };
 
@@ -189,11 +189,11 @@ export function retryDelivery(
   const delivery = deliveryOf(worker, message.transferId);
   if (delivery === undefined) return checkGiven(state, worker, message.transferId);
   delivery.attemptCount += 1;
-  if (delivery.attemptCount < ATTEMPTS_MAX && message.isFinal !== true) {
+  const { deliveryId, goal } = delivery;
+  if (delivery.attemptCount < ATTEMPTS_MAX[goal] && message.isFinal !== true) {
     if (delivery.task !== undefined) return order(state, delivery);
     return moveDelivery(state, delivery);
   }
-  const { deliveryId, goal } = delivery;
   if (goal === "manager") state.instructions.push({ kind: "abandon", deliveryId });
   finishDelivery(state, delivery, { isDelivered: false, message: message.message });
 }

@@ -18,7 +18,7 @@ import { loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
-import { failFetch, failTransfer, resumeTransfer } from "./transfer.ts";
+import { failFetch, failTransfer, offerSlots, resumeTransfer } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
 import {
@@ -104,6 +104,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      for (const source of [...state.urlSources.values()]) offerSlots(state, source);
       planEviction(state);
       reviewAll(state);
       return;

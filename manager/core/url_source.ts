@@ -18,7 +18,7 @@ import {
 import { abandonTransfer, mayUsePeers, slotsOf } from "./transfer.ts";
 
 /** Fetches of one file from its url that may fail in a row, by whichever workers. */
-const FAILURES_MAX = 4;
+const FAILURES_MAX = 3;
 
 /** Holders that are looked at for one that will have a slot. */
 const HOLDERS_PROBED = 64;

@@ -165,9 +165,8 @@ async function ask(
   } catch (error) {
     // Also what the body of a PUT threw.
     if (signal.aborted || error instanceof UrlError) throw error;
-    throw new UrlError("broken", `Cannot ask "${shownUrl(url.href)}": ${found(error, url)}`, {
-      cause: error,
-    });
+    // Without its cause, which shows the whole url.
+    throw new UrlError("broken", `Cannot ask "${shownUrl(url.href)}": ${found(error, url)}`);
   }
 }
 

@@ -79,8 +79,8 @@ export function shownValidator(validator: string): string {
 
 function tagOf(headers: Headers): string {
   const tag = headers.get("ETag")?.trim() ?? "";
-  // RFC 9110, section 8.8.3; some servers leave the quotes out, which is no ETag then.
-  const isGood = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/.test(tag);
+  // RFC 9110, section 8.8.3; some servers leave the quotes out, or all that is in them.
+  const isGood = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]+"$/.test(tag);
   return isGood && tag.length <= TAG_CHARS_MAX ? tag : "";
 }
 

@@ -99,12 +99,19 @@ test("bindUrl() asks for the first byte where HEAD is refused", async () => {
   }
 });
 
+test("bindUrl() does not believe a server that tells HEAD of no bytes", async () => {
+  await using server = await UrlServer.open(without((_request, response) => {
+    response.writeHead(200, { "ETag": '"1"', "Content-Length": "0" }).end();
+  }));
+  expect(await bindUrl(named(server.url()))).toMatchObject({ sizeBytes: -1, validator: '"1"' });
+});
+
 test("bindUrl() names an empty file whose server refuses HEAD", async () => {
   const empty = { bytes: new Uint8Array(0), etag: '"0"' };
   await using server = await UrlServer.open(
     without((_request, response) => void response.writeHead(405).end(), empty),
   );
-  expect(await bindUrl(named(server.url()))).toMatchObject({ sizeBytes: 0, validator: '"0"' });
+  expect(await bindUrl(named(server.url()))).toMatchObject({ sizeBytes: -1, validator: '"0"' });
 });
 
 test("bindUrl() reads what its server tells nothing about, across broken connections", async () => {

@@ -57,11 +57,21 @@ test("startStores() keeps transfersPerUrl, with fetches of the same host in it",
   expect(fixture.toldOf("a", "send")).toMatchObject({ name: "y" });
 });
 
-test("retryDelivery() orders a store again, and gives up after six", () => {
+test("startStores() starts more at once when transfersPerUrl is raised", () => {
+  const fixture = new ManagerFixture({ transfersPerUrl: 1 });
+  fixture.joins("a", { cores: 2 });
+  makes(fixture, "one");
+  makes(fixture, "two");
+  const policies = { ...fixture.state.policies, transfersPerUrl: 2 };
+  fixture.feed({ kind: "policies_set", policies });
+  expect(fixture.toldOf("a", "send")).toMatchObject({ name: "two" });
+});
+
+test("retryDelivery() orders a store again, and gives up after three", () => {
   const fixture = new ManagerFixture();
   fixture.joins("a");
   const { task } = makes(fixture);
-  for (let attempt = 1; attempt <= 6; attempt++) {
+  for (let attempt = 1; attempt <= 3; attempt++) {
     const transferId = orderOf(fixture, "a");
     fixture.says("a", { kind: "send_failed", transferId, message: "busy" });
   }

@@ -99,19 +99,19 @@ test("noteUrlFailure() fails all who wait when the server refuses, with what it 
   expect(fixture.fetches).toEqual(["a data from url"]);
 });
 
-test("noteUrlFailure() gives a url up after four failures, whichever workers had them", () => {
+test("noteUrlFailure() gives a url up after three failures, whichever workers had them", () => {
   const fixture = new ManagerFixture();
   const file = fixture.url("data");
-  const workers = ["a", "b", "c", "d", "e"];
+  const workers = ["a", "b", "c", "d"];
   joinsEach(fixture, ...workers);
   needsAt(fixture, file, ...workers);
-  for (const worker of ["a", "b", "c"]) {
+  for (const worker of ["a", "b"]) {
     expect(fixture.fetches).toEqual([`${worker} data from url`]);
     fixture.failsToBring(worker);
   }
   expect(fixture.ends.size).toBe(0);
-  fixture.failsToBring("d");
-  expect(fixture.ends.size).toBe(5);
+  fixture.failsToBring("c");
+  expect(fixture.ends.size).toBe(4);
   fixture.passes(60_000);
   expect(fixture.state.transfers.size).toBe(0);
 });

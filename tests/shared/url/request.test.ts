@@ -20,8 +20,8 @@ function withUser(url: string): string {
 async function failureOf(asked: Promise<UrlAnswer>): Promise<UrlError> {
   const error = await asked.then(() => undefined, (error: unknown) => error);
   expect(error).toBeInstanceOf(UrlError);
-  const { message, stack } = error as UrlError;
-  expect(`${message}${stack}`).not.toContain("cret");
+  const { message, stack, cause } = error as UrlError;
+  expect(`${message}${stack}${JSON.stringify(cause)}`).not.toContain("cret");
   return error as UrlError;
 }
 
