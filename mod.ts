@@ -38,6 +38,7 @@ export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
+export type { MiniTaskOptions } from "./manager/mini_task.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
@@ -47,7 +48,11 @@ export type {
   RemoteUrlOptions,
 } from "./manager/remote_manager.ts";
 export type { RemoteResult } from "./manager/remote_task.ts";
-export type { RemoteMember, RemoteTaskOptions } from "./manager/remote_task_options.ts";
+export type {
+  RemoteMember,
+  RemoteMiniTaskOptions,
+  RemoteTaskOptions,
+} from "./manager/remote_task_options.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
@@ -72,6 +77,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const { runCacheCommand } = await import("./worker/cli_cache.ts");
     return await runCacheCommand(args, process.env);
   }
+  if (name === "pack") {
+    const { runPackCommand } = await import("./worker/cli_pack.ts");
+    return await runPackCommand(args, process.env);
+  }
   if (["version", "--version", "-v"].includes(name)) return printAlone("version", args, VERSION);
   if (["help", "--help", "-h"].includes(name)) {
     const [command, ...others] = args;
@@ -93,10 +102,12 @@ async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
   const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
   const { WORKER_COMMAND } = await import("./worker/cli.ts");
   const { CACHE_COMMAND } = await import("./worker/cli_cache.ts");
+  const { PACK_COMMAND } = await import("./worker/cli_pack.ts");
   return [
     ...MANAGER_COMMANDS,
     WORKER_COMMAND,
     CACHE_COMMAND,
+    PACK_COMMAND,
     { name: "version", summary: "print the version" },
     { name: "help", summary: "show this text, or a command's" },
   ];

@@ -14,6 +14,7 @@ import {
 import { runBundle } from "../shared/runtime/bundle.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
+import { beforeOutput, standardError } from "../shared/terminal.ts";
 import { initDirectory } from "./cli_init.ts";
 import { ACCESS_COMMAND } from "./cli_access.ts";
 import {
@@ -33,7 +34,6 @@ import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
 import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
 import { Progress } from "./progress.ts";
-import { beforeOutput, standardError } from "./terminal.ts";
 
 const COMMANDS: readonly Command[] = [
   {

@@ -4,11 +4,13 @@ import { type CommandArguments, type OptionSpec, UsageError } from "../shared/co
 import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
 import { readPolicyArguments } from "./cli_policy.ts";
 import { type ManagerOptions, readManagerOptions } from "./config.ts";
+import { mergeOptions, readConfigFile } from "./config_file.ts";
 
 /** What both take. */
 export const MANAGER_OPTIONS: { readonly [name: string]: OptionSpec } = {
   ...LISTEN_OPTIONS,
   policy: { value: "NAME=VALUE", isMultiple: true, help: "a policy; repeatable" },
+  config: { value: "FILE", help: "options of Manager.start in TOML or JSON" },
   "run-directory": { value: "DIR", help: "where the logs of local workers go" },
 };
 
@@ -19,9 +21,9 @@ export const MANAGER_OPTIONS: { readonly [name: string]: OptionSpec } = {
  */
 export function readManagerArguments(given: CommandArguments): ManagerOptions {
   const [workers, name] = ["workers", "name"].map((option) => given.text(option));
-  const runDirectory = given.text("run-directory");
+  const [runDirectory, config] = ["run-directory", "config"].map((option) => given.text(option));
   const policies = given.texts("policy");
-  const options = {
+  const stated = {
     ...(workers === undefined ? {} : { workers: readWorkerCount(workers) }),
     ...(name === undefined ? {} : { name }),
     ...readListenOptions(given),
@@ -29,11 +31,12 @@ export function readManagerArguments(given: CommandArguments): ManagerOptions {
     ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies, "--policy") }),
   };
   try {
+    const options = config === undefined ? stated : mergeOptions(stated, readConfigFile(config));
     readManagerOptions(options);
+    return options;
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
-  return options;
 }
 
 function readWorkerCount(text: string): number {

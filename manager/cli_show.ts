@@ -35,6 +35,7 @@ import { readPolicyArguments } from "./cli_policy.ts";
 import { describeProgress } from "./progress.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
+import type { ManagerStatus } from "./status.ts";
 import { type Column, formatTable } from "./table.ts";
 import { TASK_STATES, type TaskStateName } from "./task_handle.ts";
 import { translateParameters } from "./tune_parameter.ts";
@@ -250,7 +251,18 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   const progress = describeProgress(found, Date.now());
   const others = found.urls.slice(1);
   const also = others.length === 0 ? "" : `also at: ${others.join(", ")}\n`;
-  return await print(`manager: ${found.name} at ${found.url}\n${also}${progress}\n${refused}`);
+  const remade = describeRecoveries(found);
+  const text = `manager: ${found.name} at ${found.url}\n${also}${progress}\n${remade}${refused}`;
+  return await print(text);
+}
+
+function describeRecoveries({ tasks, damaged }: ManagerStatus): string {
+  const { recoveries, recoveriesWaiting, recoveriesRunning, nondeterministic } = tasks;
+  if (recoveries + nondeterministic + damaged === 0) return "";
+  const now = `${recoveriesWaiting} waiting, ${recoveriesRunning} running`;
+  const others = nondeterministic === 0 ? "" : `; ${nondeterministic} nondeterministic, see files`;
+  const lost = damaged === 0 ? "" : `; ${damaged} damaged copies dropped`;
+  return `recoveries: ${recoveries}, ${now}${others}${lost}\n`;
 }
 
 async function tune(call: Call, connection: ClientConnection): Promise<number> {
@@ -303,7 +315,7 @@ function withTexts<T extends ClientResult | TaskLogs>(found: T): object {
 
 const TASK_COLUMNS: readonly Column<TaskRow>[] = [
   { title: "ID", isRight: true, text: ({ id }) => String(id) },
-  { title: "STATE", text: ({ state }) => state },
+  { title: "STATE", text: ({ state, recovery }) => recovery === undefined ? state : "recovering" },
   { title: "OUTCOME", text: ({ outcome }) => outcome ?? "-" },
   { title: "TRY", isRight: true, text: (row) => String(row.try) },
   { title: "HOST", text: ({ host }) => host ?? "-" },
@@ -319,6 +331,7 @@ const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
   { title: "CORES", isRight: true, text: (row) => share(row, "cores", String) },
   { title: "MEMORY", isRight: true, text: (row) => share(row, "memoryBytes", formatSize) },
   { title: "DISK", isRight: true, text: (row) => share(row, "diskBytes", formatSize) },
+  { title: "DISK USED", isRight: true, text: diskUse },
   { title: "GPUS", isRight: true, text: (row) => share(row, "gpus", String) },
   { title: "TASKS", isRight: true, text: ({ tasks }) => String(tasks) },
   { title: "FILES", isRight: true, text: ({ replicas }) => String(replicas) },
@@ -333,6 +346,10 @@ const FILE_COLUMNS: readonly Column<FileRow>[] = [
   { title: "SIZE", isRight: true, text: ({ sizeBytes }) => sizeOf(sizeBytes) },
   { title: "COPIES", isRight: true, text: ({ replicas }) => String(replicas) },
   { title: "HERE", text: ({ isAtManager }) => isAtManager ? "yes" : "no" },
+  {
+    title: "NOTE",
+    text: ({ isNondeterministic }) => isNondeterministic ? "nondeterministic" : "-",
+  },
   { title: "SOURCE", text: ({ source, cacheName }) => source ?? cacheName ?? "-" },
 ];
 
@@ -344,6 +361,11 @@ function share(
 ): string {
   const total = resources[name];
   return total === 0 ? "-" : `${format(committed[name])}/${format(total)}`;
+}
+
+/** What is in use, of what there is. */
+function diskUse({ diskUsedBytes, resources: { diskBytes } }: WorkerRow): string {
+  return diskBytes === 0 ? "-" : `${formatSize(diskUsedBytes)}/${formatSize(diskBytes)}`;
 }
 
 function sizeOf(sizeBytes: number): string {

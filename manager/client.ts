@@ -66,6 +66,8 @@ interface AnswerKinds {
   readonly status: "status";
   readonly declare: "declared";
   readonly undeclare: "done";
+  readonly replicate: "done";
+  readonly prune: "done";
   readonly fetch: "fetched";
   readonly submit: "submitted";
   readonly wait: "waited";
@@ -84,6 +86,8 @@ const ANSWER_KINDS: AnswerKinds = {
   status: "status",
   declare: "declared",
   undeclare: "done",
+  replicate: "done",
+  prune: "done",
   fetch: "fetched",
   submit: "submitted",
   wait: "waited",

@@ -15,7 +15,7 @@ import type { OutputLog } from "./output_log.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskDesk } from "./task_desk.ts";
-import { taskStateOf } from "./task_handle.ts";
+import { type TaskStateName, taskStateOf } from "./task_handle.ts";
 
 /** Characters of paths and urls in one answer. */
 const ANSWER_CHARS_MAX: number = 1024 * 1024;
@@ -47,6 +47,7 @@ export class RequestDesk implements ClientDesk {
       catalog,
       output,
       look: (id) => lookAt(state, id),
+      recoveryOf: (id) => recoveryOf(state, id),
       cancel: (id) => tasks.cancel(id),
     });
   }
@@ -73,6 +74,10 @@ export class RequestDesk implements ClientDesk {
         return this.#files.declare(wish, asker);
       case "undeclare":
         return this.#files.undeclare(wish, asker);
+      case "replicate":
+        return this.#files.replicate(wish);
+      case "prune":
+        return this.#files.prune(wish);
       case "fetch":
         return this.#files.fetch(wish, asker);
       case "submit":
@@ -126,6 +131,12 @@ export class RequestDesk implements ClientDesk {
     }
     return { kind: "files", requestId, files, hasMore: false };
   }
+}
+
+/** Where a task that has ended stands, while it runs again. */
+function recoveryOf(state: ManagerState, id: TaskId): TaskStateName | undefined {
+  const task = state.tasks.get(id);
+  return task?.isSettled === true && task.state.kind !== "done" ? taskStateOf(task) : undefined;
 }
 
 /** Where a task that has not ended stands. */

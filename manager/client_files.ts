@@ -14,6 +14,7 @@ import { assert } from "../shared/assert.ts";
 import type { CacheName, FileId } from "../shared/ids.ts";
 import type { FileFacts } from "../shared/task.ts";
 import type { Asker } from "./client_link.ts";
+import { miniOptionsOf } from "./client_options.ts";
 import type { ClientAnswer, ClientFile, ClientRequest, FileTicket } from "./client_protocol.ts";
 import type { BoundFile } from "./core/event.ts";
 import type { DeliveryDesk } from "./delivery.ts";
@@ -24,11 +25,12 @@ import {
   bufferSpec,
   type FileOptions,
   localSpec,
-  recipeSpec,
+  replicaCount,
   tempSpec,
   uploadSpec,
   urlSpec,
 } from "./file_options.ts";
+import { miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import type { FileSpec, FileStore } from "./file_store.ts";
 import type { Tickets } from "./tickets.ts";
 
@@ -113,11 +115,13 @@ export class ClientFiles {
   }
 
   /** Declares a file; throws when it cannot be one. */
-  declare({ requestId, file, level, mode }: Wish<"declare">, asker: Asker): ClientAnswer {
+  declare(wish: Wish<"declare">, asker: Asker): ClientAnswer {
+    const { requestId, file, level, mode } = wish;
+    const { peerTransfer = file.kind !== "mini_task" } = wish;
     if (this.#files.size >= FILES_MAX) {
       throw new Error(`Cannot declare a file: clients have ${FILES_MAX} already`);
     }
-    const options = { cache: level, ...(mode === undefined ? {} : { mode }) };
+    const options = { cache: level, peerTransfer, ...(mode === undefined ? {} : { mode }) };
     if (file.kind === "upload") {
       const { fileId, upload } = this.#expect(file, { options, asker });
       return { kind: "declared", requestId, fileId, upload };
@@ -132,6 +136,21 @@ export class ClientFiles {
       throw new TypeError(`Cannot undeclare file ${fileId}: it is another client's`);
     }
     this.#giveUp(fileId);
+    return { kind: "done", requestId };
+  }
+
+  /** Has that many copies made and kept. */
+  replicate({ requestId, fileId, count }: Wish<"replicate">): ClientAnswer {
+    const { store } = this.#options;
+    const copyCount = replicaCount(count, "count of replicate");
+    store.replicate(store.entryOf(this.#find(fileId).handle, `file ${fileId}`), copyCount);
+    return { kind: "done", requestId };
+  }
+
+  /** Removes copies; fails when something waits for the file, or it could not be had again. */
+  async prune({ requestId, fileId }: Wish<"prune">): Promise<ClientAnswer> {
+    const { store } = this.#options;
+    await store.prune(store.entryOf(this.#find(fileId).handle, `file ${fileId}`));
     return { kind: "done", requestId };
   }
 
@@ -195,7 +214,11 @@ export class ClientFiles {
       case "buffer":
         return bufferSpec(undefined, options);
       case "temp":
-        return tempSpec(options);
+        return tempSpec({
+          ...options,
+          ...(file.replicas === undefined ? {} : { replicas: file.replicas }),
+          release: file.isReleasedByUse === true ? "auto" : "manual",
+        });
       case "url":
         if (file.sha256 === undefined) return urlSpec(file.url, options);
         return urlSpec(file.url, { ...options, sha256: file.sha256 });
@@ -204,6 +227,10 @@ export class ClientFiles {
         const { handle } = this.#find(file.archive);
         const archive = this.#options.store.entryOf(handle, "archive");
         return recipeSpec(file.kind, archive, options);
+      }
+      case "mini_task": {
+        const task = { options: miniOptionsOf(file.task, this), mount: file.mount };
+        return miniTaskSpec(task, options, this.#options.store);
       }
     }
   }

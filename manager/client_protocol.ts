@@ -51,11 +51,19 @@ export type ClientFile =
   }
   /** An output that is read later by `fetch`. */
   | { readonly kind: "buffer" }
-  | { readonly kind: "temp" }
+  | {
+    readonly kind: "temp";
+    /** Copies that are kept; absent leaves it to the policy. */
+    readonly replicas?: number;
+    /** The policy "consumed" needs nobody to give it up. */
+    readonly isReleasedByUse?: boolean;
+  }
   /** With the SHA-256 that an input must have, in hexadecimal, where it is known. */
   | { readonly kind: "url"; readonly url: string; readonly sha256?: string }
   | { readonly kind: "unpack"; readonly archive: FileId }
-  | { readonly kind: "environment"; readonly archive: FileId };
+  | { readonly kind: "environment"; readonly archive: FileId }
+  /** What the command of `task`, which has no outputs, leaves at `mount`. */
+  | { readonly kind: "mini_task"; readonly task: ClientTask; readonly mount: string };
 
 /** What all tasks of a submission have in common; the fields are those of `TaskOptions`. */
 export interface ClientTask {
@@ -112,8 +120,19 @@ export type ClientRequest =
     readonly level: CacheLevel;
     /** Permissions of an output that is delivered to a path. */
     readonly mode?: number;
+    /** Absent is true, and false of a mini task. */
+    readonly peerTransfer?: boolean;
   }
   | { readonly kind: "undeclare"; readonly requestId: number; readonly fileId: FileId }
+  /** Keeps that many copies at workers from now on; answered at once. */
+  | {
+    readonly kind: "replicate";
+    readonly requestId: number;
+    readonly fileId: FileId;
+    readonly count: number;
+  }
+  /** Removes the copies from the workers. */
+  | { readonly kind: "prune"; readonly requestId: number; readonly fileId: FileId }
   /** Has the contents brought to the manager; answered when they can be had by HTTP. */
   | { readonly kind: "fetch"; readonly requestId: number; readonly fileId: FileId }
   /**
@@ -242,6 +261,8 @@ export interface TaskRow {
   readonly id: TaskId;
   /** Where it stands. */
   readonly state: TaskStateName;
+  /** Where it stands as its own recovery, while it runs again to remake a lost temp. */
+  readonly recovery?: TaskStateName;
   /** Once it has ended. */
   readonly outcome?: Outcome;
   /** The command, cut to 200 characters; `LIBRARY.FUNCTION` of a call. */
@@ -312,6 +333,8 @@ export interface WorkerRow {
   readonly replicas: number;
   /** Bytes of these files. */
   readonly cachedBytes: number;
+  /** What files and running tasks hold of its disk, as it said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** One declared file, as tables show it. */
@@ -330,6 +353,8 @@ export interface FileRow {
   readonly replicas: number;
   /** True when the manager has the contents. */
   readonly isAtManager: boolean;
+  /** True when the task that makes it has made other contents of it than before. */
+  readonly isNondeterministic?: boolean;
   /** Path; or url, without user, password and query. */
   readonly source?: string;
 }

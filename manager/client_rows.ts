@@ -29,6 +29,7 @@ export function workerRow(worker: WorkerRecord): WorkerRow {
     instances: worker.instances.size,
     replicas,
     cachedBytes,
+    diskUsedBytes: worker.diskUsedBytes,
   };
 }
 
@@ -44,6 +45,7 @@ export function fileRow(entry: FileEntry, record: FileRecord | undefined): FileR
     level,
     replicas: record?.readyCount ?? 0,
     isAtManager: place !== undefined || record?.isAtManager === true,
+    ...(record?.isNondeterministic === true ? { isNondeterministic: true } : {}),
     ...(shown === undefined ? {} : { source: shown }),
   };
 }

@@ -89,16 +89,6 @@ const selection = kinds<TaskSelection>({
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
-const file = kinds<ClientFile>({
-  local: { path },
-  upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
-  buffer: {},
-  temp: {},
-  url: { url: path, sha256: optional(digest) },
-  unpack: { archive: fileId },
-  environment: { archive: fileId },
-});
-
 const mount = shape<ClientMount>({ mount: path, fileId });
 
 const task = shape<ClientTask>({
@@ -120,6 +110,17 @@ const task = shape<ClientTask>({
   features: optional(limitedList(id, MOUNTS_MAX)),
 });
 
+const file = kinds<ClientFile>({
+  local: { path },
+  upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
+  buffer: {},
+  temp: { replicas: optional(natural), isReleasedByUse: optional(flag) },
+  url: { url: path, sha256: optional(digest) },
+  unpack: { archive: fileId },
+  environment: { archive: fileId },
+  mini_task: { task, mount: path },
+});
+
 const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
 
 const requestId = natural;
@@ -129,8 +130,10 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   open: { requestId, version: natural, clientId: randomId },
   ping: { requestId },
   status: { requestId },
-  declare: { requestId, file, level, mode: optional(mode) },
+  declare: { requestId, file, level, mode: optional(mode), peerTransfer: optional(flag) },
   undeclare: { requestId, fileId },
+  replicate: { requestId, fileId, count: natural },
+  prune: { requestId, fileId },
   fetch: { requestId, fileId },
   submit: {
     requestId,
@@ -184,6 +187,7 @@ const times = shape<TaskTimes>({
 const taskRow = shape<TaskRow>({
   id: taskId,
   state,
+  recovery: optional(state),
   outcome: optional(outcome),
   command: longText,
   tag: optional(label),
@@ -228,6 +232,7 @@ const workerRow = shape<WorkerRow>({
   instances: natural,
   replicas: natural,
   cachedBytes: natural,
+  diskUsedBytes: natural,
 });
 
 const fileRow = shape<FileRow>({
@@ -238,6 +243,7 @@ const fileRow = shape<FileRow>({
   level,
   replicas: natural,
   isAtManager: flag,
+  isNondeterministic: optional(flag),
   source: optional(longText),
 });
 

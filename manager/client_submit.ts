@@ -10,10 +10,10 @@ import { setImmediate } from "node:timers/promises";
 import type { FileId, TaskId } from "../shared/ids.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ClientFiles } from "./client_files.ts";
-import type { ClientMount, ClientRequest, ClientTask } from "./client_protocol.ts";
-import type { FileHandle } from "./file_handle.ts";
+import { filesOf, optionsOf } from "./client_options.ts";
+import type { ClientRequest, ClientTask } from "./client_protocol.ts";
 import type { FileStore } from "./file_store.ts";
-import { readMembers, readTask, type TaskOptions } from "./task_definition.ts";
+import { readMembers, readTask } from "./task_definition.ts";
 import type { TaskDesk } from "./task_desk.ts";
 
 /** Tasks that are given to the core in one turn of the event loop. */
@@ -99,43 +99,6 @@ export class Submissions {
 
 async function giveAll(next: (most: number) => boolean): Promise<void> {
   while (next(SLICE_TASKS)) await setImmediate();
-}
-
-function optionsOf(task: ClientTask, files: ClientFiles): TaskOptions {
-  const { command, env, cores, memoryBytes, diskBytes, gpus, timeoutMs } = task;
-  const { tag, category, priority, retries, workerLosses, features } = task;
-  const options: { -readonly [Name in keyof TaskOptions]: TaskOptions[Name] | undefined } = {
-    command,
-    env,
-    inputs: filesOf(task.inputs, files),
-    outputs: filesOf(task.outputs, files),
-    environment: task.environments.map((fileId) => files.handleOf(fileId)),
-    cores,
-    memory: memoryBytes,
-    disk: diskBytes,
-    gpus,
-    timeout: timeoutMs,
-    tag,
-    category,
-    priority,
-    retries,
-    workerLosses,
-    features,
-  };
-  // Options that are undefined are taken as left out.
-  return options as TaskOptions;
-}
-
-function filesOf(
-  mounts: readonly ClientMount[],
-  files: ClientFiles,
-): { readonly [mount: string]: FileHandle } {
-  const seen = new Set<string>();
-  return Object.fromEntries(mounts.map(({ mount, fileId }) => {
-    if (seen.has(mount)) throw new TypeError(`Cannot take "${mount}" as a mount of two files`);
-    seen.add(mount);
-    return [mount, files.handleOf(fileId)];
-  }));
 }
 
 function fileIdsOf({ inputs, outputs, environments }: ClientTask): Set<FileId> {

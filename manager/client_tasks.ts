@@ -52,6 +52,8 @@ export interface ClientTasksOptions {
   readonly catalog: Catalog;
   readonly output: OutputLog;
   readonly look: (id: TaskId) => PendingTask;
+  /** Where a task that has ended stands, while it runs again to remake a temp. */
+  readonly recoveryOf: (id: TaskId) => TaskStateName | undefined;
   readonly cancel: (id: TaskId) => void;
 }
 
@@ -118,7 +120,7 @@ export class ClientTasks {
       if (rows.length === ROWS_MAX || chars > ANSWER_CHARS_MAX) {
         return { kind: "tasks", requestId, tasks: rows, hasMore: true };
       }
-      const row = rowOf(entry, pending);
+      const row = rowOf(entry, pending, this.#options.recoveryOf(entry.id));
       chars += charsOf(row);
       rows.push(row);
     }
@@ -189,12 +191,17 @@ function charsOf({ command, message, tag = "", category = "" }: TaskRow): number
 
 const EMPTY: TaskOutput = { stdout: NO_BYTES, stderr: NO_BYTES };
 
-function rowOf(entry: TaskEntry, pending: PendingTask | undefined): TaskRow {
+function rowOf(
+  entry: TaskEntry,
+  pending: PendingTask | undefined,
+  recovery: TaskStateName | undefined,
+): TaskRow {
   const { id, command, tag, category, submittedAtMs, ending } = entry;
   const { workerId, host } = ending ?? pending ?? {};
   return {
     id,
     state: pending?.state ?? "done",
+    ...(recovery === undefined ? {} : { recovery }),
     ...(ending === undefined ? {} : { outcome: ending.outcome }),
     command,
     ...(tag === undefined ? {} : { tag }),

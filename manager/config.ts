@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
-import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
+import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
   amount,
   anyText,
@@ -74,6 +74,11 @@ export interface PolicyOptions {
   readonly pruneTemps?: "never" | "consumed" | `depth:${number}`;
   /** Remove copies of temps above the wanted number while nothing needs them. Default false. */
   readonly pruneExtraReplicas?: boolean;
+  /**
+   * Move temps from workers whose disks are much fuller than those of others, while nothing else
+   * needs the network. Default false.
+   */
+  readonly shiftDiskLoad?: boolean;
   /** Workers fetch from workers. Default true. */
   readonly peerTransfers?: boolean;
   /** Transfers out of one worker at a time. Default 10. */
@@ -84,10 +89,25 @@ export interface PolicyOptions {
   readonly transfersFromManager?: number;
   /** Transfers into the manager at a time. Default 4. */
   readonly transfersToManager?: number;
-  /** Remake a lost temp when it is needed, or never. Default `"on_demand"`. */
-  readonly recovery?: "on_demand" | "off";
-  /** Where most input bytes are, or where most is free. Default `"files"`. */
-  readonly placement?: "files" | "spread";
+  /**
+   * Remake a lost temp when it is needed; at once, if it is declared still and not pruned, with
+   * the priority of the task that made it; or never. Default `"on_demand"`.
+   */
+  readonly recovery?: "on_demand" | "immediate" | "off";
+  /**
+   * Where a task goes among workers that have room: `"files"`, where most input bytes are;
+   * `"spread"`, where most cores are free; `"disk"`, where most disk is free; `"fast"`, where tasks
+   * ran shortest beside others alike; `"random"`, anywhere. Default `"files"`.
+   */
+  readonly placement?: "files" | "fast" | "random" | "spread" | "disk";
+  /** Silence after which a transfer is given up, to go on from elsewhere. Default 30 s. */
+  readonly transferStallTimeout?: Duration;
+  /** How many times as long as usual a transfer may take before it is given up. Default 10. */
+  readonly transferOutlierFactor?: number;
+  /** Time that every transfer may take, however slow it is. Default 60 s. */
+  readonly minTransferTimeout?: Duration;
+  /** Bytes per second that are usual until some have been moved. Default 1 MB. */
+  readonly defaultTransferRate?: Size;
   /** What is dispatched to a worker, as a multiple of what it can run. Default 2. */
   readonly dispatchAhead?: number;
   /** Work of this duration may wait at a worker in any case. Default 20 ms. */
@@ -105,7 +125,7 @@ export interface PolicyOptions {
   readonly workerTimeout?: Duration;
   /** Time that a worker has to come back after its connection closed. Default 3 s. */
   readonly reconnectGrace?: Duration;
-  /** Runs of one task to remake its lost temps. Default 5. */
+  /** Runs of one task to remake its lost temps, those that fail included. Default 5. */
   readonly recoveryTries?: number;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
@@ -146,6 +166,11 @@ export interface ManagerOptions {
   readonly policies?: PolicyOptions;
   /** Folder for the logs of local workers. Default: a temporary one, removed. */
   readonly runDirectory?: string;
+  /**
+   * Path of a TOML or JSON file with such options; those that are stated elsewhere win, policy by
+   * policy.
+   */
+  readonly config?: string;
 }
 
 /** What each local worker is started with; sizes are bytes, absent ones are the worker's choice. */
@@ -226,13 +251,18 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     replicas: count(1, REPLICAS_MAX),
     pruneTemps,
     pruneExtraReplicas: flag,
+    shiftDiskLoad: flag,
     peerTransfers: flag,
     transfersPerWorker: count(1, 1000),
     transfersPerUrl: count(1, 1000),
     transfersFromManager: count(1, 1000),
     transfersToManager: count(1, 1000),
-    recovery: oneOf("on_demand", "off"),
-    placement: oneOf("files", "spread"),
+    recovery: oneOf("on_demand", "immediate", "off"),
+    placement: oneOf(...PLACEMENTS),
+    transferStallTimeout: timeout,
+    transferOutlierFactor: amount(1, 1000),
+    minTransferTimeout: timeout,
+    defaultTransferRate: rate,
     dispatchAhead: amount(1, 1000),
     dispatchAheadTime: duration,
     waitForWorkers: count(0, 1_000_000),
@@ -243,11 +273,22 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     recoveryTries: count(0, 1000),
     libraryRetries: count(0, 1000),
   });
-  const { dispatchAheadTime, workerEvictionInterval, workerTimeout, reconnectGrace, ...rest } =
-    read;
+  const {
+    dispatchAheadTime,
+    workerEvictionInterval,
+    workerTimeout,
+    reconnectGrace,
+    transferStallTimeout,
+    minTransferTimeout,
+    defaultTransferRate,
+    ...rest
+  } = read;
   return {
     ...current,
     ...rest,
+    transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
+    minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
+    defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -268,6 +309,12 @@ const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);
   if (ms >= TIMEOUT_MS_MIN) return ms;
   throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+const rate: Reader<Size> = (value, what) => {
+  const bytes = size(value, what);
+  if (bytes >= 1) return bytes;
+  throw new RangeError(`Cannot take ${what} "${bytes}" as bytes per second: at least 1`);
 };
 
 /** A name becomes part of a file's name: letters, digits and few signs only. */

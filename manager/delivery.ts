@@ -56,6 +56,9 @@ export class ContentsError extends Error {
   override readonly name = "ContentsError";
 }
 
+/** Thrown for contents that are others than those announced: damaged at the sender or on the way. */
+class DigestError extends ContentsError {}
+
 /** Takes deliveries in. */
 export class DeliveryDesk {
   readonly #options: DeliveryOptions;
@@ -229,7 +232,7 @@ export class DeliveryDesk {
   }
 
   #fail(delivery: Delivery, error: unknown): PutAnswer {
-    const { deliveryId, entry, source } = delivery;
+    const { deliveryId, entry, source, onEnd } = delivery;
     const code = codeOf(error);
     const isOurs = code !== undefined && code.startsWith("E") && !isConnectionCode(code);
     const what = entry.source.kind === "local" ? `"${entry.source.path}"` : `file ${entry.id}`;
@@ -238,13 +241,15 @@ export class DeliveryDesk {
     const isWanted = this.#deliveries.get(deliveryId) === delivery;
     if (!isWanted) return { status: 404, message: "Cannot take the file: it is not wanted" };
     // A body that broke off is the sender's to send again, or to give up with `send_failed`.
-    const isRefused = error instanceof ContentsError || error instanceof ReplaceError;
-    const isFinal = isOurs || isRefused || source === undefined;
+    const isDifferent = error instanceof ContentsError || error instanceof ReplaceError;
+    // A worker looks at its copy, and sends again what was damaged on the way.
+    const isWorkers = error instanceof DigestError && onEnd === undefined;
+    const isFinal = isOurs || isDifferent && !isWorkers || source === undefined;
     if (isFinal) {
       this.#remove(delivery);
       this.#end(delivery, message);
     }
-    return { status: isOurs ? 507 : isFinal ? 422 : 503, message };
+    return { status: isOurs ? 507 : isFinal || isDifferent ? 422 : 503, message };
   }
 
   #end({ deliveryId, onEnd }: Pick<Delivery, "deliveryId" | "onEnd">, message: string): void {
@@ -280,7 +285,7 @@ export async function* checkContents(
   for await (const chunk of withinSilence(chunks, signal)) {
     sizeBytes += chunk.length;
     if (sizeBytes > file.sizeBytes) {
-      throw new ContentsError(`expected ${file.sizeBytes} bytes, found more`);
+      throw new DigestError(`expected ${file.sizeBytes} bytes, found more`);
     }
     hash.update(chunk);
     yield chunk;
@@ -290,7 +295,7 @@ export async function* checkContents(
   }
   const digest = hash.digest("hex");
   if (file.digest !== "" && digest !== file.digest) {
-    throw new ContentsError(`expected SHA-256 ${file.digest}, found ${digest}`);
+    throw new DigestError(`expected SHA-256 ${file.digest}, found ${digest}`);
   }
 }
 

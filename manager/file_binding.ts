@@ -9,10 +9,13 @@ import { access, constants, lstat, realpath } from "node:fs/promises";
 
 import { describeDirectory, directoryName } from "./directory.ts";
 import { type FileStamp, isSameStamp, stampOf } from "../shared/file_stamp.ts";
-import type { CacheName } from "../shared/ids.ts";
-import type { Recipe } from "../shared/protocol.ts";
+import type { CacheName, FileId } from "../shared/ids.ts";
 import type { CacheLevel } from "../shared/task.ts";
 import type { BoundFile } from "./core/event.ts";
+import type { MiniTaskSource } from "./file_entry.ts";
+
+/** First part of the names of what recipes make; `tendril cache list` tells by it what it is. */
+const RECIPE_PREFIX = { unpack: "unpacked", environment: "environment" } as const;
 
 /** A local file with its name. */
 export interface LocalBinding {
@@ -50,15 +53,40 @@ export function bindBytes(bytes: Uint8Array): BoundFile {
   };
 }
 
-/** Names what a recipe makes of `input`: the same recipe of the same input is the same file. */
-export function bindRecipe(recipe: Recipe["kind"], input: BoundFile): BoundFile {
-  return {
-    name: `mini-${hashText(JSON.stringify([recipe, input.name]))}` as CacheName,
-    sizeBytes: -1,
-    digest: "",
-    isDirectory: true,
-    isExecutable: false,
-  };
+/**
+ * Names what a recipe makes: the same recipe of the same inputs is the same file. What a command
+ * makes may differ from day to day, so that later workflows find it only if it is to outlive this
+ * one.
+ */
+export function bindRecipe(
+  { recipe, inputs }: MiniTaskSource,
+  options: { readonly level: CacheLevel; readonly workflowId: string },
+): BoundFile {
+  const names = new Map<FileId, CacheName>();
+  for (const { id, bound, failure } of inputs) {
+    if (bound === undefined) {
+      throw new FileMissingError(failure ?? "Cannot name what is made of an input that failed");
+    }
+    names.set(id, bound.name);
+  }
+  const unknown = { sizeBytes: -1, digest: "", isExecutable: false };
+  if (recipe.kind !== "command") {
+    const name = `${RECIPE_PREFIX[recipe.kind]}-${hashText(JSON.stringify([...names.values()]))}`;
+    return { ...unknown, name: name as CacheName, isDirectory: true };
+  }
+  const { command, env, mount, environments } = recipe;
+  const isShared = options.level === "worker" || options.level === "forever";
+  const text = JSON.stringify([
+    isShared ? "" : options.workflowId,
+    command,
+    Object.entries(env).sort(([a], [b]) => a < b ? -1 : 1),
+    mount,
+    recipe.inputs.map(({ mount, fileId }) => [mount, names.get(fileId)])
+      .sort(([a = ""], [b = ""]) => a < b ? -1 : 1),
+    environments.map((fileId) => names.get(fileId)),
+  ]);
+  // Whether it is a file or a directory is known when it was made.
+  return { ...unknown, name: `mini-${hashText(text)}` as CacheName, isDirectory: false };
 }
 
 /** The name of a file of these contents. */

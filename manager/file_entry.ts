@@ -2,10 +2,9 @@
 
 import type { FileStamp } from "../shared/file_stamp.ts";
 import type { FileId, TaskId } from "../shared/ids.ts";
-import type { Recipe } from "../shared/protocol.ts";
 import type { CacheLevel } from "../shared/task.ts";
 import { hostOfUrl } from "../shared/url/address.ts";
-import type { BoundFile, FileOrigin } from "./core/event.ts";
+import type { BoundFile, FileOrigin, RecipeSpec } from "./core/event.ts";
 
 /** The kinds of declared files. */
 export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task";
@@ -25,7 +24,17 @@ export type FileSource =
   /** Contents that a client sends: the promise is of their name once they are in place. */
   | { readonly kind: "upload"; readonly arrival: Promise<BoundFile> }
   | { readonly kind: "temp" }
-  | { readonly kind: "mini_task"; readonly recipe: Recipe["kind"]; readonly input: FileEntry };
+  | MiniTaskSource;
+
+/** What a worker makes of other files. */
+export interface MiniTaskSource {
+  readonly kind: "mini_task";
+  readonly recipe: RecipeSpec;
+  /** Each once. */
+  readonly inputs: readonly FileEntry[];
+  /** How many files are made in turn until it is there, itself included. */
+  readonly depth: number;
+}
 
 /** Contents that the manager has on its disk. */
 export interface FilePlace {
@@ -85,6 +94,10 @@ export function originOf(entry: FileEntry): FileOrigin {
     case "temp":
       return { kind: "temp" };
     case "mini_task":
-      return { kind: "recipe", recipe: source.recipe, input: source.input.id };
+      return {
+        kind: "recipe",
+        recipe: source.recipe,
+        inputs: source.inputs.map(({ id }) => id),
+      };
   }
 }

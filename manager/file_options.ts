@@ -8,7 +8,6 @@ import { resolve } from "@std/path";
 import type { CacheLevel } from "../shared/task.ts";
 import { parseFileUrl } from "../shared/url/address.ts";
 import type { BoundFile } from "./core/event.ts";
-import type { FileEntry } from "./file_entry.ts";
 import type { FileSpec } from "./file_store.ts";
 import { REPLICAS_MAX } from "./config.ts";
 import { count, flag, oneOf, type Reader, type Readers, readOptions, show } from "./option.ts";
@@ -23,7 +22,7 @@ const FILE_READERS: Readers<FileOptions> = {
 export interface FileOptions {
   /** How long workers keep it. Default `"workflow"`. */
   readonly cache?: CacheLevel;
-  /** False keeps workers from giving it to each other. Default true. */
+  /** False keeps workers from giving it to each other. Default true, of a mini task false. */
   readonly peerTransfer?: boolean;
   /**
    * Permissions of an output that is written to a path or a file url, as `0o755`. What is fetched
@@ -111,15 +110,6 @@ export function tempSpec(options: TempOptions): FileSpec {
 
 /** How many copies of a file a user may want. */
 export const replicaCount: Reader<number> = count(1, REPLICAS_MAX);
-
-/** What the worker that needs it makes of an archive. */
-export function recipeSpec(
-  recipe: "unpack" | "environment",
-  input: FileEntry,
-  options: FileOptions,
-): FileSpec {
-  return { source: { kind: "mini_task", recipe, input }, ...readFileOptions(options, recipe) };
-}
 
 /** What every declared file can be given. */
 export function readFileOptions(options: FileOptions, owner: string): Omit<FileSpec, "source"> {

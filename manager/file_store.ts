@@ -153,7 +153,15 @@ export class FileStore implements FileReader {
   /** Throws unless a new task may have `entry` as an input. */
   checkInput(entry: FileEntry, what: string): void {
     const { source } = entry;
-    if (source.kind === "mini_task") this.checkInput(source.input, `the archive of ${what}`);
+    if (source.kind === "mini_task") {
+      const part = source.recipe.kind === "command" ? "an input" : "the archive";
+      for (const input of source.inputs) {
+        if (input.isUndeclared && entry.role === "unused") {
+          throw new TypeError(`Cannot take ${what} as an input: ${part} of it was undeclared`);
+        }
+        this.checkInput(input, `${part} of ${what}`);
+      }
+    }
     if (source.kind === "buffer" && source.bytes === undefined && entry.role !== "output") {
       throw new TypeError(
         `Cannot take ${what} as an input: the buffer has no contents and no task makes it`,
@@ -191,13 +199,13 @@ export class FileStore implements FileReader {
   useAsInput(entry: FileEntry): void {
     if (entry.role !== "unused") return;
     const { source } = entry;
-    if (source.kind === "mini_task") this.useAsInput(source.input);
+    if (source.kind === "mini_task") { for (const input of source.inputs) this.useAsInput(input); }
     entry.role = "input";
     this.#tellDeclared(entry);
     if (source.kind === "buffer" && source.bytes instanceof Uint8Array) {
       this.#bind(entry, bindBytes(source.bytes));
     } else if (source.kind === "mini_task") {
-      this.#whenSettled(source.input, () => this.#enqueue(entry));
+      this.#whenAllSettled(source.inputs, () => this.#enqueue(entry));
     } else if (source.kind === "upload") {
       // Not in the queue: others need not wait until a client has sent its contents.
       this.#find(entry, source.arrival);
@@ -226,6 +234,16 @@ export class FileStore implements FileReader {
   #whenSettled(entry: FileEntry, listener: () => void): void {
     if (entry.bound !== undefined || entry.failure !== undefined) listener();
     else entry.onSettled.push(listener);
+  }
+
+  #whenAllSettled(entries: readonly FileEntry[], listener: () => void): void {
+    let left = entries.length;
+    if (left === 0) return listener();
+    const settled = () => {
+      left -= 1;
+      if (left === 0) listener();
+    };
+    for (const entry of entries) this.#whenSettled(entry, settled);
   }
 
   /** Gives a file up; cached copies go when no task needs them. */
@@ -358,6 +376,9 @@ export class FileStore implements FileReader {
   async bring(entry: FileEntry): Promise<string> {
     const { source } = entry;
     if (source.kind === "local" && entry.role !== "output") return source.path;
+    if (source.kind === "mini_task" && source.recipe.kind === "environment") {
+      throw new Error(`Cannot fetch file ${entry.id}: an environment is of no use elsewhere`);
+    }
     if (entry.role === "unused") {
       if (source.kind === "url" || source.kind === "mini_task") {
         throw new Error(`Cannot fetch file ${entry.id}: no task has used it, so no worker has it`);
@@ -454,13 +475,8 @@ export class FileStore implements FileReader {
         return bindBytes(await source.bytes ?? new Uint8Array());
       case "upload":
         return await source.arrival;
-      case "mini_task": {
-        const { input } = source;
-        if (input.bound === undefined) {
-          throw new FileMissingError(input.failure ?? "Cannot name an archive that failed");
-        }
-        return bindRecipe(source.recipe, input.bound);
-      }
+      case "mini_task":
+        return bindRecipe(source, { level, workflowId: this.#options.workflowId });
       case "temp":
         throw new FileMissingError(`Cannot name temp file ${entry.id}: no task makes it`);
       default:

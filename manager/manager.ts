@@ -16,13 +16,13 @@ import {
   readManagerOptions,
   readPolicies,
 } from "./config.ts";
+import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
 import type { FileHandle } from "./file_handle.ts";
 import {
   bufferSpec,
   type FileOptions,
   localSpec,
-  recipeSpec,
   replicaCount,
   type TempOptions,
   tempSpec,
@@ -40,6 +40,7 @@ import {
   readLibrary,
 } from "./library.ts";
 import { moduleSource } from "./library_source.ts";
+import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
@@ -95,7 +96,7 @@ export class Manager implements AsyncDisposable {
    * @throws {Error} When the address or the name is taken, or there is no binary for workers.
    */
   static async start(options: ManagerOptions = {}): Promise<Manager> {
-    const given = { ...defaultManagerOptions(), ...options };
+    const given = withConfigFile(mergeOptions(options, defaultManagerOptions()));
     const config = readManagerOptions(given);
     for (const note of translateParameters(given.policies ?? {}).notes) {
       process.stderr.write(`tendril: ${note}\n`);
@@ -165,8 +166,6 @@ export class Manager implements AsyncDisposable {
    * @example
    * ```ts
    * const genome = manager.url("https://data.example.org/genome.fa", { cache: "worker" });
-   * const hits = manager.url("file:///shared/results/hits.txt");
-   * manager.submit({ command: "grep -c N genome > hits", inputs: { genome }, outputs: { hits } });
    * ```
    */
   url(url: string | URL, options: UrlOptions = {}): FileHandle {
@@ -212,6 +211,10 @@ export class Manager implements AsyncDisposable {
   /**
    * Declares unpacked software for the `environment` of tasks and libraries.
    *
+   * Each worker unpacks it once and makes it fit for the path there: archives of conda-pack, poncho
+   * and `tendril pack`, and virtual environments that `tar` or venv-pack packed. Tasks have its `bin`
+   * first in `PATH`, `VIRTUAL_ENV` or `CONDA_PREFIX`, and what its `activate.d` sets.
+   *
    * @param archive An archive with a `bin` folder: a declared file, or the path of one.
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
    *
@@ -223,6 +226,26 @@ export class Manager implements AsyncDisposable {
    */
   environment(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
     return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares what a command makes: each worker that needs the file runs it once, as it runs tasks.
+   * With `peerTransfer: true` one worker does, and the others fetch what it made.
+   *
+   * @param task The command, its files and what it needs.
+   * @param mount The file or directory that the command leaves in its sandbox.
+   * @throws {TypeError | RangeError} When the definition or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const command = "xrdcp -s root://eospublic.cern.ch//eos/run1.root run1.root";
+   * const events = manager.miniTask({ command, timeout: "10m" }, "run1.root", { cache: "worker" });
+   * manager.submit({ command: "ls -l run1.root", inputs: { "run1.root": events } });
+   * ```
+   */
+  miniTask(task: MiniTaskOptions, mount: string, options: FileOptions = {}): FileHandle {
+    const { store } = this.#shell;
+    return store.declare(miniTaskSpec({ options: task, mount }, options, store));
   }
 
   /**

@@ -17,21 +17,30 @@ export type Readers<T> = { readonly [Name in keyof T]-?: Reader<Exclude<T[Name],
  * @throws {TypeError} When `value` is not an object, or has an option without a reader.
  */
 export function readOptions<T>(value: unknown, owner: string, readers: Readers<T>): Partial<T> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot read options of ${owner} from "${show(value)}" as an object`);
-  }
+  checkOptionNames(value, owner, readers);
   const options: Partial<T> = {};
   for (const [name, given] of Object.entries(value)) {
-    if (!Object.hasOwn(readers, name)) {
-      const valid = Object.keys(readers).join(", ");
-      throw new TypeError(`Cannot take "${name}" as an option of ${owner}: there are ${valid}`);
-    }
     if (given === undefined) continue;
     // The reader of a name gives the type of that name, which Object.entries cannot say.
     const key = name as keyof T;
     options[key] = readers[key](given, `${name} of ${owner}`) as Partial<T>[keyof T];
   }
   return options;
+}
+
+/** Throws unless `value` is an object with no other options than `readers` has. */
+export function checkOptionNames(
+  value: unknown,
+  owner: string,
+  readers: object,
+): asserts value is object {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`Cannot read options of ${owner} from "${show(value)}" as an object`);
+  }
+  const unknown = Object.keys(value).find((name) => !Object.hasOwn(readers, name));
+  if (unknown === undefined) return;
+  const valid = Object.keys(readers).join(", ");
+  throw new TypeError(`Cannot take "${unknown}" as an option of ${owner}: there are ${valid}`);
 }
 
 /** A size in bytes; text such as `"2GB"` counts. */

@@ -1,20 +1,15 @@
 /** What `tendril run` shows while a workflow runs: one line that is redrawn, or plain lines. */
 
+import { ProgressLine } from "../shared/progress_line.ts";
+import type { Terminal } from "../shared/terminal.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import type { ManagerStatus } from "./status.ts";
-import type { Terminal } from "./terminal.ts";
 
 /** Between two looks of a person. */
 const REDRAW_MS = 250;
 
-/** Between two lines in a log, at the least. */
-const LINE_MS = 5_000;
-
 /** Local workers have joined by then: when there is none, somebody must start one. */
 const LONELY_MS = 2_000;
-
-/** Puts the cursor at the start of a line that it empties. */
-const CLEAR = "\r\x1b[K";
 
 /** What progress is shown of, and where. */
 export interface ProgressOptions {
@@ -28,55 +23,29 @@ export interface ProgressOptions {
 export class Progress implements Disposable {
   readonly #options: ProgressOptions;
   readonly #timer: ReturnType<typeof setInterval>;
-  readonly #release: () => void;
-  #shown = "";
-  #writtenAtMs = performance.now();
+  readonly #line: ProgressLine;
 
   constructor(options: ProgressOptions) {
+    const { terminal, beforeOutput } = options;
     this.#options = options;
+    this.#line = new ProgressLine(terminal, { beforeOutput });
     this.#timer = setInterval(() => this.#show(), REDRAW_MS);
     // A workflow that is over is not kept alive by showing it.
     this.#timer.unref?.();
-    const { terminal, beforeOutput } = options;
-    this.#release = terminal.isTTY ? beforeOutput(() => this.#clear()) : () => {};
   }
 
   /** Writes the last line, if there was anything to tell, and stops. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    this.#clear();
-    this.#release();
+    this.#line[Symbol.dispose]();
     const { status, terminal } = this.#options;
     const last = status();
     if (last.tasks.submitted > 0) terminal.write(`${describeEnd(last, Date.now())}\n`);
   }
 
   #show(): void {
-    const { status, terminal } = this.#options;
-    const now = status();
-    if (now.tasks.submitted === 0) return;
-    const line = describeProgress(now, Date.now());
-    if (terminal.isTTY) return this.#redraw(line);
-    const nowMs = performance.now();
-    if (nowMs - this.#writtenAtMs < LINE_MS) return;
-    this.#writtenAtMs = nowMs;
-    terminal.write(`${line}\n`);
-  }
-
-  #redraw(line: string): void {
-    const { terminal } = this.#options;
-    // A line of all columns wraps on some terminals, and a wrapped one is not cleared.
-    const shown = line.slice(0, (terminal.columns ?? 80) - 1);
-    if (shown === this.#shown) return;
-    this.#clear();
-    this.#shown = shown;
-    terminal.write(shown);
-  }
-
-  #clear(): void {
-    if (this.#shown === "") return;
-    this.#shown = "";
-    this.#options.terminal.write(CLEAR);
+    const now = this.#options.status();
+    if (now.tasks.submitted > 0) this.#line.show(describeProgress(now, Date.now()));
   }
 }
 

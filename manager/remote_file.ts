@@ -55,19 +55,21 @@ export class RemoteFile {
 export type RemoteSource =
   | { readonly kind: "local"; readonly path: string }
   | { readonly kind: "url"; readonly url: string; readonly sha256: string }
-  | { readonly kind: "temp" }
-  | { readonly kind: "buffer"; readonly bytes: Uint8Array | undefined }
   | {
-    readonly kind: "mini_task";
-    readonly recipe: "unpack" | "environment";
-    readonly archive: RemoteFile;
-  };
+    readonly kind: "temp";
+    readonly replicas: number | undefined;
+    readonly isReleasedByUse: boolean;
+  }
+  | { readonly kind: "buffer"; readonly bytes: Uint8Array | undefined }
+  /** Declares what it is made of, and gives what the manager is told. */
+  | { readonly kind: "mini_task"; readonly toClientFile: () => Promise<ClientFile> };
 
 /** How a file is declared. */
 export interface RemoteFileSpec {
   readonly source: RemoteSource;
   readonly level: CacheLevel;
   readonly mode: number | undefined;
+  readonly peerTransfer: boolean;
 }
 
 interface Entry extends RemoteFileSpec {
@@ -140,6 +142,19 @@ export class RemoteFiles {
     throw new Error("Cannot read the contents of a directory: fetch it to a path");
   }
 
+  /** Has that many copies kept at workers. */
+  async replicate(file: RemoteFile, count: number): Promise<void> {
+    const fileId = await this.#declared(file, "input");
+    await this.#connection.ask({ kind: "replicate", fileId, count });
+  }
+
+  /** Has the copies removed from the workers. */
+  async prune(file: RemoteFile): Promise<void> {
+    const { id } = this.#entryOf(file);
+    // Of what was never used there are none.
+    if (id !== undefined) await this.#connection.ask({ kind: "prune", fileId: await id });
+  }
+
   /** Gives the file up. */
   async undeclare(file: RemoteFile): Promise<void> {
     const entry = this.#entryOf(file);
@@ -181,13 +196,15 @@ export class RemoteFiles {
         if (source.bytes !== undefined) return await this.#send(entry, bytesContents(source.bytes));
         return await this.#ask(entry, { kind: "buffer" });
       case "temp":
-        return await this.#ask(entry, { kind: "temp" });
+        return await this.#ask(entry, {
+          kind: "temp",
+          ...(source.replicas === undefined ? {} : { replicas: source.replicas }),
+          ...(source.isReleasedByUse ? { isReleasedByUse: true } : {}),
+        });
       case "url":
         return await this.#tellUrl(entry, source);
-      case "mini_task": {
-        const archive = await this.input(source.archive);
-        return await this.#ask(entry, { kind: source.recipe, archive });
-      }
+      case "mini_task":
+        return await this.#ask(entry, await source.toClientFile());
       default:
         return unreachable(source);
     }
@@ -229,12 +246,16 @@ export class RemoteFiles {
     }
   }
 
-  async #declare({ level, mode }: Entry, file: ClientFile): Promise<AnswerTo<"declare">> {
+  async #declare(
+    { level, mode, peerTransfer }: Entry,
+    file: ClientFile,
+  ): Promise<AnswerTo<"declare">> {
     return await this.#connection.ask({
       kind: "declare",
       file,
       level,
       ...(mode === undefined ? {} : { mode }),
+      peerTransfer,
     });
   }
 }

@@ -13,6 +13,8 @@ import {
   type FileOptions,
   localSpec,
   readFileOptions,
+  replicaCount,
+  type TempOptions,
   tempSpec,
   type UrlOptions,
   urlSpec,
@@ -24,8 +26,10 @@ import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file
 import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
+  readRemoteMiniTask,
   readRemoteTask,
   type RemoteMember,
+  type RemoteMiniTaskOptions,
   type RemoteTaskOptions,
 } from "./remote_task_options.ts";
 import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.ts";
@@ -48,7 +52,7 @@ export interface ConnectOptions {
 }
 
 /** Options of a file that is declared from afar. */
-export type RemoteFileOptions = Omit<FileOptions, "peerTransfer">;
+export type RemoteFileOptions = FileOptions;
 
 /** Options of a url that is declared from afar. */
 export type RemoteUrlOptions = Omit<UrlOptions, "peerTransfer">;
@@ -112,7 +116,7 @@ export class RemoteManager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When it is no path, or an option is wrong.
    */
   file(path: string | URL, options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(localSpec(path, checkFileOptions(options)));
+    return this.#declare(localSpec(path, options));
   }
 
   /**
@@ -122,7 +126,7 @@ export class RemoteManager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
    */
   url(url: string | URL, options: RemoteUrlOptions = {}): RemoteFile {
-    return this.#declare(urlSpec(url, checkFileOptions(options)));
+    return this.#declare(urlSpec(url, options));
   }
 
   /**
@@ -131,7 +135,7 @@ export class RemoteManager implements AsyncDisposable {
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
    */
   buffer(data?: string | Uint8Array, options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(bufferSpec(data, checkFileOptions(options)));
+    return this.#declare(bufferSpec(data, options));
   }
 
   /**
@@ -139,8 +143,8 @@ export class RemoteManager implements AsyncDisposable {
    *
    * @throws {TypeError | RangeError} When an option is wrong.
    */
-  temp(options: RemoteFileOptions = {}): RemoteFile {
-    return this.#declare(tempSpec(checkFileOptions(options)));
+  temp(options: TempOptions = {}): RemoteFile {
+    return this.#declare(tempSpec(options));
   }
 
   /**
@@ -161,6 +165,24 @@ export class RemoteManager implements AsyncDisposable {
    */
   environment(archive: RemoteFile | string, options: RemoteFileOptions = {}): RemoteFile {
     return this.#recipe("environment", archive, options);
+  }
+
+  /**
+   * Declares what a command makes at the worker that needs it; see `Manager.miniTask`.
+   *
+   * @param mount The file or directory that the command leaves in its sandbox.
+   * @throws {TypeError | RangeError} When the definition or an option is wrong.
+   */
+  miniTask(
+    task: RemoteMiniTaskOptions,
+    mount: string,
+    options: RemoteFileOptions = {},
+  ): RemoteFile {
+    const { level, mode } = readFileOptions(options, "miniTask");
+    const { peerTransfer = false } = options;
+    const toClientFile = readRemoteMiniTask(task, { mount, files: this.#files });
+    const source = { kind: "mini_task", toClientFile } as const;
+    return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
   /**
@@ -261,6 +283,28 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
+   * Has copies of a file brought to that many workers and kept at that number; tasks come first.
+   *
+   * @throws {TypeError | RangeError} When it is no file of this manager, or the count is wrong.
+   */
+  replicate(file: RemoteFile, count: number): Promise<void> {
+    return Promise.try(() => {
+      this.#files.check(file, "file");
+      return this.#files.replicate(file, replicaCount(count, "count of replicate"));
+    });
+  }
+
+  /**
+   * Removes the copies of a file from the workers; it is had again when a task needs it.
+   *
+   * @throws {TypeError} When it is no file of this manager.
+   * @throws {ClientError} When something waits for it, or it could not be had again.
+   */
+  async prune(file: RemoteFile): Promise<void> {
+    await this.#files.prune(file);
+  }
+
+  /**
    * Changes policies from now on; those of TaskVine are known by its names as well.
    *
    * @returns A line for each parameter of TaskVine that changes nothing here, with the reason.
@@ -321,9 +365,13 @@ export class RemoteManager implements AsyncDisposable {
     await this.close();
   }
 
-  #declare({ source, level, mode }: FileSpec): RemoteFile {
-    // Local, url, temp, and a buffer whose bytes are at hand: all that the methods above make.
-    return this.#files.declare({ source: source as RemoteFileSpec["source"], level, mode });
+  #declare(spec: FileSpec): RemoteFile {
+    const { level, mode, peerTransfer, replicas, isReleasedByUse = false } = spec;
+    const source = spec.source.kind === "temp"
+      ? { kind: "temp" as const, replicas, isReleasedByUse }
+      // Local, url, and a buffer whose bytes are at hand: all that the methods above make.
+      : spec.source as RemoteFileSpec["source"];
+    return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
   #recipe(
@@ -331,14 +379,14 @@ export class RemoteManager implements AsyncDisposable {
     archive: RemoteFile | string,
     options: RemoteFileOptions,
   ): RemoteFile {
-    const { level, mode } = readFileOptions(checkFileOptions(options), recipe);
+    const { level, mode, peerTransfer } = readFileOptions(options, recipe);
     const file = typeof archive === "string" ? this.file(archive, options) : archive;
-    const source = {
-      kind: "mini_task" as const,
-      recipe,
-      archive: this.#files.check(file, "archive"),
+    const checked = this.#files.check(file, "archive");
+    const toClientFile = async () => {
+      return { kind: recipe, archive: await this.#files.input(checked) } as const;
     };
-    return this.#files.declare({ source, level, mode });
+    const source = { kind: "mini_task", toClientFile } as const;
+    return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
   async #stateOf(id: TaskId): Promise<TaskStateName> {
@@ -392,12 +440,4 @@ export async function connectManager(options: ConnectOptions): Promise<RemoteMan
   });
   const { timeout = WAIT_MS_DEFAULT, ...target } = read;
   return new RemoteManager(await connectClient(target, { waitMs: Number(timeout) }));
-}
-
-/** Only the manager's own script says which files travel between workers. */
-function checkFileOptions<T extends RemoteFileOptions>(options: T): T {
-  if (!("peerTransfer" in options)) return options;
-  throw new TypeError(
-    'Cannot take "peerTransfer" as an option of a remote file: there are cache, mode',
-  );
 }

@@ -1,9 +1,10 @@
 /** A task as clients describe it, checked and made into what the manager is asked. */
 
-import type { ClientMember, ClientMount, ClientTask } from "./client_protocol.ts";
-import { readOptions } from "./option.ts";
+import type { ClientFile, ClientMember, ClientMount, ClientTask } from "./client_protocol.ts";
+import { MINI_TASK_READERS, type MiniTaskOptions } from "./mini_task.ts";
+import { checkOptionNames, readOptions } from "./option.ts";
 import type { RemoteFile, RemoteFiles } from "./remote_file.ts";
-import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
+import { checkMount, TASK_READERS, type TaskOptions } from "./task_definition.ts";
 
 /** A command for a manager elsewhere: as `TaskOptions`, with files of that manager. */
 export interface RemoteTaskOptions extends Omit<TaskOptions, "inputs" | "outputs" | "environment"> {
@@ -14,6 +15,9 @@ export interface RemoteTaskOptions extends Omit<TaskOptions, "inputs" | "outputs
   /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
   readonly environment?: RemoteFile | readonly RemoteFile[];
 }
+
+/** A mini task for a manager elsewhere: as `MiniTaskOptions`, with files of that manager. */
+export type RemoteMiniTaskOptions = Pick<RemoteTaskOptions, keyof MiniTaskOptions>;
 
 /** What one task of `submitArray` has of its own. */
 export interface RemoteMember {
@@ -59,6 +63,21 @@ export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): Rem
       environments: await Promise.all(environments.map((file) => files.input(file))),
     }),
   };
+}
+
+/** Checks a mini task; what is returned declares its files. */
+export function readRemoteMiniTask(
+  task: RemoteMiniTaskOptions,
+  { mount, files }: { readonly mount: string; readonly files: RemoteFiles },
+): () => Promise<ClientFile> {
+  checkOptionNames(task, "miniTask", MINI_TASK_READERS);
+  const place = checkMount(mount, "mount of the mini task");
+  const definition = readRemoteTask(task, files);
+  return async () => ({
+    kind: "mini_task",
+    task: await definition.toClientTask(),
+    mount: place,
+  });
 }
 
 /** Checks a member; what is returned declares its files. */

@@ -25,6 +25,8 @@ export interface ManagerStatus {
   readonly files: number;
   /** Transfers under way or waiting for their source. */
   readonly transfers: number;
+  /** Copies of files that workers found damaged, and dropped. */
+  readonly damaged: number;
   /** Declared libraries. */
   readonly libraries: number;
   /** What was turned away, by kind; manager/refusal.ts says what the kinds are. */
@@ -53,9 +55,15 @@ export interface TaskCounts {
   readonly triesStarted: number;
   /** Runs that remade lost temps. */
   readonly recoveries: number;
+  /** Recoveries that wait now for an input or for room; `waiting` and `ready` count them too. */
+  readonly recoveriesWaiting: number;
+  /** Recoveries at workers now; `dispatched` and `retrieving` count them too. */
+  readonly recoveriesRunning: number;
+  /** Files made again with other contents than before, each time. */
+  readonly nondeterministic: number;
 }
 
-/** Workers, and their cores. */
+/** Workers, their cores and their disks. */
 export interface WorkerCounts {
   /** With an open connection. */
   readonly connected: number;
@@ -65,6 +73,10 @@ export interface WorkerCounts {
   readonly cores: number;
   /** Of these, set aside for tasks and libraries. */
   readonly coresCommitted: number;
+  /** Disk of those connected. */
+  readonly diskBytes: number;
+  /** Of this, in use, as they said last. */
+  readonly diskUsedBytes: number;
 }
 
 /** Bytes moved, by route. */
@@ -87,7 +99,8 @@ export function statusOf(
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;
-  const { succeeded, failed, cancelled, triesStarted, recoveries, files, libraries } = summary;
+  const { succeeded, failed, cancelled, triesStarted, files, libraries } = summary;
+  const { recoveries, recoveriesWaiting, recoveriesRunning, nondeterministic } = summary;
   return {
     version: 1,
     ...manager,
@@ -102,12 +115,17 @@ export function statusOf(
       cancelled,
       triesStarted,
       recoveries,
+      recoveriesWaiting,
+      recoveriesRunning,
+      nondeterministic,
     },
     workers: {
       connected: summary.workersConnected,
       away: summary.workersAway,
       cores: summary.coresTotal,
       coresCommitted: summary.coresCommitted,
+      diskBytes: summary.diskTotalBytes,
+      diskUsedBytes: summary.diskUsedBytes,
     },
     bytes: {
       managerToWorker: summary.managerToWorkerBytes,
@@ -118,6 +136,7 @@ export function statusOf(
     },
     files,
     transfers: summary.transfersActive,
+    damaged: summary.replicasDamaged,
     libraries,
   };
 }

@@ -202,7 +202,8 @@ export function readMembers(
   });
 }
 
-function checkLength(command: string, env: { readonly [name: string]: string }): void {
+/** Throws when a command and its variables are too long for a message. */
+export function checkLength(command: string, env: { readonly [name: string]: string }): void {
   let chars = command.length;
   for (const [name, value] of Object.entries(env)) chars += name.length + value.length;
   if (chars <= COMMAND_CHARS_MAX) return;
@@ -230,7 +231,11 @@ export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): C
       gpus: read.gpus ?? 0,
     },
     env: read.env ?? {},
-    environments: list.map((handle) => checkEnvironment(store.entryOf(handle, "environment"))),
+    environments: list.map((handle) => {
+      const entry = checkEnvironment(store.entryOf(handle, "environment"));
+      store.checkInput(entry, "environment");
+      return entry;
+    }),
   };
 }
 
@@ -255,14 +260,15 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
 
 function checkEnvironment(entry: FileEntry): FileEntry {
   const { source } = entry;
-  if (source.kind === "mini_task" && source.recipe === "environment") return entry;
+  if (source.kind === "mini_task" && source.recipe.kind === "environment") return entry;
   throw new TypeError(
     `Cannot take ${source.kind} file ${entry.id} as an environment: ` +
       "declare it with manager.environment() first",
   );
 }
 
-function mountsOf(
+/** Checks mounts, and looks their files up. */
+export function mountsOf(
   files: Files,
   side: "input" | "output",
   store: FileStore,
@@ -275,10 +281,10 @@ function mountsOf(
   return mounts;
 }
 
-/** A mount is a relative path that stays in the sandbox. */
-function checkMount(mount: string, side: string): void {
+/** Returns what is a relative path that stays in the sandbox. */
+export function checkMount(mount: unknown, side: string): string {
   try {
-    checkMountName(mount);
+    return checkMountName(text(mount, side));
   } catch (error) {
     const found = error instanceof Error ? error.message : String(error);
     throw new TypeError(`Cannot take ${side} "${show(mount)}" as a mount: ${found}`, {
@@ -307,7 +313,8 @@ function checkApart(
   }
 }
 
-function isWithin(mount: string, other: string): boolean {
+/** True when one of two mounts is, or lies in, the other. */
+export function isWithin(mount: string, other: string): boolean {
   return mount === other || mount.startsWith(`${other}/`) || other.startsWith(`${mount}/`);
 }
 

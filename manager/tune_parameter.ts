@@ -31,7 +31,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   ),
   "category-steady-n-tasks": passedOver("what tasks are allocated is not learnt from others"),
   "clean-redundant-replicas": flag("pruneExtraReplicas"),
-  "default-transfer-rate": passedOver("no transfer is given up for being slower than others"),
+  "default-transfer-rate": number("defaultTransferRate"),
   "disconnect-slow-worker-factor": passedOver("slow workers are kept"),
   "disk-proportion-available-to-task": passedOver(
     "a task is allocated the disk that it states, and no share of what is left",
@@ -46,7 +46,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "hungry-minimum-factor": passedOver(
     "isHungry() is true while a worker has room that no task wants",
   ),
-  "immediate-recovery": passedOver("a lost temp is made again when it is needed"),
+  "immediate-recovery": choice("recovery", "immediate", "on_demand"),
   "keepalive-interval": passedOver("heartbeats follow from workerTimeout"),
   "keepalive-timeout": seconds("workerTimeout"),
   "large-task-check-interval": passedOver("nothing is looked for at intervals"),
@@ -63,7 +63,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
     "a result holds the last 64 KiB of each stream, whatever a task writes",
   ),
   "max-workers": { kind: "policy", read: (value) => ({ maxWorkers: Math.max(value, 0) }) },
-  "min-transfer-timeout": passedOver("no transfer is given up for being slower than others"),
+  "min-transfer-timeout": seconds("minTransferTimeout"),
   "monitor-interval": passedOver("there is no monitor beside a task"),
   "option-blocklist-slow-workers-timeout": passedOver("slow workers are kept"),
   "perf-log-interval": passedOver("no such log is written"),
@@ -73,16 +73,16 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "resource-submit-multiplier": number("dispatchAhead"),
   "asynchrony-multiplier": number("dispatchAhead"),
   "sandbox-grow-factor": passedOver("a task is allocated what it states"),
-  "shift-disk-load": passedOver("temps stay where they were made"),
+  "shift-disk-load": flag("shiftDiskLoad"),
   "short-timeout": passedOver("the manager never waits for a message"),
   "task-groups": passedOver("tasks go where their inputs are, one by one"),
   "temp-replica-count": number("replicas"),
-  "transfer-outlier-factor": passedOver("no transfer is given up for being slower than others"),
+  "transfer-outlier-factor": number("transferOutlierFactor"),
   "transfer-replica-per-cycle": passedOver(
     "copies are made in slots that no task wants; it has no effect in TaskVine either",
   ),
   "transfer-temps-recovery": passedOver("lost copies of a temp are always made up for"),
-  "transient-error-interval": passedOver("pauses grow with each failure"),
+  "transient-error-interval": passedOver("pauses begin short and grow with each failure"),
   "update-interval": passedOver("there is no catalog server to be told"),
   "wait-for-workers": number("waitForWorkers"),
   "watch-library-logfiles": passedOver("the error of a library holds what it wrote last"),
@@ -143,4 +143,8 @@ function flag(policy: string): Parameter {
 
 function seconds(policy: string): Parameter {
   return { kind: "policy", read: (value) => ({ [policy]: value * 1000 }) };
+}
+
+function choice(policy: string, on: string, off: string): Parameter {
+  return { kind: "policy", read: (value) => ({ [policy]: value === 0 ? off : on }) };
 }

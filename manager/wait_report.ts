@@ -3,16 +3,14 @@
 import process from "node:process";
 
 import { plainText, stripControls } from "../shared/plain_text.ts";
+import { ProgressLine } from "../shared/progress_line.ts";
+import { standardError } from "../shared/terminal.ts";
 import { formatDuration } from "../shared/units.ts";
 import type { ClientConnection } from "./client.ts";
 import type { ClientResult, TaskSelection, WaitCounts } from "./client_protocol.ts";
-import { beforeOutput, standardError, type Terminal } from "./terminal.ts";
 
 /** Between two counts that the manager sends. */
 const PROGRESS_MS = 250;
-
-/** Between two lines in a log. */
-const LINE_MS = 5_000;
 
 /** Local workers have joined by then: when there is none, somebody must start one. */
 const LONELY_MS = 3_000;
@@ -21,9 +19,6 @@ const LONELY_MS = 3_000;
 const FAILURES_SHOWN_MAX = 5;
 const LINES_SHOWN_MAX = 10;
 const LINE_CHARS_MAX = 500;
-
-/** Puts the cursor at the start of a line that it empties. */
-const CLEAR = "\r\x1b[K";
 
 /** How tasks ended. */
 export interface WaitReport {
@@ -51,11 +46,11 @@ export async function waitForTasks(
       // Whoever waits hears of a manager that is gone.
     });
   }, LONELY_MS);
-  const line = isShown ? new ProgressLine(standardError()) : undefined;
+  const line = isShown ? new ProgressLine(standardError(), { firstLineMs: 0 }) : undefined;
   try {
     const waited = connection.ask(
       { kind: "wait", selection, progressMs: isShown ? PROGRESS_MS : 0 },
-      { onProgress: (counts) => line?.show(counts) },
+      { onProgress: (counts) => line?.show(describeCounts(counts)) },
     );
     return await Promise.race([waited, interrupted]);
   } finally {
@@ -102,44 +97,4 @@ async function tellOfNoWorkers(connection: ClientConnection): Promise<void> {
   if (workers.length > 0) return;
   const command = `tendril worker --name ${connection.name}`;
   process.stderr.write(`no worker is connected: start one with "${command}"\n`);
-}
-
-/** One line that is redrawn on a terminal; elsewhere a line now and then. */
-class ProgressLine implements Disposable {
-  readonly #terminal: Terminal;
-  readonly #release: () => void;
-  #shown = "";
-  #writtenAtMs = 0;
-
-  constructor(terminal: Terminal) {
-    this.#terminal = terminal;
-    this.#release = terminal.isTTY ? beforeOutput(() => this.#clear()) : () => {};
-  }
-
-  show(counts: WaitCounts): void {
-    const line = describeCounts(counts);
-    if (line === this.#shown) return;
-    if (!this.#terminal.isTTY) {
-      const nowMs = performance.now();
-      if (this.#writtenAtMs > 0 && nowMs - this.#writtenAtMs < LINE_MS) return;
-      this.#writtenAtMs = nowMs;
-      this.#terminal.write(`${line}\n`);
-      return;
-    }
-    this.#clear();
-    // A line of all columns wraps on some terminals, and a wrapped one is not cleared.
-    this.#shown = line.slice(0, (this.#terminal.columns ?? 80) - 1);
-    this.#terminal.write(this.#shown);
-  }
-
-  [Symbol.dispose](): void {
-    this.#clear();
-    this.#release();
-  }
-
-  #clear(): void {
-    if (this.#shown === "") return;
-    this.#shown = "";
-    this.#terminal.write(CLEAR);
-  }
 }

@@ -28,3 +28,31 @@ export async function forEachBounded<Item>(
   const found = failure as { readonly error: unknown } | undefined;
   if (found !== undefined) throw found.error;
 }
+
+/**
+ * Yields what `work` makes of each item, in the order of the items, with at most `limit` under way.
+ *
+ * When it fails or nobody wants more, it ends once all that was started has ended.
+ */
+export async function* mapInOrder<Item, Result>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  limit: number,
+  work: (item: Item) => Promise<Result>,
+): AsyncGenerator<Result, void> {
+  const started: Promise<Result>[] = [];
+  try {
+    for await (const item of items) {
+      const result = work(item);
+      // It is thrown in its turn, which may come after the runtime wonders who cares.
+      result.catch(() => {});
+      started.push(result);
+      if (started.length < limit) continue;
+      const first = started[0];
+      if (first !== undefined) yield await first;
+      started.shift();
+    }
+    for (const result of started) yield await result;
+  } finally {
+    await Promise.allSettled(started);
+  }
+}

@@ -146,7 +146,19 @@ const sendTarget = kinds<SendTarget>({
   url: { url: path, mode: optional(natural) },
 });
 
-const recipe = shape<Recipe>({ kind: oneOf(["unpack", "environment"]), input: cacheName });
+const recipe = kinds<Recipe>({
+  unpack: { input: cacheName },
+  environment: { input: cacheName },
+  command: {
+    command: longText,
+    env,
+    resources,
+    timeoutMs: amount,
+    mount: path,
+    inputs: list(shape({ mount: path, name: cacheName })),
+    environments: list(cacheName),
+  },
+});
 
 const library = shape<LibraryDefinition>({
   name: id,
@@ -210,12 +222,14 @@ export const managerMessage: Check<ManagerMessage> = ruled(
       isDirectory: flag,
       isExecutable: flag,
       level,
+      stallMs: positive,
       source: fetchSource,
     },
     make: { transferId, name: cacheName, level, recipe },
     send: { transferId, name: cacheName, generation: natural, to: sendTarget },
     stop_send: { transferId },
     room_answered: {},
+    verify: { name: cacheName, generation: natural },
     delete: { name: cacheName, generation: natural },
     start_instance: { instanceId, library },
     stop_instance: { instanceId },
@@ -257,9 +271,13 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     isUnreachable: optional(flag),
     isDiskFull: optional(flag),
     isModified: optional(flag),
+    isCorrupt: optional(flag),
+    isSourceFault: optional(flag),
   },
   room_wanted: { files: list(shape({ name: cacheName, generation: natural })) },
+  disk_used: { usedBytes: natural },
   replica_gone: { name: cacheName, generation: natural },
+  replica_verified: { name: cacheName, generation: natural },
   stored: { transferId },
   send_failed: { transferId, message: longText, isFinal: optional(flag) },
   instance_ready: { instanceId },

@@ -84,7 +84,22 @@ export type SendTarget =
 /** How a worker makes a file out of others. */
 export type Recipe =
   /** Unpack the archive `input` into a directory; an environment is used in place, never copied. */
-  { readonly kind: "unpack" | "environment"; readonly input: CacheName };
+  | { readonly kind: "unpack"; readonly input: CacheName }
+  | { readonly kind: "environment"; readonly input: CacheName }
+  | CommandRecipe;
+
+/** Run a command as a task's is run: what it leaves at `mount`, file or directory, is the file. */
+export interface CommandRecipe {
+  readonly kind: "command";
+  readonly command: string;
+  readonly env: { readonly [name: string]: string };
+  readonly resources: Resources;
+  /** Wall time after which the command is stopped; 0 is none. */
+  readonly timeoutMs: number;
+  readonly mount: string;
+  readonly inputs: readonly { readonly mount: string; readonly name: CacheName }[];
+  readonly environments: readonly CacheName[];
+}
 
 /** What an instance of a library is started with. */
 export interface LibraryDefinition {
@@ -159,6 +174,8 @@ export type ManagerMessage =
     readonly isDirectory: boolean;
     readonly isExecutable: boolean;
     readonly level: CacheLevel;
+    /** Silence after which the source is given up. */
+    readonly stallMs: number;
     readonly source: FetchSource;
   }
   /** Make this file once its input is in the cache; answered as `fetch` is. */
@@ -181,6 +198,11 @@ export type ManagerMessage =
   | { readonly kind: "stop_send"; readonly transferId: TransferId }
   /** All that may go of what `room_wanted` named was told before this to be deleted. */
   | { readonly kind: "room_answered" }
+  /**
+   * Look whether the bytes of this file are what they were: answered by `replica_verified`, or by
+   * `replica_gone` when they are not. Until then nothing starts here that reads it.
+   */
+  | { readonly kind: "verify"; readonly name: CacheName; readonly generation: number }
   /** Remove this file from the cache; answered by `replica_gone`. */
   | { readonly kind: "delete"; readonly name: CacheName; readonly generation: number }
   /** Start an instance when there is room; answered by `instance_ready` or `instance_gone`. */
@@ -260,6 +282,10 @@ export type WorkerMessage =
     readonly isDiskFull?: boolean;
     /** True when a url has other contents now than those that were named, or came before. */
     readonly isModified?: boolean;
+    /** True when the bytes that came are not those of the size and digest that were asked for. */
+    readonly isCorrupt?: boolean;
+    /** True when the source broke off, stood still or could not serve. */
+    readonly isSourceFault?: boolean;
   }
   /** The disk is full: which of these, idle here for long, may go? `room_answered` answers. */
   | {
@@ -267,8 +293,12 @@ export type WorkerMessage =
     /** Least recently used first. */
     readonly files: readonly { readonly name: CacheName; readonly generation: number }[];
   }
+  /** What files and running tasks hold of its disk now; a new connection begins with 0. */
+  | { readonly kind: "disk_used"; readonly usedBytes: number }
   /** Not in the cache any more: deleted as told, evicted, or found damaged. */
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
+  /** The bytes were looked at and are what they were. */
+  | { readonly kind: "replica_verified"; readonly name: CacheName; readonly generation: number }
   /** What was to be sent to a url is there. */
   | { readonly kind: "stored"; readonly transferId: TransferId }
   | {

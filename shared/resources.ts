@@ -39,6 +39,16 @@ export function subtractResources(a: Resources, b: Resources): Resources {
   };
 }
 
+/** The smaller of `a` and `b` of each, and never below 0. */
+export function leastResources(a: Resources, b: Resources): Resources {
+  return {
+    cores: Math.max(0, Math.min(a.cores, b.cores)),
+    memoryBytes: Math.max(0, Math.min(a.memoryBytes, b.memoryBytes)),
+    diskBytes: Math.max(0, Math.min(a.diskBytes, b.diskBytes)),
+    gpus: Math.max(0, Math.min(a.gpus, b.gpus)),
+  };
+}
+
 /** True when `used` and `more` together are within `factor` times `capacity`. */
 export function fitsWithin(
   capacity: Resources,

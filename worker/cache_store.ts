@@ -35,6 +35,8 @@ export interface StoredFile {
   readonly path: string;
   /** True when this process brought it, false of what it found. */
   readonly isOwn: boolean;
+  /** True of a tree that is right under this path only, and that nobody else can have. */
+  readonly isPlaced?: boolean;
 }
 
 /** Keeps a file's bytes where they are while they are read. */
@@ -98,23 +100,34 @@ export class CacheStore {
     return join(this.#incomingPath, String(this.#pathCount++));
   }
 
+  /** Keeps the path free that a directory of that name is made for; `commit` or `discard` takes it back. */
+  reserve(name: CacheName): string {
+    const place = this.#freePath(name);
+    mkdirSync(place, { mode: 0o700 });
+    return place;
+  }
+
   /**
    * Takes in what lies at `path`, on the same file system; a directory was sealed before.
    * An older making does not take the place of a newer one, which is returned then.
+   * A directory that was made for a reserved `place` goes there.
    */
-  commit(path: string, facts: FileFacts, level: CacheLevel): StoredFile {
+  commit(path: string, facts: FileFacts, level: CacheLevel, place?: string): StoredFile {
     const previous = this.#entries.get(facts.name);
     if (previous !== undefined && previous.facts.generation > facts.generation) {
       this.discard(path);
+      if (place !== undefined) this.discard(place);
       return previous;
     }
     if (!facts.isDirectory) sealFile(path);
     if (previous !== undefined) this.#drop(previous);
-    const finalPath = this.#freePath(facts.name);
+    const finalPath = place ?? this.#freePath(facts.name);
+    const isPlaced = place !== undefined;
     renameSync(path, finalPath);
     if (this.#isShared(facts, level)) this.#share(finalPath, facts);
-    else if (LASTING_LEVELS.includes(level)) this.#writeRecord(facts, level);
-    const entry = { facts, level, path: finalPath, isOwn: true, holdCount: 0, isDeleted: false };
+    else if (LASTING_LEVELS.includes(level)) this.#writeRecord(facts, level, place);
+    const stored = { facts, level, path: finalPath, isOwn: true, isPlaced };
+    const entry = { ...stored, holdCount: 0, isDeleted: false };
     this.#entries.set(facts.name, entry);
     return entry;
   }
@@ -150,8 +163,8 @@ export class CacheStore {
       entry.holdCount -= 1;
       if (entry.isDeleted && entry.holdCount === 0) this.#moveToTrash(entry);
     };
-    const { facts, level, path, isOwn } = entry;
-    return { facts, level, path, isOwn, release };
+    const { facts, level, path, isOwn, isPlaced = false } = entry;
+    return { facts, level, path, isOwn, isPlaced, release };
   }
 
   /** Deletes every file whose level is shorter than `keep`. */
@@ -226,10 +239,10 @@ export class CacheStore {
     return join(this.#recordsPath, `${name}.json`);
   }
 
-  #writeRecord(facts: FileFacts, level: CacheLevel): void {
+  #writeRecord(facts: FileFacts, level: CacheLevel, place: string | undefined): void {
     const path = this.#recordPath(facts.name);
     const temporaryPath = this.newIncomingPath();
-    writeFileSync(temporaryPath, JSON.stringify({ ...facts, level }));
+    writeFileSync(temporaryPath, JSON.stringify({ ...facts, level, place }));
     renameSync(temporaryPath, path);
   }
 
@@ -258,13 +271,16 @@ export class CacheStore {
       return undefined;
     }
     if (!isRecord(record) || `${record.name}.json` !== fileName) return undefined;
-    const { level, ...facts } = record;
+    const { level, place, ...facts } = record;
     const path = join(this.#filesPath, facts.name);
+    // The workspace was moved, and what was made for its old path is wrong under the new one.
+    if (place !== undefined && place !== path) return undefined;
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found === undefined || found.isDirectory() !== facts.isDirectory) return undefined;
     if (found.isFile() && found.size !== facts.sizeBytes) return undefined;
     if (!found.isFile() && !found.isDirectory()) return undefined;
-    return { facts, level, path, isOwn: false, holdCount: 0, isDeleted: false };
+    const isPlaced = place !== undefined;
+    return { facts, level, path, isOwn: false, isPlaced, holdCount: 0, isDeleted: false };
   }
 }
 
@@ -299,13 +315,14 @@ function sealedMode(mode: number): number {
   return (mode & EXECUTE_BITS) !== 0 ? 0o555 : 0o444;
 }
 
-function isRecord(value: unknown): value is FileFacts & { level: CacheLevel } {
+function isRecord(value: unknown): value is FileFacts & { level: CacheLevel; place?: string } {
   if (typeof value !== "object" || value === null) return false;
-  const { name, generation, sizeBytes, digest, isDirectory, level } = value as Record<
+  const { name, generation, sizeBytes, digest, isDirectory, level, place } = value as Record<
     string,
     unknown
   >;
   return typeof name === "string" && Number.isSafeInteger(generation) &&
     Number.isSafeInteger(sizeBytes) && typeof digest === "string" &&
+    (place === undefined || typeof place === "string") &&
     typeof isDirectory === "boolean" && LASTING_LEVELS.some((lasting) => lasting === level);
 }

@@ -30,6 +30,7 @@ export interface EngineParts {
     put(order: Order<"put">["order"]): void;
     stop(transferId: Order<"stop_transfer">["transferId"]): void;
   };
+  readonly verifications: { verify(order: Order<"verify_file">): void };
   readonly cache: { delete(name: CacheName, generation: number): void };
   readonly instances: {
     start(order: Order<"start_instance">): void;
@@ -165,6 +166,8 @@ function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
       return parts.transfers.stop(instruction.transferId);
     case "put":
       return parts.transfers.put(instruction.order);
+    case "verify_file":
+      return parts.verifications.verify(instruction);
     case "delete_file":
       return parts.cache.delete(instruction.name, instruction.generation);
     case "session_opened":

@@ -18,13 +18,20 @@ import {
   VALUE_BYTES_MAX,
 } from "../shared/protocol.ts";
 import type { TryResult } from "../shared/task.ts";
+import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
 import { environmentPaths, tendrilVariables } from "./runner.ts";
-import type { Environment } from "./task_environment.ts";
+import {
+  activated,
+  type Activation,
+  type Environment,
+  NO_ACTIVATION,
+  searchPath,
+} from "./task_environment.ts";
 import { isDiskFull, takeOutputs } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
@@ -35,6 +42,7 @@ type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, 
 export interface InstancesOptions {
   readonly cache: CacheStore;
   readonly trees: Pick<Trees, "read">;
+  readonly activations: Activations;
   /** Folder of the instances' private directories; empty. */
   readonly directory: string;
   readonly trash: Trash;
@@ -51,9 +59,6 @@ const NO_BYTES: Uint8Array = new Uint8Array(0);
 
 /** A message for a person; the whole of an error is in its value. */
 const MESSAGE_CHARS_MAX = 2_000;
-
-/** Where programs are, for a worker that was started without a PATH. */
-const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 interface Call {
   readonly task: DispatchedTask;
@@ -157,7 +162,11 @@ export class Instances {
 
   async #start(instance: Instance): Promise<void> {
     try {
-      const process = await LibraryProcess.start(this.#processOptions(instance));
+      const { cache, activations } = this.#options;
+      const environments = environmentPaths(cache, instance.library.environments);
+      const activation = await activations.of(environments);
+      if (instance.isStopping) return this.#forget(instance, "stopped", "");
+      const process = await LibraryProcess.start(this.#processOptions(instance, activation));
       instance.process = process;
       if (instance.isStopping) return await this.#close(instance, process);
       this.#options.push({ kind: "instance_ready", instanceId: instance.id });
@@ -167,24 +176,27 @@ export class Instances {
     }
   }
 
-  #processOptions(instance: Instance): Parameters<typeof LibraryProcess.start>[0] {
+  #processOptions(
+    instance: Instance,
+    activation: Activation,
+  ): Parameters<typeof LibraryProcess.start>[0] {
     const { cache, env, hostCommand, mark } = this.#options;
     const { library, directory } = instance;
-    const environments = environmentPaths(cache, library.environments);
     const module = cache.get(library.module);
     if (module === undefined) throw new Error(`Module "${library.module}" is not in the cache`);
     mkdirSync(directory, { mode: 0o700 });
     // The runtime tells a module's language by its suffix, which names in the cache lack.
     const modulePath = join(directory, "library.ts");
     copyFileSync(module.path, modulePath);
-    const variables = prependPath(
-      { ...env, ...library.env },
-      environments.map((path) => join(path, "bin")),
-    );
+    const variables = { ...activated(env, activation), ...library.env };
     return {
       command: [...hostCommand, modulePath, library.context],
       directory,
-      env: { ...variables, ...tendrilVariables(environments) },
+      env: {
+        ...variables,
+        ...(activation === NO_ACTIVATION ? {} : { PATH: searchPath(variables, activation) }),
+        ...tendrilVariables(activation),
+      },
       mark,
       slots: library.slots,
       onResults: (results) => this.#takeResults(instance, results),
@@ -329,11 +341,6 @@ function holdFiles(cache: CacheStore, library: LibraryDefinition): Hold[] {
     const hold = stored && cache.hold(name, stored.facts.generation);
     return hold === undefined ? [] : [hold];
   });
-}
-
-function prependPath(env: Environment, directories: readonly string[]): Environment {
-  if (directories.length === 0) return env;
-  return { ...env, PATH: [...directories, env["PATH"] ?? FALLBACK_PATH].join(":") };
 }
 
 function messageOf(error: unknown): string {

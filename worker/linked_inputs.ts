@@ -97,6 +97,12 @@ export class LinkedInputs {
     known.userCount += 1;
   }
 
+  /** The inode number that the cached file `path` shares with its links; undefined when it has none. */
+  inodeOf(path: string): number | undefined {
+    const ino = this.#files.get(path)?.stamp.ino;
+    return ino === undefined ? undefined : Number(ino);
+  }
+
   /** Looks at the file of an ended task and removes its link. */
   releaseFile(path: string, target: string): InputState {
     const file = this.#files.get(path);

@@ -41,6 +41,8 @@ export interface MountPoint {
   readonly links: LinkedInputs;
   /** Set to false by the first refusal, as each further try would cost a file. */
   readonly fileSystem: { canReflink: boolean };
+  /** Inode numbers of reflinks: until they are written to they take nothing of the disk. */
+  readonly clones: Set<number>;
 }
 
 /** Files up to this size are copied; larger ones are reflinked or linked. */
@@ -117,7 +119,10 @@ async function mountFile(point: MountPoint, path: string, target: string): Promi
     return false;
   }
   if (point.fileSystem.canReflink) {
-    if (await reflink(path, target)) return false;
+    if (await reflink(path, target)) {
+      point.clones.add(lstatSync(target).ino);
+      return false;
+    }
     point.fileSystem.canReflink = false;
   }
   return await linkOrCopy(point.links, path, target);

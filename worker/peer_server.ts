@@ -153,6 +153,10 @@ export class PeerServer {
     }
     const hold = this.#options.cache.hold(checkCacheName(name), claims.generation);
     if (hold === undefined) return context.text("No such file here", 404);
+    if (hold.isPlaced) {
+      hold.release();
+      return context.text("This file is of no use elsewhere", 404);
+    }
     if (!isSame(hold, claims, context.req.header("If-Match"))) {
       hold.release();
       return context.text("The file here is another one", 412);

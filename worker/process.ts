@@ -26,6 +26,7 @@ import type { TryId } from "../shared/task.ts";
 import { listProcesses, readProcess, readVariable, signalProcess } from "./process_table.ts";
 import { describeStartFailure } from "./start_failure.ts";
 import {
+  type Activation,
   type Environment,
   inheritedEnvironment,
   TRY_MARK_VARIABLE,
@@ -43,7 +44,7 @@ export interface TaskCommand extends TryId {
   readonly stdout: number;
   readonly stderr: number;
   readonly env: Environment;
-  readonly pathDirectories: readonly string[];
+  readonly activation: Activation;
   /** Cores allocated; 0 when none were. */
   readonly cores: number;
 }

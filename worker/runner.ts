@@ -5,22 +5,34 @@
  * @module
  */
 
-import { join } from "@std/path";
+import { setTimeout as delay } from "node:timers/promises";
 
-import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
-import type { CacheName } from "../shared/ids.ts";
-import type { InputMount, Outcome, TryResult } from "../shared/task.ts";
+import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
+import type { CacheName, TaskId } from "../shared/ids.ts";
+import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
+import { whenFull } from "./disk_usage.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
+import type { SandboxMeter } from "./sandbox_meter.ts";
+import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
+type TaskEnded = Pick<Extract<WorkerEvent, { kind: "task_ended" }>, "result" | "modified">;
 type StopOrder = Extract<WorkerInstruction, { kind: "stop_task" }>;
+
+/** The order of a recipe that is a command. */
+export interface MakeOrder {
+  readonly name: CacheName;
+  readonly level: CacheLevel;
+  readonly recipe: CommandRecipe;
+}
 
 /** What a runner works with. */
 export interface RunnerOptions {
@@ -28,11 +40,19 @@ export interface RunnerOptions {
   readonly trees: Pick<Trees, "read">;
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
+  readonly meter: Pick<SandboxMeter, "watch">;
+  readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
 
 /** Time between the polite signal and the one that cannot be ignored. */
 const STOP_GRACE_MS = 1_000;
+
+/** Longest delay that timers take. */
+const TIMER_MS_MAX: number = 2 ** 31 - 1;
+/** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
+const FULL_MS_MAX = 5_000;
+const FULL_PAUSE_MS = 100;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
@@ -56,6 +76,7 @@ export class Runner {
   /** {`TASK.TRY`: its run}. */
   readonly #runs: Map<string, Run> = new Map();
   readonly #ends: Set<Promise<void>> = new Set();
+  #makeCount = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -63,21 +84,7 @@ export class Runner {
 
   /** Runs a try; `task_ended` answers. */
   run(order: RunOrder): void {
-    const { taskId, try: number } = order.task;
-    const key = `${taskId}.${number}`;
-    const run: Run = {
-      order,
-      process: undefined,
-      stopReason: undefined,
-      startedAtMs: 0,
-      ranMs: 0,
-    };
-    this.#runs.set(key, run);
-    const end = this.#runTry(run).finally(() => {
-      this.#runs.delete(key);
-      this.#ends.delete(end);
-    });
-    this.#ends.add(end);
+    this.#start(order, (end) => this.#options.push({ kind: "task_ended", ...end }));
   }
 
   /** Ends the processes of a try; `task_ended` still answers. */
@@ -93,8 +100,59 @@ export class Runner {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
   }
 
-  async #runTry(run: Run): Promise<void> {
-    const { cache, push } = this.#options;
+  /**
+   * Runs the command of a recipe as a try is run, and takes what it made into the cache. The
+   * result says what became of it; stopped by `signal` as `cancelled`.
+   */
+  async make(order: MakeOrder, signal: AbortSignal): Promise<TaskEnded> {
+    const { name, level, recipe: { command, env, resources, timeoutMs, mount, ...needs } } = order;
+    const { cache } = this.#options;
+    // No task has that number.
+    const taskId = 0 as TaskId;
+    const outputs = [{ mount, name, generation: 0, level, isReturned: false }];
+    const inputs = needs.inputs.map((input) => {
+      return { ...input, generation: cache.get(input.name)?.facts.generation ?? 0 };
+    });
+    this.#makeCount += 1;
+    const tryId = { taskId, try: this.#makeCount };
+    const body = { kind: "command", command } as const;
+    const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
+    const shape = { resources, env, environments: needs.environments, timeoutMs };
+    const { promise, resolve } = Promise.withResolvers<TaskEnded>();
+    this.#start({ kind: "run_task", task, shape, stagedMs: 0 }, resolve);
+    const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });
+    const expire = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "timeout" });
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    const timer = timeoutMs > 0 ? setTimeout(expire, Math.min(timeoutMs, TIMER_MS_MAX)) : undefined;
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", cancel);
+    }
+  }
+
+  #start(order: RunOrder, ended: (end: TaskEnded) => void): void {
+    const { taskId, try: number } = order.task;
+    const key = `${taskId}.${number}`;
+    const run: Run = {
+      order,
+      process: undefined,
+      stopReason: undefined,
+      startedAtMs: 0,
+      ranMs: 0,
+    };
+    this.#runs.set(key, run);
+    const end = this.#runTry(run, ended).finally(() => {
+      this.#runs.delete(key);
+      this.#ends.delete(end);
+    });
+    this.#ends.add(end);
+  }
+
+  async #runTry(run: Run, ended: (end: TaskEnded) => void): Promise<void> {
+    const { cache } = this.#options;
     const modified: CacheName[] = [];
     const holds: Hold[] = [];
     let streams = { stdout: NO_BYTES, stderr: NO_BYTES };
@@ -122,15 +180,16 @@ export class Runner {
     const { startedAtMs, ranMs } = run;
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
     const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
-    push({ kind: "task_ended", result, modified });
+    ended({ result, modified });
     // Whoever waits for the result need not wait for this.
     await sandbox?.remove({ hasSurvivors }).catch(() => {
       // What cannot be removed now goes with the whole folder when the worker ends.
     });
   }
 
-  async #createSandbox({ order: { task } }: Run, inputs: readonly Input[]): Promise<Sandbox> {
+  async #createSandbox(run: Run, inputs: readonly Input[]): Promise<Sandbox> {
     const { cache, sandboxes } = this.#options;
+    const { task } = run.order;
     const content = {
       taskId: task.taskId,
       try: task.try,
@@ -138,24 +197,30 @@ export class Runner {
       hasOwnInputs: task.hasOwnInputs ?? false,
       outputs: task.outputs.map((output) => output.mount),
     };
-    try {
-      return await sandboxes.create(content);
-    } catch (error) {
-      if (!isDiskFull(error)) throw error;
-      // What others left, and is being removed, may be all that is in the way.
+    const untilMs = performance.now() + FULL_MS_MAX;
+    while (true) {
+      try {
+        return await sandboxes.create(content);
+      } catch (error) {
+        const isOver = run.stopReason !== undefined || performance.now() >= untilMs;
+        if (!isDiskFull(error) || isOver) throw error;
+      }
+      // What others left, and is being removed, may be all that is in the way; or one of them is.
       await Promise.all([cache.emptied(), sandboxes.emptied()]);
-      return await sandboxes.create(content);
+      await delay(FULL_PAUSE_MS);
     }
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
     const { task, shape } = run.order;
-    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
-    const environments = environmentPaths(this.#options.cache, shape.environments);
+    const { cache, activations, processes } = this.#options;
+    const activation = await activations.of(environmentPaths(cache, shape.environments));
+    // It may have taken a while.
+    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
     run.startedAtMs = Date.now();
     const startedAtMs = performance.now();
-    run.process = this.#options.processes.start({
+    run.process = processes.start({
       taskId: task.taskId,
       try: task.try,
       command: task.body.command,
@@ -163,10 +228,11 @@ export class Runner {
       temporaryDirectory: sandbox.temporaryDirectory,
       stdout: sandbox.descriptor("stdout"),
       stderr: sandbox.descriptor("stderr"),
-      env: { ...shape.env, ...task.body.env, ...tendrilVariables(environments) },
-      pathDirectories: environments.map((path) => join(path, "bin")),
+      env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
+      activation,
       cores: shape.resources.cores,
     });
+    using _watch = this.#options.meter.watch(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
     if (end.kind === "start_failed") run.startedAtMs = 0;
@@ -210,10 +276,12 @@ export class Runner {
       return { ...verdictOf("input_modified", message), ...statusOf(end), mount: first.mount };
     }
     if (end.kind === "signal") {
-      return { ...verdictOf("signal", `The command was ended by ${end.signal}`), ...statusOf(end) };
+      const message = `The command was ended by ${end.signal}${whenFull(sandbox.directory)}`;
+      return { ...verdictOf("signal", message), ...statusOf(end) };
     }
     if (end.exitCode !== 0) {
-      const message = `The command ended with exit code ${end.exitCode}`;
+      const full = whenFull(sandbox.directory);
+      const message = `The command ended with exit code ${end.exitCode}${full}`;
       return { ...verdictOf("exit", message), ...statusOf(end) };
     }
     if (end.hasSurvivors) {
@@ -243,10 +311,9 @@ export function environmentPaths(cache: CacheStore, names: readonly CacheName[])
 }
 
 /** What every task and library is told besides what it was given. */
-export function tendrilVariables(environments: readonly string[]): { [name: string]: string } {
-  const [first] = environments;
+export function tendrilVariables({ rootPath }: Activation): { [name: string]: string } {
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
-  if (first !== undefined) variables["TENDRIL_ENVIRONMENT"] = first;
+  if (rootPath !== "") variables["TENDRIL_ENVIRONMENT"] = rootPath;
   return variables;
 }
 
@@ -274,11 +341,14 @@ function verdictOf(outcome: Outcome, message: string): Verdict {
   return { outcome, message, outputs: [] };
 }
 
+const WHY_STOPPED: { readonly [reason in StopOrder["reason"]]: string } = {
+  timeout: "its time was up",
+  cancelled: "it was cancelled",
+  "disk_full": "the disk of the worker was full",
+};
+
 function stopped(reason: StopOrder["reason"]): Verdict {
-  const message = reason === "timeout"
-    ? "The try was stopped: its time was up"
-    : "The try was stopped: it was cancelled";
-  return verdictOf(reason, message);
+  return verdictOf(reason, `The try was stopped: ${WHY_STOPPED[reason]}`);
 }
 
 function statusOf(end: TaskEnd): { exitCode?: number; signal?: string } {

@@ -28,15 +28,9 @@ import {
 import { join } from "@std/path";
 
 import type { TryId } from "../shared/task.ts";
+import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import { LinkedInputs } from "./linked_inputs.ts";
-import {
-  type Input,
-  type Link,
-  makeParents,
-  mountInput,
-  type MountPoint,
-  releaseLink,
-} from "./mount.ts";
+import { type Input, type Link, makeParents, mountInput, releaseLink } from "./mount.ts";
 import { collectOutput, type Output } from "./output.ts";
 import { copyInputs } from "./own_input.ts";
 import { Pacer } from "./pacer.ts";
@@ -176,6 +170,7 @@ export class Sandbox {
   readonly temporaryDirectory: string;
   readonly #parts: SandboxParts;
   #links: (Link & { readonly input: Input })[] = [];
+  readonly #clones: Set<number> = new Set();
 
   /** Made by `Sandboxes.create`. */
   constructor(parts: SandboxParts) {
@@ -202,7 +197,7 @@ export class Sandbox {
   /** Puts inputs and the directories of outputs in place. Called once, by `create`. */
   async fill(content: SandboxContent): Promise<void> {
     const { links, fileSystem } = this.#parts;
-    const point: MountPoint = { directory: this.directory, links, fileSystem };
+    const point = { directory: this.directory, links, fileSystem, clones: this.#clones };
     const inputs = content.hasOwnInputs === true
       ? await copyInputs(content.inputs, join(this.#parts.folder.path, "own"))
       : content.inputs;
@@ -228,6 +223,16 @@ export class Sandbox {
       if (pacer.isDue()) await pacer.pause();
     }
     return { modified: [...modified], suspect: [...suspect.difference(modified)] };
+  }
+
+  /** What all of it takes of the disk, but for what the cache has in any case. */
+  measure(): Promise<DiskUsage> {
+    const shared = new Set(this.#clones);
+    for (const { path } of this.#links) {
+      const inode = this.#parts.links.inodeOf(path);
+      if (inode !== undefined) shared.add(inode);
+    }
+    return diskUsage(this.#parts.folder.path, shared);
   }
 
   /** Looks at one output and makes it fit to be moved away; see output.ts. */

@@ -12,6 +12,19 @@ export const WORKER_MARK_VARIABLE = "TENDRIL_WORKER_MARK";
 /** `taskId.try.workerMark`: whose process it is, wherever it went. */
 export const TRY_MARK_VARIABLE = "TENDRIL_TRY_MARK";
 
+/** What environments add to a task's variables, and take away. */
+export interface Activation {
+  /** Of the first environment, absolute; empty when there is none. */
+  readonly rootPath: string;
+  /** Put before `PATH`, the first of them foremost. */
+  readonly pathDirectories: readonly string[];
+  readonly set: Environment;
+  readonly unset: readonly string[];
+}
+
+/** Of a task without environments. */
+export const NO_ACTIVATION: Activation = { rootPath: "", pathDirectories: [], set: {}, unset: [] };
+
 /** What one try adds to the worker's own variables. */
 export interface TryVariables extends TryId {
   readonly workerMark: string;
@@ -21,8 +34,8 @@ export interface TryVariables extends TryId {
   readonly temporaryDirectory: string;
   /** What the task asked for; goes before everything but the `TENDRIL_` names. */
   readonly env: Environment;
-  /** Put before `PATH`, the first of them foremost. */
-  readonly pathDirectories: readonly string[];
+  /** Of the task's environments. */
+  readonly activation: Activation;
   /** Cores allocated; 0 when none were, and then nothing is said about threads. */
   readonly cores: number;
 }
@@ -53,7 +66,8 @@ const CLEAN_VARIABLES: readonly string[] = [
   "USER",
 ];
 
-const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
+/** Where programs are, for a worker that was started without a PATH. */
+export const FALLBACK_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 /**
  * What of the worker's environment its children see: without the runtime's own
@@ -85,10 +99,22 @@ export function helperEnvironment(
   };
 }
 
+/** What is inherited as environments leave it, but for `PATH`. */
+export function activated(inherited: Environment, { set, unset }: Activation): Environment {
+  const env: { [name: string]: string } = { ...inherited };
+  for (const name of unset) delete env[name];
+  return Object.assign(env, set);
+}
+
+/** The `PATH` of `env` with the programs of environments before it. */
+export function searchPath(env: Environment, { pathDirectories }: Activation): string {
+  return [...pathDirectories, env["PATH"] ?? FALLBACK_PATH].join(":");
+}
+
 /** All variables of one try; `inherited` comes from `inheritedEnvironment`. */
 export function tryEnvironment(inherited: Environment, variables: TryVariables): Environment {
-  const { taskId, workerMark, directory, temporaryDirectory, pathDirectories } = variables;
-  const env: { [name: string]: string } = { ...inherited };
+  const { taskId, workerMark, directory, temporaryDirectory, activation } = variables;
+  const env: { [name: string]: string } = { ...activated(inherited, activation) };
   env.PWD = directory;
   env.TMPDIR = temporaryDirectory;
   env.TEMP = temporaryDirectory;
@@ -98,9 +124,7 @@ export function tryEnvironment(inherited: Environment, variables: TryVariables):
     for (const name of THREAD_VARIABLES) env[name] = threads;
   }
   Object.assign(env, variables.env);
-  if (pathDirectories.length > 0) {
-    env.PATH = [...pathDirectories, env.PATH ?? FALLBACK_PATH].join(":");
-  }
+  if (activation !== NO_ACTIVATION) env.PATH = searchPath(env, activation);
   env.TENDRIL_TASK_ID = String(taskId);
   env.TENDRIL_TRY = String(variables.try);
   env.TENDRIL_SANDBOX = directory;

@@ -10,7 +10,7 @@ import { writeFileSync } from "node:fs";
 
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
-import type { FetchSource, ManagerMessage, Recipe, SendTarget } from "../shared/protocol.ts";
+import type { FetchSource, ManagerMessage, SendTarget } from "../shared/protocol.ts";
 import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
@@ -23,10 +23,13 @@ import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { openLocalUrl } from "./local_url.ts";
+import { MakeError, makeFile, RoomError } from "./make_file.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
+import type { Runner } from "./runner.ts";
 import { streamOf } from "./stream.ts";
 import type { Trees } from "./trees.ts";
 import { storeAtUrl } from "./url_store.ts";
+import { isFileIntact } from "./verification.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
 type MakeOrder = Extract<ManagerMessage, { kind: "make" }>;
@@ -42,6 +45,8 @@ type BoundedFetch = FetchOrder & { readonly bytesMax: number };
 export interface TransferOptions {
   readonly cache: CacheStore;
   readonly trees: Trees;
+  /** Runs the commands of recipes. */
+  readonly runner: Pick<Runner, "make">;
   /** Base url of the manager's HTTP side; undefined while there is no connection. */
   readonly managerUrl: () => string | undefined;
   /** PEM: the only certificate accepted there; undefined when it speaks no TLS. */
@@ -61,6 +66,9 @@ const SEND_DELAY_MS = 200;
 
 /** How the names of files begin that are named by their contents. */
 const CONTENTS_PREFIX = "file-sha256-";
+
+/** The manager's answer to contents that are not those that it was told of. */
+const CONTENTS_DIFFER = 422;
 
 /** Text of an answer that is read for a message. */
 const ANSWER_CHARS_MAX = 200;
@@ -121,21 +129,20 @@ export class Transfers {
   make(order: MakeOrder, bytesMax: number): void {
     const { transferId, name } = order;
     const generation = 0;
-    this.#start(transferId, async (signal) => {
-      const outcome = await makeFile(this.#options, { ...order, bytesMax }, signal).then(
-        ready,
-        (error) => failureOf(name, error, signal.aborted),
-      );
+    const run: Job["run"] = async (signal) => {
+      const modified: CacheName[] = [];
+      const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
+        .then(ready, (error) => {
+          const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
+          return failureOf(name, error, canRetry);
+        });
       const movedBytes = 0;
-      this.#options.push({
-        kind: "transfer_ended",
-        transferId,
-        name,
-        generation,
-        movedBytes,
-        outcome,
-      });
-    });
+      const ended = { transferId, name, generation, movedBytes, outcome, modified };
+      this.#options.push({ kind: "transfer_ended", ...ended });
+    };
+    // The core counts the room of commands: they need no turn among those who wait for bytes.
+    if (order.recipe.kind === "command") this.#begin(this.#newJob(transferId, run));
+    else this.#start(transferId, run);
   }
 
   /** Sends a file; a failure is answered by `send_failed`, a url that has it by `stored`. */
@@ -190,11 +197,25 @@ export class Transfers {
   }
 
   #start(transferId: TransferId, run: Job["run"]): Job {
-    const job: Job = { transferId, controller: new AbortController(), run };
-    this.#jobs.set(transferId, job);
+    const job = this.#newJob(transferId, run);
     this.#waiting.push(job);
     this.#fill();
     return job;
+  }
+
+  #newJob(transferId: TransferId, run: Job["run"]): Job {
+    const job: Job = { transferId, controller: new AbortController(), run };
+    this.#jobs.set(transferId, job);
+    return job;
+  }
+
+  #begin(job: Job): Promise<void> {
+    const end = job.run(job.controller.signal).finally(() => {
+      this.#ends.delete(end);
+      if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+    });
+    this.#ends.add(end);
+    return end;
   }
 
   #fill(): void {
@@ -202,13 +223,10 @@ export class Transfers {
       const job = this.#waiting.shift();
       if (job === undefined) return;
       this.#runningCount += 1;
-      const end = job.run(job.controller.signal).finally(() => {
-        this.#ends.delete(end);
-        if (this.#jobs.get(job.transferId) === job) this.#jobs.delete(job.transferId);
+      this.#begin(job).finally(() => {
         this.#runningCount -= 1;
         this.#fill();
       });
-      this.#ends.add(end);
     }
   }
 
@@ -242,11 +260,6 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
 
 function ready(file: FileFacts): TransferOutcome {
   return { kind: "ready", file };
-}
-
-/** What comes does not fit on the disk. */
-class RoomError extends Error {
-  override readonly name = "RoomError";
 }
 
 /** What arrived is not what was asked for. */
@@ -363,62 +376,28 @@ async function receive(
   return measured.measure();
 }
 
-async function makeFile(
-  { cache, trees }: TransferOptions,
-  order: MakeOrder & { readonly bytesMax: number },
-  signal: AbortSignal,
-): Promise<FileFacts> {
-  const { name, level, recipe } = order;
-  const input = cache.get(recipe.input);
-  const hold = input && cache.hold(recipe.input, input.facts.generation);
-  if (hold === undefined) throw new Error(`its input "${recipe.input}" is not in the cache`);
-  const path = cache.newIncomingPath();
-  try {
-    await trees.unpack(path, {
-      path: hold.path,
-      kind: recipe.kind,
-      bytesMax: order.bytesMax,
-      signal,
-    });
-    await sealTree(path);
-    const measured = await measureTree(trees, path, recipe.kind);
-    signal.throwIfAborted();
-    const file = { name, generation: 0, ...measured, isDirectory: true };
-    cache.commit(path, file, level);
-    return file;
-  } catch (error) {
-    cache.discard(path);
-    throw error;
-  } finally {
-    hold.release();
-  }
-}
-
-/** An environment is never sent on, so that reading all of it again would serve nobody. */
-async function measureTree(
-  trees: Trees,
-  path: string,
-  kind: Recipe["kind"],
-): Promise<Measured> {
-  if (kind === "environment") return { sizeBytes: await trees.measure(path), digest: "" };
-  const measured = measuring(trees.read(path, 0));
-  for await (const _chunk of measured.chunks) { /* Counting is all that is wanted. */ }
-  return measured.measure();
-}
-
 async function sendFile(
   options: TransferOptions,
   order: TicketOrder,
   signal: AbortSignal,
 ): Promise<void> {
+  const { name, generation } = order;
   const hold = holdToSend(options, order);
   try {
+    if (hold.isPlaced) throw new Error("an environment is of no use elsewhere");
     for (let tryCount = 1;; tryCount++) {
       try {
         return await putOnce(options, order, { hold, signal });
       } catch (error) {
-        const isFinal = error instanceof DownloadError || signal.aborted;
-        if (isFinal || tryCount >= SEND_TRIES) throw error;
+        if (error instanceof DownloadError || signal.aborted) throw error;
+        const isLast = tryCount >= SEND_TRIES;
+        // What is damaged here need not be sent again; what was damaged on the way may.
+        const isInDoubt = isLast || error instanceof MismatchError;
+        if (isInDoubt && !await isFileIntact(hold, options.trees)) {
+          options.push({ kind: "file_verified", name, generation, isIntact: false });
+          throw new Error("it is not what it was when it came here, and is dropped");
+        }
+        if (isLast) throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, SEND_DELAY_MS * tryCount));
     }
@@ -449,7 +428,12 @@ async function storeFile(
     return undefined;
   } catch (error) {
     const what = `Cannot store file "${order.name}" at "${shownUrl(target.url)}"`;
-    const isFinal = error instanceof UrlError && error.kind !== "broken";
+    const isDamaged = error instanceof UrlError && error.kind === "wrong";
+    if (isDamaged) {
+      const { name, generation } = order;
+      options.push({ kind: "file_verified", name, generation, isIntact: false });
+    }
+    const isFinal = error instanceof UrlError && error.kind === "refused";
     return { message: `${what}: ${describe(error)}`, isFinal };
   } finally {
     hold?.release();
@@ -478,6 +462,7 @@ async function putOnce(
   const text = (await response.text()).slice(0, ANSWER_CHARS_MAX);
   if (response.ok) return;
   const message = `the manager answered ${response.status} ${text}`.trimEnd();
+  if (response.status === CONTENTS_DIFFER) throw new MismatchError(message);
   if (response.status >= 500) throw new Error(message);
   throw new DownloadError("refused", message);
 }
@@ -502,11 +487,14 @@ function checkMeasured(order: FetchOrder, measured: Measured): void {
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
   const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
   const isUnreachable = error instanceof DownloadError && error.kind === "unreachable";
+  const isCorrupt = error instanceof MismatchError ||
+    error instanceof DownloadError && error.kind === "wrong";
   return {
     kind: "failed",
     message,
     canRetry: canRetry || isDiskFull(error),
     ...(isUnreachable ? { isUnreachable } : {}),
+    ...(isCorrupt ? { isCorrupt } : {}),
     ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
     ...(error instanceof UrlError && error.kind === "changed" ? { isModified: true } : {}),
   };

@@ -1,16 +1,13 @@
 /** Directories as canonical tar streams, and archives as directories. */
 
 import { openPackStream, planPack } from "../shared/archive/pack.ts";
-import { unpackTree } from "../shared/archive/unpack.ts";
-import type { Recipe } from "../shared/protocol.ts";
+import { type UnpackResult, unpackTree } from "../shared/archive/unpack.ts";
 import { unpackInChild } from "./unpack.ts";
 
 /** The conversions that files go through on their way. */
 export interface Trees {
   /** The canonical tar stream of the directory at `path`, from `offset` on. */
   readonly read: (path: string, offset: number) => AsyncIterable<Uint8Array>;
-  /** Length of that stream, found without reading the files. */
-  readonly measure: (path: string) => Promise<number>;
   /** Makes the directory `path`, which does not exist, from its canonical tar stream. */
   readonly write: (path: string, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
   /** Unpacks an archive into the directory `path`, which does not exist, in another process. */
@@ -18,12 +15,13 @@ export interface Trees {
     path: string,
     archive: {
       readonly path: string;
-      readonly kind: Recipe["kind"];
+      /** Of an environment: where it will be used. */
+      readonly place?: string;
       /** What there is room for. */
       readonly bytesMax: number;
       readonly signal: AbortSignal;
     },
-  ) => Promise<void>;
+  ) => Promise<UnpackResult>;
 }
 
 /** The real ones, of the worker with that mark. */
@@ -32,18 +30,11 @@ export function newTrees(mark: string): Trees {
     async *read(path, offset) {
       yield* openPackStream(await planPack(path), { startByte: offset });
     },
-    async measure(path) {
-      return (await planPack(path)).sizeBytes;
-    },
     async write(path, chunks) {
       await unpackTree(chunks, path);
     },
-    async unpack(path, archive) {
-      await unpackInChild(archive.path, path, {
-        mark,
-        signal: archive.signal,
-        bytesMax: archive.bytesMax,
-      });
+    unpack(path, { path: archivePath, ...options }) {
+      return unpackInChild(archivePath, path, { ...options, mark });
     },
   };
 }

@@ -14,7 +14,7 @@ import process from "node:process";
 import { dirname } from "@std/path";
 
 import { ArchiveError } from "../shared/archive/archive_error.ts";
-import { UNPACK_BYTES_MAX, unpackFile } from "../shared/archive/unpack.ts";
+import { UNPACK_BYTES_MAX, unpackEnvironment, unpackFile } from "../shared/archive/unpack.ts";
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
 import { selfCommand } from "../shared/runtime/self_command.ts";
 import { helperEnvironment } from "./task_environment.ts";
@@ -22,11 +22,19 @@ import { helperEnvironment } from "./task_environment.ts";
 /** The hidden subcommand under which `runUnpackCommand` is to be called. */
 export const UNPACK_SUBCOMMAND = "internal-unpack";
 
+/**
+ * Kept from the slowest of the runtime's compilers, a child takes a third less of the processor: it
+ * lives no longer than that compiler takes.
+ */
+export const UNPACK_VARIABLES: { readonly [name: string]: string } = { "BUN_JSC_useFTLJIT": "0" };
+
 /** Bytes of a child's answer, or of what it had to say when it failed, that are kept. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 
 /** How to unpack in a child. */
 export interface UnpackInChildOptions extends UnpackLimits {
+  /** Absolute path that an environment will have when it is used; left out of any other archive. */
+  readonly place?: string;
   /** The worker's mark, by which the child is found should both be killed. */
   readonly mark: string;
   /** Ends the child and removes what it made. */
@@ -54,13 +62,13 @@ export async function unpackInChild(
   targetPath: string,
   options: UnpackInChildOptions,
 ): Promise<UnpackResult> {
-  const { mark, signal, command = selfCommand([UNPACK_SUBCOMMAND]), ...limits } = options;
+  const { place, mark, signal, command = selfCommand([UNPACK_SUBCOMMAND]), ...limits } = options;
   signal?.throwIfAborted();
   // Looked at here, since a directory that was there before must not be removed after a failure.
   if (await exists(targetPath)) {
     throw new ArchiveError(`Cannot unpack into "${targetPath}" as a new directory: it exists`);
   }
-  const request = JSON.stringify({ archivePath, targetPath, limits });
+  const request = JSON.stringify({ archivePath, targetPath, place, limits });
   const ended = await runChild([...command, request], { mark, signal });
   const answer = parseAnswer(ended.output);
   if (ended.code === 0 && answer?.kind === "unpacked" && !signal?.aborted) return answer.result;
@@ -78,7 +86,7 @@ export async function unpackInChild(
 
 /** Runs the child's side with the arguments after the hidden subcommand; returns the exit code. */
 export async function runUnpackCommand(args: readonly string[]): Promise<number> {
-  const { archivePath, targetPath, limits } = parseRequest(args[0]);
+  const { archivePath, targetPath, place, limits } = parseRequest(args[0]);
   // What is unpacked is for all tasks of this worker, whatever the mask it was started with.
   process.umask(0o022);
   const parentGone = new AbortController();
@@ -92,7 +100,9 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
   try {
     const bytesMax = Math.min(limits.bytesMax ?? UNPACK_BYTES_MAX, freeBytes(dirname(targetPath)));
     const options = { ...limits, bytesMax, signal: parentGone.signal };
-    const result = await unpackFile(archivePath, targetPath, options);
+    const result = place === undefined
+      ? await unpackFile(archivePath, targetPath, options)
+      : await unpackEnvironment(archivePath, targetPath, { ...options, place });
     answer = { kind: "unpacked", result };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -135,7 +145,7 @@ async function runChild(
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
     cwd: "/",
-    env: helperEnvironment(process.env, mark),
+    env: { ...helperEnvironment(process.env, mark), ...UNPACK_VARIABLES },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const kill = (): void => {
@@ -182,13 +192,17 @@ function parseAnswer(output: string): Answer | undefined {
   }
 }
 
-function parseRequest(
-  text: string | undefined,
-): { archivePath: string; targetPath: string; limits: UnpackLimits } {
+/** What a child is told to do. */
+interface Request {
+  readonly archivePath: string;
+  readonly targetPath: string;
+  readonly place?: string;
+  readonly limits: UnpackLimits;
+}
+
+function parseRequest(text: string | undefined): Request {
   // Written by `unpackInChild` of the same program.
-  const request = JSON.parse(text ?? "null") as
-    | { archivePath: string; targetPath: string; limits: UnpackLimits }
-    | null;
+  const request = JSON.parse(text ?? "null") as Request | null;
   if (request === null) throw new TypeError("Cannot unpack without a request: it is missing");
   return request;
 }

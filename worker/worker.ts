@@ -14,6 +14,7 @@ import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
 import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
+import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { newWorkerState } from "./core/state.ts";
@@ -28,9 +29,11 @@ import { TaskProcesses } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -92,6 +95,9 @@ interface Parts {
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
+  readonly verifications: Verifications;
+  readonly meter: SandboxMeter;
+  readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
 }
@@ -139,17 +145,32 @@ class Shell {
     const push: Engine["push"] = (event) => this.#engine.push(event);
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
+    const verifications = new Verifications({ cache, trees, push });
+    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
+      push({ kind: "sandbox_measured", taskId, try: number, bytes });
+    });
+    const activations = new Activations({ env: taskEnvironment(options), mark });
+    const runner = new Runner({
+      cache,
+      trees,
+      sandboxes,
+      processes,
+      meter,
+      activations,
+      push,
+    });
     const transfers = new Transfers({
       cache,
       trees,
+      runner,
       managerUrl,
       managerCertificate,
       push,
     });
-    const runner = new Runner({ cache, trees, sandboxes, processes, push });
     const instances = new Instances({
       cache,
       trees,
+      activations,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
       env: ownChildEnvironment(taskEnvironment(options)),
@@ -165,6 +186,9 @@ class Shell {
       sandboxes,
       peers,
       transfers,
+      verifications,
+      meter,
+      activations,
       runner,
       instances,
     };
@@ -184,7 +208,7 @@ class Shell {
 
   #newEngine(): Engine {
     const { workspace, resources, features } = this.#options;
-    const { cache, transfers, runner, instances } = this.#parts;
+    const { cache, transfers, verifications, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -200,6 +224,7 @@ class Shell {
       parts: {
         cache,
         transfers,
+        verifications,
         runner,
         instances,
         link: { send: (messages) => this.#link?.send(messages) },
@@ -294,6 +319,7 @@ class Shell {
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
     clearTimeout(this.#wall);
+    parts.meter.close();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();
@@ -301,8 +327,10 @@ class Shell {
     // What is stuck beyond the limit is ended by the watcher, which is told nothing then.
     let isQuiet = false;
     const quiet = async () => {
+      parts.activations.close();
       await Promise.all([
         parts.transfers.close(),
+        parts.verifications.close(),
         parts.instances.close(),
         parts.processes.close(),
       ]);

@@ -9,6 +9,8 @@ import type { TransferId } from "../../shared/ids.ts";
 import { boundName, isAtUrl } from "./file.ts";
 import { canReach } from "./reach.ts";
 import { addPending, deleteReplica, forgetReplica } from "./replica.ts";
+import { hasSlot, mayUsePeers, slotsOf, urlSource } from "./source.ts";
+import { isAside } from "./source_fault.ts";
 import { isHere } from "./spool.ts";
 import {
   type FileRecord,
@@ -20,11 +22,9 @@ import {
   type TransferSource,
   type WorkerRecord,
 } from "./state.ts";
-import { activate, mayUsePeers, newTransfer, slotsOf } from "./transfer.ts";
+import { activate, newTransfer } from "./transfer.ts";
 import { wakeUpkeep } from "./upkeep.ts";
-import { awaitsPeer, hasSlot, isBeingFetched, urlSource } from "./url_source.ts";
-
-const NOBODY: ReadonlySet<Source> = new Set();
+import { isBeingFetched } from "./url_source.ts";
 
 /** Copies on their way to one worker at a time. */
 export const ARRIVING_MAX = 2;
@@ -117,6 +117,7 @@ export function spareSource(
     probed += 1;
     if (probed > HOLDERS_PROBED) break;
     if (replica.state !== "ready" || replica.generation !== file.generation) continue;
+    if (replica.isSuspect) continue;
     if (holder.link.kind !== "open" || !isSpare(state, holder.source)) continue;
     if (worker !== undefined && !canReach(state, worker, holder)) continue;
     if (best === undefined || holder.source.active.size < best.source.active.size) best = holder;
@@ -126,17 +127,18 @@ export function spareSource(
     return { kind: "manager", source: managerSource };
   }
   if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
-  if (mayUsePeers(state, file) && isBeingFetched(state, file)) return undefined;
-  if (worker !== undefined && awaitsPeer(state, file, { worker, failed: NOBODY })) return undefined;
+  // Who has it, or will have it, passes it on.
+  const isShared = file.readyCount > 0 || isBeingFetched(state, file);
+  if (mayUsePeers(state, file) && isShared) return undefined;
   // One that is not known yet is entered when it serves.
-  const source = state.urlSources.get(file.origin.host) ?? newSource("url");
+  const source = state.urlSources.get(file.origin.host) ?? newSource("url", file.origin.host);
   return isSpare(state, source) ? { kind: "url", source } : undefined;
 }
 
 /** True while nobody waits for the source, and half of its slots are left to those who come. */
 function isSpare(state: ManagerState, source: Source): boolean {
   const slots = slotsOf(state, source);
-  if (!hasSlot(state, source) || source.storeQueue.size > 0) return false;
+  if (!hasSlot(state, source) || source.storeQueue.size > 0 || isAside(state, source)) return false;
   if (source.background.size >= Math.max(1, Math.floor(slots / 2))) return false;
   for (const file of source.wanted) {
     if (file.queued.size > 0) return false;

@@ -71,10 +71,11 @@ export function removeCapacity<T extends CapacityMember>(index: CapacityIndex<T>
   index.count -= 1;
 }
 
-/** Shows members from the freest down until `visit` returns true. */
+/** Shows members from the freest down until `visit` returns true; of equals that of `start` first. */
 export function visitFreest<T extends CapacityMember>(
   index: CapacityIndex<T>,
   visit: (member: T) => boolean,
+  start = 0,
 ): void {
   let left = index.count;
   while (left > 0 && !index.buckets.get(index.highest)?.length) index.highest -= 1;
@@ -82,10 +83,24 @@ export function visitFreest<T extends CapacityMember>(
     const members = index.buckets.get(bucket);
     if (members === undefined) continue;
     left -= members.length;
-    for (const member of members) {
-      if (visit(member)) return;
+    for (let position = 0; position < members.length; position++) {
+      const member = members[(start + position) % members.length];
+      if (member !== undefined && visit(member)) return;
     }
   }
+}
+
+/** The member of that number, below `index.count`; the steps are those of units, not of members. */
+export function memberAt<T extends CapacityMember>(
+  index: CapacityIndex<T>,
+  number: number,
+): T | undefined {
+  let left = number;
+  for (const members of index.buckets.values()) {
+    if (left < members.length) return members[left];
+    left -= members.length;
+  }
+  return undefined;
 }
 
 /** The last of the bucket takes the place of `member`. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { diskShare, freeDiskBytes } from "./disk.ts";
 import { boundName, outputFiles } from "./file.ts";
 import type { Policies } from "./policy.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
@@ -14,6 +15,9 @@ const CONSUMED_PROBED = 4096;
 
 /** Workers that are looked at for one that gets a copy. */
 const RECEIVERS_PROBED = 32;
+
+/** A disk is emptied when it is fuller than another one by this part of all it has. */
+const SHIFT_SHARE_MIN = 0.2;
 
 /** How many copies the file should be brought to; 0 when nobody asks for more than there are. */
 export function wantedCopies({ replicas }: Policies, file: FileRecord): number {
@@ -60,6 +64,33 @@ export function suggestReceivers(state: ManagerState, file: FileRecord): WorkerR
   return far.length > 0 ? far : near;
 }
 
+/** The emptiest of some disks, when the worker's own is much fuller. */
+export function suggestLighter(state: ManagerState, from: WorkerRecord): WorkerRecord | undefined {
+  let lightest: WorkerRecord | undefined;
+  let leastShare = diskShare(from) - SHIFT_SHARE_MIN;
+  let probed = 0;
+  for (const worker of state.upkeep.receivers) {
+    probed += 1;
+    if (probed > RECEIVERS_PROBED) break;
+    const share = diskShare(worker);
+    if (worker === from || share > leastShare) continue;
+    [lightest, leastShare] = [worker, share];
+  }
+  return lightest;
+}
+
+/** True of a temp whose move leaves the disk that it comes to no fuller than the one it left. */
+export function suggestShift(
+  file: FileRecord,
+  { from, to }: { readonly from: WorkerRecord; readonly to: WorkerRecord },
+): boolean {
+  const sizeBytes = file.bound?.sizeBytes ?? 0;
+  if (file.origin.kind !== "temp" || sizeBytes <= 0) return false;
+  if (to.replicas.has(boundName(file)) || freeDiskBytes(to) < sizeBytes) return false;
+  const shareAfter = diskShare(from) - sizeBytes / from.resources.diskBytes;
+  return diskShare(to) + sizeBytes / to.resources.diskBytes <= shareAfter;
+}
+
 /** Copies above the wanted number, those first whose host has another one. */
 export function suggestExtras(state: ManagerState, file: FileRecord): WorkerRecord[] {
   if (!state.policies.pruneExtraReplicas || file.origin.kind !== "temp") return [];
@@ -87,8 +118,9 @@ function areConsumersDone(
   file: FileRecord,
   limits: { levels: number; left: number },
 ): boolean {
-  const { consumed, consumers, declaredCount } = file;
-  if (consumers.size > 0 || consumed.failed > 0) return false;
+  const { consumed, consumers, declaredCount, recipes } = file;
+  // What is made of it by a recipe may be made again, at any worker.
+  if (consumers.size > 0 || consumed.failed > 0 || recipes.size > 0) return false;
   // Nobody can name it any more.
   if (consumed.succeeded === 0 && declaredCount > 0) return false;
   if (limits.levels <= 1) return true;

@@ -21,7 +21,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { failStranded, supplyStranded } from "./transfer.ts";
-import { failRetrieval, finishRetrieval } from "./try.ts";
+import { failRetrieval, finishRetrieval, loseRetrieval } from "./try.ts";
 import { leaveStore, offerStore, orderStore, queueStore, stopStore } from "./url_output.ts";
 
 /** Attempts to get one file from its workers; to a url each of them is several requests. */
@@ -191,7 +191,7 @@ export function retryDelivery(
   delivery.attemptCount += 1;
   const { deliveryId, goal } = delivery;
   if (delivery.attemptCount < ATTEMPTS_MAX[goal] && message.isFinal !== true) {
-    if (delivery.task !== undefined) return order(state, delivery);
+    if (delivery.task !== undefined) return orderAgain(state, delivery, message.message);
     return moveDelivery(state, delivery);
   }
   if (goal === "manager") state.instructions.push({ kind: "abandon", deliveryId });
@@ -203,6 +203,15 @@ function deliveryOf(worker: WorkerRecord, transferId: TransferId): DeliveryRecor
     if (delivery.transferId === transferId) return delivery;
   }
   return undefined;
+}
+
+/** An output that its worker found damaged has to be made again. */
+function orderAgain(state: ManagerState, delivery: DeliveryRecord, message: string): void {
+  const { file, facts, worker, task } = delivery;
+  const replica = worker && file.replicas.get(worker);
+  const isThere = replica?.state === "ready" && replica.generation === facts.generation;
+  if (isThere || task === undefined) return order(state, delivery);
+  loseRetrieval(state, task, message);
 }
 
 /** What a user asked for may be had from another holder; if from none, it is waited for. */

@@ -8,7 +8,7 @@ import type {
   TransferId,
   WorkerId,
 } from "../../shared/ids.ts";
-import type { Recipe, WorkerMessage } from "../../shared/protocol.ts";
+import type { WorkerMessage } from "../../shared/protocol.ts";
 import type { Resources } from "../../shared/resources.ts";
 import type { CacheLevel, TaskBody, TaskShape } from "../../shared/task.ts";
 import type { Policies } from "./policy.ts";
@@ -35,8 +35,26 @@ export type FileOrigin =
   }
   /** Made by the task that has it as an output, and only there until asked for. */
   | { readonly kind: "temp" }
-  /** Made at the worker that needs it. */
-  | { readonly kind: "recipe"; readonly recipe: Recipe["kind"]; readonly input: FileId };
+  /** Made at the worker that needs it, of `inputs`. */
+  | { readonly kind: "recipe"; readonly recipe: RecipeSpec; readonly inputs: readonly FileId[] };
+
+/** How a file is made of others, which are named by number; the wire has `Recipe`. */
+export type RecipeSpec =
+  /** Of its only input. */
+  | { readonly kind: "unpack" | "environment" }
+  | CommandSpec;
+
+/** A mini task: `CommandRecipe` has the meanings. */
+export interface CommandSpec {
+  readonly kind: "command";
+  readonly command: string;
+  readonly env: { readonly [name: string]: string };
+  readonly resources: Resources;
+  readonly timeoutMs: number;
+  readonly mount: string;
+  readonly inputs: readonly TaskMount[];
+  readonly environments: readonly FileId[];
+}
 
 /** What is known of a file's contents once its name is bound. */
 export interface BoundFile {

@@ -10,7 +10,9 @@
 
 import { delayCopies } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
-import { fileOf, isAtUrl } from "./file.ts";
+import { isAtUrl, isInUse } from "./file.ts";
+import { canBeMade } from "./recipe.ts";
+import { canRemake } from "./recovery.ts";
 import { deleteReplica, isNeededAt } from "./replica.ts";
 import { isHere } from "./spool.ts";
 import {
@@ -55,6 +57,18 @@ export function mayEvict(
 ): boolean {
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return true;
+  if (!isIdleAt(worker, file)) return false;
+  if (canBeHadElsewhere(state, file, worker)) return true;
+  return whyKept(state, file) === undefined || isIdleArchive(state, file);
+}
+
+/** Files are made of it when somebody needs those, and it can be made again then. */
+function isIdleArchive(state: ManagerState, file: FileRecord): boolean {
+  return file.recipes.size > 0 && !isInUse(file) && canRemake(state, file);
+}
+
+/** True when nothing reads the worker's copy for anybody else, or waits for it there. */
+export function isIdleAt(worker: WorkerRecord, file: FileRecord): boolean {
   const { producer } = file;
   // Its result, or what is to come home of it, is under way.
   if (producer !== undefined && producer.state.kind !== "done") return false;
@@ -62,14 +76,14 @@ export function mayEvict(
   if (isNeededAt(worker, file)) return false;
   for (const { file: served } of worker.source.active) if (served === file) return false;
   for (const { file: sent } of worker.deliveries) if (sent === file) return false;
-  return canBeHadElsewhere(state, file, worker) || whyKept(state, file) === undefined;
+  return true;
 }
 
 function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {
   if (isHere(state, file)) return true;
   const { origin } = file;
   if (isAtUrl(file)) return true;
-  if (origin.kind === "recipe" && fileOf(state, origin.input).isAvailable) return true;
+  if (origin.kind === "recipe" && canBeMade(state, file)) return true;
   let probed = 0;
   for (const [holder, { state: kind, generation }] of file.replicas) {
     const isReady = kind === "ready" && generation === file.generation;

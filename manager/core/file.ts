@@ -5,7 +5,8 @@ import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
-import { callOffIfUnwanted, recoverIfWanted } from "./recovery.ts";
+import { canBeMade, recipeInputs } from "./recipe.ts";
+import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
 import { bringHome, callOffHome, failRequests } from "./delivery.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
@@ -31,6 +32,9 @@ export function declareFile(
     failure: undefined,
     generation: 0,
     producer: undefined,
+    lastFailure: undefined,
+    isDue: false,
+    isNondeterministic: false,
     isAtManager: false,
     isStored: false,
     originFailures: 0,
@@ -46,17 +50,18 @@ export function declareFile(
     scarceAt: -1,
     copyAgain: undefined,
     recipes: new Set(),
+    maker: undefined,
     libraries: new Set(),
     requests: new Set(),
     homeDelivery: undefined,
     queued: new Set(),
+    firstHandCount: 0,
   };
   state.files.set(fileId, file);
   state.facts.push({ kind: "file_declared", fileId });
-  if (origin.kind === "recipe") {
-    const input = fileOf(state, origin.input);
+  for (const input of recipeInputs(state, file)) {
     input.recipes.add(file);
-    if (input.failure !== undefined) file.failure = input.failure;
+    file.failure ??= input.failure;
   }
   if (bound !== undefined) bindFile(state, fileId, bound);
 }
@@ -155,6 +160,7 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   for (const recipe of file.recipes) updateAvailability(state, recipe);
   for (const library of file.libraries) unblockLibrary(state, library);
   if (isAvailable) {
+    forgetLost(state, file);
     bringHome(state, file);
     // A holder came back: there is nothing to make again.
     const { producer } = file;
@@ -163,7 +169,10 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   } else {
     for (const task of [...file.consumers]) takeBackTask(state, task, file);
     // Copies of this making cannot come any more.
-    for (const [worker, replica] of file.replicas) deleteReplica(state, worker, replica);
+    for (const [worker, replica] of file.replicas) {
+      // What was made stays: it is of use again once its inputs are there.
+      if (replica.state !== "ready") deleteReplica(state, worker, replica);
+    }
     recoverIfWanted(state, file);
   }
 }
@@ -179,6 +188,7 @@ export function giveUpFile(
   for (let next = doomed.pop(); next !== undefined; next = doomed.pop()) {
     if (next.failure !== undefined) continue;
     next.failure = failure;
+    forgetLost(state, next);
     failRequests(state, next, failure.message);
     for (const recipe of next.recipes) doomed.push(recipe);
     for (const library of next.libraries) failLibrary(state, library, failure.message);
@@ -201,13 +211,11 @@ export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
     if (isUnneeded(next)) deleteReplicas(state, next);
     noteUse(state, next);
     // What it is made of was in use by it.
-    const input = next.origin.kind === "recipe" ? fileOf(state, next.origin.input) : undefined;
-    if (input !== undefined) candidates.push(input);
+    const inputs = recipeInputs(state, next);
+    candidates.push(...inputs);
     if (next.declaredCount > 0 || isInLineage(next)) continue;
     forgetFile(state, next);
-    if (input !== undefined) {
-      input.recipes.delete(next);
-    }
+    for (const input of inputs) input.recipes.delete(next);
     if (next.producer !== undefined) candidates.push(...dropLineage(state, next.producer));
   }
 }
@@ -220,8 +228,13 @@ export function isUnneeded(file: FileRecord): boolean {
 /** Somebody waits for it: a task, a user, an instance, or a file made of it that is wanted itself. */
 export function isWanted(file: FileRecord): boolean {
   if (file.consumers.size > 0 || file.requests.size > 0 || file.libraries.size > 0) return true;
-  for (const recipe of file.recipes) {
-    if (recipe.consumers.size > 0 || recipe.libraries.size > 0) return true;
+  // What is made of it may itself be what something is made of.
+  if (file.recipes.size === 0) return false;
+  const made = new Set(file.recipes);
+  for (const { consumers, libraries, recipes } of made) {
+    if (consumers.size > 0 || libraries.size > 0) return true;
+    // A set hands out what is added to it meanwhile.
+    for (const recipe of recipes) made.add(recipe);
   }
   return false;
 }
@@ -238,9 +251,9 @@ function isInLineage(file: FileRecord): boolean {
 
 function canBeHad(state: ManagerState, file: FileRecord): boolean {
   if (file.bound === undefined || file.failure !== undefined) return false;
-  if (file.readyCount > 0 || isHere(state, file)) return true;
-  if (isAtUrl(file)) return true;
-  return file.origin.kind === "recipe" && fileOf(state, file.origin.input).isAvailable;
+  // A copy at one worker is none for those that cannot have it from there.
+  if (file.origin.kind === "recipe") return canBeMade(state, file);
+  return file.readyCount > 0 || isHere(state, file) || isAtUrl(file);
 }
 
 /** Something waits for it, or it is being made. */
@@ -261,6 +274,7 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
   callOffHome(state, file);
   forgetSpool(state, file);
   forgetUpkeep(state, file);
+  forgetLost(state, file);
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });
@@ -292,8 +306,7 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
   for (const recipe of file.recipes) same.recipes.add(recipe);
   for (const library of file.libraries) same.libraries.add(library);
   for (const request of file.requests) same.requests.add(request);
-  if (file.origin.kind === "recipe") {
-    const input = fileOf(state, file.origin.input);
+  for (const input of recipeInputs(state, file)) {
     input.recipes.delete(file);
     releaseIfUnneeded(state, input);
   }

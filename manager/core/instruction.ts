@@ -122,7 +122,15 @@ export type Fact =
     readonly outcome: Outcome;
     readonly outputs: readonly FileFacts[];
   }
+  /** The task runs again to remake a temp; its handle has settled and stays as it is. */
   | { readonly kind: "recovery_started"; readonly taskId: TaskId }
+  | {
+    readonly kind: "recovery_ended";
+    readonly taskId: TaskId;
+    /** `cancelled`: nobody needs what it was to make any more. */
+    readonly outcome: Outcome;
+    readonly message: string;
+  }
   | { readonly kind: "worker_joined" | "worker_reconnected"; readonly workerId: WorkerId }
   | {
     readonly kind: "worker_left";
@@ -140,6 +148,8 @@ export type Fact =
     readonly movedBytes: number;
     readonly message: string;
   }
+  /** The worker dropped its copy, which was not what it had been. */
+  | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }
   | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }
   | {
     readonly kind: "library_instance";

@@ -5,7 +5,10 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
-import { aheadFactor } from "./schedule.ts";
+import { aheadFactor } from "./placement.ts";
+import { SHIFTS_MAX } from "./shift.ts";
+import { hasSlot, lacksSlot, mayUsePeers } from "./source.ts";
+import { isAside } from "./source_fault.ts";
 import type {
   DeliveryRecord,
   FileRecord,
@@ -13,10 +16,8 @@ import type {
   TaskRecord,
   WorkerRecord,
 } from "./state.ts";
-import { mayUsePeers } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
-import { hasSlot } from "./url_source.ts";
 
 /** Throws an AssertionError that names the relation that does not hold. */
 export function checkInvariants(state: ManagerState): void {
@@ -34,6 +35,7 @@ export function checkInvariants(state: ManagerState): void {
   checkUrls(state);
   checkSpool(state);
   checkUpkeep(state);
+  checkShifts(state);
 }
 
 function checkCounters(state: ManagerState): void {
@@ -45,6 +47,7 @@ function checkCounters(state: ManagerState): void {
     const counted = state.counters[kind];
     assert(counted === counts[kind], `${kind}: counted ${counted}, found ${counts[kind]}`);
   }
+  checkRecoveries(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -52,6 +55,22 @@ function checkCounters(state: ManagerState): void {
     }
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
+  }
+}
+
+function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
+  const counts = { waiting: 0, running: 0 };
+  for (const { isSettled, state } of tasks.values()) {
+    if (!isSettled || state.kind === "done") continue;
+    counts[state.kind === "waiting" || state.kind === "ready" ? "waiting" : "running"] += 1;
+  }
+  const { recoveriesWaiting, recoveriesRunning } = counters;
+  assert(recoveriesWaiting === counts.waiting, `${counts.waiting} recoveries must wait`);
+  assert(recoveriesRunning === counts.running, `${counts.running} recoveries must run`);
+  for (const file of lost) {
+    const { fileId, isAvailable, failure, generation } = file;
+    const isLost = !isAvailable && failure === undefined && generation > 0;
+    assert(files.get(fileId) === file && isLost, `File ${fileId} must be lost`);
   }
 }
 
@@ -112,7 +131,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   let ahead = 1;
   const callCounts = new Map<object, number>();
   for (const attempt of worker.tries.values()) {
-    const { taskClass } = attempt.task;
+    const { taskClass } = attempt;
     const { library } = taskClass;
     if (library === undefined) {
       cores += taskClass.resources.cores;
@@ -138,11 +157,17 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     const count = callCounts.get(library) ?? 0;
     assert(service.callCount === count, `${workerId} must count its calls of a library`);
   }
+  let comingBytes = 0;
   for (const [name, replica] of worker.replicas) {
+    comingBytes += replica.comingBytes;
+    const isPending = replica.state === "pending";
+    assert(isPending || replica.comingBytes === 0, `${name} must not come to ${workerId}`);
     const file = state.filesByName.get(name);
     if (replica.state === "deleting" || file === undefined) continue;
     assert(file.replicas.get(worker) === replica, `${name} must be held by ${workerId} both ways`);
   }
+  assert(worker.comingBytes === comingBytes, `${workerId} must be given ${comingBytes} bytes`);
+  assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
@@ -161,6 +186,7 @@ function checkFile(state: ManagerState, file: FileRecord): void {
     const isComing = replica.state === "ready" || replica.transfer !== undefined;
     assert(isComing, `A pending copy of file ${fileId} must have a transfer`);
   }
+  assert(!file.isDue || !file.isAvailable, `File ${fileId} must not be due while it is there`);
   assert(file.readyCount === ready, `File ${fileId} must count ${ready}, not ${file.readyCount}`);
   for (const task of file.consumers) {
     const known = state.tasks.get(task.definition.taskId);
@@ -189,11 +215,13 @@ function checkTransfers(state: ManagerState): void {
     if (isQueued) {
       const sources = [state.managerSource, ...state.urlSources.values()];
       for (const holder of file.replicas.keys()) sources.push(holder.source);
-      const isWanted = sources.some(({ wanted }) => wanted.has(file));
+      const isWanted = sources.some(({ wanted }) => wanted.has(file)) || file.maker !== undefined;
       assert(isWanted, `Transfer ${transferId} must wait for a source`);
     }
     if (source?.source === undefined) continue;
     assert(source.source.active.has(transfer), `Transfer ${transferId} must hold a slot`);
+    const isTimed = transfer.lateAtMs === Infinity || source.source.wakeAtMs >= state.nowMs;
+    assert(isTimed, `Transfer ${transferId} must be looked at when it is late`);
   }
   for (const worker of state.workers.values()) {
     const { size } = worker.source.active;
@@ -263,17 +291,28 @@ function checkUpkeep(state: ManagerState): void {
       const isOf = source.active.has(transfer) && transfer.isBackground;
       assert(isOf, `${workerId} must serve a copy among others`);
     }
-    if (source.background.size > 0) checkWay(worker);
+    if (source.background.size > 0) checkWay(state, worker);
+  }
+}
+
+/** What moves to an emptier disk is a temp, from a worker that is there. */
+function checkShifts({ upkeep: { shifts }, workers }: ManagerState): void {
+  assert(shifts.size <= SHIFTS_MAX, `${shifts.size} files must not move at a time`);
+  for (const [from, { file, to }] of shifts) {
+    assert(workers.get(from.workerId) === from, `${from.workerId} must be there to be emptied`);
+    assert(file.origin.kind === "temp" && from !== to, `File ${file.fileId} must be free to move`);
   }
 }
 
 /** No transfer that something waits for could have the slot of a copy of `holder`. */
-function checkWay(holder: WorkerRecord): void {
+function checkWay(state: ManagerState, holder: WorkerRecord): void {
   for (const { queued, replicas } of holder.source.wanted) {
-    if (replicas.get(holder)?.state !== "ready" || holder.link.kind !== "open") continue;
-    for (const { worker, failed, transferId } of queued) {
+    const held = replicas.get(holder);
+    if (held?.state !== "ready" || held.isSuspect || holder.link.kind !== "open") continue;
+    for (const transfer of queued) {
+      const { worker, failed, transferId } = transfer;
       const isPossible = worker !== holder && !failed.has(holder.source) &&
-        !worker.reach.unreached.has(holder);
+        !worker.reach.unreached.has(holder) && lacksSlot(state, transfer, holder.source);
       assert(!isPossible, `Transfer ${transferId} must not wait for a copy of ${holder.workerId}`);
     }
   }
@@ -298,7 +337,8 @@ function checkUrls(state: ManagerState): void {
     const { active, stores, storeQueue, wanted, background } = source;
     const size = active.size + stores.size;
     assert(size <= state.policies.transfersPerUrl, `Host ${host} must not have ${size} transfers`);
-    assert(size + storeQueue.size + wanted.size > 0, `Host ${host} must have something to do`);
+    const isBusy = size + storeQueue.size + wanted.size > 0 || isAside(state, source);
+    assert(isBusy || source.wakeAtMs > 0, `Host ${host} must have something to do`);
     assert(storeQueue.size === 0 || !hasSlot(state, source), `Host ${host} must take what waits`);
     for (const copy of background) assert(active.has(copy), `Host ${host} must serve its copies`);
     const fetched = new Set<FileRecord>();

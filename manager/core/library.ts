@@ -240,7 +240,7 @@ function loseSlots(state: ManagerState, instance: InstanceRecord): void {
   indexService(state, service);
   if (service.slotCount > 0) return;
   for (const attempt of [...worker.tries.values()]) {
-    if (attempt.task.taskClass.library !== library || attempt.isEnded) continue;
+    if (attempt.taskClass.library !== library || attempt.isEnded) continue;
     endAttempt(state, attempt);
     const { failure } = library;
     if (failure === undefined) waitOrQueue(state, attempt.task);

@@ -79,8 +79,6 @@ export function outputLie(
     const lie = factsLie(output);
     if (lie !== undefined) return lie;
   }
-  // A recovery makes only some of them; which, was decided when it was dispatched.
-  if (task.isSettled) return undefined;
   for (const { file } of outputFiles(state, task)) {
     const { bound } = file;
     if (isInPlace(file) || bound === undefined || names.has(bound.name)) continue;

@@ -55,8 +55,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   });
   const outputs: OutputMount[] = [];
   for (const { mount, file } of outputFiles(state, attempt.task)) {
-    // A recovery makes again only what is lost; what is in place is not made twice.
-    if (isInPlace(file) || attempt.task.isSettled && file.isAvailable) continue;
+    // What is in place is not made twice; all else is, so that it is all of one run.
+    if (isInPlace(file)) continue;
     outputs.push({
       mount,
       name: boundName(file),

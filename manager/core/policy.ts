@@ -1,5 +1,8 @@
 /** The tunable rules of the manager; DESIGN section 9. Ranges are checked in config.ts. */
 
+/** Rules for the choice of a worker; placement.ts. */
+export const PLACEMENTS = ["files", "fast", "random", "spread", "disk"] as const;
+
 /** Values of every policy that the manager honours. */
 export interface Policies {
   /** Wanted copies of each temp. */
@@ -11,6 +14,8 @@ export interface Policies {
   readonly pruneTemps: "never" | "consumed" | `depth:${number}`;
   /** Remove copies of temps above the wanted number while nothing needs them. */
   readonly pruneExtraReplicas: boolean;
+  /** Move temps from workers whose disks are fuller than those of others. */
+  readonly shiftDiskLoad: boolean;
   readonly peerTransfers: boolean;
   /** Transfers out of one worker at a time. */
   readonly transfersPerWorker: number;
@@ -18,9 +23,21 @@ export interface Policies {
   readonly transfersPerUrl: number;
   readonly transfersFromManager: number;
   readonly transfersToManager: number;
-  readonly recovery: "on_demand" | "off";
-  /** `files`: where most input bytes are; `spread`: where most is free. */
-  readonly placement: "files" | "spread";
+  /** When a lost temp is made again: when something waits for it, at once, or never. */
+  readonly recovery: "on_demand" | "immediate" | "off";
+  /**
+   * `files`: where most input bytes are; `spread`: where most cores are free; `disk`: where most
+   * disk is free; `fast`: where tries ran shortest beside others alike; `random`: anywhere.
+   */
+  readonly placement: (typeof PLACEMENTS)[number];
+  /** Silence after which a transfer is given up, for another source if there is one. */
+  readonly transferStallTimeoutMs: number;
+  /** A transfer may take this many times as long as one of its size does at the mean rate. */
+  readonly transferOutlierFactor: number;
+  /** No transfer is too slow before that. */
+  readonly minTransferTimeoutMs: number;
+  /** Bytes per second: what counts as the mean rate before there is one. */
+  readonly defaultTransferRate: number;
   /** What is dispatched to a worker at most, as a multiple of what it can run. */
   readonly dispatchAhead: number;
   /** Work of this duration may wait at a worker, though it be more than `dispatchAhead` allows. */
@@ -45,11 +62,16 @@ export const DEFAULT_POLICIES: Policies = {
   replicas: 1,
   pruneTemps: "never",
   pruneExtraReplicas: false,
+  shiftDiskLoad: false,
   peerTransfers: true,
   transfersPerWorker: 10,
   transfersPerUrl: 4,
   transfersFromManager: 4,
   transfersToManager: 4,
+  transferStallTimeoutMs: 30_000,
+  transferOutlierFactor: 10,
+  minTransferTimeoutMs: 60_000,
+  defaultTransferRate: 1_000_000,
   recovery: "on_demand",
   placement: "files",
   dispatchAhead: 2,

@@ -13,7 +13,13 @@ import type { Hello } from "./event.ts";
 import { isUnneeded } from "./file.ts";
 import { removeInstance } from "./library.ts";
 import { factsLie, noteLie } from "./lie.ts";
-import { dropReplica, keepUnclaimed, markReady, outlivesWorkflow } from "./replica.ts";
+import {
+  dropReplica,
+  keepUnclaimed,
+  markReady,
+  outlivesWorkflow,
+  suspectReplica,
+} from "./replica.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -44,6 +50,10 @@ export function reconcile(state: ManagerState, worker: WorkerRecord, hello: Hell
   judgeReplicas(state, worker, { hello, replicas });
   for (const replica of worker.replicas.values()) {
     if (replica.transfer !== undefined) repeatTransfer(state, replica.transfer);
+    if (!replica.isSuspect) continue;
+    // The question, or its answer, may be lost.
+    replica.isSuspect = false;
+    suspectReplica(state, worker, replica);
   }
   repeatDeliveries(state, worker);
 }
@@ -144,6 +154,11 @@ function judgeReplica(
   if (replica?.state === "ready") return "keep";
   if (replica?.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
   markReady(state, { file, worker, facts });
+  // It may be of an earlier process, which shared it with others.
+  const found = worker.replicas.get(facts.name);
+  if (level === "forever" && facts.digest !== "" && found !== undefined) {
+    suspectReplica(state, worker, found);
+  }
   return "keep";
 }
 
@@ -174,6 +189,8 @@ function noteDeletion(
     deletionCount: 1,
     facts: undefined,
     transfer: undefined,
+    isSuspect: false,
+    comingBytes: 0,
   });
 }
 

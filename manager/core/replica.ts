@@ -14,7 +14,11 @@ import type {
   WorkerRecord,
 } from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
+import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
+import { noteLost } from "./recovery.ts";
+import { forgiveSource } from "./source_fault.ts";
+import { noteRate } from "./source_watch.ts";
 import { tell } from "./state.ts";
 import {
   endTransfer,
@@ -46,6 +50,8 @@ export function addPending(file: FileRecord, worker: WorkerRecord): ReplicaRecor
   const record = addReplica(worker, { name: boundName(file), level: file.level });
   record.generation = file.generation;
   record.state = "pending";
+  record.comingBytes = Math.max(0, file.bound?.sizeBytes ?? 0);
+  worker.comingBytes += record.comingBytes;
   file.replicas.set(worker, record);
   return record;
 }
@@ -75,19 +81,23 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
-  if (transfer.source?.kind === "worker" && message.movedBytes > 0) {
-    noteReached(worker, transfer.source.worker);
+  const { file, source } = transfer;
+  const { movedBytes } = message;
+  if (source?.source !== undefined && movedBytes > 0) {
+    if (source.kind === "worker") noteReached(worker, source.worker);
+    else file.firstHandCount += 1;
+    noteRate(state, transfer, movedBytes);
+    forgiveSource(source.source, worker);
   }
-  const { file } = transfer;
-  if (transfer.source?.kind === "url") {
+  if (source?.kind === "url") {
     file.originFailures = 0;
     const change = changeOf(file, message.file);
     if (change !== undefined) return refuseChanged(state, transfer, change);
   }
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnFacts(file, message.file);
-  // Before its source has a free slot: who waits for the same takes it from here.
+  // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
-  endTransfer(state, transfer, { movedBytes: message.movedBytes });
+  endTransfer(state, transfer, { movedBytes });
 }
 
 /** Records that `worker` has the file ready, and lets others have it from there. */
@@ -98,10 +108,12 @@ export function markReady(
   const { file, worker, facts } = holding;
   const replica = addReplica(worker, { name: facts.name, level: file.level });
   if (replica.state !== "ready" || !file.replicas.has(worker)) file.readyCount += 1;
+  endComing(worker, replica);
   replica.state = "ready";
   replica.generation = facts.generation;
   replica.facts = facts;
   replica.transfer = undefined;
+  replica.isSuspect = false;
   file.replicas.set(worker, replica);
   updateAvailability(state, file);
   noteCopies(state, file);
@@ -126,9 +138,46 @@ export function loseReplica(
   // While it is pending, the end of its transfer tells.
   if (replica.state !== "ready" || replica.generation !== message.generation) return;
   const file = state.filesByName.get(message.name);
-  // At once it might be evicted there again and again.
+  // At once it might be damaged there again and again.
   if (file !== undefined && wantedCopies(state.policies, file) > 0) delayCopies(state, file);
+  state.counters.replicasDamaged += 1;
+  const { workerId } = worker;
+  if (file !== undefined) {
+    state.facts.push({ kind: "replica_damaged", fileId: file.fileId, workerId });
+  }
   dropReplica(state, worker, replica);
+}
+
+/** Has `worker` look at its copy, of which a receiver, or its age, makes us doubt. */
+export function suspectReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  replica: ReplicaRecord,
+): void {
+  if (replica.state !== "ready" || replica.isSuspect) return;
+  replica.isSuspect = true;
+  const { name, generation } = replica;
+  // One that is away is told when it is back.
+  tell(state, worker, { kind: "verify", name, generation });
+}
+
+/** The copy is what it was: others may have it from there again. */
+export function clearReplica(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { name, generation }: { readonly name: CacheName; readonly generation: number },
+): void {
+  const replica = worker.replicas.get(name);
+  if (replica?.state !== "ready" || replica.generation !== generation) return;
+  replica.isSuspect = false;
+  const file = state.filesByName.get(name);
+  if (file !== undefined && file.queued.size > 0) startQueued(state, file, worker);
+}
+
+/** Has what an earlier workflow or process left looked at before it is used. */
+function suspectOld(state: ManagerState, worker: WorkerRecord, replica: ReplicaRecord): void {
+  // Without a digest there is nothing to compare with.
+  if (replica.facts?.digest !== "") suspectReplica(state, worker, replica);
 }
 
 /** Tells `worker` to remove its copy, or to stop bringing it. */
@@ -141,6 +190,7 @@ export function deleteReplica(
   const file = state.filesByName.get(name);
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
   const wasReady = replica.state === "ready";
+  endComing(worker, replica);
   replica.state = "deleting";
   replica.deletionCount += 1;
   tell(state, worker, { kind: "delete", name, generation });
@@ -149,6 +199,7 @@ export function deleteReplica(
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
+  passMaking(state, file);
 }
 
 /** Takes a copy that does not exist off the table; who needs it there gets it anew. */
@@ -161,6 +212,8 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
+  passMaking(state, file);
+  noteLost(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }
 
@@ -184,6 +237,7 @@ export function forgetReplica(
 ): void {
   const { name } = replica;
   if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  endComing(worker, replica);
   if (replica.deletionCount > 0) {
     // Deletions told before are still answered.
     leaveFile(state, worker, replica);
@@ -236,6 +290,7 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     file.replicas.set(worker, replica);
     file.readyCount += 1;
     if (replica.facts !== undefined) learnFacts(file, replica.facts);
+    suspectOld(state, worker, replica);
   }
 }
 
@@ -257,6 +312,12 @@ function leaveFile(
   noteCopies(state, file);
 }
 
+/** It is here, or does not come: nothing need be kept free for it any more. */
+function endComing(worker: WorkerRecord, replica: ReplicaRecord): void {
+  worker.comingBytes -= replica.comingBytes;
+  replica.comingBytes = 0;
+}
+
 function addReplica(
   worker: WorkerRecord,
   { name, level }: { readonly name: CacheName; readonly level: CacheLevel },
@@ -271,6 +332,8 @@ function addReplica(
       facts: undefined,
       deletionCount: 0,
       transfer: undefined,
+      isSuspect: false,
+      comingBytes: 0,
     };
     worker.replicas.set(name, replica);
   }

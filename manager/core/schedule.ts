@@ -8,11 +8,14 @@
 
 import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
+import { unreachable } from "../../shared/assert.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
+import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import type { TaskDefinition } from "./event.ts";
-import { inputFiles } from "./file.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
+import { aheadFactor, bestHolder, chooseWorker, hasRoom, isWithin, suits } from "./placement.ts";
 import type {
+  FileRecord,
   LibraryRecord,
   ManagerState,
   ServiceRecord,
@@ -21,20 +24,12 @@ import type {
   WorkerRecord,
 } from "./state.ts";
 import { tell } from "./state.ts";
-import { finishTask } from "./task.ts";
+import { finishTask, moveToClass } from "./task.ts";
 import { dispatch } from "./try.ts";
-
-/** Holders of an input that are considered for its consumer. */
-const HOLDERS_PROBED = 16;
-
-/** Workers that are looked at, freest first, for a class that fitted nowhere before. */
-const WORKERS_PROBED = 64;
+import { wakeUpkeep } from "./upkeep.ts";
 
 /** Workers that are asked to give tries back to one that is idle, in one pass. */
 const RECALLS_PROBED = 8;
-
-/** Most that `dispatchAheadMs` may multiply what waits at a worker. */
-const AHEAD_FACTOR_MAX = 512;
 
 /** Calls that would be done sooner than this wait for a slot rather than for a new instance. */
 const INSTANCE_WORTH_MS = 100;
@@ -42,21 +37,25 @@ const INSTANCE_WORTH_MS = 100;
 /** Tries shorter than this are not worth taking back from a worker. */
 const RECALL_WORTH_MS = 50;
 
-/** The class of a task, found by its shape. */
-export function classOf(state: ManagerState, definition: TaskDefinition): TaskClass {
+/** The class of a task, found by its shape; of one that needs more disk than it says, another. */
+export function classOf(
+  state: ManagerState,
+  definition: TaskDefinition,
+  leastDiskBytes = 0,
+): TaskClass {
   const { shape, features } = definition;
-  if (features.length === 0) {
-    const known = state.classByShape.get(shape);
-    if (known !== undefined) return known;
-  }
-  const { cores, memoryBytes, diskBytes, gpus } = shape.resources;
+  const isByShape = features.length === 0 && leastDiskBytes === 0;
+  const known = isByShape ? state.classByShape.get(shape) : undefined;
+  if (known !== undefined) return known;
+  const { cores, memoryBytes, gpus } = shape.resources;
+  const diskBytes = Math.max(shape.resources.diskBytes, leastDiskBytes);
   const library = shape.library ?? "";
   const key = JSON.stringify([cores, memoryBytes, diskBytes, gpus, library, features]);
   let taskClass = state.classes.get(key);
   if (taskClass === undefined) {
     taskClass = {
       key,
-      resources: shape.resources,
+      resources: { ...shape.resources, diskBytes },
       features,
       library: shape.library === undefined ? undefined : state.libraries.get(shape.library),
       ready: newHeap(comesFirst),
@@ -66,7 +65,7 @@ export function classOf(state: ManagerState, definition: TaskDefinition): TaskCl
     };
     state.classes.set(key, taskClass);
   }
-  if (features.length === 0) state.classByShape.set(shape, taskClass);
+  if (isByShape) state.classByShape.set(shape, taskClass);
   return taskClass;
 }
 
@@ -94,24 +93,9 @@ function placeTasks(state: ManagerState): void {
   }
 }
 
-/** True when `worker` could ever run tasks of this class. */
-export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
-  return taskClass.features.length === 0 ||
-    taskClass.features.every((feature) => worker.features.has(feature));
-}
-
 /** True when a try of this class is long enough to be taken back from a busy worker. */
 export function isWorthRecall(taskClass: TaskClass): boolean {
   return taskClass.library === undefined && (taskClass.meanRanMs ?? Infinity) >= RECALL_WORTH_MS;
-}
-
-/** How much may be dispatched to a worker, as a multiple of what it can run. */
-export function aheadFactor(state: ManagerState, taskClass: TaskClass): number {
-  const { dispatchAhead, dispatchAheadMs } = state.policies;
-  const { meanRanMs } = taskClass;
-  if (meanRanMs === undefined) return dispatchAhead;
-  const factor = 1 + dispatchAheadMs / Math.max(meanRanMs, 0.001);
-  return Math.max(dispatchAhead, Math.min(factor, AHEAD_FACTOR_MAX));
 }
 
 /** Classes that may fit somewhere, the one with the best task first. */
@@ -141,7 +125,8 @@ function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
 function headOf(taskClass: TaskClass): TaskRecord | undefined {
   while (true) {
     const head = peekHeap(taskClass.ready);
-    if (head === undefined || head.state.kind === "ready") return head;
+    if (head === undefined) return undefined;
+    if (head.state.kind === "ready" && head.taskClass === taskClass) return head;
     popHeap(taskClass.ready);
   }
 }
@@ -150,103 +135,60 @@ function place(state: ManagerState, taskClass: TaskClass, task: TaskRecord): boo
   if (taskClass.library !== undefined) {
     return placeCall(state, { taskClass, task, library: taskClass.library });
   }
-  const worker = chooseWorker(state, taskClass, task);
-  if (worker === undefined) return false;
-  dispatch(state, task, worker);
+  const choice = chooseWorker(state, taskClass, task);
+  switch (choice.kind) {
+    case "worker":
+      dispatch(state, task, choice.worker);
+      return true;
+    case "none":
+      return false;
+    case "too_small":
+      return setApart(state, task, choice.need);
+    default:
+      return unreachable(choice);
+  }
+}
+
+/**
+ * The inputs of the task do not fit together on the disks of those that have room for its class:
+ * it waits apart from it for a larger one, or fails when nobody has any.
+ */
+function setApart(
+  state: ManagerState,
+  task: TaskRecord,
+  { inputs, inputBytes }: DiskNeed,
+): boolean {
+  const { taskClass, definition } = task;
+  const largestBytes = largestDiskFor(state, taskClass);
+  if (largestBytes < inputBytes) {
+    const message = whyTooLarge(task, { inputs, inputBytes, largestBytes });
+    finishTask(state, task, { outcome: "disk_full", message });
+    return true;
+  }
+  const apart = classOf(state, definition, roundedDisk(inputBytes));
+  if (apart === taskClass) return false;
+  moveToClass(state, task, apart);
+  // Whoever it fits on may have had room all the time.
+  wakeUpkeep(state, state.nowMs);
   return true;
 }
 
-/** Where the inputs are, if there is room; else the freest; else where it may wait. */
-function chooseWorker(
-  state: ManagerState,
-  taskClass: TaskClass,
-  task: TaskRecord,
-): WorkerRecord | undefined {
-  const holder = bestHolder(state, task, (worker) => fits(worker, taskClass, 1));
-  if (holder !== undefined) return holder;
-  const factor = aheadFactor(state, taskClass);
-  const { found, ahead } = firstThatFits(state, taskClass, factor);
-  if (found !== undefined || ahead === undefined) return found;
-  return bestHolder(state, task, (worker) => fits(worker, taskClass, factor)) ?? ahead;
-}
-
-/** From the freest down: the first with room now, else the first where the task may wait. */
-function firstThatFits(
-  state: ManagerState,
-  taskClass: TaskClass,
-  factor: number,
-): { readonly found: WorkerRecord | undefined; readonly ahead: WorkerRecord | undefined } {
-  let found: WorkerRecord | undefined;
-  let ahead: WorkerRecord | undefined;
-  let probed = 0;
-  visitFreest(state.index, (worker) => {
-    if (fits(worker, taskClass, 1)) {
-      found = worker;
-      return true;
-    }
-    if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
-    const free = worker.resources.cores - worker.committed.cores;
-    // Those that follow are no freer.
-    if (ahead !== undefined && free < taskClass.resources.cores) return true;
-    probed += 1;
-    // A class that fitted nowhere fits only where room was given back: no need to look at all.
-    return taskClass.isBlocked && probed >= WORKERS_PROBED;
-  });
-  if (found !== undefined || !taskClass.isBlocked) return { found, ahead };
-  for (const worker of state.changedWorkers) {
-    if (!isIndexed(worker)) continue;
-    if (fits(worker, taskClass, 1)) return { found: worker, ahead };
-    if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
-  }
-  return { found: undefined, ahead };
-}
-
-/** The worker with most bytes of the task's inputs among those that `accept` takes. */
-function bestHolder(
-  state: ManagerState,
-  task: TaskRecord,
-  accept: (worker: WorkerRecord) => boolean,
-): WorkerRecord | undefined {
-  if (state.policies.placement !== "files" || task.definition.inputs.length === 0) return undefined;
-  const bytesByWorker = new Map<WorkerRecord, number>();
-  for (const file of inputFiles(state, task)) {
-    let probed = 0;
-    for (const [worker, replica] of file.replicas) {
-      probed += 1;
-      // A file that is everywhere tells nothing.
-      if (probed > HOLDERS_PROBED) break;
-      if (replica.state === "deleting") continue;
-      const sizeBytes = Math.max(replica.facts?.sizeBytes ?? file.bound?.sizeBytes ?? 0, 1);
-      bytesByWorker.set(worker, (bytesByWorker.get(worker) ?? 0) + sizeBytes);
-    }
-  }
-  let best: WorkerRecord | undefined;
-  let bestBytes = 0;
-  for (const [worker, bytes] of bytesByWorker) {
-    if (bytes > bestBytes && isIndexed(worker) && accept(worker)) {
-      [best, bestBytes] = [worker, bytes];
-    }
-  }
-  return best;
-}
-
-function fits(worker: WorkerRecord, taskClass: TaskClass, factor: number): boolean {
-  const { resources } = taskClass;
-  const room = { used: worker.committed, more: resources, factor };
-  if (!fitsWithin(worker.resources, room)) return false;
-  // Ahead or not, a task must be able to run there at all.
-  return suits(worker, taskClass) && isWithin(worker, resources);
-}
-
-function isWithin(worker: WorkerRecord, resources: Resources): boolean {
-  const { cores, memoryBytes, diskBytes, gpus } = worker.resources;
-  return resources.cores <= cores && resources.memoryBytes <= memoryBytes &&
-    resources.diskBytes <= diskBytes && resources.gpus <= gpus;
-}
-
-function hasRoom(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): boolean {
-  return isIndexed(worker) &&
-    fits(worker, taskClass, aheadFactor(state, taskClass));
+function whyTooLarge(
+  { definition }: TaskRecord,
+  { inputs, inputBytes, largestBytes }: {
+    readonly inputs: readonly FileRecord[];
+    readonly inputBytes: number;
+    readonly largestBytes: number;
+  },
+): string {
+  const sizeOf = ({ bound }: FileRecord) => bound?.sizeBytes ?? 0;
+  const [largest] = inputs.toSorted((a, b) => sizeOf(b) - sizeOf(a));
+  const mount = definition.inputs.find(({ fileId }) => {
+    return largest?.fileId === fileId || largest?.aliases.includes(fileId);
+  })?.mount;
+  return `Cannot run the task: its inputs have ${inputBytes} bytes together, the largest, ` +
+    `"${mount}", ${largest && sizeOf(largest)}, and no worker that could run it has more than ` +
+    `${largestBytes} bytes of disk`;
 }
 
 /** A call goes to a free slot, to a new instance, or waits for a slot at a worker. */
@@ -388,7 +330,7 @@ function recallSome(
   let excess = busy.committed.cores - busy.resources.cores;
   for (const attempt of busy.unstarted) {
     if (excess <= 0) break;
-    const { taskClass } = attempt.task;
+    const { taskClass } = attempt;
     const { resources } = taskClass;
     if (attempt.isRecalled) {
       excess -= resources.cores;

@@ -1,6 +1,6 @@
 /** The manager's tables. Only `step` changes them. */
 
-import { type Heap, newHeap } from "../../shared/heap.ts";
+import type { Heap } from "../../shared/heap.ts";
 import type {
   CacheName,
   FileId,
@@ -11,7 +11,7 @@ import type {
   WorkerId,
 } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
-import { newRandom, type RandomState } from "../../shared/random.ts";
+import type { RandomState } from "../../shared/random.ts";
 import type { Resources } from "../../shared/resources.ts";
 import type {
   CacheLevel,
@@ -21,7 +21,7 @@ import type {
   TryId,
   TryResult,
 } from "../../shared/task.ts";
-import { type CapacityIndex, type CapacityPlace, newCapacityIndex } from "./capacity_index.ts";
+import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
@@ -50,7 +50,8 @@ export type TaskState =
 /** One task as the manager sees it. */
 export interface TaskRecord {
   readonly definition: TaskDefinition;
-  readonly taskClass: TaskClass;
+  /** Another one once it has needed more disk than it had said. */
+  taskClass: TaskClass;
   state: TaskState;
   /** Tries so far; the number of the current one while there is one. */
   tryCount: number;
@@ -61,6 +62,10 @@ export interface TaskRecord {
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
+  /** How a try failed last, once it has settled or lost a worker; for whoever lacks its outputs. */
+  lastFailure: string | undefined;
+  /** Tries that had no room on the disk of their worker. */
+  fullCount: number;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -86,6 +91,8 @@ export interface TaskClass {
 /** One try at a worker, until the worker says how it ended. */
 export interface TryRecord extends TryId {
   readonly task: TaskRecord;
+  /** Of the task when it was dispatched: what it holds of the worker. */
+  readonly taskClass: TaskClass;
   readonly worker: WorkerRecord;
   /** Ended by the manager: its result is not wanted, its room is still held. */
   isEnded: boolean;
@@ -107,6 +114,10 @@ export interface ReplicaRecord {
   deletionCount: number;
   /** Brings it, while it is pending. */
   transfer: TransferRecord | undefined;
+  /** Its worker looks at its bytes: until it answers nobody is to have it from there. */
+  isSuspect: boolean;
+  /** What its worker is to have room for, while it is pending; 0 of what has no known size. */
+  comingBytes: number;
 }
 
 /** A declared file. Two declarations of one name share a record. */
@@ -124,6 +135,12 @@ export interface FileRecord {
   generation: number;
   /** The task that makes it. */
   producer: TaskRecord | undefined;
+  /** Why the task that made it will not make it again. */
+  lastFailure: string | undefined;
+  /** It is lost, and made again though nobody waits for it: `recovery` is `immediate`. */
+  isDue: boolean;
+  /** A later making of it had other contents than the one before. */
+  isNondeterministic: boolean;
   /** The manager has its contents: a local file, a buffer, an output in place. */
   isAtManager: boolean;
   /** Of an output: its url has what was made. */
@@ -154,6 +171,8 @@ export interface FileRecord {
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
+  /** The newest transfer that makes it by its recipe. */
+  maker: TransferRecord | undefined;
   /** Libraries whose instances need it. */
   readonly libraries: Set<LibraryRecord>;
   /** Users' requests for its contents. */
@@ -162,6 +181,8 @@ export interface FileRecord {
   homeDelivery: DeliveryRecord | undefined;
   /** Transfers that wait for a source with a free slot. */
   readonly queued: Set<TransferRecord>;
+  /** Copies that the manager or the url sent to workers, or sends. */
+  firstHandCount: number;
 }
 
 /** A copy under way, or waiting for a slot of its source. */
@@ -181,6 +202,12 @@ export interface TransferRecord {
   unreached: WorkerRecord | undefined;
   /** Nothing waits for it: it yields to what does. */
   isBackground: boolean;
+  /** When it began with the source that it has. */
+  startedAtMs: number;
+  /** From then on another source is looked for. */
+  lateAtMs: number;
+  /** How often it was late. */
+  lateCount: number;
 }
 
 /** A copy at the manager of a file that lives at workers. */
@@ -194,6 +221,8 @@ export interface SpoolRecord {
 /** What serves bytes, with how many it serves at a time. */
 export interface Source {
   readonly kind: "manager" | "url" | "worker";
+  /** Of a url; else empty. */
+  readonly host: string;
   readonly active: Set<TransferRecord>;
   /** Those of the active ones for which nothing waits. */
   readonly background: Set<TransferRecord>;
@@ -203,6 +232,12 @@ export interface Source {
   readonly stores: Set<DeliveryRecord>;
   /** Outputs that wait for a slot. */
   readonly storeQueue: Set<DeliveryRecord>;
+  /** Faults since a transfer from it succeeded; source_fault.ts. */
+  faultCount: number;
+  /** It is not asked until then. */
+  asideUntilMs: number;
+  /** It is looked at then, at the latest, if that is to come; source_watch.ts. */
+  wakeAtMs: number;
 }
 
 /** The source of one active transfer. */
@@ -227,6 +262,12 @@ export interface Reach {
   missCount: number;
   /** Nobody is sent there until then. */
   hiddenUntilMs: number;
+}
+
+/** A worker in the index of workers by the size of their disks. */
+export interface DiskMember {
+  readonly place: CapacityPlace;
+  readonly workerId: WorkerId;
 }
 
 /** One worker as the manager sees it. */
@@ -255,12 +296,24 @@ export interface WorkerRecord {
   readonly unstarted: Set<TryRecord>;
   /** Held by tries of commands and by instances. */
   committed: Resources;
+  /** What it said last that files and running tasks hold of its disk. */
+  diskUsedBytes: number;
+  /** Of its pending copies. */
+  comingBytes: number;
+  /** Moving mean of how long its tries ran, as a multiple of the mean of their class. */
+  slowness: number;
+  /** In the index of disks. */
+  readonly disk: DiskMember;
+  /** Files that are looked at next for one that may move to an emptier disk. */
+  shiftable: IterableIterator<ReplicaRecord> | undefined;
   /** All it has in its cache or is on its way there. */
   readonly replicas: Map<CacheName, ReplicaRecord>;
   readonly instances: Map<InstanceId, InstanceRecord>;
   /** `{library: what it serves here}`. */
   readonly services: Map<LibraryRecord, ServiceRecord>;
   readonly source: Source;
+  /** Sources with which it found fault since it received anything. */
+  readonly blamed: Set<Source>;
   /** Copies on their way there for which nothing waits. */
   readonly arriving: Set<TransferRecord>;
   /** Files it must send here, by delivery. */
@@ -326,6 +379,13 @@ export interface Counters {
   retrieving: number;
   triesStarted: number;
   recoveries: number;
+  /** Recoveries that wait for inputs or room now, and those at workers. */
+  recoveriesWaiting: number;
+  recoveriesRunning: number;
+  /** Makings whose contents were other than those of the making before. */
+  nondeterministic: number;
+  /** Copies that workers found damaged, and dropped. */
+  replicasDamaged: number;
   managerToWorkerBytes: number;
   workerToWorkerBytes: number;
   workerToManagerBytes: number;
@@ -347,6 +407,8 @@ export interface ManagerState {
   readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
   readonly workers: Map<WorkerId, WorkerRecord>;
   readonly index: CapacityIndex<WorkerRecord>;
+  /** All workers, by the size of their disks. */
+  readonly disks: CapacityIndex<DiskMember>;
   readonly classes: Map<string, TaskClass>;
   /** Classes of shapes whose tasks ask for no features: found without making a key. */
   readonly classByShape: WeakMap<TaskShape, TaskClass>;
@@ -363,12 +425,16 @@ export interface ManagerState {
   /** Source of what the manager has; and one per url host. */
   readonly managerSource: Source;
   readonly urlSources: Map<string, Source>;
+  /** How fast transfers from each kind of source were, the newest counting most. */
+  readonly transferRates: { readonly [Kind in Source["kind"]]: { bytes: number; ms: number } };
   /** `{file: transfers that no holder can serve, for which it comes here first}`. */
   readonly stranded: Map<FileRecord, Set<TransferRecord>>;
   /** `{file: the copy that the manager has of it for a time}`, oldest first. */
   readonly spooled: Map<FileRecord, SpoolRecord>;
   spooledBytes: number;
   readonly upkeep: Upkeep;
+  /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
+  readonly lost: Set<FileRecord>;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -402,12 +468,29 @@ export interface Upkeep {
   readonly scarce: Set<FileRecord>[];
   /** Workers that may be given copies; who was given one last is at the end. */
   readonly receivers: Set<WorkerRecord>;
+  /** `{worker: the temp that moves from there to an emptier disk}`. */
+  readonly shifts: Map<WorkerRecord, Shift>;
+  /** Workers that may have something to move since they told of their disks. */
+  readonly fuller: Set<WorkerRecord>;
+}
+
+/** A temp on its way to an emptier disk. */
+export interface Shift {
+  readonly file: FileRecord;
+  readonly to: WorkerRecord;
+  /** When the copy was there; undefined before that. */
+  copiedAtMs: number | undefined;
 }
 
 /** Something to look at when time has passed. Checked against the state then. */
 export type Deadline =
   | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
   | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
+  | {
+    readonly atMs: number;
+    readonly kind: "source";
+    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
+  }
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" };
@@ -419,68 +502,19 @@ export interface Outbox {
   readonly acknowledged: TryId[];
 }
 
-/** What a manager starts with. */
-export interface ManagerOptions {
-  readonly managerId: string;
-  readonly epoch: number;
-  readonly seed: number;
-  readonly policies: Policies;
-}
-
-/** The state of a manager that has seen no event. */
-export function newManagerState(options: ManagerOptions): ManagerState {
-  return {
-    managerId: options.managerId,
-    epoch: options.epoch,
-    policies: options.policies,
-    random: newRandom(options.seed),
-    nowMs: 0,
-    tasks: new Map(),
-    files: new Map(),
-    filesByName: new Map(),
-    unclaimed: new Map(),
-    workers: new Map(),
-    index: newCapacityIndex(),
-    classes: new Map(),
-    classByShape: new WeakMap(),
-    busyClasses: new Set(),
-    changedWorkers: new Set(),
-    recallable: new Set(),
-    libraries: new Map(),
-    idleServices: new Set(),
-    transfers: new Map(),
-    managerSource: newSource("manager"),
-    urlSources: new Map(),
-    stranded: new Map(),
-    spooled: new Map(),
-    spooledBytes: 0,
-    upkeep: { reviews: new Map(), rest: undefined, scarce: [], receivers: new Set() },
-    deliveries: new Map(),
-    deliveryQueue: new Set(),
-    collectingCount: 0,
-    deadlines: newHeap((a, b) => a.atMs < b.atMs),
-    joinedCount: 0,
-    isEvictionPlanned: false,
-    isClosed: false,
-    lastId: 0,
-    lastTaskId: 0,
-    counters: newCounters(),
-    outbox: new Map(),
-    instructions: [],
-    fetches: [],
-    facts: [],
-  };
-}
-
 /** A source that serves nothing yet. */
-export function newSource(kind: Source["kind"]): Source {
+export function newSource(kind: Source["kind"], host: string = ""): Source {
   return {
     kind,
+    host,
     active: new Set(),
     background: new Set(),
     wanted: new Set(),
     stores: new Set(),
     storeQueue: new Set(),
+    faultCount: 0,
+    asideUntilMs: 0,
+    wakeAtMs: 0,
   };
 }
 
@@ -509,24 +543,4 @@ export function outboxOf(state: ManagerState, worker: WorkerRecord): Outbox {
     state.outbox.set(worker, outbox);
   }
   return outbox;
-}
-
-function newCounters(): Counters {
-  return {
-    submitted: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    waiting: 0,
-    ready: 0,
-    dispatched: 0,
-    retrieving: 0,
-    triesStarted: 0,
-    recoveries: 0,
-    managerToWorkerBytes: 0,
-    workerToWorkerBytes: 0,
-    workerToManagerBytes: 0,
-    urlToWorkerBytes: 0,
-    workerToUrlBytes: 0,
-  };
 }

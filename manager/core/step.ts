@@ -14,13 +14,22 @@ import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
-import { loseReplica, readyReplica } from "./replica.ts";
+import { remakeLost } from "./recovery.ts";
+import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
+import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
-import { failFetch, failTransfer, offerSlots, resumeTransfer } from "./transfer.ts";
+import {
+  failFetch,
+  failTransfer,
+  resumeTransfer,
+  reviewSource,
+  reviewTransfers,
+} from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
+import { startStores } from "./url_output.ts";
 import {
   connectWorker,
   disconnectWorker,
@@ -46,6 +55,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   passDeadlines(state);
   schedule(state);
   // After the scheduling pass: what tasks wait for comes first.
+  remakeLost(state);
   keepCopies(state);
   flushOutbox(state);
   const instructions = state.instructions.splice(0);
@@ -104,7 +114,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
-      for (const source of [...state.urlSources.values()]) offerSlots(state, source);
+      for (const source of [...state.urlSources.values()]) startStores(state, source);
+      reviewTransfers(state);
       planEviction(state);
       reviewAll(state);
       return;
@@ -146,8 +157,13 @@ function applyReport(
       return failTransfer(state, worker, message);
     case "room_wanted":
       return answerRoomWanted(state, worker, message);
+    case "disk_used":
+      worker.diskUsedBytes = message.usedBytes;
+      return noteDisk(state, worker);
     case "replica_gone":
       return loseReplica(state, worker, message);
+    case "replica_verified":
+      return clearReplica(state, worker, message);
     case "stored":
       return endStore(state, worker, message.transferId);
     case "send_failed":
@@ -172,6 +188,8 @@ function passDeadlines(state: ManagerState): void {
     popHeap(state.deadlines);
     if (next.kind === "transfer") {
       resumeTransfer(state, next.transfer);
+    } else if (next.kind === "source") {
+      reviewSource(state, next.from);
     } else if (next.kind === "eviction") {
       evictAtRandom(state);
     } else if (

@@ -8,6 +8,8 @@ export interface ManagerSummary extends Counters {
   readonly workersAway: number;
   readonly coresTotal: number;
   readonly coresCommitted: number;
+  readonly diskTotalBytes: number;
+  readonly diskUsedBytes: number;
   readonly files: number;
   readonly transfersActive: number;
   readonly libraries: number;
@@ -18,11 +20,15 @@ export function summarize(state: ManagerState): ManagerSummary {
   let connected = 0;
   let coresTotal = 0;
   let coresCommitted = 0;
+  let diskTotalBytes = 0;
+  let diskUsedBytes = 0;
   for (const worker of state.workers.values()) {
     if (worker.link.kind !== "open") continue;
     connected += 1;
     coresTotal += worker.resources.cores;
     coresCommitted += worker.committed.cores;
+    diskTotalBytes += worker.resources.diskBytes;
+    diskUsedBytes += worker.diskUsedBytes;
   }
   return {
     ...state.counters,
@@ -30,6 +36,8 @@ export function summarize(state: ManagerState): ManagerSummary {
     workersAway: state.workers.size - connected,
     coresTotal,
     coresCommitted,
+    diskTotalBytes,
+    diskUsedBytes,
     files: state.files.size,
     transfersActive: state.transfers.size,
     libraries: state.libraries.size,

@@ -15,9 +15,9 @@ import {
   outputFiles,
   releaseIfUnneeded,
 } from "./file.ts";
-import { recoverIfWanted } from "./recovery.ts";
+import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { classOf } from "./schedule.ts";
-import type { FileRecord, ManagerState, TaskRecord, TryRecord } from "./state.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { endAttempt } from "./try.ts";
 
 /** How a task ends, apart from what its record tells. */
@@ -44,6 +44,8 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     lossCount: 0,
     ambiguousCount: 0,
     recoveryCount: 0,
+    lastFailure: undefined,
+    fullCount: 0,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
@@ -76,6 +78,14 @@ export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
     if (!file.isAvailable) missing += 1;
   }
   setState(state, task, missing > 0 ? { kind: "waiting", missing } : READY);
+}
+
+/** Has a ready task wait among those of another class. */
+export function moveToClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
+  // Its entry in the queue it leaves is stale by its class.
+  setState(state, task, { kind: "waiting", missing: 0 });
+  task.taskClass = taskClass;
+  waitOrQueue(state, task);
 }
 
 /** One input more or less is missing to a task that has not been dispatched. */
@@ -129,12 +139,12 @@ export function failTask(
 export function finishTask(state: ManagerState, task: TaskRecord, ending: Ending): void {
   const abandoned = endTask(state, task, ending);
   if (abandoned.length === 0) return;
-  const { outcome, message } = ending;
-  giveUp(state, abandoned, {
-    outcome: "input_missing",
-    message: `Cannot run: task ${task.definition.taskId}, which makes an input, ended as ` +
-      `${outcome}${message === "" ? "" : `: ${message}`}`,
-  });
+  for (const file of abandoned) {
+    const message = task.recoveryCount === 0 || file.bound === undefined
+      ? `Cannot run: ${describeEnd(task, ending, "an input")}`
+      : `Cannot make file "${file.bound.name}" again: ${describeEnd(task, ending, "it")}`;
+    giveUpFile(state, file, { outcome: "input_missing", message });
+  }
 }
 
 /** Changes the state of a task, and the queue and the counters with it. */
@@ -143,6 +153,10 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   const { taskClass } = task;
   if (task.state.kind !== "done") counters[task.state.kind] -= 1;
   if (next.kind !== "done") counters[next.kind] += 1;
+  if (task.isSettled) {
+    countRecovering(counters, task.state.kind, -1);
+    countRecovering(counters, next.kind, 1);
+  }
   if (task.state.kind === "ready") {
     taskClass.readyCount -= 1;
     if (taskClass.readyCount === 0) {
@@ -161,6 +175,26 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   state.busyClasses.add(taskClass);
 }
 
+/** A recovery counts as waiting until it is at a worker. */
+function countRecovering(
+  counters: ManagerState["counters"],
+  kind: TaskRecord["state"]["kind"],
+  change: 1 | -1,
+): void {
+  if (kind === "done") return;
+  const isWaiting = kind === "waiting" || kind === "ready";
+  counters[isWaiting ? "recoveriesWaiting" : "recoveriesRunning"] += change;
+}
+
+function describeEnd(
+  { definition }: TaskRecord,
+  { outcome, message }: Ending,
+  made: string,
+): string {
+  return `task ${definition.taskId}, which makes ${made}, ended as ${outcome}` +
+    (message === "" ? "" : `: ${message}`);
+}
+
 function giveUp(
   state: ManagerState,
   files: readonly FileRecord[],
@@ -176,12 +210,16 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   setState(state, task, { kind: "done", isSuccess });
   const isFirstEnd = !task.isSettled;
   if (isFirstEnd) settle(state, task, ending);
+  else endRecovery(state, task, ending);
   const outputs = outputFiles(state, task).map(({ file }) => file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
     state.tasks.delete(definition.taskId);
-    for (const file of outputs) file.producer = undefined;
+    for (const file of outputs) {
+      file.producer = undefined;
+      file.lastFailure = describeEnd(task, ending, "it");
+    }
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
@@ -191,9 +229,17 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   for (const file of outputs) {
     releaseIfUnneeded(state, file);
     // One that was lost while the others were made again.
-    if (isSuccess) recoverIfWanted(state, file);
+    if (!isSuccess) continue;
+    noteLost(state, file);
+    recoverIfWanted(state, file);
   }
   return isSuccess ? [] : outputs.filter((file) => !file.isAvailable);
+}
+
+function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
+  const { taskId } = task.definition;
+  const { outcome, message } = ending;
+  state.facts.push({ kind: "recovery_ended", taskId, outcome, message });
 }
 
 function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {

@@ -3,16 +3,33 @@
 import { assert } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
 import type { TransferId } from "../../shared/ids.ts";
-import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { boundName, fileOf, isAtUrl, updateAvailability } from "./file.ts";
+import { boundName, isAtUrl, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
-import { canRemake } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica, isNeededAt } from "./replica.ts";
+import { passMaking, recipeInputs, recipeOf } from "./recipe.ts";
+import { canRemake, noteLost } from "./recovery.ts";
+import {
+  deleteReplica,
+  ensureReplica,
+  forgetReplica,
+  isNeededAt,
+  suspectReplica,
+} from "./replica.ts";
+import {
+  BUSY_HOLDERS_PROBED,
+  chooseSource,
+  hasSlot,
+  lacksSlot,
+  mayUsePeers,
+  possibleSources,
+  releaseUrlSource,
+} from "./source.ts";
+import { blameSource, isAside } from "./source_fault.ts";
+import { setLimit, wakeForSource } from "./source_watch.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -27,14 +44,7 @@ import {
 } from "./state.ts";
 import { failTriesFor } from "./try.ts";
 import { startStores } from "./url_output.ts";
-import {
-  awaitsPeer,
-  failWaiting,
-  forgetIdleUrl,
-  hasSlot,
-  noteUrlFailure,
-  urlSource,
-} from "./url_source.ts";
+import { failWaiting, noteUrlFailure } from "./url_source.ts";
 
 /** Attempts to bring one file to one worker. */
 const ATTEMPTS_MAX = 6;
@@ -42,17 +52,8 @@ const ATTEMPTS_MAX = 6;
 /** Delay before the second attempt; doubled for each further one. */
 const BACKOFF_MS = 100;
 
-/** Holders that are looked at for the least busy one. */
-const HOLDERS_PROBED = 16;
-
-/** Holders that are looked at for one that is not busy at all. */
-const BUSY_HOLDERS_PROBED = 64;
-
 /** Transfers that wait for holders of their own and are passed over for those behind them. */
 const PASSED_MAX = 64;
-
-/** Makes a holder that failed a transfer the last to be asked again. */
-const FAILED_COST = 1e6;
 
 /** How tries end whose file does not come. */
 type FailedOutcome = "transfer_failed" | "disk_full" | "input_modified";
@@ -86,6 +87,9 @@ export function newTransfer(
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
+    startedAtMs: 0,
+    lateAtMs: Infinity,
+    lateCount: 0,
   };
 }
 
@@ -146,11 +150,16 @@ export function failTransfer(
     return beginTransfer(state, transfer);
   }
   transfer.attemptCount += 1;
-  if (source?.source !== undefined) transfer.failed.add(source.source);
   const why = { message: message.message, outcome: outcomeOf(message) };
   const isSpent = noteUrlFailure(transfer, message);
   // Before another one takes its slot to be told the same.
   if (isSpent) failWaiting(state, transfer, why);
+  if (source !== undefined && source.kind !== "recipe") {
+    transfer.failed.add(source.source);
+    if (message.isSourceFault === true) blameSource(state, source, worker);
+  }
+  const { isCorrupt = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
   const { isDiskFull = false } = message;
@@ -160,6 +169,7 @@ export function failTransfer(
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
+  passMaking(state, file);
 }
 
 function outcomeOf(
@@ -167,6 +177,17 @@ function outcomeOf(
 ): FailedOutcome {
   if (isDiskFull === true) return "disk_full";
   return isModified === true ? "input_modified" : "transfer_failed";
+}
+
+/** The bytes that came were others, or did not come twice: whoever has them looks at them. */
+function doubtSource(state: ManagerState, { source, file, generation }: TransferRecord): void {
+  if (source?.kind === "worker") {
+    const replica = file.replicas.get(source.worker);
+    if (replica?.generation === generation) suspectReplica(state, source.worker, replica);
+  } else if (source?.kind === "manager" && file.readyCount > 0) {
+    // Of a copy here of what workers have, theirs are as good.
+    forgetSpool(state, file);
+  }
 }
 
 /** What was to be fetched cannot be read here: the copy of it, if it is one, is gone. */
@@ -182,6 +203,7 @@ export function failFetch(
   const failed = { transferId, name: boundName(file), generation, message, canRetry: true };
   failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   updateAvailability(state, file);
+  noteLost(state, file);
 }
 
 /** The delay before another attempt is over. */
@@ -248,15 +270,85 @@ export function loseSource(state: ManagerState, source: Source): void {
     source.active.delete(transfer);
     transfer.source = undefined;
     if (state.transfers.get(transfer.transferId) !== transfer) continue;
-    // The worker may still be at it: a new number makes the old answer void.
-    state.transfers.delete(transfer.transferId);
-    transfer.transferId = nextId(state) as TransferId;
-    state.transfers.set(transfer.transferId, transfer);
+    renumber(state, transfer);
     beginTransfer(state, transfer);
   }
   const wanted = [...source.wanted];
   source.wanted.clear();
   for (const file of wanted) startQueued(state, file);
+}
+
+/** The source is no longer set aside, or a transfer from it may be late. */
+export function reviewSource(
+  state: ManagerState,
+  from: Exclude<TransferSource, { kind: "recipe" }>,
+): void {
+  const { source } = from;
+  if (state.nowMs < source.wakeAtMs) return;
+  for (const transfer of [...source.active]) {
+    if (transfer.source?.source !== source) continue;
+    if (transfer.lateAtMs <= state.nowMs) hurryTransfer(state, transfer, from);
+    else if (transfer.lateAtMs < Infinity) wakeForSource(state, from, transfer.lateAtMs);
+  }
+  if (isAside(state, source)) wakeForSource(state, from, source.asideUntilMs);
+  else offerSlots(state, source, from.kind === "worker" ? from.worker : undefined);
+  if (from.kind === "url") releaseUrlSource(state, source);
+}
+
+/** Policies have changed: what waits may have to wait no more, or for something else. */
+export function reviewTransfers(state: ManagerState): void {
+  const files = new Set<FileRecord>();
+  for (const { file } of state.transfers.values()) files.add(file);
+  for (const file of files) {
+    for (const transfer of [...state.stranded.get(file) ?? []]) {
+      if (isStranded(state, transfer)) continue;
+      unqueue(state, transfer);
+      file.queued.add(transfer);
+    }
+    if (file.queued.size > 0) startQueued(state, file);
+  }
+}
+
+/** A transfer takes far longer than others do: it is given up for another source, if there is one. */
+function hurryTransfer(
+  state: ManagerState,
+  transfer: TransferRecord,
+  from: Exclude<TransferSource, { kind: "recipe" }>,
+): void {
+  const { file, worker, transferId, failed } = transfer;
+  transfer.lateCount += 1;
+  const wasFailed = failed.has(from.source);
+  failed.add(from.source);
+  const other = chooseSource(state, transfer);
+  if (other === undefined || other.source === from.source || worker.link.kind !== "open") {
+    // As long as something comes, slow is better than nothing.
+    if (!wasFailed) failed.delete(from.source);
+    setLimit(state, transfer, from);
+    return;
+  }
+  const ms = Math.round(state.nowMs - transfer.startedAtMs);
+  state.facts.push({
+    kind: "transfer_failed",
+    transferId,
+    fileId: file.fileId,
+    from: from.kind,
+    to: "worker",
+    workerId: worker.workerId,
+    movedBytes: 0,
+    message: `It was not done after ${ms} ms`,
+  });
+  blameSource(state, from, worker);
+  renumber(state, transfer);
+  freeSlot(state, transfer);
+  if (transfer.isBackground) return callOffBackground(state, transfer);
+  beginTransfer(state, transfer);
+}
+
+/** The worker may still be at it: a new number makes the old answer void. */
+function renumber(state: ManagerState, transfer: TransferRecord): void {
+  state.transfers.delete(transfer.transferId);
+  transfer.transferId = nextId(state) as TransferId;
+  state.transfers.set(transfer.transferId, transfer);
 }
 
 /** Tells a worker that came back of a transfer that it may not have heard of. */
@@ -319,7 +411,7 @@ function unqueue(state: ManagerState, transfer: TransferRecord): void {
 function noteWanted(state: ManagerState, transfer: TransferRecord): void {
   const sources = possibleSources(state, transfer);
   for (const possible of sources) possible.wanted.add(transfer.file);
-  makeWay(state, transfer, sources);
+  makeWay(state, transfer, sources.filter((source) => lacksSlot(state, transfer, source)));
 }
 
 /** Gives the transfer a slot of `source` and tells its worker. */
@@ -330,7 +422,11 @@ export function activate(
 ): void {
   const { file, worker, transferId } = transfer;
   transfer.source = source;
-  source.source?.active.add(transfer);
+  if (source.kind !== "recipe") {
+    source.source.active.add(transfer);
+    if (source.kind !== "worker") file.firstHandCount += 1;
+    setLimit(state, transfer, source);
+  }
   state.facts.push({
     kind: "transfer_started",
     transferId,
@@ -341,8 +437,9 @@ export function activate(
     movedBytes: 0,
     message: "",
   });
-  if (source.kind === "recipe" && file.origin.kind === "recipe") {
-    ensureReplica(state, fileOf(state, file.origin.input), worker);
+  if (source.kind === "recipe") {
+    file.maker = transfer;
+    for (const input of recipeInputs(state, file)) ensureReplica(state, input, worker);
   }
   order(state, transfer, source);
 }
@@ -350,16 +447,20 @@ export function activate(
 /** Tells the worker, unless it is away: `reconcile` brings it up then. */
 function order(state: ManagerState, transfer: TransferRecord, source: TransferSource): void {
   const { file, worker, transferId, generation } = transfer;
-  const { bound, origin } = file;
+  const { bound } = file;
   assert(bound, `File ${file.fileId} must be bound before it moves`);
   if (worker.link.kind !== "open") return;
-  const { name, sizeBytes, digest, isDirectory, isExecutable } = bound;
+  const { name } = bound;
   if (source.kind === "recipe") {
-    assert(origin.kind === "recipe", `File ${file.fileId} must have a recipe`);
-    const input = boundName(fileOf(state, origin.input));
-    const recipe = { kind: origin.recipe, input };
+    const recipe = recipeOf(state, file);
+    assert(recipe, `File ${file.fileId} must have a recipe`);
     return tell(state, worker, { kind: "make", transferId, name, level: file.level, recipe });
   }
+  // Two makings by a recipe may differ: what comes is checked against the one that it is from.
+  const made = file.origin.kind === "recipe" && source.kind === "worker"
+    ? file.replicas.get(source.worker)?.facts
+    : undefined;
+  const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,
@@ -374,6 +475,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
       isDirectory,
       isExecutable,
       level: file.level,
+      stallMs: state.policies.transferStallTimeoutMs,
     },
     from: sourceRef(file, source),
   });
@@ -391,102 +493,17 @@ function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "re
   return { kind: "manager", fileId: file.fileId } as const;
 }
 
-/** A source with a free slot: small contents from the manager, else a peer, else where it is from. */
-function chooseSource(
-  state: ManagerState,
-  transfer: TransferRecord,
-  holder?: WorkerRecord,
-): TransferSource | undefined {
-  const { file } = transfer;
-  const { policies, managerSource } = state;
-  if (file.origin.kind === "recipe") return { kind: "recipe", source: undefined };
-  const manager = { kind: "manager", source: managerSource } as const;
-  const isAtHand = isHere(state, file);
-  const isSmall = isAtHand && !file.bound?.isDirectory &&
-    (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
-  if (isSmall) return manager;
-  const peer = choosePeer(state, transfer, holder);
-  const isElsewhere = isAtHand || isAtUrl(file);
-  // A peer that failed this transfer is asked again only when nobody else has the file.
-  if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
-  if (isAtHand && managerSource.active.size < policies.transfersFromManager) {
-    return manager;
-  }
-  if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
-  if (awaitsPeer(state, file, transfer)) return undefined;
-  const source = urlSource(state, file.origin.host);
-  return hasSlot(state, source) ? { kind: "url", source } : undefined;
-}
-
-/** The least busy of some holders; one that failed this transfer only when there is no other. */
-function choosePeer(
-  state: ManagerState,
-  transfer: TransferRecord,
-  preferred?: WorkerRecord,
-): Extract<TransferSource, { kind: "worker" }> | undefined {
-  const { file } = transfer;
-  if (!mayUsePeers(state, file)) return undefined;
-  if (preferred !== undefined && peerCost(state, transfer, preferred) < FAILED_COST) {
-    return { kind: "worker", source: preferred.source, worker: preferred };
-  }
-  let best: WorkerRecord | undefined;
-  let bestCost = Infinity;
-  let probed = 0;
-  let freeCount = 0;
-  for (const holder of file.replicas.keys()) {
-    probed += 1;
-    const cost = peerCost(state, transfer, holder);
-    if (cost < bestCost) [best, bestCost] = [holder, cost];
-    if (cost < Infinity) freeCount += 1;
-    if (freeCount >= HOLDERS_PROBED || probed >= BUSY_HOLDERS_PROBED) break;
-  }
-  return best && { kind: "worker", source: best.source, worker: best };
-}
-
-/** What speaks against `holder` as the source: what it serves; infinite when it cannot serve. */
-function peerCost(state: ManagerState, transfer: TransferRecord, holder: WorkerRecord): number {
-  const { file, generation } = transfer;
-  const replica = file.replicas.get(holder);
-  if (replica?.state !== "ready" || replica.generation !== generation) return Infinity;
-  if (holder === transfer.worker || holder.link.kind !== "open") return Infinity;
-  if (!canReach(state, transfer.worker, holder)) return Infinity;
-  const activeCount = holder.source.active.size;
-  if (activeCount >= state.policies.transfersPerWorker) return Infinity;
-  return activeCount + (transfer.failed.has(holder.source) ? FAILED_COST : 0);
-}
-
-/** True when workers may give the file to each other. */
-export function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
-  return state.policies.peerTransfers && file.peerTransfer;
-}
-
-/** Sources that may serve the transfer once they have a free slot. */
-function possibleSources(state: ManagerState, transfer: TransferRecord): Source[] {
-  const { file, worker } = transfer;
-  const sources: Source[] = [];
-  if (isHere(state, file)) sources.push(state.managerSource);
-  if (file.origin.kind === "url" && isAtUrl(file)) {
-    sources.push(urlSource(state, file.origin.host));
-  }
-  if (!mayUsePeers(state, file)) return sources;
-  for (const [holder, replica] of file.replicas) {
-    if (replica.state !== "ready" || holder === worker) continue;
-    if (canReach(state, worker, holder)) sources.push(holder.source);
-    if (sources.length >= HOLDERS_PROBED) break;
-  }
-  return sources;
-}
-
 /** Gives the slot back and lets others have it. */
 function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   const from = transfer.source;
   transfer.source = undefined;
+  if (transfer.file.maker === transfer) transfer.file.maker = undefined;
   if (from?.source === undefined) return;
   from.source.active.delete(transfer);
   from.source.background.delete(transfer);
+  if (from.kind !== "worker") transfer.file.firstHandCount -= 1;
   offerSlots(state, from.source, from.kind === "worker" ? from.worker : undefined);
-  const { origin } = transfer.file;
-  if (origin.kind === "url") forgetIdleUrl(state, origin.host, from.source);
+  if (from.kind === "url") releaseUrlSource(state, from.source);
 }
 
 /** Lets what waits for `source`, which is `holder` if it is a worker, start. */
@@ -502,13 +519,6 @@ export function offerSlots(state: ManagerState, source: Source, holder?: WorkerR
   }
 }
 
-/** How many transfers `source` serves at a time. */
-export function slotsOf(state: ManagerState, source: Source): number {
-  const { transfersFromManager, transfersPerUrl, transfersPerWorker } = state.policies;
-  if (source.kind === "manager") return transfersFromManager;
-  return source.kind === "url" ? transfersPerUrl : transfersPerWorker;
-}
-
 /** The file cannot come to that worker: what needs it there is told. */
 export function abandonTransfer(
   state: ManagerState,
@@ -519,6 +529,7 @@ export function abandonTransfer(
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
   state.transfers.delete(transfer.transferId);
+  if (file.maker === transfer) file.maker = undefined;
   unqueue(state, transfer);
   if (replica !== undefined) {
     replica.transfer = undefined;
@@ -527,10 +538,13 @@ export function abandonTransfer(
   failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });
   for (const recipe of file.recipes) {
-    const made = recipe.bound && worker.replicas.get(recipe.bound.name);
-    if (made?.transfer !== undefined) abandonTransfer(state, made.transfer, why);
+    const made = recipe.bound && worker.replicas.get(recipe.bound.name)?.transfer;
+    // One that waits for a peer, or comes from there, does without.
+    const isMaking = made?.source?.kind === "recipe" || made?.isBackingOff === true;
+    if (made !== undefined && isMaking) abandonTransfer(state, made, why);
   }
   reviewSpool(state, file);
+  passMaking(state, file);
 }
 
 function countBytes(state: ManagerState, source: TransferSource, movedBytes: number): void {

@@ -1,14 +1,17 @@
 /** Tries: from the dispatch to what the worker says of their end. */
 
 import { AssertionError } from "../../shared/assert.ts";
-import type { FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
+import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
-import { inputFiles, isInPlace, outputFiles } from "./file.ts";
+import { largestDiskFor, nextDisk } from "./disk.ts";
+import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
+import { callOffMaking } from "./recipe.ts";
+import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
-import { isWorthRecall } from "./schedule.ts";
+import { classOf, isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -28,6 +31,15 @@ const AMBIGUOUS_TRIES_MAX = 3;
 /** How much longer a try may seem to have run than it was at its worker. */
 const CLOCK_SLACK_MS = 1_000;
 
+/** Workers, each with more disk than the one before, on which a task is tried for want of it. */
+const FULL_TRIES_MAX = 5;
+
+/** How many times as long or as short as others of its class one try may seem. */
+const SLOWNESS_MAX = 16;
+
+/** Tries that are shorter say nothing of their workers. */
+const SHORTEST_MS = 1;
+
 /** Weight of the newest try in the moving mean of durations. */
 const MEAN_WEIGHT = 0.1;
 
@@ -40,6 +52,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     taskId,
     try: task.tryCount,
     task,
+    taskClass: task.taskClass,
     worker,
     isEnded: false,
     isStarted: false,
@@ -118,7 +131,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
-  learnDuration(task, Math.min(result.times.ranMs, ranMsMax));
+  learnDuration(attempt, Math.min(result.times.ranMs, ranMsMax));
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
@@ -140,31 +153,16 @@ function voidTry(
 }
 
 /** A success is complete once what is the manager's, or a url's, is in place there. */
-function endWithOutputs(state: ManagerState, attempt: TryRecord, told: TryResult): void {
+function endWithOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
-  const { outcome, message } = told;
-  const kept = outputsKept(state, task, told);
-  const result = kept.length === 0 ? told : { ...told, outputs: [...told.outputs, ...kept] };
-  takeOutputs(state, attempt, told);
-  const pending = deliverOutputs(state, { task, worker, result: told });
+  const { outcome, message } = result;
+  takeOutputs(state, attempt, result);
+  const pending = deliverOutputs(state, { task, worker, result });
   if (pending.size > 0) {
     return setState(state, task, { kind: "retrieving", attempt, result, pending });
   }
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message, attempt, result });
-}
-
-/** Outputs that an earlier try put in place before its worker was lost: they were not made again. */
-function outputsKept(state: ManagerState, task: TaskRecord, result: TryResult): FileFacts[] {
-  const kept: FileFacts[] = [];
-  for (const { file } of outputFiles(state, task)) {
-    const { bound, generation } = file;
-    if (!isInPlace(file) || bound === undefined) continue;
-    if (result.outputs.some((output) => output.name === bound.name)) continue;
-    const { name, sizeBytes, digest, isDirectory } = bound;
-    kept.push({ name, generation, sizeBytes, digest, isDirectory });
-  }
-  return kept;
 }
 
 /** One of the outputs is in place. */
@@ -186,11 +184,34 @@ export function failRetrieval(state: ManagerState, task: TaskRecord, message: st
   finishTask(state, task, { outcome: "transfer_failed", message, attempt, result });
 }
 
+/** Outputs were lost on their way here: the task runs again, as if its worker had been lost. */
+export function loseRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
+  if (task.state.kind !== "retrieving") return;
+  const { attempt, pending } = task.state;
+  abandonDeliveries(state, pending);
+  acknowledge(state, attempt.worker, attempt);
+  task.lossCount += 1;
+  task.lastFailure = message;
+  if (task.lossCount > task.definition.workerLosses) {
+    return finishTask(state, task, { outcome: "worker_lost", message, attempt });
+  }
+  waitOrQueue(state, task);
+  if (task.isSettled) return;
+  // What has arrived is of a run that did not count: all outputs are to be of one run.
+  for (const { file } of outputFiles(state, task)) {
+    if (!isInPlace(file)) continue;
+    file.isAtManager = false;
+    file.isStored = false;
+    updateAvailability(state, file);
+  }
+}
+
 /** The manager has no use for this try any more; its room is free once the worker says so. */
 export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
   attempt.isEnded = true;
   forgetUnstarted(state, attempt);
+  if (!attempt.isStarted) callOffMaking(state, attempt);
   if (worker.tries.has(tryKey(attempt))) tell(state, worker, { kind: "kill", taskId, try: number });
   else acknowledge(state, worker, attempt);
 }
@@ -204,6 +225,7 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
   const outcome = "worker_lost";
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
   if (!isCounted) return retry(state, attempt);
+  task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
   if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
   const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
@@ -240,11 +262,10 @@ export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): bo
 
 /** Takes a try off the tables of its worker and gives its room back. */
 export function removeTry(state: ManagerState, attempt: TryRecord): void {
-  const { worker, task } = attempt;
+  const { worker, taskClass: { library, resources } } = attempt;
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
-  const { library, resources } = task.taskClass;
   if (library === undefined) changeRoom(state, worker, resources, -1);
   else freeCall(state, library, worker);
   if (!worker.isCrowded) return;
@@ -287,9 +308,38 @@ function countFailure(
   failure: { readonly outcome: Outcome; readonly message: string; readonly result?: TryResult },
 ): void {
   const { task } = attempt;
+  const { outcome, message } = failure;
+  task.lastFailure = message === "" ? outcome : `${outcome}: ${message}`;
+  const isFull = outcome === "disk_full";
+  if (isFull && tryOnLargerDisk(state, attempt)) return;
+  if (task.isSettled) {
+    if (tryRecoveryAgain(state, task)) return retry(state, attempt);
+    return finishTask(state, task, { ...failure, attempt });
+  }
   task.failureCount += 1;
   if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishTask(state, task, { ...failure, attempt });
+  finishTask(state, task, {
+    ...failure,
+    message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
+    attempt,
+  });
+}
+
+/** No room for it at its worker, whoever's fault that is: a worker with more disk may have some. */
+function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
+  const { task, taskClass, worker } = attempt;
+  task.fullCount += 1;
+  if (taskClass.library !== undefined || task.fullCount > FULL_TRIES_MAX) return false;
+  const wantedBytes = nextDisk(worker.resources.diskBytes);
+  if (largestDiskFor(state, taskClass) < wantedBytes) return false;
+  task.taskClass = classOf(state, task.definition, wantedBytes);
+  retry(state, attempt);
+  return true;
+}
+
+function whyNoMore({ task, worker }: TryRecord): string {
+  return `it was tried on ${task.fullCount} workers for want of disk, of which this is the one ` +
+    `with most, ${worker.resources.diskBytes} bytes`;
 }
 
 /** Records what a try made. */
@@ -302,6 +352,8 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
     const { content: _content, ...facts } = output;
     const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
     if (file.generation > 0 && file.bound.digest !== digest) {
+      file.isNondeterministic = true;
+      state.counters.nondeterministic += 1;
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
     }
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
@@ -366,9 +418,13 @@ function forgetUnstarted(state: ManagerState, attempt: TryRecord): void {
   }
 }
 
-function learnDuration(task: TaskRecord, ranMs: number): void {
-  const { taskClass } = task;
+function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
   const { meanRanMs } = taskClass;
+  if (meanRanMs !== undefined) {
+    const times = Math.max(ranMs, SHORTEST_MS) / Math.max(meanRanMs, SHORTEST_MS);
+    const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
+    worker.slowness += (slowness - worker.slowness) * MEAN_WEIGHT;
+  }
   taskClass.meanRanMs = meanRanMs === undefined
     ? ranMs
     : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;

@@ -21,8 +21,9 @@ import {
 } from "./copy_policy.ts";
 import type { ManagerEvent } from "./event.ts";
 import { deleteReplicas, inputFiles, isInUse } from "./file.ts";
-import { canRemake } from "./recovery.ts";
+import { canRemake, forgetLost } from "./recovery.ts";
 import { deleteReplica, outlivesWorkflow } from "./replica.ts";
+import { noteDisk, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
 
@@ -50,6 +51,7 @@ export function noteUse(state: ManagerState, file: FileRecord): void {
 /** Has all files looked at, a part of them in each step: the policies are others. */
 export function reviewAll(state: ManagerState): void {
   state.upkeep.rest = state.files.values();
+  for (const worker of state.upkeep.receivers) noteDisk(state, worker);
 }
 
 /** Has a step come at `atMs`, whatever happens until then. */
@@ -86,6 +88,7 @@ export function pruneFile(
     // What can be had again would come at once.
     if (file.origin.kind !== "temp") file.copiesWanted = undefined;
     deleteReplicas(state, file);
+    forgetLost(state, file);
     note(state, file, 1);
   }
   const message = why === undefined ? "" : `Cannot prune file ${fileId}: ${why}`;
@@ -99,8 +102,12 @@ export function keepCopies(state: ManagerState): void {
     upkeep.reviews.clear();
     for (const files of upkeep.scarce) for (const file of files) leaveQueue(state, file);
     upkeep.rest = undefined;
+    upkeep.shifts.clear();
+    upkeep.fuller.clear();
     return;
   }
+  // Before anything finds that there are too many copies of what is being moved.
+  shiftLoad(state);
   if (upkeep.rest !== undefined) takeRest(state);
   let left = REVIEWS_MAX;
   for (const [file, levels] of upkeep.reviews) {

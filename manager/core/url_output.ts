@@ -8,9 +8,9 @@
 import { AssertionError } from "../../shared/assert.ts";
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileOrigin } from "./event.ts";
+import { hasSlot, releaseUrlSource, urlSource } from "./source.ts";
 import { type DeliveryRecord, type ManagerState, nextId, type Source, tell } from "./state.ts";
 import { offerSlots } from "./transfer.ts";
-import { forgetIdleUrl, hasSlot, urlSource } from "./url_source.ts";
 
 /** Has an output stored when its host has a free slot. */
 export function queueStore(state: ManagerState, delivery: DeliveryRecord): void {
@@ -48,21 +48,19 @@ export function stopStore(state: ManagerState, { worker, transferId }: DeliveryR
 
 /** Takes an output off the tables of its host; `offerStore` gives its slot to others. */
 export function leaveStore(state: ManagerState, delivery: DeliveryRecord): void {
-  const { host } = targetOf(delivery);
-  const source = urlSource(state, host);
+  const source = urlSource(state, targetOf(delivery).host);
   source.storeQueue.delete(delivery);
   source.stores.delete(delivery);
-  forgetIdleUrl(state, host, source);
+  releaseUrlSource(state, source);
 }
 
 /** Lets others have the slot of an output that is off the tables. */
 export function offerStore(state: ManagerState, delivery: DeliveryRecord): void {
   if (delivery.goal !== "url") return;
-  const { host } = targetOf(delivery);
-  const source = state.urlSources.get(host);
+  const source = state.urlSources.get(targetOf(delivery).host);
   if (source === undefined) return;
   offerSlots(state, source);
-  forgetIdleUrl(state, host, source);
+  releaseUrlSource(state, source);
 }
 
 function targetOf({ file }: DeliveryRecord): Extract<FileOrigin, { kind: "url" }> {

@@ -3,14 +3,17 @@
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
-import { abandonDeliveries, failRequests, loseDeliveries } from "./delivery.ts";
+import { failRequests, loseDeliveries } from "./delivery.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
+import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach } from "./reach.ts";
+import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
+import { noteLost } from "./recovery.ts";
 import { indexWorker } from "./room.ts";
 import {
   type FileRecord,
@@ -21,9 +24,10 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import { cancelTask, finishTask, waitOrQueue } from "./task.ts";
+import { clearFaults } from "./source_fault.ts";
+import { cancelTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
-import { loseTry } from "./try.ts";
+import { loseRetrieval, loseTry } from "./try.ts";
 
 /** A worker said hello. The valid session wins; DESIGN section 5, Sessions. */
 export function connectWorker(state: ManagerState, session: SessionId, hello: Hello): void {
@@ -54,7 +58,11 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.isServing = hello.urls.length > 0;
   // Either end may be at another address now.
   forgetReach(worker);
+  clearFaults(worker.source);
+  worker.blamed.clear();
   worker.lieCount = 0;
+  // It tells what is in use as soon as it knows what of it may stay.
+  worker.diskUsedBytes = 0;
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
   state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
@@ -88,6 +96,7 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
   if (worker.isLeaving) return;
   worker.isLeaving = true;
   indexWorker(state, worker);
+  removeCapacity(state.disks, worker.disk);
   state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
   for (const service of worker.services.values()) indexService(state, service);
   for (const attempt of [...worker.tries.values()]) {
@@ -131,10 +140,15 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
     service.callCount = 0;
     indexService(state, service);
   }
-  for (const file of touched) updateAvailability(state, file);
+  for (const file of touched) {
+    updateAvailability(state, file);
+    noteLost(state, file);
+  }
+  for (const file of touched) passMaking(state, file);
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
   removeCapacity(state.index, worker);
+  removeCapacity(state.disks, worker.disk);
   state.upkeep.receivers.delete(worker);
   state.changedWorkers.delete(worker);
   forgetReach(worker);
@@ -184,14 +198,21 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     tries: new Map(),
     unstarted: new Set(),
     committed: NO_RESOURCES,
+    diskUsedBytes: 0,
+    comingBytes: 0,
+    slowness: 1,
+    disk: { place: newCapacityPlace(), workerId },
+    shiftable: undefined,
     replicas: new Map(),
     instances: new Map(),
     services: new Map(),
     source: newSource("worker"),
+    blamed: new Set(),
     arriving: new Set(),
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);
+  indexDisk(state, worker);
   state.joinedCount += 1;
   outboxOf(state, worker);
   return worker;
@@ -211,15 +232,8 @@ function closeLink(state: ManagerState, worker: WorkerRecord): void {
 function loseRetrievals(state: ManagerState, worker: WorkerRecord, reason: string): void {
   for (const { task } of [...worker.deliveries]) {
     if (task?.state.kind !== "retrieving") continue;
-    const { attempt, pending } = task.state;
-    abandonDeliveries(state, pending);
-    task.lossCount += 1;
-    if (task.lossCount <= task.definition.workerLosses) {
-      waitOrQueue(state, task);
-      continue;
-    }
     const message = `Worker ${worker.workerId} on ${worker.host} was lost before its outputs ` +
       `were here: ${reason}`;
-    finishTask(state, task, { outcome: "worker_lost", message, attempt });
+    loseRetrieval(state, task, message);
   }
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { newManagerState } from "../../manager/core/state.ts";
+import { newManagerState } from "../../manager/core/new_state.ts";
 import { step } from "../../manager/core/step.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import type { TaskDefinition, TimedEvent } from "../../manager/core/event.ts";

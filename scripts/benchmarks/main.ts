@@ -4,6 +4,7 @@
  */
 import process from "node:process";
 
+import { measureBroadcast } from "./broadcast.ts";
 import { measureCalls } from "./calls.ts";
 import { measureDoors } from "./doors.ts";
 import { type Figure, RUN_COUNT, tableOf } from "./figure.ts";
@@ -18,6 +19,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   calls: measureCalls,
   chains: measureChains,
   transfer: measureTransfer,
+  broadcast: measureBroadcast,
   core: measureManagerCore,
   start: measureStart,
   doors: measureDoors,

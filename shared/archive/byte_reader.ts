@@ -26,6 +26,13 @@ export class ByteReader {
     return this.#chunk.length - this.#at >= length ? this.#view(length) : undefined;
   }
 
+  /** Passes over the next `length` bytes if all of them are here already; false where they are not. */
+  skipNow(length: number): boolean {
+    if (this.#chunk.length - this.#at < length) return false;
+    this.#at += length;
+    return true;
+  }
+
   /** Returns the next `length` bytes, or undefined when the stream ended before the first. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#chunk.length - this.#at >= length) return this.#view(length);

@@ -14,6 +14,9 @@ export interface SparseLayout {
   readonly segments: readonly Segment[];
 }
 
+/** Gives a link's target what it is at the place of use; one that is not concerned stays. */
+export type NewTarget = (target: string) => string;
+
 /** A tree under construction: `finish()` completes it, `discard()` removes it. */
 export interface MemberWriter {
   /** Makes a directory, or gives the one already there its metadata. */

@@ -163,17 +163,8 @@ class PackReader {
     const file = await this.#openFile(entry);
     let isKept = false;
     try {
-      for (let filled = 0; filled < into.length;) {
-        const left = into.length - filled;
-        const { bytesRead } = await file.read(into, filled, left, fileAtByte + filled);
-        if (bytesRead === 0) throw changed(entry, "it has become shorter");
-        filled += bytesRead;
-      }
-      // Looked at after the last byte was read, before it is sent: no change goes unnoticed.
-      if (isLast) await checkUnchanged(entry, file);
+      await readEntryBytes(entry, { file, fileAtByte, into });
       isKept = !isLast && !this.#isClosed;
-    } catch (cause) {
-      throw cause instanceof ArchiveError ? cause : changed(entry, messageOf(cause), cause);
     } finally {
       // Of the pieces of one part only the last can go on in the next part.
       if (isKept) this.#kept = { path: entry.path, file };
@@ -187,17 +178,45 @@ class PackReader {
       this.#kept = undefined;
       return kept.file;
     }
-    // A link put in the file's place is not followed, a pipe not waited for.
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    try {
-      return await open(`${this.#plan.root}/${entry.path}`, flags);
-    } catch (cause) {
-      throw changed(entry, messageOf(cause), cause);
-    }
+    return await openEntry(this.#plan.root, entry);
   }
 }
 
-async function checkUnchanged(entry: PlannedEntry, file: FileHandle): Promise<void> {
+/** Opens the file of `entry` below `root`; throws `ArchiveError` when it cannot be. */
+export async function openEntry(root: string, entry: TreeEntry): Promise<FileHandle> {
+  // A link put in the file's place is not followed, a pipe not waited for.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  try {
+    return await open(`${root}/${entry.path}`, flags);
+  } catch (cause) {
+    throw changed(entry, messageOf(cause), cause);
+  }
+}
+
+/**
+ * Fills `into` from the open file of `entry`, from byte `fileAtByte` on.
+ *
+ * Throws `ArchiveError` when the file ends before, or is not as it was once its last byte is read:
+ * looked at before anything of it is sent, so that no change goes unnoticed.
+ */
+export async function readEntryBytes(
+  entry: TreeEntry,
+  { file, fileAtByte, into }: { file: FileHandle; fileAtByte: number; into: Uint8Array },
+): Promise<void> {
+  try {
+    for (let filled = 0; filled < into.length;) {
+      const left = into.length - filled;
+      const { bytesRead } = await file.read(into, filled, left, fileAtByte + filled);
+      if (bytesRead === 0) throw changed(entry, "it has become shorter");
+      filled += bytesRead;
+    }
+    if (fileAtByte + into.length === entry.sizeBytes) await checkUnchanged(entry, file);
+  } catch (cause) {
+    throw cause instanceof ArchiveError ? cause : changed(entry, messageOf(cause), cause);
+  }
+}
+
+async function checkUnchanged(entry: TreeEntry, file: FileHandle): Promise<void> {
   const status = await file.stat({ bigint: true });
   if (!status.isFile()) throw changed(entry, "it is no file any more");
   if (status.size !== BigInt(entry.sizeBytes)) {
@@ -229,7 +248,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function changed(entry: PlannedEntry, found: string, cause?: unknown): ArchiveError {
+function changed(entry: TreeEntry, found: string, cause?: unknown): ArchiveError {
   const message = `Cannot pack file ${quoteName(entry.path)} as it was planned: ${found}`;
   return new ArchiveError(message, { entry: entry.path, cause });
 }

@@ -96,7 +96,8 @@ export class TarReader implements MemberReader {
   async next(): Promise<Member | undefined> {
     let overrides: Overrides = {};
     for (;;) {
-      if (this.#dataLeftBytes + this.#paddingBytes > 0) await this.#skipData();
+      const leftBytes = this.#dataLeftBytes + this.#paddingBytes;
+      if (leftBytes > 0 && !this.#bytes.skipNow(leftBytes)) await this.#skipData(leftBytes);
       const block = this.#nextBlock ?? this.#bytes.takeNow(BLOCK_BYTES) ??
         await this.#take(BLOCK_BYTES);
       this.#nextBlock = undefined;
@@ -122,11 +123,10 @@ export class TarReader implements MemberReader {
   }
 
   /** Returns all data of the file just returned; its size bounds the memory this takes. */
-  async data(): Promise<Uint8Array> {
+  data(): Uint8Array | Promise<Uint8Array> {
     const length = this.#dataLeftBytes;
     this.#dataLeftBytes = 0;
-    if (length === 0) return new Uint8Array(0);
-    return this.#bytes.takeNow(length) ?? await this.#take(length);
+    return this.#bytes.takeNow(length) ?? this.#take(length);
   }
 
   /** Returns some of the data left of the file just returned, undefined when none is. */
@@ -255,11 +255,8 @@ export class TarReader implements MemberReader {
     this.#paddingBytes = paddingBytes(sizeBytes);
   }
 
-  async #skipData(): Promise<void> {
-    let leftBytes = this.#dataLeftBytes + this.#paddingBytes;
-    this.#expectData(0);
-    if (this.#bytes.takeNow(leftBytes) !== undefined) return;
-    while (leftBytes > 0) {
+  async #skipData(lengthBytes: number): Promise<void> {
+    for (let leftBytes = lengthBytes; leftBytes > 0;) {
       const part = await this.#bytes.takeSome(leftBytes);
       if (part === undefined) throw truncated();
       leftBytes -= part.length;

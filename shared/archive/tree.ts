@@ -40,11 +40,7 @@ export interface TreeEntry {
  * Throws `ArchiveError` naming the first entry that cannot be in a tree.
  */
 export async function readTree(root: string): Promise<TreeEntry[]> {
-  if (!(await stat(root)).isDirectory()) {
-    throw new ArchiveError(`Cannot read "${root}" as a directory: it is not one`);
-  }
-  const entries: TreeEntry[] = [];
-  await readDirectory(root, "", entries);
+  const entries = await walkTree(root, async (path, status) => await entryOf(root, path, status));
   const links = new Map<string, TreeEntry>();
   for (const entry of entries) if (entry.kind === "symlink") links.set(entry.path, entry);
   for (const path of links.keys()) {
@@ -54,34 +50,53 @@ export async function readTree(root: string): Promise<TreeEntry[]> {
   return entries;
 }
 
-async function readDirectory(root: string, path: string, entries: TreeEntry[]): Promise<void> {
-  const names = await readdir(path === "" ? root : `${root}/${path}`);
-  names.sort(compareNames);
-  const found = new Map<string, TreeEntry>();
-  await forEachBounded(names, LOOKS_MAX, async (name) => {
-    const child = path === "" ? name : `${path}/${name}`;
-    const fault = findPathFault(child);
-    if (fault !== undefined) throw refusal(child, fault);
-    found.set(name, await readEntry(root, child));
-  });
-  for (const name of names) {
-    const entry = found.get(name);
-    if (entry === undefined) continue;
-    if (entries.push(entry) > TREE_ENTRY_COUNT_MAX) {
-      throw new ArchiveError(
-        `Cannot read the tree "${root}": it has more than ${TREE_ENTRY_COUNT_MAX} entries`,
-      );
-    }
-    if (entry.kind === "directory") await readDirectory(root, entry.path, entries);
+/**
+ * Returns what `look` makes of each entry below the directory `root`, in the order of `readTree`.
+ *
+ * What it makes nothing of is left out, with all that is in it.
+ */
+export async function walkTree<Entry extends Pick<TreeEntry, "kind" | "path">>(
+  root: string,
+  look: (path: string, status: BigIntStats) => Promise<Entry | undefined>,
+): Promise<Entry[]> {
+  if (!(await stat(root)).isDirectory()) {
+    throw new ArchiveError(`Cannot read "${root}" as a directory: it is not one`);
   }
+  const entries: Entry[] = [];
+  const walk = async (path: string): Promise<void> => {
+    const names = await readdir(path === "" ? root : `${root}/${path}`);
+    names.sort(compareNames);
+    const found = new Map<string, Entry | undefined>();
+    await forEachBounded(names, LOOKS_MAX, async (name) => {
+      const child = path === "" ? name : `${path}/${name}`;
+      const fault = findPathFault(child);
+      if (fault !== undefined) throw refusal(child, fault);
+      found.set(name, await look(child, await lstat(`${root}/${child}`, { bigint: true })));
+    });
+    for (const name of names) {
+      const entry = found.get(name);
+      if (entry === undefined) continue;
+      if (entries.push(entry) > TREE_ENTRY_COUNT_MAX) {
+        throw new ArchiveError(
+          `Cannot read the tree "${root}": it has more than ${TREE_ENTRY_COUNT_MAX} entries`,
+        );
+      }
+      if (entry.kind === "directory") await walk(entry.path);
+    }
+  };
+  await walk("");
+  return entries;
 }
 
-async function readEntry(root: string, path: string): Promise<TreeEntry> {
-  const onDisk = `${root}/${path}`;
-  const status = await lstat(onDisk, { bigint: true });
+/** Returns the entry at `path` below `root` from its status; throws where it cannot be in a tree. */
+export async function entryOf(
+  root: string,
+  path: string,
+  status: BigIntStats,
+): Promise<TreeEntry> {
   const base = { path, isExecutable: false, sizeBytes: 0, mtimeMs: 0, target: "" };
   if (status.isSymbolicLink()) {
-    const target = await readlink(onDisk);
+    const target = await readlink(`${root}/${path}`);
     if (target.includes("\ufffd")) throw refusal(path, "its target is not UTF-8");
     return { ...base, kind: "symlink", target };
   }

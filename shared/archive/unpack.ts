@@ -19,6 +19,7 @@ import { COMPRESSIONS, startsWith } from "./decompress.ts";
 import { DirectTreeWriter } from "./direct_tree_writer.ts";
 import type { Member, MemberReader } from "./member.ts";
 import type { MemberWriter } from "./member_writer.ts";
+import { checkPlace, relocateTree } from "./relocate.ts";
 import { TarReader } from "./tar_reader.ts";
 import { TreeWriter } from "./tree_writer.ts";
 import type { ZipLimits } from "./zip_reader.ts";
@@ -80,6 +81,7 @@ export async function unpackTree(
   return await unpackMembers(target, options, {
     newReader: () => tarReader(source, options),
     newWriter: () => TreeWriter.create(target),
+    finish: (writer) => writer.finish(),
   });
 }
 
@@ -97,6 +99,29 @@ export async function unpackFile(
   return await unpackMembers(target, options, {
     newReader: () => fileReader(path, options),
     newWriter: () => new DirectTreeWriter(target),
+    finish: (writer) => writer.finish(),
+  });
+}
+
+/**
+ * Unpacks the archive of an environment as `unpackFile` does, for use at the absolute path `place`.
+ *
+ * Links to absolute paths are kept, as those of a virtual environment to its interpreter are, and
+ * what leads to the packer's place leads to `place` afterwards (relocate.ts).
+ */
+export async function unpackEnvironment(
+  path: string,
+  target: string,
+  { place, ...options }: UnpackOptions & { readonly place: string },
+): Promise<UnpackResult> {
+  checkPlace(place);
+  return await unpackMembers(target, options, {
+    newReader: () => fileReader(path, options),
+    newWriter: () => new DirectTreeWriter(target),
+    finish: async (writer) => {
+      writer.settle();
+      writer.finish(await relocateTree(target, place, options.signal));
+    },
   });
 }
 
@@ -145,22 +170,24 @@ function limitsOf(options: UnpackOptions): ZipLimits {
   };
 }
 
-interface Ends {
+interface Ends<Writer> {
   readonly newReader: () => MemberReader | Promise<MemberReader>;
-  readonly newWriter: () => MemberWriter | Promise<MemberWriter>;
+  readonly newWriter: () => Writer | Promise<Writer>;
+  /** Makes the tree complete once all members are written. */
+  readonly finish: (writer: Writer) => void | Promise<void>;
 }
 
-async function unpackMembers(
+async function unpackMembers<Writer extends MemberWriter>(
   target: string,
   options: UnpackOptions,
-  { newReader, newWriter }: Ends,
+  { newReader, newWriter, finish }: Ends<Writer>,
 ): Promise<UnpackResult> {
   const reader = await newReader();
-  let writer: MemberWriter | undefined;
+  let writer: Writer | undefined;
   try {
     writer = await createTarget(target, newWriter);
     const result = await writeMembers(reader, writer, options.signal);
-    await writer.finish();
+    await finish(writer);
     return result;
   } catch (error) {
     try {
@@ -176,10 +203,10 @@ async function unpackMembers(
   }
 }
 
-async function createTarget(
+async function createTarget<Writer>(
   target: string,
-  newWriter: () => MemberWriter | Promise<MemberWriter>,
-): Promise<MemberWriter> {
+  newWriter: () => Writer | Promise<Writer>,
+): Promise<Writer> {
   try {
     return await newWriter();
   } catch (cause) {
@@ -256,12 +283,14 @@ function writeMember(
   }
 }
 
-async function writeSmallFile(
+function writeSmallFile(
   reader: MemberReader,
   writer: MemberWriter,
   member: Member,
-): Promise<void> {
-  await writer.file(member, await reader.data());
+): void | Promise<void> {
+  const data = reader.data();
+  if (!(data instanceof Promise)) return writer.file(member, data);
+  return data.then((contents) => writer.file(member, contents));
 }
 
 async function* parts(reader: MemberReader): AsyncGenerator<Uint8Array, void> {

@@ -35,7 +35,7 @@ test("tendril help lists every command; help COMMAND and --help show its options
   expect(help).toMatchObject({ status: 0, stderr: "" });
   expect(tendril([]).stdout).toBe(help.stdout);
   expect(tendril(["-h"]).stdout).toBe(help.stdout);
-  for (const name of ["run", "init", "submit", "logs", "status", "tune", "worker"]) {
+  for (const name of ["run", "init", "submit", "logs", "status", "tune", "worker", "pack"]) {
     expect(help.stdout).toContain(`\n  ${name} `);
     const shown = tendril([name, "--help"]);
     expect(shown).toMatchObject({ status: 0, stderr: "" });
@@ -65,6 +65,7 @@ test.each([
     "tendril run: Cannot read --workers without its value: expected --workers N",
   ],
   ["run --listen 10.0.0.1:99999 x.ts", 2, "tendril run: Cannot take listen of Manager.start "],
+  ["run --config x.yaml x.ts", 2, 'tendril run: Cannot read "x.yaml" as a configuration: '],
   ["run --policy speed=1 x.ts", 2, 'tendril run: Cannot take "speed" as an option of policies: '],
   [
     "run --policy speed x.ts",

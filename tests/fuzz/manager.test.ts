@@ -160,6 +160,8 @@ test("ClientLinks takes any bytes from a client that is accepted and goes on ser
     { kind: "declare", requestId: 4, file, level: "workflow" },
     { kind: "declare", requestId: 5, file: { ...upload, isExecutable: false }, level: "task" },
     { kind: "undeclare", requestId: 6, fileId: 1 },
+    { kind: "replicate", requestId: 17, fileId: 1, count: 2 },
+    { kind: "prune", requestId: 18, fileId: 1 },
     { kind: "fetch", requestId: 7, fileId: 1 },
     {
       kind: "submit",

@@ -1,28 +1,20 @@
 import { expect, test } from "bun:test";
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 
 import { Manager } from "../../mod.ts";
 import { ticketHeader } from "../../shared/ticket.ts";
 import { FakeClient } from "../manager/fake_client.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch, until } from "./scratch.ts";
+import { smallDisk } from "./small_disk.ts";
 
 const DISK_BYTES = 40_000_000;
-
-/** A small disk at `path` until it is disposed; undefined where none can be made. */
-function smallDisk(path: string): Disposable | undefined {
-  mkdirSync(path, { recursive: true });
-  const args = ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tendril-test", path];
-  if (spawnSync("mount", args).status !== 0) return undefined;
-  return { [Symbol.dispose]: () => void spawnSync("umount", ["-l", path]) };
-}
 
 test("A full disk fails what needs it, with a reason, and the worker goes on", async () => {
   await using scratch = await Scratch.open();
   const workspace = scratch.path("disk");
-  using disk = smallDisk(workspace);
+  using disk = smallDisk(workspace, DISK_BYTES);
   // Only root can mount.
   if (disk === undefined) return;
   await using manager = await Manager.start();
@@ -42,7 +34,7 @@ test("A full disk fails what needs it, with a reason, and the worker goes on", a
   ]);
   expect([fetched.outcome, fetched.message]).toEqual([
     "disk_full",
-    expect.stringContaining(`it needs ${DISK_BYTES + 1} bytes of disk`),
+    expect.stringContaining(`its inputs have ${DISK_BYTES + 1} bytes together`),
   ]);
   expect(["exit", "disk_full"]).toContain(written.outcome);
   const after = await manager.submit({ command: "cat kept", inputs: { kept } });
@@ -57,10 +49,44 @@ test("A full disk fails what needs it, with a reason, and the worker goes on", a
   expect(worker.child.exitCode).toBe(null);
 }, 40_000);
 
+test("A task that fills the disk ends alone: what it kept waiting beside it succeeds", async () => {
+  await using scratch = await Scratch.open();
+  const workspace = scratch.path("disk");
+  using disk = smallDisk(workspace, 64 * 2 ** 20);
+  if (disk === undefined) return;
+  await using manager = await Manager.start();
+  const worker = await scratch.worker(manager, { workspace, cores: 4 });
+  const input = scratch.path("input");
+  writeFileSync(input, new Uint8Array(20_000_000));
+  const [full, go] = [scratch.path("full"), scratch.path("go")];
+  const wait = (path: string) => `while [ ! -e ${path} ]; do sleep 0.05; done`;
+  const beside = manager.submit({
+    command: `${wait(full)}; echo still here 1>&2 || true; ${wait(go)}`,
+  });
+  const filler = manager.submit({
+    command: `dd if=/dev/zero of=fill bs=64k; code=$?; touch ${full}; ${wait(go)}; exit $code`,
+  });
+  await until(() => existsSync(full), "the disk is full");
+  // Neither a file nor a sandbox has room now.
+  const reads = manager.submit({ command: "wc -c < in", inputs: { in: manager.file(input) } });
+  const makes = manager.submit({
+    command: `${wait(go)}; until echo made; do sleep 0.05; done 2>/dev/null`,
+  });
+  await until(() => manager.status().transfers > 0, "the file is on its way");
+  writeFileSync(go, "");
+  const { outcome, message } = await filler;
+  expect(["exit", "disk_full"]).toContain(outcome);
+  expect(message).toMatch(/disk of (the|this) worker|bytes of disk of this/);
+  expect([(await beside).outcome, (await beside).message]).toEqual(["success", ""]);
+  expect([(await reads).outcome, (await reads).stdout.trim()]).toEqual(["success", "20000000"]);
+  expect([(await makes).outcome, (await makes).stdout]).toEqual(["success", "made\n"]);
+  expect(worker.child.exitCode).toBe(null);
+}, 40_000);
+
 test("A full disk of the manager fails the task whose output does not fit", async () => {
   await using scratch = await Scratch.open();
   const folder = scratch.path("disk");
-  using disk = smallDisk(folder);
+  using disk = smallDisk(folder, DISK_BYTES);
   if (disk === undefined) return;
   await using manager = await Manager.start({ workers: 1 });
   const out = manager.file(`${folder}/out`);
@@ -78,7 +104,7 @@ test("A full disk of the manager fails the task whose output does not fit", asyn
 test("A full disk of the manager refuses an upload, and leaves nothing of it", async () => {
   await using scratch = await Scratch.open();
   const folder = scratch.path("disk");
-  using disk = smallDisk(folder);
+  using disk = smallDisk(folder, DISK_BYTES);
   if (disk === undefined) return;
   const before = process.env["TMPDIR"];
   process.env["TMPDIR"] = folder;

@@ -1,37 +1,25 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { existsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 
 import { Manager } from "../../mod.ts";
-import { Scratch } from "./scratch.ts";
+import { Scratch, until } from "./scratch.ts";
+import { smallDisk, usedBytes } from "./small_disk.ts";
 
 const DISK_BYTES = 64 * 2 ** 20;
 const PART_BYTES = 20_000_000;
 const PART_COUNT = 13;
 
-/** What the files below `path` take, without what goes while it is counted. */
-async function usedBytes(path: string): Promise<number> {
-  const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  // An input is linked into the sandbox: one file under two names.
-  const sizes = new Map<number, number>();
-  await Promise.all(
-    entries.filter((entry) => entry.isFile()).map(async (entry) => {
-      const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined);
-      if (found !== undefined) sizes.set(found.ino, found.size);
-    }),
-  );
-  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
-}
-
 /** 260 MB of inputs and 260 MB of temps, of which two parts are in use at a time. */
 test("A worker of 64 MB gets through 520 MB of files when each part fits", async () => {
   await using scratch = await Scratch.open();
   await using manager = await Manager.start();
-  const args = ["--disk", String(DISK_BYTES)];
-  const worker = await scratch.worker(manager, { args, cores: 2 });
+  const workspace = scratch.path("disk");
+  using disk = smallDisk(workspace, DISK_BYTES);
+  // A disk of that size, where one can be made, is its own limit.
+  const args = disk === undefined ? ["--disk", String(DISK_BYTES)] : [];
+  const worker = await scratch.worker(manager, { workspace, args, cores: 2 });
   const digests: string[] = [];
   const results = Array.from({ length: PART_COUNT }, (_, index) => {
     const path = scratch.path(`part-${index}`);
@@ -83,7 +71,8 @@ test("A worker says what has no room on its disk, and goes on", async () => {
   });
   expect([fetched.outcome, fetched.message]).toEqual([
     "disk_full",
-    expect.stringContaining("it needs 9000000 bytes of disk, of which this worker has 8"),
+    "Cannot run the task: its inputs have 9000000 bytes together, the largest, " +
+    '"large", 9000000, and no worker that could run it has more than 8000000 bytes of disk',
   ]);
   const both = await manager.submit({
     command: "true",
@@ -91,7 +80,7 @@ test("A worker says what has no room on its disk, and goes on", async () => {
   });
   expect([both.outcome, both.message]).toEqual([
     "disk_full",
-    expect.stringContaining("it needs 5000000 bytes of disk"),
+    expect.stringContaining("its inputs have 10000000 bytes together"),
   ]);
   const made = await manager.submit({
     command: "head -c 9000000 /dev/zero > out",
@@ -105,3 +94,55 @@ test("A worker says what has no room on its disk, and goes on", async () => {
   expect([small.outcome, small.stdout.trim()]).toEqual(["success", "5000000"]);
   expect(worker.child.exitCode).toBe(null);
 }, 40_000);
+
+test(
+  "A task that outgrows the disk is stopped, its neighbours go on, and what is idle goes first",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    const worker = await scratch.worker(manager, { args: ["--disk", "30MB"], cores: 3 });
+    const idle = manager.file(scratch.path("idle"));
+    writeFileSync(scratch.path("idle"), new Uint8Array(8_000_000));
+    expect((await manager.submit({ command: "true", inputs: { idle } })).outcome).toBe("success");
+    const done = scratch.path("done");
+    const beside = manager.submit({
+      command: `head -c 9000000 /dev/zero > kept; while [ ! -e ${done} ]; do sleep 0.05; done`,
+      outputs: { kept: manager.temp() },
+      disk: "10MB",
+    });
+    // Within what is left once the idle file has gone, and then not.
+    const modest = manager.submit({ command: "head -c 12000000 /dev/zero > mine; sleep 4" });
+    expect([(await modest).outcome, (await modest).message]).toEqual(["success", ""]);
+    await until(async () => await usedBytes(`${worker.workspace}`) < 12_000_000, "eviction");
+    const grown = manager.submit({ command: "head -c 40000000 /dev/zero > mine; exec sleep 600" });
+    const { outcome, message } = await grown;
+    expect(outcome).toBe("disk_full");
+    expect(message).toMatch(
+      /its sandbox had 40\d{6} bytes, none of them reserved, .* the 30000000 bytes of disk/,
+    );
+    writeFileSync(done, "");
+    expect([(await beside).outcome, (await beside).message]).toEqual(["success", ""]);
+    expect((await manager.submit({ command: "echo on" })).stdout).toBe("on\n");
+    expect(worker.child.exitCode).toBe(null);
+  },
+  40_000,
+);
+
+test(
+  "A task that had no room on one worker gets through on another with a larger disk",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    await scratch.worker(manager, { args: ["--disk", "20MB"] });
+    const started = scratch.path("started");
+    const task = manager.submit({
+      command: `touch ${started}; head -c 50000000 /dev/zero > mine; sleep 4; wc -c < mine`,
+    });
+    await until(() => existsSync(started), "the first try runs");
+    await scratch.worker(manager, { args: ["--disk", "200MB"] });
+    const { outcome, stdout, message, ...result } = await task;
+    expect([outcome, stdout.trim(), message]).toEqual(["success", "50000000", ""]);
+    expect(result.try).toBe(2);
+  },
+  40_000,
+);

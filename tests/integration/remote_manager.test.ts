@@ -77,6 +77,35 @@ test("a remote manager lists what there is, cancels, tunes and shows logs", asyn
   expect((await remote.status()).tasks).toEqual(manager.status().tasks);
 }, 30_000);
 
+test(
+  "a remote manager keeps copies of temps, removes them, and lets go of what is used",
+  async () => {
+    await using _scratch = await Scratch.open();
+    const policies = { pruneTemps: "consumed" } as const;
+    await using _manager = await Manager.start({ name: "oak", workers: 2, policies });
+    await using remote = await Manager.connect();
+    const copies = async (): Promise<unknown[]> => {
+      return (await remote.files()).map(({ replicas }) => replicas);
+    };
+    const until = async (wanted: number[]): Promise<void> => {
+      while (JSON.stringify(await copies()) !== JSON.stringify(wanted)) { /* each looks anew */ }
+    };
+    const kept = remote.temp({ replicas: 2 });
+    const used = remote.temp({ release: "auto" });
+    const command = "echo kept > kept; echo used > used";
+    await remote.submit({ command, outputs: { kept, used } });
+    await until([2, 1]);
+    await remote.submit({ command: "cat used", inputs: { used } });
+    await until([2, 0]);
+    await remote.replicate(kept, 1);
+    await expect(remote.replicate(kept, 0)).rejects.toThrow("count of replicate");
+    await remote.prune(kept);
+    await until([0, 0]);
+    expect(await kept.text()).toBe("kept\n");
+  },
+  30_000,
+);
+
 test("completed() of a remote manager gives each result once, as tasks end", async () => {
   await using _scratch = await Scratch.open();
   await using _manager = await Manager.start({ name: "oak", workers: 1 });
@@ -186,3 +215,25 @@ test("tasks are submitted once when the connection breaks, and their results com
   expect((await results).map(({ outcome }) => outcome)).toEqual(Array(20).fill("success"));
   expect(manager.status().tasks.submitted).toBe(20);
 }, 60_000);
+
+test("RemoteManager.miniTask() makes files of files of this client, as unpack does", async () => {
+  await using scratch = await Scratch.open();
+  await using _manager = await Manager.start({ workers: 1 });
+  await using remote = await connectFrom("elsewhere");
+  await writeFile(scratch.path("local"), "far\n");
+  const word = remote.miniTask(
+    { command: "tr a-z A-Z < in > word", inputs: { in: remote.file(scratch.path("local")) } },
+    "word",
+    { cache: "worker" },
+  );
+  const archive = remote.miniTask(
+    { command: "tar cf all.tar word", inputs: { word }, timeout: "1m", cores: 1 },
+    "all.tar",
+  );
+  const tree = remote.unpack(archive);
+  const { stdout } = await remote.submit({ command: "cat tree/word", inputs: { tree } });
+  expect([stdout, await word.text()]).toEqual(["FAR\n", "FAR\n"]);
+  const wrong = { command: "true", outputs: {} } as { command: string };
+  expect(() => remote.miniTask(wrong, "out")).toThrow('"outputs" as an option of miniTask');
+  expect(() => remote.miniTask({ command: "true" }, "/out")).toThrow("mount of the mini task");
+}, 30_000);

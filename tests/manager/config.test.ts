@@ -75,7 +75,7 @@ test("readManagerOptions() refuses values out of range and says what would be ri
   expect(() => read({ tls: { cert: "/nowhere", key: "x" } })).toThrow(/Cannot read .*"\/nowhere"/);
   expect(() => read({ tls: { cert: "x" } })).toThrow(/expected \{ cert, key \}/);
   expect(() => read({ policies: { workerTimeout: 1 } })).toThrow(/at least 100 ms/);
-  expect(() => read({ policies: { placement: "fast" } })).toThrow(/"files" or "spread"/);
+  expect(() => read({ policies: { placement: "near" } })).toThrow(/"spread" or "disk"/);
   expect(() => read({ policies: { replicas: 0 } })).toThrow(/a whole number from 1 to 100/);
   for (const pruneTemps of ["always", "depth:0", "depth:10", "depth:", "depth:2.5", 2, null]) {
     const wrong = { policies: { pruneTemps } } as never;

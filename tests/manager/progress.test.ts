@@ -4,6 +4,8 @@ import { describeEnd, describeProgress, Progress } from "../../manager/progress.
 import { Refusals } from "../../manager/refusal.ts";
 import type { ManagerStatus } from "../../manager/status.ts";
 
+const NO_DISK = { diskBytes: 0, diskUsedBytes: 0 };
+
 const COUNTS: ManagerStatus["tasks"] = {
   submitted: 10,
   waiting: 1,
@@ -15,6 +17,9 @@ const COUNTS: ManagerStatus["tasks"] = {
   cancelled: 0,
   triesStarted: 6,
   recoveries: 0,
+  recoveriesWaiting: 0,
+  recoveriesRunning: 0,
+  nondeterministic: 0,
 };
 
 function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus {
@@ -25,7 +30,7 @@ function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus 
     urls: ["http://127.0.0.1:1"],
     startedAtMs: 1_000_000,
     tasks: { ...COUNTS, ...tasks },
-    workers: { connected: 2, away: 0, cores: 2, coresCommitted: 1 },
+    workers: { connected: 2, away: 0, cores: 2, coresCommitted: 1, ...NO_DISK },
     bytes: {
       managerToWorker: 1e6,
       workerToWorker: 5e5,
@@ -35,6 +40,7 @@ function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus 
     },
     files: 0,
     transfers: 0,
+    damaged: 0,
     libraries: 0,
     refused: new Refusals().counts(),
   };
@@ -50,7 +56,7 @@ test("describeProgress() tells of tasks, workers, bytes, rate and time left", ()
 test("describeProgress() says how to start a worker when none has come", () => {
   const status = {
     ...statusWith(),
-    workers: { connected: 0, away: 0, cores: 0, coresCommitted: 0 },
+    workers: { connected: 0, away: 0, cores: 0, coresCommitted: 0, ...NO_DISK },
   };
   expect(describeProgress(status, 1_000_100)).toContain("workers: 0;");
   expect(describeProgress(status, 1_009_000)).toContain(

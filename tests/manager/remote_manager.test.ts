@@ -85,7 +85,7 @@ test("a remote manager refuses what a manager refuses", async () => {
   expect(() => remote.submit({ command: "true", inputs: { a: other.temp() } })).toThrow(
     'Cannot take input "a" as a file: it is no file of this remote manager',
   );
-  expect(() => remote.file("a", { peerTransfer: false } as never)).toThrow('"peerTransfer"');
+  expect(() => remote.file("a", { peerTransfer: 1 } as never)).toThrow("peerTransfer");
   await expect(Manager.connect({ nme: "oak" } as never)).rejects.toThrow('Cannot take "nme"');
   const wrong = remote.submit({ command: "true", inputs: { "../a": remote.buffer("") } });
   const error = await wrong.submitted().catch((reason: unknown) => reason);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import { forEachBounded } from "../../shared/bounded.ts";
+import { forEachBounded, mapInOrder } from "../../shared/bounded.ts";
 
 test("forEachBounded() works on as many items at once as it may, never on more", async () => {
   let running = 0;
@@ -28,4 +28,44 @@ test("forEachBounded() starts nothing after a failure and throws when the rest h
   await expect(work).rejects.toThrow("first");
   expect(started).toEqual([1, 2]);
   expect(isSecondDone).toBe(true);
+});
+
+test("mapInOrder() gives results in order, with as many under way as there may be", async () => {
+  let running = 0;
+  let peak = 0;
+  const waiting: (() => void)[] = [];
+  const results: number[] = [];
+  const work = async (item: number): Promise<number> => {
+    peak = Math.max(peak, ++running);
+    // The later of those under way ends first.
+    await new Promise<void>((resolve) => {
+      waiting.push(resolve);
+      if (waiting.length === 3 || item === 7) { while (waiting.length > 0) waiting.pop()?.(); }
+    });
+    running--;
+    return item * 10;
+  };
+  for await (const result of mapInOrder([1, 2, 3, 4, 5, 6, 7], 3, work)) {
+    results.push(result);
+    while (waiting.length > 0) waiting.pop()?.();
+  }
+  expect(peak).toBe(3);
+  expect(results).toEqual([10, 20, 30, 40, 50, 60, 70]);
+});
+
+test("mapInOrder() fails in turn, once what was started has ended", async () => {
+  const ended: number[] = [];
+  const results: number[] = [];
+  const work = async (item: number): Promise<number> => {
+    if (item === 2) throw new Error("two");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    ended.push(item);
+    return item;
+  };
+  const reading = async (): Promise<void> => {
+    for await (const result of mapInOrder([1, 2, 3, 4], 3, work)) results.push(result);
+  };
+  await expect(reading()).rejects.toThrow("two");
+  expect(results).toEqual([1]);
+  expect(ended).toEqual([1, 3, 4]);
 });

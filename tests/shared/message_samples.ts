@@ -46,6 +46,7 @@ const fetch = {
   isDirectory: false,
   isExecutable: true,
   level: "workflow",
+  stallMs: 30_000,
 } as const;
 
 /** Manager to worker. */
@@ -104,6 +105,21 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     name,
     level: "forever",
     recipe: { kind: "environment", input: name },
+  }, {
+    kind: "make",
+    transferId,
+    name,
+    level: "worker",
+    recipe: {
+      kind: "command",
+      command: "curl -O http://host/data",
+      env: { A: "b" },
+      resources,
+      timeoutMs: 1_000,
+      mount: "data",
+      inputs: [{ mount: "in", name }],
+      environments: [name],
+    },
   }],
   send: [
     { kind: "send", transferId, name, generation: 1, to: { kind: "manager", ticket: "t" } },
@@ -111,6 +127,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
   ],
   stop_send: [{ kind: "stop_send", transferId }],
   room_answered: [{ kind: "room_answered" }],
+  verify: [{ kind: "verify", name, generation: 1 }],
   delete: [{ kind: "delete", name, generation: 1 }],
   start_instance: [{
     kind: "start_instance",
@@ -175,7 +192,9 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
     canRetry: true,
   }],
   room_wanted: [{ kind: "room_wanted", files: [{ name, generation: 1 }] }],
+  disk_used: [{ kind: "disk_used", usedBytes: 2 ** 40 }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
+  replica_verified: [{ kind: "replica_verified", name, generation: 1 }],
   stored: [{ kind: "stored", transferId }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
   instance_ready: [{ kind: "instance_ready", instanceId }],

@@ -22,13 +22,34 @@ export function outputDigest(
   return digestOf(`${output.taskId}/${output.mount}/${output.inputDigests.join(",")}`);
 }
 
+/** A mini task, in the order of its inputs. */
+export interface MiniTask {
+  readonly fileId: FileId;
+  readonly name: string;
+  readonly inputs: readonly FileId[];
+}
+
+/** Digest of what the mini task `name` makes of inputs with `inputDigests`. */
+export function miniDigest(name: string, inputDigests: readonly string[]): string {
+  return outputDigest({ taskId: 0, mount: name, inputDigests });
+}
+
 /** What every file of a workload must contain, whoever makes it and however often. */
 export function expectedDigests(
   declared: ReadonlyMap<FileId, string>,
   tasks: readonly TaskDefinition[],
+  minis: readonly MiniTask[],
 ): Map<FileId, string> {
   const digests = new Map(declared);
+  const makeMinis = (): void => {
+    for (const { fileId, name, inputs } of minis) {
+      const known = inputs.map((input) => digests.get(input));
+      if (known.includes(undefined)) continue;
+      digests.set(fileId, miniDigest(name, known.map((digest) => digest ?? "")));
+    }
+  };
   for (const task of tasks) {
+    makeMinis();
     const inputDigests = task.inputs.map(({ fileId }) => digests.get(fileId) ?? "unknown");
     for (const { mount, fileId } of task.outputs) {
       digests.set(fileId, outputDigest({ taskId: task.taskId, mount, inputDigests }));

@@ -8,6 +8,8 @@ import type { Outcome } from "../../shared/task.ts";
 /** What to simulate. Chances are from 0 to 1. */
 export interface Scenario {
   readonly seed: number;
+  /** Default a random graph over files of all kinds. */
+  readonly graph?: "stages";
   readonly taskCount: number;
   readonly workerCount: number;
   /** Disturbances of connections and processes, each at a random instant. */
@@ -32,6 +34,18 @@ export interface Scenario {
   readonly wallChance?: number;
   /** Chance that the files of a host are reached by nobody, ever. */
   readonly hiddenChance?: number;
+  /** Tasks make other bytes in each of their tries. */
+  readonly isNondeterministic?: boolean;
+  /** Chance that a file is damaged on its way to a worker, while there are faults. */
+  readonly flipChance?: number;
+  /** Workers that keep copies and are too small for any task. */
+  readonly keeperCount?: number;
+  /** Chance that a copy at a keeper is damaged on its disk as it is read, while there are faults. */
+  readonly rotChance?: number;
+  /** A worker is killed in each such time and another one started, while there are faults. */
+  readonly killEachMs?: number;
+  /** Cores of each worker; 2 to 4 unless stated. */
+  readonly workerCores?: number;
   /** Further tries after a task's own failure; 100 unless tasks fail in the scenario. */
   readonly retries?: number;
   /** Workers whose connection takes a second each way. */
@@ -39,8 +53,10 @@ export interface Scenario {
   readonly policies?: Partial<Policies>;
   /** Policies that are put in force while the workflow runs; users prune and replicate files too. */
   readonly tunedTo?: Partial<Policies>;
-  /** Of each worker; much unless stated. */
-  readonly diskBytes?: number;
+  /** Of each worker, or of one after the other; much unless stated. */
+  readonly diskBytes?: number | readonly number[];
+  /** Chance that a try writes up to 20 MB into its sandbox that it has not reserved. */
+  readonly growChance?: number;
 }
 
 /** How the run went. */
@@ -58,5 +74,13 @@ export interface Outcomes {
   /** How often urls were asked for what no task makes. */
   readonly urlFetches: number;
   /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
-  readonly room: { readonly asked: number; readonly givenBack: number; readonly refused: number };
+  readonly room: {
+    readonly asked: number;
+    readonly givenBack: number;
+    readonly refused: number;
+    /** Tries that had grown too large for the disk. */
+    readonly stopped: number;
+  };
+  /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
+  readonly shifts: { readonly begun: number; readonly back: number };
 }

@@ -10,11 +10,12 @@ import { checkInvariants } from "../../worker/core/invariants.ts";
 import { newWorkerState, type WorkerState } from "../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../worker/core/step.ts";
 import type { Clock } from "./clock.ts";
-import { outputDigest } from "./contents.ts";
+import { miniDigest } from "./contents.ts";
 import type { Connection } from "./network.ts";
+import type { ReadFile, Truth } from "./truth.ts";
 
 /** A file on the simulated disk. */
-export interface DiskFile extends FileFacts {
+export interface DiskFile extends ReadFile {
   readonly level: CacheLevel;
 }
 
@@ -22,25 +23,30 @@ export interface DiskFile extends FileFacts {
 export interface TryPlan {
   readonly outcome: Outcome;
   readonly ranMs: number;
+  /** Found in the sandbox halfway. */
+  readonly writtenBytes?: number;
 }
 
 /** What a simulated host needs of the rest of the world. */
 export interface World {
   readonly clock: Clock;
   readonly random: RandomState;
+  readonly truth: Truth;
   /** Connects this host; undefined while the manager cannot be reached. */
   connect(worker: SimWorker): Connection | undefined;
-  /** The file at the source of a fetch, if it is there and `reader` can reach it now. */
+  /** What the source of a fetch serves, if it is there and `reader` can reach it now. */
   read(
     order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
     reader: SimWorker,
-  ): FileFacts | "unreachable" | undefined;
+  ): ReadFile | "unreachable" | undefined;
   /** The manager received a PUT of `file`. */
   put(transferId: TransferId, file: FileFacts | undefined): void;
   /** The url of `file` has it. */
   store(file: FileFacts): void;
   /** How a try of this task ends if nothing disturbs it, and after how long. */
   run(task: DispatchedTask): TryPlan;
+  /** Whether a transfer is damaged on its way. */
+  readonly isFlipped: () => boolean;
   /** Whether a transfer finds the disk full. */
   readonly isDiskFull: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
@@ -175,6 +181,17 @@ export class SimWorker {
         return this.#endTransfer(instruction.transferId, undefined);
       case "put":
         return this.#put(instruction.order);
+      case "verify_file": {
+        const { name, generation } = instruction;
+        const file = this.disk.get(name);
+        const isIntact = file?.generation === generation && file.isDamaged !== true;
+        const delayMs = 1 + nextRandom(this.#world.random) * 40;
+        this.#later(
+          delayMs,
+          () => this.feed([{ kind: "file_verified", name, generation, isIntact }]),
+        );
+        return;
+      }
       case "delete_file":
         if (this.disk.get(instruction.name)?.generation === instruction.generation) {
           this.disk.delete(instruction.name);
@@ -202,7 +219,13 @@ export class SimWorker {
     const key = `${task.taskId}.${task.try}`;
     const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
-    const { outcome, ranMs } = this.#world.run(task);
+    const { outcome, ranMs, writtenBytes: bytes = 0 } = this.#world.run(task);
+    if (bytes > 0) {
+      const { taskId, try: number } = task;
+      this.#later(ranMs / 2, () => {
+        this.feed([{ kind: "sandbox_measured", taskId, try: number, bytes }]);
+      });
+    }
     this.#later(ranMs, () => {
       if (!this.#running.delete(key)) return;
       const modified = outcome === "input_modified" ? this.#meddle(task) : [];
@@ -232,21 +255,15 @@ export class SimWorker {
 
   /** A try must find what it was promised, in the making it was promised. */
   #readInputs(task: DispatchedTask): string[] {
-    return task.inputs.map((input) => {
-      const file = this.disk.get(input.name);
-      if (file?.generation !== input.generation) {
-        throw new Error(
-          `Task ${task.taskId} finds generation ${file?.generation} of ` +
-            `${input.name}, not ${input.generation}, at ${this.workerId}`,
-        );
-      }
-      return file.digest;
-    });
+    const files = task.inputs.map(({ name }) => this.disk.get(name));
+    this.#world.truth.checkRead(task, files);
+    return files.map((file) => file?.digest ?? "");
   }
 
   #writeOutputs(task: DispatchedTask, inputDigests: readonly string[]): TryResult["outputs"] {
-    return task.outputs.map(({ mount, name, generation, level, isReturned }) => {
-      const digest = outputDigest({ taskId: task.taskId, mount, inputDigests });
+    return task.outputs.map((output) => {
+      const { name, generation, level, isReturned } = output;
+      const digest = this.#world.truth.make(task, output, inputDigests);
       const sizeBytes = task.taskId % 3 === 0 ? 1_000_000 : SMALL_BYTES.length;
       const facts = { name, generation, digest, sizeBytes, isDirectory: false };
       const before = this.disk.get(name);
@@ -258,7 +275,7 @@ export class SimWorker {
   }
 
   #stop(
-    order: { taskId: number; try: number; reason: "cancelled" | "timeout" },
+    order: { taskId: number; try: number; reason: "cancelled" | "timeout" | "disk_full" },
     end: (result: TryResult) => void,
   ): void {
     const key = `${order.taskId}.${order.try}`;
@@ -273,17 +290,22 @@ export class SimWorker {
   #fetch(order: Extract<WorkerInstruction, { kind: "fetch" }>["order"]): void {
     this.#transfers.add(order.transferId);
     const delayMs = 1 + nextRandom(this.#world.random) * 80;
+    const begun = this.#world.read(order, this);
     this.#later(delayMs, () => {
       if (!this.#transfers.has(order.transferId)) return;
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
       const isFull = this.#world.isDiskFull();
       const found = isFaulty || isFull ? undefined : this.#world.read(order, this);
       const isUnreachable = found === "unreachable";
-      const file = isUnreachable ? undefined : found;
+      const came = isUnreachable || begun === "unreachable" ? undefined : joined(begun, found);
+      const isCorrupt = came !== undefined &&
+        (came.isDamaged === true || this.#world.isFlipped());
+      const file = isCorrupt ? undefined : came;
       // An older making never takes the place of a newer one.
       const isNewest = (this.disk.get(order.name)?.generation ?? -1) <= order.generation;
       if (file !== undefined && isNewest) this.disk.set(file.name, { ...file, level: order.level });
-      this.#endTransfer(order.transferId, file, order, { canRetry: !isFull, isUnreachable });
+      const how = { canRetry: !isFull, isUnreachable, isCorrupt };
+      this.#endTransfer(order.transferId, file, order, how);
     });
   }
 
@@ -291,20 +313,33 @@ export class SimWorker {
     this.#transfers.add(order.transferId);
     this.#later(1 + nextRandom(this.#world.random) * 80, () => {
       if (!this.#transfers.has(order.transferId)) return;
-      const input = this.disk.get(order.recipe.input);
-      const digest = `made-of-${input?.digest}`;
-      const file = input &&
-        { name: order.name, generation: 0, sizeBytes: 5_000, digest, isDirectory: true };
+      const isFaulty = order.recipe.kind === "command" &&
+        nextRandom(this.#world.random) < this.#world.faultChance();
+      const digest = isFaulty ? undefined : this.#digestOfMade(order);
+      const file = digest === undefined
+        ? undefined
+        : { name: order.name, generation: 0, sizeBytes: 5_000, digest, isDirectory: true };
       if (file !== undefined) this.disk.set(file.name, { ...file, level: order.level });
       this.#endTransfer(order.transferId, file, order);
     });
+  }
+
+  /** What a recipe makes of what is on the disk now; undefined when something is missing. */
+  #digestOfMade(order: Extract<WorkerInstruction, { kind: "make" }>["order"]): string | undefined {
+    const { name, recipe } = order;
+    const inputs = recipe.kind === "command"
+      ? recipe.inputs.map((input) => this.disk.get(input.name)?.digest)
+      : [this.disk.get(recipe.input)?.digest];
+    const digests = inputs.filter((digest) => digest !== undefined);
+    if (digests.length < inputs.length) return undefined;
+    return recipe.kind === "command" ? miniDigest(name, digests) : `made-of-${digests[0]}`;
   }
 
   #endTransfer(
     transferId: TransferId,
     file: FileFacts | undefined,
     order?: { name: CacheName; generation?: number },
-    how: { canRetry: boolean; isUnreachable?: boolean } = { canRetry: true },
+    how: { canRetry: boolean; isUnreachable?: boolean; isCorrupt?: boolean } = { canRetry: true },
   ): void {
     const known = this.state?.transfers.get(transferId)?.order ?? order;
     if (!this.#transfers.delete(transferId) || known === undefined) return;
@@ -329,9 +364,13 @@ export class SimWorker {
     this.#later(1 + nextRandom(this.#world.random) * 80, () => {
       const file = this.disk.get(order.name);
       const isThere = file !== undefined && file.generation === order.generation;
+      if (isThere && file.isDamaged === true) {
+        const { name, generation } = file;
+        this.feed([{ kind: "file_verified", name, generation, isIntact: false }]);
+      }
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
       const { transferId } = order;
-      if (!isThere || isFaulty) {
+      if (!isThere || file.isDamaged === true || isFaulty) {
         this.feed([{ kind: "send_failed", transferId, message: "simulated", isFinal: false }]);
       } else if (order.to.kind === "url") {
         this.#world.store(file);
@@ -385,6 +424,13 @@ export class SimWorker {
     const { taskId, try: number } = result;
     this.feed([{ kind: "calls_ended", ends: [{ taskId, try: number, result }] }]);
   }
+}
+
+/** What a transfer brings that begins with one read and ends with another. */
+function joined(begun: ReadFile | undefined, ended: ReadFile | undefined): ReadFile | undefined {
+  if (begun === undefined || ended === undefined) return undefined;
+  const isSame = begun.digest === ended.digest && begun.isDamaged !== true;
+  return isSame ? ended : { ...ended, isDamaged: true };
 }
 
 function newResult(

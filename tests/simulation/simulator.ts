@@ -9,7 +9,8 @@ import type { ManagerEvent, TimedEvent } from "../../manager/core/event.ts";
 import type { ManagerInstruction, SourceRef } from "../../manager/core/instruction.ts";
 import { checkInvariants } from "../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
-import { type ManagerState, newManagerState } from "../../manager/core/state.ts";
+import { newManagerState } from "../../manager/core/new_state.ts";
+import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
@@ -18,14 +19,20 @@ import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
-import { digestOf, expectedDigests } from "./contents.ts";
+import { digestOf } from "./contents.ts";
+import { checkEmpty } from "./emptiness.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { SimWorker, type TryPlan, type World } from "./sim_worker.ts";
+import { newStages } from "./stages.ts";
+import { type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** Disturbances stop after this, so that every run can come to its end. */
 const FAULTS_END_MS = 20_000;
+
+/** How the names of workers begin that only keep copies. */
+const KEEPER = "keeper-";
 
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
@@ -58,11 +65,15 @@ class Simulation implements World {
   /** Fetches from urls of what no task makes. */
   #urlFetchCount = 0;
   #sent = 0;
-  readonly #room = { asked: 0, givenBack: 0, refused: 0 };
+  readonly #room = { asked: 0, givenBack: 0, refused: 0, stopped: 0 };
+  readonly #shifts = { begun: 0, back: 0 };
+  /** Moves that are under way, and `NAME.GENERATION to WORKER` of all from which one was moved. */
+  #moving = new Set<object>();
+  readonly #left = new Set<string>();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
-  readonly #expected: Map<number, string>;
+  readonly truth: Truth;
   #sessionCount = 0;
   #workerCount = 0;
   #wakeAtMs = Infinity;
@@ -74,13 +85,13 @@ class Simulation implements World {
     this.#scenario = scenario;
     this.random = newRandom(scenario.seed);
     const isForgiving = scenario.failChance === 0;
-    this.#workload = newWorkload(this.random, {
+    this.#workload = scenario.graph === "stages" ? newStages(scenario) : newWorkload(this.random, {
       taskCount: scenario.taskCount,
       retries: scenario.retries ?? (isForgiving ? 100 : 1),
       workerLosses: isForgiving ? 100 : 2,
     });
-    const { declared, tasks } = this.#workload;
-    this.#expected = expectedDigests(declared, tasks);
+    const { isNondeterministic = false } = scenario;
+    this.truth = new Truth(this.#workload, { isNondeterministic });
     this.#state = newManagerState({
       managerId: "manager",
       epoch: 1,
@@ -106,44 +117,11 @@ class Simulation implements World {
         this.#pendingRequests.size === 0;
       if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
       if (this.#isClosing && this.#allGone() && this.#state.workers.size === 0) {
-        return this.#checkEmpty();
+        return checkEmpty(this.#state);
       }
       if (this.clock.nowMs > RUN_MS_MAX) throw new Error(`The run is stuck: ${this.#describe()}`);
     }
     if (!this.#isClosing) throw new Error(`Nothing happens any more: ${this.#describe()}`);
-  }
-
-  /** Once all is undeclared and every worker gone, no table may hold anything. */
-  #checkEmpty(): void {
-    const state = this.#state;
-    const tables = {
-      tasks: state.tasks.size,
-      files: state.files.size,
-      filesByName: state.filesByName.size,
-      unclaimed: state.unclaimed.size,
-      index: state.index.count,
-      busyClasses: state.busyClasses.size,
-      changedWorkers: state.changedWorkers.size,
-      recallable: state.recallable.size,
-      idleServices: state.idleServices.size,
-      transfers: state.transfers.size,
-      deliveries: state.deliveries.size,
-      deliveryQueue: state.deliveryQueue.size,
-      collecting: state.collectingCount,
-      outbox: state.outbox.size,
-      wanted: state.managerSource.wanted.size,
-      active: state.managerSource.active.size,
-      urlSources: state.urlSources.size,
-      stranded: state.stranded.size,
-      spooled: state.spooled.size,
-      spooledBytes: state.spooledBytes,
-      reviews: state.upkeep.reviews.size,
-      scarce: state.upkeep.scarce.reduce((sum, { size }) => sum + size, 0),
-      receivers: state.upkeep.receivers.size,
-      background: state.managerSource.background.size,
-    };
-    const left = Object.entries(tables).filter(([, size]) => size > 0);
-    if (left.length > 0) throw new Error(`Tables are not empty at the end: ${left.join("; ")}`);
   }
 
   result(): Outcomes {
@@ -157,6 +135,7 @@ class Simulation implements World {
       stored: this.#storedCount,
       urlFetches: this.#urlFetchCount,
       room: this.#room,
+      shifts: this.#shifts,
     };
   }
 
@@ -200,24 +179,24 @@ class Simulation implements World {
   read(
     order: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
     reader: SimWorker,
-  ): FileFacts | "unreachable" | undefined {
+  ): ReadFile | "unreachable" | undefined {
     const { name, generation, source } = order;
     if (source.kind === "worker") {
       if (!this.#canReach(reader.workerId, source.workerId)) return "unreachable";
       const holder = this.#workers.get(source.workerId);
       const file = holder?.isAlive === true ? holder.disk.get(name) : undefined;
-      if (file === undefined || file.generation !== generation || holder === reader) {
-        return undefined;
-      }
+      const isThere = file?.generation === generation && holder !== reader;
+      if (holder === undefined || file === undefined || !isThere) return undefined;
       if (order.digest !== "" && file.digest !== order.digest) {
         throw new Error(`Two makings of ${name} were mixed: ${file.digest}, not ${order.digest}`);
       }
-      return bare(file);
+      const isDamaged = file.isDamaged === true || isKeeper(holder) && this.#happens("rotChance");
+      if (isDamaged) holder.disk.set(name, { ...file, isDamaged });
+      return { ...bare(file), isDamaged };
     }
     if (source.kind === "manager" && name.startsWith("temp-")) return this.#readHere(order);
     if (source.kind === "url" && name.startsWith("temp-")) return this.#readStored(order);
-    if (source.kind === "url") this.#urlFetchCount += 1;
-    const digest = this.#digestByName(name) ?? "";
+    const digest = this.truth.declared(name);
     return {
       name,
       generation,
@@ -280,16 +259,27 @@ class Simulation implements World {
     if (this.#happens("fullChance")) return { outcome: "disk_full", ranMs };
     if (this.#happens("meddleChance")) return { outcome: "input_modified", ranMs };
     const fails = nextRandom(random) < failChance;
-    return { outcome: fails ? "exit" : "success", ranMs };
+    const writtenBytes = this.#happens("growChance") ? nextRandomBelow(random, 20_000_000) : 0;
+    return { outcome: fails ? "exit" : "success", ranMs, writtenBytes };
   }
 
   /** True with the scenario's chance of it, while there are faults. */
-  #happens(chance: "hangChance" | "fullChance" | "meddleChance"): boolean {
+  #happens(
+    chance:
+      | "hangChance"
+      | "fullChance"
+      | "meddleChance"
+      | "flipChance"
+      | "rotChance"
+      | "growChance",
+  ): boolean {
     const value = this.#scenario[chance] ?? 0;
     return value > 0 && this.clock.nowMs < FAULTS_END_MS && nextRandom(this.random) < value;
   }
 
   isDiskFull = (): boolean => this.#happens("fullChance");
+
+  isFlipped = (): boolean => this.#happens("flipChance");
 
   /** The same for the same hosts at the same time, and not the same in both directions. */
   #canReach(reader: WorkerId, holder: WorkerId): boolean {
@@ -312,6 +302,11 @@ class Simulation implements World {
     const { scenario, random } = { scenario: this.#scenario, random: this.random };
     for (let index = 0; index < scenario.workerCount; index++) {
       this.clock.after(nextRandom(random) * 500, () => this.#addWorker());
+    }
+    for (let index = 0; index < (scenario.keeperCount ?? 0); index++) this.#addKeeper();
+    const { killEachMs = 0 } = scenario;
+    for (let atMs = killEachMs; killEachMs > 0 && atMs < FAULTS_END_MS; atMs += killEachMs) {
+      this.clock.after(atMs, () => this.#killOne());
     }
     this.#feed(this.#workload.declarations);
     for (const task of this.#workload.tasks) {
@@ -369,13 +364,40 @@ class Simulation implements World {
   }
 
   #addWorker(): SimWorker {
-    const workerId = `worker-${++this.#workerCount}` as WorkerId;
-    const cores = 2 + nextRandomBelow(this.random, 3);
-    const { diskBytes = 2 ** 40 } = this.#scenario;
+    const { workerCores = 2 + nextRandomBelow(this.random, 3) } = this.#scenario;
+    return this.#startWorker(`worker-${++this.#workerCount}` as WorkerId, workerCores);
+  }
+
+  #addKeeper(): void {
+    this.#startWorker(`${KEEPER}${++this.#workerCount}` as WorkerId, 0.5);
+  }
+
+  #startWorker(workerId: WorkerId, cores: number): SimWorker {
+    const { diskBytes: wanted = 2 ** 40 } = this.#scenario;
+    const sizes = typeof wanted === "number" ? [wanted] : wanted;
+    const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
     const worker = new SimWorker(this, { workerId, cores, diskBytes });
     this.#workers.set(workerId, worker);
     worker.start();
     return worker;
+  }
+
+  /** Kills a worker for good, with all that it holds; another one comes. */
+  #killOne(): void {
+    if (this.#isClosing) return;
+    const alive = [...this.#workers.values()].filter((worker) => worker.isAlive);
+    const worker = alive[nextRandomBelow(this.random, alive.length)];
+    if (worker === undefined) return;
+    worker.crash();
+    this.#noteExit(worker);
+    if (isKeeper(worker)) this.#addKeeper();
+    else this.#addWorker();
+  }
+
+  /** A local worker's process is seen to end; another one is only missed. */
+  #noteExit({ workerId, incarnation }: SimWorker): void {
+    if (nextRandom(this.random) >= 0.5) return;
+    this.clock.after(5, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
   }
 
   /** One thing goes wrong with one worker. */
@@ -389,11 +411,7 @@ class Simulation implements World {
     switch (nextRandomBelow(random, 8)) {
       case 0: {
         worker.crash();
-        const { workerId, incarnation } = worker;
-        // A local worker's process is seen to end; another one is only missed.
-        if (nextRandom(random) < 0.5) {
-          clock.after(5, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
-        }
+        this.#noteExit(worker);
         // Some come back with what the disk held, some with nothing of this workflow.
         if (nextRandom(random) < 0.5) {
           for (const [name, file] of worker.disk) {
@@ -457,6 +475,9 @@ class Simulation implements World {
 
   #countRoom(message: Extract<ManagerEvent, { kind: "message_received" }>["message"]): void {
     if (message.kind === "room_wanted") this.#room.asked += 1;
+    const isStopped = message.kind === "result" && message.result.outcome === "disk_full" &&
+      message.result.message.startsWith("The try was stopped");
+    if (isStopped) this.#room.stopped += 1;
     if (message.kind === "recalled" && message.isCrowded === true) this.#room.givenBack += 1;
     if (message.kind === "transfer_failed" && message.isDiskFull === true) this.#room.refused += 1;
   }
@@ -471,6 +492,7 @@ class Simulation implements World {
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);
+    this.#countShifts();
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;
@@ -479,6 +501,20 @@ class Simulation implements World {
       this.#wakeAtMs = Infinity;
       this.#feed([{ kind: "tick" }]);
     });
+  }
+
+  #countShifts(): void {
+    const { shifts } = this.#state.upkeep;
+    if (shifts.size === 0 && this.#moving.size === 0) return;
+    for (const [from, shift] of shifts) {
+      if (this.#moving.has(shift)) continue;
+      const { file, to } = shift;
+      const making = `${file.bound?.name}.${file.generation}`;
+      this.#shifts.begun += 1;
+      if (this.#left.has(`${making} to ${to.workerId}`)) this.#shifts.back += 1;
+      this.#left.add(`${making} to ${from.workerId}`);
+    }
+    this.#moving = new Set(shifts.values());
   }
 
   #carryOut(instruction: ManagerInstruction): void {
@@ -497,6 +533,8 @@ class Simulation implements World {
         return this.#connections.get(instruction.session)?.connection
           .sendToWorker(instruction.messages);
       case "fetch": {
+        const { from, order } = instruction;
+        if (from.kind === "url" && !order.name.startsWith("temp-")) this.#urlFetchCount += 1;
         const message = { ...instruction.order, source: sourceOf(instruction.from) };
         return this.#connections.get(instruction.session)?.connection.sendToWorker([message]);
       }
@@ -547,22 +585,11 @@ class Simulation implements World {
   }
 
   #settle({ end }: Extract<ManagerInstruction, { kind: "settle" }>): void {
-    const { taskId, outcome, result } = end;
+    const { taskId, outcome } = end;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
     this.#messages.set(taskId, end.message);
-    if (outcome !== "success") return;
-    const task = this.#workload.tasks[taskId - 1];
-    for (const { fileId } of task?.outputs ?? []) {
-      const name = this.#workload.names.get(fileId);
-      const output = result?.outputs.find((facts) => facts.name === name);
-      if (output?.digest !== this.#expected.get(fileId)) {
-        throw new Error(
-          `Task ${taskId} made ${output?.digest} where it should have made ` +
-            `${this.#expected.get(fileId)}`,
-        );
-      }
-    }
+    this.truth.checkEnd(end);
   }
 
   #close(): void {
@@ -577,13 +604,6 @@ class Simulation implements World {
     return [...this.#workers.values()].every((worker) => !worker.isAlive);
   }
 
-  #digestByName(name: string): string | undefined {
-    for (const [fileId, known] of this.#workload.names) {
-      if (known === name) return this.#expected.get(fileId);
-    }
-    return undefined;
-  }
-
   #describe(): string {
     const stuck: string[] = [];
     for (const task of this.#state.tasks.values()) {
@@ -595,6 +615,10 @@ class Simulation implements World {
       `transfers, ${deliveries.size} deliveries, ${workers.size} workers, ` +
       `${this.#pendingRequests.size} requests at ${this.clock.nowMs} ms`;
   }
+}
+
+function isKeeper({ workerId }: SimWorker): boolean {
+  return workerId.startsWith(KEEPER);
 }
 
 function sourceOf(from: SourceRef): FetchSource {

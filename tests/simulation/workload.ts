@@ -10,7 +10,7 @@ import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import type { TaskShape } from "../../shared/task.ts";
-import { digestOf } from "./contents.ts";
+import { digestOf, type MiniTask } from "./contents.ts";
 
 /** A workflow as the shell would submit it. */
 export interface Workload {
@@ -20,6 +20,9 @@ export interface Workload {
   readonly declared: Map<FileId, string>;
   readonly names: Map<FileId, CacheName>;
   readonly temps: FileId[];
+  /** Outputs that go to urls: later tasks read them as they read temps. */
+  readonly stored: FileId[];
+  readonly minis: MiniTask[];
 }
 
 /** How large a workflow is, and how forgiving. */
@@ -37,6 +40,8 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     declared: new Map(),
     names: new Map(),
     temps: [],
+    stored: [],
+    minis: [],
   };
   const sources: FileId[] = [];
   let lastFile = 0;
@@ -56,14 +61,24 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     environments: nextRandom(random) < 0.5 ? [environment] : [],
   };
   workload.declarations.push({ kind: "library_declared", library });
+  const minis = [
+    declareMini(workload, newFile(), { inputs: sources.slice(0, 2), peerTransfer: true }),
+  ];
   const shapes = newShapes();
   for (let id = 1; id <= options.taskCount; id++) {
     const isCall = nextRandom(random) < 0.25;
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
     const { narrow, wide } = usesEnvironment ? shapes.withEnvironment : shapes.bare;
     const shape = isCall ? shapes.call : nextRandom(random) < 0.3 ? wide : narrow;
-    const inputs = chooseInputs(random, [...sources, ...workload.temps.slice(-8)]);
+    const made = [...workload.temps.slice(-8), ...workload.stored.slice(-2)];
+    const inputs = chooseInputs(random, [...sources, ...minis, ...made]);
     const outputs = isCall ? [] : declareOutputs(workload, { random, taskId: id, newFile });
+    // Some are made of temps, and of one another.
+    if (id % 10 === 9) {
+      const made = chooseInputs(random, [...minis.slice(-1), ...workload.temps.slice(-4)]);
+      const peerTransfer = nextRandom(random) < 0.5;
+      minis.push(declareMini(workload, newFile(), { inputs: made, peerTransfer }));
+    }
     workload.tasks.push({
       taskId: id as TaskId,
       shape,
@@ -134,10 +149,40 @@ function declareRecipe(workload: Workload, fileId: FileId, input: FileId): FileI
   workload.declarations.push({
     kind: "file_declared",
     fileId,
-    origin: { kind: "recipe", recipe: "environment", input },
+    origin: { kind: "recipe", recipe: { kind: "environment" }, inputs: [input] },
     level: "workflow",
     peerTransfer: false,
     bound: { name, sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false },
+  });
+  return fileId;
+}
+
+function declareMini(
+  workload: Workload,
+  fileId: FileId,
+  { inputs, peerTransfer }: { inputs: readonly FileId[]; peerTransfer: boolean },
+): FileId {
+  const name = `mini-${fileId}` as CacheName;
+  workload.names.set(fileId, name);
+  workload.minis.push({ fileId, name, inputs });
+  const recipe = {
+    kind: "command",
+    command: "true",
+    env: {},
+    // More than some workers have.
+    resources: { ...NO_RESOURCES, cores: 1 + fileId % 4 },
+    timeoutMs: 0,
+    mount: "made",
+    inputs: inputs.map((input, index) => ({ mount: `in${index}`, fileId: input })),
+    environments: [],
+  } as const;
+  workload.declarations.push({
+    kind: "file_declared",
+    fileId,
+    origin: { kind: "recipe", recipe, inputs },
+    level: fileId % 2 === 0 ? "workflow" : "worker",
+    peerTransfer,
+    bound: { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false },
   });
   return fileId;
 }
@@ -164,8 +209,8 @@ function declareOutputs(
     const isTemp = nextRandom(random) < 0.8;
     workload.names.set(fileId, name);
     const isUrl = !isTemp && fileId % 2 === 0;
-    // Later tasks read what is stored at a url as they read temps.
-    if (isTemp || isUrl) workload.temps.push(fileId);
+    if (isTemp) workload.temps.push(fileId);
+    if (isUrl) workload.stored.push(fileId);
     workload.declarations.push({
       kind: "file_declared",
       fileId,

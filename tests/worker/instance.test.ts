@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
 
@@ -10,6 +10,7 @@ import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts
 import { selfCommand } from "../../shared/runtime/self_command.ts";
 import type { InputMount, OutputMount } from "../../shared/task.ts";
 import { decodeValue, encodeArguments } from "../../shared/value.ts";
+import { Activations } from "../../worker/activation.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
 import { Instances } from "../../worker/instance.ts";
@@ -25,7 +26,7 @@ export function fail(): void { throw new RangeError("not today"); }
 export function read(path: string): string { return readFileSync(path, "utf8"); }
 export function write(): void { writeFileSync("made", "by a call"); }
 export function hang(): Promise<void> { return new Promise(() => setTimeout(() => {}, 1e6)); }
-export function where(): unknown { return [process.env.TENDRIL_ENVIRONMENT, process.env.PATH]; }
+export function where(): unknown { const { env } = process; return [env.TENDRIL_ENVIRONMENT, env.PATH, env.CONDA_PREFIX]; }
 `;
 
 class FileArgument {}
@@ -48,6 +49,7 @@ class Bench implements AsyncDisposable {
     trees: newTrees("mark"),
     directory: join(this.directory, "instances"),
     trash: this.trash,
+    activations: new Activations({ env: { PATH: process.env["PATH"] ?? "" }, mark: "test-mark" }),
     env: { PATH: process.env["PATH"] ?? "" },
     mark: "test-mark",
     hostCommand: selfCommand(["internal-library-host"]),
@@ -160,11 +162,16 @@ test("Instances give calls their files and take the files that they make", async
 
 test("Instances run inside their environments", async () => {
   await using bench = new Bench();
-  bench.add("env", "");
+  const made = bench.cache.newIncomingPath();
+  mkdirSync(join(made, "conda-meta"), { recursive: true });
+  const facts = { generation: 0, sizeBytes: 0, digest: "", isDirectory: true };
+  bench.cache.commit(made, { name: "env" as CacheName, ...facts }, "workflow");
   await bench.start(MODULE, { environments: ["env" as CacheName] });
   const { path } = bench.cache.get("env" as CacheName)!;
-  const [environment, search] = decodeValue((await bench.call("where", [])).value!) as string[];
-  expect(environment).toBe(path);
+  const [environment, search, prefix] = decodeValue(
+    (await bench.call("where", [])).value!,
+  ) as string[];
+  expect([environment, prefix]).toEqual([path, path]);
   expect(search).toStartWith(`${join(path, "bin")}:`);
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 
@@ -29,7 +29,6 @@ const TREES: Trees = {
     }
   },
   write: () => Promise.reject(new Error("not here")),
-  measure: () => Promise.reject(new Error("not here")),
   unpack: () => Promise.reject(new Error("not here")),
 };
 
@@ -174,6 +173,17 @@ test("PeerServer answers 404 for another generation and 412 for other contents",
   expect((await bench.get("data", headers)).status).toBe(412);
   bench.cache.delete("data" as CacheName, 1);
   expect((await bench.get("data", authorized({}))).status).toBe(404);
+});
+
+test("PeerServer serves nobody what is right under its own path only", async () => {
+  await using bench = await Bench.open();
+  const path = bench.cache.newIncomingPath();
+  mkdirSync(path);
+  const place = bench.cache.reserve("data" as CacheName);
+  const file = { name: "data" as CacheName, generation: 1, sizeBytes: 512, digest: "" };
+  bench.cache.commit(path, { ...file, isDirectory: true }, "workflow", place);
+  const answer = await bench.get("data", { Authorization: ticket() });
+  expect([answer.status, await answer.text()]).toEqual([404, "This file is of no use elsewhere"]);
 });
 
 test("PeerServer lets no path out of the cache", async () => {
@@ -323,6 +333,7 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
   sender.cache.commit(path, file, "workflow");
   const { promise: ended, resolve } = Promise.withResolvers<WorkerEvent>();
   const transfers = new Transfers({
+    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
     cache: receiver.cache,
     trees: TREES,
     managerUrl: () => undefined,
@@ -337,6 +348,7 @@ test("a file of 1 GB goes from worker to worker in a bounded memory", async () =
     ...file,
     isExecutable: false,
     level: "task",
+    stallMs: 30_000,
     source: {
       kind: "worker",
       workerId: SOURCE,

@@ -57,7 +57,7 @@ test("start() gives the task's variables and none of the worker's own", async ()
   const { stdout } = await fixture.run("env", {
     env: { OMP_NUM_THREADS: "9", MINE: "a b\nc" },
     cores: 2.5,
-    pathDirectories: ["/opt/first/bin", "/opt/second/bin"],
+    activation: { pathDirectories: ["/opt/first/bin", "/opt/second/bin"] },
   });
   const lines = stdout.split("\n");
   for (

@@ -58,11 +58,17 @@ test("tryEnvironment() adds what the task states to a clean environment", () => 
     directory: "/d",
     temporaryDirectory: "/d/tmp",
     env: { STATED: "yes" },
-    pathDirectories: ["/env/bin"],
+    activation: {
+      rootPath: "/env",
+      pathDirectories: ["/env/bin"],
+      set: { VIRTUAL_ENV: "/env", STATED: "no", TMPDIR: "/elsewhere" },
+      unset: ["LANG"],
+    },
     cores: 0,
   });
   expect(env).toMatchObject({ STATED: "yes", PATH: "/env/bin:/bin", TMPDIR: "/d/tmp", PWD: "/d" });
-  expect(env).not.toHaveProperty("AWS_SECRET_ACCESS_KEY");
+  expect(env).toMatchObject({ VIRTUAL_ENV: "/env" });
+  for (const name of ["AWS_SECRET_ACCESS_KEY", "LANG"]) expect(env).not.toHaveProperty(name);
 });
 
 test("helperEnvironment() has the mark, and nothing that would steer the program", () => {

@@ -18,7 +18,11 @@ import {
   TaskProcesses,
 } from "../../worker/process.ts";
 import { type Sandbox, Sandboxes } from "../../worker/sandbox.ts";
-import { WORKER_MARK_VARIABLE } from "../../worker/task_environment.ts";
+import {
+  type Activation,
+  NO_ACTIVATION,
+  WORKER_MARK_VARIABLE,
+} from "../../worker/task_environment.ts";
 import { removeTree, Trash } from "../../worker/trash.ts";
 
 /** Bound on every wait for a condition. */
@@ -38,7 +42,7 @@ export class TemporaryFolder {
 export interface TaskOptions {
   readonly env?: { readonly [name: string]: string };
   readonly cores?: number;
-  readonly pathDirectories?: readonly string[];
+  readonly activation?: Partial<Activation>;
   readonly inputs?: readonly Input[];
   readonly outputs?: readonly string[];
 }
@@ -90,7 +94,7 @@ export class TaskFixture {
       stdout: sandbox.descriptor("stdout"),
       stderr: sandbox.descriptor("stderr"),
       env: options.env ?? {},
-      pathDirectories: options.pathDirectories ?? [],
+      activation: { ...NO_ACTIVATION, ...options.activation },
       cores: options.cores ?? 0,
     };
     return { sandbox, process: this.#processes!.start(task) };

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 
@@ -24,7 +24,6 @@ const NO_TREES: Trees = {
     throw new Error("no directory here");
   },
   write: () => Promise.reject(new Error("no directory here")),
-  measure: () => Promise.reject(new Error("no directory here")),
   unpack: () => Promise.reject(new Error("no archive here")),
 };
 
@@ -36,6 +35,7 @@ class Bench implements AsyncDisposable {
   readonly #events: WorkerEvent[] = [];
   readonly #waiting: ((event: WorkerEvent) => void)[] = [];
   readonly transfers: Transfers = new Transfers({
+    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
     cache: this.cache,
     trees: NO_TREES,
     managerUrl: () => this.managerUrl,
@@ -92,6 +92,7 @@ function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrd
     isDirectory: false,
     isExecutable: false,
     level: "workflow",
+    stallMs: 30_000,
     source,
   };
 }
@@ -357,4 +358,48 @@ test("Transfers.put() tells why the manager refused a file", async () => {
     transferId,
     message: 'Cannot send file "out" to the manager: the manager answered 403 No valid ticket',
   });
+});
+
+/** What a manager finds of a PUT whose bytes are others than it was told of. */
+async function putDamaged(damage: (path: string) => void): Promise<WorkerEvent[]> {
+  await using bench = new Bench();
+  const path = bench.cache.newIncomingPath();
+  const bytes = randomBytes(100_000);
+  writeFileSync(path, bytes);
+  const [name, digest] = ["out" as CacheName, sha256(bytes)];
+  const file = { name, generation: 3, sizeBytes: bytes.length, digest, isDirectory: false };
+  damage(bench.cache.commit(path, file, "workflow").path);
+  let putCount = 0;
+  const ended = Promise.withResolvers<void>();
+  await using server = await listen(async (request, response) => {
+    const hash = createHash("sha256");
+    for await (const chunk of request) hash.update(chunk);
+    putCount += 1;
+    // The first is damaged on its way.
+    const isSame = hash.digest("hex") === digest && putCount > 1;
+    response.writeHead(isSame ? 204 : 422).end(isSame ? "" : "found other contents");
+    if (isSame) ended.resolve();
+  });
+  bench.managerUrl = server.url;
+  const transferId = 5 as TransferId;
+  bench.transfers.put({ kind: "send", transferId, name, generation: 3, to: ticketed("T") });
+  const failure = bench.nextEvent().then(async (event) => [event, await bench.nextEvent()]);
+  return await Promise.race([ended.promise.then(() => []), failure]);
+}
+
+test("Transfers.put() sends again what was damaged on the way", async () => {
+  expect(await putDamaged(() => {})).toEqual([]);
+});
+
+test("Transfers.put() says that a file here is damaged, and sends it no more", async () => {
+  const flip = (path: string) => {
+    const bytes = readFileSync(path);
+    bytes[77_777]! ^= 4;
+    chmodSync(path, 0o644);
+    writeFileSync(path, bytes);
+  };
+  expect(await putDamaged(flip)).toMatchObject([
+    { kind: "file_verified", name: "out", generation: 3, isIntact: false },
+    { kind: "send_failed", transferId: 5 },
+  ]);
 });

@@ -43,6 +43,23 @@ test("unpackInChild() unpacks and reports what it unpacked", async () => {
   expect(await listTree(`${dir.path}/to`)).toEqual(["bin/", 'bin/run 755 "1"']);
 });
 
+test("unpackInChild() unpacks an environment for its place, and no other with absolute links", async () => {
+  await using dir = await scratch();
+  const archive = `${dir.path}/a.tar`;
+  const link = { name: "bin/python3", type: "2", link: "/usr/bin/python3" };
+  const activate = { name: "bin/activate", data: "VIRTUAL_ENV=/old\n" };
+  await writeFile(archive, rawTar(link, activate, { name: "pyvenv.cfg" }));
+  const options = { mark: "m", command: COMMAND };
+  await unpackInChild(archive, `${dir.path}/to`, { ...options, place: "/new/place" });
+  expect(await listTree(`${dir.path}/to`)).toEqual([
+    "bin/",
+    'bin/activate 644 "VIRTUAL_ENV=/new/place\\n"',
+    "bin/python3 -> /usr/bin/python3",
+    'pyvenv.cfg 644 ""',
+  ]);
+  await expect(unpackInChild(archive, `${dir.path}/other`, options)).rejects.toThrow("absolute");
+});
+
 test("unpackInChild() refuses what is more than the disk has left before it is written", async () => {
   await using dir = await scratch();
   const { bavail, bsize } = await statfs(dir.path);

@@ -156,6 +156,7 @@ test("a worker fetches files of its manager and sends files back", async () => {
     isDirectory: false,
     isExecutable: false,
     level: "worker",
+    stallMs: 30_000,
     source: { kind: "manager", ticket: manager.ticket("big", "GET") },
   });
   const ready = await manager.next("replica_ready");

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { TaskId } from "../../shared/ids.ts";
 import { TaskProcesses } from "../../worker/process.ts";
 import { Sandboxes } from "../../worker/sandbox.ts";
+import { NO_ACTIVATION } from "../../worker/task_environment.ts";
 import { Watcher } from "../../worker/watcher.ts";
 import { openWorkspace } from "../../worker/workspace.ts";
 
@@ -37,7 +38,7 @@ processes.start({
   stdout: sandbox.descriptor("stdout"),
   stderr: sandbox.descriptor("stderr"),
   env: {},
-  pathDirectories: [],
+  activation: NO_ACTIVATION,
   cores: 1,
 });
 const facts = {

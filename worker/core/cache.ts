@@ -3,24 +3,36 @@
 import { unreachable } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts } from "../../shared/task.ts";
-import { awaitDisk, leaveDisk, startTransfersThatFit, touchFile } from "./disk.ts";
+import {
+  askForRoom,
+  awaitDisk,
+  leaveDisk,
+  startTransfersThatFit,
+  touchFile,
+  transferBytes,
+} from "./disk.ts";
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
+import { activateMake, leaveMake } from "./make.ts";
 import {
+  type CacheRecord,
   newCacheRecord,
   tell,
   type TransferRecord,
   type Waiter,
   type WorkerState,
 } from "./state.ts";
-import { enqueueTry } from "./task.ts";
+import { enqueueTry, loseModified } from "./task.ts";
 
 /** A file that something needs, and which making of it; -1 is any. */
 export interface Need {
   readonly name: CacheName;
   readonly generation: number;
 }
+
+type TransferEnd = Extract<WorkerEvent, { kind: "transfer_ended" }>;
 
 /** Generation of a need that any making satisfies. */
 export const ANY_GENERATION = -1;
@@ -51,10 +63,10 @@ export function forgetWaiter(state: WorkerState, waiter: Waiter, needs: Iterable
   }
 }
 
-/** True when the cache has this making of the file. */
+/** True when the cache has this making of the file, to be read. */
 export function isCached(state: WorkerState, need: Need): boolean {
   const record = state.cache.get(need.name);
-  if (record === undefined) return false;
+  if (record === undefined || record.isUnverified) return false;
   return need.generation === ANY_GENERATION || record.generation === need.generation;
 }
 
@@ -69,11 +81,7 @@ export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel):
   const record = newCacheRecord(file, level);
   state.cache.set(file.name, record);
   state.disk.cachedBytes += record.ownBytes;
-  for (const waiter of state.waiters.get(file.name) ?? []) {
-    if (needOf(waiter, file.name) === file.generation || needOf(waiter, file.name) < 0) {
-      countMissing(state, waiter, -1);
-    }
-  }
+  countMissingOf(state, record, -1);
 }
 
 /** Takes a file off the table; who waits for it and has not started goes back to staging. */
@@ -82,10 +90,21 @@ export function removeFile(state: WorkerState, name: CacheName): void {
   if (record === undefined) return;
   state.cache.delete(name);
   state.disk.cachedBytes -= record.ownBytes;
-  for (const waiter of state.waiters.get(name) ?? []) {
-    const generation = needOf(waiter, name);
-    if (generation === record.generation || generation < 0) countMissing(state, waiter, 1);
-  }
+  if (!record.isUnverified) countMissingOf(state, record, 1);
+}
+
+/** Keeps what has not started from reading a file. */
+export function holdBack(state: WorkerState, record: CacheRecord): void {
+  if (record.isUnverified) return;
+  record.isUnverified = true;
+  countMissingOf(state, record, 1);
+}
+
+/** The file may be read again. */
+export function letRead(state: WorkerState, record: CacheRecord): void {
+  if (!record.isUnverified) return;
+  record.isUnverified = false;
+  countMissingOf(state, record, -1);
 }
 
 /** Starts a fetch, unless the file is here or on its way. */
@@ -108,23 +127,6 @@ export function startFetch(
   addTransfer(state, record);
   awaitDisk(state, record);
   startTransfersThatFit(state);
-}
-
-/** Starts a recipe once its input is here, unless its file is here or being made. */
-export function startMake(
-  state: WorkerState,
-  order: Extract<ManagerMessage, { kind: "make" }>,
-): void {
-  const cached = state.cache.get(order.name);
-  if (cached !== undefined) {
-    const { transferId } = order;
-    return tell(state, { kind: "replica_ready", transferId, file: cached.facts, movedBytes: 0 });
-  }
-  if (adoptTransfer(state, order)) return;
-  const record = newTransfer(order);
-  addTransfer(state, record);
-  const need = { name: order.recipe.input, generation: ANY_GENERATION };
-  if (awaitFiles(state, record, [need]) === 0) activateMake(state, record);
 }
 
 /** Removes a file, or calls off its coming. Answered by `replica_gone`. */
@@ -154,12 +156,11 @@ export function deleteFile(
 }
 
 /** A fetch or recipe ended. */
-export function endTransfer(
-  state: WorkerState,
-  event: Extract<WorkerEvent, { kind: "transfer_ended" }>,
-): void {
-  const { name, generation, movedBytes, outcome } = event;
+export function endTransfer(state: WorkerState, event: TransferEnd): void {
+  const { name, generation, movedBytes } = event;
   const record = state.transfersByName.get(name);
+  if (record?.startedId === event.transferId) leaveMake(state, record);
+  const outcome = judgeOutcome(state, event, record);
   if (record?.startedId !== event.transferId) {
     // The making that is here came by way of another source.
     if (outcome.kind === "failed" || state.cache.get(name)?.generation === generation) return;
@@ -191,7 +192,8 @@ export function endTransfer(
     case "failed": {
       if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
       const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
-      const { isModified = false } = outcome;
+      const { isCorrupt = false, isModified = false } = outcome;
+      if (isDiskFull && canRetry) askForRoom(state, Math.max(1, transferBytes(state, record)));
       return tell(state, {
         kind: "transfer_failed",
         transferId,
@@ -201,6 +203,7 @@ export function endTransfer(
         canRetry,
         ...(isUnreachable ? { isUnreachable } : {}),
         ...(isDiskFull ? { isDiskFull } : {}),
+        ...(isCorrupt ? { isCorrupt } : {}),
         ...(isModified ? { isModified } : {}),
       });
     }
@@ -209,11 +212,26 @@ export function endTransfer(
   }
 }
 
+/** What was made of an input that somebody wrote to meanwhile is not to be trusted. */
+function judgeOutcome(
+  state: WorkerState,
+  { name, generation, transferId, outcome, modified = [] }: TransferEnd,
+  record: TransferRecord | undefined,
+): TransferEnd["outcome"] {
+  const isTainted = record?.startedId === transferId && record.isTainted;
+  const isShared = loseModified(state, modified) || isTainted;
+  if (!isShared) return outcome;
+  if (outcome.kind === "failed") return { ...outcome, canRetry: true };
+  state.instructions.push({ kind: "delete_file", name, generation });
+  const message = `Cannot make file "${name}": an input was modified while it was made`;
+  return { kind: "failed", message, canRetry: true };
+}
+
 /**
  * A repeated order for a file on its way gives the transfer its new number. One that names another
  * source does not: the manager has a reason not to trust the first one any more.
  */
-function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
+export function adoptTransfer(state: WorkerState, order: TransferRecord["order"]): boolean {
   const record = state.transfersByName.get(order.name);
   if (record === undefined) return false;
   const isSame = generationOf(record.order) === generationOf(order) &&
@@ -244,7 +262,8 @@ function sourceOf(order: TransferRecord["order"]): string {
   return source.kind === "url" ? `url ${source.url}` : source.kind;
 }
 
-function newTransfer(order: TransferRecord["order"]): TransferRecord {
+/** A transfer that waits. */
+export function newTransfer(order: TransferRecord["order"]): TransferRecord {
   return {
     kind: "transfer",
     startedId: order.transferId,
@@ -252,6 +271,10 @@ function newTransfer(order: TransferRecord["order"]): TransferRecord {
     isActive: false,
     isStopping: false,
     reservedBytes: 0,
+    missing: 0,
+    queuedAtMs: 0,
+    held: NO_RESOURCES,
+    isTainted: false,
   };
 }
 
@@ -259,7 +282,8 @@ function generationOf(order: TransferRecord["order"]): number {
   return order.kind === "fetch" ? order.generation : 0;
 }
 
-function addTransfer(state: WorkerState, record: TransferRecord): void {
+/** Puts a transfer on the tables. */
+export function addTransfer(state: WorkerState, record: TransferRecord): void {
   state.transfers.set(record.order.transferId, record);
   state.transfersByName.set(record.order.name, record);
 }
@@ -270,17 +294,7 @@ export function dropTransfer(state: WorkerState, record: TransferRecord): void {
   state.transfers.delete(order.transferId);
   state.transfersByName.delete(order.name);
   leaveDisk(state, record);
-  if (order.kind !== "make" || record.isActive) return;
-  forgetWaiter(state, record, [{ name: order.recipe.input, generation: ANY_GENERATION }]);
-}
-
-function activateMake(state: WorkerState, record: TransferRecord): void {
-  if (record.order.kind !== "make") return;
-  forgetWaiter(state, record, [
-    { name: record.order.recipe.input, generation: ANY_GENERATION },
-  ]);
-  awaitDisk(state, record);
-  startTransfersThatFit(state);
+  leaveMake(state, record);
 }
 
 /** Which making of `name` the waiter needs. */
@@ -290,10 +304,19 @@ function needOf(waiter: Waiter, name: CacheName): number {
   return input === undefined ? ANY_GENERATION : input.generation;
 }
 
+/** The file is missing, or not missing any more, to those who wait for it. */
+function countMissingOf(state: WorkerState, { name, generation }: CacheRecord, change: 1 | -1) {
+  for (const waiter of state.waiters.get(name) ?? []) {
+    const needed = needOf(waiter, name);
+    if (needed === generation || needed === ANY_GENERATION) countMissing(state, waiter, change);
+  }
+}
+
 /** One file more or less is missing to `waiter`. */
 function countMissing(state: WorkerState, waiter: Waiter, change: 1 | -1): void {
   if (waiter.kind === "transfer") {
-    if (change < 0) activateMake(state, waiter);
+    waiter.missing += change;
+    if (waiter.missing === 0) activateMake(state, waiter);
   } else if (waiter.state.kind === "queued" && change > 0) {
     // Its entry in the queue is stale now, and is made anew when the file is back.
     waiter.state = { kind: "staging", missing: 1 };

@@ -4,13 +4,15 @@
  * What comes reserves its size before it starts, a task what it stated beyond its inputs. Where
  * there is no room the worker suggests files, least recently used first, and the manager, which
  * alone knows what is needed elsewhere and where other copies are, deletes those that may go. What
- * still finds no room is given back, or fails and says how much was wanted.
+ * still finds no room is given back, or fails and says how much was wanted. What running tries
+ * write beyond what they reserved is in overflow.ts.
  *
  * @module
  */
 
 import type { CacheName } from "../../shared/ids.ts";
 import { dropTransfer } from "./cache.ts";
+import { beginMake, recipeNames } from "./make.ts";
 import {
   type CacheRecord,
   tell,
@@ -18,6 +20,7 @@ import {
   type TryRecord,
   type WorkerState,
 } from "./state.ts";
+import { isOverForLong, stopOvergrown } from "./overflow.ts";
 import { endWithoutStart, giveBackTry } from "./task.ts";
 
 /** Files that are suggested to the manager at a time. */
@@ -58,17 +61,21 @@ export function startTransfersThatFit(state: WorkerState): void {
     disk.waiting.delete(record);
     disk.comingBytes += bytes;
     record.reservedBytes = bytes;
-    record.isActive = true;
     const { order } = record;
-    record.startedId = order.transferId;
-    if (order.kind === "fetch" && order.sizeBytes >= 0) {
-      state.instructions.push({ kind: "fetch", order, bytesMax: bytes });
+    if (order.kind === "make") {
+      beginMake(state, record);
       continue;
     }
-    const bytesMax = bytes + Math.max(0, freeDiskBytes(state)) + idleBytes(state);
-    if (order.kind === "fetch") state.instructions.push({ kind: "fetch", order, bytesMax });
-    else state.instructions.push({ kind: "make", order, bytesMax });
+    record.isActive = true;
+    record.startedId = order.transferId;
+    const bytesMax = order.sizeBytes >= 0 ? bytes : bytesToFill(state, record);
+    state.instructions.push({ kind: "fetch", order, bytesMax });
   }
+}
+
+/** What a transfer of unknown size may take: what it reserved, what is free, and what could be. */
+export function bytesToFill(state: WorkerState, { reservedBytes }: TransferRecord): number {
+  return reservedBytes + Math.max(0, freeDiskBytes(state)) + idleBytes(state);
 }
 
 /** The transfer waits for room no more, or what it reserved is free. */
@@ -110,9 +117,16 @@ export function forgetSuggestion({ disk }: WorkerState): void {
   disk.refused.clear();
 }
 
+/** The disk itself was full: what is idle here makes room, before the manager tries again. */
+export function askForRoom(state: WorkerState, bytes: number): void {
+  if (state.leaving !== undefined || state.link.kind !== "open") return;
+  if (state.disk.suggested.size === 0) suggestFiles(state, bytes);
+}
+
 /** Makes room where some is missing; called at the end of each step. */
 export function relieveDisk(state: WorkerState): void {
   const { disk } = state;
+  if (isOverForLong(state) && state.leaving === undefined) stopOvergrown(state);
   while (true) {
     const missingBytes = missingDiskBytes(state);
     if (missingBytes <= 0) {
@@ -121,7 +135,7 @@ export function relieveDisk(state: WorkerState): void {
     }
     if (state.leaving !== undefined || state.link.kind !== "open") return;
     if (disk.suggested.size > 0) return;
-    if (suggestFiles(state, missingBytes) || isBusy(state)) {
+    if (suggestFiles(state, missingBytes) || stopOvergrown(state) || isBusy(state)) {
       disk.stuckSinceMs = undefined;
       return;
     }
@@ -151,10 +165,15 @@ function missingDiskBytes(state: WorkerState): number {
   return bytes - freeDiskBytes(state);
 }
 
-/** A recipe makes at least about what it reads; what a url has is not known before it is here. */
-function transferBytes(state: WorkerState, { order }: TransferRecord): number {
+/**
+ * An archive holds at least about its size, a command states what it needs; what a url has is not
+ * known before it is here.
+ */
+export function transferBytes(state: WorkerState, { order }: TransferRecord): number {
   if (order.kind === "fetch") return Math.max(0, order.sizeBytes);
-  return state.cache.get(order.recipe.input)?.facts.sizeBytes ?? 0;
+  const { recipe } = order;
+  if (recipe.kind === "command") return recipe.resources.diskBytes;
+  return state.cache.get(recipe.input)?.facts.sizeBytes ?? 0;
 }
 
 /** Asks the manager for the least recently used files that are enough; false when there are none. */
@@ -209,7 +228,7 @@ function usedFiles(state: WorkerState): Set<CacheName> {
     for (const name of library.environments) used.add(name);
   }
   for (const { order } of state.transfers.values()) {
-    if (order.kind === "make") used.add(order.recipe.input);
+    if (order.kind === "make") { for (const name of recipeNames(order.recipe)) used.add(name); }
   }
   return used;
 }
@@ -256,9 +275,17 @@ function waitForRoom(state: WorkerState): void {
   endWithoutStart(state, blockedTry, "disk_full", `Cannot run the task: ${why(state, bytes)}`);
 }
 
-/** Refuses transfers that nothing here waits for; false when there are none. */
+/**
+ * Refuses transfers that nothing here waits for, recipes that hold on to their inputs among them;
+ * false when there are none.
+ */
 function refuseUnneeded(state: WorkerState): boolean {
-  const unneeded = [...state.disk.waiting].filter(({ order }) => !state.waiters.has(order.name));
+  const { disk, transfers, waiters } = state;
+  const unneeded = [...transfers.values()].filter((record) => {
+    const { order, isActive } = record;
+    if (isActive || waiters.has(order.name)) return false;
+    return order.kind === "make" || disk.waiting.has(record);
+  });
   for (const record of unneeded) refuseTransfer(state, record, { canRetry: true });
   return unneeded.length > 0;
 }

@@ -39,6 +39,13 @@ export type WorkerEvent =
     /** Inputs found modified; they are out of the cache. */
     readonly modified: readonly CacheName[];
   }
+  /** A look into the sandbox of a running try found that much in it, less what is linked there. */
+  | {
+    readonly kind: "sandbox_measured";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly bytes: number;
+  }
   | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
   /** The file is in the cache, or it is not. */
   | {
@@ -57,9 +64,20 @@ export type WorkerEvent =
         readonly isUnreachable?: boolean;
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
+        /** True when the bytes that came are not those that were asked for. */
+        readonly isCorrupt?: boolean;
         /** True when a url has other contents than those that were named, or came before. */
         readonly isModified?: boolean;
       };
+    /** Inputs that a command which made it was found to have written to; they are out of the cache. */
+    readonly modified?: readonly CacheName[];
+  }
+  /** The bytes of a file of the cache were looked at: for `verify_file`, or as they were sent. */
+  | {
+    readonly kind: "file_verified";
+    readonly name: CacheName;
+    readonly generation: number;
+    readonly isIntact: boolean;
   }
   /** What was to be sent to a url is there. */
   | { readonly kind: "stored"; readonly transferId: TransferId }

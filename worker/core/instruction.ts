@@ -26,7 +26,7 @@ export type WorkerInstruction =
     readonly kind: "stop_task";
     readonly taskId: TryId["taskId"];
     readonly try: number;
-    readonly reason: "cancelled" | "timeout";
+    readonly reason: "cancelled" | "timeout" | "disk_full";
   }
   /** `transfer_ended` answers. */
   | {
@@ -35,7 +35,7 @@ export type WorkerInstruction =
     /** What there is room for, where the size is not known. */
     readonly bytesMax: number;
   }
-  /** The input is in the cache. `transfer_ended` answers. */
+  /** The inputs are in the cache, and room for a command is held. `transfer_ended` answers. */
   | {
     readonly kind: "make";
     readonly order: Extract<ManagerMessage, { kind: "make" }>;
@@ -46,6 +46,8 @@ export type WorkerInstruction =
   | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
   /** `send_failed` answers a failure, `stored` a url that has the file. */
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
+  /** `file_verified` answers. */
+  | { readonly kind: "verify_file"; readonly name: CacheName; readonly generation: number }
   /** Into the trash at once, if the cache holds this making: new requests for it get 404. */
   | {
     readonly kind: "delete_file";

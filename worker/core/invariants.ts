@@ -1,7 +1,9 @@
 /** Every relation between the worker's tables. Linear in their size: for tests and simulation. */
 
 import { assert } from "../../shared/assert.ts";
-import { isCached } from "./cache.ts";
+import type { CacheName } from "../../shared/ids.ts";
+import { ANY_GENERATION, isCached, type Need } from "./cache.ts";
+import { heldBytes } from "./overflow.ts";
 import type { WorkerState } from "./state.ts";
 import { CALLS_PER_SLOT_MAX } from "./task.ts";
 
@@ -17,7 +19,7 @@ export function checkInvariants(state: WorkerState): void {
     if (kind === "staging" && state.leaving === undefined) {
       const { missing } = record.state as { missing: number };
       const absent = record.task.inputs.filter((input) => !isCached(state, input)).length +
-        record.shape.environments.filter((name) => !state.cache.has(name)).length;
+        record.shape.environments.filter((name) => !isCached(state, anyOf(name))).length;
       assert(missing === absent, `Try ${key} must miss ${absent} files, not ${missing}`);
     }
     assert(!state.results.has(key), `Try ${key} must not have ended`);
@@ -29,6 +31,7 @@ export function checkInvariants(state: WorkerState): void {
     const most = slots * CALLS_PER_SLOT_MAX;
     assert(instance.running.size <= most, `Instance ${instance.instanceId} must keep its slots`);
   }
+  for (const { held } of state.transfers.values()) cores += held.cores;
   const { used, identity } = state;
   assert(Math.abs(used.cores - cores) < 1e-3, `${cores} cores must be used, not ${used.cores}`);
   assert(cores <= identity.resources.cores + 1e-3, `${cores} cores are more than there are`);
@@ -39,7 +42,13 @@ export function checkInvariants(state: WorkerState): void {
   for (const transfer of state.transfers.values()) {
     const { name } = transfer.order;
     assert(state.transfersByName.get(name) === transfer, `One transfer must bring ${name}`);
+    if (!transfer.isActive) continue;
+    assert(!state.makes.has(transfer), `What makes ${name} must not wait for room and run`);
   }
+}
+
+function anyOf(name: CacheName): Need {
+  return { name, generation: ANY_GENERATION };
 }
 
 /** What is held of the disk is what the files, the transfers and the tries hold. */
@@ -49,7 +58,7 @@ function checkDisk({ disk, cache, transfers, tries }: WorkerState): void {
   let comingBytes = 0;
   for (const { reservedBytes } of transfers.values()) comingBytes += reservedBytes;
   let runningBytes = 0;
-  for (const { diskBytes } of tries.values()) runningBytes += diskBytes;
+  for (const record of tries.values()) runningBytes += heldBytes(record);
   assert(disk.cachedBytes === cachedBytes, `${cachedBytes} bytes must be in the cache`);
   assert(disk.comingBytes === comingBytes, `${comingBytes} bytes must be on their way`);
   assert(disk.runningBytes === runningBytes, `${runningBytes} bytes must be held by tries`);

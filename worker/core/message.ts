@@ -2,11 +2,14 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
-import { deleteFile, startFetch, startMake } from "./cache.ts";
+import { deleteFile, startFetch } from "./cache.ts";
 import { endSuggestion, touchFile } from "./disk.ts";
+import { forgetReport } from "./disk_report.ts";
 import { requestRelease } from "./leave.ts";
 import { stopInstance, takeInstance } from "./library.ts";
+import { startMake } from "./make.ts";
 import { tell, tryKey, type WorkerState } from "./state.ts";
+import { verifyFile } from "./verification.ts";
 import { killTry, recallTry, takeTasks } from "./task.ts";
 
 /** Applies one message. */
@@ -38,6 +41,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
     case "stop_send":
       state.instructions.push({ kind: "stop_transfer", transferId: message.transferId });
       return;
+    case "verify":
+      return verifyFile(state, message);
     case "delete":
       return deleteFile(state, message);
     case "room_answered":
@@ -62,6 +67,7 @@ function reconcile(
 ): void {
   const held = state.link.kind === "greeting" ? state.link.held : [];
   state.link = { kind: "open" };
+  forgetReport(state);
   for (const id of message.tries) {
     if (id.verdict === "kill") killTry(state, id);
   }

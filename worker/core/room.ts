@@ -9,6 +9,7 @@ import {
 } from "../../shared/resources.ts";
 import { fitsOnDisk, tryDiskBytes } from "./disk.ts";
 import { startInstance } from "./library.ts";
+import { startMakes } from "./make.ts";
 import type { InstanceRecord, RoomQueue, TryRecord, WorkerState } from "./state.ts";
 import { startCalls, startCommand } from "./task.ts";
 
@@ -28,10 +29,10 @@ export function awaitRoom(
   pushHeap(queue.waiting, item);
 }
 
-/** Starts what fits, best first; then hands calls to free slots. */
+/** Starts what fits, best first, after what makes files; then hands calls to free slots. */
 export function startWhatFits(state: WorkerState): void {
   state.disk.blockedTry = undefined;
-  if (state.leaving === undefined) {
+  if (state.leaving === undefined && !startMakes(state)) {
     while (true) {
       const queue = bestQueueThatFits(state);
       if (queue === undefined) break;

@@ -28,8 +28,8 @@ export type TryState =
   /** A process or a call; `instance` of a call. */
   | { readonly kind: "running"; readonly instance?: InstanceRecord };
 
-/** Why a running try is stopped: nobody wants it, or its time is up. */
-export type StopReason = "cancelled" | "timeout";
+/** Why a running try is stopped: nobody wants it, its time is up, or it has filled the disk. */
+export type StopReason = "cancelled" | "timeout" | "disk_full";
 
 /** One try that was dispatched here and has not ended. */
 export interface TryRecord {
@@ -43,10 +43,14 @@ export interface TryRecord {
   state: TryState;
   /** Why it was told to stop; its result is on its way. */
   stopReason: StopReason | undefined;
+  /** What its result says when it was stopped because of the disk. */
+  stopMessage: string;
   /** Another try that shared an input with this one found it modified. */
   isTainted: boolean;
-  /** Held of the disk while it runs. */
+  /** Reserved of the disk while it runs. */
   diskBytes: number;
+  /** Found in its sandbox when it was last looked at; 0 before that. */
+  writtenBytes: number;
   /** Ended or recalled: entries of it in queues are stale. */
   isGone: boolean;
 }
@@ -56,6 +60,8 @@ export interface CacheRecord extends CachedFile {
   /** What it takes of the worker's disk: 0 of what others brought. */
   readonly ownBytes: number;
   readonly facts: FileFacts;
+  /** Its bytes are being looked at: until that is done nothing starts that reads it. */
+  isUnverified: boolean;
 }
 
 /** A fetch or a recipe under way. */
@@ -64,12 +70,19 @@ export interface TransferRecord {
   /** The number that the shell knows it by: of the order that it was started with. */
   startedId: TransferId;
   order: Extract<ManagerMessage, { kind: "fetch" | "make" }>;
-  /** False while it waits for room on the disk, or for the input of its recipe. */
+  /** False while it waits for room, or for the inputs of its recipe. */
   isActive: boolean;
   /** Nobody wants it: its end is not reported as ready. */
   isStopping: boolean;
   /** Held of the disk while it is under way. */
   reservedBytes: number;
+  /** Of a recipe: inputs that are not in the cache. */
+  missing: number;
+  /** Of a recipe that is a command: since when it waits for room, and what it holds of it. */
+  queuedAtMs: number;
+  held: Resources;
+  /** Of a recipe: a try that shared an input with it found it modified. */
+  isTainted: boolean;
 }
 
 /** What is held of the disk, in bytes, and what waits for some. */
@@ -78,7 +91,7 @@ export interface DiskState {
   cachedBytes: number;
   /** By transfers under way. */
   comingBytes: number;
-  /** By running commands. */
+  /** By running commands: what each has reserved, or has written if that is more. */
   runningBytes: number;
   /** Transfers that have not started, in the order in which they came. */
   readonly waiting: Set<TransferRecord>;
@@ -91,6 +104,13 @@ export interface DiskState {
   /** Since when something waits while nothing goes on; then `askAtMs` is when it is looked at next. */
   stuckSinceMs: number | undefined;
   askAtMs: number;
+  /** Since when more is held than there is. */
+  overSinceMs: number | undefined;
+  /** What the manager was told over this connection, and when. */
+  toldBytes: number;
+  toldAtMs: number;
+  /** When it is told next; undefined while there is nothing new. */
+  tellAtMs: number | undefined;
 }
 
 /** `staging -> queued -> starting -> ready -> stopping`. */
@@ -147,13 +167,15 @@ export interface WorkerState {
   readonly cache: Map<CacheName, CacheRecord>;
   /** Who needs a file and has not started: kept until it starts or ends. */
   readonly waiters: Map<CacheName, Set<Waiter>>;
-  /** Running tries that have the file as an input, of command tasks. */
-  readonly readers: Map<CacheName, Set<TryRecord>>;
+  /** Running command tasks that have the file as an input, and recipes under way. */
+  readonly readers: Map<CacheName, Set<TryRecord | TransferRecord>>;
   readonly transfers: Map<TransferId, TransferRecord>;
   readonly transfersByName: Map<CacheName, TransferRecord>;
+  /** Commands that make files and wait for room, in the order in which they came. */
+  readonly makes: Set<TransferRecord>;
   /** `{resource key: what waits for room}`. */
   readonly roomQueues: Map<string, RoomQueue>;
-  /** Held by running tries and by instances that start, are ready or stop. */
+  /** Held by running tries, by commands that make files, and by instances but those that stage. */
   used: Resources;
   readonly disk: DiskState;
   readonly instances: Map<InstanceId, InstanceRecord>;
@@ -205,6 +227,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     readers: new Map(),
     transfers: new Map(),
     transfersByName: new Map(),
+    makes: new Set(),
     roomQueues: new Map(),
     used: NO_RESOURCES,
     disk: {
@@ -217,6 +240,10 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
       refused: new Set(),
       stuckSinceMs: undefined,
       askAtMs: 0,
+      overSinceMs: undefined,
+      toldBytes: 0,
+      toldAtMs: -Infinity,
+      tellAtMs: undefined,
     },
     instances: new Map(),
     meanCallMs: new Map(),
@@ -244,7 +271,7 @@ export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord
     isDirectory,
     ...(isExecutable === true ? { isExecutable } : {}),
   };
-  return { ...bare, level, facts: bare, ownBytes: sizeBytes };
+  return { ...bare, level, facts: bare, ownBytes: sizeBytes, isUnverified: false };
 }
 
 /** The key of a try. */

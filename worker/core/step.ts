@@ -9,14 +9,18 @@ import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
 import { endTransfer } from "./cache.ts";
 import { diskWakeAtMs, forgetSuggestion, relieveDisk, startTransfersThatFit } from "./disk.ts";
+import { tellDisk } from "./disk_report.ts";
 import { handleMessage } from "./message.ts";
 import type { TimedEvent } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, requestLeave } from "./leave.ts";
+import { makeWakeAtMs } from "./make.ts";
+import { measureTry } from "./overflow.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
+import { endVerification } from "./verification.ts";
 import { endCalls, endTask, expireTries } from "./task.ts";
 
 /** Applies `events` in order, starts what fits, and returns what the shell must do, in order. */
@@ -30,13 +34,21 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
   startWhatFits(state);
   relieveDisk(state);
   finishLeaving(state);
+  tellDisk(state);
   return takeInstructions(state);
 }
 
 /** When the next timer of the state falls due, if there is one. */
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
-  const timers = [peekHeap(state.deadlines)?.atMs, state.leaving?.untilMs, diskWakeAtMs(state)];
+  const { deadlines, leaving, disk: { tellAtMs } } = state;
+  const timers = [
+    peekHeap(deadlines)?.atMs,
+    leaving?.untilMs,
+    diskWakeAtMs(state),
+    tellAtMs,
+    makeWakeAtMs(state),
+  ];
   const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));
   return atMs === Infinity ? undefined : atMs;
 }
@@ -53,10 +65,14 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return handleMessage(state, event.message);
     case "task_ended":
       return endTask(state, event.result, event.modified);
+    case "sandbox_measured":
+      return measureTry(state, event);
     case "calls_ended":
       return endCalls(state, event.ends);
     case "transfer_ended":
       return endTransfer(state, event);
+    case "file_verified":
+      return endVerification(state, event);
     case "stored":
       return tell(state, { kind: "stored", transferId: event.transferId });
     case "send_failed": {

@@ -12,8 +12,9 @@ import {
   type Need,
   removeFile,
 } from "./cache.ts";
-import { touchFile, tryDiskBytes } from "./disk.ts";
+import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
+import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
 import {
   type InstanceRecord,
@@ -125,7 +126,7 @@ export function endTask(
     if (readers?.size === 0) state.readers.delete(name);
   }
   freeRoom(state, record.shape.resources);
-  state.disk.runningBytes -= record.diskBytes;
+  state.disk.runningBytes -= heldBytes(record);
   const isShared = loseModified(state, modified) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
   endRunning(state, record, isShared ? markAmbiguous(result) : result);
@@ -140,7 +141,7 @@ export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
     if (record.shape.library !== undefined) {
       learnDuration(state, record.shape.library, result.times.ranMs);
     }
-    endRunning(state, record, result);
+    endRunning(state, record, record.isTainted ? markAmbiguous(result) : result);
   }
 }
 
@@ -177,7 +178,11 @@ export function endWithoutStart(
 }
 
 /** Asks the shell to stop a try that runs, once. */
-export function stopRunning(state: WorkerState, record: TryRecord, reason: StopReason): void {
+export function stopRunning(
+  state: WorkerState,
+  record: TryRecord,
+  reason: Exclude<StopReason, "disk_full">,
+): void {
   const isStopping = record.stopReason !== undefined;
   // One that is past its time may be called off as well: nobody wants what it has made.
   if (!isStopping || reason === "cancelled") record.stopReason = reason;
@@ -203,8 +208,10 @@ function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): v
     order: state.orderCount++,
     state: { kind: "queued" },
     stopReason: undefined,
+    stopMessage: "",
     isTainted: false,
     diskBytes: 0,
+    writtenBytes: 0,
     isGone: false,
   };
   state.tries.set(key, record);
@@ -304,6 +311,12 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
     deleteOutputs(state, result);
     return report(state, { ...result, outcome: "cancelled", outputs: [] });
   }
+  if (result.outcome === "disk_full") {
+    const message = record.stopMessage === "" ? result.message : record.stopMessage;
+    // The disk itself was full: what is idle in the cache is in the way of who comes next.
+    if (record.stopReason === undefined) askForRoom(state, 1);
+    return report(state, { ...result, message });
+  }
   const { diskBytes } = state.identity.resources;
   const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (outputBytes > diskBytes) {
@@ -336,8 +349,8 @@ function report(state: WorkerState, result: TryResult): void {
   tell(state, { kind: "result", result });
 }
 
-/** Drops replicas that a try found modified. True when another try was reading one of them. */
-function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
+/** Drops replicas that were found modified. True when another try or recipe was reading one. */
+export function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
   let isShared = false;
   for (const name of modified) {
     const generation = state.cache.get(name)?.generation ?? 0;

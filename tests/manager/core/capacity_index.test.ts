@@ -4,6 +4,7 @@ import {
   type CapacityIndex,
   type CapacityMember,
   isIndexed,
+  memberAt,
   newCapacityIndex,
   newCapacityPlace,
   removeCapacity,
@@ -90,4 +91,26 @@ test("setCapacity() keeps every member in its bucket through thousands of moves"
   expect(found.toSorted()).toEqual([...free.keys()].toSorted());
   const order = found.map((name) => free.get(name)!);
   expect(order).toEqual(order.toSorted((a, b) => b - a));
+});
+
+test("visitFreest() begins among equals where it is told to", () => {
+  const index = newCapacityIndex<Member>();
+  for (const name of ["a", "b", "c"]) setCapacity(index, member(name), 2);
+  setCapacity(index, member("more"), 3);
+  const names: string[] = [];
+  visitFreest(index, ({ name }) => {
+    names.push(name);
+    return false;
+  }, 4);
+  expect(names).toEqual(["more", "b", "c", "a"]);
+});
+
+test("memberAt() reaches every member once", () => {
+  const index = newCapacityIndex<Member>();
+  for (const [position, name] of ["a", "b", "c", "d"].entries()) {
+    setCapacity(index, member(name), position % 2);
+  }
+  const names = [0, 1, 2, 3].map((number) => memberAt(index, number)?.name);
+  expect(names.toSorted()).toEqual(["a", "b", "c", "d"]);
+  expect(memberAt(index, 4)).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { FileId, TaskId } from "../../../shared/ids.ts";
+import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
 import type { ManagerInstruction } from "../../../manager/core/instruction.ts";
 import { ManagerFixture } from "./fixture.ts";
 
@@ -106,7 +106,7 @@ test("loseWorker() ends the try whose outputs were on their way, and counts the 
   expect(fixture.dispatched).toEqual(["b 1.2"]);
 });
 
-test("deliverOutputs() does not make again what an earlier try brought home", () => {
+test("loseRetrieval() has all outputs made again, though one had arrived", () => {
   const fixture = new ManagerFixture();
   const [one, other] = [fixture.local("one"), fixture.local("other")];
   fixture.joins("a");
@@ -116,14 +116,15 @@ test("deliverOutputs() does not make again what an earlier try brought home", ()
   fixture.exits("a");
   fixture.joins("b");
   expect(fixture.toldOf("b", "dispatch")?.tasks[0]?.outputs.map(({ name }) => name)).toEqual(
-    ["other"] as never,
+    ["one", "other"] as never,
   );
+  expect(fixture.file(one).isAtManager).toBe(false);
   fixture.finishes("b", task);
-  delivers(fixture, collectsOf(fixture)[0]!.deliveryId);
+  for (const { deliveryId } of collectsOf(fixture)) delivers(fixture, deliveryId);
   const outputs = fixture.ends.get(task)?.result?.outputs ?? [];
   expect(outputs.map(({ name, generation }) => [name as string, generation])).toEqual([
+    ["one", 2],
     ["other", 2],
-    ["one", 1],
   ]);
 });
 
@@ -194,4 +195,21 @@ test("requestFile() has a lost temp made again", () => {
   expect(fixture.dispatched).toEqual([`b ${maker}.2`]);
   fixture.finishes("b", maker);
   expect(collectsOf(fixture)).toMatchObject([{ workerId: "b", file: { generation: 2 } }]);
+});
+
+test("collectAgain() has a task run again whose output was found damaged at its worker", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const task = fixture.submits({ outputs: [fixture.local("out")] });
+  fixture.finishes("a", task);
+  const { transferId } = collectsOf(fixture)[0]!;
+  fixture.says(
+    "a",
+    { kind: "replica_gone", name: "out" as CacheName, generation: 1 },
+    { kind: "send_failed", transferId, message: "it is not what it was" },
+  );
+  expect(fixture.dispatched).toEqual([`a ${task}.2`]);
+  fixture.finishes("a", task);
+  delivers(fixture, collectsOf(fixture)[0]!.deliveryId);
+  expect(fixture.outcome(task)).toBe("success");
 });

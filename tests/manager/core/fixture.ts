@@ -22,12 +22,8 @@ import type {
 } from "../../../manager/core/instruction.ts";
 import { checkInvariants } from "../../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
-import {
-  type FileRecord,
-  type ManagerState,
-  newManagerState,
-  type TaskRecord,
-} from "../../../manager/core/state.ts";
+import { newManagerState } from "../../../manager/core/new_state.ts";
+import type { FileRecord, ManagerState, TaskRecord } from "../../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../../manager/core/step.ts";
 import type {
   CacheName,
@@ -59,6 +55,8 @@ const CONTENT = new Uint8Array(1_000);
 export interface WorkerWish {
   readonly cores?: number;
   readonly gpus?: number;
+  /** Much unless stated. */
+  readonly diskBytes?: number;
   readonly features?: readonly string[];
   readonly incarnation?: string;
   readonly host?: string;
@@ -82,6 +80,7 @@ export interface TaskWish {
   readonly environments?: readonly FileId[];
   readonly cores?: number;
   readonly gpus?: number;
+  readonly diskBytes?: number;
   readonly features?: readonly string[];
   readonly library?: string;
   readonly priority?: number;
@@ -223,8 +222,24 @@ export class ManagerFixture {
   }
 
   environment(name: string, input: FileId): FileId {
-    const origin = { kind: "recipe", recipe: "environment", input } as const;
-    return this.declares(origin, {}, boundAs(name, -1, ""));
+    const recipe = { kind: "environment" } as const;
+    const origin = { kind: "recipe", recipe, inputs: [input] } as const;
+    return this.declares(origin, { peerTransfer: false }, boundAs(name, -1, ""));
+  }
+
+  miniTask(name: string, inputs: readonly FileId[], wish: FileWish = {}): FileId {
+    const recipe = {
+      kind: "command",
+      command: "true",
+      env: {},
+      resources: { ...NO_RESOURCES, cores: 1 },
+      timeoutMs: 0,
+      mount: "made",
+      inputs: inputs.map((fileId, index) => ({ mount: `in${index}`, fileId })),
+      environments: [],
+    } as const;
+    const origin = { kind: "recipe", recipe, inputs } as const;
+    return this.declares(origin, { peerTransfer: false, ...wish }, boundAs(name, -1, ""));
   }
 
   declares(origin: FileOrigin, wish: FileWish, bound?: BoundFile): FileId {
@@ -327,9 +342,11 @@ export class ManagerFixture {
   /** The worker could not bring what it was told to. */
   failsToBring(
     worker: string,
-    { canRetry = true, isUnreachable = false }: {
+    { canRetry = true, isUnreachable = false, isCorrupt = false, isDiskFull = false }: {
       canRetry?: boolean;
       isUnreachable?: boolean;
+      isCorrupt?: boolean;
+      isDiskFull?: boolean;
     } = {},
   ): void {
     const orders = this.#orders.get(worker) ?? [];
@@ -346,9 +363,16 @@ export class ManagerFixture {
           message: "broken",
           canRetry,
           ...(isUnreachable ? { isUnreachable } : {}),
+          ...(isCorrupt ? { isCorrupt } : {}),
+          ...(isDiskFull ? { isDiskFull } : {}),
         };
       }),
     );
+  }
+
+  /** Its files and tasks hold that much of its disk now. */
+  holds(worker: string, usedBytes: number): void {
+    this.says(worker, { kind: "disk_used", usedBytes });
   }
 
   session(worker: string): SessionId {
@@ -468,11 +492,11 @@ export class ManagerFixture {
   }
 
   /** Tasks alike share a shape, as they do in production. */
-  #shapeOf({ cores = 1, gpus = 0, library }: TaskWish): TaskShape {
-    const key = `${cores}/${gpus}/${library}`;
+  #shapeOf({ cores = 1, gpus = 0, diskBytes = 0, library }: TaskWish): TaskShape {
+    const key = `${cores}/${gpus}/${diskBytes}/${library}`;
     let shape = this.#shapes.get(key);
     if (shape === undefined) {
-      const resources = { ...NO_RESOURCES, cores, gpus };
+      const resources = { ...NO_RESOURCES, cores, gpus, diskBytes };
       const bare = { resources, env: {}, environments: [], timeoutMs: 0 };
       shape = library === undefined ? bare : { ...bare, library };
       this.#shapes.set(key, shape);
@@ -502,7 +526,13 @@ export class ManagerFixture {
   #noteMessage(worker: WorkerId, message: ManagerMessage): void {
     if (message.kind === "make") {
       const { transferId, name, level } = message;
-      const made = { sizeBytes: -1, digest: "", isDirectory: true, isExecutable: false };
+      const made = {
+        sizeBytes: -1,
+        digest: "",
+        isDirectory: true,
+        isExecutable: false,
+        stallMs: 1,
+      };
       this.#order(worker, { kind: "fetch", transferId, name, level, generation: 0, ...made });
     }
     if (message.kind !== "dispatch") return;
@@ -550,8 +580,9 @@ function boundAs(name: string, sizeBytes: number, digest: string): BoundFile {
 }
 
 function helloOf(worker: string, wish: WorkerWish): Hello {
-  const { cores = 1, gpus = 0, features = [], incarnation = "1", host, hello } = wish;
-  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, gpus };
+  const { cores = 1, gpus = 0, diskBytes = 2 ** 40, host, hello } = wish;
+  const { features = [], incarnation = "1" } = wish;
+  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes, gpus };
   return {
     kind: "hello",
     protocol: PROTOCOL_VERSION,

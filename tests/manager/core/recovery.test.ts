@@ -71,7 +71,8 @@ test("recoverIfWanted() gives up after recoveryTries", () => {
   fixture.exits("b");
   expect(fixture.ends.get(consumer)).toMatchObject({
     outcome: "input_missing",
-    message: 'Cannot make file "temp" again: it was lost 2 times',
+    message: 'Cannot make file "temp" again: task 1, which makes it, has run again as often as ' +
+      "recoveryTries allows (1); its copies were lost 2 times",
   });
 });
 
@@ -86,7 +87,7 @@ test("recoverIfWanted() fails consumers at once when recovery is off", () => {
 });
 
 test("recoverIfWanted() fails who needs a temp whose producer failed when it ran again", () => {
-  const fixture = new ManagerFixture();
+  const fixture = new ManagerFixture({ recoveryTries: 2 });
   const [one, other] = [fixture.temp("one"), fixture.temp("other")];
   fixture.joins("a");
   const maker = fixture.submits({ outputs: [one, other] });
@@ -94,12 +95,17 @@ test("recoverIfWanted() fails who needs a temp whose producer failed when it ran
   fixture.says("a", { kind: "replica_gone", name: "one" as CacheName, generation: 1 });
   const first = fixture.submits({ inputs: [one] });
   fixture.finishes("a", maker, { outcome: "exit" });
-  expect(fixture.outcome(first)).toBe("input_missing");
+  expect(fixture.dispatched).toEqual([`a ${maker}.3`]);
+  fixture.finishes("a", maker, { outcome: "exit", message: "no luck" });
+  expect(fixture.ends.get(first)).toMatchObject({
+    outcome: "input_missing",
+    message: 'Cannot make file "one" again: task 1, which makes it, ended as exit: no luck',
+  });
   // The other output is still there, but cannot be made again when it is lost as well.
   const second = fixture.submits({ inputs: [other], cores: 4 });
   fixture.exits("a");
   expect(fixture.ends.get(second)?.message).toBe(
-    'Cannot make file "other" again: the task that made it did not succeed',
+    'Cannot make file "other" again: task 1, which makes it, ended as exit: no luck',
   );
 });
 
@@ -136,7 +142,7 @@ test("callOffIfUnwanted() ends a recovery when its consumer is cancelled", () =>
   expect(fixture.task(maker).state.kind).toBe("done");
 });
 
-test("startRecovery() makes only what is lost and still declared", () => {
+test("startRecovery() makes all that is still declared, so that it is of one run", () => {
   const fixture = new ManagerFixture();
   const [kept, gone, lost] = ["kept", "gone", "lost"].map((name) => fixture.temp(name));
   fixture.joins("a");
@@ -146,8 +152,132 @@ test("startRecovery() makes only what is lost and still declared", () => {
   fixture.says("a", { kind: "replica_gone", name: "lost" as CacheName, generation: 1 });
   fixture.submits({ inputs: [lost!] });
   const [again] = fixture.toldOf("a", "dispatch")?.tasks ?? [];
-  expect(again?.outputs.map(({ name }) => name)).toEqual(["lost" as CacheName]);
+  expect(again?.outputs.map(({ name }) => name)).toEqual(["kept", "lost"] as CacheName[]);
+  const consumer = fixture.submits({ inputs: [kept!, lost!], cores: 2 });
   fixture.finishes("a", maker);
-  expect(fixture.file(kept!).generation).toBe(1);
-  expect(fixture.file(lost!).generation).toBe(2);
+  fixture.joins("b", { cores: 2 });
+  const [read] = fixture.toldOf("b", "dispatch")?.tasks ?? [];
+  expect(read?.taskId).toBe(consumer);
+  expect(read?.inputs.map(({ generation }) => generation)).toEqual([2, 2]);
+});
+
+/** Temps made at `a` by one task each, which are lost with it; `b` is there to make them again. */
+function manyLost(fixture: ManagerFixture, count: number): FileId[] {
+  fixture.joins("a");
+  const temps = fixture.temps("temp", count);
+  fixture.submits(...temps.map((temp) => ({ outputs: [temp] })));
+  for (let taskId = 1; taskId <= count; taskId++) fixture.finishes("a", taskId as TaskId);
+  fixture.exits("a");
+  fixture.joins("b");
+  return temps;
+}
+
+test("remakeLost() makes a lost temp again though nobody waits for it", () => {
+  const fixture = new ManagerFixture({ recovery: "immediate" });
+  const { maker, temp } = madeAndLost(fixture);
+  fixture.passes(0);
+  expect(fixture.dispatched).toEqual([`b ${maker}.2`]);
+  expect(fixture.state.counters).toMatchObject({ recoveries: 1, recoveriesRunning: 1 });
+  fixture.finishes("b", maker);
+  expect(fixture.file(temp)).toMatchObject({ isAvailable: true, generation: 2 });
+  expect(fixture.state.counters).toMatchObject({ recoveriesWaiting: 0, recoveriesRunning: 0 });
+});
+
+test("remakeLost() begins with what is lost when the policy changes, a part in each step", () => {
+  const fixture = new ManagerFixture();
+  manyLost(fixture, 150);
+  expect(fixture.state.lost.size).toBe(150);
+  expect(fixture.state.counters.recoveries).toBe(0);
+  const policies = { ...fixture.state.policies, recovery: "immediate" } as const;
+  fixture.feed({ kind: "policies_set", policies });
+  expect(fixture.state.counters.recoveries).toBe(100);
+  fixture.passes(0);
+  expect(fixture.state.counters.recoveries).toBe(150);
+  expect(fixture.state.lost.size).toBe(0);
+});
+
+test("remakeLost() leaves what was pruned, given up or is spent", () => {
+  const fixture = new ManagerFixture();
+  const [pruned, given, spent, kept] = manyLost(fixture, 4);
+  fixture.feed({ kind: "file_pruned", fileId: pruned!, requestId: 1 });
+  fixture.feed({ kind: "file_undeclared", fileId: given! });
+  for (const file of [spent!, kept!]) fixture.file(file).consumed.succeeded = 1;
+  fixture.file(kept!).consumed.failed = 1;
+  const policies = { ...fixture.state.policies, recovery: "immediate", pruneTemps: "depth:1" };
+  fixture.feed({ kind: "policies_set", policies: policies as typeof fixture.state.policies });
+  fixture.passes(0);
+  expect(fixture.dispatched).toEqual([`b 4.2`]);
+});
+
+test("remakeLost() goes as deep as needed", () => {
+  const fixture = new ManagerFixture({ recovery: "immediate" });
+  fixture.joins("a");
+  const [first, second] = [fixture.temp("first"), fixture.temp("second")];
+  fixture.finishes("a", fixture.submits({ outputs: [first] }));
+  fixture.finishes("a", fixture.submits({ inputs: [first], outputs: [second] }));
+  // Needed no more but for what is made of it.
+  fixture.feed({ kind: "file_undeclared", fileId: first });
+  fixture.exits("a");
+  fixture.joins("b");
+  fixture.passes(0);
+  expect(fixture.dispatched).toEqual(["b 1.2"]);
+  fixture.finishes("b", 1 as TaskId);
+  expect(fixture.dispatched).toEqual(["b 2.2"]);
+});
+
+test("remakeLost() is called off when its file is given up", () => {
+  const fixture = new ManagerFixture({ recovery: "immediate" });
+  const { maker, temp } = madeAndLost(fixture);
+  fixture.passes(0);
+  fixture.feed({ kind: "file_undeclared", fileId: temp });
+  expect(fixture.toldOf("b", "kill")).toEqual({ kind: "kill", taskId: maker, try: 2 });
+  expect(fixture.facts).toContainEqual({
+    kind: "recovery_ended",
+    taskId: maker,
+    outcome: "cancelled",
+    message: "",
+  });
+});
+
+test("recoverIfWanted() runs one recovery for all who wait, whatever the policy", () => {
+  const fixture = new ManagerFixture({ recovery: "immediate" });
+  const { maker, temp } = madeAndLost(fixture);
+  fixture.submits({ inputs: [temp] }, { inputs: [temp] });
+  fixture.passes(0);
+  fixture.feed({ kind: "file_requested", fileId: temp, requestId: 1 });
+  expect(fixture.state.counters.recoveries).toBe(1);
+  // The task has been returned: it cannot be cancelled any more, nor can its recovery.
+  fixture.cancels(maker);
+  expect(fixture.task(maker).state.kind).toBe("dispatched");
+  fixture.finishes("b", maker);
+  expect(fixture.facts).toContainEqual({
+    kind: "recovery_ended",
+    taskId: maker,
+    outcome: "success",
+    message: "",
+  });
+});
+
+test("startRecovery() gives a run the losses that its task may have", () => {
+  const fixture = new ManagerFixture();
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  const maker = fixture.submits({ outputs: [temp], workerLosses: 1 });
+  fixture.starts("a", maker);
+  fixture.exits("a");
+  fixture.joins("b");
+  fixture.finishes("b", maker);
+  fixture.exits("b");
+  fixture.joins("c");
+  const consumer = fixture.submits({ inputs: [temp] });
+  fixture.starts("c", maker);
+  fixture.exits("c");
+  expect(fixture.outcome(consumer)).toBeUndefined();
+  fixture.joins("d");
+  fixture.starts("d", maker);
+  fixture.exits("d");
+  expect(fixture.ends.get(consumer)?.message).toBe(
+    'Cannot make file "temp" again: task 1, which makes it, ended as worker_lost: The task was ' +
+      "running on 2 workers when they were lost; the last is d on host of d",
+  );
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { CacheName } from "../../../shared/ids.ts";
+import type { CacheName, TaskId } from "../../../shared/ids.ts";
 import { factsOf, idOf, ManagerFixture } from "./fixture.ts";
 
 test("readyReplica() has a copy of another making fetched anew", () => {
@@ -131,4 +131,84 @@ test("markReady() deletes copies of an earlier making that came back", () => {
   expect([...fixture.file(temp).replicas.keys()].map(({ workerId }) => workerId)).toEqual(
     [idOf("b")],
   );
+});
+
+const TEMP = { name: "temp" as CacheName, generation: 1 };
+
+/** A temp that `a` has made, which `b` found to be other bytes than those told. */
+function receivedCorrupt(fixture: ManagerFixture): { maker: TaskId; consumer: TaskId } {
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  const maker = fixture.submits({ outputs: [temp] });
+  fixture.finishes("a", maker);
+  fixture.joins("b", { cores: 2 });
+  const consumer = fixture.submits({ inputs: [temp], cores: 2 });
+  expect(fixture.fetches).toEqual(["b temp from a"]);
+  fixture.failsToBring("b", { isCorrupt: true });
+  return { maker, consumer };
+}
+
+test("suspectReplica() has the source look at its copy, which nobody gets until it answers", () => {
+  const fixture = new ManagerFixture();
+  receivedCorrupt(fixture);
+  expect(fixture.told("a")).toEqual([{ kind: "verify", ...TEMP }]);
+  fixture.passes(1_000);
+  expect(fixture.fetches).toEqual([]);
+  // It was damaged on the way.
+  fixture.says("a", { kind: "replica_verified", ...TEMP });
+  expect(fixture.fetches).toEqual(["b temp from a"]);
+});
+
+test("suspectReplica() of a damaged copy has it made again for who waits", () => {
+  const fixture = new ManagerFixture();
+  const { maker, consumer } = receivedCorrupt(fixture);
+  fixture.says("a", { kind: "replica_gone", ...TEMP });
+  expect(fixture.state.counters.replicasDamaged).toBe(1);
+  expect(fixture.dispatched).toEqual([`a ${maker}.2`]);
+  fixture.finishes("a", maker);
+  expect(fixture.dispatched).toEqual([`b ${consumer}.2`]);
+});
+
+test("suspectReplica() asks again when the worker comes back", () => {
+  const fixture = new ManagerFixture();
+  receivedCorrupt(fixture);
+  fixture.breaks("a");
+  fixture.returns("a", { replicas: [{ ...fixture.lastFacts("temp"), level: "workflow" }] });
+  expect(fixture.toldOf("a", "verify")).toEqual({ kind: "verify", ...TEMP });
+  fixture.says("a", { kind: "replica_verified", ...TEMP });
+  fixture.passes(1_000);
+  expect(fixture.fetches).toEqual(["b temp from a"]);
+});
+
+test("suspectReplica() is asked of another copy while one of two is looked at", () => {
+  const fixture = new ManagerFixture();
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
+  fixture.joins("b", { cores: 2 });
+  fixture.brought("b", { inputs: [temp], cores: 2 });
+  fixture.joins("c", { cores: 3 });
+  fixture.submits({ inputs: [temp], cores: 3 });
+  const [first] = fixture.fetches;
+  fixture.failsToBring("c", { isCorrupt: true });
+  fixture.passes(1_000);
+  expect([first, ...fixture.fetches].toSorted()).toEqual(["c temp from a", "c temp from b"]);
+});
+
+test("adoptUnclaimed() has what an earlier workflow left looked at before it is used", () => {
+  const fixture = new ManagerFixture();
+  const level = "worker" as const;
+  fixture.joins("a", { hello: { replicas: [{ ...factsOf("query"), level }] } });
+  fixture.submits({ inputs: [fixture.local("query", { level })] });
+  expect(fixture.fetches).toEqual([]);
+  expect(fixture.state.workers.get(idOf("a"))?.replicas.get("query" as CacheName))
+    .toMatchObject({ state: "ready", isSuspect: true });
+});
+
+test("reconcile() has a file that is kept for ever looked at when its worker is another process", () => {
+  const fixture = new ManagerFixture();
+  fixture.local("query", { level: "forever" });
+  const level = "forever" as const;
+  fixture.joins("a", { hello: { replicas: [{ ...factsOf("query"), level }] } });
+  expect(fixture.toldOf("a", "verify")).toMatchObject({ name: "query", generation: 0 });
 });

@@ -17,15 +17,57 @@ test("beginTransfer() has small contents come from the manager though a peer has
   expect(fixture.fetches).toEqual(["b query from manager"]);
 });
 
-test("beginTransfer() has peers take over from the manager when one of them has the file", () => {
-  const fixture = new ManagerFixture({ transfersFromManager: 1, transfersPerWorker: 2 });
+test("beginTransfer() has each worker make an environment, though peers have it", () => {
+  const fixture = new ManagerFixture();
+  const archive = fixture.local("env.tar", LARGE);
+  const environment = fixture.environment("env", archive);
+  for (const worker of ["a", "b"]) {
+    fixture.joins(worker);
+    fixture.submits({ environments: [environment] });
+    expect(fixture.toldOf(worker, "make")).toMatchObject({ name: "env" });
+    fixture.brings(worker);
+    expect(fixture.fetches.filter((fetch) => fetch.includes(" env "))).toEqual([]);
+  }
+});
+
+test("chooseSource() leaves a file to the peers once it was sent as often as may be at a time", () => {
+  const fixture = new ManagerFixture({ transfersFromManager: 2, transfersPerWorker: 1 });
   const file = fixture.local("database", LARGE);
-  for (const worker of ["a", "b", "c", "d"]) fixture.joins(worker);
-  fixture.submits(...["a", "b", "c", "d"].map(() => ({ inputs: [file], cores: 1 })));
-  expect(fixture.fetches).toEqual(["a database from manager"]);
-  fixture.brings("a");
-  const sources = fixture.fetches.map((fetch) => fetch.split(" ").at(-1));
-  expect(sources.toSorted()).toEqual(["a", "a", "manager"]);
+  const workers = ["a", "b", "c", "d", "e"];
+  for (const worker of workers) fixture.joins(worker);
+  fixture.submits(...workers.map(() => ({ inputs: [file], cores: 1 })));
+  const [first, second] = fixture.fetches.map((fetch) => fetch.split(" ")[0]!);
+  expect(fixture.fetches.map((fetch) => fetch.split(" ").at(-1))).toEqual(["manager", "manager"]);
+  fixture.brings(first!);
+  // The manager has a slot, the peer has none: those who wait do so for the peer.
+  expect(fixture.fetches.map((fetch) => fetch.split(" ").at(-1))).toEqual([first]);
+  fixture.brings(second!);
+  expect(fixture.fetches.map((fetch) => fetch.split(" ").at(-1))).toEqual([second]);
+  expect(fixture.file(file).firstHandCount).toBe(2);
+});
+
+test("chooseSource() goes back to the manager when the peers are gone", () => {
+  const fixture = new ManagerFixture({ transfersFromManager: 1, transfersPerWorker: 1 });
+  const file = fixture.local("database", LARGE);
+  for (const worker of ["a", "b", "c"]) fixture.joins(worker);
+  fixture.submits(...["a", "b", "c"].map(() => ({ inputs: [file] })));
+  const [first = ""] = fixture.fetches[0]!.split(" ");
+  fixture.brings(first);
+  expect(fixture.fetches.length).toBe(1);
+  fixture.exits(first);
+  expect(fixture.fetches.map((fetch) => fetch.split(" ").at(-1))).toEqual(["manager"]);
+});
+
+test("chooseSource() has a holder send a large file to three at a time, a small one to more", () => {
+  for (const [sizeBytes, count] of [[100_000_000, 3], [1_000_000, 5]] as const) {
+    const fixture = new ManagerFixture({ transfersFromManager: 1 });
+    const file = fixture.local("database", { sizeBytes });
+    const workers = ["a", "b", "c", "d", "e", "f"];
+    for (const worker of workers) fixture.joins(worker);
+    fixture.submits(...workers.map(() => ({ inputs: [file] })));
+    fixture.brings(fixture.fetches[0]!.split(" ")[0]!);
+    expect(fixture.fetches.length).toBe(count);
+  }
 });
 
 test("beginTransfer() never exceeds transfersPerWorker in a broadcast to many workers", () => {

@@ -5,18 +5,14 @@
 
 import { expect, test } from "bun:test";
 import { execFileSync, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
   linkSync,
-  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
-  readlinkSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -25,6 +21,7 @@ import {
 
 import { readChunks } from "../../../shared/archive/archive_source.ts";
 import { unpackFile, unpackTree } from "../../../shared/archive/unpack.ts";
+import { describeTree, type KeptTimes } from "./describe_tree.ts";
 import { scratch } from "./scratch.ts";
 
 /** The mask under which trees are unpacked: what is ours drops writing by others anyway. */
@@ -82,45 +79,12 @@ function makeSparse(path: string, pieces: readonly (readonly [number, string])[]
   closeSync(file);
 }
 
-/** One line for each entry below `root`, with what `tool` keeps of its times. */
-function describe(root: string, { timeMs, losesLinkTimes = false }: Tool): string[] {
-  const lines: string[] = [];
-  const firstNames = new Map<number, string>();
-  const walk = (below: string): void => {
-    for (const name of readdirSync(`${root}/${below}`).sort()) {
-      const path = below === "" ? name : `${below}/${name}`;
-      const status = lstatSync(`${root}/${path}`, { bigint: true });
-      const mode = (Number(status.mode) & 0o777).toString(8);
-      const mtime = Math.floor(Number(status.mtimeNs / 1_000_000n) / timeMs) * timeMs;
-      const start = `${JSON.stringify(path)} ${mtime} `;
-      if (status.isSymbolicLink()) {
-        const target = readlinkSync(`${root}/${path}`);
-        lines.push(`${losesLinkTimes ? JSON.stringify(path) : start} -> ${target}`);
-      } else if (status.isDirectory()) {
-        lines.push(`${start}${mode} directory`);
-        walk(path);
-      } else {
-        const same = firstNames.get(Number(status.ino));
-        firstNames.set(Number(status.ino), path);
-        const digest = createHash("sha256").update(readFileSync(`${root}/${path}`)).digest("hex");
-        lines.push(`${start}${mode} ${status.size} ${digest.slice(0, 12)} ${same ?? ""}`);
-      }
-    }
-  };
-  walk("");
-  return lines;
-}
-
-interface Tool {
+interface Tool extends KeptTimes {
   readonly needs: string;
   readonly pack: (from: string, archive: string) => void;
   readonly unpack: (archive: string, to: string) => void;
-  /** How exactly it keeps times. */
-  readonly timeMs: number;
   /** It packs no hard links. */
   readonly isPlain?: boolean;
-  /** It unpacks links with the time of that moment. */
-  readonly losesLinkTimes?: boolean;
 }
 
 function run(cwd: string, program: string, ...args: string[]): void {
@@ -229,13 +193,13 @@ for (const [name, tool] of Object.entries(TOOLS)) {
     makeNasty(from, tool.isPlain === true);
     tool.pack(from, archive);
     tool.unpack(archive, theirs);
-    const expected = describe(theirs, tool);
+    const expected = describeTree(theirs, tool);
     expect(expected.length).toBeGreaterThan(18);
     await unpackFile(`${dir.path}/${archiveAt(dir.path)}`, `${dir.path}/ours`);
-    expect(describe(`${dir.path}/ours`, tool)).toEqual(expected);
+    expect(describeTree(`${dir.path}/ours`, tool)).toEqual(expected);
     if (tool.isPlain === true) return;
     await unpackTree(readChunks(archive), `${dir.path}/stream`);
-    expect(describe(`${dir.path}/stream`, tool)).toEqual(expected);
+    expect(describeTree(`${dir.path}/stream`, tool)).toEqual(expected);
   }, 30_000);
 }
 

@@ -149,6 +149,11 @@ export class WorkerFixture {
     this.feed({ kind: "task_ended", result: this.result(taskId, wish), modified });
   }
 
+  /** A look into the sandbox of a try finds that much. */
+  measures(taskId: number, bytes: number): void {
+    this.feed({ kind: "sandbox_measured", taskId: taskId as TaskId, try: 1, bytes });
+  }
+
   /** A call in an instance ends. */
   answers(taskId: number, wish: EndWish = {}): void {
     const result = this.result(taskId, wish);
@@ -186,6 +191,7 @@ export class WorkerFixture {
       transferId,
       isExecutable: false,
       level: "workflow",
+      stallMs: 30_000,
       source,
     });
     return transferId;
@@ -200,14 +206,59 @@ export class WorkerFixture {
     return transferId;
   }
 
+  /** The manager has it make a file by a command; returns the number of the transfer. */
+  makesByCommand(
+    name: string,
+    { inputs = [], cores = 1 }: { inputs?: readonly string[]; cores?: number } = {},
+  ): TransferId {
+    const transferId = ++this.#lastTransfer as TransferId;
+    const recipe = {
+      kind: "command",
+      command: "true",
+      env: {},
+      resources: { ...NO_RESOURCES, cores },
+      timeoutMs: 0,
+      mount: "made",
+      inputs: inputs.map((input) => ({ mount: input, name: input as CacheName })),
+      environments: [],
+    } as const;
+    const level = "workflow";
+    this.hears({ kind: "make", transferId, name: name as CacheName, level, recipe });
+    return transferId;
+  }
+
+  /** Cores that the commands which the last step started may use, as `NAME CORES`. */
+  get making(): string[] {
+    return this.instructions.flatMap((each) => {
+      if (each.kind !== "make" || each.order.recipe.kind !== "command") return [];
+      return [`${each.order.name} ${each.order.recipe.resources.cores}`];
+    });
+  }
+
   /** A transfer ends, with the file unless `message` says why not. */
-  brings(transferId: TransferId, file: FileFacts, message?: string): void {
+  brings(
+    transferId: TransferId,
+    file: FileFacts,
+    message?: string,
+    modified: readonly CacheName[] = [],
+  ): void {
     const { name, generation } = file;
     const outcome = message === undefined
       ? { kind: "ready", file } as const
       : { kind: "failed", message, canRetry: true } as const;
     const movedBytes = message === undefined ? file.sizeBytes : 0;
-    this.feed({ kind: "transfer_ended", transferId, name, generation, movedBytes, outcome });
+    const ended = { transferId, name, generation, movedBytes, outcome, modified };
+    this.feed({ kind: "transfer_ended", ...ended });
+  }
+
+  /** The manager doubts a file. */
+  isAsked(name: string, generation = 0): void {
+    this.hears({ kind: "verify", name: name as CacheName, generation });
+  }
+
+  /** The bytes of a file were looked at. */
+  verifies(name: string, isIntact: boolean, generation = 0): void {
+    this.feed({ kind: "file_verified", name: name as CacheName, generation, isIntact });
   }
 
   deletes(name: string, generation = 0): void {
@@ -254,6 +305,8 @@ export class WorkerFixture {
         case "fetch":
         case "make":
           return [`${each.kind} ${each.order.name}`];
+        case "verify_file":
+          return [`verify ${each.name} ${each.generation}`];
         case "delete_file":
           return [`delete ${each.name} ${each.generation}`];
         case "stop_transfer":

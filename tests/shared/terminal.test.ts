@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import process from "node:process";
 
-import { beforeOutput } from "../../manager/terminal.ts";
+import { beforeOutput } from "../../shared/terminal.ts";
 
 test("beforeOutput() is called before the console and the streams, until it is stopped", () => {
   const { console } = globalThis;

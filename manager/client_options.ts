@@ -1,0 +1,61 @@
+/** Tasks of clients as the options that a script of the manager's own would give. */
+
+import type { ClientFiles } from "./client_files.ts";
+import type { ClientMount, ClientTask } from "./client_protocol.ts";
+import type { FileHandle } from "./file_handle.ts";
+import type { MiniTaskOptions } from "./mini_task.ts";
+import type { TaskOptions } from "./task_definition.ts";
+
+type Handles = Pick<ClientFiles, "handleOf">;
+
+/** Options of a task. */
+export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
+  const { command, env, cores, memoryBytes, diskBytes, gpus, timeoutMs } = task;
+  const { tag, category, priority, retries, workerLosses, features } = task;
+  const options: { -readonly [Name in keyof TaskOptions]: TaskOptions[Name] | undefined } = {
+    command,
+    env,
+    inputs: filesOf(task.inputs, files),
+    outputs: filesOf(task.outputs, files),
+    environment: task.environments.map((fileId) => files.handleOf(fileId)),
+    cores,
+    memory: memoryBytes,
+    disk: diskBytes,
+    gpus,
+    timeout: timeoutMs,
+    tag,
+    category,
+    priority,
+    retries,
+    workerLosses,
+    features,
+  };
+  // Options that are undefined are taken as left out.
+  return options as TaskOptions;
+}
+
+/** Options of a mini task: what of a task makes sense there. */
+export function miniOptionsOf(task: ClientTask, files: Handles): MiniTaskOptions {
+  if (task.outputs.length > 0) {
+    throw new TypeError("Cannot declare a mini task with outputs: it makes what is at its mount");
+  }
+  const { command, inputs, env, environment, cores, memory, disk, timeout } = optionsOf(
+    task,
+    files,
+  );
+  const options = { command, inputs, env, environment, cores, memory, disk, timeout };
+  return options as MiniTaskOptions;
+}
+
+/** Mount name: file. */
+export function filesOf(
+  mounts: readonly ClientMount[],
+  files: Handles,
+): { readonly [mount: string]: FileHandle } {
+  const seen = new Set<string>();
+  return Object.fromEntries(mounts.map(({ mount, fileId }) => {
+    if (seen.has(mount)) throw new TypeError(`Cannot take "${mount}" as a mount of two files`);
+    seen.add(mount);
+    return [mount, files.handleOf(fileId)];
+  }));
+}

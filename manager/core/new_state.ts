@@ -1,0 +1,98 @@
+/** The state that a manager begins with. */
+
+import { newHeap } from "../../shared/heap.ts";
+import { newRandom } from "../../shared/random.ts";
+import { newCapacityIndex } from "./capacity_index.ts";
+import type { Policies } from "./policy.ts";
+import { type Counters, type ManagerState, newSource } from "./state.ts";
+
+/** What a manager starts with. */
+export interface ManagerOptions {
+  readonly managerId: string;
+  readonly epoch: number;
+  readonly seed: number;
+  readonly policies: Policies;
+}
+
+/** The state of a manager that has seen no event. */
+export function newManagerState(options: ManagerOptions): ManagerState {
+  return {
+    managerId: options.managerId,
+    epoch: options.epoch,
+    policies: options.policies,
+    random: newRandom(options.seed),
+    nowMs: 0,
+    tasks: new Map(),
+    files: new Map(),
+    filesByName: new Map(),
+    unclaimed: new Map(),
+    workers: new Map(),
+    index: newCapacityIndex(),
+    disks: newCapacityIndex(),
+    classes: new Map(),
+    classByShape: new WeakMap(),
+    busyClasses: new Set(),
+    changedWorkers: new Set(),
+    recallable: new Set(),
+    libraries: new Map(),
+    idleServices: new Set(),
+    transfers: new Map(),
+    managerSource: newSource("manager"),
+    urlSources: new Map(),
+    transferRates: {
+      manager: { bytes: 0, ms: 0 },
+      url: { bytes: 0, ms: 0 },
+      worker: { bytes: 0, ms: 0 },
+    },
+    stranded: new Map(),
+    spooled: new Map(),
+    spooledBytes: 0,
+    lost: new Set(),
+    upkeep: {
+      reviews: new Map(),
+      rest: undefined,
+      scarce: [],
+      receivers: new Set(),
+      shifts: new Map(),
+      fuller: new Set(),
+    },
+    deliveries: new Map(),
+    deliveryQueue: new Set(),
+    collectingCount: 0,
+    deadlines: newHeap((a, b) => a.atMs < b.atMs),
+    joinedCount: 0,
+    isEvictionPlanned: false,
+    isClosed: false,
+    lastId: 0,
+    lastTaskId: 0,
+    counters: newCounters(),
+    outbox: new Map(),
+    instructions: [],
+    fetches: [],
+    facts: [],
+  };
+}
+
+function newCounters(): Counters {
+  return {
+    submitted: 0,
+    succeeded: 0,
+    failed: 0,
+    cancelled: 0,
+    waiting: 0,
+    ready: 0,
+    dispatched: 0,
+    retrieving: 0,
+    triesStarted: 0,
+    recoveries: 0,
+    recoveriesWaiting: 0,
+    recoveriesRunning: 0,
+    nondeterministic: 0,
+    replicasDamaged: 0,
+    managerToWorkerBytes: 0,
+    workerToWorkerBytes: 0,
+    workerToManagerBytes: 0,
+    urlToWorkerBytes: 0,
+    workerToUrlBytes: 0,
+  };
+}

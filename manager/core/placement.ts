@@ -1,0 +1,258 @@
+/**
+ * Which worker gets a task: the rules of the policy `placement`. Each looks at a bounded number of
+ * workers that have room, however many there are; one whose disk has no room for what the task
+ * needs is taken only when none of these has.
+ *
+ * @module
+ */
+
+import { nextRandomBelow } from "../../shared/random.ts";
+import { fitsWithin, type Resources } from "../../shared/resources.ts";
+import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
+import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost } from "./disk.ts";
+import { inputFiles } from "./file.ts";
+import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
+
+/** Holders of an input that are considered for its consumer. */
+const HOLDERS_PROBED = 16;
+
+/** Workers that are looked at, freest first, for a class that fitted nowhere before. */
+const WORKERS_PROBED = 64;
+
+/** Workers with room of which the best is chosen, where the first is not good enough. */
+const CANDIDATES_MAX = 16;
+
+/** Workers that are drawn before the first one with room is taken. */
+const DRAWS_MAX = 8;
+
+/** Most that `dispatchAheadMs` may multiply what waits at a worker. */
+const AHEAD_FACTOR_MAX = 512;
+
+/** Where a task goes. */
+export type Choice =
+  | { readonly kind: "worker"; readonly worker: WorkerRecord }
+  /** Nobody has room now. */
+  | { readonly kind: "none" }
+  /** Those that have room have disks that its inputs do not fit on together. */
+  | { readonly kind: "too_small"; readonly need: DiskNeed };
+
+/** What workers are judged by. */
+interface Wish {
+  readonly taskClass: TaskClass;
+  readonly need: DiskNeed;
+  /** How much may wait there, as a multiple of what it can run. */
+  readonly factor: number;
+}
+
+const NONE: Choice = { kind: "none" };
+
+/** Where the inputs are, or what the policy says, if there is room; else where the task may wait. */
+export function chooseWorker(
+  state: ManagerState,
+  taskClass: TaskClass,
+  task: TaskRecord,
+): Choice {
+  const need = diskNeed(state, task);
+  const holder = holderFor(state, task, { taskClass, need, factor: 1 });
+  if (holder !== undefined) return { kind: "worker", worker: holder };
+  const factor = aheadFactor(state, taskClass);
+  const { found, ahead, isTooSmall } = lookAround(state, { taskClass, need, factor });
+  if (found !== undefined) return { kind: "worker", worker: found };
+  if (ahead !== undefined) {
+    const worker = holderFor(state, task, { taskClass, need, factor }) ?? ahead;
+    return { kind: "worker", worker };
+  }
+  return isTooSmall ? { kind: "too_small", need } : NONE;
+}
+
+/** The worker with most bytes of the task's inputs among those that `accept` takes. */
+export function bestHolder(
+  state: ManagerState,
+  task: TaskRecord,
+  accept: (worker: WorkerRecord) => boolean,
+): WorkerRecord | undefined {
+  if (state.policies.placement !== "files" || task.definition.inputs.length === 0) return undefined;
+  const bytesByWorker = new Map<WorkerRecord, number>();
+  for (const file of inputFiles(state, task)) {
+    let probed = 0;
+    for (const [worker, replica] of file.replicas) {
+      probed += 1;
+      // A file that is everywhere tells nothing.
+      if (probed > HOLDERS_PROBED) break;
+      if (replica.state === "deleting") continue;
+      const sizeBytes = Math.max(replica.facts?.sizeBytes ?? file.bound?.sizeBytes ?? 0, 1);
+      bytesByWorker.set(worker, (bytesByWorker.get(worker) ?? 0) + sizeBytes);
+    }
+  }
+  let best: WorkerRecord | undefined;
+  let bestBytes = 0;
+  for (const [worker, bytes] of bytesByWorker) {
+    if (bytes > bestBytes && isIndexed(worker) && accept(worker)) {
+      [best, bestBytes] = [worker, bytes];
+    }
+  }
+  return best;
+}
+
+/** True when `worker` could ever run tasks of this class. */
+export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
+  return taskClass.features.length === 0 ||
+    taskClass.features.every((feature) => worker.features.has(feature));
+}
+
+/** True when all of `resources` are there, whoever holds them now. */
+export function isWithin(worker: WorkerRecord, resources: Resources): boolean {
+  const { cores, memoryBytes, diskBytes, gpus } = worker.resources;
+  return resources.cores <= cores && resources.memoryBytes <= memoryBytes &&
+    resources.diskBytes <= diskBytes && resources.gpus <= gpus;
+}
+
+/** True when a task of the class can be dispatched to the worker now. */
+export function hasRoom(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): boolean {
+  return isIndexed(worker) && fits(worker, taskClass, aheadFactor(state, taskClass));
+}
+
+/** How much may be dispatched to a worker, as a multiple of what it can run. */
+export function aheadFactor(state: ManagerState, taskClass: TaskClass): number {
+  const { dispatchAhead, dispatchAheadMs } = state.policies;
+  const { meanRanMs } = taskClass;
+  if (meanRanMs === undefined) return dispatchAhead;
+  const factor = 1 + dispatchAheadMs / Math.max(meanRanMs, 0.001);
+  return Math.max(dispatchAhead, Math.min(factor, AHEAD_FACTOR_MAX));
+}
+
+/** One that has the inputs; where most of them lack, it must have room for these. */
+function holderFor(
+  state: ManagerState,
+  task: TaskRecord,
+  { taskClass, need, factor }: Wish,
+): WorkerRecord | undefined {
+  return bestHolder(state, task, (worker) => {
+    if (!fits(worker, taskClass, factor) || isTooSmallFor(worker, need)) return false;
+    return hasDiskFor(worker, need) || !lacksMost(worker, need);
+  });
+}
+
+/** What was seen of the workers so far. */
+interface Survey {
+  /** With room now, on the disk too. */
+  readonly candidates: WorkerRecord[];
+  /** Where the task may wait. */
+  ahead: WorkerRecord | undefined;
+  /** With room now, or some to wait, but none on the disk. */
+  full: WorkerRecord | undefined;
+  fullAhead: WorkerRecord | undefined;
+  /** One had room but for its disk, which is smaller than the inputs. */
+  isTooSmall: boolean;
+  probedCount: number;
+  /** Seen since there was one to fall back on. */
+  furtherCount: number;
+}
+
+/** From the freest down: the best with room now, and the first where the task may wait. */
+function lookAround(
+  state: ManagerState,
+  wish: Wish,
+): Pick<Survey, "ahead" | "isTooSmall"> & { readonly found: WorkerRecord | undefined } {
+  const drawn = draw(state, wish);
+  if (drawn !== undefined) return { found: drawn, ahead: undefined, isTooSmall: false };
+  const { placement } = state.policies;
+  const survey: Survey = {
+    candidates: [],
+    ahead: undefined,
+    full: undefined,
+    fullAhead: undefined,
+    isTooSmall: false,
+    probedCount: 0,
+    furtherCount: 0,
+  };
+  const takesFirst = placement === "files" || placement === "spread";
+  const wanted = takesFirst ? 1 : CANDIDATES_MAX;
+  // Among those that are as free, not always the same ones.
+  const start = takesFirst ? 0 : nextRandomBelow(state.random, 2 ** 30);
+  visitFreest(state.index, (worker) => {
+    see(survey, worker, wish);
+    return survey.candidates.length >= wanted || isEnough(survey, worker, wish);
+  }, start);
+  if (wish.taskClass.isBlocked && survey.candidates.length === 0) {
+    for (const worker of state.changedWorkers) {
+      if (isIndexed(worker)) see(survey, worker, wish);
+      if (survey.candidates.length > 0) break;
+    }
+  }
+  const { candidates, ahead, full, fullAhead, isTooSmall } = survey;
+  return { found: bestOf(state, candidates) ?? full, ahead: ahead ?? fullAhead, isTooSmall };
+}
+
+/** Notes what the worker is good for. */
+function see(survey: Survey, worker: WorkerRecord, wish: Wish): void {
+  const { taskClass, need, factor } = wish;
+  survey.probedCount += 1;
+  const isNow = fits(worker, taskClass, 1);
+  if (isNow || fits(worker, taskClass, factor)) {
+    if (isTooSmallFor(worker, need)) survey.isTooSmall = true;
+    else if (hasDiskFor(worker, need)) {
+      if (isNow) survey.candidates.push(worker);
+      else survey.ahead ??= worker;
+    } else if (isNow) survey.full ??= worker;
+    else survey.fullAhead ??= worker;
+  }
+  const { candidates, full, fullAhead, isTooSmall } = survey;
+  const hasSome = candidates.length > 0 || full !== undefined || fullAhead !== undefined;
+  if (hasSome || isTooSmall) survey.furtherCount += 1;
+}
+
+/** True when those that follow are not worth a look. */
+function isEnough(survey: Survey, last: WorkerRecord, { taskClass }: Wish): boolean {
+  const { candidates, ahead, probedCount, furtherCount } = survey;
+  const free = last.resources.cores - last.committed.cores;
+  // They are no freer.
+  const isRest = ahead !== undefined || candidates.length > 0;
+  if (isRest && free < taskClass.resources.cores) return true;
+  if (furtherCount > CANDIDATES_MAX) return true;
+  // A class that fitted nowhere fits only where room was given back: no need to look at all.
+  return taskClass.isBlocked && probedCount >= WORKERS_PROBED;
+}
+
+/** With `random`: one with room, of some that were drawn from all. */
+function draw(state: ManagerState, { taskClass, need }: Wish): WorkerRecord | undefined {
+  const { index, random, policies } = state;
+  if (policies.placement !== "random" || index.count === 0) return undefined;
+  for (let drawn = 0; drawn < DRAWS_MAX; drawn++) {
+    const worker = memberAt(index, nextRandomBelow(random, index.count));
+    if (worker === undefined || !fits(worker, taskClass, 1)) continue;
+    if (!isTooSmallFor(worker, need) && hasDiskFor(worker, need)) return worker;
+  }
+  return undefined;
+}
+
+function bestOf(
+  { policies: { placement } }: ManagerState,
+  candidates: readonly WorkerRecord[],
+): WorkerRecord | undefined {
+  let [best] = candidates;
+  if (best === undefined || placement !== "disk" && placement !== "fast") return best;
+  for (const worker of candidates) {
+    const isBetter = placement === "disk"
+      ? freeDiskBytes(worker) > freeDiskBytes(best)
+      : worker.slowness < best.slowness;
+    if (isBetter) best = worker;
+  }
+  return best;
+}
+
+function isTooSmallFor({ resources }: WorkerRecord, { inputBytes }: DiskNeed): boolean {
+  return inputBytes > resources.diskBytes;
+}
+
+function fits(worker: WorkerRecord, taskClass: TaskClass, factor: number): boolean {
+  const { resources } = taskClass;
+  const room = { used: worker.committed, more: resources, factor };
+  if (!fitsWithin(worker.resources, room)) return false;
+  // Ahead or not, a task must be able to run there at all.
+  return suits(worker, taskClass) && isWithin(worker, resources);
+}

@@ -1,0 +1,96 @@
+import { expect, test } from "bun:test";
+
+import type { WorkerId } from "../../../shared/ids.ts";
+import { ManagerFixture } from "./fixture.ts";
+
+/** Two workers of one core, each with a task that needs the mini task's file. */
+function pair(wish: { peerTransfer: boolean }) {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  const mini = fixture.miniTask("mini", [], wish);
+  for (const worker of ["a", "b"]) fixture.joins(worker, { cores: 1 });
+  const tasks = [0, 1].map(() => fixture.submits({ inputs: [mini] }));
+  return { fixture, mini, tasks };
+}
+
+test("chooseMaking() has each worker make its own file", () => {
+  const { fixture, mini } = pair({ peerTransfer: false });
+  const makers = [...fixture.file(mini).replicas.values()].map(({ transfer }) => transfer?.source);
+  expect(makers.map((source) => source?.kind)).toEqual(["recipe", "recipe"]);
+});
+
+test("chooseMaking() has one worker make what may pass between them, and the others fetch it", () => {
+  const { fixture, mini } = pair({ peerTransfer: true });
+  expect(fixture.file(mini).queued.size).toBe(1);
+  fixture.brings("a");
+  expect(fixture.fetches).toEqual(["b mini from a"]);
+});
+
+test("passMaking() has the next worker make what the first one could not", () => {
+  const { fixture, mini } = pair({ peerTransfer: true });
+  fixture.failsToBring("a");
+  expect(fixture.toldOf("b", "make")).toMatchObject({ name: "mini" });
+  expect(fixture.file(mini).maker?.worker.workerId).toBe("b" as WorkerId);
+  fixture.brings("b");
+  // The delay before its own attempt is over.
+  fixture.passes(10_000);
+  expect(fixture.fetches).toEqual(["a mini from b"]);
+});
+
+test("passMaking() has another worker make what the first one was lost with", () => {
+  const { fixture } = pair({ peerTransfer: true });
+  fixture.exits("a");
+  expect(fixture.toldOf("b", "make")).toMatchObject({ name: "mini" });
+});
+
+test("order() checks a fetched copy against the making that it comes from", () => {
+  const { fixture, mini } = pair({ peerTransfer: true });
+  // An earlier one, which is gone.
+  fixture.file(mini).bound = { ...fixture.file(mini).bound!, sizeBytes: 5, digest: "other" };
+  fixture.brings("a");
+  const orders = fixture.instructions.flatMap((each) => each.kind === "fetch" ? [each.order] : []);
+  expect(orders).toMatchObject([{ name: "mini", sizeBytes: 1_000 }]);
+});
+
+test("callOffMaking() ends a command when the only task that waits for it is cancelled", () => {
+  const { fixture, tasks } = pair({ peerTransfer: false });
+  fixture.cancels(tasks[0]!);
+  expect(fixture.toldOf("a", "delete")).toMatchObject({ name: "mini" });
+  expect(fixture.toldOf("b", "delete")).toBeUndefined();
+});
+
+test("isWanted() keeps what a mini task is made of by way of others", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const temp = fixture.temp("temp");
+  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
+  const first = fixture.miniTask("first", [temp]);
+  const second = fixture.miniTask("second", [first, temp]);
+  const task = fixture.submits({ inputs: [second] });
+  for (const fileId of [temp, first, second]) {
+    fixture.feed({ kind: "file_undeclared", fileId });
+  }
+  expect(fixture.told("a")).toEqual([]);
+  fixture.brings("a");
+  fixture.brings("a");
+  fixture.finishes("a", task);
+  expect(fixture.outcome(task)).toBe("success");
+  expect(fixture.state.files.size).toBe(0);
+});
+
+test("canBeMade() has a lost temp made again for the file that is made of it", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const temp = fixture.temp("temp");
+  const producer = fixture.submits({ outputs: [temp] });
+  fixture.finishes("a", producer);
+  const mini = fixture.miniTask("mini", [temp]);
+  fixture.joins("b");
+  fixture.exits("a");
+  const task = fixture.submits({ inputs: [mini] });
+  expect(fixture.dispatched).toEqual([`b ${producer}.2`]);
+  fixture.finishes("b", producer);
+  expect(fixture.toldOf("b", "make")).toMatchObject({ name: "mini" });
+  fixture.brings("b");
+  fixture.finishes("b", task);
+  expect(fixture.outcome(task)).toBe("success");
+});

@@ -1,0 +1,39 @@
+/** What must be left of a manager's state when all is over: nothing. */
+
+import type { ManagerState } from "../../manager/core/state.ts";
+
+/** Throws when a table holds something although all is undeclared and every worker gone. */
+export function checkEmpty(state: ManagerState): void {
+  const tables = {
+    tasks: state.tasks.size,
+    files: state.files.size,
+    filesByName: state.filesByName.size,
+    unclaimed: state.unclaimed.size,
+    index: state.index.count,
+    busyClasses: state.busyClasses.size,
+    changedWorkers: state.changedWorkers.size,
+    recallable: state.recallable.size,
+    idleServices: state.idleServices.size,
+    transfers: state.transfers.size,
+    deliveries: state.deliveries.size,
+    deliveryQueue: state.deliveryQueue.size,
+    collecting: state.collectingCount,
+    outbox: state.outbox.size,
+    wanted: state.managerSource.wanted.size,
+    active: state.managerSource.active.size,
+    urlSources: state.urlSources.size,
+    stranded: state.stranded.size,
+    lost: state.lost.size,
+    spooled: state.spooled.size,
+    spooledBytes: state.spooledBytes,
+    reviews: state.upkeep.reviews.size,
+    scarce: state.upkeep.scarce.reduce((sum, { size }) => sum + size, 0),
+    receivers: state.upkeep.receivers.size,
+    shifts: state.upkeep.shifts.size,
+    fuller: state.upkeep.fuller.size,
+    disks: state.disks.count,
+    background: state.managerSource.background.size,
+  };
+  const left = Object.entries(tables).filter(([, size]) => size > 0);
+  if (left.length > 0) throw new Error(`Tables are not empty at the end: ${left.join("; ")}`);
+}

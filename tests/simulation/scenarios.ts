@@ -1,0 +1,227 @@
+/**
+ * The scenarios that are simulated over many seeds: by tests over a few of them, by
+ * `scripts/simulate` over as many as it is told.
+ *
+ * @module
+ */
+
+import { PLACEMENTS } from "../../manager/core/policy.ts";
+import type { Outcomes, Scenario } from "./scenario.ts";
+import { simulate } from "./simulator.ts";
+
+/** A scenario for every seed. */
+export interface NamedScenario {
+  readonly name: string;
+  /** What holds in every run of it. */
+  readonly claim: string;
+  /** Seeds that the tests run. */
+  readonly tested: { readonly first: number; readonly last: number };
+  /** Tasks may fail, and are cancelled: all of them settle, but not all as a success. */
+  readonly mayFail?: boolean;
+  readonly of: (seed: number) => Scenario;
+}
+
+/** A workflow to which nothing happens. */
+export const CALM: Omit<Scenario, "seed"> = {
+  taskCount: 60,
+  workerCount: 4,
+  disturbanceCount: 0,
+  faultChance: 0,
+  failChance: 0,
+  cancelCount: 0,
+};
+
+/** What a cluster does to a workflow besides breaking connections. */
+const HARDSHIP: Partial<Scenario> = {
+  meddleChance: 0.03,
+  hangChance: 0.01,
+  fullChance: 0.01,
+  longChance: 0.05,
+  partitionChance: 0.2,
+};
+
+const PRUNINGS = ["never", "consumed", "depth:1", "depth:2", "depth:3"] as const;
+
+const RECOVERIES = ["on_demand", "immediate"] as const;
+
+/** All of them. */
+export const SCENARIOS: readonly NamedScenario[] = [
+  {
+    name: "disturbed",
+    claim: "loses no task though workers break and come back",
+    tested: { first: 1, last: 150 },
+    of: (seed) => ({
+      ...CALM,
+      disturbanceCount: 4 + seed % 12,
+      faultChance: 0.02 * (seed % 4),
+      ...(seed % 2 === 0 ? { ...HARDSHIP, slowWorkerCount: seed % 3 } : {}),
+      ...(seed % 5 === 0 ? { policies: { recovery: "immediate" } } : {}),
+      seed,
+    }),
+  },
+  {
+    // Walls between hosts that stay: temps go by way of the manager, and no try is lost to that.
+    name: "walled",
+    claim: "brings every file to who needs it though peers are walled off",
+    tested: { first: 501, last: 560 },
+    of: (seed) => ({
+      ...CALM,
+      seed,
+      retries: 0,
+      wallChance: [0.3, 0.7, 1][seed % 3]!,
+      hiddenChance: seed % 2 === 0 ? 0.4 : 0,
+      partitionChance: seed % 5 === 0 ? 0.5 : 0,
+      disturbanceCount: seed % 4 === 0 ? 6 : 0,
+      ...(seed % 7 === 0 ? { policies: { peerTransfers: false } } : {}),
+    }),
+  },
+  {
+    // Disks that hold a few files: what is idle goes, and what has no room waits.
+    name: "small_disks",
+    claim: "gets through on disks that hold a part of the files",
+    tested: { first: 701, last: 760 },
+    of: (seed) => ({
+      ...CALM,
+      seed,
+      diskBytes: [31_000_000, 33_000_000, 38_000_000][seed % 3]!,
+      disturbanceCount: seed % 2 === 0 ? 6 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+    }),
+  },
+  {
+    // What tasks write unasked fills disks of several sizes; who grew too large goes elsewhere.
+    name: "growing",
+    claim: "gets through though tries outgrow small disks",
+    tested: { first: 5001, last: 5060 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      growChance: 0.3,
+      diskBytes: seed % 2 === 0 ? 36_000_000 : [31_000_000, 34_000_000, 90_000_000],
+      disturbanceCount: seed % 4 === 0 ? 6 : 0,
+      faultChance: seed % 5 === 0 ? 0.03 : 0,
+      policies: {
+        placement: PLACEMENTS[seed % PLACEMENTS.length]!,
+        pruneTemps: seed % 7 === 0 ? "consumed" : "never",
+        shiftDiskLoad: seed % 2 === 1,
+      },
+    }),
+  },
+  {
+    // Temps move from small disks to large ones while workers break and copies are made.
+    name: "shifting",
+    claim: "loses nothing by moving temps to emptier disks",
+    tested: { first: 5201, last: 5240 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 2 === 0 ? HARDSHIP : {}),
+      seed,
+      diskBytes: [40_000_000, 400_000_000, 80_000_000],
+      disturbanceCount: seed % 9,
+      faultChance: 0.02 * (seed % 3),
+      policies: { shiftDiskLoad: true, replicas: 1 + seed % 2, pruneExtraReplicas: seed % 4 === 0 },
+      ...(seed % 5 === 0 ? { tunedTo: { shiftDiskLoad: false } } : {}),
+    }),
+  },
+  {
+    name: "failing",
+    claim: "settles every task once though tasks fail and are cancelled",
+    tested: { first: 1001, last: 1080 },
+    mayFail: true,
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      disturbanceCount: seed % 10,
+      faultChance: 0.03,
+      failChance: 0.05,
+      cancelCount: 5,
+      policies: {
+        recoveryTries: 3,
+        dispatchAheadMs: 0,
+        dispatchAhead: 1 + seed % 3,
+        recovery: RECOVERIES[seed % 2]!,
+      },
+    }),
+  },
+  {
+    // Copies of temps are made, go again and are lost, while everything else goes wrong.
+    name: "copies",
+    claim: "keeps as many copies of temps as are wanted, and no more",
+    tested: { first: 2001, last: 2080 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 2 === 0 ? HARDSHIP : {}),
+      ...(seed % 3 === 0 ? { wallChance: 0.3 } : {}),
+      seed,
+      disturbanceCount: seed % 12,
+      faultChance: 0.02 * (seed % 4),
+      policies: {
+        replicas: 1 + seed % 3,
+        pruneTemps: PRUNINGS[seed % 5]!,
+        pruneExtraReplicas: seed % 4 === 0,
+        transfersPerWorker: seed % 7 === 0 ? 1 : 4,
+      },
+      tunedTo: seed % 6 === 0
+        ? { replicas: 3, pruneTemps: "never" }
+        : seed % 6 === 1
+        ? { recovery: "immediate" }
+        : { replicas: 1 + seed % 2, pruneTemps: "consumed", pruneExtraReplicas: true },
+    }),
+  },
+  {
+    // The workers of a graph of four stages are killed one after the other, once a second.
+    name: "stages",
+    claim: "ends a graph of four stages though a worker is killed every second",
+    tested: { first: 3001, last: 3012 },
+    of: (seed) => ({
+      ...CALM,
+      graph: "stages",
+      taskCount: 200,
+      seed,
+      workerCores: 1,
+      killEachMs: 1_000,
+      partitionChance: 0.1 * (seed % 5),
+      faultChance: 0.01 * (seed % 3),
+      policies: { replicas: 1 + seed % 2, recovery: RECOVERIES[seed % 3 === 0 ? 1 : 0]! },
+    }),
+  },
+  {
+    // Each run of a task makes other bytes, copies are damaged on disks and on the way.
+    name: "nondeterministic",
+    claim: "lets nobody read bytes of two makings, or damaged ones",
+    tested: { first: 4001, last: 4030 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 2 === 0 ? { graph: "stages", taskCount: 80, workerCores: 1 } : {}),
+      ...(seed % 5 === 0 ? HARDSHIP : {}),
+      seed,
+      isNondeterministic: true,
+      killEachMs: 500 + 250 * (seed % 4),
+      partitionChance: 0.1 * (seed % 4),
+      flipChance: 0.05,
+      keeperCount: 1 + seed % 3,
+      rotChance: 0.2,
+      disturbanceCount: seed % 2 === 0 ? 0 : seed % 9,
+      policies: { replicas: 1 + seed % 3, recovery: RECOVERIES[seed % 3 === 0 ? 1 : 0]! },
+    }),
+  },
+];
+
+/** Runs one seed of a scenario; throws when something that it claims does not hold. */
+export function simulateNamed({ of, mayFail = false }: NamedScenario, seed: number): Outcomes {
+  const scenario = of(seed);
+  const run = simulate(scenario);
+  const { outcomes, messages, state } = run;
+  if (outcomes.size !== scenario.taskCount) {
+    throw new Error(`${outcomes.size} of ${scenario.taskCount} tasks were returned`);
+  }
+  const failed = [...outcomes].find(([, outcome]) => outcome !== "success");
+  if (failed !== undefined && !mayFail) {
+    const [taskId, outcome] = failed;
+    throw new Error(`Task ${taskId} ended as ${outcome}: ${messages.get(taskId)}`);
+  }
+  if (state.tasks.size > 0) throw new Error(`${state.tasks.size} tasks are left at the end`);
+  return run;
+}
