@@ -25,7 +25,7 @@ import {
 } from "../shared/url/request.ts";
 import { isPassingStatus, retryAfterMs } from "../shared/url/retry.ts";
 import { statedDigestOf } from "../shared/url/stated_digest.ts";
-import { canName, validatorOf } from "../shared/url/validator.ts";
+import { canName, statedValidatorOf } from "../shared/url/validator.ts";
 import type { BoundFile } from "./core/event.ts";
 import {
   bindLocal,
@@ -92,7 +92,7 @@ async function bindByServer(named: NamedUrl): Promise<BoundFile> {
     return { name, sizeBytes, digest, isDirectory: false, isExecutable };
   }
   if (!canName(headers)) return await bindContents(named);
-  const validator = validatorOf(headers, sizeBytes);
+  const validator = statedValidatorOf(headers, sizeBytes);
   const name = validatedName(url, validator);
   return { ...nameless(name, isExecutable), sizeBytes, validator };
 }
@@ -115,7 +115,7 @@ async function bindFileUrl({ url }: NamedUrl): Promise<BoundFile> {
 }
 
 async function bindContents({ url, isExecutable, signal }: NamedUrl): Promise<BoundFile> {
-  const source = { url, validator: "", sizeBytes: -1 };
+  const source = { url, validator: "", sizeBytes: -1, silenceMsMax: ANSWER_MS_MAX };
   const { sizeBytes, digest } = await downloadUrl(source, signal, async (chunks) => {
     const hash = createHash("sha256");
     let sizeBytes = 0;

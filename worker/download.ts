@@ -8,10 +8,10 @@
 
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { PinError } from "../shared/runtime/pin.ts";
-import { SilenceWatch } from "../shared/silence_watch.ts";
+import { SilenceError, SilenceWatch } from "../shared/silence_watch.ts";
 import { contentLengthOf, contentRangeOf } from "../shared/url/content_range.ts";
 import { abortableDelay, isPassingStatus } from "../shared/url/retry.ts";
-import { ConnectionWatch, NoConnectionError } from "./connection_watch.ts";
+import { ConnectionWatch, NoConnectionError, takesConnections } from "./connection_watch.ts";
 
 /** What is asked for and what is known of it. */
 export interface DownloadSource {
@@ -26,8 +26,24 @@ export interface DownloadSource {
   readonly headers: { readonly [name: string]: string };
   /** -1 when not known. */
   readonly sizeBytes: number;
-  /** SHA-256 in hexadecimal, by which a Tendril server names contents; empty when not known. */
-  readonly digest: string;
+  /** By which the contents are asked for; empty when it is not known before they are. */
+  readonly etag: string;
+  /** A connection that is silent for this long is given up. */
+  readonly silenceMsMax: number;
+  /** How far an earlier attempt came, perhaps with another source; goes on as bytes come. */
+  readonly progress?: Progress;
+}
+
+/** How much of a resource has come. */
+export interface Progress {
+  /** Bytes handed on. */
+  offset: number;
+  /** Strong validator of the resource, for resuming; empty when there is none. */
+  etag: string;
+  /** -1 when not known. */
+  totalBytes: number;
+  /** Something was heard of the server. */
+  hasAnswered: boolean;
 }
 
 /** Why the bytes cannot be had from here. */
@@ -52,20 +68,14 @@ const FAILURES_MAX = 6;
 const DELAY_MS_MIN = 100;
 const DELAY_MS_MAX = 2_000;
 
-/** A connection that is silent for this long is given up. */
-const SILENCE_MS_MAX = 30_000;
-
 /** Bytes of a resource of unknown size. */
 const UNKNOWN_BYTES_MAX: number = 2 ** 44;
 
-interface Progress {
-  offset: number;
-  /** Strong validator of the resource, for resuming; empty when there is none. */
-  etag: string;
-  /** -1 when not known. */
-  totalBytes: number;
-  /** Something was heard of the server. */
-  hasAnswered: boolean;
+/** Of a resource of which nothing has come. */
+export function newProgress(
+  { etag, sizeBytes }: Pick<DownloadSource, "etag" | "sizeBytes">,
+): Progress {
+  return { offset: 0, etag, totalBytes: sizeBytes, hasAnswered: false };
 }
 
 /** Yields the bytes of `source`; throws `DownloadError`, or the reason of `signal`. */
@@ -73,12 +83,8 @@ export async function* download(
   source: DownloadSource,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const progress: Progress = {
-    offset: 0,
-    etag: source.digest === "" ? "" : `"${source.digest}"`,
-    totalBytes: source.sizeBytes,
-    hasAnswered: false,
-  };
+  const progress = source.progress ?? newProgress(source);
+  progress.hasAnswered = false;
   let urls = source.urls;
   let failureCount = 0;
   while (true) {
@@ -87,7 +93,8 @@ export async function* download(
     try {
       yield* readOnce(source, { url, progress, signal });
       return;
-    } catch (error) {
+    } catch (failure) {
+      const error = await explained(failure, source, { url, progress });
       if (signal.aborted || error instanceof DownloadError) throw error;
       if (progress.offset > 0 && progress.etag === "") {
         const message = `${messageOf(error)}, and the server cannot go on from there`;
@@ -97,6 +104,10 @@ export async function* download(
         urls = urls.filter((other) => other !== url);
         if (urls.length === 0) throw giveUp(progress, messageOf(error), error);
         continue;
+      }
+      // From elsewhere they come sooner.
+      if (error instanceof SilenceError) {
+        throw new DownloadError("broken", error.message, error);
       }
       // A connection that brought something starts the count anew: the size bounds how often.
       failureCount = progress.offset > startOffset ? 1 : failureCount + 1;
@@ -111,6 +122,17 @@ export async function* download(
   }
 }
 
+/** An address may have fallen silent as nothing reaches it any more. */
+async function explained(
+  error: unknown,
+  { connectMsMax }: DownloadSource,
+  { url, progress }: { readonly url: string; readonly progress: Progress },
+): Promise<unknown> {
+  if (!(error instanceof SilenceError) || progress.hasAnswered) return error;
+  if (await takesConnections(url, connectMsMax)) return error;
+  return new NoConnectionError(`"${new URL(url).host}" takes no connection`, { cause: error });
+}
+
 function giveUp({ hasAnswered }: Progress, message: string, cause: unknown): DownloadError {
   return new DownloadError(hasAnswered ? "broken" : "unreachable", message, cause);
 }
@@ -120,7 +142,7 @@ async function* readOnce(
   source: DownloadSource,
   { url, progress, signal }: { url: string; progress: Progress; signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void, void> {
-  const watch = new SilenceWatch(signal, SILENCE_MS_MAX);
+  const watch = new SilenceWatch(signal, source.silenceMsMax);
   try {
     const response = await request(source, { url, progress, watch });
     progress.hasAnswered = true;
@@ -137,7 +159,9 @@ async function* readOnce(
       skipBytes = 0;
       progress.offset += rest.length;
       checkSize(progress);
+      watch.pause();
       yield rest;
+      watch.hear();
     }
     if (progress.totalBytes >= 0 && progress.offset < progress.totalBytes) {
       throw new Error(
@@ -175,7 +199,7 @@ function requestHeaders(source: DownloadSource, progress: Progress): Record<stri
   if (progress.offset > 0 && progress.etag !== "") {
     headers["Range"] = `bytes=${progress.offset}-`;
     headers["If-Match"] = progress.etag;
-  } else if (source.digest !== "") {
+  } else if (source.etag !== "") {
     headers["If-Match"] = progress.etag;
   }
   return headers;
@@ -200,7 +224,7 @@ async function acceptResponse(
     await response.body?.cancel();
     throw new DownloadError("broken", "the connection broke and the rest cannot be asked for");
   }
-  if (progress.offset === 0 && source.digest === "") progress.etag = strongTag(etag);
+  if (progress.offset === 0 && source.etag === "") progress.etag = strongTag(etag);
   const { headers } = response;
   const range = status === 206 ? contentRangeOf(headers) : undefined;
   if (status === 206 && range?.startByte !== progress.offset) {

@@ -90,7 +90,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   for (let suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
     const path = join(userPath, suffix === 1 ? name : `${name}-${suffix}`);
     ensurePrivate(path);
-    const lock = await tryLock(join(path, "lock"));
+    const lock = await lockFile(join(path, "lock"));
     if (lock === undefined) continue;
     try {
       await sweep(path);
@@ -207,10 +207,11 @@ export function ensurePrivate(path: string): void {
 
 /** Locks a workspace that has been used before; undefined while a worker runs in it. */
 export async function lockWorkspace(path: string): Promise<{ close(): void } | undefined> {
-  return await tryLock(join(path, "lock"));
+  return await lockFile(join(path, "lock"));
 }
 
-async function tryLock(path: string): Promise<DatabaseSync | undefined> {
+/** Locks a file, which is made if need be, until this process ends; undefined while it is locked. */
+export async function lockFile(path: string): Promise<DatabaseSync | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isFile()) {

@@ -20,6 +20,7 @@ import {
   utimesSync,
 } from "node:fs";
 
+import { codeOf } from "./archive_error.ts";
 import { FileThreads } from "./file_threads.ts";
 import { findLinkFault, followLink } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
@@ -28,7 +29,6 @@ import { openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
 import {
   checkHardLink,
   closedDirectories,
-  codeOf,
   directoryMode,
   missingTarget,
   newTreePlan,

@@ -7,7 +7,7 @@
 
 import { Buffer } from "node:buffer";
 
-import { ArchiveError } from "./archive_error.ts";
+import { ArchiveError, codeOf } from "./archive_error.ts";
 import type { FileMeta } from "./tree_plan.ts";
 
 /** Bytes on their way at one time: half a thousand small files, or a few that are not so small. */
@@ -165,11 +165,14 @@ export class FileRing {
     if (Atomics.load(this.#control, STATE) !== FAILED) return;
     const length = Atomics.load(this.#control, FAILURE_LENGTH);
     // Written by the other end.
-    const { message, entry } = JSON.parse(Buffer.from(this.#failure, 0, length).toString()) as {
+    const { message, entry, code } = JSON.parse(
+      Buffer.from(this.#failure, 0, length).toString(),
+    ) as {
       message: string;
       entry?: string;
+      code: string;
     };
-    throw new ArchiveError(message, entry === undefined ? {} : { entry });
+    throw new ArchiveError(message, entry === undefined ? { code } : { entry, code });
   }
 }
 
@@ -185,7 +188,7 @@ export function serveFileRing(
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const entry = error instanceof ArchiveError ? error.entry : undefined;
-    const failure = failureText(message, entry);
+    const failure = failureText(message, { entry, code: codeOf(error) });
     Atomics.store(control, FAILURE_LENGTH, Buffer.from(memory.failure).write(failure));
     Atomics.store(control, STATE, FAILED);
   }
@@ -209,15 +212,11 @@ function writeFiles(
       tailBytes += words[at / 4] ?? 0;
       at = 0;
     }
-    const [allBytes = 0, pathBytes = 0, contentBytes = 0, mode = 0] = words.subarray(
-      at / 4,
-      at / 4 + 4,
-    );
-    const contentsAt = at + HEADER_BYTES + pathBytes;
+    const contentsAt = at + HEADER_BYTES + (words[at / 4 + 1] ?? 0);
     const path = bytes.toString("utf8", at + HEADER_BYTES, contentsAt);
-    const meta = { path, mode, mtimeMs: times[at / 8 + 2] ?? 0 };
-    write(meta, bytes.subarray(contentsAt, contentsAt + contentBytes));
-    tailBytes += allBytes;
+    const meta = { path, mode: words[at / 4 + 3] ?? 0, mtimeMs: times[at / 8 + 2] ?? 0 };
+    write(meta, bytes.subarray(contentsAt, contentsAt + (words[at / 4 + 2] ?? 0)));
+    tailBytes += words[at / 4] ?? 0;
     Atomics.store(control, TAIL_BYTES, tailBytes);
     Atomics.store(control, WRITTEN_COUNT, ++writtenCount);
     if (Atomics.load(control, WANTED_COUNT) === writtenCount) {
@@ -241,12 +240,15 @@ function waitForFile(control: Int32Array, writtenCount: number): boolean {
   return givenCount !== STOP;
 }
 
-function failureText(message: string, entry: string | undefined): string {
-  const text = JSON.stringify({ message, ...(entry === undefined ? {} : { entry }) });
+function failureText(
+  message: string,
+  { entry, code }: { readonly entry: string | undefined; readonly code: string },
+): string {
+  const text = JSON.stringify({ message, code, ...(entry === undefined ? {} : { entry }) });
   // A path has no more than some thousand bytes, and a message little more than a path.
   return text.length * UNIT_BYTES_MAX <= FAILURE_BYTES
     ? text
-    : JSON.stringify({ message: "Cannot write a file" });
+    : JSON.stringify({ message: "Cannot write a file", code });
 }
 
 function aligned(lengthBytes: number): number {

@@ -37,7 +37,7 @@ export type Member =
 /** Gives the members of an archive; the data of a file are read before the next member is. */
 export interface MemberReader {
   /** Returns the next member, or undefined after the last. */
-  next(): Promise<Member | undefined>;
+  next(): Member | undefined | Promise<Member | undefined>;
   /** Returns all data of the file just returned; its size bounds the memory this takes. */
   data(): Uint8Array | Promise<Uint8Array>;
   /** Returns some of the data left of the file just returned, undefined when none is. */

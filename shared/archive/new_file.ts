@@ -2,7 +2,8 @@
 
 import { closeSync, constants, futimesSync, openSync, unlinkSync, writeSync } from "node:fs";
 
-import { codeOf, fileMode, timeSeconds } from "./tree_plan.ts";
+import { codeOf } from "./archive_error.ts";
+import { fileMode, timeSeconds } from "./tree_plan.ts";
 import type { FileMeta } from "./tree_plan.ts";
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

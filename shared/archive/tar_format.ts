@@ -15,6 +15,9 @@ export const BLOCK_BYTES = 512;
 /** Bytes that end a stream: two blocks of zeros. */
 export const END_BYTES: number = 2 * BLOCK_BYTES;
 
+/** Where the type flag of a header is. */
+export const TYPE_AT = 156;
+
 /** The largest number that an 11 digit octal field holds. */
 const OCTAL_MAX = 0o77777777777;
 /** The field for a name, in bytes. */
@@ -29,7 +32,6 @@ const GROUP_AT = 116;
 const SIZE_AT = 124;
 const TIME_AT = 136;
 const CHECKSUM_AT = 148;
-const TYPE_AT = 156;
 const LINK_AT = 157;
 const MAGIC_AT = 257;
 const PREFIX_AT = 345;
@@ -232,7 +234,8 @@ function checksum(block: Uint8Array): number {
 }
 
 function wordsOf(block: Uint8Array): Int32Array {
-  const { buffer, byteOffset } = block.byteOffset % 4 === 0 ? block : block.slice();
+  // Copied by a constructor, because the `slice` of a Buffer copies nothing.
+  const { buffer, byteOffset } = block.byteOffset % 4 === 0 ? block : new Uint8Array(block);
   return new Int32Array(buffer, byteOffset, BLOCK_BYTES / 4);
 }
 

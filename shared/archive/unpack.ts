@@ -232,7 +232,8 @@ async function writeMembers(
     for (;;) {
       signal?.throwIfAborted();
       isWriting = false;
-      const next = await reader.next();
+      const reading = reader.next();
+      const next = reading instanceof Promise ? await reading : reading;
       if (next === undefined) {
         await reader.drain();
         return { fileCount, directoryCount, linkCount, sizeBytes };
@@ -257,7 +258,8 @@ async function writeMembers(
 function located(error: unknown, where: "in" | "after", path: string): unknown {
   if (!(error instanceof ArchiveError) || error.entry !== undefined) return error;
   const message = `${error.message}, ${where} entry ${quoteName(path)}`;
-  return new ArchiveError(message, { entry: path, cause: error.cause });
+  const { cause, isTooLarge } = error;
+  return new ArchiveError(message, { entry: path, isTooLarge, cause });
 }
 
 /** Waits only where there is something to wait for: a promise for each member would be felt. */

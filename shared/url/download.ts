@@ -28,16 +28,30 @@ import {
   isSameRepresentation,
   rangeValidatorOf,
   shownValidator,
-  validatorOf,
+  statedValidatorOf,
 } from "./validator.ts";
 
 /** What is wanted, and what is known of it. */
 export interface UrlContents {
   readonly url: string;
-  /** By which it was named (`validatorOf`): other contents are refused. Empty when it was not. */
+  /** By which it was named (`statedValidatorOf`): other contents are refused. Empty when it was not. */
   readonly validator: string;
   /** -1 when not known. */
   readonly sizeBytes: number;
+  /** A server that is silent for this long is given up. */
+  readonly silenceMsMax: number;
+  /** How far an earlier attempt came; goes on as bytes come. */
+  readonly progress?: UrlProgress;
+}
+
+/** How much of the contents has come. */
+export interface UrlProgress {
+  /** Bytes handed on. */
+  offset: number;
+  /** By which the rest can be asked for: an ETag or a date; empty when it cannot. */
+  etag: string;
+  /** -1 when not known. */
+  totalBytes: number;
 }
 
 /** Bytes that count as success, after which failures are counted anew. */
@@ -45,9 +59,6 @@ const PROGRESS_BYTES_MIN: number = 64 * 1024;
 
 /** How often one download starts anew. */
 const RESTARTS_MAX = 3;
-
-/** A connection that is silent for this long is given up: some servers think before they answer. */
-const SILENCE_MS_MAX = 60_000;
 
 /** Bytes of contents of unknown size. */
 const UNKNOWN_BYTES_MAX: number = 2 ** 44;
@@ -63,14 +74,10 @@ interface Patience {
   restartCount: number;
 }
 
-/** What came of one passage from the first byte on. */
+/** One passage from the first byte on, or from where an earlier attempt ended. */
 interface Passage {
-  offset: number;
-  /** -1 when not known. */
-  totalBytes: number;
-  /** By which the rest can be asked for; empty when it cannot. */
-  rangeValidator: string;
-  /** Of a digest that the server states. */
+  readonly progress: UrlProgress;
+  /** Of a digest that the server states of contents that all come in this passage. */
   check: DigestCheck | undefined;
 }
 
@@ -86,11 +93,14 @@ export async function downloadUrl<T>(
   take: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
 ): Promise<T> {
   const patience: Patience = { failureCount: 0, restartCount: 0 };
+  const none = { offset: 0, etag: "", totalBytes: source.sizeBytes };
+  const progress = source.progress ?? { ...none };
   while (true) {
     try {
-      return await take(readPassage(source, patience, signal));
+      return await take(readPassage({ ...source, progress }, patience, signal));
     } catch (error) {
       if (!(error instanceof RestartError)) throw error;
+      Object.assign(progress, none);
       patience.restartCount += 1;
       if (patience.restartCount <= RESTARTS_MAX) continue;
       const message = `${error.message}, ${patience.restartCount} times`;
@@ -100,22 +110,18 @@ export async function downloadUrl<T>(
 }
 
 async function* readPassage(
-  source: UrlContents,
+  source: UrlContents & { readonly progress: UrlProgress },
   patience: Patience,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const passage: Passage = {
-    offset: 0,
-    totalBytes: source.sizeBytes,
-    rangeValidator: "",
-    check: undefined,
-  };
+  const { progress, silenceMsMax } = source;
+  const passage: Passage = { progress, check: undefined };
   while (true) {
-    const watch = new SilenceWatch(signal, SILENCE_MS_MAX);
-    const startOffset = passage.offset;
+    const watch = new SilenceWatch(signal, silenceMsMax);
+    const startOffset = progress.offset;
     let who = `"${shownUrl(source.url)}"`;
     try {
-      const headers = rangeHeaders(passage);
+      const headers = rangeHeaders(progress);
       const request = { method: "GET", headers, signal: watch.signal } as const;
       const answer = await requestUrl(source.url, request);
       who = answer.who;
@@ -127,12 +133,12 @@ async function* readPassage(
       return;
     } catch (error) {
       if (signal.aborted || error instanceof RestartError) throw error;
-      const failure = error instanceof UrlError ? error : brokenOff(error, who, passage);
+      const failure = error instanceof UrlError ? error : brokenOff(error, who, progress);
       if (failure.kind !== "broken") throw failure;
-      if (passage.offset - startOffset >= PROGRESS_BYTES_MIN) patience.failureCount = 0;
+      if (progress.offset - startOffset >= PROGRESS_BYTES_MIN) patience.failureCount = 0;
       patience.failureCount += 1;
       await waitAfter(failure, patience.failureCount, signal);
-      const canGoOn = passage.offset === 0 || passage.rangeValidator !== "";
+      const canGoOn = progress.offset === 0 || progress.etag !== "";
       if (!canGoOn) throw new RestartError(failure.message);
     } finally {
       watch.close();
@@ -140,15 +146,15 @@ async function* readPassage(
   }
 }
 
-function brokenOff(error: unknown, who: string, { offset }: Passage): UrlError {
+function brokenOff(error: unknown, who: string, { offset }: UrlProgress): UrlError {
   const found = error instanceof Error ? error.message : String(error);
   const message = `${who} broke off after ${offset} bytes: ${plainReason(found)}`;
   return new UrlError("broken", message, { cause: error });
 }
 
-function rangeHeaders({ offset, rangeValidator }: Passage): Record<string, string> {
+function rangeHeaders({ offset, etag }: UrlProgress): Record<string, string> {
   if (offset === 0) return {};
-  return { "Range": `bytes=${offset}-`, "If-Range": rangeValidator };
+  return { "Range": `bytes=${offset}-`, "If-Range": etag };
 }
 
 /**
@@ -162,19 +168,20 @@ async function acceptAnswer(
 ): Promise<number | undefined> {
   const { response, who } = answer;
   const { status, headers } = response;
+  const { progress } = passage;
   if (status === 200) return await acceptWhole(answer, source, passage);
   const range = contentRangeOf(headers);
-  const isAsked = passage.offset > 0;
+  const isAsked = progress.offset > 0;
   if (status === 206 && isAsked) {
-    if (isRest(range, headers, passage)) return 0;
+    if (isRest(range, headers, progress)) return 0;
     await discardBody(response);
     throw new RestartError(`${who} answered with a part of something else`);
   }
   if (status === 416 && isAsked) {
     await discardBody(response);
     // It broke off behind its last byte: of an unknown length, nobody could tell.
-    if (range?.totalBytes === passage.offset && passage.totalBytes < 0) return undefined;
-    throw new RestartError(`${who} has no bytes from ${passage.offset} on any more`);
+    if (range?.totalBytes === progress.offset && progress.totalBytes < 0) return undefined;
+    throw new RestartError(`${who} has no bytes from ${progress.offset} on any more`);
   }
   throw await refusal(answer, retryAfterMs(headers, Date.now()));
 }
@@ -185,20 +192,21 @@ async function acceptWhole(
   passage: Passage,
 ): Promise<number> {
   const { status, headers } = response;
+  const { progress } = passage;
   const lengthBytes = contentLengthOf(headers);
   const change = changeOf(source, headers);
   if (change !== undefined) {
     await discardBody(response);
     throw new UrlError("changed", `${who} has changed: ${change}`);
   }
-  if (passage.offset > 0) {
+  if (progress.offset > 0) {
     // The server takes no ranges: of the same bytes, those that came need not be written again.
-    if (isSameBytes(passage.rangeValidator, headers)) return passage.offset;
+    if (isSameBytes(progress.etag, headers)) return progress.offset;
     await discardBody(response);
     throw new RestartError(`${who} changed while it was read`);
   }
-  if (lengthBytes >= 0) passage.totalBytes = lengthBytes;
-  passage.rangeValidator = headers.get("Accept-Ranges") === "none" ? "" : rangeValidatorOf(headers);
+  if (lengthBytes >= 0) progress.totalBytes = lengthBytes;
+  progress.etag = headers.get("Accept-Ranges") === "none" ? "" : rangeValidatorOf(headers);
   const stated = statedDigestOf(status, headers);
   if (stated !== undefined) passage.check = new DigestCheck(stated);
   return 0;
@@ -206,7 +214,7 @@ async function acceptWhole(
 
 /** Why an answer is not of the contents that were named, if it is not. */
 function changeOf({ validator, sizeBytes }: UrlContents, headers: Headers): string | undefined {
-  const found = validatorOf(headers);
+  const found = statedValidatorOf(headers);
   if (validator !== "" && !agrees(validator, found)) {
     return `it was ${shownValidator(validator)} when it was named, and is ${shownValidator(found)}`;
   }
@@ -216,11 +224,15 @@ function changeOf({ validator, sizeBytes }: UrlContents, headers: Headers): stri
 }
 
 /** True when the part is the rest of what came before. */
-function isRest(range: ContentRange | undefined, headers: Headers, passage: Passage): boolean {
-  if (range?.startByte !== passage.offset) return false;
-  if (!isSameRepresentation(passage.rangeValidator, headers)) return false;
-  const { totalBytes } = passage;
-  if (totalBytes < 0) passage.totalBytes = range.totalBytes;
+function isRest(
+  range: ContentRange | undefined,
+  headers: Headers,
+  progress: UrlProgress,
+): boolean {
+  if (range?.startByte !== progress.offset) return false;
+  if (!isSameRepresentation(progress.etag, headers)) return false;
+  const { totalBytes } = progress;
+  if (totalBytes < 0) progress.totalBytes = range.totalBytes;
   return totalBytes < 0 || range.totalBytes < 0 || range.totalBytes === totalBytes;
 }
 
@@ -240,18 +252,20 @@ async function* readBody(
     leftToSkip -= skipped;
     if (skipped === bytes.length) continue;
     const rest = skipped === 0 ? bytes : bytes.subarray(skipped);
-    passage.offset += rest.length;
-    checkLength(passage);
+    passage.progress.offset += rest.length;
+    checkLength(passage.progress);
     passage.check?.update(rest);
+    watch.pause();
     yield rest;
+    watch.hear();
   }
-  const { offset, totalBytes } = passage;
+  const { offset, totalBytes } = passage.progress;
   if (offset < totalBytes || leftToSkip > 0) {
     throw new Error(`the connection ended, of ${totalBytes} bytes`);
   }
 }
 
-function checkLength({ offset, totalBytes }: Passage): void {
+function checkLength({ offset, totalBytes }: UrlProgress): void {
   const bytesMax = totalBytes >= 0 ? totalBytes : UNKNOWN_BYTES_MAX;
   if (offset <= bytesMax) return;
   throw new UrlError("wrong", `The server sent more than the ${bytesMax} bytes that it announced`);

@@ -25,7 +25,7 @@ const NO_LENGTH = "-";
  * One text for what the headers say of which contents these are; empty when they say nothing.
  * `lengthBytes` is of the whole, where it is not that of the answer.
  */
-export function validatorOf(headers: Headers, lengthBytes?: number): string {
+export function statedValidatorOf(headers: Headers, lengthBytes?: number): string {
   const tag = tagOf(headers);
   if (isStrong(tag)) return tag;
   const modifiedMs = modifiedMsOf(headers);

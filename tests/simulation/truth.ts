@@ -30,7 +30,7 @@ export class Truth {
   constructor(workload: Workload, { isNondeterministic }: { isNondeterministic: boolean }) {
     this.#workload = workload;
     this.#isNondeterministic = isNondeterministic;
-    this.#expected = expectedDigests(workload.declared, workload.tasks, workload.minis);
+    this.#expected = expectedDigests(workload);
     for (const [fileId, name] of workload.names) this.#fileIds.set(name, fileId);
     this.#temps = new Set(workload.temps);
   }

@@ -1,6 +1,7 @@
 /** What each message of the manager does. */
 
 import { unreachable } from "../../shared/assert.ts";
+import type { TransferId } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import { deleteFile, startFetch } from "./cache.ts";
 import { endSuggestion, touchFile } from "./disk.ts";
@@ -39,8 +40,7 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
     case "send":
       return sendFile(state, message);
     case "stop_send":
-      state.instructions.push({ kind: "stop_transfer", transferId: message.transferId });
-      return;
+      return stopSend(state, message.transferId);
     case "verify":
       return verifyFile(state, message);
     case "delete":
@@ -87,6 +87,10 @@ function reconcile(
   // Said before the connection broke, or while there was none.
   const { leaving } = state;
   if (leaving?.isReleased === false) state.outbox.push({ kind: "leaving", reason: leaving.reason });
+}
+
+function stopSend(state: WorkerState, transferId: TransferId): void {
+  state.instructions.push({ kind: "stop_transfer", transferId, goesOn: false });
 }
 
 function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "send" }>): void {

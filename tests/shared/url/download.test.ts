@@ -9,7 +9,7 @@ const NO_SIGNAL = new AbortController().signal;
 const [OLD, NEW] = [someBytes(400_000), someBytes(400_000, 7)];
 
 function contentsOf(url: string, wish: Partial<UrlContents> = {}): UrlContents {
-  return { url, validator: "", sizeBytes: -1, ...wish };
+  return { url, validator: "", sizeBytes: -1, silenceMsMax: 60_000, ...wish };
 }
 
 /** What came of the last passage. */

@@ -6,7 +6,7 @@ import {
   isSameRepresentation,
   rangeValidatorOf,
   shownValidator,
-  validatorOf,
+  statedValidatorOf,
 } from "../../../shared/url/validator.ts";
 
 const MODIFIED = "Wed, 01 Jan 2020 00:00:00 GMT";
@@ -21,17 +21,17 @@ const WEAK = of({ "ETag": 'W/"a"', "Content-Length": "7", "Last-Modified": MODIF
 const DATED = of({ "Last-Modified": MODIFIED, "Date": LATER, "Content-Length": "7" });
 const FRESH = of({ "Last-Modified": MODIFIED, "Date": MODIFIED, "Content-Length": "7" });
 
-test("validatorOf() takes a strong ETag alone, and anything else along with the length", () => {
-  expect(validatorOf(STRONG)).toBe('"a-b"');
-  expect(validatorOf(WEAK)).toBe('W/"a"\n2020-01-01T00:00:00.000Z\n7');
-  expect(validatorOf(DATED)).toBe("\n2020-01-01T00:00:00.000Z\n7");
-  expect(validatorOf(DATED, 9)).toBe("\n2020-01-01T00:00:00.000Z\n9");
-  expect(validatorOf(of({ "Content-Length": "7" }))).toBe("");
+test("statedValidatorOf() takes a strong ETag alone, and anything else along with the length", () => {
+  expect(statedValidatorOf(STRONG)).toBe('"a-b"');
+  expect(statedValidatorOf(WEAK)).toBe('W/"a"\n2020-01-01T00:00:00.000Z\n7');
+  expect(statedValidatorOf(DATED)).toBe("\n2020-01-01T00:00:00.000Z\n7");
+  expect(statedValidatorOf(DATED, 9)).toBe("\n2020-01-01T00:00:00.000Z\n9");
+  expect(statedValidatorOf(of({ "Content-Length": "7" }))).toBe("");
 });
 
-test("validatorOf() takes no ETag that is none", () => {
+test("statedValidatorOf() takes no ETag that is none", () => {
   for (const tag of ["abc", '""', '"a"b"', "W/abc", `"${"x".repeat(2_000)}"`]) {
-    expect(validatorOf(of({ ETag: tag }))).toBe("");
+    expect(statedValidatorOf(of({ ETag: tag }))).toBe("");
   }
 });
 
@@ -41,16 +41,17 @@ test("canName() trusts a time only of a document that is older than its answer",
 });
 
 test("agrees() puts up with a length that only one answer tells", () => {
-  const named = validatorOf(DATED);
-  expect(agrees(named, validatorOf(FRESH))).toBe(true);
-  expect(agrees(named, validatorOf(of({ "Last-Modified": MODIFIED })))).toBe(true);
-  expect(agrees(named, validatorOf(DATED, 8))).toBe(false);
-  expect(agrees(named, validatorOf(of({ "Last-Modified": LATER, "Content-Length": "7" })))).toBe(
-    false,
-  );
+  const named = statedValidatorOf(DATED);
+  expect(agrees(named, statedValidatorOf(FRESH))).toBe(true);
+  expect(agrees(named, statedValidatorOf(of({ "Last-Modified": MODIFIED })))).toBe(true);
+  expect(agrees(named, statedValidatorOf(DATED, 8))).toBe(false);
+  expect(agrees(named, statedValidatorOf(of({ "Last-Modified": LATER, "Content-Length": "7" }))))
+    .toBe(
+      false,
+    );
   expect(agrees('"a"', '"b"')).toBe(false);
   expect(agrees('"a"', named)).toBe(false);
-  expect(agrees(validatorOf(WEAK), "")).toBe(false);
+  expect(agrees(statedValidatorOf(WEAK), "")).toBe(false);
 });
 
 test("rangeValidatorOf() joins bytes by what is strong only", () => {
@@ -70,5 +71,5 @@ test("isSameRepresentation() refuses a part of another document", () => {
 test("shownValidator() is for people", () => {
   expect(shownValidator("")).toBe("nothing");
   expect(shownValidator('"a"')).toBe('"a"');
-  expect(shownValidator(validatorOf(WEAK))).toBe('W/"a", 2020-01-01T00:00:00.000Z, 7 bytes');
+  expect(shownValidator(statedValidatorOf(WEAK))).toBe('W/"a", 2020-01-01T00:00:00.000Z, 7 bytes');
 });
