@@ -62,6 +62,8 @@ export class CacheStore {
   readonly #reserved: Map<string, CacheName> = new Map();
   /** {name: when others can find it} of directories that were just shared. */
   readonly #sharing: Map<CacheName, Promise<void>> = new Map();
+  /** {name: when its place is free again} of directories that this process uses no more. */
+  readonly #leaving: Map<CacheName, Promise<void>> = new Map();
   readonly #work: Set<Promise<void>> = new Set();
   #pathCount = 0;
 
@@ -164,9 +166,9 @@ export class CacheStore {
     return await this.#shared?.lock(name, signal);
   }
 
-  /** Resolves when others can find the directory of that name, if it is shared. */
+  /** Resolves when others can find the directory of that name, or its place is free again. */
   async settled(name: CacheName): Promise<void> {
-    await this.#sharing.get(name);
+    await Promise.all([this.#sharing.get(name), this.#leaving.get(name)]);
   }
 
   /** Removes what came in and is not wanted, or gives a reserved place free. */
@@ -273,12 +275,14 @@ export class CacheStore {
   }
 
   #leave(name: CacheName, { isHidden }: { readonly isHidden: boolean }): void {
-    this.#track(async () => {
+    const leaving = this.#track(async () => {
       // What lets others find it may still be on its way.
       await this.#sharing.get(name);
       if (isHidden) this.#shared?.hide(name);
       await this.#shared?.leaveTree(name);
+      if (this.#leaving.get(name) === leaving) this.#leaving.delete(name);
     });
+    this.#leaving.set(name, leaving);
   }
 
   #track(run: () => Promise<void>): Promise<void> {

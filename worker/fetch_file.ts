@@ -72,7 +72,11 @@ export async function findOrFetch(
     options.cache.discard(how.part.path);
     return { file: kept, isFound: true };
   }
-  return { file: await fetchFile(options, order, how), isFound: false };
+  // One that is damaged has to be gone before another takes its place.
+  await options.cache.settled(name);
+  const file = await fetchFile(options, order, how);
+  await options.cache.settled(name);
+  return { file, isFound: false };
 }
 
 async function fetchFile(

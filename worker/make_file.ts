@@ -78,6 +78,8 @@ export async function makeFile(
     // Whoever had it may have made it meanwhile.
     const other = await adoptIntact(cache, order.name);
     if (other !== undefined) return { file: other, isFound: true };
+    // One that is damaged has to be gone before another takes its place.
+    await cache.settled(order.name);
     const file = await carryOut(options, order, making);
     await cache.settled(order.name);
     return { file, isFound: false };

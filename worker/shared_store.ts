@@ -32,7 +32,7 @@ import type { CacheName } from "../shared/ids.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { removeTree } from "./trash.ts";
 import { stampTree } from "./tree_stamp.ts";
-import { lockFile, lockWorkspace } from "./workspace.ts";
+import { isWorkspaceUsed, lockFile } from "./workspace.ts";
 
 /** One file or directory of the store. */
 export interface SharedFile {
@@ -318,11 +318,7 @@ export class SharedStore {
   /** True while the workspace of one of the marks is locked. */
   async #isUsed(name: CacheName): Promise<boolean> {
     for (const user of namesIn(join(this.#entryPath(name), "users"))) {
-      const workspace = join(dirname(this.#path), user);
-      if (lstatSync(workspace, { throwIfNoEntry: false }) === undefined) continue;
-      const lock = await lockWorkspace(workspace);
-      if (lock === undefined) return true;
-      lock.close();
+      if (await isWorkspaceUsed(join(dirname(this.#path), user))) return true;
     }
     return false;
   }
