@@ -76,3 +76,16 @@ test("step() answers an order to send a file that it does not have", () => {
   fixture.hears({ ...order, generation: 1 });
   expect(fixture.toldOf("send_failed")).toMatchObject([{ transferId: 5 }]);
 });
+
+test("step() tells of what was sent to a url, and stops it when nobody waits for it", () => {
+  const fixture = WorkerFixture.connected({ cached: [factsOf("output", 2)] });
+  const to = { kind: "url", url: "http://host/output" } as const;
+  const transferId = 5 as never;
+  fixture.hears({ kind: "send", transferId, name: "output" as never, generation: 2, to });
+  fixture.feed({ kind: "stored", transferId });
+  expect(fixture.toldOf("stored")).toMatchObject([{ transferId }]);
+  fixture.feed({ kind: "send_failed", transferId, message: "no", isFinal: true });
+  expect(fixture.toldOf("send_failed")).toMatchObject([{ transferId, isFinal: true }]);
+  fixture.hears({ kind: "stop_send", transferId });
+  expect(fixture.orders).toEqual(["stop transfer 5"]);
+});
