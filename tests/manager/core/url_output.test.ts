@@ -163,6 +163,20 @@ test("isAtUrl() has an output come from its worker, and from its url when that i
   expect(order).toMatchObject({ order: { digest: `out by ${task}`, generation: 1 } });
 });
 
+test("isAtUrl() is false of an output that was lost before it was stored", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a", { features: ["a"] });
+  fixture.joins("b", { features: ["b"] });
+  const file = fixture.urlOutput("out");
+  const task = fixture.submits({ outputs: [file], features: ["a"] });
+  const reader = fixture.submits({ inputs: [file], features: ["b"] });
+  fixture.finishes("a", task);
+  expect(fixture.fetches).toEqual(["b out from a"]);
+  fixture.exits("a");
+  expect(fixture.fetches).toEqual([]);
+  expect(fixture.task(reader).state.kind).toBe("waiting");
+});
+
 test("endStore() counts a lie of a worker that says so of what the manager waits for", () => {
   const fixture = new ManagerFixture();
   fixture.joins("a");
