@@ -53,3 +53,11 @@ export function mergeOptions(...places: readonly ManagerOptions[]): ManagerOptio
   }
   return merged;
 }
+
+/** `options` with those of the file that they name, where they state none. */
+export function withConfigFile(options: ManagerOptions): ManagerOptions {
+  const { config, ...given } = options;
+  if (config === undefined) return given;
+  if (typeof config === "string") return mergeOptions(given, readConfigFile(config));
+  throw new TypeError(`Cannot take config of Manager.start "${config}" as a path`);
+}

@@ -16,7 +16,7 @@ import {
   readManagerOptions,
   readPolicies,
 } from "./config.ts";
-import { mergeOptions, readConfigFile } from "./config_file.ts";
+import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
 import { copyContents } from "./directory.ts";
 import type { FileHandle } from "./file_handle.ts";
@@ -96,7 +96,7 @@ export class Manager implements AsyncDisposable {
    * @throws {Error} When the address or the name is taken, or there is no binary for workers.
    */
   static async start(options: ManagerOptions = {}): Promise<Manager> {
-    const given = allOptions(options);
+    const given = withConfigFile(mergeOptions(options, defaultManagerOptions()));
     const config = readManagerOptions(given);
     for (const note of translateParameters(given.policies ?? {}).notes) {
       process.stderr.write(`tendril: ${note}\n`);
@@ -204,6 +204,10 @@ export class Manager implements AsyncDisposable {
 
   /**
    * Declares unpacked software for the `environment` of tasks and libraries.
+   *
+   * Each worker unpacks it once and makes it fit for the path there: archives of conda-pack, poncho
+   * and `tendril pack`, and virtual environments that `tar` or venv-pack packed. Tasks have its `bin`
+   * first in `PATH`, `VIRTUAL_ENV` or `CONDA_PREFIX`, and what its `activate.d` sets.
    *
    * @param archive An archive with a `bin` folder: a declared file, or the path of one.
    * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
@@ -586,13 +590,4 @@ function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
     level: "workflow",
     peerTransfer: true,
   };
-}
-
-/** What a script states, then what the command line does, then the file that one of them names. */
-function allOptions(options: ManagerOptions): ManagerOptions {
-  const stated = mergeOptions(options, defaultManagerOptions());
-  const { config, ...given } = stated;
-  if (config === undefined) return given;
-  if (typeof config === "string") return mergeOptions(given, readConfigFile(config));
-  throw new TypeError(`Cannot take config of Manager.start "${config}" as a path`);
 }

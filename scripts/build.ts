@@ -22,6 +22,8 @@ import { join, resolve } from "@std/path";
 import type { BunPlugin } from "bun";
 import { generateDtsBundle } from "dts-bundle-generator";
 
+import { THREAD_MODULES } from "../shared/runtime/thread.ts";
+
 const ROOT = resolve(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
 
@@ -131,9 +133,11 @@ export const embeddedLibrary = () => ({ code, declarations });`;
   const outfile = join(DIST, `.${name}.${process.pid}`);
   const target = TARGETS[name];
   await Bun.build({
-    entrypoints: [join(ROOT, "mod.ts")],
+    entrypoints: ["mod.ts", ...THREAD_MODULES].map((file) => join(ROOT, file)),
     target: "bun",
     format: "esm",
+    // Compiled ahead: every child that a worker starts would compile the whole program first.
+    bytecode: true,
     define: DEFINE,
     plugins: [embed(embedded)],
     compile: {

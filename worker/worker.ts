@@ -289,8 +289,9 @@ class Shell {
   }
 
   #leave({ reason, isReleased, keep }: Order<"leave">): void {
-    const { cache, log } = this.#parts;
+    const { cache, log, transfers } = this.#parts;
     cache.deleteBelow(keep);
+    transfers.forgetParts();
     if (!isReleased || this.#options.isSingle) {
       return this.#close({ kind: "left", message: reason });
     }

@@ -1,6 +1,6 @@
 /** Exact numbers of bytes out of a stream of chunks of any size. */
 
-import { ArchiveError } from "./archive_error.ts";
+import { ArchiveError, tooLarge } from "./archive_error.ts";
 
 /** Reads a stream of chunks; what it hands out are views of them wherever that is possible. */
 export class ByteReader {
@@ -24,6 +24,21 @@ export class ByteReader {
   /** Returns the next `length` bytes if all of them are here already: for `take` without waiting. */
   takeNow(length: number): Uint8Array | undefined {
     return this.#chunk.length - this.#at >= length ? this.#view(length) : undefined;
+  }
+
+  /** Returns `length` bytes from `atByte` on of what comes next, if they are here; all of it stays. */
+  peekNow(atByte: number, length: number): Uint8Array | undefined {
+    const start = this.#at + atByte;
+    return start + length <= this.#chunk.length
+      ? this.#chunk.subarray(start, start + length)
+      : undefined;
+  }
+
+  /** Passes over the next `length` bytes if all of them are here already; false where they are not. */
+  skipNow(length: number): boolean {
+    if (this.#chunk.length - this.#at < length) return false;
+    this.#at += length;
+    return true;
   }
 
   /** Returns the next `length` bytes, or undefined when the stream ended before the first. */
@@ -56,7 +71,7 @@ export class ByteReader {
   charge(sizeBytes: number): void {
     this.#arrivedBytes += sizeBytes;
     if (this.#arrivedBytes <= this.#bytesMax) return;
-    throw new ArchiveError(`Cannot read the archive: it holds more than ${this.#bytesMax} bytes`);
+    throw tooLarge(this.#bytesMax);
   }
 
   /** Ends the source, so that a file or a decoder behind it is closed. */

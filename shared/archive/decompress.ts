@@ -11,12 +11,11 @@ import { createGunzip, createZstdDecompress } from "node:zlib";
 
 import { ArchiveError } from "./archive_error.ts";
 import { bunzip2 } from "./bzip2_blocks.ts";
+import { XzBlocks } from "./xz_blocks.ts";
 import { wholeZstdFrames } from "./zstd_frames.ts";
 
 /** Bytes that a decoder hands out at a time: few enough for memory, many enough to overlap. */
 const INFLATED_BYTES = 1024 * 1024;
-/** The check of an xz stream, in its eighth byte, that the package does not know. */
-const XZ_CHECK_SHA256 = 0x0a;
 
 /** One compression. */
 export interface Compression {
@@ -68,11 +67,22 @@ export async function* transformed(
 ): AsyncGenerator<Uint8Array, void> {
   // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
   pipeline(Readable.from(source, { objectMode: false }), decoder, () => {});
+  const chunks = decoder[Symbol.asyncIterator]();
+  let ahead = chunks.next();
   try {
-    for await (const chunk of decoder) yield chunk as Uint8Array;
+    for (;;) {
+      const next = await ahead;
+      if (next.done) return;
+      // Asked for before this one is used, or the decoder would stand still meanwhile.
+      ahead = chunks.next();
+      yield next.value as Uint8Array;
+    }
   } catch (cause) {
     throw fault(name, cause);
   } finally {
+    ahead.catch(() => {
+      // Thrown above, or nobody wants it any more.
+    });
     decoder.destroy();
   }
 }
@@ -83,33 +93,21 @@ async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   // Loaded when it is needed, like bzip2's; Deno has the exports of such a module under `default`.
   const module: XzModule & { readonly default?: XzModule } = await import("xz-decompress");
   const { XzReadableStream } = module.default ?? module;
-  const reader = new XzReadableStream(readable(withKnownCheck(source))).getReader();
+  const blocks = new XzBlocks(source);
+  const reader = new XzReadableStream(readable(blocks.encoded())).getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return;
+      if (done) break;
+      blocks.decoded(value);
       yield value;
     }
+    blocks.end();
   } catch (cause) {
     throw fault("xz", cause);
   } finally {
     // Its decoder is one for all, and given back at the end or by this.
     await reader.cancel().catch(() => {});
-  }
-}
-
-async function* withKnownCheck(
-  source: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void> {
-  let isStart = true;
-  for await (const chunk of source) {
-    if (isStart && chunk[7] === XZ_CHECK_SHA256) {
-      throw new ArchiveError(
-        "Cannot decompress the archive as xz: its check is SHA-256, and only CRC-32 and CRC-64 are known",
-      );
-    }
-    isStart = false;
-    if (chunk.length > 0) yield chunk;
   }
 }
 

@@ -11,28 +11,25 @@ import {
   constants,
   copyFileSync,
   ftruncateSync,
-  futimesSync,
   linkSync,
   lutimesSync,
   mkdirSync,
-  openSync,
   realpathSync,
   rmSync,
   symlinkSync,
-  unlinkSync,
   utimesSync,
-  writeSync,
 } from "node:fs";
 
+import { codeOf } from "./archive_error.ts";
+import { FileThreads } from "./file_threads.ts";
 import { findLinkFault, followLink } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
 import type { MemberWriter, NewTarget, SparseLayout } from "./member_writer.ts";
+import { openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
 import {
   checkHardLink,
   closedDirectories,
-  codeOf,
   directoryMode,
-  fileMode,
   missingTarget,
   newTreePlan,
   NO_LINK_CODES,
@@ -46,17 +43,17 @@ import type { FileMeta, TreePlan } from "./tree_plan.ts";
 
 const NO_PATHS: ReadonlySet<string> = new Set();
 
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-
 /** Writes a tree without ever waiting: not for a process that has something else to do. */
 export class DirectTreeWriter implements MemberWriter {
   readonly #root: string;
   readonly #plan: TreePlan = newTreePlan();
+  readonly #threads: FileThreads;
 
   /** Makes the directory `root`, which must not exist while its parent must. */
   constructor(root: string) {
     mkdirSync(root, { mode: 0o755 });
     this.#root = root;
+    this.#threads = new FileThreads(root);
   }
 
   directory(meta: FileMeta): void {
@@ -65,16 +62,10 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   file(meta: FileMeta, contents: Uint8Array): void {
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
+    if (this.#threads.offer(meta, contents)) return;
     try {
-      const file = openNew(this.#onDisk(meta.path), fileMode(meta));
-      try {
-        writeAll(file, contents, null);
-        const seconds = timeSeconds(meta.mtimeMs);
-        futimesSync(file, seconds, seconds);
-      } finally {
-        closeSync(file);
-      }
+      writeNew(this.#onDisk(meta.path), meta, contents);
     } catch (cause) {
       throw writeFault(meta.path, cause);
     }
@@ -85,9 +76,9 @@ export class DirectTreeWriter implements MemberWriter {
     parts: AsyncIterable<Uint8Array>,
     sparse?: SparseLayout,
   ): Promise<void> {
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
     try {
-      const file = openNew(this.#onDisk(meta.path), fileMode(meta));
+      const file = openNew(this.#onDisk(meta.path), meta);
       try {
         if (sparse === undefined) {
           for await (const part of parts) writeAll(file, part, null);
@@ -97,8 +88,7 @@ export class DirectTreeWriter implements MemberWriter {
             writeAll(file, bytes, atByte);
           }
         }
-        const seconds = timeSeconds(meta.mtimeMs);
-        futimesSync(file, seconds, seconds);
+        setTime(file, meta);
       } finally {
         closeSync(file);
       }
@@ -109,7 +99,8 @@ export class DirectTreeWriter implements MemberWriter {
 
   hardLink(meta: FileMeta, target: string): void {
     checkHardLink(this.#plan, meta.path, target);
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
+    this.#threads.settle(target);
     const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
     try {
       replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
@@ -121,11 +112,17 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   symlink(meta: FileMeta, target: string): void {
-    this.#make(planLeaf(this.#plan, meta.path));
+    this.#prepare(meta.path);
     this.#plan.links.set(meta.path, { target, mtimeMs: meta.mtimeMs });
   }
 
+  /** Returns when all files are written. Throws what kept one from that. */
+  settle(): void {
+    this.#threads.finish();
+  }
+
   finish(newTarget?: NewTarget): void {
+    this.settle();
     const { links, directories } = this.#plan;
     const leavers = newTarget === undefined ? NO_PATHS : this.#retarget(newTarget);
     for (const path of links.keys()) {
@@ -160,6 +157,7 @@ export class DirectTreeWriter implements MemberWriter {
   }
 
   discard(): void {
+    this.#threads.stop();
     for (const path of closedDirectories(this.#plan)) {
       try {
         chmodSync(this.#onDisk(path), 0o700);
@@ -188,6 +186,12 @@ export class DirectTreeWriter implements MemberWriter {
     }
   }
 
+  /** Makes room for something that is no directory at `path`; nothing of that name is on its way. */
+  #prepare(path: string): void {
+    this.#make(planLeaf(this.#plan, path));
+    this.#threads.settle(path);
+  }
+
   /** Gives links their new targets; returns those that may leave the tree, by an absolute path. */
   #retarget(newTarget: NewTarget): ReadonlySet<string> {
     const { links } = this.#plan;
@@ -199,6 +203,7 @@ export class DirectTreeWriter implements MemberWriter {
 
   #make(directories: readonly string[]): void {
     for (const path of directories) {
+      this.#threads.settle(path);
       try {
         mkdirSync(this.#onDisk(path), { mode: 0o755 });
       } catch (cause) {
@@ -213,22 +218,6 @@ export class DirectTreeWriter implements MemberWriter {
   }
 }
 
-function openNew(path: string, mode: number): number {
-  return replacing(path, () => openSync(path, NEW_FILE, mode));
-}
-
-/** Does `make`, which must not find anything at `path`; what it finds is removed if it is no directory. */
-function replacing<Made>(path: string, make: () => Made): Made {
-  try {
-    return make();
-  } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
-  }
-  // Removed, not written over: the old file may have other names, which keep their contents.
-  unlinkSync(path);
-  return make();
-}
-
 function linkOrCopy(from: string, to: string, mtimeMs: number): void {
   try {
     linkSync(from, to);
@@ -237,11 +226,5 @@ function linkOrCopy(from: string, to: string, mtimeMs: number): void {
     copyFileSync(from, to, constants.COPYFILE_EXCL);
     const seconds = timeSeconds(mtimeMs);
     utimesSync(to, seconds, seconds);
-  }
-}
-
-function writeAll(file: number, bytes: Uint8Array, atByte: number | null): void {
-  for (let at = 0; at < bytes.length;) {
-    at += writeSync(file, bytes, at, bytes.length - at, atByte === null ? null : atByte + at);
   }
 }

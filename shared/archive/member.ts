@@ -37,9 +37,9 @@ export type Member =
 /** Gives the members of an archive; the data of a file are read before the next member is. */
 export interface MemberReader {
   /** Returns the next member, or undefined after the last. */
-  next(): Promise<Member | undefined>;
+  next(): Member | undefined | Promise<Member | undefined>;
   /** Returns all data of the file just returned; its size bounds the memory this takes. */
-  data(): Promise<Uint8Array>;
+  data(): Uint8Array | Promise<Uint8Array>;
   /** Returns some of the data left of the file just returned, undefined when none is. */
   someData(): Promise<Uint8Array | undefined>;
   /** Reads what follows the last member, so that a checksum at the end of the stream is verified. */
@@ -88,9 +88,14 @@ export function unfit(name: string, wanted: string, found: string): ArchiveError
 }
 
 /** Takes out what means nothing: "./" in front, doubled slashes, one at the end. ".." stays. */
-function normalForm(name: string): string {
-  if (!name.includes("//") && !name.includes("./") && !name.endsWith("/") && name !== ".") {
+function normalForm(given: string): string {
+  // What `tar .` and `tar DIR/` write, and therefore most names.
+  const name = given.startsWith("./") ? given.slice(2) : given;
+  if (
+    !name.includes("//") && !name.includes("./") && !name.endsWith("/") && !name.startsWith("/") &&
+    name !== "."
+  ) {
     return name;
   }
-  return name.split("/").filter((part) => part !== "" && part !== ".").join("/");
+  return given.split("/").filter((part) => part !== "" && part !== ".").join("/");
 }

@@ -48,6 +48,7 @@ const SHEBANG_GROWTH_MAX = 64;
 /** Bytes before a match that are looked at to judge it. */
 const LOOK_BACK_BYTES = 3;
 
+const NO_BYTES: Uint8Array = new Uint8Array(0);
 const NUL = 0;
 const NEWLINE = 10;
 const PERMISSION_BITS = 0o7777;
@@ -107,7 +108,8 @@ class Output {
   /** Where the next byte goes. */
   atByte = 0;
   readonly #file: number;
-  readonly #buffer: Uint8Array = new Uint8Array(OUTPUT_BYTES);
+  /** Made when there is something to write: conda-pack names every text file, changed or not. */
+  #buffer: Uint8Array = NO_BYTES;
   #usedBytes = 0;
 
   constructor(file: number) {
@@ -122,6 +124,7 @@ class Output {
   }
 
   write(bytes: Uint8Array): void {
+    if (this.#buffer === NO_BYTES) this.#buffer = new Uint8Array(OUTPUT_BYTES);
     for (let at = 0; at < bytes.length;) {
       if (this.#usedBytes === OUTPUT_BYTES) this.flush();
       const part = bytes.subarray(at, at + OUTPUT_BYTES - this.#usedBytes);
@@ -185,7 +188,7 @@ class Rewriter {
     this.#options = options;
     const longest = Math.max(...placeholders.map(({ length }) => length));
     this.#lookAheadBytes = longest + 1 + SHEBANG_GROWTH_MAX;
-    this.#window = Buffer.alloc(Math.min(sizeBytes, WINDOW_BYTES));
+    this.#window = Buffer.allocUnsafe(Math.min(sizeBytes, WINDOW_BYTES));
     this.#next = placeholders.map(() => -1);
   }
 

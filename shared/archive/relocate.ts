@@ -36,7 +36,7 @@ import {
 } from "./prefix_records.ts";
 import { type PrefixRewrite, rewritePrefixes } from "./prefix_rewriter.ts";
 import { timeSeconds, writeFault } from "./tree_plan.ts";
-import { packedPrefixes } from "./virtual_environment.ts";
+import { packedPrefixes } from "./packed_prefixes.ts";
 
 /** UTF-8 bytes of the place of an environment: what conda-build leaves room for in programs. */
 export const PREFIX_BYTES_MAX = 255;

@@ -15,6 +15,9 @@ export const BLOCK_BYTES = 512;
 /** Bytes that end a stream: two blocks of zeros. */
 export const END_BYTES: number = 2 * BLOCK_BYTES;
 
+/** Where the type flag of a header is. */
+export const TYPE_AT = 156;
+
 /** The largest number that an 11 digit octal field holds. */
 const OCTAL_MAX = 0o77777777777;
 /** The field for a name, in bytes. */
@@ -29,7 +32,6 @@ const GROUP_AT = 116;
 const SIZE_AT = 124;
 const TIME_AT = 136;
 const CHECKSUM_AT = 148;
-const TYPE_AT = 156;
 const LINK_AT = 157;
 const MAGIC_AT = 257;
 const PREFIX_AT = 345;
@@ -41,11 +43,17 @@ const SPARSE_KEY = "GNU.sparse.";
 const SPACE = 0x20;
 const ZERO = 0x30;
 const SLASH = 0x2f;
+/** Type flags of links. */
+const HARD_LINK = 0x31;
+const SYMLINK = 0x32;
+
+const NO_BYTES = new Uint8Array(0);
 
 /** One header block as it stands, before long names and pax records are applied to it. */
 export interface TarHeader {
   /** The prefix field, where there is one, is joined to it. */
   readonly nameBytes: Uint8Array;
+  /** Empty for what is no link. */
   readonly linkBytes: Uint8Array;
   /** The type flag as a character, "0" for the NUL of old archives. */
   readonly type: string;
@@ -196,7 +204,7 @@ function writeBlock(block: Uint8Array, fields: BlockFields): void {
   block[TYPE_AT] = fields.type.charCodeAt(0);
   encoder.encodeInto(fields.link, block.subarray(LINK_AT, LINK_AT + NAME_BYTES));
   encoder.encodeInto("ustar\x0000", block.subarray(MAGIC_AT));
-  writeOctal(block, CHECKSUM_AT, 6, checksums(block).unsigned);
+  writeOctal(block, CHECKSUM_AT, 6, checksum(block));
   block[CHECKSUM_AT + 6] = 0;
   block[CHECKSUM_AT + 7] = SPACE;
 }
@@ -209,21 +217,36 @@ function writeOctal(block: Uint8Array, at: number, digits: number, value: number
   }
 }
 
-/** The sums of a block's bytes with the checksum field taken as spaces. */
-function checksums(block: Uint8Array): { unsigned: number; signed: number } {
-  let unsigned = 0;
-  let high = 0;
-  for (let index = 0; index < BLOCK_BYTES; index++) {
-    const byte = block[index] ?? 0;
-    unsigned += byte;
-    if (byte > 127) high++;
+/** The sum of a block's bytes with the checksum field taken as spaces. */
+function checksum(block: Uint8Array): number {
+  // Four bytes at a time, in two sums of 16 bits each, which 256 bytes do not overflow.
+  const words = wordsOf(block);
+  let sums = 0;
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] ?? 0;
+    sums += (word & 0xff00ff) + ((word >>> 8) & 0xff00ff);
   }
+  let sum = (sums >>> 16) + (sums & 0xffff);
   for (let index = CHECKSUM_AT; index < CHECKSUM_AT + 8; index++) {
-    const byte = block[index] ?? 0;
-    unsigned += SPACE - byte;
-    if (byte > 127) high--;
+    sum += SPACE - (block[index] ?? 0);
   }
-  return { unsigned, signed: unsigned - 256 * high };
+  return sum;
+}
+
+function wordsOf(block: Uint8Array): Int32Array {
+  // Copied by a constructor, because the `slice` of a Buffer copies nothing.
+  const { buffer, byteOffset } = block.byteOffset % 4 === 0 ? block : new Uint8Array(block);
+  return new Int32Array(buffer, byteOffset, BLOCK_BYTES / 4);
+}
+
+/** Bytes of a block that are negative when they are taken as signed ones, the checksum aside. */
+function highCount(block: Uint8Array): number {
+  let count = 0;
+  for (let index = 0; index < BLOCK_BYTES; index++) {
+    const isChecksum = index >= CHECKSUM_AT && index < CHECKSUM_AT + 8;
+    if (!isChecksum && (block[index] ?? 0) > 127) count++;
+  }
+  return count;
 }
 
 /** Tells whether `block`, which has 512 bytes, is a header: what its checksum says. */
@@ -235,9 +258,9 @@ export function isHeader(block: Uint8Array): boolean {
     // No number there means no header.
     return false;
   }
-  const { unsigned, signed } = checksums(block);
-  // Some old writers summed their bytes as signed ones. A sum of zero is of no header at all.
-  return expected > 0 && (expected === unsigned || expected === signed);
+  const sum = checksum(block);
+  // A sum of zero is of no header at all. Some old writers summed their bytes as signed ones.
+  return expected > 0 && (expected === sum || expected === sum - 256 * highCount(block));
 }
 
 /** Tells whether `block` is all zeros, as the two at the end of a stream are. */
@@ -252,11 +275,12 @@ export function decodeHeader(block: Uint8Array): TarHeader {
     throw new ArchiveError("Cannot read a block of the archive as a tar header: wrong checksum");
   }
   const typeByte = block[TYPE_AT] ?? 0;
+  const isLink = typeByte === HARD_LINK || typeByte === SYMLINK;
   const sizeBytes = decodeNumber(block, SIZE_AT, 12, "size");
   if (sizeBytes < 0) throw numberFault("size", String(sizeBytes));
   return {
     nameBytes: joinPrefix(block, fieldBytes(block, NAME_AT, NAME_BYTES)),
-    linkBytes: fieldBytes(block, LINK_AT, NAME_BYTES),
+    linkBytes: isLink ? fieldBytes(block, LINK_AT, NAME_BYTES) : NO_BYTES,
     type: typeByte === 0 ? "0" : String.fromCharCode(typeByte),
     mode: decodeNumber(block, MODE_AT, 8, "mode") & 0o7777,
     sizeBytes,

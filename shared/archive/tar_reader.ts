@@ -18,6 +18,7 @@ import {
   isHeader,
   isZeroBlock,
   paddingBytes,
+  TYPE_AT,
 } from "./tar_format.ts";
 import type { PaxRecords, TarHeader } from "./tar_format.ts";
 import {
@@ -31,6 +32,9 @@ import {
 } from "./tar_sparse.ts";
 import type { OldMapPart, PaxSparse } from "./tar_sparse.ts";
 
+/** Type flags of POSIX. */
+const FILE = 0x30;
+const DIRECTORY = 0x35;
 /** Bytes of a pax header or a long name; real ones have some hundred. */
 const META_BYTES_MAX = 1024 * 1024;
 /** What the headers before a member said about it. */
@@ -38,6 +42,13 @@ interface Overrides {
   readonly longName?: Uint8Array;
   readonly longLink?: Uint8Array;
   readonly pax?: PaxRecords;
+}
+
+/** What a link is made of. */
+interface LinkEntry {
+  readonly header: TarHeader;
+  readonly type: "symlink" | "hard_link";
+  readonly overrides: Overrides;
 }
 
 /** Says something about the next entry, or about all. */
@@ -93,10 +104,24 @@ export class TarReader implements MemberReader {
   }
 
   /** Returns the next member, or undefined after the last. */
-  async next(): Promise<Member | undefined> {
+  next(): Member | undefined | Promise<Member | undefined> {
+    // Most members are a header and nothing before it, which is here: a promise would be felt.
+    const leftBytes = this.#dataLeftBytes + this.#paddingBytes;
+    const block = this.#bytes.peekNow(leftBytes, BLOCK_BYTES);
+    if (this.#nextBlock !== undefined || block === undefined || !isPlain(block)) {
+      return this.#nextOfAny();
+    }
+    this.#bytes.skipNow(leftBytes + BLOCK_BYTES);
+    const header = decodeHeader(block);
+    this.#beginEntry(header.sizeBytes);
+    return this.#member(header, header.type === "0" ? "file" : "directory", {});
+  }
+
+  async #nextOfAny(): Promise<Member | undefined> {
     let overrides: Overrides = {};
     for (;;) {
-      if (this.#dataLeftBytes + this.#paddingBytes > 0) await this.#skipData();
+      const leftBytes = this.#dataLeftBytes + this.#paddingBytes;
+      if (leftBytes > 0 && !this.#bytes.skipNow(leftBytes)) await this.#skipData(leftBytes);
       const block = this.#nextBlock ?? this.#bytes.takeNow(BLOCK_BYTES) ??
         await this.#take(BLOCK_BYTES);
       this.#nextBlock = undefined;
@@ -109,11 +134,7 @@ export class TarReader implements MemberReader {
         overrides = await this.#override(header, metaType, overrides);
         continue;
       }
-      if (++this.#entryCount > this.#limits.entryCountMax) {
-        const entryCountMax = this.#limits.entryCountMax;
-        throw new ArchiveError(`Cannot unpack more than ${entryCountMax} entries: there are more`);
-      }
-      this.#expectData(overrides.pax?.sizeBytes ?? header.sizeBytes);
+      this.#beginEntry(overrides.pax?.sizeBytes ?? header.sizeBytes);
       const type = ENTRY_TYPES.get(header.type);
       if (type !== undefined) return await this.#member(header, type, overrides);
       // What an unknown type means is not known, but its size is: it is passed over.
@@ -121,12 +142,19 @@ export class TarReader implements MemberReader {
     }
   }
 
+  #beginEntry(sizeBytes: number): void {
+    if (++this.#entryCount > this.#limits.entryCountMax) {
+      const entryCountMax = this.#limits.entryCountMax;
+      throw new ArchiveError(`Cannot unpack more than ${entryCountMax} entries: there are more`);
+    }
+    this.#expectData(sizeBytes);
+  }
+
   /** Returns all data of the file just returned; its size bounds the memory this takes. */
-  async data(): Promise<Uint8Array> {
+  data(): Uint8Array | Promise<Uint8Array> {
     const length = this.#dataLeftBytes;
     this.#dataLeftBytes = 0;
-    if (length === 0) return new Uint8Array(0);
-    return this.#bytes.takeNow(length) ?? await this.#take(length);
+    return this.#bytes.takeNow(length) ?? this.#take(length);
   }
 
   /** Returns some of the data left of the file just returned, undefined when none is. */
@@ -172,14 +200,18 @@ export class TarReader implements MemberReader {
     }
   }
 
-  async #member(header: TarHeader, type: EntryType, overrides: Overrides): Promise<Member> {
+  #member(
+    header: TarHeader,
+    type: EntryType,
+    overrides: Overrides,
+  ): Member | Promise<Member> {
     const name = nameOf(header, overrides);
     const path = checkPath(name, this.#limits);
     const pax = overrides.pax;
     const mtimeMs = pax?.mtimeMs ?? this.#globals.mtimeMs ?? header.mtimeMs;
     const base = { path, mode: header.mode, mtimeMs };
     if (type === "sparse" || (type === "file" && pax?.sparse !== undefined)) {
-      return { ...base, kind: "file", ...await this.#sparse(name, pax) };
+      return this.#sparse(name, pax).then((sparse) => ({ ...base, kind: "file", ...sparse }));
     }
     if (type === "device") throw unfit(name, "a file", "it is a device or a pipe");
     if (type === "volume_part") throw unfit(name, "a file", "it began in another archive");
@@ -189,6 +221,15 @@ export class TarReader implements MemberReader {
     }
     if (path === "") throw unfit(name, "a file", "it names the root of the tree");
     if (type === "file") return { ...base, kind: "file", sizeBytes: this.#dataLeftBytes };
+    return this.#link(base, name, { header, type, overrides });
+  }
+
+  async #link(
+    base: { readonly path: string; readonly mode: number; readonly mtimeMs: number },
+    name: string,
+    { header, type, overrides }: LinkEntry,
+  ): Promise<Member> {
+    const { pax } = overrides;
     const target = pax?.linkPath ?? decodeName(overrides.longLink ?? header.linkBytes);
     if (this.#dataLeftBytes > 0) await this.#settleLinkData(type, pax !== undefined);
     if (type === "hard_link") {
@@ -255,11 +296,8 @@ export class TarReader implements MemberReader {
     this.#paddingBytes = paddingBytes(sizeBytes);
   }
 
-  async #skipData(): Promise<void> {
-    let leftBytes = this.#dataLeftBytes + this.#paddingBytes;
-    this.#expectData(0);
-    if (this.#bytes.takeNow(leftBytes) !== undefined) return;
-    while (leftBytes > 0) {
+  async #skipData(lengthBytes: number): Promise<void> {
+    for (let leftBytes = lengthBytes; leftBytes > 0;) {
       const part = await this.#bytes.takeSome(leftBytes);
       if (part === undefined) throw truncated();
       leftBytes -= part.length;
@@ -271,6 +309,12 @@ export class TarReader implements MemberReader {
     if (bytes === undefined) throw truncated();
     return bytes;
   }
+}
+
+/** Tells whether a header alone says all about its entry, if it is a sound one: a file or directory. */
+function isPlain(block: Uint8Array): boolean {
+  const type = block[TYPE_AT];
+  return type === FILE || type === DIRECTORY;
 }
 
 function nameOf(header: TarHeader, overrides: Overrides): string {

@@ -119,6 +119,7 @@ export async function unpackEnvironment(
     newReader: () => fileReader(path, options),
     newWriter: () => new DirectTreeWriter(target),
     finish: async (writer) => {
+      writer.settle();
       writer.finish(await relocateTree(target, place, options.signal));
     },
   });
@@ -231,7 +232,8 @@ async function writeMembers(
     for (;;) {
       signal?.throwIfAborted();
       isWriting = false;
-      const next = await reader.next();
+      const reading = reader.next();
+      const next = reading instanceof Promise ? await reading : reading;
       if (next === undefined) {
         await reader.drain();
         return { fileCount, directoryCount, linkCount, sizeBytes };
@@ -256,7 +258,8 @@ async function writeMembers(
 function located(error: unknown, where: "in" | "after", path: string): unknown {
   if (!(error instanceof ArchiveError) || error.entry !== undefined) return error;
   const message = `${error.message}, ${where} entry ${quoteName(path)}`;
-  return new ArchiveError(message, { entry: path, cause: error.cause });
+  const { cause, isTooLarge } = error;
+  return new ArchiveError(message, { entry: path, isTooLarge, cause });
 }
 
 /** Waits only where there is something to wait for: a promise for each member would be felt. */
@@ -282,12 +285,14 @@ function writeMember(
   }
 }
 
-async function writeSmallFile(
+function writeSmallFile(
   reader: MemberReader,
   writer: MemberWriter,
   member: Member,
-): Promise<void> {
-  await writer.file(member, await reader.data());
+): void | Promise<void> {
+  const data = reader.data();
+  if (!(data instanceof Promise)) return writer.file(member, data);
+  return data.then((contents) => writer.file(member, contents));
 }
 
 async function* parts(reader: MemberReader): AsyncGenerator<Uint8Array, void> {

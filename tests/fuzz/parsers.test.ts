@@ -11,6 +11,7 @@ import { clientAnswer, clientRequest } from "../../manager/client_shapes.ts";
 import { AccessFileError, readAccessFile } from "../../shared/access_file.ts";
 import { ArchiveError } from "../../shared/archive/archive_error.ts";
 import { ByteReader } from "../../shared/archive/byte_reader.ts";
+import { readPrefixRecords } from "../../shared/archive/prefix_records.ts";
 import { TarReader } from "../../shared/archive/tar_reader.ts";
 import { decodeFrame, encodeFrame, FRAME_BYTES_MAX } from "../../shared/codec.ts";
 import { FrameError } from "../../shared/frame_error.ts";
@@ -101,6 +102,28 @@ test(
   },
   LIMIT_MS,
 );
+
+test("readPrefixRecords() takes or refuses any text", async () => {
+  const fuzzer = new Fuzzer();
+  const lists = ["('a', '/p', 'text')", `('b\\x41', "/q" '\\u00e9', 'binary'),  # more\n`, ""];
+  const programs = lists.map((list) => Buffer.from(`_prefix_records = [\n${list}]\nmain()`));
+  let takenCount = 0;
+  const count = await fuzzer.run(0.4, () => {
+    const text = Buffer.from(fuzzer.mutated(fuzzer.pick(programs), programs)).toString();
+    try {
+      for (const record of readPrefixRecords(text).records) {
+        const { path, placeholder } = record;
+        const isSafe = !path.startsWith("/") && !path.split("/").includes("..");
+        expect([isSafe, placeholder.length > 1]).toEqual([true, true]);
+      }
+      takenCount += 1;
+    } catch (error) {
+      if (!(error instanceof ArchiveError)) throw error;
+    }
+  });
+  expect(takenCount).toBeGreaterThan(count / 20);
+  expect(takenCount).toBeLessThan(count);
+}, LIMIT_MS);
 
 test("newServerHandshake() and newClientHandshake() accept nobody by chance", async () => {
   const fuzzer = new Fuzzer();

@@ -60,21 +60,21 @@ test("simulate() of small disks has workers ask for room and give tries back", (
 test("simulate() runs far fewer tasks again when there are two copies of each temp", () => {
   const recoveries = (replicas: number): number => {
     let count = 0;
-    for (let seed = 1; seed <= 10; seed++) {
+    for (let seed = 1; seed <= 30; seed++) {
       const { state } = simulate({ ...CALM, seed, disturbanceCount: 12, policies: { replicas } });
       count += state.counters.recoveries;
     }
     return count;
   };
   const [alone, doubled] = [recoveries(1), recoveries(2)];
-  process.stdout.write(`recoveries in 10 runs: ${alone} with one copy, ${doubled} with two\n`);
+  process.stdout.write(`recoveries in 30 runs: ${alone} with one copy, ${doubled} with two\n`);
   expect(doubled).toBeLessThan(alone / 2);
-});
+}, 60_000);
 
 test("simulate() of damage drops copies, and of other bytes counts them", () => {
   const scenario = SCENARIOS.find(({ name }) => name === "nondeterministic")!;
   const found = { replicasDamaged: 0, nondeterministic: 0 };
-  for (let seed = 4001; seed <= 4005; seed++) {
+  for (let seed = 4001; seed <= 4003; seed++) {
     const { counters } = simulateNamed(scenario, seed).state;
     found.replicasDamaged += counters.replicasDamaged;
     found.nondeterministic += counters.nondeterministic;

@@ -69,6 +69,10 @@ export type WorkerEvent =
         readonly isUnreachable?: boolean;
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
+        /** True when the source broke off, stood still or could not serve. */
+        readonly isSourceFault?: boolean;
+        /** Of the file, held on the disk for the next attempt. */
+        readonly keptBytes?: number;
         /** True when the bytes that came are not those that were asked for. */
         readonly isCorrupt?: boolean;
       };

@@ -8,10 +8,11 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import { resolve } from "@std/path";
 
 import { ArchiveError, quoteName } from "../../shared/archive/archive_error.ts";
+import { RECORDS_PATH } from "../../shared/archive/prefix_records.ts";
+import { packedPrefixes } from "../../shared/archive/packed_prefixes.ts";
 import { CONDA_META, type CondaFiles, readCondaMeta } from "./conda_meta.ts";
 import { findEditable } from "./editable.ts";
 import { type PackedEntry, readEntries } from "./packed_entry.ts";
-import { UNPACK_SCRIPT_PATH } from "./unpack_script.ts";
 
 /** What a directory is packed as. */
 export type EnvironmentKind = "conda" | "venv" | "plain";
@@ -63,9 +64,11 @@ export async function readEnvironment(
   const root = realpathSync(directory);
   if (root === "/") throw new ArchiveError('Cannot pack "/" as an archive: it is the whole system');
   const kind = kindOf(root);
-  const prefixes = [...new Set([root, resolve(directory)])];
+  // Where it was made as well, which is by another link or another place if it was moved.
+  const made = kind === "plain" ? [] : packedPrefixes(root);
+  const prefixes = [...new Set([root, resolve(directory), ...made])];
   const isLeftOut = (path: string): boolean =>
-    kind !== "plain" && path === UNPACK_SCRIPT_PATH ||
+    kind !== "plain" && path === RECORDS_PATH ||
     kind === "conda" && CONDA_LEFT_OUT.has(path);
   const entries = await readEntries(root, { prefixes, isLeftOut });
   const conda = kind === "conda" ? await readCondaMeta(root) : undefined;

@@ -11,6 +11,7 @@ import type { FileHandle } from "node:fs/promises";
 
 import { quoteName } from "../../shared/archive/archive_error.ts";
 import { openEntry, readEntryBytes } from "../../shared/archive/pack.ts";
+import { type PrefixRecord, RECORDS_PATH } from "../../shared/archive/prefix_records.ts";
 import {
   encodeHeader,
   END_BYTES,
@@ -21,7 +22,7 @@ import { mapInOrder } from "../../shared/bounded.ts";
 import type { Environment } from "./environment.ts";
 import type { PackedEntry } from "./packed_entry.ts";
 import { findPrefixes, PLACEHOLDER, withPlaceholder, withPlaceholderInBinary } from "./prefix.ts";
-import { type PrefixRecord, UNPACK_SCRIPT_PATH, unpackScript } from "./unpack_script.ts";
+import { unpackScript } from "./unpack_script.ts";
 
 /** Files up to this size are read ahead, many at a time; a larger one part by part, in its turn. */
 const SMALL_FILE_BYTES = 1024 * 1024;
@@ -214,7 +215,7 @@ function* script({ records, environment }: Packing): Generator<Uint8Array, void>
   const lastMs = environment.entries.reduce((ms, entry) => Math.max(ms, entry.mtimeMs), 0);
   yield encodeHeader({
     kind: "file",
-    path: UNPACK_SCRIPT_PATH,
+    path: RECORDS_PATH,
     isExecutable: true,
     sizeBytes: bytes.length,
     // Not now: an environment packed again is the same archive.

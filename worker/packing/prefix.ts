@@ -40,8 +40,14 @@ export function findPrefixes(bytes: Buffer, prefixes: readonly Buffer[]): Prefix
       matches.push({ atByte: at, lengthBytes: prefix.length });
     }
   }
-  matches.sort((a, b) => a.atByte - b.atByte);
-  return matches;
+  matches.sort((a, b) => a.atByte - b.atByte || b.lengthBytes - a.lengthBytes);
+  let endByte = 0;
+  return matches.filter(({ atByte, lengthBytes }) => {
+    // One of the names may be in another.
+    if (atByte < endByte) return false;
+    endByte = atByte + lengthBytes;
+    return true;
+  });
 }
 
 /** Returns `bytes` of text with `placeholder` at each of `matches`. */

@@ -2,20 +2,12 @@
  * `bin/conda-unpack`: the last entry of a packed environment, with a record of each file in which a
  * placeholder stands for the environment's path.
  *
- * A worker reads the records as data and never runs the script; by hand it does the same where no
- * Tendril is. The form of the records is conda-pack's, whose script has this name too.
+ * A worker reads the records as data and never runs the script (shared/archive/relocate.ts); by
+ * hand it does the same where no Tendril is. The form of the records is conda-pack's, whose script
+ * has this name too.
  */
 
-/** Where the script lies in an environment. */
-export const UNPACK_SCRIPT_PATH = "bin/conda-unpack";
-
-/** A file to be relocated. */
-export interface PrefixRecord {
-  /** Relative to the environment. */
-  readonly path: string;
-  readonly placeholder: string;
-  readonly mode: "text" | "binary";
-}
+import type { PrefixRecord } from "../../shared/archive/prefix_records.ts";
 
 /** Returns the script with `records`. */
 export function unpackScript(records: readonly PrefixRecord[]): string {
@@ -54,6 +46,9 @@ RECORDS
 
 def relocated(data, placeholder, prefix, mode):
     if mode == "text":
+        line = re.match(rb"#![ \t]*" + re.escape(placeholder) + rb"([^ \t\r\n]*)([^\n]*)", data)
+        if line:
+            data = first_line(line, placeholder, prefix) + data[line.end():]
         return data.replace(placeholder, prefix)
 
     def padded(match):
@@ -61,6 +56,21 @@ def relocated(data, placeholder, prefix, mode):
         return string + b"\0" * (len(match.group()) - len(string))
 
     return re.sub(re.escape(placeholder) + b"[^\0]*\0", padded, data)
+
+
+def first_line(line, placeholder, prefix):
+    """Kernels read 127 bytes of it, and no blanks in a path: then a shell or env reads it."""
+    plain = line.group().replace(placeholder, prefix)
+    below, args = line.group(1), line.group(2).replace(placeholder, prefix).strip()
+    name = below.rpartition(b"/")[2]
+    if not name or len(plain) <= 127 and not re.search(rb"[ \t]", prefix):
+        return plain
+    quotable = not re.search(b"[\"\\\\$\\x60'\\0\\r]", prefix + below + args)
+    if quotable and re.match(rb"python[0-9.]*[a-z]*$", name):
+        quoted = b' "' + args + b'"' if args else b""
+        start = b"#!/bin/sh\n'''exec' \"" + prefix + below + b'"' + quoted
+        return start + b' "$0" "$@"\n\' \'\'\''
+    return b"#!/usr/bin/env -S " + name + b" " + args if args else b"#!/usr/bin/env " + name
 
 
 def relocate(path, placeholder, prefix, mode):

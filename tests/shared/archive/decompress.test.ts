@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { execFileSync } from "node:child_process";
 import { Buffer } from "node:buffer";
-import { constants, gzipSync, zstdCompressSync } from "node:zlib";
+import { createHash } from "node:crypto";
+import { constants, crc32, gzipSync, zstdCompressSync } from "node:zlib";
 
 import { ArchiveError } from "../../../shared/archive/archive_error.ts";
 import { COMPRESSIONS } from "../../../shared/archive/decompress.ts";
@@ -117,11 +118,86 @@ test("COMPRESSIONS take gzip and xz with the padding that their formats allow", 
   expect((await decoded(both)).length).toBe(2 * CONTENT.length);
 });
 
-test("COMPRESSIONS decode xz with every check but SHA-256, which is refused by name", async () => {
-  for (const check of ["CHECK_NONE", "CHECK_CRC32", "CHECK_CRC64"]) {
-    const bytes = python("lzma", CONTENT, `, check=lzma.${check}`);
-    expect((await decoded(bytes)).length).toBe(CONTENT.length);
+/** What is stored as it is, so that nothing but a check can tell a change. */
+const RANDOM = Buffer.concat(
+  Array.from({ length: 6_000 }, (_, index) => createHash("sha256").update(`${index}`).digest()),
+);
+
+const XZ_CHECKS = ["NONE", "CRC32", "CRC64", "SHA256"];
+
+function xz(check: string, bytes: Uint8Array, ...options: string[]): Uint8Array {
+  const args = ["-c", `--check=${check.toLowerCase()}`, ...options];
+  return execFileSync("xz", args, { input: bytes, maxBuffer: 2 ** 26 });
+}
+
+test.each(XZ_CHECKS)(
+  "COMPRESSIONS decode xz with check %s: blocks, streams, padding",
+  async (check) => {
+    const content = CONTENT.subarray(0, 250_000);
+    const one = xz(check, content);
+    expect(Buffer.compare(await decoded(one), content)).toBe(0);
+    // Of many blocks with sizes in their headers, and without.
+    const many = xz(check, content, "-T2", "--block-size=100000");
+    for (const pieceBytes of [99, 70_000]) {
+      expect(Buffer.compare(await decoded(many, pieceBytes), content)).toBe(0);
+    }
+    const flushed = xz(check, content, "-T1", "--block-size=50000", "-9");
+    expect(Buffer.compare(await decoded(flushed), content)).toBe(0);
+    const other = xz(XZ_CHECKS[(XZ_CHECKS.indexOf(check) + 1) % 4] ?? "", RANDOM);
+    const empty = xz(check, new Uint8Array(0));
+    const joined = joinBytes([
+      empty,
+      many,
+      new Uint8Array(8),
+      other,
+      one,
+      empty,
+      new Uint8Array(4),
+    ]);
+    const expected = Buffer.concat([content, RANDOM, content]);
+    expect(Buffer.compare(await decoded(joined, 33_333), expected)).toBe(0);
+    expect((await decoded(empty)).length).toBe(0);
+  },
+);
+
+test.each(XZ_CHECKS)(
+  "COMPRESSIONS refuse xz with check %s that was changed anywhere",
+  async (check) => {
+    const content = CONTENT.subarray(0, 20_000);
+    const bytes = xz(check, content, "-T2", "--block-size=7000");
+    expect(Buffer.compare(await decoded(bytes), content)).toBe(0);
+    for (let index = 0; index < 150; index++) {
+      const changed = Buffer.from(bytes);
+      const at = 6 + Math.floor((bytes.length - 6) * index / 150);
+      changed[at] = (changed[at] ?? 0) ^ (1 << (index % 8));
+      expect([at, await fault(changed)])
+        .toEqual([at, expect.stringContaining("Cannot decompress the archive as xz: ")]);
+    }
+    for (let length = bytes.length - 60; length < bytes.length; length++) {
+      expect([length, await fault(bytes.subarray(0, length))])
+        .toEqual([length, expect.stringContaining("Cannot decompress the archive as xz: ")]);
+    }
+  },
+);
+
+test("COMPRESSIONS refuse xz of which only the SHA-256 is wrong", async () => {
+  const bytes = Buffer.from(xz("SHA256", RANDOM));
+  const at = bytes.indexOf(RANDOM.subarray(1_000, 1_100));
+  expect(at).toBeGreaterThan(0);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  expect(await fault(bytes)).toBe("Cannot decompress the archive as xz: wrong checksum");
+});
+
+test("COMPRESSIONS say of xz that it has a filter that is not known", async () => {
+  for (const check of ["CRC64", "SHA256"]) {
+    expect(await fault(xz(check, CONTENT, "--x86", "--lzma2=preset=1")))
+      .toBe("Cannot decompress the archive as xz: it has a filter other than LZMA2");
   }
-  const bytes = python("lzma", CONTENT, ", check=lzma.CHECK_SHA256");
-  expect(await fault(bytes)).toContain("its check is SHA-256");
+});
+
+test("COMPRESSIONS refuse xz with a check of an unknown kind", async () => {
+  const bytes = Buffer.from(xz("NONE", CONTENT));
+  bytes[7] = 2;
+  bytes.writeUInt32LE(crc32(bytes.subarray(6, 8)), 8);
+  expect(await fault(bytes)).toContain("Cannot decompress the archive as xz: ");
 });

@@ -335,6 +335,21 @@ test(
   60_000,
 );
 
+test(
+  "unpackFile() and unpackTree() name the file among thousands that cannot be written",
+  async () => {
+    // No name of it is too long, and no directory; with the directory it is unpacked into, the file is.
+    const directory = Array.from({ length: 16 }, () => "d".repeat(249)).join("/");
+    const bad = `${directory}/${"f".repeat(90)}`;
+    const files = Array.from({ length: 2_000 }, (_, index) => ({ name: `f${index}`, data: "1" }));
+    const entries = [...files, paxEntry({ path: bad }), { name: "bad", data: "2" }, ...files];
+    const error = await refused(entries);
+    expect(error.entry).toBe(bad);
+    expect(error.message).toContain("ENAMETOOLONG");
+  },
+  30_000,
+);
+
 test("unpackTree() unpacks thousands of files with many at a time", async () => {
   await using dir = await scratch();
   const entries: RawEntry[] = [];

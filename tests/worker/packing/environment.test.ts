@@ -53,6 +53,15 @@ test("readEnvironment() makes links into the directory relative, by whichever of
   );
 });
 
+test("readEnvironment() knows where a virtual environment was made, if not here", async () => {
+  await using dir = await scratch();
+  makeVenv(dir.path);
+  writeFileSync(`${dir.path}/pyvenv.cfg`, "command = /usr/bin/python3 -m venv /old/env\n");
+  mkdirSync(`${dir.path}/bin`);
+  writeFileSync(`${dir.path}/bin/activate`, `VIRTUAL_ENV="${dir.path}"\n`);
+  expect((await readEnvironment(dir.path, STRICT)).prefixes).toEqual([dir.path, "/old/env"]);
+});
+
 test("readEnvironment() knows the names of one file, and leaves out what is no part of a prefix", async () => {
   await using dir = await scratch();
   makeConda(dir.path, {});

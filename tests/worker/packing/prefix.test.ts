@@ -42,6 +42,8 @@ test.each([
 test("findPrefixes() finds every name of the directory, in order", () => {
   const prefixes = [Buffer.from("/data/env"), PREFIX];
   expect(replaced("a /opt/env/x b /data/env/y c /opt/env", prefixes)).toBe("a <>/x b <>/y c <>");
+  const nested = [PREFIX, Buffer.from("/opt/env/opt")];
+  expect(replaced("/opt/env/opt/x /opt/env/y", nested)).toBe("<>/x <>/y");
 });
 
 const LONG = "/a/placeholder/of/some/length";

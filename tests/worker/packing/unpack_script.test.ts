@@ -1,8 +1,20 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 
-import { type PrefixRecord, unpackScript } from "../../../worker/packing/unpack_script.ts";
+import { Buffer } from "node:buffer";
+
+import type { PrefixRecord } from "../../../shared/archive/prefix_records.ts";
+import { rewritePrefixes } from "../../../shared/archive/prefix_rewriter.ts";
+import { unpackScript } from "../../../worker/packing/unpack_script.ts";
 import { scratch } from "../../shared/archive/scratch.ts";
 
 const OLD = "/the/placeholder/of/this/test/that/is/long/enough/for/any/temporary/directory";
@@ -73,4 +85,33 @@ test("unpackScript() changes nothing where the path is too long for a program", 
     /^conda-unpack: Cannot relocate "program" to .*may have 6 bytes at most\n$/,
   );
   expect(readFileSync(`${dir.path}/text`, "utf8")).toBe("/short/x");
+});
+
+test("unpackScript() makes first lines that no kernel reads as a worker does", async () => {
+  await using dir = await scratch();
+  const lines = ["python3.11", "python3 -s -E", "python\t-I ", "tool", "tool -x", "a$b", ""];
+  for (const name of ["with blank", "long".repeat(30), "it's", "plain"]) {
+    const prefix = `${dir.path}/${name}`;
+    mkdirSync(prefix);
+    const records = lines.map((_, index) => {
+      return { path: `script${index}`, placeholder: OLD, mode: "text" } as const;
+    });
+    for (const [index, line] of lines.entries()) {
+      writeFileSync(`${prefix}/script${index}`, `#!${OLD}/bin/${line}\n# ${OLD}\n`);
+    }
+    cpSync(prefix, `${prefix} copy`, { recursive: true });
+    expect(run(prefix, records)).toMatchObject({ status: 0, stderr: "" });
+    for (const [index] of lines.entries()) {
+      rewritePrefixes(`${prefix} copy/script${index}`, {
+        placeholders: [Buffer.from(OLD)],
+        prefix: Buffer.from(prefix),
+        mode: "text",
+        isWholePath: false,
+      });
+      const [ours, theirs] = [prefix, `${prefix} copy`].map((root) => {
+        return readFileSync(`${root}/script${index}`, "utf8");
+      });
+      expect(ours).toBe(theirs!);
+    }
+  }
 });

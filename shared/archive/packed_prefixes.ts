@@ -1,8 +1,8 @@
 /**
- * What a virtual environment of Python says of the place where it was made.
+ * What an environment says of the place where it was made, besides its records.
  *
- * Its tools write that place into text files only: see `venv/__init__.py` and `venv/scripts` of
- * CPython, virtualenv's and uv's activators.
+ * Of virtual environments see `venv/__init__.py` and `venv/scripts` of CPython, virtualenv's and
+ * uv's activators; conda keeps the commands by which it was called (conda/history.py).
  */
 
 import { closeSync, openSync, readSync } from "node:fs";
@@ -21,6 +21,9 @@ const VIRTUAL_ENV =
 /** The last argument of `python -m venv`, which may have blanks in it. */
 const COMMAND = / -m venv (?:.*? )??(\/.*)$/;
 
+/** `-p /path`, as conda was called. */
+const PREFIX_OPTION = /[ ](?:-p|--prefix)[ =](\/\S+)/;
+
 /** Returns the paths under which the environment in the directory `root` was made or activated. */
 export function packedPrefixes(root: string): string[] {
   const prefixes = new Set<string>();
@@ -31,6 +34,11 @@ export function packedPrefixes(root: string): string[] {
   }
   for (const match of readStart(`${root}/bin/activate`).matchAll(VIRTUAL_ENV)) {
     prefixes.add(match[1] ?? match[2] ?? match[3] ?? "");
+  }
+  for (const line of readStart(`${root}/conda-meta/history`).split("\n")) {
+    if (!line.startsWith("# cmd:") || line.length > LINE_LENGTH_MAX) continue;
+    const made = PREFIX_OPTION.exec(line)?.[1];
+    if (made !== undefined) prefixes.add(made);
   }
   return [...prefixes].map((prefix) => prefix.replace(/\/+$/, ""))
     .filter((prefix) => findPrefixFault(prefix) === undefined);

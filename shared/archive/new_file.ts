@@ -1,0 +1,50 @@
+/** A new file of a tree being unpacked, in calls of the system that block. */
+
+import { closeSync, constants, futimesSync, openSync, unlinkSync, writeSync } from "node:fs";
+
+import { codeOf } from "./archive_error.ts";
+import { fileMode, timeSeconds } from "./tree_plan.ts";
+import type { FileMeta } from "./tree_plan.ts";
+
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** Opens the file that `meta` tells of as a new one at `path`. */
+export function openNew(path: string, meta: FileMeta): number {
+  return replacing(path, () => openSync(path, NEW_FILE, fileMode(meta)));
+}
+
+/** Writes a new file at `path` whose contents are at hand. */
+export function writeNew(path: string, meta: FileMeta, contents: Uint8Array): void {
+  const file = openNew(path, meta);
+  try {
+    writeAll(file, contents, null);
+    setTime(file, meta);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Gives the open `file` the time of `meta`: after its last byte, which changes it. */
+export function setTime(file: number, meta: FileMeta): void {
+  const seconds = timeSeconds(meta.mtimeMs);
+  futimesSync(file, seconds, seconds);
+}
+
+/** Writes all of `bytes`, at `atByte` or where the last write ended. */
+export function writeAll(file: number, bytes: Uint8Array, atByte: number | null): void {
+  for (let at = 0; at < bytes.length;) {
+    at += writeSync(file, bytes, at, bytes.length - at, atByte === null ? null : atByte + at);
+  }
+}
+
+/** Does `make`, which must not find anything at `path`; what it finds is removed if it is no directory. */
+export function replacing<Made>(path: string, make: () => Made): Made {
+  try {
+    return make();
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  // Removed, not written over: the old file may have other names, which keep their contents.
+  unlinkSync(path);
+  return make();
+}
