@@ -30,8 +30,16 @@ export class TcpProxy implements AsyncDisposable {
         this.#sockets.add(from);
         let last = Promise.resolve();
         from.on("data", (bytes) => {
-          if (pass === undefined) to.write(bytes);
-          else last = last.then(async () => void to.write(await pass(Buffer.from(bytes))));
+          if (pass === undefined) {
+            to.write(bytes);
+          } else {
+            // What is held up is held up at its sender.
+            from.pause();
+            last = last.then(async () => {
+              to.write(await pass(Buffer.from(bytes)));
+              from.resume();
+            });
+          }
           if (from === outgoing) this.#count(outgoing, bytes.length);
         });
         from.on("error", () => to.destroy());

@@ -26,7 +26,7 @@ import type { Outcomes, Scenario } from "./scenario.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { SimWorker, type TryPlan, type World } from "./sim_worker.ts";
 import { newStages } from "./stages.ts";
-import { type ReadFile, Truth } from "./truth.ts";
+import { bare, type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** Disturbances stop after this, so that every run can come to its end. */
@@ -596,8 +596,4 @@ function sourceOf(from: SourceRef): FetchSource {
     case "url":
       return from;
   }
-}
-
-function bare({ name, generation, sizeBytes, digest, isDirectory }: FileFacts): FileFacts {
-  return { name, generation, sizeBytes, digest, isDirectory };
 }

@@ -93,3 +93,8 @@ export class Truth {
     }
   }
 }
+
+/** The facts of a file and nothing else. */
+export function bare({ name, generation, sizeBytes, digest, isDirectory }: FileFacts): FileFacts {
+  return { name, generation, sizeBytes, digest, isDirectory };
+}

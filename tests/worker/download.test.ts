@@ -91,22 +91,24 @@ test("download() tells silence of who takes no connection from that of who says 
 });
 
 test("download() waits for its reader as long as that takes", async () => {
+  // More than is on its way at a time.
+  const sizeBytes = 20_000_000;
   const server = createPlainServer((_request, response) => {
-    response.write("a");
-    response.end("b");
+    response.end(new Uint8Array(sizeBytes));
   });
   await using here = await listen(server);
-  const silenceMsMax = 20;
-  let text = "";
-  for await (
-    const part of download(sourceOf([`http://${here.host}/`], { silenceMsMax }), NO_SIGNAL)
-  ) {
-    text += Buffer.from(part).toString();
-    const timer = Promise.withResolvers<void>();
-    setTimeout(timer.resolve, 5 * silenceMsMax);
-    await timer.promise;
+  const silenceMsMax = 200;
+  const source = sourceOf([`http://${here.host}/`], { silenceMsMax, sizeBytes });
+  let [count, came] = [0, 0];
+  for await (const part of download(source, NO_SIGNAL)) {
+    came += part.length;
+    count += 1;
+    if (count > 2) continue;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 3 * silenceMsMax);
+    await promise;
   }
-  expect(text).toBe("ab");
+  expect(came).toBe(sizeBytes);
 });
 
 test("download() says that nobody proved to be the server that is meant", async () => {
