@@ -80,7 +80,7 @@ export async function unpackTree(
 ): Promise<UnpackResult> {
   return await unpackMembers(target, options, {
     newReader: () => tarReader(source, options),
-    newWriter: () => TreeWriter.create(target),
+    newWriter: () => TreeWriter.create(target, limitsOf(options).entryCountMax),
     finish: (writer) => writer.finish(),
   });
 }
@@ -98,7 +98,7 @@ export async function unpackFile(
 ): Promise<UnpackResult> {
   return await unpackMembers(target, options, {
     newReader: () => fileReader(path, options),
-    newWriter: () => new DirectTreeWriter(target),
+    newWriter: () => new DirectTreeWriter(target, limitsOf(options).entryCountMax),
     finish: (writer) => writer.finish(),
   });
 }
@@ -117,7 +117,7 @@ export async function unpackEnvironment(
   checkPlace(place);
   return await unpackMembers(target, options, {
     newReader: () => fileReader(path, options),
-    newWriter: () => new DirectTreeWriter(target),
+    newWriter: () => new DirectTreeWriter(target, limitsOf(options).entryCountMax),
     finish: async (writer) => {
       writer.settle();
       writer.finish(await relocateTree(target, place, options.signal));
