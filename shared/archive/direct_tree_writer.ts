@@ -12,9 +12,11 @@ import {
   copyFileSync,
   ftruncateSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
   realpathSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -28,13 +30,15 @@ import type { MemberWriter, NewTarget, SparseLayout } from "./member_writer.ts";
 import { openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
 import {
   checkHardLink,
+  checkLinkPlace,
   closedDirectories,
   directoryMode,
   missingTarget,
   newTreePlan,
   NO_LINK_CODES,
-  planDirectory,
+  occupied,
   planLeaf,
+  planOwnDirectory,
   refusal,
   timeSeconds,
   writeFault,
@@ -46,18 +50,19 @@ const NO_PATHS: ReadonlySet<string> = new Set();
 /** Writes a tree without ever waiting: not for a process that has something else to do. */
 export class DirectTreeWriter implements MemberWriter {
   readonly #root: string;
-  readonly #plan: TreePlan = newTreePlan();
+  readonly #plan: TreePlan;
   readonly #threads: FileThreads;
 
   /** Makes the directory `root`, which must not exist while its parent must. */
-  constructor(root: string) {
+  constructor(root: string, directoryCountMax: number) {
     mkdirSync(root, { mode: 0o755 });
     this.#root = root;
+    this.#plan = newTreePlan(directoryCountMax);
     this.#threads = new FileThreads(root);
   }
 
   directory(meta: FileMeta): void {
-    this.#make(planDirectory(this.#plan, meta.path, meta.path));
+    this.#make(planOwnDirectory(this.#plan, meta.path), meta.path);
     this.#plan.directories.set(meta.path, meta);
   }
 
@@ -102,6 +107,8 @@ export class DirectTreeWriter implements MemberWriter {
     this.#prepare(meta.path);
     this.#threads.settle(target);
     const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
+    // What `tar` writes of a file that it is told to pack twice.
+    if (from === to && lstatSync(to, { throwIfNoEntry: false })?.isFile()) return;
     try {
       replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
     } catch (cause) {
@@ -126,6 +133,7 @@ export class DirectTreeWriter implements MemberWriter {
     const { links, directories } = this.#plan;
     const leavers = newTarget === undefined ? NO_PATHS : this.#retarget(newTarget);
     for (const path of links.keys()) {
+      checkLinkPlace(this.#plan, path);
       const fault = leavers.has(path) ? undefined : findLinkFault(path, links);
       if (fault !== undefined) throw refusal(path, fault);
     }
@@ -188,6 +196,7 @@ export class DirectTreeWriter implements MemberWriter {
 
   /** Makes room for something that is no directory at `path`; nothing of that name is on its way. */
   #prepare(path: string): void {
+    if (this.#plan.directories.has(path)) this.#removeDirectory(path);
     this.#make(planLeaf(this.#plan, path));
     this.#threads.settle(path);
   }
@@ -201,11 +210,26 @@ export class DirectTreeWriter implements MemberWriter {
     return new Set([...links.keys()].filter((path) => followLink(path, links).kind === "absolute"));
   }
 
-  #make(directories: readonly string[]): void {
+  /** Another entry takes the place of a directory only if nothing is in it. */
+  #removeDirectory(path: string): void {
+    this.#threads.settleAll();
+    try {
+      rmdirSync(this.#onDisk(path));
+    } catch (cause) {
+      throw occupied(path, cause);
+    }
+    this.#plan.directories.delete(path);
+  }
+
+  /** Makes directories, of which the one at `own` is an entry: it takes the place of a file. */
+  #make(directories: readonly string[], own?: string): void {
     for (const path of directories) {
       this.#threads.settle(path);
+      const onDisk = this.#onDisk(path);
+      const make = (): void => mkdirSync(onDisk, { mode: 0o755 });
       try {
-        mkdirSync(this.#onDisk(path), { mode: 0o755 });
+        if (path === own) replacing(onDisk, make);
+        else make();
       } catch (cause) {
         throw writeFault(path, cause);
       }

@@ -65,9 +65,14 @@ export class FileThreads {
     }
   }
 
-  /** Waits until all files are written, and ends the threads. Throws what kept one from that. */
-  finish(): void {
+  /** Waits until all files are written. Throws what kept one from that. */
+  settleAll(): void {
     for (const { ring } of this.#threads) ring.settle();
+  }
+
+  /** As `settleAll`, and ends the threads. */
+  finish(): void {
+    this.settleAll();
     this.stop();
   }
 
