@@ -8,6 +8,7 @@ import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "
 import { canBeMade, recipeInputs } from "./recipe.ts";
 import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
 import { bringHome, callOffHome, failRequests } from "./delivery.ts";
+import { forgetWanted } from "./source.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
@@ -275,6 +276,7 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
   forgetSpool(state, file);
   forgetUpkeep(state, file);
   forgetLost(state, file);
+  forgetWanted(state, file);
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });

@@ -98,6 +98,15 @@ export function releaseUrlSource(state: ManagerState, source: Source): void {
   }
 }
 
+/** Nothing waits for the file any more: its origin need not offer its slots for it. */
+export function forgetWanted(state: ManagerState, file: FileRecord): void {
+  state.managerSource.wanted.delete(file);
+  const source = file.origin.kind === "url" && state.urlSources.get(file.origin.host);
+  if (!source) return;
+  source.wanted.delete(file);
+  releaseUrlSource(state, source);
+}
+
 /** How many transfers `source` serves at a time. */
 export function slotsOf(state: ManagerState, { kind }: Source): number {
   const { transfersFromManager, transfersPerUrl, transfersPerWorker } = state.policies;

@@ -338,6 +338,7 @@ function hurryTransfer(
   if (other === undefined || other.source === from.source || worker.link.kind !== "open") {
     // As long as something comes, slow is better than nothing.
     if (!wasFailed) failed.delete(from.source);
+    if (other?.kind === "url") releaseUrlSource(state, other.source);
     setLimit(state, transfer, from);
     return;
   }
