@@ -81,8 +81,10 @@ async function sendFile(context: Context, options: Routes): Promise<Response> {
   const isBytes = contents.kind === "bytes";
   const sizeBytes = isBytes ? contents.bytes.length : contents.sizeBytes;
   const isDirectory = !isBytes && contents.isDirectory;
+  // Of a local file, which is as it was declared, the core knows it once a worker has it.
+  const digest = served.digest === "" ? claims.digest : served.digest;
   // The claims hold a name that `parseCacheName` took: it is the one in the address.
-  const named = { ...served, name: claims.name as CacheName, isDirectory };
+  const named = { ...served, digest, name: claims.name as CacheName, isDirectory };
   const range = rangeOf(context.req.raw.headers, { sizeBytes, named });
   if (range === "changed") return context.text("Cannot serve the file: it is another one", 412);
   if (range === "outside") {

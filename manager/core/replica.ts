@@ -6,7 +6,13 @@ import { delayCopies, raiseTransfer } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
-import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
+import type {
+  FileRecord,
+  ManagerState,
+  ReplicaRecord,
+  TransferRecord,
+  WorkerRecord,
+} from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
 import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
@@ -65,6 +71,11 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
+  if (isOtherCopy(transfer, message.file)) {
+    const text = `Cannot use file "${name}": another worker was given other contents of it`;
+    const failed = { transferId, name, generation, message: text, canRetry: true } as const;
+    return failTransfer(state, worker, { kind: "transfer_failed", ...failed, isCorrupt: true });
+  }
   const lie = replicaLie(transfer.file, message.file) ??
     (message.movedBytes > MOVED_BYTES_MAX ? `${message.movedBytes} bytes moved` : undefined);
   if (lie !== undefined) {
@@ -81,7 +92,13 @@ export function readyReplica(
     noteRate(state, transfer, movedBytes);
     forgiveSource(source.source, worker);
   }
-  if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
+  if (source?.kind === "url") {
+    file.originFailures = 0;
+    const change = changeOf(file, message.file);
+    if (change !== undefined) return refuseChanged(state, transfer, change);
+  }
+  if (source?.kind === "manager") learnDigest(file, message.file);
+  if (file.origin.kind === "url" || file.origin.kind === "recipe") learnFacts(file, message.file);
   // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
   endTransfer(state, transfer, { movedBytes });
@@ -159,12 +176,6 @@ export function clearReplica(
   replica.isSuspect = false;
   const file = state.filesByName.get(name);
   if (file !== undefined && file.queued.size > 0) startQueued(state, file, worker);
-}
-
-/** Has what an earlier workflow or process left looked at before it is used. */
-function suspectOld(state: ManagerState, worker: WorkerRecord, replica: ReplicaRecord): void {
-  // Without a digest there is nothing to compare with.
-  if (replica.facts?.digest !== "") suspectReplica(state, worker, replica);
 }
 
 /** Tells `worker` to remove its copy, or to stop bringing it. */
@@ -276,8 +287,9 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     if (replica?.state !== "ready") continue;
     file.replicas.set(worker, replica);
     file.readyCount += 1;
-    if (replica.facts !== undefined) learnSize(file, replica.facts);
-    suspectOld(state, worker, replica);
+    if (replica.facts !== undefined) learnFacts(file, replica.facts);
+    // What an earlier workflow or process left is looked at before it is used.
+    suspectReplica(state, worker, replica);
   }
 }
 
@@ -327,9 +339,41 @@ function addReplica(
   return replica;
 }
 
-/** The first copy of a url or a made directory tells its size. */
-function learnSize(file: FileRecord, facts: FileFacts): void {
-  if (file.bound === undefined || file.bound.sizeBytes >= 0) return;
-  const { sizeBytes, digest, isDirectory, isExecutable = false } = facts;
-  file.bound = { ...file.bound, sizeBytes, digest, isDirectory, isExecutable };
+/** The first copy of a local file tells what all others have to be; its name does not. */
+function learnDigest(file: FileRecord, { digest }: FileFacts): void {
+  if (file.bound?.digest === "") file.bound = { ...file.bound, digest };
+}
+
+/** Two were under way before the digest of a local file was known, and one was damaged. */
+function isOtherCopy({ file, isUnchecked }: TransferRecord, { name, digest }: FileFacts): boolean {
+  const { bound, producer, origin } = file;
+  const isLocal = origin.kind === "manager" && producer === undefined && bound?.name === name;
+  return isUnchecked && isLocal && bound.digest !== "" && bound.digest !== digest;
+}
+
+/** The first copy of a url or a made directory tells its size, and what all others must be. */
+function learnFacts(file: FileRecord, facts: FileFacts): void {
+  if (file.bound === undefined) return;
+  const { sizeBytes, digest } = file.bound;
+  if (sizeBytes >= 0 && (digest !== "" || file.origin.kind !== "url")) return;
+  const { isDirectory, isExecutable = false } = facts;
+  const told = { sizeBytes: facts.sizeBytes, digest: facts.digest };
+  file.bound = { ...file.bound, ...told, isDirectory, isExecutable };
+}
+
+/** What a url has now that others of its copies have not. */
+function changeOf({ bound, origin }: FileRecord, { digest }: FileFacts): string | undefined {
+  if (origin.kind !== "url" || bound === undefined || bound.digest === "") return undefined;
+  if (digest === "" || digest === bound.digest) return undefined;
+  return `it was fetched with digest ${bound.digest} before, and has ${digest} now`;
+}
+
+/** Two workers that fetched a url at the same time have not the same: the first is what counts. */
+function refuseChanged(state: ManagerState, transfer: TransferRecord, change: string): void {
+  const { transferId, worker, generation, file } = transfer;
+  const name = boundName(file);
+  tell(state, worker, { kind: "delete", name, generation });
+  const message = `Cannot use file "${name}" of worker ${worker.workerId}: ${change}`;
+  const failed = { transferId, name, generation, message, canRetry: true } as const;
+  failTransfer(state, worker, { kind: "transfer_failed", ...failed });
 }

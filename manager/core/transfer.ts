@@ -6,7 +6,7 @@ import type { TransferId } from "../../shared/ids.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { boundName, updateAvailability } from "./file.ts";
+import { boundName, isAtUrl, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
@@ -22,11 +22,11 @@ import {
 import {
   BUSY_HOLDERS_PROBED,
   chooseSource,
+  hasSlot,
   lacksSlot,
   mayUsePeers,
   possibleSources,
   releaseUrlSource,
-  slotsOf,
 } from "./source.ts";
 import { blameSource, isAside } from "./source_fault.ts";
 import { setLimit, wakeForSource } from "./source_watch.ts";
@@ -43,6 +43,10 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { failTriesFor } from "./try.ts";
+import { startStores } from "./url_output.ts";
+import { failWaiting, noteUrlFailure } from "./url_source.ts";
+
+type TransferFailure = Extract<WorkerReport, { kind: "transfer_failed" }>;
 
 /** Attempts to bring one file to one worker. */
 const ATTEMPTS_MAX = 6;
@@ -55,6 +59,9 @@ export const MOVED_BYTES_MAX: number = 2 ** 52;
 
 /** Transfers that wait for holders of their own and are passed over for those behind them. */
 const PASSED_MAX = 64;
+
+/** How tries end whose file does not come. */
+type FailedOutcome = "transfer_failed" | "disk_full" | "input_modified";
 
 /** Begins to bring a file to a worker; at once, or when a source has a free slot. */
 export function startTransfer(
@@ -85,6 +92,7 @@ export function newTransfer(
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
+    isUnchecked: false,
     startedAtMs: 0,
     lateAtMs: Infinity,
     lateCount: 0,
@@ -123,7 +131,7 @@ export function endTransfer(
 export function failTransfer(
   state: ManagerState,
   worker: WorkerRecord,
-  message: Extract<WorkerReport, { kind: "transfer_failed" }>,
+  message: TransferFailure,
 ): void {
   const transfer = state.transfers.get(message.transferId);
   if (transfer === undefined) return checkGiven(state, worker, message.transferId);
@@ -142,7 +150,7 @@ export function failTransfer(
     movedBytes,
     message: message.message,
   });
-  if (message.isUnreachable === true && source?.kind === "worker") {
+  if (source?.kind === "worker" && isOutOfReach(transfer, source, message)) {
     // Not for another time, and not the file's fault: another way, at once.
     noteUnreached(state, worker, source.worker);
     transfer.unreached = source.worker;
@@ -151,25 +159,39 @@ export function failTransfer(
     return beginTransfer(state, transfer);
   }
   transfer.attemptCount += 1;
+  const why = { message: message.message, outcome: outcomeOf(message) };
+  const isSpent = noteUrlFailure(transfer, message);
+  // Before another one takes its slot to be told the same.
+  if (isSpent) failWaiting(state, transfer, why);
   if (source !== undefined && source.kind !== "recipe") {
     transfer.failed.add(source.source);
     if (message.isSourceFault === true) blameSource(state, source, worker);
   }
-  const { isCorrupt = false } = message;
-  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
+  const { isCorrupt = false, isDiskFull = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1 && !isDiskFull) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
-  const { isDiskFull = false } = message;
-  const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
+  const isFinal = isSpent || !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
     isDiskFull && !isNeededAt(worker, file);
-  if (isFinal) {
-    const outcome = isDiskFull ? "disk_full" : "transfer_failed";
-    return abandonTransfer(state, transfer, { message: message.message, outcome });
-  }
+  if (isFinal) return abandonTransfer(state, transfer, why);
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
   passMaking(state, file);
+}
+
+function outcomeOf({ isDiskFull, isModified }: TransferFailure): FailedOutcome {
+  if (isDiskFull === true) return "disk_full";
+  return isModified === true ? "input_modified" : "transfer_failed";
+}
+
+/** True when the holder's addresses take no connection, or connections bring it nothing twice. */
+function isOutOfReach(
+  { failed }: TransferRecord,
+  { source }: TransferSource,
+  { isUnreachable = false, isSourceFault = false }: TransferFailure,
+): boolean {
+  return isUnreachable || isSourceFault && source !== undefined && failed.has(source);
 }
 
 /** The bytes that came were others, or did not come twice: whoever has them looks at them. */
@@ -370,7 +392,7 @@ function strand(state: ManagerState, transfer: TransferRecord): void {
 /** True when the file is at workers only, none of which the receiver may ask, or can reach. */
 function isStranded(state: ManagerState, transfer: TransferRecord): boolean {
   const { file, worker, generation } = transfer;
-  if (file.origin.kind === "url" || file.origin.kind === "recipe") return false;
+  if (isAtUrl(file) || file.origin.kind === "recipe") return false;
   if (isHere(state, file)) return false;
   if (!mayUsePeers(state, file)) return true;
   let probed = 0;
@@ -454,6 +476,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
     ? file.replicas.get(source.worker)?.facts
     : undefined;
   const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
+  transfer.isUnchecked = digest === "";
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,
@@ -479,7 +502,9 @@ function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "re
     return { kind: "worker", workerId: source.worker.workerId } as const;
   }
   if (source.kind === "url" && file.origin.kind === "url") {
-    return { kind: "url", url: file.origin.url } as const;
+    const { validator } = file.bound ?? {};
+    const { url } = file.origin;
+    return { kind: "url", url, ...(validator === undefined ? {} : { validator }) } as const;
   }
   return { kind: "manager", fileId: file.fileId } as const;
 }
@@ -497,12 +522,13 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   if (from.kind === "url") releaseUrlSource(state, from.source);
 }
 
-/** Lets transfers that wait for `source`, which is `holder` if it is a worker, start. */
+/** Lets what waits for `source`, which is `holder` if it is a worker, start. */
 export function offerSlots(state: ManagerState, source: Source, holder?: WorkerRecord): void {
+  startStores(state, source);
   let left = source.wanted.size;
   for (const file of source.wanted) {
     // Who finds all its sources busy again comes after those that were here before.
-    if (left === 0 || source.active.size >= slotsOf(state, source)) return;
+    if (left === 0 || !hasSlot(state, source)) return;
     left -= 1;
     source.wanted.delete(file);
     startQueued(state, file, holder);
@@ -510,10 +536,10 @@ export function offerSlots(state: ManagerState, source: Source, holder?: WorkerR
 }
 
 /** The file cannot come to that worker: what needs it there is told. */
-function abandonTransfer(
+export function abandonTransfer(
   state: ManagerState,
   transfer: TransferRecord,
-  why: { readonly message: string; readonly outcome: "transfer_failed" | "disk_full" },
+  why: { readonly message: string; readonly outcome: FailedOutcome },
 ): void {
   const { message } = why;
   const { file, worker } = transfer;

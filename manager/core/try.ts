@@ -4,12 +4,12 @@ import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
-import { inputFiles, outputFiles, updateAvailability } from "./file.ts";
+import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
+import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
 import { classOf, isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
@@ -152,7 +152,7 @@ function voidTry(
   finishTask(state, task, { outcome: "worker_lost", message, attempt });
 }
 
-/** A success is complete once what is the manager's is in place there. */
+/** A success is complete once what is the manager's, or a url's, is in place there. */
 function endWithOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
   const { outcome, message } = result;
@@ -199,8 +199,9 @@ export function loseRetrieval(state: ManagerState, task: TaskRecord, message: st
   if (task.isSettled) return;
   // What has arrived is of a run that did not count: all outputs are to be of one run.
   for (const { file } of outputFiles(state, task)) {
-    if (!file.isAtManager) continue;
+    if (!isInPlace(file)) continue;
     file.isAtManager = false;
+    file.isStored = false;
     updateAvailability(state, file);
   }
 }
@@ -354,6 +355,7 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
       file.isNondeterministic = true;
       state.counters.nondeterministic += 1;
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
+      retireMade(state, file);
     }
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
     retireMaking(state, file, worker);
@@ -366,16 +368,32 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
 /** The newest making is the file: copies of earlier ones that came back go. */
 function retireMaking(state: ManagerState, file: FileRecord, maker: WorkerRecord): void {
   if (file.replicas.size === 0) return;
+  takeBackUnstarted(state, file);
+  for (const [worker, replica] of file.replicas) {
+    // The maker's own cache has the new one in its place already.
+    if (worker === maker) forgetReplica(state, worker, replica);
+    else deleteReplica(state, worker, replica);
+  }
+}
+
+/** What recipes made of other bytes goes with those: nobody is given it beside what is new. */
+function retireMade(state: ManagerState, file: FileRecord): void {
+  for (const made of file.recipes) {
+    takeBackUnstarted(state, made);
+    for (const [worker, replica] of made.replicas) {
+      deleteReplica(state, worker, replica);
+      if (isNeededAt(worker, made)) ensureReplica(state, made, worker);
+    }
+    retireMade(state, made);
+  }
+}
+
+function takeBackUnstarted(state: ManagerState, file: FileRecord): void {
   for (const task of file.consumers) {
     if (task.state.kind !== "dispatched" || task.state.attempt.isStarted) continue;
     endAttempt(state, task.state.attempt);
     setState(state, task, { kind: "waiting", missing: 0 });
     waitOrQueue(state, task);
-  }
-  for (const [worker, replica] of file.replicas) {
-    // The maker's own cache has the new one in its place already.
-    if (worker === maker) forgetReplica(state, worker, replica);
-    else deleteReplica(state, worker, replica);
   }
 }
 

@@ -234,7 +234,8 @@ function checksum(block: Uint8Array): number {
 }
 
 function wordsOf(block: Uint8Array): Int32Array {
-  const { buffer, byteOffset } = block.byteOffset % 4 === 0 ? block : block.slice();
+  // Copied by a constructor, because the `slice` of a Buffer copies nothing.
+  const { buffer, byteOffset } = block.byteOffset % 4 === 0 ? block : new Uint8Array(block);
   return new Int32Array(buffer, byteOffset, BLOCK_BYTES / 4);
 }
 

@@ -8,6 +8,7 @@ import { join } from "@std/path";
 
 import { Manager } from "../../manager/manager.ts";
 import { TaskError, type TaskResult } from "../../manager/task_result.ts";
+import type { ManagerMessage } from "../../shared/protocol.ts";
 import { decodeArguments, encodeValue } from "../../shared/value.ts";
 import { encodeThrown } from "../../shared/thrown.ts";
 import { ticketHeader } from "../../shared/ticket.ts";
@@ -174,6 +175,28 @@ test("Manager serves ranges of a file named by its contents, only with If-Match"
   expect((await get({ range: "bytes=100000-", "if-match": `"${order.digest}"` })).status).toBe(416);
 });
 
+test("Manager serves ranges of a file without a digest, by its name and generation", async () => {
+  await using manager = await Manager.start();
+  const bytes = new Uint8Array(100_000).map((_, index) => index);
+  const path = join(folder, "unnamed.bin");
+  await writeFile(path, bytes);
+  manager.submit({ command: "a", inputs: { x: manager.file(path) } });
+  const worker = await FakeWorker.join(manager.name);
+  const order = await worker.next("fetch");
+  expect(order.digest).toBe("");
+  const { ticket } = order.source as { ticket: string };
+  const get = (headers: Record<string, string>) =>
+    fetch(`${manager.address}/files/${order.name}`, {
+      headers: { authorization: ticketHeader(ticket), ...headers },
+    });
+  const tag = `"${order.name}/0"`;
+  const part = await get({ range: "bytes=90000-", "if-match": tag });
+  expect([part.status, part.headers.get("etag")]).toEqual([206, tag]);
+  expect(new Uint8Array(await part.arrayBuffer())).toEqual(bytes.subarray(90_000));
+  expect((await get({ range: "bytes=5-", "if-match": `"${order.name}/1"` })).status).toBe(412);
+  expect((await get({ range: "bytes=5-" })).status).toBe(412);
+});
+
 test("Manager fails tasks whose local input is missing or has changed", async () => {
   await using manager = await Manager.start();
   const missing = await manager.submit({
@@ -191,6 +214,11 @@ test("Manager fails tasks whose local input is missing or has changed", async ()
   await FakeWorker.join(manager.name);
   expect((await first).outcome).toBe("input_modified");
 });
+
+/** The ticket of a PUT to the manager. */
+function ticketOf({ to }: Extract<ManagerMessage, { kind: "send" }>): string {
+  return to.kind === "manager" ? to.ticket : "none";
+}
 
 test("Manager puts outputs of results and of PUTs in place before the task settles", async () => {
   await using manager = await Manager.start();
@@ -211,13 +239,13 @@ test("Manager puts outputs of results and of PUTs in place before the task settl
     worker.finish(task, { outputs: [output] });
   }
   const order = await worker.next("send");
-  const put = (body: Uint8Array<ArrayBuffer>, ticket: string = order.ticket) =>
+  const put = (body: Uint8Array<ArrayBuffer>, ticket: string = ticketOf(order)) =>
     fetch(`${manager.address}/files/${order.name}`, {
       method: "PUT",
       headers: { authorization: ticketHeader(ticket) },
       body,
     });
-  expect((await put(large, `${order.ticket.slice(0, -2)}AA`)).status).toBe(403);
+  expect((await put(large, `${ticketOf(order).slice(0, -2)}AA`)).status).toBe(403);
   expect((await put(large.subarray(1))).status).toBe(413);
   expect((await put(large)).status).toBe(204);
   expect((await put(large)).status).toBe(404);
@@ -259,7 +287,7 @@ test("Manager.fetch() brings a temp file here", async () => {
   const order = await worker.next("send");
   await fetch(`${manager.address}/files/${order.name}`, {
     method: "PUT",
-    headers: { authorization: ticketHeader(order.ticket) },
+    headers: { authorization: ticketHeader(ticketOf(order)) },
     body: bytes,
   });
   expect(await fetched).toBe(target);
@@ -285,7 +313,7 @@ test("Manager.fetch() rejects when the contents are not those that were announce
     const order = await worker.next("send");
     const response = await fetch(`${manager.address}/files/${order.name}`, {
       method: "PUT",
-      headers: { authorization: ticketHeader(order.ticket) },
+      headers: { authorization: ticketHeader(ticketOf(order)) },
       body: bytes.map((byte) => byte ^ 1),
     });
     expect(response.status).toBe(422);

@@ -16,13 +16,15 @@ export function newStages({ taskCount }: { readonly taskCount: number }): Worklo
     declared: new Map(),
     names: new Map(),
     temps: [],
+    stored: [],
     minis: [],
   };
   const shape: TaskShape = {
     resources: { ...NO_RESOURCES, cores: 1 },
     env: {},
     environments: [],
-    timeoutMs: 0,
+    // Longer than any try that ends by itself.
+    timeoutMs: 8_000,
   };
   const width = Math.floor(taskCount / STAGES);
   let before: (readonly FileId[])[] = [];

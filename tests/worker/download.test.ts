@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo, Server as NetServer } from "node:net";
 
 import { type KeyPair, newCertificate } from "../../shared/certificate.ts";
+import { requestUrl } from "../../shared/url/request.ts";
 import { download, DownloadError, type DownloadSource } from "../../worker/download.ts";
 import { BlackHole } from "./black_hole.ts";
 
@@ -78,6 +79,37 @@ test("download() says that nobody takes a connection, within twice the limit", a
   const failure = await failureOf(sourceOf([`http://${hole.host}/`]));
   expect(failure.kind).toBe("unreachable");
   expect(failure.message).toBe(`"${hole.host}" takes no connection`);
+});
+
+test("download() tells silence of who takes no connection from that of who says nothing", async () => {
+  await using hole = await BlackHole.open();
+  const silenceMsMax = 50;
+  const nobody = await failureOf(sourceOf([`http://${hole.host}/`], { silenceMsMax }));
+  expect(nobody.kind).toBe("unreachable");
+  await using silent = await listen(createPlainServer(() => {}));
+  const mute = await failureOf(sourceOf([`http://${silent.host}/`], { silenceMsMax }));
+  expect([mute.kind, mute.message]).toEqual(["broken", "nothing came for 50 ms"]);
+});
+
+test("download() waits for its reader as long as that takes", async () => {
+  // More than is on its way at a time.
+  const sizeBytes = 20_000_000;
+  const server = createPlainServer((_request, response) => {
+    response.end(new Uint8Array(sizeBytes));
+  });
+  await using here = await listen(server);
+  const silenceMsMax = 200;
+  const source = sourceOf([`http://${here.host}/`], { silenceMsMax, sizeBytes });
+  let [count, came] = [0, 0];
+  for await (const part of download(source, NO_SIGNAL)) {
+    came += part.length;
+    count += 1;
+    if (count > 2) continue;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 3 * silenceMsMax);
+    await promise;
+  }
+  expect(came).toBe(sizeBytes);
 });
 
 test("download() says that nobody proved to be the server that is meant", async () => {
@@ -173,7 +205,9 @@ test("download() asks managers and peers directly, and urls by way of the cluste
       `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     process.env["HTTP_PROXY"] = urlOf(proxy!);
     expect(await textOf(sourceOf([urlOf(own!)]))).toBe("direct");
-    expect(await textOf(sourceOf([urlOf(own!)], { connectMsMax: 0 }))).toBe("by the proxy");
+    const request = { method: "GET", headers: {}, signal: NO_SIGNAL } as const;
+    const { response } = await requestUrl(urlOf(own!), request);
+    expect(await response.text()).toBe("by the proxy");
   } finally {
     if (before === undefined) delete process.env["HTTP_PROXY"];
     else process.env["HTTP_PROXY"] = before;

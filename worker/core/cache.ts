@@ -72,7 +72,11 @@ export function isCached(state: WorkerState, need: Need): boolean {
 }
 
 /** Adds a committed file and wakes who waited for it. */
-export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel): void {
+export function addFile(
+  state: WorkerState,
+  file: FileFacts,
+  { level, isOwn = true }: { readonly level: CacheLevel; readonly isOwn?: boolean },
+): void {
   const before = state.cache.get(file.name);
   if (before !== undefined) {
     // A late making never takes the place of a newer one.
@@ -80,7 +84,9 @@ export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel):
     removeFile(state, file.name);
   }
   forgetPart(state, file.name);
-  const record = newCacheRecord(file, level);
+  const made = newCacheRecord(file, level);
+  // What another worker brought counts against that one's disk.
+  const record = isOwn ? made : { ...made, ownBytes: 0 };
   state.cache.set(file.name, record);
   state.disk.cachedBytes += record.ownBytes;
   countMissingOf(state, record, -1);
@@ -189,7 +195,10 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
         state.instructions.push({ kind: "delete_file", name, generation });
         return tell(state, { kind: "replica_gone", name, generation });
       }
-      addFile(state, outcome.file, record.order.level);
+      addFile(state, outcome.file, {
+        level: record.order.level,
+        isOwn: outcome.isFound !== true,
+      });
       return tell(state, {
         kind: "replica_ready",
         transferId,
@@ -199,7 +208,7 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
     case "failed": {
       const { message, canRetry, keptBytes = 0 } = outcome;
       const { isUnreachable = false, isDiskFull = false, isSourceFault = false } = outcome;
-      const { isCorrupt = false } = outcome;
+      const { isCorrupt = false, isModified = false } = outcome;
       if (keptBytes > 0) keepPart(state, name, keptBytes);
       if (record.isStopping) {
         forgetPart(state, name);
@@ -218,6 +227,7 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
         ...(isSourceFault ? { isSourceFault } : {}),
         ...(movedBytes > 0 ? { movedBytes } : {}),
         ...(isCorrupt ? { isCorrupt } : {}),
+        ...(isModified ? { isModified } : {}),
       });
     }
     default:

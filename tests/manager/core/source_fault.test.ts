@@ -36,24 +36,23 @@ test("blameSource() has all transfers pass a source over for a while, not only t
 
 test("blameSource() has the only source asked again after a while that grows with each fault", () => {
   const fixture = new ManagerFixture();
-  for (const worker of ["a", "b"]) fixture.joins(worker, { cores: 8, features: [worker] });
+  const readers = ["b", "c", "d", "e"];
+  for (const worker of ["a", ...readers]) {
+    fixture.joins(worker, { cores: 8, features: [worker] });
+  }
+  const temp = fixture.temp("temp");
+  fixture.finishes("a", fixture.submits({ outputs: [temp], features: ["a"] }));
   const { source } = fixture.state.workers.get(idOf("a"))!;
-  // Of a file that fails twice the copy itself is doubted: here each has its first failure.
-  const temps = Array.from({ length: 4 }, (_, index) => {
-    const temp = fixture.temp(`temp ${index}`);
-    fixture.finishes("a", fixture.submits({ outputs: [temp], features: ["a"] }));
-    return temp;
-  });
   const pauses: number[] = [];
-  for (const temp of temps) {
-    asks(fixture, "b", temp);
-    fixture.failsToBring("b", FAULT);
+  for (const [index, reader] of readers.entries()) {
+    expect(asks(fixture, reader, temp)).toEqual([`${reader} temp from a`]);
+    fixture.failsToBring(reader, FAULT);
     const pauseMs = source.asideUntilMs - fixture.nowMs;
     pauses.push(pauseMs);
     fixture.passes(pauseMs - 1);
-    expect(source.active.size).toBe(0);
+    expect(source.active.size).toBe(index);
     fixture.passes(1);
-    expect(source.active.size).toBeGreaterThan(0);
+    expect(source.active.size).toBe(index + 1);
   }
   expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000]);
   fixture.brings("b");

@@ -88,6 +88,15 @@ test("decodeHeader() refuses a block whose checksum is wrong", () => {
   expect(() => decodeHeader(block)).toThrow("wrong checksum");
 });
 
+test("decodeHeader() reads a block wherever it lies in a Buffer", () => {
+  const block = encodeHeader(FILE);
+  for (let at = 0; at < 8; at++) {
+    const bytes = Buffer.alloc(at + block.length);
+    bytes.set(block, at);
+    expect(decodeHeader(bytes.subarray(at)).sizeBytes).toBe(FILE.sizeBytes);
+  }
+});
+
 test("decodeHeader() takes the signed checksum of old writers", () => {
   const block = rawEntry({ name: "é" });
   block.fill(0x20, 148, 156);

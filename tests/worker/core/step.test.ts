@@ -69,9 +69,10 @@ test("step() tells of all tries that it started in one message", () => {
 
 test("step() answers an order to send a file that it does not have", () => {
   const fixture = WorkerFixture.connected({ cached: [factsOf("output", 2)] });
-  const order = { kind: "send", transferId: 5 as never, name: "output" as never, ticket: "" };
-  fixture.hears({ ...order, kind: "send", generation: 2 });
+  const to = { kind: "manager", ticket: "" } as const;
+  const order = { kind: "send", transferId: 5 as never, name: "output" as never, to } as const;
+  fixture.hears({ ...order, generation: 2 });
   expect(fixture.orders).toEqual(["put output"]);
-  fixture.hears({ ...order, kind: "send", generation: 1 });
+  fixture.hears({ ...order, generation: 1 });
   expect(fixture.toldOf("send_failed")).toMatchObject([{ transferId: 5 }]);
 });
