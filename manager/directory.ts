@@ -1,5 +1,9 @@
 /** Directories as canonical tar streams: what the manager's files need of shared/archive. */
 
+import { copyFile, lstat, mkdir, readdir, readlink, rm, symlink, utimes } from "node:fs/promises";
+
+import { dirname, join } from "@std/path";
+
 import { hashTree } from "../shared/archive/digest.ts";
 import { hashPack, openPackStream, planPack } from "../shared/archive/pack.ts";
 import { unpackTree } from "../shared/archive/unpack.ts";
@@ -44,6 +48,35 @@ export async function unpackDirectory(
   path: string,
 ): Promise<void> {
   await unpackTree(chunks, path);
+}
+
+/** Copies a file, or a directory with its times and its links as they are, over what is there. */
+export async function copyContents(source: string, target: string): Promise<void> {
+  const directories: (readonly [string, string])[] = [];
+  const waiting: (readonly [string, string])[] = [[source, target]];
+  await mkdir(dirname(target), { recursive: true });
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const [from, to] = next;
+    const found = await lstat(from);
+    if (found.isSymbolicLink()) {
+      await rm(to, { force: true });
+      await symlink(await readlink(from), to);
+    } else if (found.isDirectory()) {
+      await mkdir(to, { recursive: true });
+      directories.push(next);
+      for (const name of await readdir(from)) waiting.push([join(from, name), join(to, name)]);
+    } else {
+      // What is there may be read only, as what was copied before is.
+      await rm(to, { force: true });
+      await copyFile(from, to);
+      await utimes(to, found.atime, found.mtime);
+    }
+  }
+  // Only now: what is put into a directory moves its time.
+  for (const [from, to] of directories) {
+    const { atime, mtime } = await lstat(from);
+    await utimes(to, atime, mtime);
+  }
 }
 
 /** The name of a directory by its contents. */

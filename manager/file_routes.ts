@@ -19,6 +19,7 @@ import {
   ServeRoom,
 } from "../shared/runtime/serve_room.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
+import { matchedValidator, type NamedContents, validatorOf } from "../shared/validator.ts";
 import type { DeliveryDesk } from "./delivery.ts";
 import { packDirectory } from "./directory.ts";
 import type { Door } from "./door.ts";
@@ -76,23 +77,29 @@ async function sendFile(context: Context, options: Routes): Promise<Response> {
   beginTransfer(context);
   const served = await open(claims, options.store);
   if (served === undefined) return context.text("Cannot serve the file: it is not here", 404);
-  const { contents, digest } = served;
-  const sizeBytes = contents.kind === "bytes" ? contents.bytes.length : contents.sizeBytes;
-  const range = rangeOf(context.req.raw.headers, { sizeBytes, digest });
+  const { contents } = served;
+  const isBytes = contents.kind === "bytes";
+  const sizeBytes = isBytes ? contents.bytes.length : contents.sizeBytes;
+  const isDirectory = !isBytes && contents.isDirectory;
+  // Of a local file, which is as it was declared, the core knows it once a worker has it.
+  const digest = served.digest === "" ? claims.digest : served.digest;
+  // The claims hold a name that `parseCacheName` took: it is the one in the address.
+  const named = { ...served, digest, name: claims.name as CacheName, isDirectory };
+  const range = rangeOf(context.req.raw.headers, { sizeBytes, named });
   if (range === "changed") return context.text("Cannot serve the file: it is another one", 412);
   if (range === "outside") {
     return context.text("Cannot serve the range: it is outside", 416, {
       "content-range": `bytes */${sizeBytes}`,
     });
   }
-  const { startByte, endByte } = range;
+  const { startByte, endByte, tag } = range;
   const isPart = endByte - startByte < sizeBytes;
   const headers = new Headers({
     "content-type": "application/octet-stream",
     "content-length": String(endByte - startByte),
-    "accept-ranges": digest === "" ? "none" : "bytes",
+    "accept-ranges": tag === "" ? "none" : "bytes",
   });
-  if (digest !== "") headers.set("etag", `"${digest}"`);
+  if (tag !== "") headers.set("etag", tag);
   if (isPart) headers.set("content-range", `bytes ${startByte}-${endByte - 1}/${sizeBytes}`);
   const body = await bodyOf(context, { ...options, contents, range });
   if (body === undefined) {
@@ -149,7 +156,6 @@ function admit(
 }
 
 async function open(claims: TicketClaims, store: FileStore): Promise<ServedFile | undefined> {
-  // The claims hold a name that `parseCacheName` took: it is the one in the address.
   const entry = store.byName(claims.name as CacheName);
   if (entry === undefined) return undefined;
   // Why it cannot be had went to the core; the worker only needs to know that it cannot.
@@ -161,13 +167,13 @@ async function open(claims: TicketClaims, store: FileStore): Promise<ServedFile 
 /** What part is asked for. A part is served only of contents named by `If-Match`: RFC 9110, 13.1.1. */
 function rangeOf(
   headers: Headers,
-  file: { readonly sizeBytes: number; readonly digest: string },
-): ByteRange | "changed" | "outside" {
-  const { sizeBytes, digest } = file;
+  { sizeBytes, named }: { readonly sizeBytes: number; readonly named: NamedContents },
+): (ByteRange & { readonly tag: string }) | "changed" | "outside" {
   const wanted = headers.get("if-match");
-  if (wanted !== null && (digest === "" || wanted !== `"${digest}"`)) return "changed";
+  const tag = wanted === null ? validatorOf(named) : matchedValidator(wanted, named);
+  if (tag === undefined) return "changed";
   const range = headers.get("range");
-  if (range === null) return { startByte: 0, endByte: sizeBytes };
+  if (range === null) return { startByte: 0, endByte: sizeBytes, tag };
   // Not ignored, as RFC 9110 allows: Bun would apply it to the file that the body is made of.
   if (wanted === null) return "changed";
   const match = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(range);
@@ -175,7 +181,7 @@ function rangeOf(
   const startByte = Number(match[1]);
   const last = match[2] === "" ? sizeBytes - 1 : Number(match[2]);
   const endByte = Math.min(last + 1, sizeBytes);
-  return startByte >= endByte ? "outside" : { startByte, endByte };
+  return startByte >= endByte ? "outside" : { startByte, endByte, tag };
 }
 
 /** What is sent; undefined when too much is being sent already. */

@@ -1,7 +1,7 @@
 /** The manager of a workflow, as scripts use it. */
 
 import { createHash } from "node:crypto";
-import { cp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import process from "node:process";
 
 import { join, resolve } from "@std/path";
@@ -18,6 +18,7 @@ import {
 } from "./config.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
+import { copyContents } from "./directory.ts";
 import type { FileHandle } from "./file_handle.ts";
 import {
   bufferSpec,
@@ -386,7 +387,7 @@ export class Manager implements AsyncDisposable {
     const source = await store.bring(store.entryOf(file, "file"));
     if (path === undefined) return source;
     const target = resolve(process.cwd(), path);
-    if (target !== source) await cp(source, target, { recursive: true });
+    if (target !== source) await copyContents(source, target);
     return target;
   }
 

@@ -18,19 +18,11 @@ import {
 /** Files made of one another: longer chains are better written as tasks. */
 const DEPTH_MAX = 16;
 
-/** What of a task makes sense where a file is made; `TaskOptions` has the meanings. */
-type MiniTaskField =
-  | "command"
-  | "inputs"
-  | "env"
-  | "environment"
-  | "cores"
-  | "memory"
-  | "disk"
-  | "timeout";
-
-/** A command whose output is a file. */
-export type MiniTaskOptions = Pick<TaskOptions, MiniTaskField>;
+/** A command whose output is a file; `TaskOptions` has the meanings. */
+export type MiniTaskOptions = Pick<
+  TaskOptions,
+  "command" | "inputs" | "env" | "environment" | "cores" | "memory" | "disk" | "timeout"
+>;
 
 /** Checks of a mini task. */
 export const MINI_TASK_READERS: Readers<MiniTaskOptions> = pickReaders(TASK_READERS);

@@ -265,6 +265,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     isDiskFull: optional(flag),
     isCorrupt: optional(flag),
     isSourceFault: optional(flag),
+    movedBytes: optional(amount),
   },
   room_wanted: { files: list(shape({ name: cacheName, generation: natural })) },
   disk_used: { usedBytes: natural },

@@ -265,6 +265,8 @@ export type WorkerMessage =
     readonly isCorrupt?: boolean;
     /** True when the source broke off, stood still or could not serve. */
     readonly isSourceFault?: boolean;
+    /** Bytes that came over the network all the same. */
+    readonly movedBytes?: number;
   }
   /** The disk is full: which of these, idle here for long, may go? `room_answered` answers. */
   | {

@@ -36,6 +36,8 @@ const HOOKS_MS_MAX = 60_000;
 /** Bytes of the variables that the scripts leave, and of what they complain. */
 const VARIABLES_BYTES_MAX: number = 4 * 1024 * 1024;
 const COMPLAINT_CHARS_MAX = 1_000;
+/** How long the end of a complaint is waited for. */
+const COMPLAINT_MS_MAX = 500;
 /** Lists of environments that are remembered; beyond it the oldest is found out anew. */
 const REMEMBERED_COUNT_MAX = 256;
 
@@ -249,6 +251,11 @@ function runOnce(shell: string, env: Environment, limit: AbortSignal): Promise<s
   child.stderr?.on("data", (chunk: Uint8Array) => {
     complaint = (complaint + chunk.toString()).slice(-COMPLAINT_CHARS_MAX);
   });
+  const complained = new Promise((told) => child.stderr?.once("close", told));
+  /** The shell with what it left running. */
+  const endGroup = (): void => {
+    if (child.pid !== undefined) signalProcess(-child.pid, "SIGKILL");
+  };
   // The fourth of the descriptors above, which only the shell itself writes to.
   const variables = child.stdio[3] as Readable;
   variables.on("data", (chunk: Uint8Array) => {
@@ -261,12 +268,16 @@ function runOnce(shell: string, env: Environment, limit: AbortSignal): Promise<s
   child.once("exit", (code, signal) => {
     if (code === 0) return void ended.then(() => resolve(Buffer.concat(chunks).toString()));
     const how = signal === null ? `code ${code}` : `signal ${signal}`;
-    reject(new Error(`its scripts ended with ${how}. ${complaint.trim()}`.trimEnd()));
+    // What they left running may hold the pipe, but not for ever.
+    endGroup();
+    const late = new Promise((told) => setTimeout(told, COMPLAINT_MS_MAX).unref());
+    void Promise.race([complained, late]).then(() => {
+      reject(new Error(`its scripts ended with ${how}. ${complaint.trim()}`.trimEnd()));
+    });
   });
   return promise.finally(() => {
     limit.removeEventListener("abort", onAbort);
-    // What the scripts left running too.
-    if (child.pid !== undefined) signalProcess(-child.pid, "SIGKILL");
+    endGroup();
     child.stderr?.destroy();
     variables.destroy();
   });

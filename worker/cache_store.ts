@@ -1,30 +1,21 @@
 /**
  * The files of a worker's cache on its disk. A file comes in by one rename, so a
  * crash leaves no half file under a final name; it goes by way of the trash once
- * the last who serves it is done. Files that are kept for ever are shared with other
- * workers (shared_store.ts). A directory that outlives the process has a small record
- * beside it, without which what is found at start is removed.
+ * the last who serves it is done. What is kept for ever is shared with other workers
+ * (shared_store.ts): files by hard links, directories in place. All else ends with the
+ * process.
  *
  * @module
  */
 
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { chmod, readdir, stat } from "node:fs/promises";
 
 import { join } from "@std/path";
 
 import type { CacheName } from "../shared/ids.ts";
 import { CACHE_LEVELS, type CacheLevel, type FileFacts } from "../shared/task.ts";
-import type { SharedStore } from "./shared_store.ts";
+import type { SharedFile, SharedStore } from "./shared_store.ts";
 import { Trash } from "./trash.ts";
 
 /** A committed file and where it lies. */
@@ -37,6 +28,8 @@ export interface StoredFile {
   readonly isOwn: boolean;
   /** True of a tree that is right under this path only, and that nobody else can have. */
   readonly isPlaced?: boolean;
+  /** True of a tree that other workers use in place as well. */
+  readonly isShared?: boolean;
 }
 
 /** Keeps a file's bytes where they are while they are read. */
@@ -48,10 +41,9 @@ export interface Hold extends StoredFile {
 interface Entry extends StoredFile {
   holdCount: number;
   isDeleted: boolean;
+  /** Others are not to find it any more. */
+  isHidden: boolean;
 }
-
-/** Levels whose files are found again by the next process in the same workspace. */
-const LASTING_LEVELS: readonly CacheLevel[] = ["forever"];
 
 /** Any execute bit. */
 const EXECUTE_BITS = 0o111;
@@ -62,27 +54,31 @@ const SEALS_AT_ONCE = 32;
 /** Owner of the cache folder: its table, its incoming files and its trash. */
 export class CacheStore {
   readonly #filesPath: string;
-  readonly #recordsPath: string;
   readonly #incomingPath: string;
   readonly #trash: Trash;
   readonly #shared: SharedStore | undefined;
   readonly #entries: Map<CacheName, Entry> = new Map();
+  /** Of places in the store that are reserved. */
+  readonly #reserved: Map<string, CacheName> = new Map();
+  /** {name: when others can find it} of directories that were just shared. */
+  readonly #sharing: Map<CacheName, Promise<void>> = new Map();
+  /** {name: when its place is free again} of directories that this process uses no more. */
+  readonly #leaving: Map<CacheName, Promise<void>> = new Map();
+  readonly #work: Set<Promise<void>> = new Set();
   #pathCount = 0;
 
   /** Opens the cache in `directory`, an absolute path, and removes what an earlier process left unfinished. */
   constructor(directory: string, shared?: SharedStore) {
     this.#shared = shared;
     this.#filesPath = join(directory, "files");
-    this.#recordsPath = join(directory, "records");
     this.#incomingPath = join(directory, "incoming");
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     this.#trash = new Trash(join(directory, "trash"));
-    this.#trash.take(this.#incomingPath);
-    for (const path of [this.#filesPath, this.#recordsPath, this.#incomingPath]) {
+    for (const path of [this.#filesPath, this.#incomingPath]) {
+      this.#trash.take(path);
       mkdirSync(path, { recursive: true, mode: 0o700 });
     }
-    this.#findFiles();
-    this.#findShared();
+    for (const { facts: { name } } of shared?.files() ?? []) this.adopt(name);
   }
 
   /** Every committed file. */
@@ -100,8 +96,16 @@ export class CacheStore {
     return join(this.#incomingPath, String(this.#pathCount++));
   }
 
-  /** Keeps the path free that a directory of that name is made for; `commit` or `discard` takes it back. */
-  reserve(name: CacheName): string {
+  /**
+   * Keeps the path free that a directory of that name and level is made for: in the store, for one
+   * that is kept for ever. `commit` or `discard` takes it back.
+   */
+  reserve(name: CacheName, level: CacheLevel): string {
+    const shared = level === "forever" ? this.#shared?.reserveTree(name) : undefined;
+    if (shared !== undefined) {
+      this.#reserved.set(shared, name);
+      return shared;
+    }
     const place = this.#freePath(name);
     mkdirSync(place, { mode: 0o700 });
     return place;
@@ -121,20 +125,58 @@ export class CacheStore {
     }
     if (!facts.isDirectory) sealFile(path);
     if (previous !== undefined) this.#drop(previous);
-    const finalPath = place ?? this.#freePath(facts.name);
+    const target = place ?? this.#placeFor(facts, level);
+    try {
+      renameSync(path, target);
+    } catch (error) {
+      if (facts.isDirectory) this.discard(target);
+      throw error;
+    }
     const isPlaced = place !== undefined;
-    renameSync(path, finalPath);
-    if (this.#isShared(facts, level)) this.#share(finalPath, facts);
-    else if (LASTING_LEVELS.includes(level)) this.#writeRecord(facts, level, place);
-    const stored = { facts, level, path: finalPath, isOwn: true, isPlaced };
-    const entry = { ...stored, holdCount: 0, isDeleted: false };
+    const isShared = this.#reserved.delete(target);
+    const entry = { ...newEntry({ facts, level, path: target, isPlaced, isShared }), isOwn: true };
     this.#entries.set(facts.name, entry);
+    if (isShared) this.#shareTree(entry);
+    else if (level === "forever" && !facts.isDirectory) this.#shareFile(entry);
     return entry;
   }
 
-  /** Removes what came in and is not wanted. */
+  /**
+   * Takes in what another worker has kept for ever under that name, if there is one. Where it is a
+   * directory, look with `isIntact` before it is used.
+   */
+  adopt(name: CacheName): StoredFile | undefined {
+    if (this.#entries.has(name)) return undefined;
+    const found = this.#shared?.find(name);
+    if (found === undefined) return undefined;
+    const entry = found.facts.isDirectory ? this.#claimTree(name) : this.#linkFile(found);
+    if (entry !== undefined) this.#entries.set(name, entry);
+    return entry;
+  }
+
+  /** True unless a shared directory was written to since it was kept. */
+  async isIntact(name: CacheName): Promise<boolean> {
+    const entry = this.#entries.get(name);
+    if (entry?.isShared !== true || this.#sharing.has(name)) return true;
+    return await this.#shared?.isTreeIntact(name) === true;
+  }
+
+  /** Keeps other workers from making the same file that is kept for ever, while they can find none. */
+  async lock(name: CacheName, signal: AbortSignal): Promise<{ close(): void } | undefined> {
+    return await this.#shared?.lock(name, signal);
+  }
+
+  /** Resolves when others can find the directory of that name, or its place is free again. */
+  async settled(name: CacheName): Promise<void> {
+    await Promise.all([this.#sharing.get(name), this.#leaving.get(name)]);
+  }
+
+  /** Removes what came in and is not wanted, or gives a reserved place free. */
   discard(path: string): void {
-    this.#trash.take(path);
+    const name = this.#reserved.get(path);
+    if (name === undefined) return this.#trash.take(path);
+    this.#reserved.delete(path);
+    this.#leave(name, { isHidden: false });
   }
 
   /** Resolves when what was deleted and discarded until now is off the disk. */
@@ -146,9 +188,12 @@ export class CacheStore {
   delete(name: CacheName, generation: number): void {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.facts.generation !== generation) return;
+    // It was pruned, or found damaged: nobody else shall find it.
+    entry.isHidden = true;
+    const isFile = entry.level === "forever" && !entry.facts.isDirectory;
+    if (isFile || entry.isShared === true) this.#shared?.hide(name);
+    if (isFile) this.#leave(name, { isHidden: true });
     this.#drop(entry);
-    // It was evicted, or found damaged: nobody else shall find it.
-    if (this.#isShared(entry.facts, entry.level)) this.#shared?.remove(name);
   }
 
   /** Keeps a file in place for a reader; undefined when there is no such file. */
@@ -156,6 +201,7 @@ export class CacheStore {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.facts.generation !== generation) return undefined;
     entry.holdCount += 1;
+    if (entry.level === "forever") this.#shared?.touch(name);
     let isReleased = false;
     const release = () => {
       if (isReleased) return;
@@ -163,8 +209,8 @@ export class CacheStore {
       entry.holdCount -= 1;
       if (entry.isDeleted && entry.holdCount === 0) this.#moveToTrash(entry);
     };
-    const { facts, level, path, isOwn, isPlaced = false } = entry;
-    return { facts, level, path, isOwn, isPlaced, release };
+    const { facts, level, path, isOwn, isPlaced = false, isShared = false } = entry;
+    return { facts, level, path, isOwn, isPlaced, isShared, release };
   }
 
   /** Deletes every file whose level is shorter than `keep`. */
@@ -175,25 +221,25 @@ export class CacheStore {
     }
   }
 
-  /** Deletes what ends with this process; resolves once everything in the trash is gone. */
-  close(): Promise<void> {
-    this.deleteBelow("forever");
-    // The store has them; links left here would keep what is removed there on the disk.
-    for (const entry of [...this.#entries.values()]) {
-      if (this.#isShared(entry.facts, entry.level)) this.#drop(entry);
-    }
-    return this.#trash.close();
+  /** Deletes all but what the store keeps; resolves once everything in the trash is gone. */
+  async close(): Promise<void> {
+    // Links left here would keep what is removed from the store on the disk.
+    for (const entry of [...this.#entries.values()]) this.#drop(entry);
+    while (this.#work.size > 0) await Promise.all(this.#work);
+    await this.#trash.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #isShared({ isDirectory }: FileFacts, level: CacheLevel): boolean {
-    return this.#shared !== undefined && level === "forever" && !isDirectory;
+  /** Where a directory that is kept for ever will lie, or a path of this cache. */
+  #placeFor({ name, isDirectory }: FileFacts, level: CacheLevel): string {
+    const isKept = isDirectory && level === "forever";
+    return isKept ? this.reserve(name, level) : this.#freePath(name);
   }
 
-  #share(path: string, facts: FileFacts): void {
+  #shareFile({ path, facts }: Entry): void {
     try {
       this.#shared?.add(path, facts);
     } catch {
@@ -201,31 +247,63 @@ export class CacheStore {
     }
   }
 
-  /** Takes in what any worker of this user has left for ever. */
-  #findShared(): void {
-    for (const { facts } of this.#shared?.files() ?? []) {
-      if (this.#entries.has(facts.name)) continue;
-      const path = this.#freePath(facts.name);
-      if (this.#shared?.link(facts.name, path) !== true) continue;
-      const level = "forever";
-      const entry = { facts, level, path, isOwn: false, holdCount: 0, isDeleted: false } as const;
-      this.#entries.set(facts.name, { ...entry });
-    }
+  #shareTree({ facts, isPlaced = false }: Entry): void {
+    const { name } = facts;
+    const sharing = this.#track(async () => {
+      try {
+        await this.#shared?.keepTree(facts, { isPlaced });
+      } catch {
+        // No room for a record: it goes with its user.
+      }
+      if (this.#sharing.get(name) === sharing) this.#sharing.delete(name);
+    });
+    this.#sharing.set(name, sharing);
+  }
+
+  #claimTree(name: CacheName): Entry | undefined {
+    const found = this.#shared?.claimTree(name);
+    if (found === undefined || this.#shared === undefined) return undefined;
+    const { facts, isPlaced } = found;
+    const path = this.#shared.treePath(name);
+    return newEntry({ facts, level: "forever", path, isPlaced, isShared: true });
+  }
+
+  #linkFile({ facts }: SharedFile): Entry | undefined {
+    const path = this.#freePath(facts.name);
+    if (this.#shared?.link(facts.name, path) !== true) return undefined;
+    return newEntry({ facts, level: "forever", path, isPlaced: false, isShared: false });
+  }
+
+  #leave(name: CacheName, { isHidden }: { readonly isHidden: boolean }): void {
+    const leaving = this.#track(async () => {
+      // What lets others find it may still be on its way.
+      await this.#sharing.get(name);
+      if (isHidden) this.#shared?.hide(name);
+      await this.#shared?.leaveTree(name);
+      if (this.#leaving.get(name) === leaving) this.#leaving.delete(name);
+    });
+    this.#leaving.set(name, leaving);
+  }
+
+  #track(run: () => Promise<void>): Promise<void> {
+    const work = run().catch(() => {
+      // What cannot be removed now is found by the next worker that starts.
+    }).finally(() => this.#work.delete(work));
+    this.#work.add(work);
+    return work;
   }
 
   #drop(entry: Entry): void {
     this.#entries.delete(entry.facts.name);
     entry.isDeleted = true;
-    if (LASTING_LEVELS.includes(entry.level)) {
-      rmSync(this.#recordPath(entry.facts.name), { force: true });
-    }
     // A directory is read path by path, so it stays where it is until its readers are done.
     if (entry.holdCount === 0) this.#moveToTrash(entry);
   }
 
-  #moveToTrash(entry: Entry): void {
-    if (entry.facts.isDirectory) this.#trash.take(entry.path);
-    else rmSync(entry.path, { force: true });
+  #moveToTrash({ facts, path, isHidden, isShared = false }: Entry): void {
+    if (isShared) this.#leave(facts.name, { isHidden });
+    else if (facts.isDirectory) this.#trash.take(path);
+    else rmSync(path, { force: true });
   }
 
   /** `files/NAME`, or another path while a deleted file of that name is still read. */
@@ -233,54 +311,6 @@ export class CacheStore {
     const path = join(this.#filesPath, name);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return path;
     return join(this.#filesPath, `${name}.${this.#pathCount++}`);
-  }
-
-  #recordPath(name: CacheName): string {
-    return join(this.#recordsPath, `${name}.json`);
-  }
-
-  #writeRecord(facts: FileFacts, level: CacheLevel, place: string | undefined): void {
-    const path = this.#recordPath(facts.name);
-    const temporaryPath = this.newIncomingPath();
-    writeFileSync(temporaryPath, JSON.stringify({ ...facts, level, place }));
-    renameSync(temporaryPath, path);
-  }
-
-  #findFiles(): void {
-    const kept = new Set<string>();
-    for (const fileName of readdirSync(this.#recordsPath)) {
-      const entry = this.#readRecord(fileName);
-      if (entry === undefined) {
-        rmSync(join(this.#recordsPath, fileName), { recursive: true, force: true });
-        continue;
-      }
-      kept.add(entry.facts.name);
-      this.#entries.set(entry.facts.name, entry);
-    }
-    for (const fileName of readdirSync(this.#filesPath)) {
-      if (!kept.has(fileName)) this.#trash.take(join(this.#filesPath, fileName));
-    }
-  }
-
-  #readRecord(fileName: string): Entry | undefined {
-    let record: unknown;
-    try {
-      record = JSON.parse(readFileSync(join(this.#recordsPath, fileName), "utf8"));
-    } catch {
-      // A record that cannot be read is as good as none: its file is removed.
-      return undefined;
-    }
-    if (!isRecord(record) || `${record.name}.json` !== fileName) return undefined;
-    const { level, place, ...facts } = record;
-    const path = join(this.#filesPath, facts.name);
-    // The workspace was moved, and what was made for its old path is wrong under the new one.
-    if (place !== undefined && place !== path) return undefined;
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    if (found === undefined || found.isDirectory() !== facts.isDirectory) return undefined;
-    if (found.isFile() && found.size !== facts.sizeBytes) return undefined;
-    if (!found.isFile() && !found.isDirectory()) return undefined;
-    const isPlaced = place !== undefined;
-    return { facts, level, path, isOwn: false, isPlaced, holdCount: 0, isDeleted: false };
   }
 }
 
@@ -315,14 +345,8 @@ function sealedMode(mode: number): number {
   return (mode & EXECUTE_BITS) !== 0 ? 0o555 : 0o444;
 }
 
-function isRecord(value: unknown): value is FileFacts & { level: CacheLevel; place?: string } {
-  if (typeof value !== "object" || value === null) return false;
-  const { name, generation, sizeBytes, digest, isDirectory, level, place } = value as Record<
-    string,
-    unknown
-  >;
-  return typeof name === "string" && Number.isSafeInteger(generation) &&
-    Number.isSafeInteger(sizeBytes) && typeof digest === "string" &&
-    (place === undefined || typeof place === "string") &&
-    typeof isDirectory === "boolean" && LASTING_LEVELS.some((lasting) => lasting === level);
+function newEntry(
+  stored: Pick<Entry, "facts" | "level" | "path" | "isPlaced" | "isShared">,
+): Entry {
+  return { ...stored, isOwn: false, holdCount: 0, isDeleted: false, isHidden: false };
 }

@@ -23,8 +23,7 @@ import {
 import type { CacheName } from "../shared/ids.ts";
 import { plainText } from "../shared/plain_text.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
-import { keptDirectories, type KeptDirectory, removeKept } from "./kept_directory.ts";
-import { SharedStore } from "./shared_store.ts";
+import { type SharedFile, SharedStore } from "./shared_store.ts";
 import { ensurePrivate, STORE_NAME, userDirectory } from "./workspace.ts";
 
 /** What is kept under one name. */
@@ -33,8 +32,21 @@ export interface CachedItem {
   readonly sizeBytes: number;
   /** Epoch milliseconds. */
   readonly addedAtMs: number;
+  /** When a worker had it read last, to about a minute; epoch milliseconds. */
+  readonly usedAtMs: number;
   readonly kind: "file" | "directory";
+  /** Where it is from. */
+  readonly what: "contents" | "url" | "output" | "unpacked" | "environment" | "mini task";
 }
+
+/** By the first part of the names that managers give; contents have their digest in theirs. */
+const ORIGINS: readonly (readonly [prefix: string, what: CachedItem["what"]])[] = [
+  ["url-", "url"],
+  ["temp-", "output"],
+  ["unpacked-", "unpacked"],
+  ["environment-", "environment"],
+  ["mini-", "mini task"],
+];
 
 /** The command `cache`. */
 export const CACHE_COMMAND: CommandSpec = {
@@ -95,16 +107,13 @@ function placeOf(workspace: string | undefined, env: Env): string {
 }
 
 function list(path: string, isJson: boolean): number {
-  const files = [...sharedItems(path), ...keptDirectories(path).map(itemOf)]
-    .sort((a, b) => a.name < b.name ? -1 : 1);
+  const files = itemsIn(openStore(path));
   if (isJson) return printJson({ version: VERSION, files });
-  const rows = files.map(({ name, sizeBytes, addedAtMs, kind }) => [
-    name,
-    formatSize(sizeBytes),
-    formatDuration(Math.max(0, Date.now() - addedAtMs)),
-    kind,
-  ]);
-  process.stdout.write(table([["NAME", "SIZE", "AGE", "KIND"], ...rows]));
+  const ago = (atMs: number): string => formatDuration(Math.max(0, Date.now() - atMs));
+  const rows = files.map(({ name, sizeBytes, addedAtMs, usedAtMs, kind, what }) => {
+    return [name, formatSize(sizeBytes), ago(addedAtMs), ago(usedAtMs), kind, what];
+  });
+  process.stdout.write(table([["NAME", "SIZE", "AGE", "USED", "KIND", "WHAT"], ...rows]));
   return 0;
 }
 
@@ -117,24 +126,19 @@ async function remove(
   },
 ): Promise<number> {
   const store = openStore(path);
-  const directories = keptDirectories(path);
-  const wanted = isAll
-    ? new Set([...sharedItems(path), ...directories].map(({ name }) => name))
-    : new Set(names);
+  const wanted = new Set(isAll ? itemsIn(store).map(({ name }) => name) : names);
   const removed: string[] = [];
   let isFailed = false;
   for (const name of wanted) {
-    const places = directories.filter((directory) => directory.name === name);
-    let count = isPlain(name) && store?.remove(name as CacheName) === true ? 1 : 0;
-    let usedCount = 0;
-    for (const place of places) {
-      if (await removeKept(place)) count += 1;
-      else usedCount += 1;
+    const removal = isPlain(name) ? await store?.remove(name as CacheName) : undefined;
+    if (removal === "removed") {
+      removed.push(name);
+      continue;
     }
-    if (count > 0) removed.push(name);
-    if (count > 0 && usedCount === 0) continue;
     isFailed = true;
-    const found = usedCount > 0 ? "a running worker has it in use" : "nothing of that name is kept";
+    const found = removal === "used"
+      ? "a running worker has it in use"
+      : "nothing of that name is kept";
     complain(`Cannot remove "${name}": ${found}`);
   }
   if (isJson) printJson({ version: VERSION, removed });
@@ -147,12 +151,6 @@ function isPlain(name: string): boolean {
   return /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/.test(name);
 }
 
-function sharedItems(path: string): CachedItem[] {
-  return (openStore(path)?.files() ?? []).map(({ facts: { name, sizeBytes }, addedAtMs }) => {
-    return { name, sizeBytes, addedAtMs, kind: "file" };
-  });
-}
-
 /** Where no worker ever was, looking makes nothing. */
 function openStore(path: string): SharedStore | undefined {
   const storePath = join(path, STORE_NAME);
@@ -161,12 +159,26 @@ function openStore(path: string): SharedStore | undefined {
     : undefined;
 }
 
-function itemOf({ name, sizeBytes, addedAtMs }: KeptDirectory): CachedItem {
-  return { name, sizeBytes, addedAtMs, kind: "directory" };
+/** In the order of their names. */
+function itemsIn(store: SharedStore | undefined): CachedItem[] {
+  return (store?.files() ?? []).map(itemOf).sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+function itemOf({ facts, addedAtMs, usedAtMs }: SharedFile): CachedItem {
+  const { name, sizeBytes, isDirectory } = facts;
+  const what = ORIGINS.find(([prefix]) => name.startsWith(prefix))?.[1] ?? "contents";
+  return {
+    name,
+    sizeBytes,
+    addedAtMs,
+    usedAtMs,
+    kind: isDirectory ? "directory" : "file",
+    what,
+  };
 }
 
 function table(rows: readonly (readonly string[])[]): string {
-  const widths = [0, 1, 2].map((index) => {
+  const widths = [0, 1, 2, 3, 4].map((index) => {
     return rows.reduce((width, row) => Math.max(width, row[index]?.length ?? 0), 0);
   });
   return rows.map((row) => {

@@ -37,7 +37,8 @@ export class ConnectionWatch {
   }
 }
 
-function takesConnections(url: string, limitMs: number): Promise<boolean> {
+/** True when the address of `url` takes a connection within `limitMs`. */
+export function takesConnections(url: string, limitMs: number): Promise<boolean> {
   const { protocol, hostname, port } = new URL(url);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({

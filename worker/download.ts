@@ -7,7 +7,8 @@
 
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { PinError } from "../shared/runtime/pin.ts";
-import { ConnectionWatch, NoConnectionError } from "./connection_watch.ts";
+import { SilenceError, SilenceWatch } from "../shared/silence_watch.ts";
+import { ConnectionWatch, NoConnectionError, takesConnections } from "./connection_watch.ts";
 
 /** What is asked for and what is known of it. */
 export interface DownloadSource {
@@ -22,8 +23,24 @@ export interface DownloadSource {
   readonly headers: { readonly [name: string]: string };
   /** -1 when not known. */
   readonly sizeBytes: number;
-  /** SHA-256 in hexadecimal, by which a Tendril server names contents; empty when not known. */
-  readonly digest: string;
+  /** By which the contents are asked for; empty when it is not known before they are. */
+  readonly etag: string;
+  /** A connection that is silent for this long is given up. */
+  readonly silenceMsMax: number;
+  /** How far an earlier attempt came, perhaps with another source; goes on as bytes come. */
+  readonly progress?: Progress;
+}
+
+/** How much of a resource has come. */
+export interface Progress {
+  /** Bytes handed on. */
+  offset: number;
+  /** Strong validator of the resource, for resuming; empty when there is none. */
+  etag: string;
+  /** -1 when not known. */
+  totalBytes: number;
+  /** Something was heard of the server. */
+  hasAnswered: boolean;
 }
 
 /** Why the bytes cannot be had from here. */
@@ -48,23 +65,17 @@ const FAILURES_MAX = 6;
 const DELAY_MS_MIN = 100;
 const DELAY_MS_MAX = 2_000;
 
-/** A connection that is silent for this long is given up. */
-const SILENCE_MS_MAX = 30_000;
-
 /** Bytes of a resource of unknown size. */
 const UNKNOWN_BYTES_MAX: number = 2 ** 44;
 
 /** Request timeouts, overload and faults of a server that may pass. */
 const PASSING_STATUSES: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
 
-interface Progress {
-  offset: number;
-  /** Strong validator of the resource, for resuming; empty when there is none. */
-  etag: string;
-  /** -1 when not known. */
-  totalBytes: number;
-  /** Something was heard of the server. */
-  hasAnswered: boolean;
+/** Of a resource of which nothing has come. */
+export function newProgress(
+  { etag, sizeBytes }: Pick<DownloadSource, "etag" | "sizeBytes">,
+): Progress {
+  return { offset: 0, etag, totalBytes: sizeBytes, hasAnswered: false };
 }
 
 /** Yields the bytes of `source`; throws `DownloadError`, or the reason of `signal`. */
@@ -72,12 +83,8 @@ export async function* download(
   source: DownloadSource,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const progress: Progress = {
-    offset: 0,
-    etag: source.digest === "" ? "" : `"${source.digest}"`,
-    totalBytes: source.sizeBytes,
-    hasAnswered: false,
-  };
+  const progress = source.progress ?? newProgress(source);
+  progress.hasAnswered = false;
   let urls = source.urls;
   let failureCount = 0;
   while (true) {
@@ -86,7 +93,8 @@ export async function* download(
     try {
       yield* readOnce(source, { url, progress, signal });
       return;
-    } catch (error) {
+    } catch (failure) {
+      const error = await explained(failure, source, { url, progress });
       if (signal.aborted || error instanceof DownloadError) throw error;
       if (progress.offset > 0 && progress.etag === "") {
         const message = `${messageOf(error)}, and the server cannot go on from there`;
@@ -96,6 +104,10 @@ export async function* download(
         urls = urls.filter((other) => other !== url);
         if (urls.length === 0) throw giveUp(progress, messageOf(error), error);
         continue;
+      }
+      // From elsewhere they come sooner; a url is nowhere else.
+      if (error instanceof SilenceError && source.connectMsMax > 0) {
+        throw new DownloadError("broken", error.message, error);
       }
       // A connection that brought something starts the count anew: the size bounds how often.
       failureCount = progress.offset > startOffset ? 1 : failureCount + 1;
@@ -110,6 +122,17 @@ export async function* download(
   }
 }
 
+/** An address may have fallen silent as nothing reaches it any more. */
+async function explained(
+  error: unknown,
+  { connectMsMax }: DownloadSource,
+  { url, progress }: { readonly url: string; readonly progress: Progress },
+): Promise<unknown> {
+  if (!(error instanceof SilenceError) || connectMsMax === 0 || progress.hasAnswered) return error;
+  if (await takesConnections(url, connectMsMax)) return error;
+  return new NoConnectionError(`"${new URL(url).host}" takes no connection`, { cause: error });
+}
+
 function giveUp({ hasAnswered }: Progress, message: string, cause: unknown): DownloadError {
   return new DownloadError(hasAnswered ? "broken" : "unreachable", message, cause);
 }
@@ -119,7 +142,7 @@ async function* readOnce(
   source: DownloadSource,
   { url, progress, signal }: { url: string; progress: Progress; signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void, void> {
-  const watch = new SilenceWatch(signal);
+  const watch = new SilenceWatch(signal, source.silenceMsMax);
   try {
     const response = await request(source, { url, progress, watch });
     progress.hasAnswered = true;
@@ -136,7 +159,9 @@ async function* readOnce(
       skipBytes = 0;
       progress.offset += rest.length;
       checkSize(progress);
+      watch.pause();
       yield rest;
+      watch.hear();
     }
     if (progress.totalBytes >= 0 && progress.offset < progress.totalBytes) {
       throw new Error(
@@ -177,7 +202,7 @@ function requestHeaders(source: DownloadSource, progress: Progress): Record<stri
   if (progress.offset > 0 && progress.etag !== "") {
     headers["Range"] = `bytes=${progress.offset}-`;
     headers["If-Match"] = progress.etag;
-  } else if (source.digest !== "") {
+  } else if (source.etag !== "") {
     headers["If-Match"] = progress.etag;
   }
   return headers;
@@ -202,7 +227,7 @@ async function acceptResponse(
     await response.body?.cancel();
     throw new DownloadError("broken", "the connection broke and the rest cannot be asked for");
   }
-  if (progress.offset === 0 && source.digest === "") progress.etag = strongTag(etag);
+  if (progress.offset === 0 && source.etag === "") progress.etag = strongTag(etag);
   const range = status === 206 ? readRange(response.headers.get("Content-Range")) : undefined;
   if (status === 206 && range?.start !== progress.offset) {
     await response.body?.cancel();
@@ -243,47 +268,6 @@ function readRange(text: string | null): { start: number; totalBytes: number } |
   const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(text ?? "");
   if (match === null) return undefined;
   return { start: Number(match[1]), totalBytes: match[2] === "*" ? -1 : Number(match[2]) };
-}
-
-/** Aborts a request that brings nothing for `SILENCE_MS_MAX`, or whose owner gave up. */
-class SilenceWatch {
-  readonly #controller = new AbortController();
-  readonly #owner: AbortSignal;
-  readonly #timer: ReturnType<typeof setInterval>;
-  #hasHeard = true;
-
-  constructor(owner: AbortSignal) {
-    this.#owner = owner;
-    this.#timer = setInterval(() => this.#check(), SILENCE_MS_MAX / 2);
-    owner.addEventListener("abort", this.#abort);
-    if (owner.aborted) this.#abort();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  hear(): void {
-    this.#hasHeard = true;
-  }
-
-  giveUp(reason: Error): void {
-    this.#controller.abort(reason);
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
-    this.#owner.removeEventListener("abort", this.#abort);
-    // Also ends a body that was not read to its end.
-    this.#controller.abort();
-  }
-
-  readonly #abort = (): void => this.#controller.abort(this.#owner.reason);
-
-  #check(): void {
-    if (!this.#hasHeard) this.#controller.abort(new Error("nothing came for too long"));
-    this.#hasHeard = false;
-  }
 }
 
 /** Resolves after `delayMs`; rejects with the signal's reason when it aborts. */

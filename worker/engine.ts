@@ -28,7 +28,8 @@ export interface EngineParts {
     fetch(order: Order<"fetch">["order"], bytesMax: number): void;
     make(order: Order<"make">["order"], bytesMax: number): void;
     put(order: Order<"put">["order"]): void;
-    stop(transferId: Order<"stop_transfer">["transferId"]): void;
+    stop(transferId: Order<"stop_transfer">["transferId"], how: { goesOn: boolean }): void;
+    forgetPart(name: CacheName): void;
   };
   readonly verifications: { verify(order: Order<"verify_file">): void };
   readonly cache: { delete(name: CacheName, generation: number): void };
@@ -163,7 +164,9 @@ function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
     case "make":
       return parts.transfers.make(instruction.order, instruction.bytesMax);
     case "stop_transfer":
-      return parts.transfers.stop(instruction.transferId);
+      return parts.transfers.stop(instruction.transferId, instruction);
+    case "forget_part":
+      return parts.transfers.forgetPart(instruction.name);
     case "put":
       return parts.transfers.put(instruction.order);
     case "verify_file":

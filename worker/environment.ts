@@ -24,7 +24,7 @@ export async function makeEnvironment(
   { name, level, archivePath, bytesMax, signal }: EnvironmentOrder,
 ): Promise<FileFacts> {
   const path = cache.newIncomingPath();
-  const place = cache.reserve(name);
+  const place = cache.reserve(name, level);
   try {
     const made = await trees.unpack(path, { path: archivePath, place, bytesMax, signal });
     await sealTree(path);

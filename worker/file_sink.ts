@@ -9,7 +9,7 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 
@@ -23,32 +23,47 @@ export interface Measured {
 /** A write that takes longer than this would keep a heartbeat waiting. */
 const SLOW_WRITE_MS = 20;
 
-/** Writes `chunks` to a new file at `path` and measures them. */
+/** What of a file is written. */
+export interface Written {
+  sizeBytes: number;
+  readonly hash: Hash;
+}
+
+/** Of a file of which nothing is written. */
+export function newWritten(): Written {
+  return { sizeBytes: 0, hash: createHash("sha256") };
+}
+
+/** Appends `chunks` to the file at `path`, a new one if nothing is written, and measures it all. */
 export async function writeMeasured(
   path: string,
-  { chunks, isExecutable }: { chunks: AsyncIterable<Uint8Array>; isExecutable: boolean },
+  { chunks, isExecutable, written = newWritten() }: {
+    readonly chunks: AsyncIterable<Uint8Array>;
+    readonly isExecutable: boolean;
+    readonly written?: Written;
+  },
 ): Promise<Measured> {
-  const hash = createHash("sha256");
-  const fd = openSync(path, "wx", isExecutable ? 0o755 : 0o644);
+  const { hash } = written;
+  const isNew = written.sizeBytes === 0;
+  const fd = openSync(path, isNew ? "wx" : "r+", isExecutable ? 0o755 : 0o644);
   let slow: FileHandle | undefined;
-  let sizeBytes = 0;
   try {
     for await (const chunk of chunks) {
-      hash.update(chunk);
       if (slow !== undefined) {
-        await writeWhole(slow, chunk, sizeBytes);
+        await writeWhole(slow, chunk, written.sizeBytes);
       } else {
         const startedAtMs = performance.now();
-        writeWholeSync(fd, chunk, sizeBytes);
+        writeWholeSync(fd, chunk, written.sizeBytes);
         if (performance.now() - startedAtMs > SLOW_WRITE_MS) slow = await open(path, "r+");
       }
-      sizeBytes += chunk.length;
+      hash.update(chunk);
+      written.sizeBytes += chunk.length;
     }
   } finally {
     closeSync(fd);
     await slow?.close();
   }
-  return { sizeBytes, digest: hash.digest("hex") };
+  return { sizeBytes: written.sizeBytes, digest: hash.digest("hex") };
 }
 
 /** Passes `chunks` on; `measure` tells of them once they are through. */

@@ -68,6 +68,9 @@ interface LinkedTree {
  */
 const TICK_MS = 20;
 
+/** An mtime further ahead is no clock's that is a little fast, and is moved by any write. */
+const FUTURE_MS_MAX: number = 24 * 60 * 60_000;
+
 /** By this much a fresh mtime is set back: any later write then moves it. */
 const SET_BACK_SECONDS = 0.00001;
 
@@ -178,7 +181,8 @@ function stampOf({ size, mtimeNs, mode, ino }: BigIntStats): Stamp {
 
 function setBackFreshTime(path: string): void {
   const { mtimeMs } = lstatSync(path);
-  if (Date.now() - mtimeMs > TICK_MS) return;
+  const ageMs = Date.now() - mtimeMs;
+  if (ageMs > TICK_MS || ageMs < -FUTURE_MS_MAX) return;
   const seconds = mtimeMs / 1000 - SET_BACK_SECONDS;
   utimesSync(path, seconds, seconds);
 }

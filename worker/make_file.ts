@@ -55,8 +55,51 @@ export class RoomError extends MakeError {
 const COMMAND_CHARS_MAX = 200;
 const STREAM_CHARS_MAX = 1_000;
 
+/** A file that was made, or was there already: kept for ever, of another worker's making. */
+export interface MadeFile {
+  readonly file: FileFacts;
+  readonly isFound: boolean;
+}
+
 /** Makes the file and takes it into the cache; throws what went wrong, with nothing taken. */
 export async function makeFile(
+  options: MakeOptions,
+  order: MakeOrder,
+  making: Making,
+): Promise<MadeFile> {
+  if (order.level !== "forever") {
+    return { file: await carryOut(options, order, making), isFound: false };
+  }
+  const { cache } = options;
+  const kept = await adoptIntact(cache, order.name);
+  if (kept !== undefined) return { file: kept, isFound: true };
+  const lock = await cache.lock(order.name, making.signal);
+  try {
+    // Whoever had it may have made it meanwhile.
+    const other = await adoptIntact(cache, order.name);
+    if (other !== undefined) return { file: other, isFound: true };
+    // One that is damaged has to be gone before another takes its place.
+    await cache.settled(order.name);
+    const file = await carryOut(options, order, making);
+    await cache.settled(order.name);
+    return { file, isFound: false };
+  } finally {
+    lock?.close();
+  }
+}
+
+/** Takes in what is kept for ever under that name, unless it is damaged: then nobody finds it. */
+export async function adoptIntact(
+  cache: CacheStore,
+  name: CacheName,
+): Promise<FileFacts | undefined> {
+  const facts = cache.adopt(name)?.facts;
+  if (facts === undefined || await cache.isIntact(name)) return facts;
+  cache.delete(name, facts.generation);
+  return undefined;
+}
+
+async function carryOut(
   options: MakeOptions,
   order: MakeOrder,
   making: Making,

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readlinkSync,
   symlinkSync,
+  utimesSync,
 } from "node:fs";
 import { copyFile } from "node:fs/promises";
 
@@ -198,9 +199,21 @@ async function linkEntries(
     else if (kind === "symlink") symlinkSync(readlinkSync(path), target);
     else if (await linkEntry(point, path, target)) {
       made.push({ mount: directory.mount, path, target, kind: "file" });
-    }
+    } else copyTimes(path, target);
     if (pacer.isDue()) await pacer.pause();
   }
+  // Only now: what is put into a directory moves its time.
+  for (const { name, kind } of directory.entries) {
+    if (kind === "directory") copyTimes(join(directory.path, name), join(directory.target, name));
+    if (pacer.isDue()) await pacer.pause();
+  }
+  copyTimes(directory.path, directory.target);
+}
+
+/** Programs compare the times of files in a tree with one another, as Python and make do. */
+export function copyTimes(from: string, to: string): void {
+  const { atimeMs, mtimeMs } = lstatSync(from);
+  utimesSync(to, atimeMs / 1000, mtimeMs / 1000);
 }
 
 /** A small file is linked too: a directory of them costs a link each, not a file each. */

@@ -8,7 +8,7 @@ import { copyFile } from "node:fs/promises";
 
 import { join } from "@std/path";
 
-import type { Input } from "./mount.ts";
+import { copyTimes, type Input } from "./mount.ts";
 
 /** Copies the files of `inputs` into the new folder `directory`, and names them there. */
 export async function copyInputs(
@@ -27,18 +27,23 @@ export async function copyInputs(
 
 async function copyTree(from: string, to: string): Promise<void> {
   const waiting: (readonly [string, string])[] = [[from, to]];
+  const directories: (readonly [string, string])[] = [];
   while (true) {
     const [source, target] = waiting.pop() ?? [];
-    if (source === undefined || target === undefined) return;
+    if (source === undefined || target === undefined) break;
     const found = lstatSync(source);
     if (found.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
     else if (!found.isDirectory()) {
       await copyFile(source, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+      copyTimes(source, target);
     } else {
       mkdirSync(target);
+      directories.push([source, target]);
       for (const name of readdirSync(source)) {
         waiting.push([join(source, name), join(target, name)]);
       }
     }
   }
+  // Only now: what is put into a directory moves its time.
+  for (const [source, target] of directories) copyTimes(source, target);
 }

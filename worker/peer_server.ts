@@ -21,6 +21,7 @@ import { TIME_LIMITS, type TimeLimits } from "../shared/runtime/request_limits.t
 import { beginTransfer, serve, type Server } from "../shared/runtime/serve.ts";
 import { boundedBody, readFrom, SERVE_AGAIN_S, ServeRoom } from "../shared/runtime/serve_room.ts";
 import { checkTicket, readTicketHeader, type TicketClaims } from "../shared/ticket.ts";
+import { matchedValidator, validatorOf } from "../shared/validator.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { PeerAddress } from "./core/event.ts";
 import { doorUrls, type PeerDoor } from "./peer_door.ts";
@@ -157,7 +158,8 @@ export class PeerServer {
       hold.release();
       return context.text("This file is of no use elsewhere", 404);
     }
-    if (!isSame(hold, claims, context.req.header("If-Match"))) {
+    const tag = tagOf(hold, claims, context.req.header("If-Match"));
+    if (tag === undefined) {
       hold.release();
       return context.text("The file here is another one", 412);
     }
@@ -166,14 +168,14 @@ export class PeerServer {
       hold.release();
       return context.body(null, 416, { "Content-Range": `bytes */${hold.facts.sizeBytes}` });
     }
-    if (this.#canBeFast(hold)) return sendFile(hold, range);
+    if (this.#canBeFast(hold)) return sendFile(hold, { range, tag });
     const leave = this.#room.enter(hold.facts);
     if (leave === undefined) {
       hold.release();
       const again = String(SERVE_AGAIN_S);
       return context.text("Too many transfers at once", 503, { "Retry-After": again });
     }
-    return this.#stream(context, { hold, leave, range });
+    return this.#stream(context, { hold, leave, range, tag });
   }
 
   #canBeFast({ facts }: Hold): boolean {
@@ -198,11 +200,7 @@ export class PeerServer {
   /** The response whose body ends the hold, however it ends. */
   #stream(
     context: Context,
-    { hold, leave, range }: {
-      readonly hold: Hold;
-      readonly leave: () => void;
-      readonly range: ByteRange | undefined;
-    },
+    { hold, leave, range, tag }: Answer & { readonly hold: Hold; readonly leave: () => void },
   ): Response {
     const { isDirectory, sizeBytes } = hold.facts;
     const onEnd = () => {
@@ -221,7 +219,7 @@ export class PeerServer {
       },
     );
     beginTransfer(context);
-    const headers = headersOf(hold, range);
+    const headers = headersOf(hold, { range, tag });
     headers["Content-Length"] = String(endBytes - startBytes);
     return new Response(body, { status: range === undefined ? 200 : 206, headers });
   }
@@ -240,8 +238,15 @@ interface ByteRange {
   readonly endBytes: number;
 }
 
+/** What of a file is sent, and by which name it was asked for. */
+interface Answer {
+  readonly range: ByteRange | undefined;
+  /** Its `ETag`; empty when it has none. */
+  readonly tag: string;
+}
+
 /** The runtime sends the file itself, without its bytes passing through here. */
-async function sendFile(hold: Hold, range: ByteRange | undefined): Promise<Response> {
+async function sendFile(hold: Hold, { range, tag }: Answer): Promise<Response> {
   let blob: Blob;
   try {
     blob = await openAsBlob(hold.path);
@@ -255,17 +260,17 @@ async function sendFile(hold: Hold, range: ByteRange | undefined): Promise<Respo
   void setImmediate().then(() => setImmediate()).then(hold.release);
   return new Response(body, {
     status: range === undefined ? 200 : 206,
-    headers: headersOf(hold, range),
+    headers: headersOf(hold, { range, tag }),
   });
 }
 
-function headersOf(hold: Hold, range: ByteRange | undefined): Record<string, string> {
-  const { digest, sizeBytes } = hold.facts;
+function headersOf(hold: Hold, { range, tag }: Answer): Record<string, string> {
+  const { sizeBytes } = hold.facts;
   const headers: Record<string, string> = {
     "Content-Type": "application/octet-stream",
     "Accept-Ranges": "bytes",
   };
-  if (digest !== "") headers["ETag"] = `"${digest}"`;
+  if (tag !== "") headers["ETag"] = tag;
   if (range !== undefined) {
     headers["Content-Range"] = `bytes ${range.startBytes}-${range.endBytes - 1}/${sizeBytes}`;
   }
@@ -285,13 +290,15 @@ function nameOf(url: string): string | undefined {
   }
 }
 
-/** A ticket is for one making and, where known, one content; so may the request be. */
-function isSame(hold: Hold, claims: TicketClaims, ifMatch: string | undefined): boolean {
+/**
+ * A ticket is for one making and, where known, one content; so may the request be. Undefined when
+ * the file is another one.
+ */
+function tagOf(hold: Hold, claims: TicketClaims, ifMatch: string | undefined): string | undefined {
   const { digest, sizeBytes } = hold.facts;
-  if (claims.digest !== "" && claims.digest !== digest) return false;
-  if (claims.sizeBytes >= 0 && claims.sizeBytes !== sizeBytes) return false;
-  if (ifMatch === undefined || ifMatch === "*") return true;
-  return digest !== "" && ifMatch.split(",").some((tag) => tag.trim() === `"${digest}"`);
+  if (claims.digest !== "" && claims.digest !== digest) return undefined;
+  if (claims.sizeBytes >= 0 && claims.sizeBytes !== sizeBytes) return undefined;
+  return ifMatch === undefined ? validatorOf(hold.facts) : matchedValidator(ifMatch, hold.facts);
 }
 
 /** One range, as RFC 9110 section 14 has it; anything else is answered with the whole file. */

@@ -256,6 +256,8 @@ export class Runner {
   async #isIntact(run: Run, input: Input): Promise<boolean> {
     const mount = run.order.task.inputs.find((known) => known.mount === input.mount);
     const facts = mount && this.#options.cache.get(mount.name)?.facts;
+    // Other workers' links to what is in a shared tree move the times that made it suspect.
+    if (mount !== undefined && this.#options.cache.get(mount.name)?.isShared === true) return true;
     if (facts === undefined || facts.isDirectory || facts.digest === "") return false;
     return (await measureFile(input.path)).digest === facts.digest;
   }

@@ -85,6 +85,7 @@ export class Sandboxes {
   readonly #path: string;
   readonly #trash: Trash;
   readonly #spares: Folder[] = [];
+  #count = 0;
   readonly #links: LinkedInputs = new LinkedInputs();
   readonly #fileSystem: { canReflink: boolean } = { canReflink: true };
 
@@ -100,7 +101,9 @@ export class Sandboxes {
    * none, and what the disk answers; nothing is left behind then.
    */
   async create(content: SandboxContent): Promise<Sandbox> {
-    const path = join(this.#path, `${content.taskId}.${content.try}`);
+    // Another manager counts its tasks from 1 again, and a spare has the name of its last task.
+    this.#count += 1;
+    const path = join(this.#path, `${content.taskId}.${content.try}.${this.#count}`);
     const folder = this.#spares.pop() ?? makeFolder(join(this.#path, "new"), this.#trash);
     try {
       renameSync(folder.path, path);

@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 
+import { ArchiveError } from "../shared/archive/archive_error.ts";
 import { unreachable } from "../shared/assert.ts";
 import type { CacheName, TransferId } from "../shared/ids.ts";
 import type { ManagerMessage } from "../shared/protocol.ts";
@@ -15,14 +16,17 @@ import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { ticketHeader } from "../shared/ticket.ts";
+import { validatorOf } from "../shared/validator.ts";
 import { type CacheStore, type Hold, sealTree } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { download, DownloadError } from "./download.ts";
 import { type Measured, measuring, writeMeasured } from "./file_sink.ts";
 import { readLocalUrl } from "./local_url.ts";
-import { MakeError, makeFile, RoomError } from "./make_file.ts";
+import { adoptIntact, type MadeFile, MakeError, makeFile, RoomError } from "./make_file.ts";
+import { type Part, Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
+import { isDiskFull } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
 import { isFileIntact } from "./verification.ts";
 
@@ -65,6 +69,7 @@ const ANSWER_CHARS_MAX = 200;
 /** What one transfer works with. */
 interface Context extends TransferOptions {
   readonly addresses: PeerAddresses;
+  readonly parts: Parts;
 }
 
 interface Job {
@@ -73,16 +78,24 @@ interface Job {
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
 
+/** A transfer is stopped for another one of the same file, which goes on with what has come. */
+class MovedError extends Error {
+  override readonly name = "MovedError";
+}
+
 /** Owner of every transfer under way. */
 export class Transfers {
   readonly #options: Context;
   readonly #jobs: Map<TransferId, Job> = new Map();
   readonly #waiting: Job[] = [];
   readonly #ends: Set<Promise<void>> = new Set();
+  /** `{file: the end of the fetch that was ordered for it last}`, until it is over. */
+  readonly #fetchEnds: Map<CacheName, Promise<void>> = new Map();
   #runningCount = 0;
 
   constructor(options: TransferOptions) {
-    this.#options = { ...options, addresses: new PeerAddresses() };
+    const parts = new Parts(options.cache);
+    this.#options = { ...options, addresses: new PeerAddresses(), parts };
   }
 
   /** Brings a file of at most `bytesMax` into the cache; answered by `transfer_ended`. */
@@ -92,14 +105,31 @@ export class Transfers {
     if (source.kind === "inline" && !order.isDirectory) {
       return this.#takeInline(order, source.bytes);
     }
+    // One that is stopped for this one has to leave what has come.
+    const before = this.#fetchEnds.get(name);
+    const end = Promise.withResolvers<void>();
+    this.#fetchEnds.set(name, end.promise);
     this.#start(transferId, async (signal) => {
-      let movedBytes = 0;
+      await before;
+      const { parts } = this.#options;
+      const part = parts.take(order);
+      let movedBytes = part.untoldBytes;
       const count = (sizeBytes: number) => movedBytes += sizeBytes;
-      const outcome = await fetchFile(this.#options, { ...order, bytesMax }, { signal, count })
-        .then(
-          ready,
-          (error) => failureOf(name, error, canFetchAgain(order, error)),
-        );
+      const how = { part, signal, count };
+      const outcome = await findOrFetch(this.#options, { ...order, bytesMax }, how).then(
+        readyAs,
+        (error) => {
+          const isMoved = signal.reason instanceof MovedError;
+          part.untoldBytes = isMoved ? movedBytes : 0;
+          const isGood = signal.aborted ? isMoved : isPassing(error);
+          const keptBytes = isGood ? parts.hold(order, part) : 0;
+          if (keptBytes === 0) this.#options.cache.discard(part.path);
+          const kept = keptBytes > 0 ? { keptBytes } : {};
+          return { ...failureOf(name, error, canFetchAgain(order, error)), ...kept };
+        },
+      );
+      end.resolve();
+      if (this.#fetchEnds.get(name) === end.promise) this.#fetchEnds.delete(name);
       this.#options.push({
         kind: "transfer_ended",
         transferId,
@@ -118,7 +148,7 @@ export class Transfers {
     const run: Job["run"] = async (signal) => {
       const modified: CacheName[] = [];
       const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
-        .then(ready, (error) => {
+        .then(readyAs, (error) => {
           const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
           return failureOf(name, error, canRetry);
         });
@@ -144,15 +174,32 @@ export class Transfers {
     });
   }
 
-  /** Ends a transfer; what it owes as an answer still comes. */
-  stop(transferId: TransferId): void {
-    this.#jobs.get(transferId)?.controller.abort(new Error("it was stopped"));
+  /**
+   * Ends a transfer; what it owes as an answer still comes. One that `goesOn` leaves what has come to
+   * the next one of the same file.
+   */
+  stop(transferId: TransferId, { goesOn = false }: { readonly goesOn?: boolean } = {}): void {
+    const reason = goesOn
+      ? new MovedError("another source was named")
+      : new Error("it was stopped");
+    this.#jobs.get(transferId)?.controller.abort(reason);
+  }
+
+  /** Removes what has come of a file whose transfer failed. */
+  forgetPart(name: CacheName): void {
+    this.#options.parts.forget(name);
+  }
+
+  /** Removes what has come of all such files. */
+  forgetParts(): void {
+    this.#options.parts.clear();
   }
 
   /** Ends all of them and waits for it. */
   async close(): Promise<void> {
     for (const transferId of this.#jobs.keys()) this.stop(transferId);
     while (this.#ends.size > 0) await Promise.all(this.#ends);
+    this.forgetParts();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -219,8 +266,8 @@ function kindOf({ isDirectory, isExecutable }: FetchOrder) {
   return { isDirectory, ...(isExecutable ? { isExecutable } : {}) };
 }
 
-function ready(file: FileFacts): TransferOutcome {
-  return { kind: "ready", file };
+function readyAs({ file, isFound }: MadeFile): TransferOutcome {
+  return { kind: "ready", file, ...(isFound ? { isFound } : {}) };
 }
 
 /** What arrived is not what was asked for. */
@@ -228,44 +275,92 @@ class MismatchError extends Error {
   override readonly name = "MismatchError";
 }
 
+/** One attempt to have a file come, or several of one source. */
+interface Receiving {
+  readonly part: Part;
+  readonly signal: AbortSignal;
+  /** Told of bytes as they come. */
+  readonly count: (sizeBytes: number) => void;
+}
+
+/** A file that is kept for ever may have come to another worker of this host meanwhile. */
+async function findOrFetch(
+  options: Context,
+  order: FetchOrder & { readonly bytesMax: number },
+  how: Receiving,
+): Promise<MadeFile> {
+  const { name, level, generation, digest } = order;
+  const kept = level === "forever" ? await adoptIntact(options.cache, name) : undefined;
+  const isSame = kept?.generation === generation && (digest === "" || kept.digest === digest);
+  if (kept !== undefined && isSame) {
+    options.cache.discard(how.part.path);
+    return { file: kept, isFound: true };
+  }
+  // One that is damaged has to be gone before another takes its place.
+  await options.cache.settled(name);
+  const file = await fetchFile(options, order, how);
+  await options.cache.settled(name);
+  return { file, isFound: false };
+}
+
 async function fetchFile(
   options: Context,
   order: FetchOrder & { readonly bytesMax: number },
-  { signal, count }: { signal: AbortSignal; count: (sizeBytes: number) => void },
+  { part, signal, count }: Receiving,
 ): Promise<FileFacts> {
   const triesMax = order.source.kind === "url" ? URL_TRIES : 1;
+  let isResumed = part.written.sizeBytes > 0;
   for (let tryCount = 1;; tryCount++) {
-    const path = options.cache.newIncomingPath();
     try {
-      const bytes = counting(openSource(options, order, signal), {
-        count,
-        // What is known is checked against the order.
-        bytesMax: order.sizeBytes < 0 ? order.bytesMax : Infinity,
-      });
-      const measured = await receive(options.trees, { order, path, chunks: bytes });
-      signal.throwIfAborted();
-      checkMeasured(order, measured);
-      const { name, generation, level } = order;
-      const file = { name, generation, ...measured, ...kindOf(order) };
-      options.cache.commit(path, file, level);
-      return file;
+      return await fetchOnce(options, order, { part, signal, count });
     } catch (error) {
-      options.cache.discard(path);
-      const kind = error instanceof DownloadError ? error.kind : undefined;
-      const isPassing = kind === "broken" || kind === "unreachable";
-      if (!isPassing || tryCount >= triesMax || signal.aborted) throw error;
+      if (isResumed && error instanceof MismatchError && !signal.aborted) {
+        // What the source before this one sent may be what is wrong.
+        options.parts.renew(order, part);
+        isResumed = false;
+        continue;
+      }
+      if (!isPassing(error) || tryCount >= triesMax || signal.aborted) throw error;
+      if (part.progress.etag === "" || order.isDirectory) options.parts.renew(order, part);
     }
   }
+}
+
+async function fetchOnce(
+  options: Context,
+  order: FetchOrder & { readonly bytesMax: number },
+  { part, signal, count }: Receiving,
+): Promise<FileFacts> {
+  signal.throwIfAborted();
+  const bytes = counting(openSource(options, order, { part, signal }), {
+    count,
+    // What is known is checked against the order.
+    bytesMax: order.sizeBytes < 0 ? order.bytesMax - part.progress.offset : Infinity,
+  });
+  const measured = await receive(options.trees, { order, part, chunks: bytes });
+  signal.throwIfAborted();
+  checkMeasured(order, measured);
+  const { name, generation, level } = order;
+  const file = { name, generation, ...measured, ...kindOf(order) };
+  options.cache.commit(part.path, file, level);
+  return file;
+}
+
+/** True of a failure of the connection, after which what has come is good. */
+function isPassing(error: unknown): boolean {
+  return error instanceof DownloadError &&
+    (error.kind === "broken" || error.kind === "unreachable");
 }
 
 /** The bytes of a source, in order. */
 function openSource(
   options: Context,
   order: FetchOrder,
-  signal: AbortSignal,
+  { part: { progress }, signal }: { readonly part: Part; readonly signal: AbortSignal },
 ): AsyncIterable<Uint8Array> {
-  const { source, sizeBytes, digest, name, isDirectory } = order;
+  const { source, sizeBytes, name, isDirectory } = order;
   const path = `/files/${encodeURIComponent(name)}`;
+  const known = { sizeBytes, silenceMsMax: order.stallMs, progress };
   switch (source.kind) {
     case "inline":
       return once(source.bytes);
@@ -277,8 +372,8 @@ function openSource(
         certificate: options.managerCertificate?.(),
         connectMsMax: CONNECT_MS_MAX,
         headers: { Authorization: ticketHeader(source.ticket) },
-        sizeBytes,
-        digest,
+        etag: validatorOf(order),
+        ...known,
       }, signal);
     }
     case "worker": {
@@ -290,8 +385,8 @@ function openSource(
         connectMsMax: CONNECT_MS_MAX,
         answered: (url) => addresses.remember(workerId, url.slice(0, -path.length)),
         headers: { Authorization: ticketHeader(source.ticket) },
-        sizeBytes,
-        digest,
+        etag: validatorOf(order),
+        ...known,
       }, signal);
     }
     case "url":
@@ -300,7 +395,7 @@ function openSource(
         return readLocalUrl(source.url, { tree, signal });
       }
       return download(
-        { urls: [source.url], connectMsMax: 0, headers: {}, sizeBytes, digest },
+        { urls: [source.url], connectMsMax: 0, headers: {}, etag: "", ...known },
         signal,
       );
     default:
@@ -308,13 +403,18 @@ function openSource(
   }
 }
 
-/** Writes what arrives to `path`: a file, or the directory that a tar stream says. */
+/** Writes what arrives: a file, or the directory that a tar stream says. */
 async function receive(
   trees: Trees,
-  { order, path, chunks }: { order: FetchOrder; path: string; chunks: AsyncIterable<Uint8Array> },
+  { order, part, chunks }: {
+    readonly order: FetchOrder;
+    readonly part: Part;
+    readonly chunks: AsyncIterable<Uint8Array>;
+  },
 ): Promise<Measured> {
+  const { path, written } = part;
   if (!order.isDirectory) {
-    return await writeMeasured(path, { chunks, isExecutable: order.isExecutable });
+    return await writeMeasured(path, { chunks, isExecutable: order.isExecutable, written });
   }
   const measured = measuring(chunks);
   await trees.write(path, measured.chunks);
@@ -411,33 +511,36 @@ function checkMeasured(order: FetchOrder, measured: Measured): void {
 
 function failureOf(name: CacheName, error: unknown, canRetry: boolean): TransferOutcome {
   const message = `Cannot bring file "${name}" into the cache: ${describe(error)}`;
-  const isUnreachable = error instanceof DownloadError && error.kind === "unreachable";
-  const isCorrupt = error instanceof MismatchError ||
-    error instanceof DownloadError && error.kind === "wrong";
+  const kind = error instanceof DownloadError ? error.kind : undefined;
+  const isCorrupt = error instanceof MismatchError || kind === "wrong";
   return {
     kind: "failed",
     message,
     canRetry: canRetry || isDiskFull(error),
-    ...(isUnreachable ? { isUnreachable } : {}),
+    ...(kind === "unreachable" ? { isUnreachable: true } : {}),
+    ...(kind === "broken" ? { isSourceFault: true } : {}),
     ...(isCorrupt ? { isCorrupt } : {}),
-    ...(isDiskFull(error) || error instanceof RoomError ? { isDiskFull: true } : {}),
+    ...(isDiskFull(error) || isTooLarge(error) ? { isDiskFull: true } : {}),
   };
 }
 
 /** What a url's server refuses it refuses every worker; peers and the manager may change. */
 function canFetchAgain(order: FetchOrder, error: unknown): boolean {
-  if (error instanceof RoomError) return false;
+  if (isTooLarge(error)) return false;
   const isRefused = error instanceof DownloadError && error.kind === "refused";
   return !(isRefused && order.source.kind === "url");
 }
 
-function isDiskFull(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOSPC" || code === "EDQUOT";
+/** No time or place on this disk would do for it. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof RoomError || error instanceof ArchiveError && error.isTooLarge;
 }
 
 function describe(error: unknown): string {
-  if (isDiskFull(error)) return "the disk of the worker is full";
+  // What is unpacked names the entry.
+  if (isDiskFull(error) && !(error instanceof ArchiveError)) {
+    return "the disk of the worker is full";
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

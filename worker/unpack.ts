@@ -49,13 +49,21 @@ const CLEANUP_MS_MAX = 1_000;
 /** What a child prints on its standard output. */
 type Answer =
   | { readonly kind: "unpacked"; readonly result: UnpackResult }
-  | { readonly kind: "failed"; readonly message: string; readonly entry?: string };
+  | {
+    readonly kind: "failed";
+    readonly message: string;
+    readonly entry?: string;
+    /** It holds more than there is room for. */
+    readonly isTooLarge?: boolean;
+    /** What the system said when a file was written. */
+    readonly code?: string;
+  };
 
 /**
  * Unpacks the archive at `archivePath` into the directory `targetPath`, which must not exist.
  *
  * Throws `ArchiveError`, or the reason of the signal, and leaves nothing behind, also when the child
- * is killed by someone else.
+ * is killed by someone else. The error tells whether there was no room: `isTooLarge`, or its `code`.
  */
 export async function unpackInChild(
   archivePath: string,
@@ -73,7 +81,12 @@ export async function unpackInChild(
   const answer = parseAnswer(ended.output);
   if (ended.code === 0 && answer?.kind === "unpacked" && !signal?.aborted) return answer.result;
   if (answer?.kind === "failed" && !signal?.aborted) {
-    throw new ArchiveError(answer.message, answer.entry === undefined ? {} : answer);
+    const { message, entry, isTooLarge = false, code } = answer;
+    throw new ArchiveError(message, {
+      isTooLarge,
+      ...(entry === undefined ? {} : { entry }),
+      ...(code === undefined ? {} : { code }),
+    });
   }
   await rm(targetPath, { recursive: true, force: true });
   signal?.throwIfAborted();
@@ -97,17 +110,15 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
   process.stdin.once("end", onParentGone).once("error", onParentGone);
   process.stdin.resume();
   let answer: Answer;
+  const bytesMax = Math.min(limits.bytesMax ?? UNPACK_BYTES_MAX, freeBytes(dirname(targetPath)));
   try {
-    const bytesMax = Math.min(limits.bytesMax ?? UNPACK_BYTES_MAX, freeBytes(dirname(targetPath)));
     const options = { ...limits, bytesMax, signal: parentGone.signal };
     const result = place === undefined
       ? await unpackFile(archivePath, targetPath, options)
       : await unpackEnvironment(archivePath, targetPath, { ...options, place });
     answer = { kind: "unpacked", result };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    const entry = error instanceof ArchiveError ? error.entry : undefined;
-    answer = { kind: "failed", message, ...(entry === undefined ? {} : { entry }) };
+    answer = failureOf(error, bytesMax);
   }
   if (parentGone.signal.aborted && answer.kind === "unpacked") {
     await rm(targetPath, { recursive: true, force: true });
@@ -117,6 +128,21 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
     process.stdout.write(`${JSON.stringify(answer)}\n`, () => resolve());
   });
   return answer.kind === "unpacked" ? 0 : 1;
+}
+
+function failureOf(error: unknown, bytesMax: number): Answer {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof ArchiveError)) return { kind: "failed", message };
+  const { entry, code } = error;
+  // Beyond the bound for any archive no other disk would help.
+  const isTooLarge = error.isTooLarge && bytesMax < UNPACK_BYTES_MAX;
+  return {
+    kind: "failed",
+    message: isTooLarge ? `${message}: the disk has room for no more` : message,
+    ...(entry === undefined ? {} : { entry }),
+    ...(isTooLarge ? { isTooLarge } : {}),
+    ...(code === "" ? {} : { code }),
+  };
 }
 
 /** What the disk has left for this user: an archive that holds more is refused before it is full. */

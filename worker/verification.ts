@@ -10,7 +10,7 @@
 import { lstatSync } from "node:fs";
 
 import type { CacheName } from "../shared/ids.ts";
-import type { CacheStore, StoredFile } from "./cache_store.ts";
+import type { CacheStore, Hold, StoredFile } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { measuring } from "./file_sink.ts";
 import { measureFile } from "./task_output.ts";
@@ -36,6 +36,8 @@ export class Verifications {
   readonly #options: VerificationOptions;
   readonly #waiting: Doubt[] = [];
   readonly #looks: Set<Promise<void>> = new Set();
+  /** Shared directories that were looked at from outside. */
+  readonly #seen: Set<CacheName> = new Set();
   #isClosed = false;
 
   constructor(options: VerificationOptions) {
@@ -67,11 +69,21 @@ export class Verifications {
   }
 
   async #look({ name, generation }: Doubt): Promise<void> {
-    const { cache, trees, push } = this.#options;
+    const { cache, push } = this.#options;
     const hold = cache.hold(name, generation);
-    const isIntact = hold !== undefined && await isFileIntact(hold, trees);
+    const isIntact = hold !== undefined && await this.#isIntact(hold);
     hold?.release();
     push({ kind: "file_verified", name, generation, isIntact });
+  }
+
+  /** What was found in the store is looked at from outside at first, and read when it is doubted. */
+  async #isIntact(hold: Hold): Promise<boolean> {
+    const { cache, trees } = this.#options;
+    const { name } = hold.facts;
+    if (!await cache.isIntact(name)) return false;
+    const isFirst = hold.isShared === true && !hold.isOwn && !this.#seen.has(name);
+    this.#seen.add(name);
+    return isFirst || await isFileIntact(hold, trees);
   }
 }
 

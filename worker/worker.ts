@@ -8,7 +8,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 
-import { join } from "@std/path";
+import { basename, join } from "@std/path";
 
 import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
@@ -127,19 +127,22 @@ class Shell {
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
     const processes = await TaskProcesses.open({ mark, env: taskEnvironment(options), watcher });
-    return new Shell(options, { log, watcher, processes });
+    const { path, storePath } = options.workspace;
+    const store = new SharedStore(storePath, { user: basename(path) });
+    await store.sweep();
+    return new Shell(options, { log, watcher, processes, store });
   }
 
   private constructor(
     options: WorkerOptions,
-    opened: Pick<Parts, "log" | "watcher" | "processes">,
+    opened: Pick<Parts, "log" | "watcher" | "processes"> & { readonly store: SharedStore },
   ) {
     const { log, watcher, processes } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;
     this.#options = options;
     const trees = newTrees(mark);
-    const cache = new CacheStore(workspace.cachePath, new SharedStore(workspace.storePath));
+    const cache = new CacheStore(workspace.cachePath, opened.store);
     const sandboxes = new Sandboxes(join(workspace.sandboxesPath, "tries"), trash);
     const peers = new PeerServer({ workerId: workspace.workerId, cache, trees });
     const push: Engine["push"] = (event) => this.#engine.push(event);
@@ -286,8 +289,9 @@ class Shell {
   }
 
   #leave({ reason, isReleased, keep }: Order<"leave">): void {
-    const { cache, log } = this.#parts;
+    const { cache, log, transfers } = this.#parts;
     cache.deleteBelow(keep);
+    transfers.forgetParts();
     if (!isReleased || this.#options.isSingle) {
       return this.#close({ kind: "left", message: reason });
     }

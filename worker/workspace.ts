@@ -90,7 +90,7 @@ export async function openWorkspace(options: WorkspaceOptions): Promise<Workspac
   for (let suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
     const path = join(userPath, suffix === 1 ? name : `${name}-${suffix}`);
     ensurePrivate(path);
-    const lock = await tryLock(join(path, "lock"));
+    const lock = await lockFile(join(path, "lock"));
     if (lock === undefined) continue;
     try {
       await sweep(path);
@@ -205,12 +205,22 @@ export function ensurePrivate(path: string): void {
   if ((found.mode & OTHERS_BITS) !== 0) chmodSync(path, PRIVATE_DIRECTORY);
 }
 
-/** Locks a workspace that has been used before; undefined while a worker runs in it. */
-export async function lockWorkspace(path: string): Promise<{ close(): void } | undefined> {
-  return await tryLock(join(path, "lock"));
+/** True while a worker runs in the workspace; others may ask at the same time. */
+export async function isWorkspaceUsed(path: string): Promise<boolean> {
+  const lock = join(path, "lock");
+  if (lstatSync(lock, { throwIfNoEntry: false }) === undefined) return false;
+  // A reader is shut out by whoever locks it, and by no other reader.
+  const reader = await openLock(lock, "BEGIN; SELECT count(*) FROM sqlite_master");
+  reader?.close();
+  return reader === undefined;
 }
 
-async function tryLock(path: string): Promise<DatabaseSync | undefined> {
+/** Locks a file, which is made if need be, until this process ends; undefined while it is locked. */
+export async function lockFile(path: string): Promise<DatabaseSync | undefined> {
+  return await openLock(path, "BEGIN EXCLUSIVE");
+}
+
+async function openLock(path: string, take: string): Promise<DatabaseSync | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isFile()) {
@@ -220,7 +230,7 @@ async function tryLock(path: string): Promise<DatabaseSync | undefined> {
   if (found === undefined) closeSync(openSync(path, "a", PRIVATE_FILE));
   const lock = new DatabaseSync(path);
   try {
-    lock.exec("BEGIN EXCLUSIVE");
+    lock.exec(take);
     return lock;
   } catch (error) {
     lock.close();

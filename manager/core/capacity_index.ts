@@ -83,8 +83,10 @@ export function visitFreest<T extends CapacityMember>(
     const members = index.buckets.get(bucket);
     if (members === undefined) continue;
     left -= members.length;
+    const first = start % Math.max(1, members.length);
     for (let position = 0; position < members.length; position++) {
-      const member = members[(start + position) % members.length];
+      const beyond = first + position - members.length;
+      const member = members[beyond < 0 ? first + position : beyond];
       if (member !== undefined && visit(member)) return;
     }
   }

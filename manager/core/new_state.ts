@@ -39,6 +39,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     transfers: new Map(),
     managerSource: newSource("manager"),
     urlSources: new Map(),
+    reachTroubleUntilMs: 0,
     transferRates: {
       manager: { bytes: 0, ms: 0 },
       url: { bytes: 0, ms: 0 },

@@ -11,7 +11,9 @@ import { fitsWithin, type Resources } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost } from "./disk.ts";
 import { inputFiles } from "./file.ts";
-import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
+import { canReach } from "./reach.ts";
+import { isHere } from "./spool.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
 /** Holders of an input that are considered for its consumer. */
 const HOLDERS_PROBED = 16;
@@ -42,6 +44,8 @@ interface Wish {
   readonly need: DiskNeed;
   /** How much may wait there, as a multiple of what it can run. */
   readonly factor: number;
+  /** True of a worker that inputs can reach by way of the manager only, if at all. */
+  readonly isRemote: (worker: WorkerRecord) => boolean;
 }
 
 const NONE: Choice = { kind: "none" };
@@ -53,19 +57,29 @@ export function chooseWorker(
   task: TaskRecord,
 ): Choice {
   const need = diskNeed(state, task);
-  const holder = holderFor(state, task, { taskClass, need, factor: 1 });
-  if (holder !== undefined) return { kind: "worker", worker: holder };
-  const factor = aheadFactor(state, taskClass);
-  const { found, ahead, isTooSmall } = lookAround(state, { taskClass, need, factor });
+  const wish: Wish = {
+    taskClass,
+    need,
+    factor: aheadFactor(state, taskClass),
+    isRemote: (worker) => bytesOutOfReach(state, task, worker) > 0,
+  };
+  const found = holderFor(state, task, { wish, factor: 1 }) ?? draw(state, wish);
   if (found !== undefined) return { kind: "worker", worker: found };
-  if (ahead !== undefined) {
-    const worker = holderFor(state, task, { taskClass, need, factor }) ?? ahead;
-    return { kind: "worker", worker };
+  const { candidates, remote, ahead, full, fullAhead, isTooSmall } = lookAround(state, wish);
+  const now = bestOf(state, candidates) ?? remote ?? full;
+  if (now !== undefined) return { kind: "worker", worker: now };
+  const later = ahead ?? fullAhead;
+  if (later !== undefined) {
+    const holder = holderFor(state, task, { wish, factor: wish.factor });
+    return { kind: "worker", worker: holder ?? later };
   }
   return isTooSmall ? { kind: "too_small", need } : NONE;
 }
 
-/** The worker with most bytes of the task's inputs among those that `accept` takes. */
+/**
+ * The worker with most bytes of the task's inputs among those that `accept` takes; what it cannot
+ * reach of the others counts against it.
+ */
 export function bestHolder(
   state: ManagerState,
   task: TaskRecord,
@@ -86,12 +100,36 @@ export function bestHolder(
   }
   let best: WorkerRecord | undefined;
   let bestBytes = 0;
-  for (const [worker, bytes] of bytesByWorker) {
-    if (bytes > bestBytes && isIndexed(worker) && accept(worker)) {
-      [best, bestBytes] = [worker, bytes];
-    }
+  for (const [worker, heldBytes] of bytesByWorker) {
+    if (heldBytes <= bestBytes || !isIndexed(worker)) continue;
+    const bytes = heldBytes - bytesOutOfReach(state, task, worker);
+    if (bytes > bestBytes && accept(worker)) [best, bestBytes] = [worker, bytes];
   }
   return best;
+}
+
+/** Bytes of the task's inputs that no holder could give to `worker`. Costs nothing where all is well. */
+function bytesOutOfReach(state: ManagerState, task: TaskRecord, worker: WorkerRecord): number {
+  if (state.reachTroubleUntilMs <= state.nowMs) return 0;
+  let bytes = 0;
+  for (const file of inputFiles(state, task)) {
+    if (isComingTo(state, file, worker)) continue;
+    let probed = 0;
+    let isInReach = false;
+    for (const holder of file.replicas.keys()) {
+      isInReach ||= canReach(state, worker, holder);
+      probed += 1;
+      if (isInReach || probed >= HOLDERS_PROBED) break;
+    }
+    if (!isInReach) bytes += Math.max(file.bound?.sizeBytes ?? 0, 1);
+  }
+  return bytes;
+}
+
+/** True when the file is at `worker`, or can be had there from where no peer is asked. */
+function isComingTo(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {
+  if (file.origin.kind === "url" || file.origin.kind === "recipe") return true;
+  return file.replicas.has(worker) || isHere(state, file);
 }
 
 /** True when `worker` could ever run tasks of this class. */
@@ -129,8 +167,9 @@ export function aheadFactor(state: ManagerState, taskClass: TaskClass): number {
 function holderFor(
   state: ManagerState,
   task: TaskRecord,
-  { taskClass, need, factor }: Wish,
+  { wish: { taskClass, need }, factor }: { readonly wish: Wish; readonly factor: number },
 ): WorkerRecord | undefined {
+  if (task.definition.inputs.length === 0) return undefined;
   return bestHolder(state, task, (worker) => {
     if (!fits(worker, taskClass, factor) || isTooSmallFor(worker, need)) return false;
     return hasDiskFor(worker, need) || !lacksMost(worker, need);
@@ -141,6 +180,8 @@ function holderFor(
 interface Survey {
   /** With room now, on the disk too. */
   readonly candidates: WorkerRecord[];
+  /** With room now, but its inputs reach it by way of the manager only. */
+  remote: WorkerRecord | undefined;
   /** Where the task may wait. */
   ahead: WorkerRecord | undefined;
   /** With room now, or some to wait, but none on the disk. */
@@ -153,16 +194,13 @@ interface Survey {
   furtherCount: number;
 }
 
-/** From the freest down: the best with room now, and the first where the task may wait. */
-function lookAround(
-  state: ManagerState,
-  wish: Wish,
-): Pick<Survey, "ahead" | "isTooSmall"> & { readonly found: WorkerRecord | undefined } {
-  const drawn = draw(state, wish);
-  if (drawn !== undefined) return { found: drawn, ahead: undefined, isTooSmall: false };
+/** From the freest down: some with room now, and the first where the task may wait. */
+function lookAround(state: ManagerState, wish: Wish): Survey {
   const { placement } = state.policies;
+  const { taskClass } = wish;
   const survey: Survey = {
     candidates: [],
+    remote: undefined,
     ahead: undefined,
     full: undefined,
     fullAhead: undefined,
@@ -176,46 +214,44 @@ function lookAround(
   const start = takesFirst ? 0 : nextRandomBelow(state.random, 2 ** 30);
   visitFreest(state.index, (worker) => {
     see(survey, worker, wish);
-    return survey.candidates.length >= wanted || isEnough(survey, worker, wish);
+    return survey.candidates.length >= wanted || isEnough(survey, worker, taskClass);
   }, start);
-  if (wish.taskClass.isBlocked && survey.candidates.length === 0) {
-    for (const worker of state.changedWorkers) {
-      if (isIndexed(worker)) see(survey, worker, wish);
-      if (survey.candidates.length > 0) break;
-    }
+  if (!taskClass.isBlocked || survey.candidates.length > 0) return survey;
+  for (const worker of state.changedWorkers) {
+    if (isIndexed(worker)) see(survey, worker, wish);
+    if (survey.candidates.length > 0) break;
   }
-  const { candidates, ahead, full, fullAhead, isTooSmall } = survey;
-  return { found: bestOf(state, candidates) ?? full, ahead: ahead ?? fullAhead, isTooSmall };
+  return survey;
 }
 
 /** Notes what the worker is good for. */
 function see(survey: Survey, worker: WorkerRecord, wish: Wish): void {
-  const { taskClass, need, factor } = wish;
-  survey.probedCount += 1;
+  const { taskClass, need, factor, isRemote } = wish;
+  // One that is busy for good is all that most looks find: it costs one comparison.
+  if (!fits(worker, taskClass, factor)) return;
   const isNow = fits(worker, taskClass, 1);
-  if (isNow || fits(worker, taskClass, factor)) {
-    if (isTooSmallFor(worker, need)) survey.isTooSmall = true;
-    else if (hasDiskFor(worker, need)) {
-      if (isNow) survey.candidates.push(worker);
-      else survey.ahead ??= worker;
-    } else if (isNow) survey.full ??= worker;
-    else survey.fullAhead ??= worker;
-  }
-  const { candidates, full, fullAhead, isTooSmall } = survey;
-  const hasSome = candidates.length > 0 || full !== undefined || fullAhead !== undefined;
-  if (hasSome || isTooSmall) survey.furtherCount += 1;
+  if (isTooSmallFor(worker, need)) survey.isTooSmall = true;
+  else if (hasDiskFor(worker, need)) {
+    if (isNow && isRemote(worker)) survey.remote ??= worker;
+    else if (isNow) survey.candidates.push(worker);
+    else survey.ahead ??= worker;
+  } else if (isNow) survey.full ??= worker;
+  else survey.fullAhead ??= worker;
 }
 
 /** True when those that follow are not worth a look. */
-function isEnough(survey: Survey, last: WorkerRecord, { taskClass }: Wish): boolean {
-  const { candidates, ahead, probedCount, furtherCount } = survey;
-  const free = last.resources.cores - last.committed.cores;
+function isEnough(survey: Survey, last: WorkerRecord, taskClass: TaskClass): boolean {
+  survey.probedCount += 1;
+  const { ahead, remote, candidates } = survey;
+  const hasOne = ahead !== undefined || remote !== undefined || candidates.length > 0;
   // They are no freer.
-  const isRest = ahead !== undefined || candidates.length > 0;
-  if (isRest && free < taskClass.resources.cores) return true;
-  if (furtherCount > CANDIDATES_MAX) return true;
+  const isFree = last.resources.cores - last.committed.cores >= taskClass.resources.cores;
+  if (hasOne && !isFree) return true;
+  const hasFull = survey.full !== undefined || survey.fullAhead !== undefined;
+  if (hasOne || hasFull || survey.isTooSmall) survey.furtherCount += 1;
+  if (survey.furtherCount > CANDIDATES_MAX) return true;
   // A class that fitted nowhere fits only where room was given back: no need to look at all.
-  return taskClass.isBlocked && probedCount >= WORKERS_PROBED;
+  return taskClass.isBlocked && survey.probedCount >= WORKERS_PROBED;
 }
 
 /** With `random`: one with room, of some that were drawn from all. */

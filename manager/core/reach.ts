@@ -54,12 +54,18 @@ export function noteUnreached(
     forgetPair(worker, oldest);
   }
   unreached.set(holder, state.nowMs + UNREACHED_MS);
+  noteTrouble(state, UNREACHED_MS);
   holder.reach.unreachedBy.add(worker);
   holder.reach.missCount += 1;
   if (holder.reach.missCount < MISSES_MAX) return;
   holder.reach.hiddenUntilMs = state.nowMs + HIDDEN_MS;
   // Once it is asked again, one that misses it is enough.
   holder.reach.missCount = MISSES_MAX - 1;
+}
+
+/** Who reaches whom is to be looked at for so long, as tasks are placed. */
+export function noteTrouble(state: ManagerState, durationMs: number): void {
+  state.reachTroubleUntilMs = Math.max(state.reachTroubleUntilMs, state.nowMs + durationMs);
 }
 
 /** A transfer shows that `worker` reaches `holder`: it is not hidden, whatever others say. */

@@ -156,9 +156,7 @@ function judgeReplica(
   markReady(state, { file, worker, facts });
   // It may be of an earlier process, which shared it with others.
   const found = worker.replicas.get(facts.name);
-  if (level === "forever" && facts.digest !== "" && found !== undefined) {
-    suspectReplica(state, worker, found);
-  }
+  if (level === "forever" && found !== undefined) suspectReplica(state, worker, found);
   return "keep";
 }
 

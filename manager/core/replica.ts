@@ -6,7 +6,13 @@ import { delayCopies, raiseTransfer } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
 import { boundName, updateAvailability } from "./file.ts";
 import type { WorkerReport } from "./event.ts";
-import type { FileRecord, ManagerState, ReplicaRecord, WorkerRecord } from "./state.ts";
+import type {
+  FileRecord,
+  ManagerState,
+  ReplicaRecord,
+  TransferRecord,
+  WorkerRecord,
+} from "./state.ts";
 import { checkGiven, noteLie, replicaLie } from "./lie.ts";
 import { passMaking } from "./recipe.ts";
 import { noteReached } from "./reach.ts";
@@ -17,15 +23,13 @@ import { tell } from "./state.ts";
 import {
   endTransfer,
   failTransfer,
+  MOVED_BYTES_MAX,
   startQueued,
   startTransfer,
   supplyStranded,
 } from "./transfer.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { noteCopies } from "./upkeep.ts";
-
-/** Bytes that may come over the network for one file, in all its attempts. */
-const MOVED_BYTES_MAX = 2 ** 52;
 
 /** Sees to it that `worker` has or gets the file in its newest making. */
 export function ensureReplica(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
@@ -67,6 +71,11 @@ export function readyReplica(
     const failed = { transferId, name, generation, message: text, canRetry: true } as const;
     return failTransfer(state, worker, { kind: "transfer_failed", ...failed });
   }
+  if (isOtherCopy(transfer, message.file)) {
+    const text = `Cannot use file "${name}": another worker was given other contents of it`;
+    const failed = { transferId, name, generation, message: text, canRetry: true } as const;
+    return failTransfer(state, worker, { kind: "transfer_failed", ...failed, isCorrupt: true });
+  }
   const lie = replicaLie(transfer.file, message.file) ??
     (message.movedBytes > MOVED_BYTES_MAX ? `${message.movedBytes} bytes moved` : undefined);
   if (lie !== undefined) {
@@ -83,6 +92,7 @@ export function readyReplica(
     noteRate(state, transfer, movedBytes);
     forgiveSource(source.source, worker);
   }
+  if (source?.kind === "manager") learnDigest(file, message.file);
   if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
   // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
@@ -161,12 +171,6 @@ export function clearReplica(
   replica.isSuspect = false;
   const file = state.filesByName.get(name);
   if (file !== undefined && file.queued.size > 0) startQueued(state, file, worker);
-}
-
-/** Has what an earlier workflow or process left looked at before it is used. */
-function suspectOld(state: ManagerState, worker: WorkerRecord, replica: ReplicaRecord): void {
-  // Without a digest there is nothing to compare with.
-  if (replica.facts?.digest !== "") suspectReplica(state, worker, replica);
 }
 
 /** Tells `worker` to remove its copy, or to stop bringing it. */
@@ -279,7 +283,8 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     file.replicas.set(worker, replica);
     file.readyCount += 1;
     if (replica.facts !== undefined) learnSize(file, replica.facts);
-    suspectOld(state, worker, replica);
+    // What an earlier workflow or process left is looked at before it is used.
+    suspectReplica(state, worker, replica);
   }
 }
 
@@ -327,6 +332,18 @@ function addReplica(
     worker.replicas.set(name, replica);
   }
   return replica;
+}
+
+/** The first copy of a local file tells what all others have to be; its name does not. */
+function learnDigest(file: FileRecord, { digest }: FileFacts): void {
+  if (file.bound?.digest === "") file.bound = { ...file.bound, digest };
+}
+
+/** Two were under way before the digest of a local file was known, and one was damaged. */
+function isOtherCopy({ file, isUnchecked }: TransferRecord, { name, digest }: FileFacts): boolean {
+  const { bound, producer, origin } = file;
+  const isLocal = origin.kind === "manager" && producer === undefined && bound?.name === name;
+  return isUnchecked && isLocal && bound.digest !== "" && bound.digest !== digest;
 }
 
 /** The first copy of a url or a made directory tells its size. */

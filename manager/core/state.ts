@@ -198,6 +198,8 @@ export interface TransferRecord {
   unreached: WorkerRecord | undefined;
   /** Nothing waits for it: it yields to what does. */
   isBackground: boolean;
+  /** Its worker was told no digest to compare with: none was known yet. */
+  isUnchecked: boolean;
   /** When it began with the source that it has. */
   startedAtMs: number;
   /** From then on another source is looked for. */
@@ -415,6 +417,8 @@ export interface ManagerState {
   /** Source of what the manager has; and one per url host. */
   readonly managerSource: Source;
   readonly urlSources: Map<string, Source>;
+  /** Until then, at least, some workers cannot reach some others; reach.ts. */
+  reachTroubleUntilMs: number;
   /** How fast transfers from each kind of source were, the newest counting most. */
   readonly transferRates: { readonly [Kind in Source["kind"]]: { bytes: number; ms: number } };
   /** `{file: transfers that no holder can serve, for which it comes here first}`. */

@@ -44,11 +44,16 @@ import {
 } from "./state.ts";
 import { failTriesFor } from "./try.ts";
 
+type TransferFailure = Extract<WorkerReport, { kind: "transfer_failed" }>;
+
 /** Attempts to bring one file to one worker. */
 const ATTEMPTS_MAX = 6;
 
 /** Delay before the second attempt; doubled for each further one. */
 const BACKOFF_MS = 100;
+
+/** Bytes that may come over the network for one file, in all its attempts. */
+export const MOVED_BYTES_MAX: number = 2 ** 52;
 
 /** Transfers that wait for holders of their own and are passed over for those behind them. */
 const PASSED_MAX = 64;
@@ -82,6 +87,7 @@ export function newTransfer(
     isBackingOff: false,
     failed: new Set(),
     unreached: undefined,
+    isUnchecked: false,
     startedAtMs: 0,
     lateAtMs: Infinity,
     lateCount: 0,
@@ -120,12 +126,15 @@ export function endTransfer(
 export function failTransfer(
   state: ManagerState,
   worker: WorkerRecord,
-  message: Extract<WorkerReport, { kind: "transfer_failed" }>,
+  message: TransferFailure,
 ): void {
   const transfer = state.transfers.get(message.transferId);
   if (transfer === undefined) return checkGiven(state, worker, message.transferId);
   if (transfer.worker !== worker) return noteLie(state, worker, "a transfer of another worker");
   const { source, file, transferId } = transfer;
+  const { movedBytes = 0 } = message;
+  if (movedBytes > MOVED_BYTES_MAX) return noteLie(state, worker, `${movedBytes} bytes moved`);
+  if (source !== undefined) countBytes(state, source, movedBytes);
   state.facts.push({
     kind: "transfer_failed",
     transferId,
@@ -133,10 +142,10 @@ export function failTransfer(
     from: source?.kind ?? "worker",
     to: "worker",
     workerId: worker.workerId,
-    movedBytes: 0,
+    movedBytes,
     message: message.message,
   });
-  if (message.isUnreachable === true && source?.kind === "worker") {
+  if (source?.kind === "worker" && isOutOfReach(transfer, source, message)) {
     // Not for another time, and not the file's fault: another way, at once.
     noteUnreached(state, worker, source.worker);
     transfer.unreached = source.worker;
@@ -149,11 +158,10 @@ export function failTransfer(
     transfer.failed.add(source.source);
     if (message.isSourceFault === true) blameSource(state, source, worker);
   }
-  const { isCorrupt = false } = message;
-  if (isCorrupt || transfer.attemptCount > 1) doubtSource(state, transfer);
+  const { isCorrupt = false, isDiskFull = false } = message;
+  if (isCorrupt || transfer.attemptCount > 1 && !isDiskFull) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
-  const { isDiskFull = false } = message;
   const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
     isDiskFull && !isNeededAt(worker, file);
   if (isFinal) {
@@ -164,6 +172,15 @@ export function failTransfer(
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
   passMaking(state, file);
+}
+
+/** True when the holder's addresses take no connection, or connections bring it nothing twice. */
+function isOutOfReach(
+  { failed }: TransferRecord,
+  { source }: TransferSource,
+  { isUnreachable = false, isSourceFault = false }: TransferFailure,
+): boolean {
+  return isUnreachable || isSourceFault && source !== undefined && failed.has(source);
 }
 
 /** The bytes that came were others, or did not come twice: whoever has them looks at them. */
@@ -448,6 +465,7 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
     ? file.replicas.get(source.worker)?.facts
     : undefined;
   const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;
+  transfer.isUnchecked = digest === "";
   state.fetches.push({
     kind: "fetch",
     workerId: worker.workerId,

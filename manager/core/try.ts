@@ -9,7 +9,7 @@ import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
-import { deleteReplica, ensureReplica, forgetReplica, markReady } from "./replica.ts";
+import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
 import { classOf, isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
@@ -354,6 +354,7 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
       file.isNondeterministic = true;
       state.counters.nondeterministic += 1;
       state.facts.push({ kind: "nondeterministic", fileId, taskId: attempt.taskId });
+      retireMade(state, file);
     }
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
     retireMaking(state, file, worker);
@@ -366,16 +367,32 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
 /** The newest making is the file: copies of earlier ones that came back go. */
 function retireMaking(state: ManagerState, file: FileRecord, maker: WorkerRecord): void {
   if (file.replicas.size === 0) return;
+  takeBackUnstarted(state, file);
+  for (const [worker, replica] of file.replicas) {
+    // The maker's own cache has the new one in its place already.
+    if (worker === maker) forgetReplica(state, worker, replica);
+    else deleteReplica(state, worker, replica);
+  }
+}
+
+/** What recipes made of other bytes goes with those: nobody is given it beside what is new. */
+function retireMade(state: ManagerState, file: FileRecord): void {
+  for (const made of file.recipes) {
+    takeBackUnstarted(state, made);
+    for (const [worker, replica] of made.replicas) {
+      deleteReplica(state, worker, replica);
+      if (isNeededAt(worker, made)) ensureReplica(state, made, worker);
+    }
+    retireMade(state, made);
+  }
+}
+
+function takeBackUnstarted(state: ManagerState, file: FileRecord): void {
   for (const task of file.consumers) {
     if (task.state.kind !== "dispatched" || task.state.attempt.isStarted) continue;
     endAttempt(state, task.state.attempt);
     setState(state, task, { kind: "waiting", missing: 0 });
     waitOrQueue(state, task);
-  }
-  for (const [worker, replica] of file.replicas) {
-    // The maker's own cache has the new one in its place already.
-    if (worker === maker) forgetReplica(state, worker, replica);
-    else deleteReplica(state, worker, replica);
   }
 }
 

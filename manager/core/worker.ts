@@ -9,7 +9,7 @@ import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
-import { forgetReach, newReach } from "./reach.ts";
+import { forgetReach, newReach, noteTrouble } from "./reach.ts";
 import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
@@ -56,6 +56,8 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   const worker = isSame && known !== undefined ? known : addWorker(state, session, hello);
   worker.link = { kind: "open", session };
   worker.isServing = hello.urls.length > 0;
+  // It is not known for how long there are such workers.
+  if (!worker.isServing) noteTrouble(state, Infinity);
   // Either end may be at another address now.
   forgetReach(worker);
   clearFaults(worker.source);

@@ -1,6 +1,6 @@
 /** Exact numbers of bytes out of a stream of chunks of any size. */
 
-import { ArchiveError } from "./archive_error.ts";
+import { ArchiveError, tooLarge } from "./archive_error.ts";
 
 /** Reads a stream of chunks; what it hands out are views of them wherever that is possible. */
 export class ByteReader {
@@ -71,7 +71,7 @@ export class ByteReader {
   charge(sizeBytes: number): void {
     this.#arrivedBytes += sizeBytes;
     if (this.#arrivedBytes <= this.#bytesMax) return;
-    throw new ArchiveError(`Cannot read the archive: it holds more than ${this.#bytesMax} bytes`);
+    throw tooLarge(this.#bytesMax);
   }
 
   /** Ends the source, so that a file or a decoder behind it is closed. */

@@ -7,7 +7,7 @@
 
 import { Buffer } from "node:buffer";
 
-import { ArchiveError } from "./archive_error.ts";
+import { ArchiveError, codeOf } from "./archive_error.ts";
 import type { FileMeta } from "./tree_plan.ts";
 
 /** Bytes on their way at one time: half a thousand small files, or a few that are not so small. */
@@ -177,11 +177,14 @@ export class FileRing {
     if (Atomics.load(this.#control, STATE) !== FAILED) return;
     const length = Atomics.load(this.#control, FAILURE_LENGTH);
     // Written by the other end.
-    const { message, entry } = JSON.parse(Buffer.from(this.#failure, 0, length).toString()) as {
+    const { message, entry, code } = JSON.parse(
+      Buffer.from(this.#failure, 0, length).toString(),
+    ) as {
       message: string;
       entry?: string;
+      code: string;
     };
-    throw new ArchiveError(message, entry === undefined ? {} : { entry });
+    throw new ArchiveError(message, entry === undefined ? { code } : { entry, code });
   }
 }
 
@@ -200,7 +203,7 @@ export function serveFileRing(memory: FileRingMemory, writer: FileRingWriter): v
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const entry = error instanceof ArchiveError ? error.entry : undefined;
-    const failure = failureText(message, entry);
+    const failure = failureText(message, { entry, code: codeOf(error) });
     Atomics.store(control, FAILURE_LENGTH, Buffer.from(memory.failure).write(failure));
     Atomics.store(control, STATE, FAILED);
   }
@@ -254,12 +257,15 @@ function waitForFile(control: Int32Array, writtenCount: number): boolean {
   return givenCount !== STOP;
 }
 
-function failureText(message: string, entry: string | undefined): string {
-  const text = JSON.stringify({ message, ...(entry === undefined ? {} : { entry }) });
+function failureText(
+  message: string,
+  { entry, code }: { readonly entry: string | undefined; readonly code: string },
+): string {
+  const text = JSON.stringify({ message, code, ...(entry === undefined ? {} : { entry }) });
   // A path has no more than some thousand bytes, and a message little more than a path.
   return text.length * UNIT_BYTES_MAX <= FAILURE_BYTES
     ? text
-    : JSON.stringify({ message: "Cannot write a file" });
+    : JSON.stringify({ message: "Cannot write a file", code });
 }
 
 function aligned(lengthBytes: number): number {

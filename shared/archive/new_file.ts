@@ -12,14 +12,8 @@ import {
   writeSync,
 } from "node:fs";
 
-import {
-  codeOf,
-  fileMode,
-  missingTarget,
-  NO_LINK_CODES,
-  timeSeconds,
-  writeFault,
-} from "./tree_plan.ts";
+import { codeOf } from "./archive_error.ts";
+import { fileMode, missingTarget, NO_LINK_CODES, timeSeconds, writeFault } from "./tree_plan.ts";
 import type { FileMeta } from "./tree_plan.ts";
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

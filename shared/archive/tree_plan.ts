@@ -121,12 +121,6 @@ export const NO_LINK_CODES: ReadonlySet<string> = new Set([
   "ENOSYS",
 ]);
 
-/** Returns the code of an error of the system, empty for any other. */
-export function codeOf(error: unknown): string {
-  const code: unknown = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : "";
-}
-
 /** Returns the failure of the disk at an entry as one that names the entry. */
 export function writeFault(path: string, cause: unknown): ArchiveError {
   if (cause instanceof ArchiveError) return cause;

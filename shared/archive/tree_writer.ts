@@ -25,13 +25,13 @@ import {
 import type { FileHandle } from "node:fs/promises";
 
 import { forEachBounded } from "../bounded.ts";
+import { codeOf } from "./archive_error.ts";
 import { findLinkFault } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
 import type { MemberWriter, SparseLayout } from "./member_writer.ts";
 import {
   checkHardLink,
   closedDirectories,
-  codeOf,
   directoryMode,
   fileMode,
   missingTarget,

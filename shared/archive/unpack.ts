@@ -258,7 +258,8 @@ async function writeMembers(
 function located(error: unknown, where: "in" | "after", path: string): unknown {
   if (!(error instanceof ArchiveError) || error.entry !== undefined) return error;
   const message = `${error.message}, ${where} entry ${quoteName(path)}`;
-  return new ArchiveError(message, { entry: path, cause: error.cause });
+  const { cause, isTooLarge } = error;
+  return new ArchiveError(message, { entry: path, isTooLarge, cause });
 }
 
 /** Waits only where there is something to wait for: a promise for each member would be felt. */

@@ -9,11 +9,10 @@ import { Buffer } from "node:buffer";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { crc32, createInflateRaw, inflateRawSync } from "node:zlib";
 
-import { ArchiveError } from "./archive_error.ts";
+import { ArchiveError, codeOf, tooLarge } from "./archive_error.ts";
 import { transformed } from "./decompress.ts";
 import { checkPath, checkTarget, TARGET_BYTES_MAX, unfit } from "./member.ts";
 import type { Member, MemberLimits, MemberReader } from "./member.ts";
-import { codeOf } from "./tree_plan.ts";
 import {
   checkLocalHeader,
   decodeCentral,
@@ -238,9 +237,7 @@ export class ZipReader implements MemberReader {
     const paths = new Set<string>();
     for (const [index, entry] of entries.entries()) {
       sumBytes += entry.sizeBytes;
-      if (sumBytes > bytesMax) {
-        throw new ArchiveError(`Cannot read the archive: it holds more than ${bytesMax} bytes`);
-      }
+      if (sumBytes > bytesMax) throw tooLarge(bytesMax, entry.name);
       const path = checkPath(entry.name, this.#limits);
       if (paths.has(path)) throw lie(entry, "there are two of that name");
       paths.add(path);

@@ -260,7 +260,7 @@ test("A task uses several environments, the first foremost, and run_in_env of an
     root,
     `first ${root}/data `,
   ]);
-  expect(lines[5]).toMatch(new RegExp(`^${root}/bin:/.*/cache/files/mini-[^/]*/bin:/`));
+  expect(lines[5]).toMatch(new RegExp(`^${root}/bin:/.*/cache/files/[^/]*/bin:/`));
   const swapped = await manager.submit({ command, environment: [second!, first!] });
   expect(swapped.stdout).toStartWith("second /");
   await expect(first!.contents()).rejects.toThrow("an environment is of no use elsewhere");

@@ -1,52 +1,36 @@
 /** Managers and workers on hosts of their own, some of which cannot reach some. */
 
 import { expect, test } from "bun:test";
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 
 import { join } from "@std/path";
 
-import type { ManagerStatus } from "../../mod.ts";
-import { accessPath, readAccessFile } from "../../shared/access_file.ts";
 import { BINARY, ROOT } from "../binary/built.ts";
 import { Capture, whyNoCapture } from "./capture.ts";
-import { type Host, Network, whyNoNamespaces } from "./namespaces.ts";
-import { Scratch, until } from "./scratch.ts";
+import { runOn } from "./hosts.ts";
+import { Network, whyNoNamespaces } from "./namespaces.ts";
+import { Scratch } from "./scratch.ts";
 
 const whyNot = whyNoNamespaces() ?? whyNoCapture();
 if (whyNot !== undefined) process.stderr.write(`Other hosts are not tried: ${whyNot}\n`);
-
-const NAME = "hosts";
 
 /** Contents that are nowhere else. */
 const WORDS = ["inlineinput", "largeinput", "peerfile", "awayfile", "largeoutput"];
 const SMALL = 100;
 const LARGE = 20_000;
 
-/** What a manager's script starts with; where `tendril` is depends on who runs it. */
+/** What the scripts here start with. */
 const PREAMBLE = `
-const [unreachable, folder] = process.argv.slice(2);
-const manager = await Manager.start({
-  name: "${NAME}", listen: ":0", advertise: unreachable, policies: { waitForWorkers: 3 },
-});
+const manager = await start({ waitForWorkers: 3 });
 const times = (word, count) => (word + " ").repeat(count);
 /** A command that writes a word often, without having it in its text. */
 const write = (word, path) => "awk 'BEGIN { for (i = 0; i < ${LARGE}; i++) printf \\"" +
   word.slice(0, 4) + "%s \\", \\"" + word.slice(4) + "\\" }' > " + path;
-const check = async (handle) => {
-  const result = await handle;
-  if (result.outcome !== "success") throw new Error(result.outcome + ": " + result.message);
-  return result.stdout;
-};
-const finish = async (told) => {
-  console.log(JSON.stringify({ ...told, status: manager.status() }));
-  await manager.close();
-};
 `;
 
 /** Files from the manager, from peer to peer, and back. */
-const EXCHANGE = `
+const EXCHANGE = `${PREAMBLE}
 const inputs = {
   small: manager.buffer(times("inlineinput", ${SMALL})),
   large: manager.buffer(times("largeinput", ${LARGE})),
@@ -63,11 +47,11 @@ for (const feature of ["two", "three"]) {
     inputs: { q: peer }, outputs: { o: manager.buffer() }, features: [feature],
   })));
 }
-await finish({ sizes });
+await finish(manager, { sizes });
 `;
 
 /** A file whose only holder is where no peer comes. */
-const RESCUE = `
+const RESCUE = `${PREAMBLE}
 const away = manager.temp();
 await check(manager.submit({
   command: write("awayfile", "q") + "; echo x >> " + folder + "/made",
@@ -79,7 +63,7 @@ for (const feature of ["one", "two"]) {
     command: "wc -c < q", inputs: { q: away }, features: [feature],
   })));
 }
-await finish({ sizes });
+await finish(manager, { sizes });
 `;
 
 const RUNTIMES: readonly [name: string, command: readonly string[], library: string][] = [
@@ -87,60 +71,10 @@ const RUNTIMES: readonly [name: string, command: readonly string[], library: str
   ["Deno", ["deno", "run", "-A"], join(ROOT, "dist/tendril.mjs")],
 ];
 
-interface Told {
+const FEATURES = ["one", "two", "three"];
+
+interface Sizes {
   readonly sizes: readonly string[];
-  readonly status: ManagerStatus;
-}
-
-/** The manager's host, and those of three workers with the features "one", "two" and "three". */
-interface Hosts {
-  readonly manager: Host;
-  readonly workers: readonly Host[];
-}
-
-/** Runs a manager with `script` and its workers, each on its host, to the end of the script. */
-async function runOn(
-  { manager, workers }: Hosts,
-  scratch: Scratch,
-  [command, library, script]: [command: readonly string[], library: string, script: string],
-): Promise<Told> {
-  const path = scratch.path("workflow.mjs");
-  writeFileSync(path, `import { Manager } from "${library}";\n${PREAMBLE}${script}`);
-  const children: { readonly child: ChildProcess; readonly ended: Promise<number | null> }[] = [];
-  const start = (host: Host, args: readonly string[]) => {
-    const [program = "", ...rest] = [...host.prefix, ...args];
-    const child = spawn(program, rest, { stdio: ["ignore", "pipe", "inherit"] });
-    const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-    const started = { child, ended };
-    children.push(started);
-    return started;
-  };
-  try {
-    const { child, ended } = start(manager, [
-      ...command,
-      path,
-      manager.addresses[0] ?? "",
-      scratch.folder,
-    ]);
-    let said = "";
-    child.stdout?.on("data", (bytes) => said += String(bytes));
-    await until(() => existsSync(accessPath(NAME)), "the manager listens");
-    const { urls } = await readAccessFile(accessPath(NAME));
-    const [first = ""] = urls;
-    expect(first.startsWith(`https://${manager.addresses[0]}:`)).toBe(true);
-    expect(urls.length).toBeGreaterThanOrEqual(manager.addresses.length);
-    const features = ["one", "two", "three"];
-    for (const [index, host] of workers.entries()) {
-      const workspace = scratch.path(`workspace-${index}`);
-      const args = ["worker", "--single", "--name", NAME, "--cores", "1", "--workspace", workspace];
-      start(host, [BINARY, ...args, "--feature", features[index] ?? ""]);
-    }
-    expect(await ended).toBe(0);
-    return JSON.parse(said);
-  } finally {
-    for (const { child } of children) child.kill("SIGKILL");
-    await Promise.all(children.map(({ ended }) => ended));
-  }
 }
 
 const FILE_BYTES = LARGE * "peerfile ".length;
@@ -162,10 +96,12 @@ for (const [name, command, library] of RUNTIMES) {
         await Capture.start(one, { card: "eth0", farewellTo: manager.addresses[1] ?? "" }),
       ];
       try {
-        const { sizes, status } = await runOn({ manager, workers }, scratch, [
-          ...[command, library] as const,
-          EXCHANGE,
-        ]);
+        const hosts = { manager, workers, features: FEATURES };
+        const { sizes, status } = await runOn<Sizes>(hosts, scratch, {
+          command,
+          library,
+          text: EXCHANGE,
+        });
         expect(sizes).toEqual([`${FILE_BYTES}\n`, `${FILE_BYTES}\n`]);
         expect(status.bytes.workerToWorker).toBe(2 * FILE_BYTES);
         for (const capture of captures) {
@@ -191,10 +127,12 @@ for (const [name, command, library] of RUNTIMES) {
       const near = ["a", "b"].map((host) => network.host(host, [2]));
       const away = network.host("c", [3]);
       for (const host of near) network.mislead(host, 3);
-      const { sizes, status } = await runOn({ manager, workers: [...near, away] }, scratch, [
-        ...[command, library] as const,
-        RESCUE,
-      ]);
+      const hosts = { manager, workers: [...near, away], features: FEATURES };
+      const { sizes, status } = await runOn<Sizes>(hosts, scratch, {
+        command,
+        library,
+        text: RESCUE,
+      });
       expect(sizes).toEqual([`${FILE_BYTES}\n`, `${FILE_BYTES}\n`]);
       // It was made once: it was not remade where others can come.
       expect(readFileSync(scratch.path("made"), "utf8")).toBe("x\n");

@@ -27,6 +27,14 @@ export interface Host {
   readonly addresses: readonly string[];
   /** What a command is put behind to run there. */
   readonly prefix: readonly string[];
+  /** Where its cards, `eth0` and so on, end at the switch. */
+  readonly ports: readonly Port[];
+}
+
+/** One end of a link. */
+interface Port {
+  readonly name: string;
+  readonly bridge: string;
 }
 
 /** Why namespaces cannot be made here; undefined when they can. */
@@ -71,6 +79,7 @@ export class Network implements Disposable {
     this.#in(namespace, "link", "set", "lo", "up");
     // Else a host answers at each card for the addresses of the others (arp_ignore of ip-sysctl).
     ip("netns", "exec", namespace, "sh", "-c", `echo 1 >${ARP_IGNORE}`);
+    const ports: Port[] = [];
     const addresses = networks.map((network, index) => {
       this.#addBridge(network);
       const address = `10.99.${network}.${number}`;
@@ -79,12 +88,15 @@ export class Network implements Disposable {
         namespace,
         ...["link", "add", card, "type", "veth", "peer", "name", port, "netns", this.#switch],
       );
-      this.#in(this.#switch, "link", "set", port, "master", `bridge${network}`, "up");
+      const bridge = `bridge${network}`;
+      this.#in(this.#switch, "link", "set", port, "master", bridge, "up");
+      ports.push({ name: port, bridge });
       this.#in(namespace, "addr", "add", `${address}/${MASK_BITS}`, "dev", card);
       this.#in(namespace, "link", "set", card, "up");
       return address;
     });
-    const host = { name: namespace, addresses, prefix: ["ip", "netns", "exec", namespace] };
+    const prefix = ["ip", "netns", "exec", namespace];
+    const host = { name: namespace, addresses, prefix, ports };
     this.#hosts.push(host);
     return host;
   }
@@ -95,6 +107,27 @@ export class Network implements Disposable {
    */
   mislead(host: Host, network: number): void {
     this.#in(host.name, "route", "add", `10.99.${network}.0/${MASK_BITS}`, "dev", "eth0");
+  }
+
+  /** Has that card of `host` send and receive that many bits a second (token buckets: tc-tbf). */
+  slow(host: Host, card: number, bitsPerSecond: number): void {
+    const ends = [[host.name, `eth${card}`], [this.#switch, portOf(host, card).name]] as const;
+    for (const [namespace, device] of ends) {
+      const limits = ["rate", `${bitsPerSecond}bit`, "burst", "64kbit", "latency", "100ms"];
+      const args = ["qdisc", "replace", "dev", device, "root", "tbf", ...limits];
+      execFileSync("tc", ["-n", namespace, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    }
+  }
+
+  /** Loses whatever goes over that card of `host`, without a word to either side. */
+  cut(host: Host, card: number): void {
+    this.#in(this.#switch, "link", "set", portOf(host, card).name, "nomaster");
+  }
+
+  /** Undoes `cut`. */
+  heal(host: Host, card: number): void {
+    const { name, bridge } = portOf(host, card);
+    this.#in(this.#switch, "link", "set", name, "master", bridge);
   }
 
   [Symbol.dispose](): void {
@@ -112,6 +145,12 @@ export class Network implements Disposable {
   #in(namespace: string, ...args: readonly string[]): void {
     ip("-n", namespace, ...args);
   }
+}
+
+function portOf({ name, ports }: Host, card: number): Port {
+  const port = ports[card];
+  if (port === undefined) throw new RangeError(`Host "${name}" has no card ${card}`);
+  return port;
 }
 
 function ip(...args: readonly string[]): string {

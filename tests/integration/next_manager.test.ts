@@ -4,8 +4,10 @@ import { expect, test } from "bun:test";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 
+import { Manager } from "../../mod.ts";
 import { accessPath } from "../../shared/access_file.ts";
 import { BINARY } from "../binary/built.ts";
+import { ALL_SAID, prepareKept, useKept } from "./kept.ts";
 import { Scratch, until } from "./scratch.ts";
 
 const NAME = "vine";
@@ -90,4 +92,20 @@ test("A single worker leaves when its manager was killed, with code 0 and its re
   expect(worker.said).toMatch(
     /No manager for 1 s: its process \d+ on \S+ has ended, and nobody answers for it/,
   );
+}, 60_000);
+
+test("A worker has what an earlier workflow left at level worker, whatever it is", async () => {
+  await using scratch = await Scratch.open();
+  prepareKept(scratch);
+  await using worker = startWorker(scratch);
+  const workflow = async () => {
+    await using manager = await Manager.start({ name: NAME });
+    return await useKept(manager, scratch, "worker");
+  };
+  const first = await workflow();
+  expect([first.runCount, first.said]).toEqual([2, ALL_SAID]);
+  expect(first.transferCount).toBeGreaterThan(6);
+  expect(await workflow()).toEqual({ transferCount: 0, runCount: 2, said: ALL_SAID });
+  worker.child.kill("SIGTERM");
+  expect(await worker.ended).toBe(0);
 }, 60_000);

@@ -7,9 +7,10 @@ import { join } from "@std/path";
 
 import type { TaskSelection } from "../../manager/client_protocol.ts";
 import { Manager } from "../../manager/manager.ts";
-import type { TaskId } from "../../shared/ids.ts";
+import type { CacheName, TaskId } from "../../shared/ids.ts";
+import type { DispatchedTask } from "../../shared/protocol.ts";
 import { FakeClient, taskOf } from "./fake_client.ts";
-import { FakeWorker } from "./fake_worker.ts";
+import { FakeWorker, outputOf } from "./fake_worker.ts";
 
 let home = "";
 
@@ -292,4 +293,46 @@ test("RequestDesk shows workers, and tunes policies or says which there are", as
   expect(wrong.message).toContain(
     'Cannot take "speed" as an option of policies: there are replicas',
   );
+});
+
+test("ClientTasks.tasks() and status show a recovery, and files what came out otherwise", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const client = await FakeClient.join("oak");
+  const temp = manager.temp();
+  const task = manager.submit({ command: "make", outputs: { out: temp } });
+  const worker = await FakeWorker.join("oak", { cores: 4 });
+  const finish = (dispatched: DispatchedTask, digest: string) => {
+    const facts = { sizeBytes: 100_000, digest: digest.repeat(64) };
+    worker.finish(dispatched, { outputs: [outputOf(dispatched, facts)] });
+  };
+  const [first] = await worker.nextTasks(1);
+  finish(first!, "a");
+  await task;
+  const generation = first!.try;
+  worker.send({ kind: "replica_gone", name: temp.cacheName as CacheName, generation });
+  const wanted = temp.text().catch(() => "not delivered");
+  const [again] = await worker.nextTasks(1);
+  const before = await client.expect("status", { kind: "status" });
+  expect(before.status.tasks).toMatchObject({ recoveries: 1, recoveriesWaiting: 0 });
+  expect(before.status.tasks).toMatchObject({ recoveriesRunning: 1, nondeterministic: 0 });
+  expect((await client.expect("tasks", rows(ALL))).tasks).toMatchObject([
+    { id: task.id, state: "done", recovery: "dispatched", outcome: "success", try: 1 },
+  ]);
+  finish(again!, "b");
+  // The first may have been asked for before its loss was heard of.
+  let order = await worker.next("send");
+  while (order.generation !== again!.try) {
+    worker.send({ kind: "send_failed", transferId: order.transferId, message: "it is gone" });
+    order = await worker.next("send");
+  }
+  const after = await client.expect("status", { kind: "status" });
+  expect(after.status.tasks).toMatchObject({ recoveriesRunning: 0, nondeterministic: 1 });
+  expect(after.status.damaged).toBe(1);
+  const [row] = (await client.expect("tasks", rows(ALL))).tasks;
+  expect([row?.state, row?.recovery]).toEqual(["done", undefined]);
+  expect((await client.expect("files", { kind: "files", after: 0 })).files).toMatchObject([
+    { kind: "temp", isNondeterministic: true },
+  ]);
+  await manager.close();
+  expect(await wanted).toBe("not delivered");
 });

@@ -88,6 +88,30 @@ test("readPolicies() keeps what it is not told to change", () => {
   expect(policies).toEqual({ ...DEFAULT_POLICIES, dispatchAhead: 3, waitForWorkers: 4 });
 });
 
+test("readPolicies() takes how long transfers may take, and refuses what would end every one", () => {
+  const transfers = {
+    transferStallTimeout: "10s",
+    transferOutlierFactor: 5,
+    minTransferTimeout: "2m",
+    defaultTransferRate: "10MB",
+  } as const;
+  expect(readPolicies(transfers, DEFAULT_POLICIES)).toMatchObject({
+    transferStallTimeoutMs: 10_000,
+    transferOutlierFactor: 5,
+    minTransferTimeoutMs: 120_000,
+    defaultTransferRate: 10_000_000,
+  });
+  const wrong = [
+    { transferStallTimeout: 99 },
+    { transferOutlierFactor: 0.5 },
+    { minTransferTimeout: 0 },
+    { defaultTransferRate: 0 },
+  ];
+  for (const policies of wrong) {
+    expect(() => readPolicies(policies, DEFAULT_POLICIES)).toThrow(RangeError);
+  }
+});
+
 test("shareOfCores() gives all cores away, and at least one to each", () => {
   expect([0, 1, 2].map((index) => shareOfCores(8, 3, index))).toEqual([3, 3, 2]);
   expect([0, 1, 2].map((index) => shareOfCores(2, 3, index))).toEqual([1, 1, 1]);

@@ -174,6 +174,28 @@ test("Manager serves ranges of a file named by its contents, only with If-Match"
   expect((await get({ range: "bytes=100000-", "if-match": `"${order.digest}"` })).status).toBe(416);
 });
 
+test("Manager serves ranges of a file without a digest, by its name and generation", async () => {
+  await using manager = await Manager.start();
+  const bytes = new Uint8Array(100_000).map((_, index) => index);
+  const path = join(folder, "unnamed.bin");
+  await writeFile(path, bytes);
+  manager.submit({ command: "a", inputs: { x: manager.file(path) } });
+  const worker = await FakeWorker.join(manager.name);
+  const order = await worker.next("fetch");
+  expect(order.digest).toBe("");
+  const { ticket } = order.source as { ticket: string };
+  const get = (headers: Record<string, string>) =>
+    fetch(`${manager.address}/files/${order.name}`, {
+      headers: { authorization: ticketHeader(ticket), ...headers },
+    });
+  const tag = `"${order.name}/0"`;
+  const part = await get({ range: "bytes=90000-", "if-match": tag });
+  expect([part.status, part.headers.get("etag")]).toEqual([206, tag]);
+  expect(new Uint8Array(await part.arrayBuffer())).toEqual(bytes.subarray(90_000));
+  expect((await get({ range: "bytes=5-", "if-match": `"${order.name}/1"` })).status).toBe(412);
+  expect((await get({ range: "bytes=5-" })).status).toBe(412);
+});
+
 test("Manager fails tasks whose local input is missing or has changed", async () => {
   await using manager = await Manager.start();
   const missing = await manager.submit({

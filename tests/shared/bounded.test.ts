@@ -58,7 +58,7 @@ test("mapInOrder() fails in turn, once what was started has ended", async () => 
   const results: number[] = [];
   const work = async (item: number): Promise<number> => {
     if (item === 2) throw new Error("two");
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await Promise.resolve();
     ended.push(item);
     return item;
   };

@@ -35,11 +35,11 @@ export function miniDigest(name: string, inputDigests: readonly string[]): strin
 }
 
 /** What every file of a workload must contain, whoever makes it and however often. */
-export function expectedDigests(
-  declared: ReadonlyMap<FileId, string>,
-  tasks: readonly TaskDefinition[],
-  minis: readonly MiniTask[],
-): Map<FileId, string> {
+export function expectedDigests({ declared, tasks, minis }: {
+  readonly declared: ReadonlyMap<FileId, string>;
+  readonly tasks: readonly TaskDefinition[];
+  readonly minis: readonly MiniTask[];
+}): Map<FileId, string> {
   const digests = new Map(declared);
   const makeMinis = (): void => {
     for (const { fileId, name, inputs } of minis) {

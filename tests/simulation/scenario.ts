@@ -32,6 +32,10 @@ export interface Scenario {
   readonly partitionChance?: number;
   /** Chance that a host never reaches another one, in one direction. */
   readonly wallChance?: number;
+  /** Chance that a transfer stands still until its worker gives it up, while there are faults. */
+  readonly stallChance?: number;
+  /** Chance that a transfer takes minutes, while there are faults. */
+  readonly slowChance?: number;
   /** Chance that the files of a host are reached by nobody, ever. */
   readonly hiddenChance?: number;
   /** Tasks make other bytes in each of their tries. */

@@ -76,6 +76,31 @@ export const SCENARIOS: readonly NamedScenario[] = [
     }),
   },
   {
+    // Peers that stand still, crawl, or cannot be reached for a while: others are asked.
+    name: "stalling",
+    claim: "gets files from elsewhere when sources stall and hosts are parted",
+    tested: { first: 6001, last: 6120 },
+    of: (seed) => ({
+      ...CALM,
+      seed,
+      retries: 0,
+      partitionChance: [0.2, 0.5, 0.8][seed % 3]!,
+      stallChance: seed % 2 === 0 ? 0.05 : 0,
+      slowChance: seed % 5 === 0 ? 0.05 : 0,
+      faultChance: seed % 4 === 0 ? 0.03 : 0,
+      disturbanceCount: seed % 6 === 0 ? 4 : 0,
+      diskBytes: seed % 7 === 0 ? 45_000_000 : 2 ** 40,
+      policies: {
+        transfersFromManager: 1 + seed % 4,
+        transfersPerWorker: 1 + seed % 3,
+        transferStallTimeoutMs: 2_000,
+        minTransferTimeoutMs: 3_000,
+        replicas: 1 + seed % 2,
+      },
+      ...(seed % 3 === 0 ? { tunedTo: { peerTransfers: seed % 2 === 0 } } : {}),
+    }),
+  },
+  {
     // Disks that hold a few files: what is idle goes, and what has no room waits.
     name: "small_disks",
     claim: "gets through on disks that hold a part of the files",
@@ -174,7 +199,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
     // The workers of a graph of four stages are killed one after the other, once a second.
     name: "stages",
     claim: "ends a graph of four stages though a worker is killed every second",
-    tested: { first: 3001, last: 3012 },
+    tested: { first: 3001, last: 3008 },
     of: (seed) => ({
       ...CALM,
       graph: "stages",
@@ -191,7 +216,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
     // Each run of a task makes other bytes, copies are damaged on disks and on the way.
     name: "nondeterministic",
     claim: "lets nobody read bytes of two makings, or damaged ones",
-    tested: { first: 4001, last: 4030 },
+    tested: { first: 4001, last: 4016 },
     of: (seed) => ({
       ...CALM,
       ...(seed % 2 === 0 ? { graph: "stages", taskCount: 80, workerCores: 1 } : {}),

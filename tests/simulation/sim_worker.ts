@@ -47,6 +47,10 @@ export interface World {
   readonly isFlipped: () => boolean;
   /** Whether a transfer finds the disk full. */
   readonly isDiskFull: () => boolean;
+  /** Whether a transfer brings nothing for as long as its worker waits for it. */
+  readonly isStalled: () => boolean;
+  /** Whether a transfer takes minutes. */
+  readonly isSlow: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
   readonly faultChance: () => number;
   /** The process of this host ended. */
@@ -54,6 +58,10 @@ export interface World {
 }
 
 const NO_BYTES = new Uint8Array(0);
+/** How long a transfer takes that is far slower than others. */
+const SLOW_MS = 400_000;
+/** What of a file is worth being held for the next attempt. */
+const PART_BYTES = 1_000_000;
 /** What stands for the contents of every small output. */
 const SMALL_BYTES = new Uint8Array(1_000);
 
@@ -73,6 +81,8 @@ export class SimWorker {
   /** Tries that have read what another one wrote. */
   #fooled = new Set<string>();
   #transfers = new Set<TransferId>();
+  /** Files of which a part is held. */
+  #parts = new Set<CacheName>();
   #instances = new Map<InstanceId, LibraryDefinition>();
   #queued: WorkerEvent[] = [];
   #wakeAtMs = Infinity;
@@ -95,6 +105,7 @@ export class SimWorker {
     this.#running.clear();
     this.#fooled.clear();
     this.#transfers.clear();
+    this.#parts.clear();
     this.#instances.clear();
     this.#queued = [];
     this.#wakeAtMs = Infinity;
@@ -177,6 +188,11 @@ export class SimWorker {
         return this.#make(instruction.order);
       case "stop_transfer":
         return this.#endTransfer(instruction.transferId, undefined);
+      case "forget_part":
+        if (!this.#parts.delete(instruction.name)) {
+          throw new Error(`There is no part of ${instruction.name} to forget`);
+        }
+        return;
       case "put":
         return this.#put(instruction.order);
       case "verify_file": {
@@ -287,11 +303,14 @@ export class SimWorker {
 
   #fetch(order: Extract<WorkerInstruction, { kind: "fetch" }>["order"]): void {
     this.#transfers.add(order.transferId);
-    const delayMs = 1 + nextRandom(this.#world.random) * 80;
+    this.#parts.delete(order.name);
+    const isStalled = this.#world.isStalled();
+    const quickMs = 1 + nextRandom(this.#world.random) * 80;
+    const delayMs = isStalled ? order.stallMs : this.#world.isSlow() ? SLOW_MS : quickMs;
     const begun = this.#world.read(order, this);
     this.#later(delayMs, () => {
       if (!this.#transfers.has(order.transferId)) return;
-      const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
+      const isFaulty = isStalled || nextRandom(this.#world.random) < this.#world.faultChance();
       const isFull = this.#world.isDiskFull();
       const found = isFaulty || isFull ? undefined : this.#world.read(order, this);
       const isUnreachable = found === "unreachable";
@@ -302,9 +321,17 @@ export class SimWorker {
       // An older making never takes the place of a newer one.
       const isNewest = (this.disk.get(order.name)?.generation ?? -1) <= order.generation;
       if (file !== undefined && isNewest) this.disk.set(file.name, { ...file, level: order.level });
-      const how = { canRetry: !isFull, isUnreachable, isCorrupt };
+      const keptBytes = isFaulty && !isFull ? this.#keepPart(order) : 0;
+      const isSourceFault = isFaulty;
+      const how = { canRetry: !isFull, isUnreachable, isCorrupt, isSourceFault, keptBytes };
       this.#endTransfer(order.transferId, file, order, how);
     });
+  }
+
+  #keepPart({ name, sizeBytes }: { name: CacheName; sizeBytes: number }): number {
+    if (sizeBytes < PART_BYTES || nextRandom(this.#world.random) < 0.5) return 0;
+    this.#parts.add(name);
+    return PART_BYTES;
   }
 
   #make(order: Extract<WorkerInstruction, { kind: "make" }>["order"]): void {
@@ -337,7 +364,13 @@ export class SimWorker {
     transferId: TransferId,
     file: FileFacts | undefined,
     order?: { name: CacheName; generation?: number },
-    how: { canRetry: boolean; isUnreachable?: boolean; isCorrupt?: boolean } = { canRetry: true },
+    how: {
+      canRetry: boolean;
+      isUnreachable?: boolean;
+      isCorrupt?: boolean;
+      isSourceFault?: boolean;
+      keptBytes?: number;
+    } = { canRetry: true },
   ): void {
     const known = this.state?.transfers.get(transferId)?.order ?? order;
     if (!this.#transfers.delete(transferId) || known === undefined) return;

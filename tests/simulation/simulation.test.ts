@@ -74,7 +74,7 @@ test("simulate() runs far fewer tasks again when there are two copies of each te
 test("simulate() of damage drops copies, and of other bytes counts them", () => {
   const scenario = SCENARIOS.find(({ name }) => name === "nondeterministic")!;
   const found = { replicasDamaged: 0, nondeterministic: 0 };
-  for (let seed = 4001; seed <= 4005; seed++) {
+  for (let seed = 4001; seed <= 4003; seed++) {
     const { counters } = simulateNamed(scenario, seed).state;
     found.replicasDamaged += counters.replicasDamaged;
     found.nondeterministic += counters.nondeterministic;

@@ -23,9 +23,10 @@ import { digestOf } from "./contents.ts";
 import { checkEmpty } from "./emptiness.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
+import { ShiftCount } from "./shift_count.ts";
 import { SimWorker, type TryPlan, type World } from "./sim_worker.ts";
 import { newStages } from "./stages.ts";
-import { type ReadFile, Truth } from "./truth.ts";
+import { bare, type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** Disturbances stop after this, so that every run can come to its end. */
@@ -36,6 +37,17 @@ const KEEPER = "keeper-";
 
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
+
+/** Chances that are a scenario's, while there are faults. */
+type Chance =
+  | "hangChance"
+  | "fullChance"
+  | "meddleChance"
+  | "flipChance"
+  | "rotChance"
+  | "growChance"
+  | "stallChance"
+  | "slowChance";
 
 /** Simulated time after which a run that has not ended is stuck. */
 const RUN_MS_MAX = 3_600_000;
@@ -61,10 +73,7 @@ class Simulation implements World {
   readonly #here = new Map<string, FileFacts>();
   #sent = 0;
   readonly #room = { asked: 0, givenBack: 0, refused: 0, stopped: 0 };
-  readonly #shifts = { begun: 0, back: 0 };
-  /** Moves that are under way, and `NAME.GENERATION to WORKER` of all from which one was moved. */
-  #moving = new Set<object>();
-  readonly #left = new Set<string>();
+  readonly #shifts = new ShiftCount();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -242,20 +251,16 @@ class Simulation implements World {
   }
 
   /** True with the scenario's chance of it, while there are faults. */
-  #happens(
-    chance:
-      | "hangChance"
-      | "fullChance"
-      | "meddleChance"
-      | "flipChance"
-      | "rotChance"
-      | "growChance",
-  ): boolean {
+  #happens(chance: Chance): boolean {
     const value = this.#scenario[chance] ?? 0;
     return value > 0 && this.clock.nowMs < FAULTS_END_MS && nextRandom(this.random) < value;
   }
 
   isDiskFull = (): boolean => this.#happens("fullChance");
+
+  isStalled = (): boolean => this.#happens("stallChance");
+
+  isSlow = (): boolean => this.#happens("slowChance");
 
   isFlipped = (): boolean => this.#happens("flipChance");
 
@@ -470,7 +475,7 @@ class Simulation implements World {
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);
-    this.#countShifts();
+    this.#shifts.note(this.#state.upkeep.shifts);
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;
@@ -479,20 +484,6 @@ class Simulation implements World {
       this.#wakeAtMs = Infinity;
       this.#feed([{ kind: "tick" }]);
     });
-  }
-
-  #countShifts(): void {
-    const { shifts } = this.#state.upkeep;
-    if (shifts.size === 0 && this.#moving.size === 0) return;
-    for (const [from, shift] of shifts) {
-      if (this.#moving.has(shift)) continue;
-      const { file, to } = shift;
-      const making = `${file.bound?.name}.${file.generation}`;
-      this.#shifts.begun += 1;
-      if (this.#left.has(`${making} to ${to.workerId}`)) this.#shifts.back += 1;
-      this.#left.add(`${making} to ${from.workerId}`);
-    }
-    this.#moving = new Set(shifts.values());
   }
 
   #carryOut(instruction: ManagerInstruction): void {
@@ -605,8 +596,4 @@ function sourceOf(from: SourceRef): FetchSource {
     case "url":
       return from;
   }
-}
-
-function bare({ name, generation, sizeBytes, digest, isDirectory }: FileFacts): FileFacts {
-  return { name, generation, sizeBytes, digest, isDirectory };
 }

@@ -22,7 +22,8 @@ export function newStages({ taskCount }: { readonly taskCount: number }): Worklo
     resources: { ...NO_RESOURCES, cores: 1 },
     env: {},
     environments: [],
-    timeoutMs: 0,
+    // Longer than any try that ends by itself.
+    timeoutMs: 8_000,
   };
   const width = Math.floor(taskCount / STAGES);
   let before: (readonly FileId[])[] = [];

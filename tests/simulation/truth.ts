@@ -30,7 +30,7 @@ export class Truth {
   constructor(workload: Workload, { isNondeterministic }: { isNondeterministic: boolean }) {
     this.#workload = workload;
     this.#isNondeterministic = isNondeterministic;
-    this.#expected = expectedDigests(workload.declared, workload.tasks, workload.minis);
+    this.#expected = expectedDigests(workload);
     for (const [fileId, name] of workload.names) this.#fileIds.set(name, fileId);
     this.#temps = new Set(workload.temps);
   }
@@ -92,4 +92,9 @@ export class Truth {
       throw new Error(`Task ${taskId} made ${output?.digest} where it should have made ${wanted}`);
     }
   }
+}
+
+/** The facts of a file and nothing else. */
+export function bare({ name, generation, sizeBytes, digest, isDirectory }: FileFacts): FileFacts {
+  return { name, generation, sizeBytes, digest, isDirectory };
 }

@@ -17,6 +17,7 @@ import { join } from "@std/path";
 import type { CacheName } from "../../shared/ids.ts";
 import { CACHE_LEVELS, type CacheLevel, type FileFacts } from "../../shared/task.ts";
 import { CacheStore, sealTree } from "../../worker/cache_store.ts";
+import { SharedStore } from "../../worker/shared_store.ts";
 
 function temporaryDirectory(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "tendril-test-"));
@@ -68,41 +69,35 @@ test.each([
   isClosed,
 ) => {
   using directory = temporaryDirectory();
-  const earlier = new CacheStore(directory.path);
+  const files = join(directory.path, "cache", "files");
+  const open = () => {
+    return new CacheStore(join(directory.path, "cache"), new SharedStore(directory.path));
+  };
+  const earlier = open();
   for (const level of CACHE_LEVELS) {
     add(earlier, facts(`file-${level}`, level), { text: level, level });
   }
   if (isClosed) {
     await earlier.close();
-    expect(readdirSync(join(directory.path, "files"))).toEqual(["file-forever"]);
+    expect(readdirSync(files)).toEqual([]);
   }
-  await using cache = new CacheStore(directory.path);
+  await using cache = open();
   expect(cache.files().map(({ facts, level }) => [facts.name as string, level])).toEqual([
     ["file-forever", "forever"],
   ]);
   const { path } = cache.get("file-forever" as CacheName)!;
   expect(readFileSync(path, "utf8")).toBe("forever");
-  expect(readdirSync(join(directory.path, "files"))).toEqual(["file-forever"]);
+  expect(readdirSync(files)).toEqual(["file-forever"]);
 });
 
-test("CacheStore drops at start what is damaged, half written or without a record", async () => {
+test("CacheStore removes at start what an earlier process left", async () => {
   using directory = temporaryDirectory();
   const earlier = new CacheStore(directory.path);
-  for (const name of ["short", "gone", "unreadable"]) {
-    add(earlier, facts(name, "four"), { text: "four", level: "forever" });
-  }
+  add(earlier, facts("name", "four"), { text: "four", level: "forever" });
   writeFileSync(earlier.newIncomingPath(), "half");
-  await earlier.close();
-  const file = (name: string) => join(directory.path, "files", name);
-  rmSync(file("short"));
-  writeFileSync(file("short"), "fo");
-  rmSync(file("gone"));
-  writeFileSync(join(directory.path, "records", "unreadable.json"), "{");
-  writeFileSync(file("stranger"), "");
   await using cache = new CacheStore(directory.path);
   expect(cache.files()).toEqual([]);
   expect(readdirSync(join(directory.path, "files"))).toEqual([]);
-  expect(readdirSync(join(directory.path, "records"))).toEqual([]);
   expect(readdirSync(join(directory.path, "incoming"))).toEqual([]);
 });
 

@@ -16,6 +16,10 @@ import { openWorkspace } from "../../worker/workspace.ts";
 class Place implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
 
+  get userPath(): string {
+    return join(this.path, `tendril-${process.getuid?.()}`);
+  }
+
   open() {
     return openWorkspace({ directory: this.path, name: "worker", env: {} });
   }
@@ -43,36 +47,39 @@ test(
   "runCacheCommand() lists and removes files and directories that are kept for ever",
   async () => {
     using place = new Place();
-    expect(place.run().stdout).toBe("NAME  SIZE  AGE  KIND\n");
+    expect(place.run().stdout).toBe("NAME  SIZE  AGE  USED  KIND  WHAT\n");
     expect(readdirSync(place.path)).toEqual([]);
     {
       await using workspace = await place.open();
-      await using cache = new CacheStore(
-        workspace.cachePath,
-        new SharedStore(workspace.storePath),
-      );
-      for (const name of ["b-file", "c-file"]) keep(cache, name, false);
-      keep(cache, "a-tree", true);
-      const busy = place.run("remove", "a-tree");
+      const store = new SharedStore(workspace.storePath, { user: "worker" });
+      await using cache = new CacheStore(workspace.cachePath, store);
+      for (const name of ["b-file", "url-file"]) keep(cache, name, false);
+      keep(cache, "mini-tree", true);
+      await cache.settled("mini-tree" as CacheName);
+      expect(place.run("list").stdout).toContain("mini-tree");
+      const busy = place.run("remove", "mini-tree");
       expect([busy.status, busy.stderr]).toEqual([
         1,
-        'tendril cache: Cannot remove "a-tree": a running worker has it in use\n',
+        'tendril cache: Cannot remove "mini-tree": a running worker has it in use\n',
       ]);
+      expect(place.run("list").stdout).toContain("mini-tree");
     }
     const { files, version } = JSON.parse(place.run("list", "--json").stdout);
     expect([version, files]).toMatchObject([1, [
-      { name: "a-tree", kind: "directory", sizeBytes: 4 },
-      { name: "b-file", kind: "file", sizeBytes: 4 },
-      { name: "c-file", kind: "file", sizeBytes: 4 },
+      { name: "b-file", kind: "file", what: "contents", sizeBytes: 4 },
+      { name: "mini-tree", kind: "directory", what: "mini task", sizeBytes: 4 },
+      { name: "url-file", kind: "file", what: "url", sizeBytes: 4 },
     ]]);
     expect(Date.now() - files[1].addedAtMs).toBeLessThan(60_000);
-    expect(place.run().stdout).toMatch(/^b-file {2}4 B {3}\S+ \S+ +file$/m);
+    expect(files[1].usedAtMs).toBeGreaterThan(files[1].addedAtMs - 1_000);
+    expect(place.run().stdout).toMatch(/^b-file {5}4 B {3}\S+ \S+ +\S+ \S+ +file +contents$/m);
     expect(place.run("remove", "b-file")).toEqual({ status: 0, stdout: "b-file\n", stderr: "" });
     expect(JSON.parse(place.run("remove", "--all", "--json").stdout)).toEqual({
       version: 1,
-      removed: ["c-file", "a-tree"],
+      removed: ["mini-tree", "url-file"],
     });
     expect(place.run("list", "--json").stdout).toContain('"files": []');
+    expect(readdirSync(join(place.userPath, "store", "entries"))).toEqual([]);
   },
   30_000,
 );

@@ -23,7 +23,8 @@ function sourceOf(urls: readonly string[], wish: Partial<DownloadSource> = {}): 
     connectMsMax: CONNECT_MS,
     headers: { Authorization: TICKET },
     sizeBytes: -1,
-    digest: "",
+    etag: "",
+    silenceMsMax: 30_000,
     ...wish,
   };
 }
@@ -77,6 +78,37 @@ test("download() says that nobody takes a connection, within twice the limit", a
   const failure = await failureOf(sourceOf([`http://${hole.host}/`]));
   expect(failure.kind).toBe("unreachable");
   expect(failure.message).toBe(`"${hole.host}" takes no connection`);
+});
+
+test("download() tells silence of who takes no connection from that of who says nothing", async () => {
+  await using hole = await BlackHole.open();
+  const silenceMsMax = 50;
+  const nobody = await failureOf(sourceOf([`http://${hole.host}/`], { silenceMsMax }));
+  expect(nobody.kind).toBe("unreachable");
+  await using silent = await listen(createPlainServer(() => {}));
+  const mute = await failureOf(sourceOf([`http://${silent.host}/`], { silenceMsMax }));
+  expect([mute.kind, mute.message]).toEqual(["broken", "nothing came for 50 ms"]);
+});
+
+test("download() waits for its reader as long as that takes", async () => {
+  // More than is on its way at a time.
+  const sizeBytes = 20_000_000;
+  const server = createPlainServer((_request, response) => {
+    response.end(new Uint8Array(sizeBytes));
+  });
+  await using here = await listen(server);
+  const silenceMsMax = 200;
+  const source = sourceOf([`http://${here.host}/`], { silenceMsMax, sizeBytes });
+  let [count, came] = [0, 0];
+  for await (const part of download(source, NO_SIGNAL)) {
+    came += part.length;
+    count += 1;
+    if (count > 2) continue;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setTimeout(resolve, 3 * silenceMsMax);
+    await promise;
+  }
+  expect(came).toBe(sizeBytes);
 });
 
 test("download() says that nobody proved to be the server that is meant", async () => {
@@ -147,7 +179,7 @@ test("download() goes on over TLS where the connection broke", async () => {
   await using breaking = await listen(server);
   const source = sourceOf([`https://${breaking.host}/`], {
     certificate: known.certificate,
-    digest: "digest",
+    etag: '"digest"',
     sizeBytes: contents.length,
   });
   const parts: Uint8Array[] = [];

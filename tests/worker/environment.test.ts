@@ -14,6 +14,7 @@ import type { CacheName } from "../../shared/ids.ts";
 import type { CacheLevel } from "../../shared/task.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import { makeEnvironment } from "../../worker/environment.ts";
+import { SharedStore } from "../../worker/shared_store.ts";
 import type { Trees } from "../../worker/trees.ts";
 import { rawTar } from "../shared/archive/raw_tar.ts";
 import { scratch } from "../shared/archive/scratch.ts";
@@ -98,20 +99,29 @@ test("makeEnvironment() refuses a place that is too long before it unpacks", asy
   expect(readdirSync(`${deep}/files`)).toEqual([]);
 });
 
-test("CacheStore forgets an environment kept for ever when its workspace has moved", async () => {
+test("makeEnvironment() makes one that is kept for ever for its path in the store, where it stays", async () => {
   await using dir = await scratch();
-  const cache = new CacheStore(`${dir.path}/cache`);
-  await make(cache, dir.path, { level: "forever" });
+  const open = (path: string) => {
+    return new CacheStore(`${path}/cache`, new SharedStore(`${path}/store`));
+  };
+  const place = `${dir.path}/one/store/entries/${NAME}/data`;
+  mkdirSync(`${dir.path}/one`);
+  const cache = open(`${dir.path}/one`);
+  await make(cache, `${dir.path}/one`, { level: "forever" });
+  expect(cache.get(NAME)?.path).toBe(place);
   await cache.close();
   {
-    await using again = new CacheStore(`${dir.path}/cache`);
-    expect(again.get(NAME)).toMatchObject({ isPlaced: true, level: "forever" });
+    await using again = open(`${dir.path}/one`);
+    expect(again.get(NAME)).toMatchObject({ isPlaced: true, isShared: true, path: place });
+    expect([await again.isIntact(NAME), firstLine(place)]).toEqual([
+      true,
+      `#!${place}/bin/python3`,
+    ]);
   }
-  cpSync(`${dir.path}/cache`, `${dir.path}/moved`, { recursive: true, verbatimSymlinks: true });
-  await using moved = new CacheStore(`${dir.path}/moved`);
+  // Under another path it is of no use.
+  cpSync(`${dir.path}/one`, `${dir.path}/two`, { recursive: true, verbatimSymlinks: true });
+  await using moved = open(`${dir.path}/two`);
   expect(moved.get(NAME)).toBeUndefined();
-  await moved.emptied();
-  expect(readdirSync(`${dir.path}/moved/files`)).toEqual([]);
 });
 
 test("CacheStore removes an environment without what its links lead to", async () => {

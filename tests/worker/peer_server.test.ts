@@ -179,7 +179,7 @@ test("PeerServer serves nobody what is right under its own path only", async () 
   await using bench = await Bench.open();
   const path = bench.cache.newIncomingPath();
   mkdirSync(path);
-  const place = bench.cache.reserve("data" as CacheName);
+  const place = bench.cache.reserve("data" as CacheName, "workflow");
   const file = { name: "data" as CacheName, generation: 1, sizeBytes: 512, digest: "" };
   bench.cache.commit(path, { ...file, isDirectory: true }, "workflow", place);
   const answer = await bench.get("data", { Authorization: ticket() });

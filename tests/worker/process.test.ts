@@ -48,7 +48,7 @@ test("start() tells a death by signal from a shell that reports one", async () =
 test("start() runs in the sandbox without input and keeps the streams apart", async () => {
   await using fixture = await TaskFixture.open();
   const { stdout, stderr } = await fixture.run("cat; pwd; echo out; echo err >&2");
-  expect(stdout).toMatch(/\/sandboxes\/1\.1\/work\nout\n$/);
+  expect(stdout).toMatch(/\/sandboxes\/1\.1\.1\/work\nout\n$/);
   expect(stderr).toBe("err\n");
 });
 

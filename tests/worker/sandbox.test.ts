@@ -257,6 +257,15 @@ test("remove() empties a sandbox for the next task, whatever the last one did", 
   }
 });
 
+test("create() makes a sandbox for a try of another manager with the number of an earlier one", async () => {
+  await using fixture = await TaskFixture.open();
+  const [first, second] = [await makeSandbox(fixture, 1, []), await makeSandbox(fixture, 2, [])];
+  for (const sandbox of [first, second]) await sandbox.remove();
+  // The spare with the first one's name is taken last.
+  const again = await Promise.all([makeSandbox(fixture, 1, []), makeSandbox(fixture, 2, [])]);
+  for (const sandbox of again) await sandbox.remove();
+});
+
 test("remove() keeps no folder in which a process survived", async () => {
   await using fixture = await TaskFixture.open();
   const sandbox = await makeSandbox(fixture, 1, []);

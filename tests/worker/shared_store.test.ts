@@ -79,7 +79,7 @@ test("SharedStore.link() gives nothing that was written to, and add() replaces i
   expect(store.link(NAME, join(host.path, "target"))).toBe(true);
 });
 
-test("SharedStore passes over entries that are no entries", () => {
+test("SharedStore passes over entries that are no entries", async () => {
   using host = new Host();
   const store = host.store();
   const entries = join(host.path, "store", "entries");
@@ -88,11 +88,11 @@ test("SharedStore passes over entries that are no entries", () => {
     writeFileSync(join(entries, name, "record.json"), record);
   }
   mkdirSync(join(entries, "another"));
-  const record = { facts: facts("x"), addedAtMs: 1, mtimeNs: "1" };
+  const record = { facts: facts("x"), addedAtMs: 1, stamp: "1" };
   writeFileSync(join(entries, "another", "record.json"), JSON.stringify(record));
   expect(store.files()).toEqual([]);
-  expect(store.remove("another" as CacheName)).toBe(true);
-  expect(store.remove("another" as CacheName)).toBe(false);
+  expect(await store.remove("another" as CacheName)).toBe("removed");
+  expect(await store.remove("another" as CacheName)).toBe("missing");
 });
 
 test("SharedStore removes what a process that died left unfinished, and nothing that is under way", () => {
@@ -119,7 +119,7 @@ test("CacheStore keeps a file in place that is removed from the store", async ()
   using host = new Host();
   await using cache = host.cache("first");
   const path = bring(cache, "kept");
-  expect(host.store().remove(NAME)).toBe(true);
+  expect(await host.store().remove(NAME)).toBe("removed");
   expect(readFileSync(path, "utf8")).toBe("kept");
   await using later = host.cache("second");
   expect(later.files()).toEqual([]);

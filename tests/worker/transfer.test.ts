@@ -1,8 +1,7 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { tmpdir } from "node:os";
 
 import { join } from "@std/path";
 
@@ -11,60 +10,10 @@ import type { CacheName, TransferId } from "../../shared/ids.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import { serve } from "../../shared/runtime/serve.ts";
 import type { FileFacts } from "../../shared/task.ts";
-import { CacheStore } from "../../worker/cache_store.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
-import { Transfers } from "../../worker/transfer.ts";
-import type { Trees } from "../../worker/trees.ts";
+import { TransferBench } from "./transfer_bench.ts";
 
 type FetchOrder = Extract<ManagerMessage, { kind: "fetch" }>;
-type TransferEnd = Extract<WorkerEvent, { kind: "transfer_ended" }>;
-
-const NO_TREES: Trees = {
-  read: () => {
-    throw new Error("no directory here");
-  },
-  write: () => Promise.reject(new Error("no directory here")),
-  unpack: () => Promise.reject(new Error("no archive here")),
-};
-
-class Bench implements AsyncDisposable {
-  readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
-  readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
-  managerUrl: string | undefined;
-  managerCertificate: string | undefined;
-  readonly #events: WorkerEvent[] = [];
-  readonly #waiting: ((event: WorkerEvent) => void)[] = [];
-  readonly transfers: Transfers = new Transfers({
-    runner: { make: () => Promise.reject(new Error("nothing is made here")) },
-    cache: this.cache,
-    trees: NO_TREES,
-    managerUrl: () => this.managerUrl,
-    managerCertificate: () => this.managerCertificate,
-    push: (event) => {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#events.push(event);
-      else next(event);
-    },
-  });
-
-  nextEvent(): Promise<WorkerEvent> {
-    const event = this.#events.shift();
-    if (event !== undefined) return Promise.resolve(event);
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  async fetch(order: FetchOrder): Promise<TransferEnd> {
-    this.transfers.fetch(order, Infinity);
-    return await this.nextEvent() as TransferEnd;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.transfers.close();
-    await this.cache.close();
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
 async function listen(
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<{ url: string } & AsyncDisposable> {
@@ -108,7 +57,7 @@ function randomBytes(count: number): Uint8Array {
 }
 
 test("Transfers.fetch() commits inline bytes at once", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const bytes = new TextEncoder().encode("some text");
   const digest = sha256(bytes);
   const end = await bench.fetch(order({ kind: "inline", bytes }, { sizeBytes: 9, digest }));
@@ -121,7 +70,7 @@ test("Transfers.fetch() commits inline bytes at once", async () => {
 });
 
 test("Transfers.fetch() resumes where the connection broke, and only of the same contents", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const bytes = randomBytes(1_000_000);
   const digest = sha256(bytes);
   const asked: (string | undefined)[][] = [];
@@ -155,7 +104,7 @@ test("Transfers.fetch() resumes where the connection broke, and only of the same
 });
 
 test("Transfers.fetch() starts a url anew when its server cannot resume", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const bytes = randomBytes(200_000);
   let requestCount = 0;
   await using server = await listen((_request, response) => {
@@ -170,7 +119,7 @@ test("Transfers.fetch() starts a url anew when its server cannot resume", async 
 });
 
 test("Transfers.fetch() refuses other contents and leaves nothing behind", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const bytes = randomBytes(100_000);
   await using server = await listen((_request, response) => void response.end(bytes));
   const source: FetchSource = { kind: "url", url: server.url };
@@ -191,7 +140,7 @@ test("Transfers.fetch() refuses other contents and leaves nothing behind", async
 });
 
 test("Transfers.fetch() tells a refusal of a url from one of a peer", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   await using server = await listen((_request, response) => void response.writeHead(404).end());
   const url = await bench.fetch(order({ kind: "url", url: server.url }));
   expect(url.outcome).toEqual({
@@ -207,7 +156,7 @@ test("Transfers.fetch() tells a refusal of a url from one of a peer", async () =
 });
 
 test("Transfers.fetch() takes the next address of a peer when one does not answer", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   await using server = await listen((_request, response) => void response.end("here"));
   const gone = await listen(() => {});
   await gone[Symbol.asyncDispose]();
@@ -219,7 +168,7 @@ test("Transfers.fetch() takes the next address of a peer when one does not answe
 });
 
 test("Transfers.fetch() asks a peer first where it answered before", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   let deafCount = 0;
   await using deaf = await listen((request) => {
     deafCount += 1;
@@ -236,7 +185,7 @@ test("Transfers.fetch() asks a peer first where it answered before", async () =>
 });
 
 test("Transfers.fetch() and put() accept only the certificate that is known", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const [known, other] = [await newCertificate([]), await newCertificate([])];
   const put = Promise.withResolvers<string>();
   const app = {
@@ -273,7 +222,7 @@ test("Transfers.fetch() and put() accept only the certificate that is known", as
 });
 
 test("Transfers.fetch() reads file urls of the worker's host", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const path = join(bench.directory, "a file");
   writeFileSync(path, "contents");
   const url = new URL(`file://${path}`).href;
@@ -289,7 +238,7 @@ test("Transfers.fetch() reads file urls of the worker's host", async () => {
 });
 
 test("Transfers.stop() ends a fetch that brings nothing", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const { promise: asked, resolve } = Promise.withResolvers<void>();
   await using server = await listen((_request, response) => {
     response.writeHead(200);
@@ -303,7 +252,7 @@ test("Transfers.stop() ends a fetch that brings nothing", async () => {
 });
 
 test("Transfers.put() sends a file with its length and the ticket", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const bytes = randomBytes(3_000_000);
   const path = bench.cache.newIncomingPath();
   writeFileSync(path, bytes);
@@ -327,7 +276,7 @@ test("Transfers.put() sends a file with its length and the ticket", async () => 
 });
 
 test("Transfers.put() tells why the manager refused a file", async () => {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const path = bench.cache.newIncomingPath();
   writeFileSync(path, "x");
   const name = "out" as CacheName;
@@ -349,7 +298,7 @@ test("Transfers.put() tells why the manager refused a file", async () => {
 
 /** What a manager finds of a PUT whose bytes are others than it was told of. */
 async function putDamaged(damage: (path: string) => void): Promise<WorkerEvent[]> {
-  await using bench = new Bench();
+  await using bench = new TransferBench();
   const path = bench.cache.newIncomingPath();
   const bytes = randomBytes(100_000);
   writeFileSync(path, bytes);

@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 
 import { ArchiveError } from "../../shared/archive/archive_error.ts";
 import { unpackInChild } from "../../worker/unpack.ts";
+import { smallDisk } from "../integration/small_disk.ts";
 import { paxEntry, rawTar } from "../shared/archive/raw_tar.ts";
 import { rawZip } from "../shared/archive/raw_zip.ts";
 import { exists, listTree, scratch } from "../shared/archive/scratch.ts";
@@ -95,6 +96,46 @@ test("unpackInChild() passes on limits, and failures with their entry", async ()
     "ENOENT",
   );
   expect(await readdir(dir.path)).toEqual(["a.tar"]);
+});
+
+test("unpackInChild() tells what there is no room for from what no disk would take", async () => {
+  await using dir = await scratch();
+  const archive = `${dir.path}/a.tar`;
+  await writeFile(archive, rawTar({ name: "a" }, { name: "d/large", data: "x".repeat(5_000_000) }));
+  const options = { mark: "m", command: COMMAND };
+  const failure = async (bytesMax: number): Promise<ArchiveError> =>
+    await unpackInChild(archive, `${dir.path}/to`, { ...options, bytesMax }).catch((e) => e);
+  expect(await failure(2_500_000)).toMatchObject({
+    message: 'Cannot read the archive: it holds more than 2500000 bytes, in entry "d/large": ' +
+      "the disk has room for no more",
+    entry: "d/large",
+    isTooLarge: true,
+  });
+  await writeFile(archive, rawTar({ name: "../a" }));
+  expect(await failure(2_500_000)).toMatchObject({ entry: "../a", isTooLarge: false });
+  expect(await readdir(dir.path)).toEqual(["a.tar"]);
+});
+
+test("unpackInChild() tells that the disk was full when a file was written", async () => {
+  await using dir = await scratch();
+  using disk = smallDisk(`${dir.path}/disk`, 4_000_000);
+  // Only root can mount.
+  if (disk === undefined) return;
+  // What holes hold counts only as far as it is known beforehand: a file beside takes the room.
+  await writeFile(`${dir.path}/disk/other`, new Uint8Array(1_000_000));
+  const files = Array.from({ length: 1_500 }, (_, index) => ({ name: `f${index}`, data: "x" }));
+  await writeFile(`${dir.path}/a.tar`, rawTar(...files));
+  const failure: unknown = await unpackInChild(`${dir.path}/a.tar`, `${dir.path}/disk/to`, {
+    mark: "m",
+    command: COMMAND,
+  }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(ArchiveError);
+  expect(failure).toMatchObject({
+    message: expect.stringMatching(/^Cannot write entry "f\d+": ENOSPC/),
+    entry: expect.stringMatching(/^f\d+$/),
+    code: "ENOSPC",
+  });
+  expect(await readdir(`${dir.path}/disk`)).toEqual(["other"]);
 });
 
 test("unpackInChild() leaves a directory alone that was there before", async () => {

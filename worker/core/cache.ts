@@ -16,6 +16,7 @@ import {
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
 import { activateMake, leaveMake } from "./make.ts";
+import { forgetPart, keepPart } from "./part.ts";
 import {
   type CacheRecord,
   newCacheRecord,
@@ -71,14 +72,21 @@ export function isCached(state: WorkerState, need: Need): boolean {
 }
 
 /** Adds a committed file and wakes who waited for it. */
-export function addFile(state: WorkerState, file: FileFacts, level: CacheLevel): void {
+export function addFile(
+  state: WorkerState,
+  file: FileFacts,
+  { level, isOwn = true }: { readonly level: CacheLevel; readonly isOwn?: boolean },
+): void {
   const before = state.cache.get(file.name);
   if (before !== undefined) {
     // A late making never takes the place of a newer one.
     if (before.generation > file.generation) return;
     removeFile(state, file.name);
   }
-  const record = newCacheRecord(file, level);
+  forgetPart(state, file.name);
+  const made = newCacheRecord(file, level);
+  // What another worker brought counts against that one's disk.
+  const record = isOwn ? made : { ...made, ownBytes: 0 };
   state.cache.set(file.name, record);
   state.disk.cachedBytes += record.ownBytes;
   countMissingOf(state, record, -1);
@@ -140,12 +148,15 @@ export function deleteFile(
   if (transfer !== undefined && generationOf(transfer.order) === generation) {
     if (transfer.isActive) {
       transfer.isStopping = true;
-      state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });
+      const transferId = transfer.startedId;
+      state.instructions.push({ kind: "stop_transfer", transferId, goesOn: false });
       return;
     }
+    forgetPart(state, name);
     dropTransfer(state, transfer);
     return tell(state, { kind: "replica_gone", name, generation });
   }
+  if (transfer === undefined) forgetPart(state, name);
   const cached = state.cache.get(name);
   if (cached === undefined || cached.generation !== generation) {
     return tell(state, { kind: "replica_gone", name, generation });
@@ -162,8 +173,9 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
   if (record?.startedId === event.transferId) leaveMake(state, record);
   const outcome = judgeOutcome(state, event, record);
   if (record?.startedId !== event.transferId) {
+    if (outcome.kind === "failed") return endOldTransfer(state, name, outcome.keptBytes ?? 0);
     // The making that is here came by way of another source.
-    if (outcome.kind === "failed" || state.cache.get(name)?.generation === generation) return;
+    if (state.cache.get(name)?.generation === generation) return;
     const isWanted = record?.isStopping === false && generationOf(record.order) === generation;
     if (!isWanted) {
       // It brought an old making: another one has been ordered since.
@@ -171,7 +183,8 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
       return;
     }
     // It came though another source was named meanwhile, which need not go on.
-    state.instructions.push({ kind: "stop_transfer", transferId: record.startedId });
+    const transferId = record.startedId;
+    state.instructions.push({ kind: "stop_transfer", transferId, goesOn: false });
   }
   const { transferId } = record.order;
   dropTransfer(state, record);
@@ -182,7 +195,10 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
         state.instructions.push({ kind: "delete_file", name, generation });
         return tell(state, { kind: "replica_gone", name, generation });
       }
-      addFile(state, outcome.file, record.order.level);
+      addFile(state, outcome.file, {
+        level: record.order.level,
+        isOwn: outcome.isFound !== true,
+      });
       return tell(state, {
         kind: "replica_ready",
         transferId,
@@ -190,9 +206,14 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
         movedBytes,
       });
     case "failed": {
-      if (record.isStopping) return tell(state, { kind: "replica_gone", name, generation });
-      const { message, canRetry, isUnreachable = false, isDiskFull = false } = outcome;
+      const { message, canRetry, keptBytes = 0 } = outcome;
+      const { isUnreachable = false, isDiskFull = false, isSourceFault = false } = outcome;
       const { isCorrupt = false } = outcome;
+      if (keptBytes > 0) keepPart(state, name, keptBytes);
+      if (record.isStopping) {
+        forgetPart(state, name);
+        return tell(state, { kind: "replica_gone", name, generation });
+      }
       if (isDiskFull && canRetry) askForRoom(state, Math.max(1, transferBytes(state, record)));
       return tell(state, {
         kind: "transfer_failed",
@@ -203,12 +224,21 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
         canRetry,
         ...(isUnreachable ? { isUnreachable } : {}),
         ...(isDiskFull ? { isDiskFull } : {}),
+        ...(isSourceFault ? { isSourceFault } : {}),
+        ...(movedBytes > 0 ? { movedBytes } : {}),
         ...(isCorrupt ? { isCorrupt } : {}),
       });
     }
     default:
       return unreachable(outcome);
   }
+}
+
+/** A fetch that another one took the place of has left a part, which that one goes on with. */
+function endOldTransfer(state: WorkerState, name: CacheName, keptBytes: number): void {
+  if (keptBytes === 0 || state.transfersByName.get(name)?.isActive === true) return;
+  keepPart(state, name, keptBytes);
+  if (!state.transfersByName.has(name)) forgetPart(state, name);
 }
 
 /** What was made of an input that somebody wrote to meanwhile is not to be trusted. */
@@ -242,7 +272,8 @@ export function adoptTransfer(state: WorkerState, order: TransferRecord["order"]
   }
   if (!isSame || record.isStopping) {
     if (!record.isStopping) {
-      state.instructions.push({ kind: "stop_transfer", transferId: record.startedId });
+      const goesOn = generationOf(record.order) === generationOf(order);
+      state.instructions.push({ kind: "stop_transfer", transferId: record.startedId, goesOn });
     }
     dropTransfer(state, record);
     return false;

@@ -13,6 +13,8 @@
 import type { CacheName } from "../../shared/ids.ts";
 import { dropTransfer } from "./cache.ts";
 import { beginMake, recipeNames } from "./make.ts";
+import { forgetOldestPart, partBytes, releasePart } from "./part.ts";
+import { startWhatFits } from "./room.ts";
 import {
   type CacheRecord,
   tell,
@@ -34,7 +36,7 @@ const ASK_AGAIN_MS = 500;
 
 /** Bytes that are neither used nor reserved; below 0 when outputs took more than was stated. */
 export function freeDiskBytes({ identity, disk }: WorkerState): number {
-  const usedBytes = disk.cachedBytes + disk.comingBytes + disk.runningBytes;
+  const usedBytes = disk.cachedBytes + disk.comingBytes + disk.runningBytes + disk.keptBytes;
   return identity.resources.diskBytes - usedBytes;
 }
 
@@ -57,7 +59,9 @@ export function startTransfersThatFit(state: WorkerState): void {
       refuseTransfer(state, record, { canRetry: false });
       continue;
     }
-    if (!fitsOnDisk(state, bytes)) return;
+    // What is held of the file is a part of its bytes.
+    if (!fitsOnDisk(state, bytes - partBytes(state, record.order.name))) return;
+    releasePart(state, record.order.name);
     disk.waiting.delete(record);
     disk.comingBytes += bytes;
     record.reservedBytes = bytes;
@@ -133,6 +137,12 @@ export function relieveDisk(state: WorkerState): void {
       disk.stuckSinceMs = undefined;
       return;
     }
+    const [next] = disk.waiting;
+    if (forgetOldestPart(state, next?.order.name)) {
+      startTransfersThatFit(state);
+      startWhatFits(state);
+      continue;
+    }
     if (state.leaving !== undefined || state.link.kind !== "open") return;
     if (disk.suggested.size > 0) return;
     if (suggestFiles(state, missingBytes) || stopOvergrown(state) || isBusy(state)) {
@@ -158,7 +168,7 @@ function missingDiskBytes(state: WorkerState): number {
   const { waiting, blockedTry } = state.disk;
   const [next] = waiting;
   let bytes = 0;
-  if (next !== undefined) bytes = transferBytes(state, next);
+  if (next !== undefined) bytes = transferBytes(state, next) - partBytes(state, next.order.name);
   else if (blockedTry !== undefined && blockedTry.state.kind === "queued") {
     bytes = tryDiskBytes(state, blockedTry);
   }

@@ -55,7 +55,12 @@ export type WorkerEvent =
     readonly generation: number;
     readonly movedBytes: number;
     readonly outcome:
-      | { readonly kind: "ready"; readonly file: FileFacts }
+      | {
+        readonly kind: "ready";
+        readonly file: FileFacts;
+        /** True of what another worker keeps for ever, which takes nothing of this one's disk. */
+        readonly isFound?: boolean;
+      }
       | {
         readonly kind: "failed";
         readonly message: string;
@@ -64,6 +69,10 @@ export type WorkerEvent =
         readonly isUnreachable?: boolean;
         /** True when the disk, or what there is room for on it, was full. */
         readonly isDiskFull?: boolean;
+        /** True when the source broke off, stood still or could not serve. */
+        readonly isSourceFault?: boolean;
+        /** Of the file, held on the disk for the next attempt. */
+        readonly keptBytes?: number;
         /** True when the bytes that came are not those that were asked for. */
         readonly isCorrupt?: boolean;
       };

@@ -42,8 +42,15 @@ export type WorkerInstruction =
     /** What there is room for. */
     readonly bytesMax: number;
   }
-  /** Nobody wants this file any more; `transfer_ended` still answers. */
-  | { readonly kind: "stop_transfer"; readonly transferId: TransferId }
+  /** Nobody wants this transfer any more; `transfer_ended` still answers. */
+  | {
+    readonly kind: "stop_transfer";
+    readonly transferId: TransferId;
+    /** True when another fetch of the same making follows, which goes on with what has come. */
+    readonly goesOn: boolean;
+  }
+  /** What is held of a file for the next attempt is to be removed. */
+  | { readonly kind: "forget_part"; readonly name: CacheName }
   /** `send_failed` answers a failure. */
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
   /** `file_verified` answers. */

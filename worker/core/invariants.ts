@@ -62,6 +62,16 @@ function checkDisk({ disk, cache, transfers, tries }: WorkerState): void {
   assert(disk.cachedBytes === cachedBytes, `${cachedBytes} bytes must be in the cache`);
   assert(disk.comingBytes === comingBytes, `${comingBytes} bytes must be on their way`);
   assert(disk.runningBytes === runningBytes, `${runningBytes} bytes must be held by tries`);
+  let keptBytes = 0;
+  for (const [name, { bytes }] of disk.parts) {
+    keptBytes += bytes;
+    assert(!cache.has(name), `A part must be of a file that is not here: ${name}`);
+    const isTaken = [...transfers.values()].some(({ order, isActive }) => {
+      return isActive && order.name === name;
+    });
+    assert(!isTaken, `A part must not be held beside what goes on with it: ${name}`);
+  }
+  assert(disk.keptBytes === keptBytes, `${keptBytes} bytes must be held for next attempts`);
   for (const record of disk.waiting) {
     const { name } = record.order;
     assert(!record.isActive, `What waits for room must not be under way: ${name}`);

@@ -50,7 +50,8 @@ function beginLeaving(
       dropTransfer(state, transfer);
     } else if (!transfer.isStopping) {
       transfer.isStopping = true;
-      state.instructions.push({ kind: "stop_transfer", transferId: transfer.startedId });
+      const transferId = transfer.startedId;
+      state.instructions.push({ kind: "stop_transfer", transferId, goesOn: false });
     }
   }
   if (isReleased) state.results.clear();

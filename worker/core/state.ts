@@ -93,6 +93,10 @@ export interface DiskState {
   comingBytes: number;
   /** By running commands: what each has reserved, or has written if that is more. */
   runningBytes: number;
+  /** By `parts`. */
+  keptBytes: number;
+  /** What came of files whose transfers failed, oldest first: held for the next attempts. */
+  readonly parts: Map<CacheName, { readonly bytes: number; readonly untilMs: number }>;
   /** Transfers that have not started, in the order in which they came. */
   readonly waiting: Set<TransferRecord>;
   /** The first command that has all but disk. */
@@ -234,6 +238,8 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
       cachedBytes,
       comingBytes: 0,
       runningBytes: 0,
+      keptBytes: 0,
+      parts: new Map(),
       waiting: new Set(),
       blockedTry: undefined,
       suggested: new Set(),

@@ -18,6 +18,7 @@ import { sayHello } from "./hello.ts";
 import { finishLeaving, requestLeave } from "./leave.ts";
 import { makeWakeAtMs } from "./make.ts";
 import { measureTry } from "./overflow.ts";
+import { expireParts, partWakeAtMs } from "./part.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
 import { endVerification } from "./verification.ts";
@@ -30,6 +31,7 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
     handle(state, event);
   }
   expireTries(state);
+  expireParts(state);
   startTransfersThatFit(state);
   startWhatFits(state);
   relieveDisk(state);
@@ -48,6 +50,7 @@ export function nextWakeAtMs(state: WorkerState): number | undefined {
     diskWakeAtMs(state),
     tellAtMs,
     makeWakeAtMs(state),
+    partWakeAtMs(state),
   ];
   const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));
   return atMs === Infinity ? undefined : atMs;

@@ -327,7 +327,7 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
   }
   for (const { content: _content, ...facts } of result.outputs) {
     const mount = record.task.outputs.find((output) => output.name === facts.name);
-    addFile(state, facts, mount?.level ?? "workflow");
+    addFile(state, facts, { level: mount?.level ?? "workflow" });
   }
   report(state, result);
 }

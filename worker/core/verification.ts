@@ -41,7 +41,8 @@ export function endVerification(
   removeFile(state, name);
   state.instructions.push({ kind: "delete_file", name, generation });
   tell(state, { kind: "replica_gone", name, generation });
-  // Calls too, which are not among the readers.
+  for (const reader of state.readers.get(name) ?? []) reader.isTainted = true;
+  // Calls are not among the readers.
   for (const attempt of state.tries.values()) {
     if (attempt.state.kind !== "running") continue;
     if (attempt.task.inputs.some((input) => input.name === name)) attempt.isTainted = true;

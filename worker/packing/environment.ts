@@ -65,7 +65,7 @@ export async function readEnvironment(
   if (root === "/") throw new ArchiveError('Cannot pack "/" as an archive: it is the whole system');
   const kind = kindOf(root);
   // Where it was made as well, which is by another link or another place if it was moved.
-  const made = kind === "venv" ? packedPrefixes(root) : [];
+  const made = kind === "plain" ? [] : packedPrefixes(root);
   const prefixes = [...new Set([root, resolve(directory), ...made])];
   const isLeftOut = (path: string): boolean =>
     kind !== "plain" && path === RECORDS_PATH ||

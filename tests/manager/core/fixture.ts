@@ -318,8 +318,13 @@ export class ManagerFixture {
     return facts;
   }
 
+  /** Policies change while the workflow runs. */
+  tunes(policies: Partial<Policies>): void {
+    this.feed({ kind: "policies_set", policies: { ...this.state.policies, ...policies } });
+  }
+
   /** The worker has brought or made everything that it was told to. */
-  brings(worker: string): void {
+  brings(worker: string, movedBytes: number = 1_000): void {
     const orders = this.#orders.get(worker) ?? [];
     this.#orders.delete(worker);
     this.says(
@@ -328,7 +333,7 @@ export class ManagerFixture {
         const { transferId, name, generation, digest, isDirectory } = order;
         const sizeBytes = order.sizeBytes < 0 ? 1_000 : order.sizeBytes;
         const file = { name, generation, digest, sizeBytes, isDirectory };
-        return { kind: "replica_ready", transferId, file, movedBytes: 1_000 };
+        return { kind: "replica_ready", transferId, file, movedBytes };
       }),
     );
   }
@@ -336,11 +341,13 @@ export class ManagerFixture {
   /** The worker could not bring what it was told to. */
   failsToBring(
     worker: string,
-    { canRetry = true, isUnreachable = false, isCorrupt = false, isDiskFull = false }: {
+    { canRetry = true, ...how }: {
       canRetry?: boolean;
       isUnreachable?: boolean;
       isCorrupt?: boolean;
       isDiskFull?: boolean;
+      isSourceFault?: boolean;
+      movedBytes?: number;
     } = {},
   ): void {
     const orders = this.#orders.get(worker) ?? [];
@@ -356,9 +363,7 @@ export class ManagerFixture {
           generation,
           message: "broken",
           canRetry,
-          ...(isUnreachable ? { isUnreachable } : {}),
-          ...(isCorrupt ? { isCorrupt } : {}),
-          ...(isDiskFull ? { isDiskFull } : {}),
+          ...how,
         };
       }),
     );

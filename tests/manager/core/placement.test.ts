@@ -130,6 +130,17 @@ test("setApart() has a task whose inputs are too large for a disk wait for a lar
   expect(fixture.dispatched).toEqual([`large ${task}.1`]);
 });
 
+test("setApart() leaves nothing of the task in the queue that it leaves", () => {
+  const { fixture, files, busy } = twoDisks();
+  const small = fixture.submits({});
+  const task = fixture.submits({ inputs: files }, {}) - 1;
+  expect(fixture.dispatched).toEqual([]);
+  fixture.finishes("small", small);
+  expect(fixture.dispatched).toEqual([`small ${task + 1}.1`]);
+  fixture.finishes("large", busy);
+  expect(fixture.dispatched).toEqual([`large ${task}.1`]);
+});
+
 test("setApart() fails a task whose inputs fit on no disk, naming them and the limit", () => {
   const { fixture, files } = twoDisks();
   const third = fixture.local("third", { sizeBytes: 9_000 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { WorkerId } from "../../../shared/ids.ts";
+import type { CacheName, WorkerId } from "../../../shared/ids.ts";
 import { ManagerFixture } from "./fixture.ts";
 
 /** Two workers of one core, each with a task that needs the mini task's file. */
@@ -93,4 +93,24 @@ test("canBeMade() has a lost temp made again for the file that is made of it", (
   fixture.brings("b");
   fixture.finishes("b", task);
   expect(fixture.outcome(task)).toBe("success");
+});
+
+test("retireMade() makes anew what was made of a temp that has other bytes now", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const temp = fixture.temp("temp");
+  const producer = fixture.submits({ outputs: [temp] });
+  fixture.finishes("a", producer, { digest: "first" });
+  const mini = fixture.miniTask("mini", [temp]);
+  const task = fixture.brought("a", { inputs: [mini] });
+  fixture.finishes("a", task);
+  fixture.says("a", { kind: "replica_gone", name: "temp" as CacheName, generation: 1 });
+  expect(fixture.file(mini).readyCount).toBe(1);
+  const reader = fixture.submits({ inputs: [mini, temp] });
+  fixture.finishes("a", producer, { digest: "second" });
+  expect(fixture.toldOf("a", "delete")).toMatchObject({ name: "mini" });
+  expect(fixture.toldOf("a", "make")).toMatchObject({ name: "mini" });
+  fixture.brings("a");
+  fixture.finishes("a", reader);
+  expect(fixture.outcome(reader)).toBe("success");
 });

@@ -38,6 +38,18 @@ test("failTransfer() asks another holder at once when one cannot be reached", ()
   expect(transfer!.attemptCount).toBe(0);
 });
 
+test("failTransfer() takes a holder whose connections twice brought nothing for one out of reach", () => {
+  const fixture = new ManagerFixture();
+  joinsEach(fixture, "a", "b");
+  const file = made(fixture, "a", "file");
+  reads(fixture, "b", file);
+  fixture.failsToBring("b", { isSourceFault: true });
+  fixture.passes(1_000);
+  expect([fixture.fetches, fixture.collects]).toEqual([["b file from a"], []]);
+  fixture.failsToBring("b", { isSourceFault: true });
+  expect([fixture.fetches, fixture.collects]).toEqual([[], ["file from a"]]);
+});
+
 test("failTransfer() brings a file by way of the manager when no holder can be reached", () => {
   const fixture = new ManagerFixture();
   joinsEach(fixture, "a", "b", "c");

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { CacheName, TaskId } from "../../../shared/ids.ts";
+import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
 import { factsOf, idOf, ManagerFixture } from "./fixture.ts";
 
 test("readyReplica() has a copy of another making fetched anew", () => {
@@ -211,4 +211,49 @@ test("reconcile() has a file that is kept for ever looked at when its worker is 
   const level = "forever" as const;
   fixture.joins("a", { hello: { replicas: [{ ...factsOf("query"), level }] } });
   expect(fixture.toldOf("a", "verify")).toMatchObject({ name: "query", generation: 0 });
+});
+
+/** A local file of which nobody knows the digest, and its orders. */
+function localFile(fixture: ManagerFixture): FileId {
+  const bound = { name: "big" as CacheName, sizeBytes: 1_000_000, digest: "" };
+  const rest = { isDirectory: false, isExecutable: false };
+  return fixture.declares({ kind: "manager" }, {}, { ...bound, ...rest });
+}
+
+function bringsBig(fixture: ManagerFixture, worker: string, digest: string): void {
+  const transfer = [...fixture.state.transfers.values()]
+    .find((each) => each.worker.workerId === worker);
+  fixture.says(worker, {
+    kind: "replica_ready",
+    transferId: transfer!.transferId,
+    file: { ...factsOf("big", 0, digest), sizeBytes: 1_000_000 },
+    movedBytes: 1_000_000,
+  });
+}
+
+test("learnDigest() has all further copies of a local file be as the first", () => {
+  const fixture = new ManagerFixture();
+  const big = localFile(fixture);
+  fixture.joins("a");
+  fixture.submits({ inputs: [big] });
+  bringsBig(fixture, "a", "first");
+  fixture.joins("b", { cores: 2 });
+  fixture.submits({ inputs: [big], cores: 2 });
+  const order = fixture.instructions.find((each) => each.kind === "fetch");
+  expect(order).toMatchObject({ order: { name: "big", digest: "first" } });
+});
+
+test("isOtherCopy() takes the first of two copies that were ordered without a digest", () => {
+  const fixture = new ManagerFixture();
+  const big = localFile(fixture);
+  fixture.joins("a", { cores: 2 });
+  fixture.joins("b", { cores: 2 });
+  fixture.submits({ inputs: [big], cores: 2 }, { inputs: [big], cores: 2 });
+  bringsBig(fixture, "a", "first");
+  bringsBig(fixture, "b", "second");
+  expect(fixture.file(big).readyCount).toBe(1);
+  expect(fixture.state.workers.get(idOf("b"))?.lieCount).toBe(0);
+  fixture.passes(100);
+  bringsBig(fixture, "b", "first");
+  expect(fixture.file(big).readyCount).toBe(2);
 });

@@ -125,6 +125,63 @@ const HOSTILE: Readonly<Record<string, { entries: RawEntry[]; entry: string; say
     entry: "h",
     says: "is a directory",
   },
+  "a parent part in a pax link path": {
+    entries: [paxEntry({ linkpath: "../evil" }), { name: "h", type: "1", link: "first" }],
+    entry: "h",
+    says: 'of its target "../evil", it has a ".." part',
+  },
+  "a parent part in a GNU long link": {
+    entries: [
+      { name: "././@LongLink", type: "K", data: "a/../../evil\0" },
+      { name: "h", type: "1", link: "first" },
+    ],
+    entry: "h",
+    says: 'of its target "a/../../evil", it has a ".." part',
+  },
+  "a hard link to a file behind a symbolic link": {
+    entries: [
+      { name: "d/f" },
+      { name: "l", type: "2", link: "d" },
+      { name: "h", type: "1", link: "l/f" },
+    ],
+    entry: "h",
+    says: "does not come before it",
+  },
+  "a hard link below a symbolic link": {
+    entries: [{ name: "l", type: "2", link: "." }, { name: "l/h", type: "1", link: "first" }],
+    entry: "l/h",
+    says: '"l" is a symbolic link, not a directory',
+  },
+  "a symbolic link below a symbolic link": {
+    entries: [{ name: "l", type: "2", link: "." }, { name: "l/m", type: "2", link: "first" }],
+    entry: "l/m",
+    says: '"l" is a symbolic link, not a directory',
+  },
+  "a symbolic link to a name with a NUL": {
+    entries: [paxEntry({ linkpath: "a\0b" }), { name: "l", type: "2" }],
+    entry: "l",
+    says: "its target has a NUL",
+  },
+  "a symbolic link to a name that is too long": {
+    entries: [paxEntry({ linkpath: "x".repeat(5_000) }), { name: "l", type: "2" }],
+    entry: "l",
+    says: "its target is longer than 4095 bytes",
+  },
+  "a negative size": {
+    entries: [{ name: "f", size: new Uint8Array(12).fill(0xff) }],
+    entry: "first",
+    says: 'Cannot read the size of an entry as a tar number: "-1"',
+  },
+  "a negative size in pax": {
+    entries: [paxEntry({ size: "-512" }), { name: "f" }],
+    entry: "first",
+    says: 'Cannot read the size of an entry as a tar number: "-512"',
+  },
+  "a size beyond all numbers": {
+    entries: [{ name: "f", size: new Uint8Array(12).fill(0x7f).fill(0xbf, 0, 1) }],
+    entry: "first",
+    says: "a number beyond 2^53",
+  },
   "a character device": { entries: [{ name: "dev", type: "3" }], entry: "dev", says: "device" },
   "a block device": { entries: [{ name: "dev", type: "4" }], entry: "dev", says: "device" },
   "a pipe": { entries: [{ name: "p", type: "6" }], entry: "p", says: "a pipe" },

@@ -41,7 +41,7 @@ test("startFetch() from another source stops the one under way, and takes what c
   const fixture = WorkerFixture.connected();
   const first = fixture.fetches("temp", 1, PEER);
   const second = fixture.fetches("temp", 1);
-  expect(fixture.orders).toEqual([`stop transfer ${first}`, "fetch temp"]);
+  expect(fixture.orders).toEqual([`stop transfer ${first} for another`, "fetch temp"]);
   fixture.brings(first, factsOf("temp", 1));
   expect(fixture.orders).toEqual([`stop transfer ${second}`]);
   expect(fixture.toldOf("replica_ready")).toMatchObject([{ transferId: second }]);

@@ -310,7 +310,9 @@ export class WorkerFixture {
         case "delete_file":
           return [`delete ${each.name} ${each.generation}`];
         case "stop_transfer":
-          return [`stop transfer ${each.transferId}`];
+          return [`stop transfer ${each.transferId}${each.goesOn ? " for another" : ""}`];
+        case "forget_part":
+          return [`forget the part of ${each.name}`];
         case "start_instance":
         case "stop_instance":
           return [`${each.kind.replace("_", " ")} ${each.instanceId}`];
