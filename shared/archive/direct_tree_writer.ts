@@ -8,11 +8,7 @@
 import {
   chmodSync,
   closeSync,
-  constants,
-  copyFileSync,
   ftruncateSync,
-  linkSync,
-  lstatSync,
   lutimesSync,
   mkdirSync,
   realpathSync,
@@ -22,20 +18,17 @@ import {
   utimesSync,
 } from "node:fs";
 
-import { codeOf } from "./archive_error.ts";
 import { FileThreads } from "./file_threads.ts";
 import { findLinkFault, followLink } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
 import type { MemberWriter, NewTarget, SparseLayout } from "./member_writer.ts";
-import { openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
+import { linkNew, openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
 import {
   checkHardLink,
   checkLinkPlace,
   closedDirectories,
   directoryMode,
-  missingTarget,
   newTreePlan,
-  NO_LINK_CODES,
   occupied,
   planLeaf,
   planOwnDirectory,
@@ -69,11 +62,7 @@ export class DirectTreeWriter implements MemberWriter {
   file(meta: FileMeta, contents: Uint8Array): void {
     this.#prepare(meta.path);
     if (this.#threads.offer(meta, contents)) return;
-    try {
-      writeNew(this.#onDisk(meta.path), meta, contents);
-    } catch (cause) {
-      throw writeFault(meta.path, cause);
-    }
+    writeNew(this.#root, meta, contents);
   }
 
   async bigFile(
@@ -105,17 +94,9 @@ export class DirectTreeWriter implements MemberWriter {
   hardLink(meta: FileMeta, target: string): void {
     checkHardLink(this.#plan, meta.path, target);
     this.#prepare(meta.path);
-    this.#threads.settle(target);
-    const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
-    // What `tar` writes of a file that it is told to pack twice.
-    if (from === to && lstatSync(to, { throwIfNoEntry: false })?.isFile()) return;
-    try {
-      replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
-    } catch (cause) {
-      throw codeOf(cause) === "ENOENT"
-        ? missingTarget(meta.path, target)
-        : writeFault(meta.path, cause);
-    }
+    // A file that is on its way has its thread make the link, too: nobody waits for it.
+    if (this.#threads.offerLink(meta, target)) return;
+    linkNew(this.#root, meta, target);
   }
 
   symlink(meta: FileMeta, target: string): void {
@@ -239,16 +220,5 @@ export class DirectTreeWriter implements MemberWriter {
   #onDisk(path: string): string {
     // The path is in normal form already; joining is in the way of every file.
     return `${this.#root}/${path}`;
-  }
-}
-
-function linkOrCopy(from: string, to: string, mtimeMs: number): void {
-  try {
-    linkSync(from, to);
-  } catch (error) {
-    if (!NO_LINK_CODES.has(codeOf(error))) throw error;
-    copyFileSync(from, to, constants.COPYFILE_EXCL);
-    const seconds = timeSeconds(mtimeMs);
-    utimesSync(to, seconds, seconds);
   }
 }
