@@ -9,7 +9,6 @@ import {
   chmodSync,
   closeSync,
   ftruncateSync,
-  lstatSync,
   lutimesSync,
   mkdirSync,
   realpathSync,
@@ -95,11 +94,6 @@ export class DirectTreeWriter implements MemberWriter {
   hardLink(meta: FileMeta, target: string): void {
     checkHardLink(this.#plan, meta.path, target);
     this.#prepare(meta.path);
-    // What `tar` writes of a file that it is told to pack twice.
-    if (meta.path === target) {
-      this.#threads.settle(target);
-      if (lstatSync(this.#onDisk(target), { throwIfNoEntry: false })?.isFile()) return;
-    }
     // A file that is on its way has its thread make the link, too: nobody waits for it.
     if (this.#threads.offerLink(meta, target)) return;
     linkNew(this.#root, meta, target);

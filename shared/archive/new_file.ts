@@ -6,6 +6,7 @@ import {
   copyFileSync,
   futimesSync,
   linkSync,
+  lstatSync,
   openSync,
   unlinkSync,
   utimesSync,
@@ -41,6 +42,8 @@ export function writeNew(root: string, meta: FileMeta, contents: Uint8Array): vo
 /** Makes a hard link below `root` to a file there, or a copy of it where there can be no link. */
 export function linkNew(root: string, meta: FileMeta, target: string): void {
   const [from, to] = [`${root}/${target}`, `${root}/${meta.path}`];
+  // What `tar` writes of a file that it is told to pack twice.
+  if (from === to && lstatSync(to, { throwIfNoEntry: false })?.isFile()) return;
   try {
     replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
   } catch (cause) {
