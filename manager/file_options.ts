@@ -1,13 +1,15 @@
 /** How scripts declare files, checked and made into what the store keeps. */
 
+import { existsSync } from "node:fs";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { resolve } from "@std/path";
 
 import type { CacheLevel } from "../shared/task.ts";
 import { parseFileUrl } from "../shared/url/address.ts";
 import type { BoundFile } from "./core/event.ts";
+import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
 import type { FileSpec } from "./file_store.ts";
 import { REPLICAS_MAX } from "./config.ts";
 import { count, flag, oneOf, type Reader, type Readers, readOptions, show } from "./option.ts";
@@ -54,13 +56,21 @@ const digest: Reader<string> = (value, what) => {
   throw new TypeError(`Cannot take ${what} "${show(value)}" as 64 hexadecimal digits`);
 };
 
-/** A file or directory of this machine. */
-export function localSpec(path: unknown, options: FileOptions): FileSpec {
+/**
+ * A file or directory of this machine; one that is there already is read by the workers themselves
+ * where the policies say that they see the files of this machine.
+ */
+export function localSpec(
+  path: unknown,
+  options: FileOptions,
+  { sharedFileSystem }: Pick<Policies, "sharedFileSystem"> = DEFAULT_POLICIES,
+): FileSpec {
   if (!(path instanceof URL) && (typeof path !== "string" || path === "")) {
     throw new TypeError(`Cannot declare "${show(path)}" as a file: expected a path`);
   }
   const isUrl = path instanceof URL || path.startsWith("file://");
   const absolute = isUrl ? fileURLToPath(String(path)) : resolve(process.cwd(), path);
+  if (sharedFileSystem && existsSync(absolute)) return urlSpec(pathToFileURL(absolute), options);
   return { source: { kind: "local", path: absolute }, ...readFileOptions(options, "file") };
 }
 

@@ -154,7 +154,7 @@ export class Manager implements AsyncDisposable {
    * ```
    */
   file(path: string | URL, options: FileOptions = {}): FileHandle {
-    return this.#shell.store.declare(localSpec(path, options));
+    return this.#shell.store.declare(localSpec(path, options, this.#shell.policies));
   }
 
   /**
