@@ -35,14 +35,18 @@ export type {
 } from "./manager/config.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
-export type { FileOptions, TempOptions } from "./manager/file_options.ts";
+export type { FileOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
-export type { ConnectOptions, RemoteFileOptions } from "./manager/remote_manager.ts";
+export type {
+  ConnectOptions,
+  RemoteFileOptions,
+  RemoteUrlOptions,
+} from "./manager/remote_manager.ts";
 export type { RemoteResult } from "./manager/remote_task.ts";
 export type {
   RemoteMember,

@@ -13,6 +13,7 @@ import process from "node:process";
 import { forEachBounded } from "../shared/bounded.ts";
 import { type CommandArguments, type CommandSpec, UsageError } from "../shared/command_line.ts";
 import type { TaskId } from "../shared/ids.ts";
+import { parseFileUrl } from "../shared/url/address.ts";
 import { type ArrayMember, memberPath, readMembers } from "./array.ts";
 import type { ClientConnection } from "./client.ts";
 import { CLIENT_VERSION, type TaskSelection } from "./client_protocol.ts";
@@ -44,11 +45,11 @@ const SPEC: CommandSpec = {
     progress: { help: "wait, and show how far they are" },
     array: { value: "NUMBERS", help: "a task for each of 1-100, 1-10:2 or 1,3,5-8" },
     "each-line": { value: "FILE", help: "a task for each line, in $TENDRIL_ENTRY" },
-    input: { value: "NAME=PATH", isMultiple: true, help: "a file or directory; repeatable" },
+    input: { value: "NAME=PATH", isMultiple: true, help: "a file, directory or url; repeatable" },
     output: {
       value: "NAME=PATH",
       isMultiple: true,
-      help: "a file that is left; in PATH, %{ARRAY_ID} stands for the number",
+      help: "a file that is left, there or at a url; %{ARRAY_ID} stands for the number",
     },
     environment: { value: "FILE", isMultiple: true, help: "packed software to run in; repeatable" },
     env: { value: "NAME=VALUE", isMultiple: true, help: "a variable; repeatable" },
@@ -89,15 +90,20 @@ async function submit(call: Call): Promise<number> {
   for (const path of given.texts("environment")) await checkThere(path, "--environment");
   const [array, eachLine] = [given.text("array"), given.text("each-line")];
   const members = await readMembers({ array, eachLine });
-  for (const [, path] of outputs) members.forEach((one) => memberPath(path, one, members.length));
+  for (const [name, path] of outputs) {
+    members.forEach((one) => memberPath(path, one, members.length));
+    if (isUrl(path)) checkUrl(path, `--output ${name}`);
+  }
   return await withClient(call, async (connection) => {
-    checkOutputs(call, connection, outputs.length > 0);
+    checkOutputs(call, connection, outputs.some(([, path]) => !isUrl(path)));
     const manager = new RemoteManager(connection);
     const task: RemoteTaskOptions = {
       ...options,
       command,
-      inputs: Object.fromEntries(inputs.map(([name, path]) => [name, manager.file(path)])),
-      environment: given.texts("environment").map((path) => manager.environment(path)),
+      inputs: Object.fromEntries(inputs.map(([name, path]) => [name, declare(manager, path)])),
+      environment: given.texts("environment").map((path) => {
+        return manager.environment(declare(manager, path));
+      }),
     };
     const { isLocal } = connection;
     const wanted = { members, outputs };
@@ -106,8 +112,27 @@ async function submit(call: Call): Promise<number> {
   }, START_MS_MAX);
 }
 
+/** True of what workers fetch, or store, themselves. */
+function isUrl(path: string): boolean {
+  return /^(?:https?|file):\/\//i.test(path);
+}
+
+function checkUrl(path: string, what: string): void {
+  try {
+    parseFileUrl(path);
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`Cannot take ${what}: ${found}`, { cause });
+  }
+}
+
+function declare(manager: RemoteManager, path: string): RemoteFile {
+  return isUrl(path) ? manager.url(path) : manager.file(path);
+}
+
 /** What is not there now would only be missed by the tasks. */
 async function checkThere(path: string, what: string): Promise<void> {
+  if (isUrl(path)) return checkUrl(path, what);
   try {
     await access(path, constants.R_OK);
   } catch (cause) {
@@ -150,7 +175,8 @@ async function submitMembers(
       const files: [RemoteFile, string][] = [];
       const pairs = outputs.map(([mount, pattern]) => {
         const path = memberPath(pattern, member, members.length);
-        const file = isLocal ? manager.file(path) : manager.buffer();
+        if (isLocal || isUrl(path)) return [mount, declare(manager, path)] as const;
+        const file = manager.buffer();
         files.push([file, path]);
         return [mount, file] as const;
       });

@@ -220,7 +220,8 @@ export class ClientFiles {
           release: file.isReleasedByUse === true ? "auto" : "manual",
         });
       case "url":
-        return urlSpec(file.url, options);
+        if (file.sha256 === undefined) return urlSpec(file.url, options);
+        return urlSpec(file.url, { ...options, sha256: file.sha256 });
       case "unpack":
       case "environment": {
         const { handle } = this.#find(file.archive);

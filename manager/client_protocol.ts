@@ -58,7 +58,8 @@ export type ClientFile =
     /** The policy "consumed" needs nobody to give it up. */
     readonly isReleasedByUse?: boolean;
   }
-  | { readonly kind: "url"; readonly url: string }
+  /** With the SHA-256 that an input must have, in hexadecimal, where it is known. */
+  | { readonly kind: "url"; readonly url: string; readonly sha256?: string }
   | { readonly kind: "unpack"; readonly archive: FileId }
   | { readonly kind: "environment"; readonly archive: FileId }
   /** What the command of `task`, which has no outputs, leaves at `mount`. */

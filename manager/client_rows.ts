@@ -1,5 +1,6 @@
 /** Workers and files as tables show them to clients. */
 
+import { shownUrl } from "../shared/url/address.ts";
 import type { FileRow, WorkerRow } from "./client_protocol.ts";
 import type { FileRecord, WorkerRecord } from "./core/state.ts";
 import type { FileEntry } from "./file_entry.ts";
@@ -53,6 +54,5 @@ export function fileRow(entry: FileEntry, record: FileRecord | undefined): FileR
 function sourceOf({ source }: FileEntry): string | undefined {
   if (source.kind === "local") return source.path;
   if (source.kind !== "url") return undefined;
-  const { protocol, host, pathname } = new URL(source.url);
-  return `${protocol}//${host}${pathname}`;
+  return shownUrl(source.url);
 }

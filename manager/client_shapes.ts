@@ -115,7 +115,7 @@ const file = kinds<ClientFile>({
   upload: { sizeBytes: natural, digest, isDirectory: flag, isExecutable: flag },
   buffer: {},
   temp: { replicas: optional(natural), isReleasedByUse: optional(flag) },
-  url: { url: path },
+  url: { url: path, sha256: optional(digest) },
   unpack: { archive: fileId },
   environment: { archive: fileId },
   mini_task: { task, mount: path },

@@ -8,13 +8,14 @@ import { dirname } from "@std/path";
 
 import { hashFile } from "../shared/archive/digest.ts";
 import { hashPack, openPackStream, planPack } from "../shared/archive/pack.ts";
+import { replace, ReplaceError } from "../shared/replace.ts";
 import { requestBody } from "../shared/runtime/file_body.ts";
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { ticketHeader } from "../shared/ticket.ts";
 import type { ClientConnection } from "./client.ts";
 import { ClientError } from "./client_error.ts";
 import type { FileTicket } from "./client_protocol.ts";
-import { checkContents, ContentsError, replace, writeFile } from "./delivery.ts";
+import { checkContents, ContentsError, writeFile } from "./delivery.ts";
 import { unpackDirectory } from "./directory.ts";
 
 /** Contents that a client has. */
@@ -171,7 +172,7 @@ async function withTries<T>(
     } catch (error) {
       // The disk of this host, and what was refused, are the same the next time.
       const isFinal = error instanceof ClientError || error instanceof ContentsError ||
-        isOwn(error);
+        error instanceof ReplaceError || isOwn(error);
       if (isFinal || tryCount >= TRIES_MAX) {
         const message = `Cannot ${what} manager "${connection.name}": ${messageOf(error)}`;
         throw new ClientError("failed", message, { cause: error });

@@ -81,6 +81,11 @@ export interface PolicyOptions {
   readonly shiftDiskLoad?: boolean;
   /** Workers fetch from workers. Default true. */
   readonly peerTransfers?: boolean;
+  /**
+   * Workers see the files of this machine under the same paths: what `manager.file` names from now
+   * on, if it is there, they read by themselves. Default false.
+   */
+  readonly sharedFileSystem?: boolean;
   /** Transfers out of one worker at a time. Default 10. */
   readonly transfersPerWorker?: number;
   /** Workers fetching from one url host at a time. Default 4. */
@@ -253,6 +258,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     pruneExtraReplicas: flag,
     shiftDiskLoad: flag,
     peerTransfers: flag,
+    sharedFileSystem: flag,
     transfersPerWorker: count(1, 1000),
     transfersPerUrl: count(1, 1000),
     transfersFromManager: count(1, 1000),

@@ -4,21 +4,14 @@
  */
 
 import { createHash, randomBytes } from "node:crypto";
-import {
-  chmod,
-  type FileHandle as OpenFile,
-  mkdir,
-  open,
-  rename,
-  rm,
-  stat,
-} from "node:fs/promises";
+import { chmod, type FileHandle as OpenFile, mkdir, open, rm } from "node:fs/promises";
 import process from "node:process";
 
 import { dirname, join } from "@std/path";
 
 import { unpackDirectory } from "./directory.ts";
 import type { CacheName, FileId } from "../shared/ids.ts";
+import { replace, ReplaceError } from "../shared/replace.ts";
 import type { FileFacts } from "../shared/task.ts";
 import type { TicketClaims } from "../shared/ticket.ts";
 import type { ManagerEvent } from "./core/event.ts";
@@ -248,7 +241,7 @@ export class DeliveryDesk {
     const isWanted = this.#deliveries.get(deliveryId) === delivery;
     if (!isWanted) return { status: 404, message: "Cannot take the file: it is not wanted" };
     // A body that broke off is the sender's to send again, or to give up with `send_failed`.
-    const isDifferent = error instanceof ContentsError;
+    const isDifferent = error instanceof ContentsError || error instanceof ReplaceError;
     // A worker looks at its copy, and sends again what was damaged on the way.
     const isWorkers = error instanceof DigestError && onEnd === undefined;
     const isFinal = isOurs || isDifferent && !isWorkers || source === undefined;
@@ -368,26 +361,6 @@ async function writeAll(file: OpenFile, chunk: Uint8Array): Promise<void> {
     const { bytesWritten } = await file.write(chunk, done);
     done += bytesWritten;
   }
-}
-
-/** Renames into place; a directory in the way is moved aside first, as rename cannot replace it. */
-export async function replace(temporary: string, target: string): Promise<void> {
-  const [made, found] = await Promise.all([stat(temporary), stat(target).catch(() => undefined)]);
-  if (found === undefined || (!made.isDirectory() && !found.isDirectory())) {
-    return await rename(temporary, target);
-  }
-  if (found.isDirectory() && !made.isDirectory()) {
-    throw new ContentsError("a directory is in the way");
-  }
-  const aside = `${temporary}-old`;
-  await rename(target, aside);
-  try {
-    await rename(temporary, target);
-  } catch (error) {
-    await rename(aside, target);
-    throw error;
-  }
-  await rm(aside, { recursive: true, force: true });
 }
 
 /** What the user states, else runnable if the task made it so, else what the umask gives. */

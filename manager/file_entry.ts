@@ -1,9 +1,10 @@
 /** What the manager's shell knows of one declared file. */
 
+import type { FileStamp } from "../shared/file_stamp.ts";
 import type { FileId, TaskId } from "../shared/ids.ts";
 import type { CacheLevel } from "../shared/task.ts";
+import { hostOfUrl } from "../shared/url/address.ts";
 import type { BoundFile, FileOrigin, RecipeSpec } from "./core/event.ts";
-import type { FileStamp } from "./file_binding.ts";
 
 /** The kinds of declared files. */
 export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task";
@@ -11,7 +12,13 @@ export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_ta
 /** Where a declared file comes from. */
 export type FileSource =
   | { readonly kind: "local"; readonly path: string }
-  | { readonly kind: "url"; readonly url: string }
+  | {
+    readonly kind: "url";
+    /** With what it says of its user: shown by `shownUrl` only. */
+    readonly url: string;
+    /** SHA-256 that its contents must have, in hexadecimal; empty when not stated. */
+    readonly sha256: string;
+  }
   /** With no bytes it is an output; a promise is of bytes under way, as of a bundle. */
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | Promise<Uint8Array> | undefined }
   /** Contents that a client sends: the promise is of their name once they are in place. */
@@ -46,7 +53,7 @@ export interface FileEntry {
   readonly source: FileSource;
   readonly level: CacheLevel;
   readonly peerTransfer: boolean;
-  /** Permissions of what is delivered to a local path; undefined is the system's default. */
+  /** Permissions of what is written to a path or a file url; undefined is the system's default. */
   readonly mode: number | undefined;
   /** Copies wanted at workers; undefined leaves it to the policy. */
   replicas: number | undefined;
@@ -77,7 +84,13 @@ export function originOf(entry: FileEntry): FileOrigin {
     case "upload":
       return { kind: "manager" };
     case "url":
-      return { kind: "url", url: source.url, host: new URL(source.url).host };
+      return {
+        kind: "url",
+        url: source.url,
+        host: hostOfUrl(source.url),
+        isOutput: entry.role === "output",
+        ...(entry.mode === undefined ? {} : { mode: entry.mode }),
+      };
     case "temp":
       return { kind: "temp" };
     case "mini_task":

@@ -1,12 +1,15 @@
 /** How scripts declare files, checked and made into what the store keeps. */
 
+import { existsSync } from "node:fs";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { resolve } from "@std/path";
 
 import type { CacheLevel } from "../shared/task.ts";
+import { parseFileUrl } from "../shared/url/address.ts";
 import type { BoundFile } from "./core/event.ts";
+import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
 import type { FileSpec } from "./file_store.ts";
 import { REPLICAS_MAX } from "./config.ts";
 import { count, flag, oneOf, type Reader, type Readers, readOptions, show } from "./option.ts";
@@ -23,8 +26,17 @@ export interface FileOptions {
   readonly cache?: CacheLevel;
   /** False keeps workers from giving it to each other. Default true, of a mini task false. */
   readonly peerTransfer?: boolean;
-  /** Permissions of an output that is delivered to a path, as `0o755`. */
+  /**
+   * Permissions of an output that is written to a path or a file url, as `0o755`. What is fetched
+   * from a url can be run when its owner may execute it.
+   */
   readonly mode?: number;
+}
+
+/** Options of a url. */
+export interface UrlOptions extends FileOptions {
+  /** SHA-256 that what is fetched must have, in hexadecimal; it is then named by it. */
+  readonly sha256?: string;
 }
 
 /** Options of a temp. */
@@ -38,27 +50,37 @@ export interface TempOptions extends FileOptions {
   readonly release?: "manual" | "auto";
 }
 
-/** A file or directory of this machine. */
-export function localSpec(path: unknown, options: FileOptions): FileSpec {
+const digest: Reader<string> = (value, what) => {
+  const text = String(value).toLowerCase();
+  if (typeof value === "string" && /^[0-9a-f]{64}$/.test(text)) return text;
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as 64 hexadecimal digits`);
+};
+
+/**
+ * A file or directory of this machine; one that is there already is read by the workers themselves
+ * where the policies say that they see the files of this machine.
+ */
+export function localSpec(
+  path: unknown,
+  options: FileOptions,
+  { sharedFileSystem }: Pick<Policies, "sharedFileSystem"> = DEFAULT_POLICIES,
+): FileSpec {
   if (!(path instanceof URL) && (typeof path !== "string" || path === "")) {
     throw new TypeError(`Cannot declare "${show(path)}" as a file: expected a path`);
   }
   const isUrl = path instanceof URL || path.startsWith("file://");
   const absolute = isUrl ? fileURLToPath(String(path)) : resolve(process.cwd(), path);
+  if (sharedFileSystem && existsSync(absolute)) return urlSpec(pathToFileURL(absolute), options);
   return { source: { kind: "local", path: absolute }, ...readFileOptions(options, "file") };
 }
 
-/** What workers fetch from a url. */
-export function urlSpec(url: unknown, options: FileOptions): FileSpec {
-  const text = String(url);
-  const isGood = URL.canParse(text) &&
-    ["http:", "https:", "file:"].includes(new URL(text).protocol);
-  if (!isGood) {
-    throw new TypeError(
-      `Cannot declare "${show(text)}" as a url: expected http://, https:// or file://`,
-    );
-  }
-  return { source: { kind: "url", url: new URL(text).href }, ...readFileOptions(options, "url") };
+/** What workers fetch from a url, or store there. */
+export function urlSpec(url: unknown, options: UrlOptions): FileSpec {
+  const { sha256, ...common } = options;
+  const own = readOptions<UrlOptions>({ sha256 }, "url", { ...FILE_READERS, sha256: digest });
+  const { href } = parseFileUrl(String(url));
+  const source = { kind: "url", url: href, sha256: own.sha256 ?? "" } as const;
+  return { source, ...readFileOptions(common, "url") };
 }
 
 /** Bytes of the script, or with no data an output to be read later. */

@@ -3,26 +3,28 @@
  * The core decides what happens to a file; this table only knows what the core cannot look at.
  */
 
+import { randomBytes } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
 
 import { unreachable } from "../shared/assert.ts";
+import { isSameStamp, stampOf } from "../shared/file_stamp.ts";
 import type { CacheName, FileId, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, FileFacts } from "../shared/task.ts";
 import type { BoundFile, ManagerEvent } from "./core/event.ts";
-import {
-  bindBytes,
-  bindLocal,
-  bindRecipe,
-  bindUrl,
-  FileMissingError,
-  isSameStamp,
-  stampOf,
-} from "./file_binding.ts";
+import { BindQueue } from "./bind_queue.ts";
+import { bindBytes, bindLocal, bindRecipe, FileMissingError } from "./file_binding.ts";
 import { type FileEntry, type FilePlace, type FileSource, originOf } from "./file_entry.ts";
 import { FileHandle, type FileReader } from "./file_handle.ts";
+import { bindUrl } from "./url_binding.ts";
 
 /** Files that are named at the same time: each may be one that is read and hashed. */
 const BINDINGS_MAX = 8;
+
+/** Urls of which servers are asked at the same time: each may be slow to answer. */
+const URL_BINDINGS_MAX = 16;
+
+/** The owner may run it. */
+const OWNER_EXECUTES = 0o100;
 
 /** Contents that can be served: bytes in memory, or a file or directory on disk. */
 export type FileContents =
@@ -73,8 +75,11 @@ export class FileStore implements FileReader {
   /** Of two files of one name the later: they have the same contents. */
   readonly #byName: Map<CacheName, FileEntry> = new Map();
   readonly #handles: WeakMap<FileHandle, FileEntry> = new WeakMap();
-  readonly #bindQueue: FileEntry[] = [];
-  #bindingCount = 0;
+  readonly #bindQueue: BindQueue = new BindQueue(BINDINGS_MAX);
+  /** Others need not wait until a server answers. */
+  readonly #urlQueue: BindQueue = new BindQueue(URL_BINDINGS_MAX);
+  readonly #closing: AbortController = new AbortController();
+  readonly #salt: Uint8Array = randomBytes(16);
   #lastId = 0;
   #isClosed = false;
 
@@ -170,9 +175,9 @@ export class FileStore implements FileReader {
   /** Throws unless a new task may make `entry`. */
   checkOutput(entry: FileEntry, what: string): void {
     const { source } = entry;
-    if (source.kind === "url") {
+    if (source.kind === "url" && source.sha256 !== "") {
       throw new TypeError(
-        `Cannot take ${what} as an output: a url cannot be written to; use a local or temp file`,
+        `Cannot take ${what} as an output: its sha256 is stated before a task makes it`,
       );
     }
     const isGiven = source.kind === "mini_task" || source.kind === "upload" ||
@@ -422,7 +427,9 @@ export class FileStore implements FileReader {
   /** Ends the naming of files. */
   close(): void {
     this.#isClosed = true;
-    this.#bindQueue.length = 0;
+    this.#bindQueue.close();
+    this.#urlQueue.close();
+    this.#closing.abort(new Error("the manager is closing"));
   }
 
   #tellDeclared(entry: FileEntry): void {
@@ -440,20 +447,8 @@ export class FileStore implements FileReader {
   }
 
   #enqueue(entry: FileEntry): void {
-    this.#bindQueue.push(entry);
-    this.#bindNext();
-  }
-
-  #bindNext(): void {
-    while (this.#bindingCount < BINDINGS_MAX) {
-      const entry = this.#bindQueue.shift();
-      if (entry === undefined) return;
-      this.#bindingCount += 1;
-      this.#find(entry, this.#findName(entry)).finally(() => {
-        this.#bindingCount -= 1;
-        this.#bindNext();
-      });
-    }
+    const queue = entry.source.kind === "url" ? this.#urlQueue : this.#bindQueue;
+    queue.add(() => this.#find(entry, this.#findName(entry)));
   }
 
   async #find(entry: FileEntry, name: Promise<BoundFile>): Promise<void> {
@@ -475,7 +470,7 @@ export class FileStore implements FileReader {
         return bound;
       }
       case "url":
-        return await bindUrl(source.url, { level, workflowId: this.#options.workflowId });
+        return await this.#findUrlName(entry, source);
       case "buffer":
         return bindBytes(await source.bytes ?? new Uint8Array());
       case "upload":
@@ -487,6 +482,21 @@ export class FileStore implements FileReader {
       default:
         return unreachable(source);
     }
+  }
+
+  async #findUrlName(
+    { level, mode = 0 }: FileEntry,
+    { url, sha256 }: Extract<FileSource, { kind: "url" }>,
+  ): Promise<BoundFile> {
+    return await bindUrl({
+      url,
+      sha256,
+      level,
+      isExecutable: (mode & OWNER_EXECUTES) !== 0,
+      workflowId: this.#options.workflowId,
+      salt: this.#salt,
+      signal: this.#closing.signal,
+    });
   }
 
   #bind(entry: FileEntry, bound: BoundFile): void {

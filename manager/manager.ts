@@ -27,6 +27,7 @@ import {
   replicaCount,
   type TempOptions,
   tempSpec,
+  type UrlOptions,
   urlSpec,
 } from "./file_options.ts";
 import type { FileSpec } from "./file_store.ts";
@@ -153,16 +154,22 @@ export class Manager implements AsyncDisposable {
    * ```
    */
   file(path: string | URL, options: FileOptions = {}): FileHandle {
-    return this.#shell.store.declare(localSpec(path, options));
+    return this.#shell.store.declare(localSpec(path, options, this.#shell.policies));
   }
 
   /**
-   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`.
+   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`; as
+   * the output of a task, where its worker stores it: by PUT, or beside its path and then renamed.
    *
-   * @param url An input; a url cannot be an output.
+   * @param url May hold a user and a password, which are sent to its own host only and never shown.
    * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
+   *
+   * @example
+   * ```ts
+   * const genome = manager.url("https://data.example.org/genome.fa", { cache: "worker" });
+   * ```
    */
-  url(url: string | URL, options: FileOptions = {}): FileHandle {
+  url(url: string | URL, options: UrlOptions = {}): FileHandle {
     return this.#shell.store.declare(urlSpec(url, options));
   }
 

@@ -104,5 +104,6 @@ function formatRate(rate: number): string {
 }
 
 function movedBytes({ bytes }: ManagerStatus): number {
-  return bytes.managerToWorker + bytes.workerToWorker + bytes.workerToManager + bytes.urlToWorker;
+  const { managerToWorker, workerToWorker, workerToManager, urlToWorker, workerToUrl } = bytes;
+  return managerToWorker + workerToWorker + workerToManager + urlToWorker + workerToUrl;
 }

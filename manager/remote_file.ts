@@ -54,7 +54,7 @@ export class RemoteFile {
 /** Where the contents of a declared file come from, or go. */
 export type RemoteSource =
   | { readonly kind: "local"; readonly path: string }
-  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "url"; readonly url: string; readonly sha256: string }
   | {
     readonly kind: "temp";
     readonly replicas: number | undefined;
@@ -202,12 +202,19 @@ export class RemoteFiles {
           ...(source.isReleasedByUse ? { isReleasedByUse: true } : {}),
         });
       case "url":
-        return await this.#ask(entry, { kind: "url", url: source.url });
+        return await this.#tellUrl(entry, source);
       case "mini_task":
         return await this.#ask(entry, await source.toClientFile());
       default:
         return unreachable(source);
     }
+  }
+
+  async #tellUrl(
+    entry: Entry,
+    { url, sha256 }: Extract<RemoteSource, { kind: "url" }>,
+  ): Promise<FileId> {
+    return await this.#ask(entry, { kind: "url", url, ...(sha256 === "" ? {} : { sha256 }) });
   }
 
   async #tellPath(

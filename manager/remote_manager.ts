@@ -16,6 +16,7 @@ import {
   replicaCount,
   type TempOptions,
   tempSpec,
+  type UrlOptions,
   urlSpec,
 } from "./file_options.ts";
 import type { FileSpec } from "./file_store.ts";
@@ -52,6 +53,9 @@ export interface ConnectOptions {
 
 /** Options of a file that is declared from afar. */
 export type RemoteFileOptions = FileOptions;
+
+/** Options of a url that is declared from afar. */
+export type RemoteUrlOptions = Omit<UrlOptions, "peerTransfer">;
 
 const WAIT_MS_DEFAULT = 10_000;
 
@@ -116,11 +120,12 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
-   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`.
+   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`; as
+   * the output of a task, where its worker stores it.
    *
    * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
    */
-  url(url: string | URL, options: RemoteFileOptions = {}): RemoteFile {
+  url(url: string | URL, options: RemoteUrlOptions = {}): RemoteFile {
     return this.#declare(urlSpec(url, options));
   }
 

@@ -330,7 +330,8 @@ export class Shell {
     this.#desk.expect(order);
     const { name, generation } = file;
     const ticket = this.#tickets.put(file, workerId);
-    this.#links.send(session, [{ kind: "send", transferId, name, generation, ticket }]);
+    const to = { kind: "manager", ticket } as const;
+    this.#links.send(session, [{ kind: "send", transferId, name, generation, to }]);
   }
 
   #request(fileId: FileId, kind: "file_requested" | "file_pruned"): Promise<void> {

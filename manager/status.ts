@@ -89,6 +89,8 @@ export interface ByteCounts {
   readonly workerToManager: number;
   /** From urls. */
   readonly urlToWorker: number;
+  /** Outputs, to urls. */
+  readonly workerToUrl: number;
 }
 
 /** The status of a manager, from what its core counts. */
@@ -130,6 +132,7 @@ export function statusOf(
       workerToWorker: summary.workerToWorkerBytes,
       workerToManager: summary.workerToManagerBytes,
       urlToWorker: summary.urlToWorkerBytes,
+      workerToUrl: summary.workerToUrlBytes,
     },
     files,
     transfers: summary.transfersActive,

@@ -50,9 +50,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "keepalive-interval": passedOver("heartbeats follow from workerTimeout"),
   "keepalive-timeout": seconds("workerTimeout"),
   "large-task-check-interval": passedOver("nothing is looked for at intervals"),
-  "load-from-shared-filesystem": passedOver(
-    "manager.url(`file://...`) declares what workers read from a shared file system themselves",
-  ),
+  "load-from-shared-filesystem": flag("sharedFileSystem"),
   "long-timeout": passedOver("the manager never waits for the rest of a message"),
   "max-library-retries": number("libraryRetries"),
   "max-new-workers": passedOver("workers that join keep no others waiting"),

@@ -32,6 +32,7 @@ import {
   type LibraryDefinition,
   type ManagerMessage,
   type Recipe,
+  type SendTarget,
   STREAM_KEPT_BYTES,
   type TryPhase,
   VALUE_BYTES_MAX,
@@ -137,7 +138,12 @@ const fetchSource = kinds<FetchSource>({
   inline: { bytes: bytes(INLINE_BYTES_MAX) },
   manager: { ticket: path },
   worker: { workerId, urls: list(path), ticket: path, certificate: optional(certificate) },
-  url: { url: path },
+  url: { url: path, validator: optional(path) },
+});
+
+const sendTarget = kinds<SendTarget>({
+  manager: { ticket: path },
+  url: { url: path, mode: optional(natural) },
 });
 
 const recipe = kinds<Recipe>({
@@ -220,7 +226,8 @@ export const managerMessage: Check<ManagerMessage> = ruled(
       source: fetchSource,
     },
     make: { transferId, name: cacheName, level, recipe },
-    send: { transferId, name: cacheName, generation: natural, ticket: path },
+    send: { transferId, name: cacheName, generation: natural, to: sendTarget },
+    stop_send: { transferId },
     room_answered: {},
     verify: { name: cacheName, generation: natural },
     delete: { name: cacheName, generation: natural },
@@ -263,6 +270,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     canRetry: flag,
     isUnreachable: optional(flag),
     isDiskFull: optional(flag),
+    isModified: optional(flag),
     isCorrupt: optional(flag),
     isSourceFault: optional(flag),
     movedBytes: optional(amount),
@@ -271,7 +279,8 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
   disk_used: { usedBytes: natural },
   replica_gone: { name: cacheName, generation: natural },
   replica_verified: { name: cacheName, generation: natural },
-  send_failed: { transferId, message: longText },
+  stored: { transferId },
+  send_failed: { transferId, message: longText, isFinal: optional(flag) },
   instance_ready: { instanceId },
   instance_gone: {
     instanceId,

@@ -62,7 +62,24 @@ export type FetchSource =
     /** PEM, of a server that speaks TLS: the only one to be accepted. */
     readonly certificate?: string;
   }
-  | { readonly kind: "url"; readonly url: string };
+  | {
+    readonly kind: "url";
+    readonly url: string;
+    /** What its server must say of the contents, by which they were named: url/validator.ts. */
+    readonly validator?: string;
+  };
+
+/** Where a worker sends a file. */
+export type SendTarget =
+  /** PUT to the manager, which knows when it is there. */
+  | { readonly kind: "manager"; readonly ticket: string }
+  /** Written beside its path and renamed, or PUT; answered by `stored`. */
+  | {
+    readonly kind: "url";
+    readonly url: string;
+    /** Permissions of a `file:` url. */
+    readonly mode?: number;
+  };
 
 /** How a worker makes a file out of others. */
 export type Recipe =
@@ -169,14 +186,16 @@ export type ManagerMessage =
     readonly level: CacheLevel;
     readonly recipe: Recipe;
   }
-  /** PUT this file to the manager; a failure is answered by `send_failed`. */
+  /** Send this file there; a failure is answered by `send_failed`. */
   | {
     readonly kind: "send";
     readonly transferId: TransferId;
     readonly name: CacheName;
     readonly generation: number;
-    readonly ticket: string;
+    readonly to: SendTarget;
   }
+  /** Nobody waits for that `send` to a url any more. */
+  | { readonly kind: "stop_send"; readonly transferId: TransferId }
   /** All that may go of what `room_wanted` named was told before this to be deleted. */
   | { readonly kind: "room_answered" }
   /**
@@ -261,6 +280,8 @@ export type WorkerMessage =
     readonly isUnreachable?: boolean;
     /** True when it has no room within the worker's disk. */
     readonly isDiskFull?: boolean;
+    /** True when a url has other contents now than those that were named, or came before. */
+    readonly isModified?: boolean;
     /** True when the bytes that came are not those of the size and digest that were asked for. */
     readonly isCorrupt?: boolean;
     /** True when the source broke off, stood still or could not serve. */
@@ -280,7 +301,15 @@ export type WorkerMessage =
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
   /** The bytes were looked at and are what they were. */
   | { readonly kind: "replica_verified"; readonly name: CacheName; readonly generation: number }
-  | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
+  /** What was to be sent to a url is there. */
+  | { readonly kind: "stored"; readonly transferId: TransferId }
+  | {
+    readonly kind: "send_failed";
+    readonly transferId: TransferId;
+    readonly message: string;
+    /** True when another time will do no better. */
+    readonly isFinal?: boolean;
+  }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
   /** Ended as told, failed to start, or died. `message` holds its own last output. */
   | {

@@ -1,6 +1,7 @@
 /**
- * The bytes of one HTTP resource, in order, across broken connections: what came is kept, and
- * the next request asks for the rest, provided that the resource is still the same one.
+ * The bytes of a file of the manager or a peer, in order, across broken connections: what came is
+ * kept, and the next request asks for the rest, provided that it is still the same file. Urls of
+ * users are another matter: shared/url/download.ts.
  *
  * @module
  */
@@ -8,6 +9,8 @@
 import { pinnedFetch } from "../shared/runtime/fetch.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { SilenceError, SilenceWatch } from "../shared/silence_watch.ts";
+import { contentLengthOf, contentRangeOf } from "../shared/url/content_range.ts";
+import { abortableDelay, isPassingStatus } from "../shared/url/retry.ts";
 import { ConnectionWatch, NoConnectionError, takesConnections } from "./connection_watch.ts";
 
 /** What is asked for and what is known of it. */
@@ -16,7 +19,7 @@ export interface DownloadSource {
   readonly urls: readonly string[];
   /** PEM: the only certificate accepted of these, which are `https:` then. */
   readonly certificate?: string | undefined;
-  /** An address that takes no connection for this long is left out; 0 is one behind a proxy. */
+  /** An address that takes no connection for this long is left out. */
   readonly connectMsMax: number;
   /** Told of each url that answers. */
   readonly answered?: (url: string) => void;
@@ -68,9 +71,6 @@ const DELAY_MS_MAX = 2_000;
 /** Bytes of a resource of unknown size. */
 const UNKNOWN_BYTES_MAX: number = 2 ** 44;
 
-/** Request timeouts, overload and faults of a server that may pass. */
-const PASSING_STATUSES: readonly number[] = [408, 425, 429, 500, 502, 503, 504];
-
 /** Of a resource of which nothing has come. */
 export function newProgress(
   { etag, sizeBytes }: Pick<DownloadSource, "etag" | "sizeBytes">,
@@ -105,8 +105,8 @@ export async function* download(
         if (urls.length === 0) throw giveUp(progress, messageOf(error), error);
         continue;
       }
-      // From elsewhere they come sooner; a url is nowhere else.
-      if (error instanceof SilenceError && source.connectMsMax > 0) {
+      // From elsewhere they come sooner.
+      if (error instanceof SilenceError) {
         throw new DownloadError("broken", error.message, error);
       }
       // A connection that brought something starts the count anew: the size bounds how often.
@@ -117,7 +117,7 @@ export async function* download(
       // Another way is tried at once.
       const roundCount = Math.floor(failureCount / urls.length);
       if (failureCount % urls.length > 0) continue;
-      await delay(Math.min(DELAY_MS_MIN * 2 ** (roundCount - 1), DELAY_MS_MAX), signal);
+      await abortableDelay(Math.min(DELAY_MS_MIN * 2 ** (roundCount - 1), DELAY_MS_MAX), signal);
     }
   }
 }
@@ -128,7 +128,7 @@ async function explained(
   { connectMsMax }: DownloadSource,
   { url, progress }: { readonly url: string; readonly progress: Progress },
 ): Promise<unknown> {
-  if (!(error instanceof SilenceError) || connectMsMax === 0 || progress.hasAnswered) return error;
+  if (!(error instanceof SilenceError) || progress.hasAnswered) return error;
   if (await takesConnections(url, connectMsMax)) return error;
   return new NoConnectionError(`"${new URL(url).host}" takes no connection`, { cause: error });
 }
@@ -180,20 +180,17 @@ async function request(
 ): Promise<Response> {
   const { certificate, connectMsMax } = source;
   let failure: NoConnectionError | undefined;
-  const connection = connectMsMax > 0 && new ConnectionWatch(url, connectMsMax, (reason) => {
+  const connection = new ConnectionWatch(url, connectMsMax, (reason) => {
     failure = reason;
     watch.giveUp(reason);
   });
   const init = { headers: requestHeaders(source, progress), signal: watch.signal };
   try {
-    // What is behind a proxy is nobody of ours.
-    return connection === false
-      ? await fetch(url, init)
-      : await pinnedFetch(url, init, certificate);
+    return await pinnedFetch(url, init, certificate);
   } catch (error) {
     throw failure ?? error;
   } finally {
-    if (connection !== false) connection.close();
+    connection.close();
   }
 }
 
@@ -218,7 +215,7 @@ async function acceptResponse(
   if (status !== 200 && status !== 206) {
     await response.body?.cancel();
     const message = `the server answered ${status}`;
-    if (PASSING_STATUSES.includes(status)) throw new Error(message);
+    if (isPassingStatus(status)) throw new Error(message);
     throw new DownloadError("refused", message);
   }
   const etag = response.headers.get("ETag") ?? "";
@@ -228,12 +225,13 @@ async function acceptResponse(
     throw new DownloadError("broken", "the connection broke and the rest cannot be asked for");
   }
   if (progress.offset === 0 && source.etag === "") progress.etag = strongTag(etag);
-  const range = status === 206 ? readRange(response.headers.get("Content-Range")) : undefined;
-  if (status === 206 && range?.start !== progress.offset) {
+  const { headers } = response;
+  const range = status === 206 ? contentRangeOf(headers) : undefined;
+  if (status === 206 && range?.startByte !== progress.offset) {
     await response.body?.cancel();
     throw new DownloadError("wrong", "the server answered with another range than asked for");
   }
-  const totalBytes = range === undefined ? lengthOf(response) : range.totalBytes;
+  const totalBytes = range === undefined ? contentLengthOf(headers) : range.totalBytes;
   if (totalBytes >= 0) {
     if (progress.totalBytes >= 0 && progress.totalBytes !== totalBytes) {
       await response.body?.cancel();
@@ -254,35 +252,6 @@ function checkSize({ offset, totalBytes }: Progress): void {
 /** A weak validator does not promise equal bytes (RFC 9110, section 8.8.1). */
 function strongTag(etag: string): string {
   return etag.startsWith('"') ? etag : "";
-}
-
-function lengthOf(response: Response): number {
-  const text = response.headers.get("Content-Length");
-  // With an encoding the length is that of the encoded bytes.
-  if (text === null || response.headers.has("Content-Encoding")) return -1;
-  const length = Number(text);
-  return Number.isSafeInteger(length) && length >= 0 ? length : -1;
-}
-
-function readRange(text: string | null): { start: number; totalBytes: number } | undefined {
-  const match = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(text ?? "");
-  if (match === null) return undefined;
-  return { start: Number(match[1]), totalBytes: match[2] === "*" ? -1 : Number(match[2]) };
-}
-
-/** Resolves after `delayMs`; rejects with the signal's reason when it aborts. */
-function delay(delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, delayMs);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
 }
 
 function messageOf(error: unknown): string {

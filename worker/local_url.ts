@@ -1,44 +1,79 @@
-/** Bytes of a `file://` url: a file, or a directory as its canonical tar stream. */
+/** Contents of a `file://` url: a file, or a directory as its canonical tar stream. */
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-import { DownloadError } from "./download.ts";
+import { type FileStamp, isSameStamp, stampOf, stampValidator } from "../shared/file_stamp.ts";
+import { UrlError } from "../shared/url/request.ts";
 
 /** One read. */
 const READ_BYTES: number = 512 * 1024;
 
-/** Reads what `url` names; `tree` reads a directory, and is absent where a file is wanted. */
-export async function* readLocalUrl(
-  url: string,
-  { tree, signal }: {
-    tree: ((path: string) => AsyncIterable<Uint8Array>) | undefined;
-    signal: AbortSignal;
-  },
-): AsyncGenerator<Uint8Array, void, void> {
-  const path = pathOf(url);
-  const found = await stat(path).catch((cause: unknown) => {
-    throw new DownloadError("refused", `"${path}" cannot be read on this worker`, cause);
-  });
-  if (found.isDirectory() !== (tree !== undefined) || !(found.isFile() || found.isDirectory())) {
-    const wanted = tree === undefined ? "file" : "directory";
-    throw new DownloadError("refused", `"${path}" is not a ${wanted}`);
-  }
-  if (tree === undefined) {
-    yield* createReadStream(path, { highWaterMark: READ_BYTES, signal });
-    return;
-  }
-  for await (const chunk of tree(path)) {
-    signal.throwIfAborted();
-    yield chunk;
-  }
+/** What is at a url, and its bytes as they are read. */
+export interface LocalContents {
+  readonly isDirectory: boolean;
+  readonly isExecutable: boolean;
+  readonly chunks: AsyncIterable<Uint8Array>;
 }
 
-function pathOf(url: string): string {
+/** How it is read. */
+export interface LocalReading {
+  /** By which it was named; empty when it was not. */
+  readonly validator: string;
+  /** Reads a directory. */
+  readonly tree: (path: string) => AsyncIterable<Uint8Array>;
+  readonly signal: AbortSignal;
+}
+
+/** Opens what is at `url`; throws UrlError when it is not there, or not what was named. */
+export async function openLocalUrl(url: string, reading: LocalReading): Promise<LocalContents> {
+  const path = pathOfUrl(url);
+  const { validator } = reading;
+  const found = await look(path);
+  const { isDirectory, isExecutable } = found.stamp;
+  if (!found.isFile && !isDirectory) {
+    throw new UrlError("refused", `"${path}" is neither a file nor a directory`);
+  }
+  const now = stampValidator(found.stamp);
+  if (validator !== "" && !isDirectory && now !== validator) {
+    throw new UrlError(
+      "changed",
+      `"${path}" has changed: it was ${validator} when it was named, and is ${now}`,
+    );
+  }
+  return { isDirectory, isExecutable, chunks: readUnchanged(path, found.stamp, reading) };
+}
+
+/** The path of a `file://` url; throws UrlError when it is of another host. */
+export function pathOfUrl(url: string): string {
   try {
     return fileURLToPath(url);
   } catch (cause) {
-    throw new DownloadError("refused", `"${url}" is no file url of this host`, cause);
+    throw new UrlError("refused", `"${url}" is no file url of this host`, { cause });
   }
+}
+
+async function look(path: string): Promise<{ stamp: FileStamp; isFile: boolean }> {
+  try {
+    return { stamp: await stampOf(path), isFile: (await stat(path)).isFile() };
+  } catch (cause) {
+    throw new UrlError("refused", `"${path}" cannot be read on this worker`, { cause });
+  }
+}
+
+async function* readUnchanged(
+  path: string,
+  stamp: FileStamp,
+  { tree, signal }: LocalReading,
+): AsyncGenerator<Uint8Array, void, void> {
+  const chunks = stamp.isDirectory
+    ? tree(path)
+    : createReadStream(path, { highWaterMark: READ_BYTES, signal });
+  for await (const chunk of chunks) {
+    signal.throwIfAborted();
+    yield chunk;
+  }
+  if (isSameStamp(stamp, (await look(path)).stamp)) return;
+  throw new UrlError("changed", `"${path}" changed while it was read`);
 }

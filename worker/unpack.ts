@@ -8,7 +8,7 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { statfsSync } from "node:fs";
-import { lstat, rm } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import process from "node:process";
 
 import { dirname } from "@std/path";
@@ -18,6 +18,7 @@ import { UNPACK_BYTES_MAX, unpackEnvironment, unpackFile } from "../shared/archi
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
 import { selfCommand } from "../shared/runtime/self_command.ts";
 import { helperEnvironment } from "./task_environment.ts";
+import { removeTree } from "./trash.ts";
 
 /** The hidden subcommand under which `runUnpackCommand` is to be called. */
 export const UNPACK_SUBCOMMAND = "internal-unpack";
@@ -28,8 +29,11 @@ export const UNPACK_SUBCOMMAND = "internal-unpack";
  */
 export const UNPACK_VARIABLES: { readonly [name: string]: string } = { "BUN_JSC_useFTLJIT": "0" };
 
-/** Bytes of a child's answer, or of what it had to say when it failed, that are kept. */
-const ANSWER_BYTES_MAX = 64 * 1024;
+/** UTF-16 units of a child's answer, or of what it had to say when it failed, that are kept. */
+const ANSWER_LENGTH_MAX = 64 * 1024;
+
+/** UTF-16 units of an entry's name in an answer: of a hostile one the start says which it is. */
+const ENTRY_LENGTH_MAX = 4_096;
 
 /** How to unpack in a child. */
 export interface UnpackInChildOptions extends UnpackLimits {
@@ -88,7 +92,7 @@ export async function unpackInChild(
       ...(code === undefined ? {} : { code }),
     });
   }
-  await rm(targetPath, { recursive: true, force: true });
+  await removeTree(targetPath);
   signal?.throwIfAborted();
   const how = ended.signal === null ? `code ${ended.code}` : `signal ${ended.signal}`;
   throw new ArchiveError(
@@ -121,7 +125,7 @@ export async function runUnpackCommand(args: readonly string[]): Promise<number>
     answer = failureOf(error, bytesMax);
   }
   if (parentGone.signal.aborted && answer.kind === "unpacked") {
-    await rm(targetPath, { recursive: true, force: true });
+    await removeTree(targetPath);
   }
   process.stdin.destroy();
   await new Promise<void>((resolve) => {
@@ -139,7 +143,7 @@ function failureOf(error: unknown, bytesMax: number): Answer {
   return {
     kind: "failed",
     message: isTooLarge ? `${message}: the disk has room for no more` : message,
-    ...(entry === undefined ? {} : { entry }),
+    ...(entry === undefined ? {} : { entry: entry.slice(0, ENTRY_LENGTH_MAX) }),
     ...(isTooLarge ? { isTooLarge } : {}),
     ...(code === "" ? {} : { code }),
   };
@@ -188,11 +192,11 @@ async function runChild(
 async function childEnd(child: ChildProcess): Promise<ChildEnd> {
   let output = "";
   let complaint = "";
-  child.stdout?.on("data", (chunk: Uint8Array) => {
-    output = (output + chunk.toString()).slice(0, ANSWER_BYTES_MAX);
+  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+    output = (output + chunk).slice(0, ANSWER_LENGTH_MAX);
   });
-  child.stderr?.on("data", (chunk: Uint8Array) => {
-    complaint = (complaint + chunk.toString()).slice(-ANSWER_BYTES_MAX);
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
+    complaint = (complaint + chunk).slice(-ANSWER_LENGTH_MAX);
   });
   // It may die before its input is closed; how it died is told by its end.
   child.stdin?.on("error", () => {});

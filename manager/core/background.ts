@@ -6,10 +6,10 @@
  */
 
 import type { TransferId } from "../../shared/ids.ts";
-import { boundName } from "./file.ts";
+import { boundName, isAtUrl } from "./file.ts";
 import { canReach } from "./reach.ts";
 import { addPending, deleteReplica, forgetReplica } from "./replica.ts";
-import { mayUsePeers, slotsOf, urlSource } from "./source.ts";
+import { hasSlot, mayUsePeers, slotsOf, urlSource } from "./source.ts";
 import { isAside } from "./source_fault.ts";
 import { isHere } from "./spool.ts";
 import {
@@ -23,6 +23,7 @@ import {
 } from "./state.ts";
 import { activate, newTransfer } from "./transfer.ts";
 import { wakeUpkeep } from "./upkeep.ts";
+import { isBeingFetched } from "./url_source.ts";
 
 /** Copies on their way to one worker at a time. */
 export const ARRIVING_MAX = 2;
@@ -91,7 +92,9 @@ export function makeWay(
   for (const { background } of sources) {
     // The newest has the least to lose.
     const last = [...background].at(-1);
-    if (last !== undefined) callOffBackground(state, last);
+    // One that fetches the same file from its url brings it to where this one can have it from.
+    const isSame = last?.source?.kind === "url" && last.file === transfer.file;
+    if (last !== undefined && !isSame) callOffBackground(state, last);
     if (transfer.source !== undefined) return;
   }
 }
@@ -118,7 +121,10 @@ export function spareSource(
   if (isHere(state, file) && isSpare(state, managerSource)) {
     return { kind: "manager", source: managerSource };
   }
-  if (file.origin.kind !== "url") return undefined;
+  if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
+  // Who has it, or will have it, passes it on.
+  const isShared = file.readyCount > 0 || isBeingFetched(state, file);
+  if (mayUsePeers(state, file) && isShared) return undefined;
   const source = urlSource(state, file.origin.host);
   return isSpare(state, source) ? { kind: "url", source } : undefined;
 }
@@ -126,7 +132,7 @@ export function spareSource(
 /** True while nobody waits for the source, and half of its slots are left to those who come. */
 function isSpare(state: ManagerState, source: Source): boolean {
   const slots = slotsOf(state, source);
-  if (source.active.size >= slots || isAside(state, source)) return false;
+  if (!hasSlot(state, source) || source.storeQueue.size > 0 || isAside(state, source)) return false;
   if (source.background.size >= Math.max(1, Math.floor(slots / 2))) return false;
   for (const file of source.wanted) {
     if (file.queued.size > 0) return false;

@@ -1,6 +1,6 @@
 /**
  * Contents that come to the manager: outputs of tasks, what users ask for, and what is on its
- * way to a worker that no holder can serve.
+ * way to a worker that no holder can serve. Outputs that go to urls are ended here as well.
  *
  * @module
  */
@@ -8,8 +8,8 @@
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { fileOf, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
-import { checkGiven } from "./lie.ts";
+import { fileOf, isInPlace, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
+import { checkGiven, noteLie } from "./lie.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import { addSpool, isHere, keepSpool, reviewSpool } from "./spool.ts";
 import {
@@ -22,13 +22,14 @@ import {
 } from "./state.ts";
 import { failStranded, supplyStranded } from "./transfer.ts";
 import { failRetrieval, finishRetrieval, loseRetrieval } from "./try.ts";
+import { leaveStore, offerStore, orderStore, queueStore, stopStore } from "./url_output.ts";
 
-/** Attempts to get one file from its workers. */
-const ATTEMPTS_MAX = 6;
+/** Attempts to get one file from its workers; to a url each of them is several requests. */
+const ATTEMPTS_MAX = { manager: 6, url: 3 } as const;
 
 const FIRST = { attemptCount: 0, butNot: undefined };
 
-/** Begins to bring home what `task` made for the manager; returns the deliveries' numbers. */
+/** Begins to put in place what `task` made for the manager or urls; returns the deliveries' numbers. */
 export function deliverOutputs(
   state: ManagerState,
   made: { readonly task: TaskRecord; readonly worker: WorkerRecord; readonly result: TryResult },
@@ -36,12 +37,17 @@ export function deliverOutputs(
   const pending = new Set<number>();
   const { task, worker, result } = made;
   for (const { file } of outputFiles(state, task)) {
-    if (file.origin.kind !== "manager" || file.isAtManager) continue;
+    const goal = file.origin.kind;
+    if (goal !== "manager" && goal !== "url" || isInPlace(file)) continue;
     const output = result.outputs.find(({ name }) => name === file.bound?.name);
     if (output === undefined) continue;
     const { content, ...facts } = output;
-    const delivery = addDelivery(state, { file, facts, task, worker });
+    const delivery = addDelivery(state, { goal, file, facts, task, worker });
     pending.add(delivery.deliveryId);
+    if (goal === "url") {
+      queueStore(state, delivery);
+      continue;
+    }
     if (content === undefined) {
       enqueue(state, delivery);
       continue;
@@ -97,7 +103,8 @@ export function bringHome(
   const holder = holderOf(file, butNot);
   const facts = holder?.replicas.get(file.bound?.name ?? "" as never)?.facts;
   if (holder === undefined || facts === undefined) return;
-  file.homeDelivery = addDelivery(state, { file, facts, task: undefined, worker: holder });
+  const wanted = { goal: "manager", file, facts, task: undefined, worker: holder } as const;
+  file.homeDelivery = addDelivery(state, wanted);
   file.homeDelivery.attemptCount = attemptCount;
   enqueue(state, file.homeDelivery);
 }
@@ -122,26 +129,52 @@ export function endDelivery(
   event: Extract<ManagerEvent, { kind: "delivery_ended" }>,
 ): void {
   const delivery = state.deliveries.get(event.deliveryId);
-  if (delivery === undefined) return;
+  if (delivery !== undefined) finishDelivery(state, delivery, event);
+}
+
+/** A worker has stored an output at its url. */
+export function endStore(state: ManagerState, worker: WorkerRecord, transferId: TransferId): void {
+  const delivery = deliveryOf(worker, transferId);
+  if (delivery === undefined) return checkGiven(state, worker, transferId);
+  if (delivery.goal !== "url") {
+    return noteLie(state, worker, "what the manager waits for is stored");
+  }
+  finishDelivery(state, delivery, { isDelivered: true, message: "" });
+}
+
+function finishDelivery(
+  state: ManagerState,
+  delivery: DeliveryRecord,
+  { isDelivered, message }: { readonly isDelivered: boolean; readonly message: string },
+): void {
   removeDelivery(state, delivery);
-  const { file, task } = delivery;
-  if (event.isDelivered) placeDelivery(state, delivery);
-  const answer = { isDelivered: event.isDelivered, message: event.message };
-  if (task === undefined) answerRequests(state, file, answer);
-  else if (event.isDelivered) finishRetrieval(state, task, event.deliveryId);
-  else failRetrieval(state, task, event.message);
-  if (task === undefined && !event.isDelivered) failStranded(state, file, event.message);
+  const { file, task, deliveryId } = delivery;
+  if (isDelivered) placeDelivery(state, delivery);
+  if (task === undefined) answerRequests(state, file, { isDelivered, message });
+  else if (isDelivered) finishRetrieval(state, task, deliveryId);
+  else failRetrieval(state, task, message);
+  if (task === undefined && !isDelivered) failStranded(state, file, message);
   // Another making may be wanted by now.
   else if (file.isAvailable) bringHome(state, file);
   reviewSpool(state, file);
   collectQueued(state);
+  offerStore(state, delivery);
 }
 
-/** The contents are here: for good if they are the manager's, else for as long as they are needed. */
+/**
+ * The contents are in place: at their url, or here, for good if they are the manager's, else for as
+ * long as they are needed.
+ */
 function placeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
-  const { file, facts } = delivery;
-  state.counters.workerToManagerBytes += facts.sizeBytes;
+  const { goal, file, facts } = delivery;
   tellEnd(state, delivery);
+  if (goal === "url") {
+    state.counters.workerToUrlBytes += facts.sizeBytes;
+    file.isStored = true;
+    updateAvailability(state, file);
+    return supplyStranded(state, file);
+  }
+  state.counters.workerToManagerBytes += facts.sizeBytes;
   if (file.origin.kind === "manager") file.isAtManager = true;
   else addSpool(state, file, { facts, isRequested: file.requests.size > 0 });
   updateAvailability(state, file);
@@ -153,31 +186,31 @@ export function retryDelivery(
   worker: WorkerRecord,
   message: Extract<WorkerReport, { kind: "send_failed" }>,
 ): void {
-  for (const delivery of worker.deliveries) {
-    if (delivery.transferId !== message.transferId) continue;
-    delivery.attemptCount += 1;
-    const { deliveryId } = delivery;
-    if (delivery.attemptCount < ATTEMPTS_MAX) {
-      if (delivery.task !== undefined) return collectAgain(state, delivery, message.message);
-      return moveDelivery(state, delivery);
-    }
-    state.instructions.push({ kind: "abandon", deliveryId });
-    return endDelivery(state, {
-      kind: "delivery_ended",
-      deliveryId,
-      isDelivered: false,
-      message: message.message,
-    });
+  const delivery = deliveryOf(worker, message.transferId);
+  if (delivery === undefined) return checkGiven(state, worker, message.transferId);
+  delivery.attemptCount += 1;
+  const { deliveryId, goal } = delivery;
+  if (delivery.attemptCount < ATTEMPTS_MAX[goal] && message.isFinal !== true) {
+    if (delivery.task !== undefined) return orderAgain(state, delivery, message.message);
+    return moveDelivery(state, delivery);
   }
-  checkGiven(state, worker, message.transferId);
+  if (goal === "manager") state.instructions.push({ kind: "abandon", deliveryId });
+  finishDelivery(state, delivery, { isDelivered: false, message: message.message });
+}
+
+function deliveryOf(worker: WorkerRecord, transferId: TransferId): DeliveryRecord | undefined {
+  for (const delivery of worker.deliveries) {
+    if (delivery.transferId === transferId) return delivery;
+  }
+  return undefined;
 }
 
 /** An output that its worker found damaged has to be made again. */
-function collectAgain(state: ManagerState, delivery: DeliveryRecord, message: string): void {
+function orderAgain(state: ManagerState, delivery: DeliveryRecord, message: string): void {
   const { file, facts, worker, task } = delivery;
   const replica = worker && file.replicas.get(worker);
   const isThere = replica?.state === "ready" && replica.generation === facts.generation;
-  if (isThere || task === undefined) return collect(state, delivery);
+  if (isThere || task === undefined) return order(state, delivery);
   loseRetrieval(state, task, message);
 }
 
@@ -194,21 +227,25 @@ function moveDelivery(state: ManagerState, delivery: DeliveryRecord): void {
 /** Tells a worker that came back what it has to send. */
 export function repeatDeliveries(state: ManagerState, worker: WorkerRecord): void {
   for (const delivery of worker.deliveries) {
-    if (delivery.transferId !== undefined) collect(state, delivery);
+    if (delivery.transferId !== undefined) order(state, delivery);
   }
 }
 
-/** Calls off what `task` was bringing home. */
+/** Calls off what a task was putting in place. */
 export function abandonDeliveries(state: ManagerState, pending: Iterable<number>): void {
+  const abandoned: DeliveryRecord[] = [];
   for (const deliveryId of pending) {
     const delivery = state.deliveries.get(deliveryId);
     if (delivery === undefined) continue;
+    abandoned.push(delivery);
     removeDelivery(state, delivery);
-    state.instructions.push({ kind: "abandon", deliveryId });
+    if (delivery.goal === "url") stopStore(state, delivery);
+    else state.instructions.push({ kind: "abandon", deliveryId });
     // Transfers counted on it.
     if (state.stranded.has(delivery.file)) bringHome(state, delivery.file);
   }
   collectQueued(state);
+  for (const delivery of abandoned) offerStore(state, delivery);
 }
 
 /** A worker is gone: requests for contents go to another holder, or wait for a recovery. */
@@ -227,6 +264,7 @@ export function loseDeliveries(state: ManagerState, worker: WorkerRecord): void 
 function addDelivery(
   state: ManagerState,
   wanted: {
+    readonly goal: DeliveryRecord["goal"];
     readonly file: FileRecord;
     readonly facts: FileFacts;
     readonly task: TaskRecord | undefined;
@@ -258,6 +296,12 @@ function collectQueued(state: ManagerState): void {
   }
 }
 
+/** Tells the worker, perhaps again, what it has to send. */
+function order(state: ManagerState, delivery: DeliveryRecord): void {
+  if (delivery.goal === "url") orderStore(state, delivery);
+  else collect(state, delivery);
+}
+
 function collect(state: ManagerState, delivery: DeliveryRecord): void {
   const { deliveryId, worker, file, facts } = delivery;
   if (worker === undefined) return;
@@ -277,9 +321,10 @@ function collect(state: ManagerState, delivery: DeliveryRecord): void {
 
 function removeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
   state.deliveries.delete(delivery.deliveryId);
-  state.deliveryQueue.delete(delivery);
   if (delivery.file.homeDelivery === delivery) delivery.file.homeDelivery = undefined;
   delivery.worker?.deliveries.delete(delivery);
+  if (delivery.goal === "url") return leaveStore(state, delivery);
+  state.deliveryQueue.delete(delivery);
   if (delivery.transferId !== undefined) state.collectingCount -= 1;
 }
 
@@ -318,14 +363,14 @@ function holderOf(file: FileRecord, butNot: WorkerRecord | undefined): WorkerRec
 }
 
 function tellEnd(state: ManagerState, delivery: DeliveryRecord): void {
-  const { transferId, file, worker, facts } = delivery;
+  const { transferId, goal, file, worker, facts } = delivery;
   if (transferId === undefined || worker === undefined) return;
   state.facts.push({
     kind: "transfer_ended",
     transferId,
     fileId: file.fileId,
     from: "worker",
-    to: "manager",
+    to: goal,
     workerId: worker.workerId,
     movedBytes: facts.sizeBytes,
     message: "",

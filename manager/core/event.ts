@@ -23,7 +23,16 @@ export type WorkerReport = Exclude<WorkerMessage, { kind: "hello" }>;
 export type FileOrigin =
   /** Contents that the manager has or will be given: local files and buffers. */
   | { readonly kind: "manager" }
-  | { readonly kind: "url"; readonly url: string; readonly host: string }
+  | {
+    readonly kind: "url";
+    readonly url: string;
+    /** Host and port, by which transfers are counted; empty of `file:` urls. */
+    readonly host: string;
+    /** A task makes it, and its worker stores it there. */
+    readonly isOutput: boolean;
+    /** Permissions of what is stored. */
+    readonly mode?: number;
+  }
   /** Made by the task that has it as an output, and only there until asked for. */
   | { readonly kind: "temp" }
   /** Made at the worker that needs it, of `inputs`. */
@@ -56,6 +65,8 @@ export interface BoundFile {
   readonly digest: string;
   readonly isDirectory: boolean;
   readonly isExecutable: boolean;
+  /** Of a url that was named by what its server said: what it must say to workers as well. */
+  readonly validator?: string;
 }
 
 /** A mount of a submitted task. */

@@ -10,7 +10,7 @@
 
 import { delayCopies } from "./background.ts";
 import { wantedCopies } from "./copy_policy.ts";
-import { isInUse } from "./file.ts";
+import { isAtUrl, isInUse } from "./file.ts";
 import { canBeMade } from "./recipe.ts";
 import { canRemake } from "./recovery.ts";
 import { deleteReplica, isNeededAt } from "./replica.ts";
@@ -82,7 +82,7 @@ export function isIdleAt(worker: WorkerRecord, file: FileRecord): boolean {
 function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: WorkerRecord): boolean {
   if (isHere(state, file)) return true;
   const { origin } = file;
-  if (origin.kind === "url") return true;
+  if (isAtUrl(file)) return true;
   if (origin.kind === "recipe" && canBeMade(state, file)) return true;
   let probed = 0;
   for (const [holder, { state: kind, generation, isSuspect }] of file.replicas) {

@@ -36,6 +36,8 @@ export function declareFile(
     isDue: false,
     isNondeterministic: false,
     isAtManager: false,
+    isStored: false,
+    originFailures: 0,
     isAvailable: false,
     replicas: new Map(),
     readyCount: 0,
@@ -112,6 +114,16 @@ export function fileOf(state: ManagerState, fileId: FileId): FileRecord {
 export function boundName(file: FileRecord): CacheName {
   if (file.bound === undefined) throw new AssertionError(`File ${file.fileId} must be bound`);
   return file.bound.name;
+}
+
+/** True when workers can fetch it from its url. */
+export function isAtUrl({ origin, isStored }: FileRecord): boolean {
+  return origin.kind === "url" && (!origin.isOutput || isStored);
+}
+
+/** True of an output that is where its user wants it: it need not be made again. */
+export function isInPlace({ isAtManager, isStored }: FileRecord): boolean {
+  return isAtManager || isStored;
 }
 
 /** The files that a task needs to run: inputs, then environments. Each once. */
@@ -242,7 +254,7 @@ function canBeHad(state: ManagerState, file: FileRecord): boolean {
   if (file.bound === undefined || file.failure !== undefined) return false;
   // A copy at one worker is none for those that cannot have it from there.
   if (file.origin.kind === "recipe") return canBeMade(state, file);
-  return file.readyCount > 0 || isHere(state, file) || file.origin.kind === "url";
+  return file.readyCount > 0 || isHere(state, file) || isAtUrl(file);
 }
 
 /** Something waits for it, or it is being made. */

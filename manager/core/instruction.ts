@@ -142,9 +142,9 @@ export type Fact =
     readonly transferId: TransferId;
     readonly fileId: FileId;
     readonly from: "manager" | "worker" | "url" | "recipe";
-    /** The worker that receives, or that sends to the manager. */
+    /** The worker that receives, or that sends to the manager or a url. */
     readonly workerId: WorkerId;
-    readonly to: "worker" | "manager";
+    readonly to: "worker" | "manager" | "url";
     readonly movedBytes: number;
     readonly message: string;
   }

@@ -4,12 +4,18 @@ import { assert } from "../../shared/assert.ts";
 import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
-import { inputFiles } from "./file.ts";
+import { inputFiles, isAtUrl } from "./file.ts";
 import { aheadFactor } from "./placement.ts";
 import { SHIFTS_MAX } from "./shift.ts";
-import { lacksSlot } from "./source.ts";
-import { BLAMED_MAX } from "./source_fault.ts";
-import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
+import { hasSlot, lacksSlot, mayUsePeers } from "./source.ts";
+import { BLAMED_MAX, isAside } from "./source_fault.ts";
+import type {
+  DeliveryRecord,
+  FileRecord,
+  ManagerState,
+  TaskRecord,
+  WorkerRecord,
+} from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
 
@@ -29,6 +35,7 @@ export function checkInvariants(state: ManagerState): void {
   assert(state.unservingCount === unservingCount, `${unservingCount} workers must serve nobody`);
   checkTransfers(state);
   checkDeliveries(state);
+  checkUrls(state);
   checkSpool(state);
   checkUpkeep(state);
   checkShifts(state);
@@ -335,10 +342,46 @@ function checkReach(state: ManagerState, worker: WorkerRecord): void {
   }
 }
 
+/** Url hosts serve and take no more than they may, and a file that peers share is fetched once. */
+function checkUrls(state: ManagerState): void {
+  for (const [host, source] of state.urlSources) {
+    const { active, stores, storeQueue, wanted, background } = source;
+    const size = active.size + stores.size;
+    assert(size <= state.policies.transfersPerUrl, `Host ${host} must not have ${size} transfers`);
+    const isBusy = size + storeQueue.size + wanted.size > 0 || isAside(state, source);
+    assert(isBusy || source.wakeAtMs > 0, `Host ${host} must have something to do`);
+    assert(storeQueue.size === 0 || !hasSlot(state, source), `Host ${host} must take what waits`);
+    for (const copy of background) assert(active.has(copy), `Host ${host} must serve its copies`);
+    const fetched = new Set<FileRecord>();
+    for (const { file } of active) {
+      assert(isAtUrl(file), `File ${file.fileId} must be fetched from where it is`);
+      const isOnce = !fetched.has(file) || !mayUsePeers(state, file);
+      assert(isOnce, `File ${file.fileId} must be fetched from its url once`);
+      fetched.add(file);
+    }
+    for (const { deliveryId } of [...stores, ...storeQueue]) {
+      assert(state.deliveries.has(deliveryId), `Delivery ${deliveryId} must be known`);
+    }
+  }
+}
+
+/** What goes to a url holds a slot of its host, or waits for one. */
+function checkStore(state: ManagerState, delivery: DeliveryRecord): void {
+  const { deliveryId, transferId, file: { origin }, task, worker } = delivery;
+  const source = origin.kind === "url" ? state.urlSources.get(origin.host) : undefined;
+  const isStored = source?.stores.has(delivery) === true;
+  const isQueued = source?.storeQueue.has(delivery) === true;
+  assert(isStored !== isQueued, `Delivery ${deliveryId} must be in one place`);
+  assert(isStored === (transferId !== undefined), `Delivery ${deliveryId} must be ordered`);
+  assert(task !== undefined, `Delivery ${deliveryId} must be an output`);
+  assert(worker?.deliveries.has(delivery), `Delivery ${deliveryId} must be known of its worker`);
+}
+
 function checkDeliveries(state: ManagerState): void {
   let collecting = 0;
   for (const delivery of state.deliveries.values()) {
-    if (delivery.transferId !== undefined) collecting += 1;
+    if (delivery.goal === "url") checkStore(state, delivery);
+    else if (delivery.transferId !== undefined) collecting += 1;
     if (delivery.task === undefined) continue;
     const isPending = delivery.task.state.kind === "retrieving" &&
       delivery.task.state.pending.has(delivery.deliveryId);

@@ -8,7 +8,7 @@
  */
 
 import type { FileFacts, TryId, TryResult } from "../../shared/task.ts";
-import { outputFiles } from "./file.ts";
+import { isInPlace, outputFiles } from "./file.ts";
 import {
   type FileRecord,
   type ManagerState,
@@ -79,8 +79,9 @@ export function outputLie(
     const lie = factsLie(output);
     if (lie !== undefined) return lie;
   }
-  for (const { file: { bound, isAtManager } } of outputFiles(state, task)) {
-    if (isAtManager || bound === undefined || names.has(bound.name)) continue;
+  for (const { file } of outputFiles(state, task)) {
+    const { bound } = file;
+    if (isInPlace(file) || bound === undefined || names.has(bound.name)) continue;
     return `output "${bound.name}" is missing from a success`;
   }
   return undefined;
@@ -105,7 +106,7 @@ export function replicaLie(file: FileRecord, facts: FileFacts): string | undefin
   const lie = factsLie(facts);
   if (lie !== undefined) return lie;
   // What a url has may change, and what is made is not the same everywhere.
-  if (origin.kind === "url" || origin.kind === "recipe") return undefined;
+  if (origin.kind === "url" && !origin.isOutput || origin.kind === "recipe") return undefined;
   const isOther = bound.sizeBytes >= 0 && sizeBytes !== bound.sizeBytes ||
     bound.digest !== "" && digest !== bound.digest || isDirectory !== bound.isDirectory;
   return isOther ? `"${name}" has other contents, of ${sizeBytes} bytes` : undefined;

@@ -95,5 +95,6 @@ function newCounters(): Counters {
     workerToWorkerBytes: 0,
     workerToManagerBytes: 0,
     urlToWorkerBytes: 0,
+    workerToUrlBytes: 0,
   };
 }

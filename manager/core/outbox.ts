@@ -3,7 +3,7 @@
 import type { DispatchedTask } from "../../shared/protocol.ts";
 import type { OutputMount, TaskShape } from "../../shared/task.ts";
 import type { TaskDefinition } from "./event.ts";
-import { boundName, fileOf, outputFiles } from "./file.ts";
+import { boundName, fileOf, isInPlace, outputFiles } from "./file.ts";
 import type { ManagerState, Outbox, TryRecord } from "./state.ts";
 
 /** Makes one `send` for each worker that this step has something for. */
@@ -55,8 +55,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   });
   const outputs: OutputMount[] = [];
   for (const { mount, file } of outputFiles(state, attempt.task)) {
-    // What the manager has is not made twice; all else is, so that it is all of one run.
-    if (file.isAtManager) continue;
+    // What is in place is not made twice; all else is, so that it is all of one run.
+    if (isInPlace(file)) continue;
     outputs.push({
       mount,
       name: boundName(file),

@@ -17,6 +17,8 @@ export interface Policies {
   /** Move temps from workers whose disks are fuller than those of others. */
   readonly shiftDiskLoad: boolean;
   readonly peerTransfers: boolean;
+  /** Workers see the files of the manager's machine under the same paths. */
+  readonly sharedFileSystem: boolean;
   /** Transfers out of one worker at a time. */
   readonly transfersPerWorker: number;
   /** Workers fetching from one url host at a time. */
@@ -64,6 +66,7 @@ export const DEFAULT_POLICIES: Policies = {
   pruneExtraReplicas: false,
   shiftDiskLoad: false,
   peerTransfers: true,
+  sharedFileSystem: false,
   transfersPerWorker: 10,
   transfersPerUrl: 4,
   transfersFromManager: 4,

@@ -93,8 +93,13 @@ export function readyReplica(
     noteRate(state, transfer, movedBytes);
     forgiveSource(source.source, worker);
   }
+  if (source?.kind === "url") {
+    file.originFailures = 0;
+    const change = changeOf(file, message.file);
+    if (change !== undefined) return refuseChanged(state, transfer, change);
+  }
   if (source?.kind === "manager") learnDigest(file, message.file);
-  if (file.origin.kind === "url" || file.origin.kind === "recipe") learnSize(file, message.file);
+  if (file.origin.kind === "url" || file.origin.kind === "recipe") learnFacts(file, message.file);
   // Before its slot is free: who waits for the file has it from here, and not from where it came.
   markReady(state, { file, worker, facts: message.file });
   endTransfer(state, transfer, { movedBytes });
@@ -284,7 +289,7 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     if (replica?.state !== "ready") continue;
     file.replicas.set(worker, replica);
     file.readyCount += 1;
-    if (replica.facts !== undefined) learnSize(file, replica.facts);
+    if (replica.facts !== undefined) learnFacts(file, replica.facts);
     // What an earlier workflow or process left is looked at before it is used.
     suspectReplica(state, worker, replica);
   }
@@ -348,9 +353,29 @@ function isOtherCopy({ file, isUnchecked }: TransferRecord, { name, digest }: Fi
   return isUnchecked && isLocal && bound.digest !== "" && bound.digest !== digest;
 }
 
-/** The first copy of a url or a made directory tells its size. */
-function learnSize(file: FileRecord, facts: FileFacts): void {
-  if (file.bound === undefined || file.bound.sizeBytes >= 0) return;
-  const { sizeBytes, digest, isDirectory, isExecutable = false } = facts;
-  file.bound = { ...file.bound, sizeBytes, digest, isDirectory, isExecutable };
+/** The first copy of a url or a made directory tells its size, and what all others must be. */
+function learnFacts(file: FileRecord, facts: FileFacts): void {
+  if (file.bound === undefined) return;
+  const { sizeBytes, digest } = file.bound;
+  if (sizeBytes >= 0 && (digest !== "" || file.origin.kind !== "url")) return;
+  const { isDirectory, isExecutable = false } = facts;
+  const told = { sizeBytes: facts.sizeBytes, digest: facts.digest };
+  file.bound = { ...file.bound, ...told, isDirectory, isExecutable };
+}
+
+/** What a url has now that others of its copies have not. */
+function changeOf({ bound, origin }: FileRecord, { digest }: FileFacts): string | undefined {
+  if (origin.kind !== "url" || bound === undefined || bound.digest === "") return undefined;
+  if (digest === "" || digest === bound.digest) return undefined;
+  return `it was fetched with digest ${bound.digest} before, and has ${digest} now`;
+}
+
+/** Two workers that fetched a url at the same time have not the same: the first is what counts. */
+function refuseChanged(state: ManagerState, transfer: TransferRecord, change: string): void {
+  const { transferId, worker, generation, file } = transfer;
+  const name = boundName(file);
+  tell(state, worker, { kind: "delete", name, generation });
+  const message = `Cannot use file "${name}" of worker ${worker.workerId}: ${change}`;
+  const failed = { transferId, name, generation, message, canRetry: true } as const;
+  failTransfer(state, worker, { kind: "transfer_failed", ...failed });
 }

@@ -1,6 +1,7 @@
 /** Where a transfer has its file from: peers before the manager and urls, the least busy first. */
 
 import { INLINE_BYTES_MAX } from "../../shared/protocol.ts";
+import { isAtUrl } from "./file.ts";
 import { canReach } from "./reach.ts";
 import { chooseMaking } from "./recipe.ts";
 import { isAside } from "./source_fault.ts";
@@ -14,6 +15,7 @@ import {
   type TransferSource,
   type WorkerRecord,
 } from "./state.ts";
+import { isBeingFetched } from "./url_source.ts";
 
 /** Holders that are looked at for the least busy one. */
 const HOLDERS_PROBED = 16;
@@ -46,14 +48,14 @@ export function chooseSource(
     (file.bound?.sizeBytes ?? 0) <= INLINE_BYTES_MAX;
   if (isSmall) return { kind: "manager", source: state.managerSource };
   const peer = choosePeer(state, transfer, holder);
-  const isElsewhere = isAtHand || file.origin.kind === "url";
+  const isElsewhere = isAtHand || isAtUrl(file);
   // A peer that failed this transfer is asked again only when nobody else has the file.
   if (peer !== undefined && !(isElsewhere && transfer.failed.has(peer.source))) return peer;
   if (isLeftToPeers(state, transfer)) return undefined;
   if (isAtHand && canTakeMore(state, state.managerSource)) {
     return { kind: "manager", source: state.managerSource };
   }
-  if (file.origin.kind !== "url") return undefined;
+  if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
   const source = urlSource(state, file.origin.host);
   return canTakeMore(state, source) ? { kind: "url", source } : undefined;
 }
@@ -63,7 +65,9 @@ export function possibleSources(state: ManagerState, transfer: TransferRecord): 
   const { file, worker } = transfer;
   const sources: Source[] = [];
   if (isHere(state, file)) sources.push(state.managerSource);
-  if (file.origin.kind === "url") sources.push(urlSource(state, file.origin.host));
+  if (file.origin.kind === "url" && isAtUrl(file)) {
+    sources.push(urlSource(state, file.origin.host));
+  }
   if (!mayUsePeers(state, file)) return sources;
   for (const [holder, replica] of file.replicas) {
     if (replica.state !== "ready" || holder === worker) continue;
@@ -78,20 +82,32 @@ export function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
   return state.policies.peerTransfers && file.peerTransfer;
 }
 
-/** What serves files of that url host; it is on no table before something comes from it or waits. */
+/** What serves files of that url host, and takes them; on no table before something is under way or waits. */
 export function urlSource({ urlSources }: ManagerState, host: string): Source {
   return urlSources.get(host) ?? newSource("url", host);
 }
 
-/** Something comes from the source, or waits for it: what is known of a url host is kept meanwhile. */
+/** Something is under way with the source, or waits: what is known of a url host is kept meanwhile. */
 export function keepUrlSource({ urlSources }: ManagerState, source: Source): void {
   if (source.kind === "url") urlSources.set(source.host, source);
 }
 
-/** Forgets a host from which nothing comes any more, for which nothing waits, and which did no wrong. */
+/** Forgets a host with which nothing is under way, for which nothing waits, and which did no wrong. */
 export function releaseUrlSource(state: ManagerState, source: Source): void {
-  const isIdle = source.active.size === 0 && source.wanted.size === 0 && !isAside(state, source);
-  if (isIdle && state.urlSources.get(source.host) === source) state.urlSources.delete(source.host);
+  const { active, wanted, stores, storeQueue } = source;
+  const isBusy = active.size + wanted.size + stores.size + storeQueue.size > 0;
+  if (!isBusy && !isAside(state, source) && state.urlSources.get(source.host) === source) {
+    state.urlSources.delete(source.host);
+  }
+}
+
+/** Nothing waits for the file any more: its origin need not offer its slots for it. */
+export function forgetWanted(state: ManagerState, file: FileRecord): void {
+  state.managerSource.wanted.delete(file);
+  const source = file.origin.kind === "url" && state.urlSources.get(file.origin.host);
+  if (!source) return;
+  source.wanted.delete(file);
+  releaseUrlSource(state, source);
 }
 
 /** How many transfers `source` serves at a time. */
@@ -101,14 +117,25 @@ export function slotsOf(state: ManagerState, { kind }: Source): number {
   return kind === "url" ? transfersPerUrl : transfersPerWorker;
 }
 
+/** True when `source` has a slot left. */
+export function hasSlot(state: ManagerState, source: Source): boolean {
+  return source.active.size + source.stores.size < slotsOf(state, source);
+}
+
+/** True when it has one, or could have that of a copy which nothing waits for. */
+export function canFreeSlot(state: ManagerState, source: Source): boolean {
+  const { active, stores, background } = source;
+  return active.size + stores.size - background.size < slotsOf(state, source);
+}
+
 /** True when `source` is asked, and has a slot left. */
 function canTakeMore(state: ManagerState, source: Source): boolean {
-  return source.active.size < slotsOf(state, source) && !isAside(state, source);
+  return hasSlot(state, source) && !isAside(state, source);
 }
 
 /** True when `source` could serve the transfer at once if it had a slot more. */
 export function lacksSlot(state: ManagerState, transfer: TransferRecord, source: Source): boolean {
-  if (isAside(state, source) || source.active.size < slotsOf(state, source)) return false;
+  if (isAside(state, source) || hasSlot(state, source)) return false;
   return source.kind === "worker"
     ? !isFannedOut(source, transfer.file)
     : !isLeftToPeers(state, transfer);
@@ -167,15 +194,17 @@ function isFannedOut({ active }: Source, file: FileRecord): boolean {
 }
 
 /**
- * True when the file was sent first hand as often as it may be at a time, and a peer can pass it
- * on, though it be busy: whatever the number of workers, its origin sends it no more.
+ * True when a peer can pass the file on, though it be busy, and its origin need not send it: the
+ * manager has, as often as it may at a time, and a url is asked once, by one worker for all.
  */
 function isLeftToPeers(state: ManagerState, transfer: TransferRecord): boolean {
   const { file } = transfer;
   if (!mayUsePeers(state, file)) return false;
-  const { transfersFromManager, transfersPerUrl } = state.policies;
-  const countMax = isHere(state, file) ? transfersFromManager : transfersPerUrl;
-  if (file.firstHandCount < countMax) return false;
+  if (isHere(state, file)) {
+    if (file.firstHandCount < state.policies.transfersFromManager) return false;
+  } else if (isBeingFetched(state, file)) {
+    return true;
+  }
   let probed = 0;
   for (const holder of file.replicas.keys()) {
     const { source, link } = holder;

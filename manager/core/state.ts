@@ -143,6 +143,10 @@ export interface FileRecord {
   isNondeterministic: boolean;
   /** The manager has its contents: a local file, a buffer, an output in place. */
   isAtManager: boolean;
+  /** Of an output: its url has what was made. */
+  isStored: boolean;
+  /** Fetches from its url that failed since one did not. */
+  originFailures: number;
   /** Contents can be had from somewhere; waiting counts are kept by this. */
   isAvailable: boolean;
   /** `{worker: its copy}`; the same records as in `worker.replicas`. */
@@ -226,6 +230,10 @@ export interface Source {
   readonly background: Set<TransferRecord>;
   /** Files with transfers that found it busy. */
   readonly wanted: Set<FileRecord>;
+  /** Of a url host: outputs on their way there, which take slots as well. */
+  readonly stores: Set<DeliveryRecord>;
+  /** Outputs that wait for a slot. */
+  readonly storeQueue: Set<DeliveryRecord>;
   /** Faults since a transfer from it succeeded; source_fault.ts. */
   faultCount: number;
   /** It is not asked until then. */
@@ -347,9 +355,10 @@ export interface InstanceRecord {
   state: "starting" | "ready" | "stopping";
 }
 
-/** Contents on their way to the manager. */
+/** Contents on their way from a worker to the manager, or to a url. */
 export interface DeliveryRecord {
   readonly deliveryId: number;
+  readonly goal: "manager" | "url";
   readonly file: FileRecord;
   readonly facts: FileFacts;
   /** Of a PUT; absent when the contents rode in the result. */
@@ -383,6 +392,7 @@ export interface Counters {
   workerToWorkerBytes: number;
   workerToManagerBytes: number;
   urlToWorkerBytes: number;
+  workerToUrlBytes: number;
 }
 
 /** The manager's whole state. */
@@ -432,7 +442,7 @@ export interface ManagerState {
   /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
   readonly lost: Set<FileRecord>;
   readonly deliveries: Map<number, DeliveryRecord>;
-  /** Deliveries that wait for one of `transfersToManager`. */
+  /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
   collectingCount: number;
   /** When to look at something again. */
@@ -506,6 +516,8 @@ export function newSource(kind: Source["kind"], host: string = ""): Source {
     active: new Set(),
     background: new Set(),
     wanted: new Set(),
+    stores: new Set(),
+    storeQueue: new Set(),
     faultCount: 0,
     asideUntilMs: 0,
     wakeAtMs: 0,

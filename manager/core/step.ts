@@ -8,7 +8,7 @@
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap, popHeap } from "../../shared/heap.ts";
-import { endDelivery, requestFile, retryDelivery } from "./delivery.ts";
+import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
@@ -29,6 +29,7 @@ import {
 } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
+import { startStores } from "./url_output.ts";
 import {
   connectWorker,
   disconnectWorker,
@@ -113,6 +114,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "policies_set":
       state.policies = event.policies;
       for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);
       planEviction(state);
       reviewAll(state);
@@ -162,6 +164,8 @@ function applyReport(
       return loseReplica(state, worker, message);
     case "replica_verified":
       return clearReplica(state, worker, message);
+    case "stored":
+      return endStore(state, worker, message.transferId);
     case "send_failed":
       return retryDelivery(state, worker, message);
     case "instance_ready":

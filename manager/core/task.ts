@@ -58,6 +58,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     const file = fileOf(state, fileId);
     file.producer = task;
     file.isAtManager = false;
+    file.isStored = false;
     file.isAvailable = false;
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);

@@ -6,7 +6,7 @@ import type { TransferId } from "../../shared/ids.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { boundName, updateAvailability } from "./file.ts";
+import { boundName, isAtUrl, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { canReach, noteUnreached } from "./reach.ts";
@@ -21,13 +21,14 @@ import {
 } from "./replica.ts";
 import {
   BUSY_HOLDERS_PROBED,
+  canFreeSlot,
   chooseSource,
+  forgetWanted,
   keepUrlSource,
   lacksSlot,
   mayUsePeers,
   possibleSources,
   releaseUrlSource,
-  slotsOf,
 } from "./source.ts";
 import { blameSource, isAside } from "./source_fault.ts";
 import { setLimit, wakeForSource } from "./source_watch.ts";
@@ -44,6 +45,8 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { failTriesFor } from "./try.ts";
+import { startStores } from "./url_output.ts";
+import { failWaiting, noteUrlFailure } from "./url_source.ts";
 
 type TransferFailure = Extract<WorkerReport, { kind: "transfer_failed" }>;
 
@@ -58,6 +61,9 @@ export const MOVED_BYTES_MAX: number = 2 ** 52;
 
 /** Transfers that wait for holders of their own and are passed over for those behind them. */
 const PASSED_MAX = 64;
+
+/** How tries end whose file does not come. */
+type FailedOutcome = "transfer_failed" | "disk_full" | "input_modified";
 
 /** Begins to bring a file to a worker; at once, or when a source has a free slot. */
 export function startTransfer(
@@ -155,6 +161,10 @@ export function failTransfer(
     return beginTransfer(state, transfer);
   }
   transfer.attemptCount += 1;
+  const why = { message: message.message, outcome: outcomeOf(message) };
+  const isSpent = noteUrlFailure(transfer, message);
+  // Before another one takes its slot to be told the same.
+  if (isSpent) failWaiting(state, transfer, why);
   if (source !== undefined && source.kind !== "recipe") {
     transfer.failed.add(source.source);
     if (message.isSourceFault === true) blameSource(state, source, worker);
@@ -163,16 +173,18 @@ export function failTransfer(
   if (isCorrupt || transfer.attemptCount > 1 && !isDiskFull) doubtSource(state, transfer);
   freeSlot(state, transfer);
   if (transfer.isBackground) return failBackground(state, transfer);
-  const isFinal = !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
+  const isFinal = isSpent || !message.canRetry || transfer.attemptCount >= ATTEMPTS_MAX ||
     isDiskFull && !isNeededAt(worker, file);
-  if (isFinal) {
-    const outcome = isDiskFull ? "disk_full" : "transfer_failed";
-    return abandonTransfer(state, transfer, { message: message.message, outcome });
-  }
+  if (isFinal) return abandonTransfer(state, transfer, why);
   transfer.isBackingOff = true;
   const delayMs = BACKOFF_MS * 2 ** (transfer.attemptCount - 1);
   pushHeap(state.deadlines, { atMs: state.nowMs + delayMs, kind: "transfer", transfer });
   passMaking(state, file);
+}
+
+function outcomeOf({ isDiskFull, isModified }: TransferFailure): FailedOutcome {
+  if (isDiskFull === true) return "disk_full";
+  return isModified === true ? "input_modified" : "transfer_failed";
 }
 
 /** True when the holder's addresses take no connection, or connections bring it nothing twice. */
@@ -387,7 +399,7 @@ function strand(state: ManagerState, transfer: TransferRecord): void {
 /** True when the file is at workers only, none of which the receiver may ask, or can reach. */
 function isStranded(state: ManagerState, transfer: TransferRecord): boolean {
   const { file, worker, generation } = transfer;
-  if (file.origin.kind === "url" || file.origin.kind === "recipe") return false;
+  if (isAtUrl(file) || file.origin.kind === "recipe") return false;
   if (isHere(state, file)) return false;
   if (!mayUsePeers(state, file)) return true;
   let probed = 0;
@@ -417,15 +429,9 @@ function unqueue(state: ManagerState, transfer: TransferRecord): void {
   callOffHome(state, file);
 }
 
-/** A source that may never serve again need not remember a file that nobody waits for. */
 function leaveQueue(state: ManagerState, transfer: TransferRecord): void {
-  const { file: { origin, queued }, file } = transfer;
-  if (!queued.delete(transfer) || queued.size > 0) return;
-  state.managerSource.wanted.delete(file);
-  const source = origin.kind === "url" ? state.urlSources.get(origin.host) : undefined;
-  if (source === undefined) return;
-  source.wanted.delete(file);
-  releaseUrlSource(state, source);
+  const { file } = transfer;
+  if (file.queued.delete(transfer) && file.queued.size === 0) forgetWanted(state, file);
 }
 
 /** Has each source that may serve the transfer offer its next free slot. */
@@ -512,7 +518,9 @@ function sourceRef(file: FileRecord, source: Exclude<TransferSource, { kind: "re
     return { kind: "worker", workerId: source.worker.workerId } as const;
   }
   if (source.kind === "url" && file.origin.kind === "url") {
-    return { kind: "url", url: file.origin.url } as const;
+    const { validator } = file.bound ?? {};
+    const { url } = file.origin;
+    return { kind: "url", url, ...(validator === undefined ? {} : { validator }) } as const;
   }
   return { kind: "manager", fileId: file.fileId } as const;
 }
@@ -530,14 +538,13 @@ function freeSlot(state: ManagerState, transfer: TransferRecord): void {
   if (from.kind === "url") releaseUrlSource(state, from.source);
 }
 
-/** Lets transfers that wait for `source`, which is `holder` if it is a worker, start. */
+/** Lets what waits for `source`, which is `holder` if it is a worker, start. */
 export function offerSlots(state: ManagerState, source: Source, holder?: WorkerRecord): void {
+  startStores(state, source);
   let left = source.wanted.size;
   for (const file of source.wanted) {
-    // Copies that nothing waits for make way.
-    const busyCount = source.active.size - source.background.size;
     // Who finds all its sources busy again comes after those that were here before.
-    if (left === 0 || busyCount >= slotsOf(state, source)) return;
+    if (left === 0 || !canFreeSlot(state, source)) return;
     left -= 1;
     source.wanted.delete(file);
     startQueued(state, file, holder);
@@ -545,10 +552,10 @@ export function offerSlots(state: ManagerState, source: Source, holder?: WorkerR
 }
 
 /** The file cannot come to that worker: what needs it there is told. */
-function abandonTransfer(
+export function abandonTransfer(
   state: ManagerState,
   transfer: TransferRecord,
-  why: { readonly message: string; readonly outcome: "transfer_failed" | "disk_full" },
+  why: { readonly message: string; readonly outcome: FailedOutcome },
 ): void {
   const { message } = why;
   const { file, worker } = transfer;

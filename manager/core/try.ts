@@ -4,7 +4,7 @@ import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
-import { inputFiles, outputFiles, updateAvailability } from "./file.ts";
+import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
@@ -154,7 +154,7 @@ function voidTry(
   finishTask(state, task, { outcome: "worker_lost", message, attempt });
 }
 
-/** A success is complete once what is the manager's is in place there. */
+/** A success is complete once what is the manager's, or a url's, is in place there. */
 function endWithOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
   const { outcome, message } = result;
@@ -201,8 +201,9 @@ export function loseRetrieval(state: ManagerState, task: TaskRecord, message: st
   if (task.isSettled) return;
   // What has arrived is of a run that did not count: all outputs are to be of one run.
   for (const { file } of outputFiles(state, task)) {
-    if (!file.isAtManager) continue;
+    if (!isInPlace(file)) continue;
     file.isAtManager = false;
+    file.isStored = false;
     updateAvailability(state, file);
   }
 }

@@ -113,7 +113,9 @@ async function readStart(source: AsyncIterable<Uint8Array>): Promise<StartedSour
   while (start.length < BLOCK_BYTES) {
     const next = await rest.next();
     if (next.done) break;
-    start = start.length === 0 ? next.value : joined(start, next.value);
+    // A copy where another chunk is needed, after which this one may be another's.
+    const isWhole = start.length === 0 && next.value.length >= BLOCK_BYTES;
+    start = isWhole ? next.value : joined(start, next.value);
   }
   return { start, rest };
 }

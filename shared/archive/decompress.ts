@@ -17,6 +17,10 @@ import { wholeZstdFrames } from "./zstd_frames.ts";
 /** Bytes that a decoder hands out at a time: few enough for memory, many enough to overlap. */
 const INFLATED_BYTES = 1024 * 1024;
 
+/** Bytes that wait before a decoder, which would else stand still for every read of the archive. */
+const WAITING_BYTES = 4 * 1024 * 1024;
+const DECODER_OPTIONS = { chunkSize: INFLATED_BYTES, writableHighWaterMark: WAITING_BYTES };
+
 /** One compression. */
 export interface Compression {
   readonly name: string;
@@ -30,7 +34,7 @@ export const COMPRESSIONS: readonly Compression[] = [
   {
     name: "gzip",
     isStart: (bytes) => startsWith(bytes, [0x1f, 0x8b, 0x08]),
-    decode: (source) => transformed("gzip", source, createGunzip({ chunkSize: INFLATED_BYTES })),
+    decode: (source) => transformed("gzip", source, createGunzip(DECODER_OPTIONS)),
   },
   {
     name: "zstd",
@@ -38,7 +42,7 @@ export const COMPRESSIONS: readonly Compression[] = [
       startsWith(bytes, [0x28, 0xb5, 0x2f, 0xfd]) ||
       (((bytes[0] ?? 0) & 0xf0) === 0x50 && startsWith(bytes.subarray(1), [0x2a, 0x4d, 0x18])),
     decode: (source) => {
-      const decoder = createZstdDecompress({ chunkSize: INFLATED_BYTES });
+      const decoder = createZstdDecompress(DECODER_OPTIONS);
       return transformed("zstd", wholeZstdFrames(source), decoder);
     },
   },
@@ -66,7 +70,8 @@ export async function* transformed(
   decoder: Transform,
 ): AsyncGenerator<Uint8Array, void> {
   // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
-  pipeline(Readable.from(source, { objectMode: false }), decoder, () => {});
+  const packed = Readable.from(source, { objectMode: false, highWaterMark: WAITING_BYTES });
+  pipeline(packed, decoder, () => {});
   const chunks = decoder[Symbol.asyncIterator]();
   let ahead = chunks.next();
   try {

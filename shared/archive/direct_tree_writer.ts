@@ -8,33 +8,30 @@
 import {
   chmodSync,
   closeSync,
-  constants,
-  copyFileSync,
   ftruncateSync,
-  linkSync,
   lutimesSync,
   mkdirSync,
   realpathSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   utimesSync,
 } from "node:fs";
 
-import { codeOf } from "./archive_error.ts";
 import { FileThreads } from "./file_threads.ts";
 import { findLinkFault, followLink } from "./link_target.ts";
 import { placed } from "./member_writer.ts";
 import type { MemberWriter, NewTarget, SparseLayout } from "./member_writer.ts";
-import { openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
+import { linkNew, openNew, replacing, setTime, writeAll, writeNew } from "./new_file.ts";
 import {
   checkHardLink,
+  checkLinkPlace,
   closedDirectories,
   directoryMode,
-  missingTarget,
   newTreePlan,
-  NO_LINK_CODES,
-  planDirectory,
+  occupied,
   planLeaf,
+  planOwnDirectory,
   refusal,
   timeSeconds,
   writeFault,
@@ -46,29 +43,26 @@ const NO_PATHS: ReadonlySet<string> = new Set();
 /** Writes a tree without ever waiting: not for a process that has something else to do. */
 export class DirectTreeWriter implements MemberWriter {
   readonly #root: string;
-  readonly #plan: TreePlan = newTreePlan();
+  readonly #plan: TreePlan;
   readonly #threads: FileThreads;
 
   /** Makes the directory `root`, which must not exist while its parent must. */
-  constructor(root: string) {
+  constructor(root: string, directoryCountMax: number) {
     mkdirSync(root, { mode: 0o755 });
     this.#root = root;
+    this.#plan = newTreePlan(directoryCountMax);
     this.#threads = new FileThreads(root);
   }
 
   directory(meta: FileMeta): void {
-    this.#make(planDirectory(this.#plan, meta.path, meta.path));
+    this.#make(planOwnDirectory(this.#plan, meta.path), meta.path);
     this.#plan.directories.set(meta.path, meta);
   }
 
   file(meta: FileMeta, contents: Uint8Array): void {
     this.#prepare(meta.path);
     if (this.#threads.offer(meta, contents)) return;
-    try {
-      writeNew(this.#onDisk(meta.path), meta, contents);
-    } catch (cause) {
-      throw writeFault(meta.path, cause);
-    }
+    writeNew(this.#root, meta, contents);
   }
 
   async bigFile(
@@ -100,15 +94,9 @@ export class DirectTreeWriter implements MemberWriter {
   hardLink(meta: FileMeta, target: string): void {
     checkHardLink(this.#plan, meta.path, target);
     this.#prepare(meta.path);
-    this.#threads.settle(target);
-    const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
-    try {
-      replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
-    } catch (cause) {
-      throw codeOf(cause) === "ENOENT"
-        ? missingTarget(meta.path, target)
-        : writeFault(meta.path, cause);
-    }
+    // A file that is on its way has its thread make the link, too: nobody waits for it.
+    if (this.#threads.offerLink(meta, target)) return;
+    linkNew(this.#root, meta, target);
   }
 
   symlink(meta: FileMeta, target: string): void {
@@ -126,6 +114,7 @@ export class DirectTreeWriter implements MemberWriter {
     const { links, directories } = this.#plan;
     const leavers = newTarget === undefined ? NO_PATHS : this.#retarget(newTarget);
     for (const path of links.keys()) {
+      checkLinkPlace(this.#plan, path);
       const fault = leavers.has(path) ? undefined : findLinkFault(path, links);
       if (fault !== undefined) throw refusal(path, fault);
     }
@@ -188,6 +177,7 @@ export class DirectTreeWriter implements MemberWriter {
 
   /** Makes room for something that is no directory at `path`; nothing of that name is on its way. */
   #prepare(path: string): void {
+    if (this.#plan.directories.has(path)) this.#removeDirectory(path);
     this.#make(planLeaf(this.#plan, path));
     this.#threads.settle(path);
   }
@@ -201,11 +191,26 @@ export class DirectTreeWriter implements MemberWriter {
     return new Set([...links.keys()].filter((path) => followLink(path, links).kind === "absolute"));
   }
 
-  #make(directories: readonly string[]): void {
+  /** Another entry takes the place of a directory only if nothing is in it. */
+  #removeDirectory(path: string): void {
+    this.#threads.settleAll();
+    try {
+      rmdirSync(this.#onDisk(path));
+    } catch (cause) {
+      throw occupied(path, cause);
+    }
+    this.#plan.directories.delete(path);
+  }
+
+  /** Makes directories, of which the one at `own` is an entry: it takes the place of a file. */
+  #make(directories: readonly string[], own?: string): void {
     for (const path of directories) {
       this.#threads.settle(path);
+      const onDisk = this.#onDisk(path);
+      const make = (): void => mkdirSync(onDisk, { mode: 0o755 });
       try {
-        mkdirSync(this.#onDisk(path), { mode: 0o755 });
+        if (path === own) replacing(onDisk, make);
+        else make();
       } catch (cause) {
         throw writeFault(path, cause);
       }
@@ -215,16 +220,5 @@ export class DirectTreeWriter implements MemberWriter {
   #onDisk(path: string): string {
     // The path is in normal form already; joining is in the way of every file.
     return `${this.#root}/${path}`;
-  }
-}
-
-function linkOrCopy(from: string, to: string, mtimeMs: number): void {
-  try {
-    linkSync(from, to);
-  } catch (error) {
-    if (!NO_LINK_CODES.has(codeOf(error))) throw error;
-    copyFileSync(from, to, constants.COPYFILE_EXCL);
-    const seconds = timeSeconds(mtimeMs);
-    utimesSync(to, seconds, seconds);
   }
 }

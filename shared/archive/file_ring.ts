@@ -1,5 +1,5 @@
 /**
- * Small files on their way from the thread that reads an archive to one that writes them.
+ * Small files, and links to them, on their way from the thread that reads an archive to one that writes them.
  *
  * A ring of bytes that both share, with one thread at each end: the contents are copied once, and
  * no call of the system is made while there is something in it. Both ends may block their thread.
@@ -26,6 +26,9 @@ const ALIGN_BYTES = 8;
 const FILLER = -1;
 /** UTF-8 bytes of one unit of a string, at most. */
 const UNIT_BYTES_MAX = 3;
+
+/** In the place of a mode: a hard link, whose contents are the path of its target. */
+const LINK = -1;
 
 /** Where in the control words what is. */
 const STATE = 0;
@@ -89,6 +92,15 @@ export class FileRing {
 
   /** Puts a file in; returns its number, counted from one, or undefined when there is no room. */
   give(meta: FileMeta, contents: Uint8Array): number | undefined {
+    return this.#put(meta, meta.mode, contents);
+  }
+
+  /** Puts in a hard link to a file that was put in before; returns its number as `give` does. */
+  giveLink(meta: FileMeta, target: string): number | undefined {
+    return this.#put(meta, LINK, Buffer.from(target));
+  }
+
+  #put(meta: FileMeta, mode: number, contents: Uint8Array): number | undefined {
     if (Atomics.load(this.#control, STATE) !== STARTED) {
       this.#throwFailure();
       return undefined;
@@ -106,7 +118,7 @@ export class FileRing {
     this.#words[at / 4] = allBytes;
     this.#words[at / 4 + 1] = pathBytes;
     this.#words[at / 4 + 2] = contents.length;
-    this.#words[at / 4 + 3] = meta.mode;
+    this.#words[at / 4 + 3] = mode;
     this.#times[at / 8 + 2] = meta.mtimeMs;
     this.#headBytes += allBytes;
     Atomics.store(this.#control, GIVEN_COUNT, ++this.#givenCount);
@@ -176,15 +188,18 @@ export class FileRing {
   }
 }
 
-/** Takes files out of the ring and writes each with `write`, until it fails or the ring is stopped. */
-export function serveFileRing(
-  memory: FileRingMemory,
-  write: (meta: FileMeta, contents: Uint8Array) => void,
-): void {
+/** What is done with the files of a ring. */
+export interface FileRingWriter {
+  readonly file: (meta: FileMeta, contents: Uint8Array) => void;
+  readonly link: (meta: FileMeta, target: string) => void;
+}
+
+/** Takes files out of the ring and writes each with `writer`, until it fails or the ring is stopped. */
+export function serveFileRing(memory: FileRingMemory, writer: FileRingWriter): void {
   const control = new Int32Array(memory.control);
   Atomics.store(control, STATE, STARTED);
   try {
-    writeFiles(control, memory.files, write);
+    writeFiles(control, memory.files, writer);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const entry = error instanceof ArchiveError ? error.entry : undefined;
@@ -199,7 +214,7 @@ export function serveFileRing(
 function writeFiles(
   control: Int32Array,
   files: SharedArrayBuffer,
-  write: (meta: FileMeta, contents: Uint8Array) => void,
+  writer: FileRingWriter,
 ): void {
   const bytes = Buffer.from(files);
   const words = new Int32Array(files);
@@ -215,7 +230,9 @@ function writeFiles(
     const contentsAt = at + HEADER_BYTES + (words[at / 4 + 1] ?? 0);
     const path = bytes.toString("utf8", at + HEADER_BYTES, contentsAt);
     const meta = { path, mode: words[at / 4 + 3] ?? 0, mtimeMs: times[at / 8 + 2] ?? 0 };
-    write(meta, bytes.subarray(contentsAt, contentsAt + (words[at / 4 + 2] ?? 0)));
+    const contents = bytes.subarray(contentsAt, contentsAt + (words[at / 4 + 2] ?? 0));
+    if (meta.mode === LINK) writer.link(meta, contents.toString());
+    else writer.file(meta, contents);
     tailBytes += words[at / 4] ?? 0;
     Atomics.store(control, TAIL_BYTES, tailBytes);
     Atomics.store(control, WRITTEN_COUNT, ++writtenCount);

@@ -8,8 +8,7 @@ import { workerData } from "node:worker_threads";
 
 import { serveFileRing } from "./file_ring.ts";
 import type { FileRingMemory } from "./file_ring.ts";
-import { writeNew } from "./new_file.ts";
-import { writeFault } from "./tree_plan.ts";
+import { linkNew, writeNew } from "./new_file.ts";
 
 /** What the thread is given. */
 export interface FileThreadData {
@@ -21,10 +20,7 @@ export interface FileThreadData {
 // Given by this program itself.
 const { root, memory } = workerData as FileThreadData;
 
-serveFileRing(memory, (meta, contents) => {
-  try {
-    writeNew(`${root}/${meta.path}`, meta, contents);
-  } catch (cause) {
-    throw writeFault(meta.path, cause);
-  }
+serveFileRing(memory, {
+  file: (meta, contents) => writeNew(root, meta, contents),
+  link: (meta, target) => linkNew(root, meta, target),
 });

@@ -55,6 +55,23 @@ export class FileThreads {
     return false;
   }
 
+  /**
+   * Hands over a hard link to a file that is on its way; false when the caller must make it, to a
+   * file that is written.
+   */
+  offerLink(meta: FileMeta, target: string): boolean {
+    const thread = this.#threads.find(({ pending }) => pending.has(target));
+    const number = thread?.ring.giveLink(meta, target);
+    if (thread === undefined || number === undefined) {
+      this.settle(target);
+      return false;
+    }
+    note(thread, meta.path, number);
+    // What takes the name of the target must not do so before the link is there.
+    note(thread, target, number);
+    return true;
+  }
+
   /** Waits until no file at `path` is on its way any more. Throws what kept it from being written. */
   settle(path: string): void {
     for (const { ring, pending } of this.#threads) {
@@ -65,9 +82,14 @@ export class FileThreads {
     }
   }
 
-  /** Waits until all files are written, and ends the threads. Throws what kept one from that. */
-  finish(): void {
+  /** Waits until all files are written. Throws what kept one from that. */
+  settleAll(): void {
     for (const { ring } of this.#threads) ring.settle();
+  }
+
+  /** As `settleAll`, and ends the threads. */
+  finish(): void {
+    this.settleAll();
     this.stop();
   }
 
@@ -92,6 +114,8 @@ export class FileThreads {
 }
 
 function note({ ring, pending }: FileThread, path: string, number: number): void {
+  // Also what is noted already goes to the end, where the highest numbers are.
+  pending.delete(path);
   pending.set(path, number);
   if (pending.size < NOTED_MAX) return;
   const { writtenCount } = ring;

@@ -1,9 +1,20 @@
-/** A new file of a tree being unpacked, in calls of the system that block. */
+/** New files of a tree being unpacked, and links to them, in calls of the system that block. */
 
-import { closeSync, constants, futimesSync, openSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  futimesSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
 
 import { codeOf } from "./archive_error.ts";
-import { fileMode, timeSeconds } from "./tree_plan.ts";
+import { fileMode, missingTarget, NO_LINK_CODES, timeSeconds, writeFault } from "./tree_plan.ts";
 import type { FileMeta } from "./tree_plan.ts";
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -13,14 +24,43 @@ export function openNew(path: string, meta: FileMeta): number {
   return replacing(path, () => openSync(path, NEW_FILE, fileMode(meta)));
 }
 
-/** Writes a new file at `path` whose contents are at hand. */
-export function writeNew(path: string, meta: FileMeta, contents: Uint8Array): void {
-  const file = openNew(path, meta);
+/** Writes a new file below `root` whose contents are at hand. */
+export function writeNew(root: string, meta: FileMeta, contents: Uint8Array): void {
   try {
-    writeAll(file, contents, null);
-    setTime(file, meta);
-  } finally {
-    closeSync(file);
+    const file = openNew(`${root}/${meta.path}`, meta);
+    try {
+      writeAll(file, contents, null);
+      setTime(file, meta);
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    throw writeFault(meta.path, cause);
+  }
+}
+
+/** Makes a hard link below `root` to a file there, or a copy of it where there can be no link. */
+export function linkNew(root: string, meta: FileMeta, target: string): void {
+  const [from, to] = [`${root}/${target}`, `${root}/${meta.path}`];
+  // What `tar` writes of a file that it is told to pack twice.
+  if (from === to && lstatSync(to, { throwIfNoEntry: false })?.isFile()) return;
+  try {
+    replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
+  } catch (cause) {
+    throw codeOf(cause) === "ENOENT"
+      ? missingTarget(meta.path, target)
+      : writeFault(meta.path, cause);
+  }
+}
+
+function linkOrCopy(from: string, to: string, mtimeMs: number): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (!NO_LINK_CODES.has(codeOf(error))) throw error;
+    copyFileSync(from, to, constants.COPYFILE_EXCL);
+    const seconds = timeSeconds(mtimeMs);
+    utimesSync(to, seconds, seconds);
   }
 }
 

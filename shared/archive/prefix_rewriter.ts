@@ -23,6 +23,7 @@ import {
 
 import { dirname } from "@std/path";
 
+import { tooLarge } from "./archive_error.ts";
 import { fixShebang } from "./shebang.ts";
 import { timeSeconds } from "./tree_plan.ts";
 
@@ -35,6 +36,14 @@ export interface PrefixRewrite {
   readonly mode: "text" | "binary";
   /** Only where the placeholder is a whole path or the directories that one begins with. */
   readonly isWholePath: boolean;
+}
+
+/** What files may grow by: the new prefix may be longer than the old one, and stand there often. */
+export interface GrowthRoom {
+  /** Lessened by what they grow by. */
+  leftBytes: number;
+  /** Of the whole tree; for the message. */
+  readonly bytesMax: number;
 }
 
 /** Bytes of a file looked at together; a file up to this size is read whole. */
@@ -57,9 +66,9 @@ const OWNER_WRITE_BIT = 0o200;
 /**
  * Replaces prefixes in the file at `path`, and returns whether there were any.
  *
- * Throws what the disk answers; the file is then good for nothing.
+ * Throws what the disk answers, or that there is no room; the file is then good for nothing.
  */
-export function rewritePrefixes(path: string, rewrite: PrefixRewrite): boolean {
+export function rewritePrefixes(path: string, rewrite: PrefixRewrite, room: GrowthRoom): boolean {
   const { size, mode, mtimeNs } = lstatSync(path, { bigint: true });
   const permissions = Number(mode) & PERMISSION_BITS;
   const isClosed = (permissions & OWNER_WRITE_BIT) === 0;
@@ -70,12 +79,13 @@ export function rewritePrefixes(path: string, rewrite: PrefixRewrite): boolean {
     const sizeBytes = Number(size);
     // What grows would be written over what is not read yet.
     if (sizeBytes > WINDOW_BYTES && canGrow(rewrite)) source = openCopy(path);
-    const output = new Output(file);
+    const output = new Output(file, { sizeBytes, room });
     const rewriter = new Rewriter({ source, output, sizeBytes, rewrite });
     const isChanged = rewriter.run();
     if (isChanged) {
       output.flush();
       if (output.atByte !== sizeBytes) ftruncateSync(file, output.atByte);
+      room.leftBytes -= output.atByte - sizeBytes;
       const seconds = timeSeconds(Number(mtimeNs / 1000n) / 1000);
       futimesSync(file, seconds, seconds);
     }
@@ -111,9 +121,16 @@ class Output {
   /** Made when there is something to write: conda-pack names every text file, changed or not. */
   #buffer: Uint8Array = NO_BYTES;
   #usedBytes = 0;
+  readonly #room: GrowthRoom;
+  readonly #sizeBytesMax: number;
 
-  constructor(file: number) {
+  constructor(
+    file: number,
+    { sizeBytes, room }: { readonly sizeBytes: number; readonly room: GrowthRoom },
+  ) {
     this.#file = file;
+    this.#room = room;
+    this.#sizeBytesMax = sizeBytes + room.leftBytes;
   }
 
   /** Takes bytes of the input, which need no writing while nothing before them was moved. */
@@ -132,6 +149,7 @@ class Output {
       this.#usedBytes += part.length;
       this.atByte += part.length;
       at += part.length;
+      if (this.atByte > this.#sizeBytesMax) throw tooLarge(this.#room.bytesMax);
     }
   }
 

@@ -24,7 +24,7 @@ import { setImmediate } from "node:timers/promises";
 import { basename, dirname } from "@std/path";
 
 import { utf8Length } from "../relative_path.ts";
-import { ArchiveError, quoteName } from "./archive_error.ts";
+import { ArchiveError, quoteName, tooLarge } from "./archive_error.ts";
 import { findEnvironmentRoot } from "./environment_root.ts";
 import type { NewTarget } from "./member_writer.ts";
 import {
@@ -34,7 +34,7 @@ import {
   RECORDS_PATH,
   unreadable,
 } from "./prefix_records.ts";
-import { type PrefixRewrite, rewritePrefixes } from "./prefix_rewriter.ts";
+import { type GrowthRoom, type PrefixRewrite, rewritePrefixes } from "./prefix_rewriter.ts";
 import { timeSeconds, writeFault } from "./tree_plan.ts";
 import { packedPrefixes } from "./packed_prefixes.ts";
 
@@ -57,6 +57,13 @@ export function checkPlace(place: string): void {
   );
 }
 
+/** Where a tree will be used, and how to make it fit there. */
+export interface RelocateOptions {
+  readonly place: string;
+  readonly room: GrowthRoom;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Rewrites the files of the tree `root`, which has no links yet, for use at `place`.
  *
@@ -65,8 +72,7 @@ export function checkPlace(place: string): void {
  */
 export async function relocateTree(
   root: string,
-  place: string,
-  signal?: AbortSignal,
+  { place, room, signal }: RelocateOptions,
 ): Promise<NewTarget> {
   checkPlace(place);
   const { path } = findEnvironmentRoot(root);
@@ -88,7 +94,8 @@ export async function relocateTree(
       pausedAtMs = performance.now();
     }
     signal?.throwIfAborted();
-    if (rewriteEntry(tree, path, rewrite) && path.endsWith(".py")) removeCompiled(tree, path);
+    const isChanged = rewriteEntry(tree, { path, rewrite }, room);
+    if (isChanged && path.endsWith(".py")) removeCompiled(tree, path);
   }
   if (emptied !== undefined) replaceText(`${tree}/${RECORDS_PATH}`, emptied);
   return (target) => newTarget(target, prefixes, prefix);
@@ -214,10 +221,11 @@ function entriesOf(directory: string): Dirent[] {
   }
 }
 
-function rewriteEntry(tree: string, path: string, rewrite: PrefixRewrite): boolean {
+function rewriteEntry(tree: string, { path, rewrite }: Planned, room: GrowthRoom): boolean {
   try {
-    return rewritePrefixes(`${tree}/${path}`, rewrite);
+    return rewritePrefixes(`${tree}/${path}`, rewrite, room);
   } catch (cause) {
+    if (cause instanceof ArchiveError && cause.isTooLarge) throw tooLarge(room.bytesMax, path);
     throw writeFault(path, cause);
   }
 }

@@ -2,10 +2,10 @@
  * What a tree being unpacked holds so far, and whether the next member may be in it.
  *
  * The rules of both writers are here: nothing is written through a link, because links come last,
- * and of what has come before only a file or a link may be replaced.
+ * and of what has come before all may be replaced but a directory with something in it.
  */
 
-import { ArchiveError, quoteName } from "./archive_error.ts";
+import { ArchiveError, codeOf, quoteName } from "./archive_error.ts";
 
 /** What is kept of a member besides its contents. */
 export interface FileMeta {
@@ -29,11 +29,13 @@ export interface TreePlan {
   readonly directories: Map<string, FileMeta | undefined>;
   /** {path: link} */
   readonly links: Map<string, PlannedLink>;
+  /** One entry may stand for as many of them as its path has parts. */
+  readonly directoryCountMax: number;
 }
 
 /** Returns the plan of a tree in which only the root is. */
-export function newTreePlan(): TreePlan {
-  return { directories: new Map([["", undefined]]), links: new Map() };
+export function newTreePlan(directoryCountMax: number): TreePlan {
+  return { directories: new Map([["", undefined]]), links: new Map(), directoryCountMax };
 }
 
 /**
@@ -51,12 +53,20 @@ export function planDirectory(plan: TreePlan, path: string, entry: string): stri
   }
   missing.reverse();
   for (const directory of missing) plan.directories.set(directory, undefined);
+  if (plan.directories.size > plan.directoryCountMax) {
+    throw refusal(entry, `there are more than ${plan.directoryCountMax} directories`);
+  }
   return missing;
+}
+
+/** As `planDirectory`, for a directory that is an entry: it takes the place of a link before it. */
+export function planOwnDirectory(plan: TreePlan, path: string): string[] {
+  plan.links.delete(path);
+  return planDirectory(plan, path, path);
 }
 
 /** Makes room for what is no directory at `path`; returns the directories to be made for it. */
 export function planLeaf(plan: TreePlan, path: string): string[] {
-  if (plan.directories.has(path)) throw refusal(path, "a directory of that name exists");
   const missing = planDirectory(plan, parentOf(path), path);
   plan.links.delete(path);
   return missing;
@@ -72,7 +82,18 @@ export function checkHardLink(plan: TreePlan, path: string, target: string): voi
   const shown = `its target ${quoteName(target)}`;
   if (plan.links.has(target)) throw refusal(path, `${shown} is a symbolic link`);
   if (plan.directories.has(target)) throw refusal(path, `${shown} is a directory`);
-  if (target === path) throw refusal(path, "it links to itself");
+}
+
+/** Returns the failure to put an entry in the place of a directory, by what the disk answered. */
+export function occupied(path: string, cause: unknown): ArchiveError {
+  const isFull = ["ENOTEMPTY", "EEXIST"].includes(codeOf(cause));
+  return isFull ? refusal(path, "a directory of that name is not empty") : writeFault(path, cause);
+}
+
+/** Throws `ArchiveError` when the directory that a link was planned in has been replaced. */
+export function checkLinkPlace(plan: TreePlan, path: string): void {
+  if (plan.directories.has(parentOf(path))) return;
+  throw refusal(path, "its directory was replaced by a later entry");
 }
 
 /** Returns the failure of a hard link whose target is not there. */

@@ -12,11 +12,13 @@ import {
   constants,
   copyFile,
   link,
+  lstat,
   lutimes,
   mkdir,
   open,
   realpath,
   rm,
+  rmdir,
   symlink,
   unlink,
   utimes,
@@ -31,15 +33,17 @@ import { placed } from "./member_writer.ts";
 import type { MemberWriter, SparseLayout } from "./member_writer.ts";
 import {
   checkHardLink,
+  checkLinkPlace,
   closedDirectories,
   directoryMode,
   fileMode,
   missingTarget,
   newTreePlan,
   NO_LINK_CODES,
+  occupied,
   parentOf,
-  planDirectory,
   planLeaf,
+  planOwnDirectory,
   refusal,
   timeSeconds,
   writeFault,
@@ -53,7 +57,7 @@ const WRITING_BYTES_MAX = 8 * 1024 * 1024;
 /** A tree under construction: `finish()` completes it, `discard()` removes it. */
 export class TreeWriter implements MemberWriter {
   readonly #root: string;
-  readonly #plan: TreePlan = newTreePlan();
+  readonly #plan: TreePlan;
   /** {path: the making of that directory} */
   readonly #made = new Map<string, Promise<void>>();
   readonly #writes = new Map<string, Promise<void>>();
@@ -61,19 +65,20 @@ export class TreeWriter implements MemberWriter {
   #writeEnded: (() => void) | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  private constructor(root: string) {
+  private constructor(root: string, directoryCountMax: number) {
     this.#root = root;
+    this.#plan = newTreePlan(directoryCountMax);
   }
 
   /** Makes the directory `root`, which must not exist while its parent must. */
-  static async create(root: string): Promise<TreeWriter> {
+  static async create(root: string, directoryCountMax: number): Promise<TreeWriter> {
     await mkdir(root, { mode: 0o755 });
-    return new TreeWriter(root);
+    return new TreeWriter(root, directoryCountMax);
   }
 
   /** Makes a directory, or gives the one already there its metadata. */
   async directory(meta: FileMeta): Promise<void> {
-    await this.#make(planDirectory(this.#plan, meta.path, meta.path));
+    await this.#make(planOwnDirectory(this.#plan, meta.path), meta.path);
     this.#plan.directories.set(meta.path, meta);
   }
 
@@ -126,6 +131,8 @@ export class TreeWriter implements MemberWriter {
       await parent.made;
       const [from, to] = [this.#onDisk(target), this.#onDisk(meta.path)];
       try {
+        // What `tar` writes of a file that it is told to pack twice.
+        if (from === to && (await lstat(to)).isFile()) return;
         await replacing(to, () => linkOrCopy(from, to, meta.mtimeMs));
       } catch (cause) {
         throw codeOf(cause) === "ENOENT" ? missingTarget(meta.path, target) : cause;
@@ -144,6 +151,7 @@ export class TreeWriter implements MemberWriter {
     await this.#settled();
     const { links } = this.#plan;
     for (const path of links.keys()) {
+      checkLinkPlace(this.#plan, path);
       const fault = findLinkFault(path, links);
       if (fault !== undefined) throw refusal(path, fault);
     }
@@ -204,6 +212,7 @@ export class TreeWriter implements MemberWriter {
 
   /** Makes room for something that is not a directory at `path`; returns the making of its parent. */
   async #prepare(path: string): Promise<{ readonly made: Promise<void> }> {
+    if (this.#plan.directories.has(path)) await this.#removeDirectory(path);
     await this.#make(planLeaf(this.#plan, path));
     await this.#writes.get(path);
     this.#throwFailure();
@@ -211,14 +220,31 @@ export class TreeWriter implements MemberWriter {
     return { made: this.#made.get(parentOf(path)) ?? Promise.resolve() };
   }
 
-  /** Starts making directories, of which each is in the one before it or in one made earlier. */
-  async #make(paths: readonly string[]): Promise<void> {
+  /** Another entry takes the place of a directory only if nothing is in it. */
+  async #removeDirectory(path: string): Promise<void> {
+    await this.#settled();
+    try {
+      await rmdir(this.#onDisk(path));
+    } catch (cause) {
+      throw occupied(path, cause);
+    }
+    this.#plan.directories.delete(path);
+    this.#made.delete(path);
+  }
+
+  /**
+   * Starts making directories, of which each is in the one before it or in one made earlier. The
+   * one at `own` is an entry: it takes the place of a file.
+   */
+  async #make(paths: readonly string[], own?: string): Promise<void> {
     for (const path of paths) {
       const parentMade = this.#made.get(parentOf(path));
       await this.#writes.get(path);
       await this.#start(path, 0, async () => {
         await parentMade;
-        await mkdir(this.#onDisk(path), { mode: 0o755 });
+        const onDisk = this.#onDisk(path);
+        const make = (): Promise<unknown> => mkdir(onDisk, { mode: 0o755 });
+        await (path === own ? replacing(onDisk, make) : make());
       });
       this.#made.set(path, this.#writes.get(path) ?? Promise.resolve());
     }

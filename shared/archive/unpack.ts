@@ -63,7 +63,7 @@ export interface UnpackResult {
   readonly directoryCount: number;
   /** Symbolic and hard links. */
   readonly linkCount: number;
-  /** Of the files' contents; a hard link adds nothing. */
+  /** Of the files' contents as they are now; a hard link adds nothing. */
   readonly sizeBytes: number;
 }
 
@@ -80,7 +80,7 @@ export async function unpackTree(
 ): Promise<UnpackResult> {
   return await unpackMembers(target, options, {
     newReader: () => tarReader(source, options),
-    newWriter: () => TreeWriter.create(target),
+    newWriter: () => TreeWriter.create(target, limitsOf(options).entryCountMax),
     finish: (writer) => writer.finish(),
   });
 }
@@ -98,7 +98,7 @@ export async function unpackFile(
 ): Promise<UnpackResult> {
   return await unpackMembers(target, options, {
     newReader: () => fileReader(path, options),
-    newWriter: () => new DirectTreeWriter(target),
+    newWriter: () => new DirectTreeWriter(target, limitsOf(options).entryCountMax),
     finish: (writer) => writer.finish(),
   });
 }
@@ -115,14 +115,20 @@ export async function unpackEnvironment(
   { place, ...options }: UnpackOptions & { readonly place: string },
 ): Promise<UnpackResult> {
   checkPlace(place);
-  return await unpackMembers(target, options, {
+  const { bytesMax } = limitsOf(options);
+  let grownBytes = 0;
+  const result = await unpackMembers(target, options, {
     newReader: () => fileReader(path, options),
-    newWriter: () => new DirectTreeWriter(target),
-    finish: async (writer) => {
+    newWriter: () => new DirectTreeWriter(target, limitsOf(options).entryCountMax),
+    finish: async (writer, { sizeBytes }) => {
       writer.settle();
-      writer.finish(await relocateTree(target, place, options.signal));
+      const roomBytes = Math.max(0, bytesMax - sizeBytes);
+      const room = { leftBytes: roomBytes, bytesMax };
+      writer.finish(await relocateTree(target, { place, room, signal: options.signal }));
+      grownBytes = roomBytes - room.leftBytes;
     },
   });
+  return { ...result, sizeBytes: result.sizeBytes + grownBytes };
 }
 
 function tarReader(source: AsyncIterable<Uint8Array>, options: UnpackOptions): MemberReader {
@@ -174,7 +180,7 @@ interface Ends<Writer> {
   readonly newReader: () => MemberReader | Promise<MemberReader>;
   readonly newWriter: () => Writer | Promise<Writer>;
   /** Makes the tree complete once all members are written. */
-  readonly finish: (writer: Writer) => void | Promise<void>;
+  readonly finish: (writer: Writer, result: UnpackResult) => void | Promise<void>;
 }
 
 async function unpackMembers<Writer extends MemberWriter>(
@@ -187,7 +193,7 @@ async function unpackMembers<Writer extends MemberWriter>(
   try {
     writer = await createTarget(target, newWriter);
     const result = await writeMembers(reader, writer, options.signal);
-    await finish(writer);
+    await finish(writer, result);
     return result;
   } catch (error) {
     try {

@@ -126,14 +126,15 @@ export class XzBlocks {
   async *#plainStream(header: Uint8Array): Bytes {
     yield header;
     const checkBytes = CHECK_BYTES[(header[7] ?? 0) & 0x0f] ?? 0;
-    for (;;) {
+    for (let blockCount = 0;; blockCount++) {
       const first = await this.#need(1);
       if ((first[0] ?? 0) === 0) {
-        const { bytes } = await this.#readIndex(first);
+        const { bytes } = await this.#readIndex(blockCount);
         yield bytes;
         yield await this.#need(HEADER_BYTES);
         return;
       }
+      if (blockCount === BLOCK_COUNT_MAX) throw fault(`over ${BLOCK_COUNT_MAX} blocks`);
       const block = this.#begin(false);
       const { contentBytes } = yield* this.#block(first);
       block.end = { sizeBytes: contentBytes, digest: undefined };
@@ -190,41 +191,39 @@ export class XzBlocks {
     return { unpaddedBytes: headerBytes + dataBytes, contentBytes };
   }
 
-  /** The index of which the first byte, a zero, was read: its bytes, and what it says of blocks. */
-  async #readIndex(first: Uint8Array): Promise<{ bytes: Buffer; blocks: BlockSizes[] }> {
-    const parts: Uint8Array[] = [first];
-    let sizeBytes = 1;
+  /**
+   * The index of which the first byte, a zero, was read: its bytes, and what it says of blocks. It
+   * is held, so it may not be longer than the blocks that came before it.
+   */
+  async #readIndex(blockCount: number): Promise<{ bytes: Buffer; blocks: BlockSizes[] }> {
+    const numbers: number[] = [0];
     const number = async (): Promise<number> => {
       let value = 0;
       for (let digit = 0; digit < NUMBER_BYTES_MAX; digit++) {
-        const part = await this.#need(1);
-        parts.push(part);
-        sizeBytes += 1;
-        const byte = part[0] ?? 0;
+        const byte = (await this.#need(1))[0] ?? 0;
+        numbers.push(byte);
         value += (byte & 0x7f) * 2 ** (7 * digit);
         if (byte < 0x80) return value;
       }
       throw fault("a number of its index is too long");
     };
-    const count = await number();
-    if (count > BLOCK_COUNT_MAX) throw fault(`over ${BLOCK_COUNT_MAX} blocks`);
+    if (await number() !== blockCount) throw fault("its index is not that of its blocks");
     const blocks: BlockSizes[] = [];
-    for (let index = 0; index < count; index++) {
+    for (let index = 0; index < blockCount; index++) {
       blocks.push({ unpaddedBytes: await number(), contentBytes: await number() });
     }
-    parts.push(await this.#need((4 - sizeBytes % 4) % 4 + 4));
-    return { bytes: Buffer.concat(parts), blocks };
+    const end = await this.#need((4 - numbers.length % 4) % 4 + 4);
+    return { bytes: Buffer.concat([Buffer.from(numbers), end]), blocks };
   }
 
   /** Verifies the index and the footer, of which the index's first byte was read. */
   async #checkEnd(header: Uint8Array, blocks: readonly BlockSizes[]): Promise<void> {
-    const index = await this.#readIndex(Uint8Array.of(0));
+    const index = await this.#readIndex(blocks.length);
     const footer = Buffer.from(await this.#need(HEADER_BYTES));
-    const isSound = index.blocks.length === blocks.length &&
-      index.blocks.every(({ unpaddedBytes, contentBytes }, at) => {
-        return blocks[at]?.unpaddedBytes === unpaddedBytes &&
-          blocks[at]?.contentBytes === contentBytes;
-      });
+    const isSound = index.blocks.every(({ unpaddedBytes, contentBytes }, at) => {
+      return blocks[at]?.unpaddedBytes === unpaddedBytes &&
+        blocks[at]?.contentBytes === contentBytes;
+    });
     if (!isSound) throw fault("its index is not that of its blocks");
     if (!index.bytes.equals(encodeIndex(blocks))) throw fault("its index has a wrong checksum");
     if (!footer.equals(encodeFooter(index.bytes.length, header.subarray(6, 8)))) {

@@ -64,12 +64,18 @@ export interface ZipEnd {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Returns where in `tail`, the last bytes of a file, the end record begins; undefined if nowhere. */
+/**
+ * Returns where in `tail`, the last bytes of a file, the end record begins; undefined if nowhere.
+ *
+ * NULs may follow it: into a pipe bsdtar writes whole blocks, of a zip file too.
+ */
 export function findEnd(tail: Uint8Array): number | undefined {
   const view = viewOf(tail);
+  const filledBytes = tail.findLastIndex((byte) => byte !== 0) + 1;
   for (let at = tail.length - END_RECORD_BYTES; at >= 0; at--) {
     if (view.getUint32(at, true) !== END_MAGIC) continue;
-    if (at + END_RECORD_BYTES + view.getUint16(at + 20, true) === tail.length) return at;
+    const endByte = at + END_RECORD_BYTES + view.getUint16(at + 20, true);
+    if (endByte >= filledBytes && endByte <= tail.length) return at;
   }
   return undefined;
 }

@@ -45,6 +45,7 @@ const TYPE_BITS = 0o170000;
 const TYPE_FILE = 0o100000;
 const TYPE_DIRECTORY = 0o040000;
 const TYPE_SYMLINK = 0o120000;
+const TYPE_PIPE = 0o010000;
 
 /** Bounds on the members of one zip file. */
 export interface ZipLimits extends MemberLimits {
@@ -92,7 +93,9 @@ export class ZipReader implements MemberReader {
     if (type === TYPE_SYMLINK) {
       return { kind: "symlink", path, mtimeMs, mode: 0o777, target: await this.#target(entry) };
     }
-    if (type !== 0 && type !== TYPE_FILE) throw unfit(name, "a file", "it is a device or a pipe");
+    // What `zip` packs from its standard input has the type of the pipe, and contents.
+    const isFile = type === 0 || type === TYPE_FILE || type === TYPE_PIPE && entry.sizeBytes > 0;
+    if (!isFile) throw unfit(name, "a file", "it is a device or a pipe");
     const mode = entry.mode === undefined || entry.mode === 0 ? 0o644 : permissions;
     return { kind: "file", path, mtimeMs, mode, sizeBytes: entry.sizeBytes };
   }

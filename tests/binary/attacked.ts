@@ -113,7 +113,9 @@ export class Attacked {
     const digest = new Bun.CryptoHasher("sha256").update(OUTPUT).digest("hex");
     const facts = { sizeBytes: OUTPUT.length, digest };
     insider.finish(task, { outputs: [outputOf(task, facts)] });
-    const { ticket, name } = await insider.next("send");
+    const { to, name } = await insider.next("send");
+    if (to.kind !== "manager") throw new Error(`"${name}" must go to the manager`);
+    const { ticket } = to;
     return { get: fetched.source.ticket, getName: fetched.name, put: ticket, putName: name };
   }
 

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 
 import { join } from "@std/path";
 
@@ -121,6 +122,34 @@ test("a member that fails makes --wait fail, with its number and what it wrote l
     expect(unknown).toMatchObject({ status: 1, stdout: "" });
     expect(unknown.stderr).toMatch(/^tendril [a-z]+: [^\n]+\n$/);
   }
+}, 60_000);
+
+test("urls are inputs and outputs by their names alone", async () => {
+  await using bench = await Bench.open();
+  bench.start("manager", "--name", "demo");
+  bench.start("worker", "--name", "demo");
+  await writeFile(bench.path("names"), "oak\n");
+  const url = (name: string) => pathToFileURL(bench.path(name)).href;
+  const done = bench.run(
+    "submit",
+    "--wait",
+    "--array",
+    "1-2",
+    "--input",
+    `names=${url("names")}`,
+    "--output",
+    `out=${url("out-")}%{ARRAY_ID}`,
+    "--",
+    "cat names > out",
+  );
+  expect(done).toMatchObject({ status: 0, stdout: "submitted tasks 1-2\n" });
+  for (const name of ["out-1", "out-2"]) {
+    expect(await readFile(bench.path(name), "utf8")).toBe("oak\n");
+  }
+  const wrong = bench.run("submit", "--input", "x=http://user:secret@/", "--", "true");
+  expect(wrong).toMatchObject({ status: 2, stdout: "" });
+  expect(wrong.stderr).toContain("--input x");
+  expect(wrong.stderr).not.toContain("secret");
 }, 60_000);
 
 test("files, lines and words of a command arrive as they are", async () => {

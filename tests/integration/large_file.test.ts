@@ -110,6 +110,7 @@ test("A file of 2 GB moves through manager and workers with little memory", asyn
     workerToWorker: LARGE_BYTES,
     workerToManager: LARGE_BYTES,
     urlToWorker: 0,
+    workerToUrl: 0,
   });
   expect(end).toBe(await digestOfEnd(scratch.path("large.bin")));
   expect(spawnSync("cmp", [scratch.path("large.bin"), scratch.path("back.bin")]).status).toBe(0);

@@ -7,6 +7,7 @@
  */
 
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import process from "node:process";
 
 /** A network with a mask, as `10.1.0.0/24` has 24 bits. */
@@ -16,6 +17,9 @@ const MASK_BITS = 24;
 const NAME_PATTERN = /^tendril-(\d+)-\d+-[a-z0-9]+$/;
 
 const ARP_IGNORE = "/proc/sys/net/ipv4/conf/all/arp_ignore";
+
+/** Not every PATH has the folders of root's programs. */
+const TC: string = ["/usr/sbin/tc", "/sbin/tc"].find((path) => existsSync(path)) ?? "tc";
 
 let networkCount = 0;
 
@@ -115,7 +119,7 @@ export class Network implements Disposable {
     for (const [namespace, device] of ends) {
       const limits = ["rate", `${bitsPerSecond}bit`, "burst", "64kbit", "latency", "100ms"];
       const args = ["qdisc", "replace", "dev", device, "root", "tbf", ...limits];
-      execFileSync("tc", ["-n", namespace, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+      execFileSync(TC, ["-n", namespace, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     }
   }
 

@@ -16,6 +16,10 @@ import { processesOf, Scratch, until } from "./scratch.ts";
 
 const NAME = "secrets";
 
+/** In a url of the run, which nobody can have. */
+const URL_SECRET = newSecret();
+const SECRET_URL = `http://me:${URL_SECRET}@127.0.0.1:1/nothing?key=${URL_SECRET}`;
+
 /** Runs what goes well and what fails, tells how it ended, and waits for the test to look. */
 const WORKFLOW = `
 import { existsSync, writeFileSync } from "node:fs";
@@ -38,10 +42,12 @@ tell(await manager.submit({
 const failing = [
   { command: "env; exit 3" },
   { command: "true", outputs: { missing: manager.file(folder + "/missing") } },
-  { command: "cat a", inputs: { a: manager.url("http://127.0.0.1:1/nothing") }, retries: 0 },
+  { command: "cat a", inputs: { a: manager.url("${SECRET_URL}") } },
+  { command: "cat a", inputs: { a: manager.url("${SECRET_URL}", { cache: "worker" }) } },
+  { command: "echo a > a", outputs: { a: manager.url("${SECRET_URL}") } },
   { command: "cat a", inputs: { a: manager.url("file:///nowhere/at/all") }, retries: 0 },
 ];
-for (const task of failing) tell(await manager.submit(task));
+for (const task of failing.map((each) => manager.submit(each))) tell(await task);
 await manager.run(() => { throw new Error(JSON.stringify(process.env)); }).value().catch((error) =>
   said.push(String(error.stack)));
 try { manager.file(folder + "/none/such"); } catch (error) { said.push(String(error.stack)); }
@@ -72,7 +78,8 @@ function secretsOf(access: AccessFile, transferKey: Uint8Array): Secret[] {
     const text = key.toString(encoding).replace(/=+$/, "");
     return { what: `transfer key in ${encoding}`, bytes: Buffer.from(text) };
   });
-  return [...texts, ...encodings, { what: "transfer key", bytes: key }];
+  const password = { what: "password of a url", bytes: Buffer.from(URL_SECRET) };
+  return [...texts, ...encodings, { what: "transfer key", bytes: key }, password];
 }
 
 function leaksIn(where: string, content: Uint8Array, secrets: readonly Secret[]): string[] {
@@ -172,7 +179,7 @@ test(
       env,
     );
     try {
-      await until(() => isThere(folder), "it is ready");
+      await until(() => isThere(folder), "it is ready", 40_000);
       const access = await readAccessFile(accessPath(NAME));
       const said: string[] = [];
       const wrong = { worker: newSecret(), client: newSecret() };

@@ -113,3 +113,19 @@ test("Manager forgets long arguments of calls when their calls have ended", asyn
   // Left is the library's module.
   expect(manager.status().files).toBe(1);
 }, 30_000);
+
+test(
+  "workers read files of a shared file system by themselves, where a policy says so",
+  async () => {
+    const path = join(folder, "genome");
+    await writeFile(path, "ACGT\n".repeat(100_000));
+    const policies = { sharedFileSystem: true };
+    await using manager = await Manager.start({ workers: 1, policies });
+    const lines = join(folder, "lines");
+    const task = { command: "wc -l < genome > lines", inputs: { genome: manager.file(path) } };
+    const { outcome } = await manager.submit({ ...task, outputs: { lines: manager.file(lines) } });
+    expect([outcome, (await readFile(lines, "utf8")).trim()]).toEqual(["success", "100000"]);
+    expect(manager.status().bytes.managerToWorker).toBe(0);
+  },
+  30_000,
+);

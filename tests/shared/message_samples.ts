@@ -97,6 +97,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     { ...fetch, source: { kind: "manager", ticket: "t" } },
     { ...fetch, source: { kind: "worker", workerId, urls: ["http://h:1"], ticket: "t" } },
     { ...fetch, source: { kind: "url", url: "file:///x" } },
+    { ...fetch, source: { kind: "url", url: "http://h/x", validator: '"1"' } },
   ],
   make: [{
     kind: "make",
@@ -120,7 +121,11 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
       environments: [name],
     },
   }],
-  send: [{ kind: "send", transferId, name, generation: 1, ticket: "t" }],
+  send: [
+    { kind: "send", transferId, name, generation: 1, to: { kind: "manager", ticket: "t" } },
+    { kind: "send", transferId, name, generation: 1, to: { kind: "url", url: "http://h/x" } },
+  ],
+  stop_send: [{ kind: "stop_send", transferId }],
   room_answered: [{ kind: "room_answered" }],
   verify: [{ kind: "verify", name, generation: 1 }],
   delete: [{ kind: "delete", name, generation: 1 }],
@@ -190,6 +195,7 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   disk_used: [{ kind: "disk_used", usedBytes: 2 ** 40 }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
   replica_verified: [{ kind: "replica_verified", name, generation: 1 }],
+  stored: [{ kind: "stored", transferId }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
   instance_ready: [{ kind: "instance_ready", instanceId }],
   instance_gone: [{ kind: "instance_gone", instanceId, reason: "died", message: "" }],

@@ -73,6 +73,10 @@ export interface Outcomes {
   readonly delivered: number;
   /** Files that were sent to the manager by a PUT. */
   readonly sent: number;
+  /** Files that were stored at urls. */
+  readonly stored: number;
+  /** How often urls were asked for what no task makes. */
+  readonly urlFetches: number;
   /** What workers with full disks did: asked what may go, gave tries back, refused transfers. */
   readonly room: {
     readonly asked: number;

@@ -41,6 +41,8 @@ export interface World {
   ): ReadFile | "unreachable" | undefined;
   /** The manager received a PUT of `file`. */
   put(transferId: TransferId, file: FileFacts | undefined): void;
+  /** The url of `file` has it. */
+  store(file: FileFacts): void;
   /** How a try of this task ends if nothing disturbs it, and after how long. */
   run(task: DispatchedTask): TryPlan;
   /** Whether a transfer is damaged on its way. */
@@ -400,11 +402,15 @@ export class SimWorker {
         this.feed([{ kind: "file_verified", name, generation, isIntact: false }]);
       }
       const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
-      if (isThere && file.isDamaged !== true && !isFaulty) {
-        return this.#world.put(order.transferId, file);
-      }
       const { transferId } = order;
-      this.feed([{ kind: "send_failed", transferId, message: "simulated" }]);
+      if (!isThere || file.isDamaged === true || isFaulty) {
+        this.feed([{ kind: "send_failed", transferId, message: "simulated", isFinal: false }]);
+      } else if (order.to.kind === "url") {
+        this.#world.store(file);
+        this.feed([{ kind: "stored", transferId }]);
+      } else {
+        this.#world.put(transferId, file);
+      }
     });
   }
 

@@ -11,6 +11,17 @@ test("simulate() completes every task of a calm workflow", () => {
   expect(outcomes.size).toBe(60);
 });
 
+test("simulate() has each url fetched once per cluster, and outputs stored at theirs", () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const { urlFetches, stored, state } = simulate({ ...CALM, seed });
+    expect(urlFetches).toBe(1);
+    expect(stored).toBeGreaterThan(0);
+    expect(state.counters.workerToUrlBytes).toBeGreaterThan(0);
+  }
+  const alone = simulate({ ...CALM, seed: 1, policies: { peerTransfers: false } });
+  expect(alone.urlFetches).toBeGreaterThan(1);
+});
+
 test("simulate() gives the same story for the same seed", () => {
   const scenario = { ...CALM, seed: 7, disturbanceCount: 8, faultChance: 0.05 };
   expect(simulate(scenario).story).toEqual(simulate(scenario).story);

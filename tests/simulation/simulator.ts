@@ -71,6 +71,11 @@ class Simulation implements World {
   readonly #abandoned = new Set<number>();
   /** What the manager can serve of what tasks made. */
   readonly #here = new Map<string, FileFacts>();
+  /** What urls have of what tasks made. */
+  readonly #stored = new Map<string, FileFacts>();
+  #storedCount = 0;
+  /** Fetches from urls of what no task makes. */
+  #urlFetchCount = 0;
   #sent = 0;
   readonly #room = { asked: 0, givenBack: 0, refused: 0, stopped: 0 };
   readonly #shifts = new ShiftCount();
@@ -136,6 +141,8 @@ class Simulation implements World {
       story: this.#story,
       delivered: this.#delivered,
       sent: this.#sent,
+      stored: this.#storedCount,
+      urlFetches: this.#urlFetchCount,
       room: this.#room,
       shifts: this.#shifts,
     };
@@ -197,6 +204,7 @@ class Simulation implements World {
       return { ...bare(file), isDamaged };
     }
     if (source.kind === "manager" && name.startsWith("temp-")) return this.#readHere(order);
+    if (source.kind === "url" && name.startsWith("temp-")) return this.#readStored(order);
     const digest = this.truth.declared(name);
     return {
       name,
@@ -215,6 +223,15 @@ class Simulation implements World {
     return file?.generation === generation ? file : undefined;
   }
 
+  /** An output that a worker has stored at its url, of whichever making: the digest decides. */
+  #readStored(
+    { name, generation, digest }: Extract<WorkerInstruction, { kind: "fetch" }>["order"],
+  ): FileFacts | undefined {
+    const file = this.#stored.get(name);
+    if (file === undefined) throw new Error(`The url of ${name} is asked before it has it`);
+    return file.digest === digest ? { ...file, generation } : undefined;
+  }
+
   put(transferId: TransferId, file: FileFacts | undefined): void {
     const deliveryId = this.#collecting.get(transferId);
     if (deliveryId === undefined || this.#abandoned.has(deliveryId)) return;
@@ -223,6 +240,11 @@ class Simulation implements World {
     if (isDelivered) this.#here.set(file.name, bare(file));
     this.#sent += 1;
     this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
+  }
+
+  store(file: FileFacts): void {
+    this.#stored.set(file.name, bare(file));
+    this.#storedCount += 1;
   }
 
   exited(worker: SimWorker): void {
@@ -502,13 +524,16 @@ class Simulation implements World {
         return this.#connections.get(instruction.session)?.connection
           .sendToWorker(instruction.messages);
       case "fetch": {
+        const { from, order } = instruction;
+        if (from.kind === "url" && !order.name.startsWith("temp-")) this.#urlFetchCount += 1;
         const message = { ...instruction.order, source: sourceOf(instruction.from) };
         return this.#connections.get(instruction.session)?.connection.sendToWorker([message]);
       }
       case "collect": {
         const { deliveryId, transferId, session, file: { name, generation } } = instruction;
         this.#collecting.set(transferId, deliveryId);
-        const message = { kind: "send", transferId, name, generation, ticket: "" } as const;
+        const to = { kind: "manager", ticket: "" } as const;
+        const message = { kind: "send", transferId, name, generation, to } as const;
         return this.#connections.get(session)?.connection.sendToWorker([message]);
       }
       case "store": {

@@ -16,6 +16,7 @@ export function newStages({ taskCount }: { readonly taskCount: number }): Worklo
     declared: new Map(),
     names: new Map(),
     temps: [],
+    stored: [],
     minis: [],
   };
   const shape: TaskShape = {

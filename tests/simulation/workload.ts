@@ -1,6 +1,11 @@
 /** Random workflows: files of every kind, a graph of tasks over them, and calls of a library. */
 
-import type { LibrarySpec, ManagerEvent, TaskDefinition } from "../../manager/core/event.ts";
+import type {
+  FileOrigin,
+  LibrarySpec,
+  ManagerEvent,
+  TaskDefinition,
+} from "../../manager/core/event.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
@@ -15,6 +20,8 @@ export interface Workload {
   readonly declared: Map<FileId, string>;
   readonly names: Map<FileId, CacheName>;
   readonly temps: FileId[];
+  /** Outputs that go to urls: later tasks read them as they read temps. */
+  readonly stored: FileId[];
   readonly minis: MiniTask[];
 }
 
@@ -33,6 +40,7 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     declared: new Map(),
     names: new Map(),
     temps: [],
+    stored: [],
     minis: [],
   };
   const sources: FileId[] = [];
@@ -62,7 +70,8 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
     const { narrow, wide } = usesEnvironment ? shapes.withEnvironment : shapes.bare;
     const shape = isCall ? shapes.call : nextRandom(random) < 0.3 ? wide : narrow;
-    const inputs = chooseInputs(random, [...sources, ...minis, ...workload.temps.slice(-8)]);
+    const made = [...workload.temps.slice(-8), ...workload.stored.slice(-2)];
+    const inputs = chooseInputs(random, [...sources, ...minis, ...made]);
     const outputs = isCall ? [] : declareOutputs(workload, { random, taskId: id, newFile });
     // Some are made of temps, and of one another.
     if (id % 10 === 9) {
@@ -120,7 +129,7 @@ function declareSource(workload: Workload, fileId: FileId, index: number): FileI
   workload.declarations.push({
     kind: "file_declared",
     fileId,
-    origin: isUrl ? { kind: "url", url: "http://host/data", host: "host" } : { kind: "manager" },
+    origin: isUrl ? urlOrigin("data", false) : { kind: "manager" },
     level: index === 2 ? "worker" : index === 3 ? "task" : "workflow",
     peerTransfer: index !== 0,
     bound: {
@@ -199,11 +208,17 @@ function declareOutputs(
     const name = `temp-${taskId}-${index}` as CacheName;
     const isTemp = nextRandom(random) < 0.8;
     workload.names.set(fileId, name);
+    const isUrl = !isTemp && fileId % 2 === 0;
     if (isTemp) workload.temps.push(fileId);
+    if (isUrl) workload.stored.push(fileId);
     workload.declarations.push({
       kind: "file_declared",
       fileId,
-      origin: { kind: isTemp ? "temp" : "manager" },
+      origin: isTemp
+        ? { kind: "temp" }
+        : isUrl
+        ? urlOrigin(String(name), true)
+        : { kind: "manager" },
       isReleasedByUse: isTemp && fileId % 2 === 0,
       level: "workflow",
       peerTransfer: true,
@@ -212,4 +227,9 @@ function declareOutputs(
     outputs.push({ mount: `out${index}`, fileId });
   }
   return outputs;
+}
+
+/** All of one host. */
+function urlOrigin(path: string, isOutput: boolean): FileOrigin {
+  return { kind: "url", url: `http://host/${path}`, host: "host", isOutput };
 }

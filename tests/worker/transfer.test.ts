@@ -46,6 +46,10 @@ function order(source: FetchSource, contents: Partial<FileFacts> = {}): FetchOrd
   };
 }
 
+function ticketed(ticket: string) {
+  return { kind: "manager", ticket } as const;
+}
+
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
@@ -127,13 +131,23 @@ test("Transfers.fetch() refuses other contents and leaves nothing behind", async
   const end = await bench.fetch(order(source, { sizeBytes: bytes.length, digest }));
   expect(end.outcome).toEqual({
     kind: "failed",
-    message: `Cannot bring file "data" into the cache: its contents have digest ` +
-      `${sha256(bytes)} where ${digest} was expected`,
-    canRetry: true,
-    isCorrupt: true,
+    message:
+      `Cannot bring file "data" into the cache: "${server.url}/" has changed: its contents ` +
+      `have digest ${sha256(bytes)} where ${digest} was expected`,
+    canRetry: false,
+    isModified: true,
   });
   const short = await bench.fetch(order(source, { sizeBytes: 99_999 }));
-  expect(short.outcome).toMatchObject({ kind: "failed", canRetry: true });
+  expect(short.outcome).toMatchObject({ kind: "failed", canRetry: false, isModified: true });
+  const stated = { ...order(source, { digest }), name: `file-sha256-${digest}` as CacheName };
+  expect((await bench.fetch(stated)).outcome).toEqual({
+    kind: "failed",
+    message: `Cannot bring file "file-sha256-${digest}" into the cache: "${server.url}/" is not ` +
+      `what it is stated to be: its contents have digest ${sha256(bytes)} where ${digest} was ` +
+      "expected",
+    canRetry: false,
+    isCorrupt: true,
+  });
   expect(bench.cache.files()).toEqual([]);
   await bench.cache.close();
   expect(readdirSync(join(bench.directory, "cache", "incoming"))).toEqual([]);
@@ -145,7 +159,7 @@ test("Transfers.fetch() tells a refusal of a url from one of a peer", async () =
   const url = await bench.fetch(order({ kind: "url", url: server.url }));
   expect(url.outcome).toEqual({
     kind: "failed",
-    message: 'Cannot bring file "data" into the cache: the server answered 404',
+    message: `Cannot bring file "data" into the cache: "${server.url}/" answered 404 Not Found`,
     canRetry: false,
   });
   const urls = [server.url];
@@ -207,7 +221,7 @@ test("Transfers.fetch() and put() accept only the certificate that is known", as
   bench.managerCertificate = other.certificate;
   const transferId = 5 as TransferId;
   const name = "data" as CacheName;
-  const send = { kind: "send", transferId, name, generation: 0, ticket: "a-secret" } as const;
+  const send = { kind: "send", transferId, name, generation: 0, to: ticketed("a-secret") } as const;
   bench.transfers.put(send);
   const failed = await bench.nextEvent();
   expect(failed).toMatchObject({ kind: "send_failed", transferId });
@@ -270,7 +284,7 @@ test("Transfers.put() sends a file with its length and the ticket", async () => 
   });
   bench.managerUrl = server.url;
   const transferId = 5 as TransferId;
-  bench.transfers.put({ kind: "send", transferId, name, generation: 2, ticket: "T" });
+  bench.transfers.put({ kind: "send", transferId, name, generation: 2, to: ticketed("T") });
   const length = String(bytes.length);
   expect(await got).toEqual(["PUT", "/files/out", length, "Tendril T", sha256(bytes)]);
 });
@@ -288,7 +302,7 @@ test("Transfers.put() tells why the manager refused a file", async () => {
   });
   bench.managerUrl = server.url;
   const transferId = 5 as TransferId;
-  bench.transfers.put({ kind: "send", transferId, name, generation: 0, ticket: "T" });
+  bench.transfers.put({ kind: "send", transferId, name, generation: 0, to: ticketed("T") });
   expect(await bench.nextEvent()).toMatchObject({
     kind: "send_failed",
     transferId,
@@ -318,7 +332,7 @@ async function putDamaged(damage: (path: string) => void): Promise<WorkerEvent[]
   });
   bench.managerUrl = server.url;
   const transferId = 5 as TransferId;
-  bench.transfers.put({ kind: "send", transferId, name, generation: 3, ticket: "T" });
+  bench.transfers.put({ kind: "send", transferId, name, generation: 3, to: ticketed("T") });
   const failure = bench.nextEvent().then(async (event) => [event, await bench.nextEvent()]);
   return await Promise.race([ended.promise.then(() => []), failure]);
 }

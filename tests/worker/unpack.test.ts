@@ -44,6 +44,21 @@ test("unpackInChild() unpacks and reports what it unpacked", async () => {
   expect(await listTree(`${dir.path}/to`)).toEqual(["bin/", 'bin/run 755 "1"']);
 });
 
+test("unpackInChild() names an entry whose name is longer than an answer may be", async () => {
+  await using dir = await scratch();
+  const name = `é\u0001${"\u0001".repeat(90_000)}`;
+  await writeFile(`${dir.path}/a`, rawTar(paxEntry({ path: name }), {}));
+  const error: unknown = await unpackInChild(`${dir.path}/a`, `${dir.path}/to`, {
+    mark: "m",
+    command: COMMAND,
+  }).catch((failure: unknown) => failure);
+  expect(error).toMatchObject({
+    entry: name.slice(0, 4_096),
+    message: expect.stringContaining("it is longer than 4095 bytes"),
+  });
+  expect(await exists(`${dir.path}/to`)).toBe(false);
+});
+
 test("unpackInChild() unpacks an environment for its place, and no other with absolute links", async () => {
   await using dir = await scratch();
   const archive = `${dir.path}/a.tar`;

@@ -168,7 +168,7 @@ test("a worker fetches files of its manager and sends files back", async () => {
     transferId: 2 as TransferId,
     name: "temp-o" as CacheName,
     generation: 1,
-    ticket: manager.ticket("temp-o", "PUT"),
+    to: { kind: "manager", ticket: manager.ticket("temp-o", "PUT") },
   });
   await until(() => manager.files.get("temp-o")?.length === 600_000);
 }, 20_000);

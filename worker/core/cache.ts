@@ -208,7 +208,7 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
     case "failed": {
       const { message, canRetry, keptBytes = 0 } = outcome;
       const { isUnreachable = false, isDiskFull = false, isSourceFault = false } = outcome;
-      const { isCorrupt = false } = outcome;
+      const { isCorrupt = false, isModified = false } = outcome;
       if (keptBytes > 0) keepPart(state, name, keptBytes);
       if (record.isStopping) {
         forgetPart(state, name);
@@ -227,6 +227,7 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
         ...(isSourceFault ? { isSourceFault } : {}),
         ...(movedBytes > 0 ? { movedBytes } : {}),
         ...(isCorrupt ? { isCorrupt } : {}),
+        ...(isModified ? { isModified } : {}),
       });
     }
     default:

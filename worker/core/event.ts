@@ -75,6 +75,8 @@ export type WorkerEvent =
         readonly keptBytes?: number;
         /** True when the bytes that came are not those that were asked for. */
         readonly isCorrupt?: boolean;
+        /** True when a url has other contents than those that were named, or came before. */
+        readonly isModified?: boolean;
       };
     /** Inputs that a command which made it was found to have written to; they are out of the cache. */
     readonly modified?: readonly CacheName[];
@@ -86,7 +88,15 @@ export type WorkerEvent =
     readonly generation: number;
     readonly isIntact: boolean;
   }
-  | { readonly kind: "send_failed"; readonly transferId: TransferId; readonly message: string }
+  /** What was to be sent to a url is there. */
+  | { readonly kind: "stored"; readonly transferId: TransferId }
+  | {
+    readonly kind: "send_failed";
+    readonly transferId: TransferId;
+    readonly message: string;
+    /** True when another time will do no better. */
+    readonly isFinal: boolean;
+  }
   | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
   | {
     readonly kind: "instance_gone";

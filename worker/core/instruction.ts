@@ -42,7 +42,7 @@ export type WorkerInstruction =
     /** What there is room for. */
     readonly bytesMax: number;
   }
-  /** Nobody wants this transfer any more; `transfer_ended` still answers. */
+  /** Nobody wants this transfer any more; what answers it still does. */
   | {
     readonly kind: "stop_transfer";
     readonly transferId: TransferId;
@@ -51,7 +51,7 @@ export type WorkerInstruction =
   }
   /** What is held of a file for the next attempt is to be removed. */
   | { readonly kind: "forget_part"; readonly name: CacheName }
-  /** `send_failed` answers a failure. */
+  /** `send_failed` answers a failure, `stored` a url that has the file. */
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
   /** `file_verified` answers. */
   | { readonly kind: "verify_file"; readonly name: CacheName; readonly generation: number }

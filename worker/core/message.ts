@@ -1,6 +1,7 @@
 /** What each message of the manager does. */
 
 import { unreachable } from "../../shared/assert.ts";
+import type { TransferId } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import { deleteFile, startFetch } from "./cache.ts";
 import { endSuggestion, touchFile } from "./disk.ts";
@@ -38,6 +39,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return startMake(state, message);
     case "send":
       return sendFile(state, message);
+    case "stop_send":
+      return stopSend(state, message.transferId);
     case "verify":
       return verifyFile(state, message);
     case "delete":
@@ -86,6 +89,10 @@ function reconcile(
   if (leaving?.isReleased === false) state.outbox.push({ kind: "leaving", reason: leaving.reason });
 }
 
+function stopSend(state: WorkerState, transferId: TransferId): void {
+  state.instructions.push({ kind: "stop_transfer", transferId, goesOn: false });
+}
+
 function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "send" }>): void {
   const { transferId, name, generation } = order;
   const cached = state.cache.get(name);
@@ -94,6 +101,6 @@ function sendFile(state: WorkerState, order: Extract<ManagerMessage, { kind: "se
     state.instructions.push({ kind: "put", order });
     return;
   }
-  const message = `Cannot send file "${name}" to the manager: this worker has no such file`;
+  const message = `Cannot send file "${name}": this worker has no such file`;
   tell(state, { kind: "send_failed", transferId, message });
 }

@@ -76,12 +76,12 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return endTransfer(state, event);
     case "file_verified":
       return endVerification(state, event);
-    case "send_failed":
-      return tell(state, {
-        kind: "send_failed",
-        transferId: event.transferId,
-        message: event.message,
-      });
+    case "stored":
+      return tell(state, { kind: "stored", transferId: event.transferId });
+    case "send_failed": {
+      const { kind, transferId, message, isFinal } = event;
+      return tell(state, { kind, transferId, message, ...(isFinal ? { isFinal } : {}) });
+    }
     case "instance_ready":
       return readyInstance(state, event.instanceId);
     case "instance_gone":

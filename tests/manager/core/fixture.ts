@@ -194,7 +194,13 @@ export class ManagerFixture {
   url(name: string, wish: FileWish & { host?: string } = {}): FileId {
     const { host = "host" } = wish;
     const bound = boundAs(name, wish.sizeBytes ?? -1, "");
-    return this.declares({ kind: "url", url: `http://${host}/${name}`, host }, wish, bound);
+    return this.declares(urlOrigin(host, name, false), wish, bound);
+  }
+
+  /** An output that is stored at a url. */
+  urlOutput(name: string, wish: FileWish & { host?: string } = {}): FileId {
+    const { host = "host" } = wish;
+    return this.declares(urlOrigin(host, name, true), wish, boundAs(name, -1, ""));
   }
 
   temp(name: string, wish: FileWish = {}): FileId {
@@ -562,6 +568,10 @@ export function instanceAt(fixture: ManagerFixture, worker: string): InstanceId 
 /** The identity of the worker of that name. */
 export function idOf(worker: string): WorkerId {
   return worker as WorkerId;
+}
+
+function urlOrigin(host: string, name: string, isOutput: boolean): FileOrigin {
+  return { kind: "url", url: `http://${host}/${name}`, host, isOutput };
 }
 
 function boundAs(name: string, sizeBytes: number, digest: string): BoundFile {

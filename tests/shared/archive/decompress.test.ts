@@ -201,3 +201,15 @@ test("COMPRESSIONS refuse xz with a check of an unknown kind", async () => {
   bytes.writeUInt32LE(crc32(bytes.subarray(6, 8)), 8);
   expect(await fault(bytes)).toContain("Cannot decompress the archive as xz: ");
 });
+
+test.each(["CRC64", "SHA256"])(
+  "COMPRESSIONS read no index of xz with check %s that is longer than its blocks",
+  async (check) => {
+    const bytes = Buffer.from(xz(check, CONTENT));
+    // Written before the last 12 bytes, which state its length in words, less one.
+    const indexBytes = 4 * (bytes.readUInt32LE(bytes.length - 8) + 1);
+    bytes[bytes.length - 12 - indexBytes + 1] = 0x7f;
+    expect(await fault(bytes))
+      .toBe("Cannot decompress the archive as xz: its index is not that of its blocks");
+  },
+);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 
 import { FileThreads } from "../../../shared/archive/file_threads.ts";
@@ -31,6 +31,26 @@ test.if(HAS_THREADS)(
     threads.finish();
     expect((await readdir(dir.path)).sort()).toEqual([next, path].sort());
     expect(threads.offer({ path: "x", mode: 0, mtimeMs: 0 }, new Uint8Array(0))).toBe(false);
+  },
+);
+
+test.if(HAS_THREADS)(
+  "FileThreads makes links to files on their way, before another takes the name of their target",
+  async () => {
+    await using dir = await scratch();
+    const threads = new FileThreads(dir.path);
+    const meta = { mode: 0o644, mtimeMs: 0 };
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    expect(threads.offerLink({ ...meta, path: "x" }, "none")).toBe(false);
+    const path = await offerUntilTaken(threads);
+    expect(threads.offerLink({ ...meta, path: "link" }, path)).toBe(true);
+    expect(threads.offerLink({ ...meta, path: "again" }, "link")).toBe(true);
+    threads.settle(path);
+    await writeFile(`${dir.path}/link`, "one file");
+    expect(threads.offer({ ...meta, path }, bytes("another"))).toBe(true);
+    threads.finish();
+    expect(await readFile(`${dir.path}/again`, "utf8")).toBe("one file");
+    expect(await readFile(`${dir.path}/${path}`, "utf8")).toBe("another");
   },
 );
 

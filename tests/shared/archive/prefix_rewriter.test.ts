@@ -23,12 +23,8 @@ async function rewritten(contents: string, options: Case = {}): Promise<string> 
   const path = `${dir.path}/file`;
   writeFileSync(path, Buffer.from(contents, "latin1"));
   const placeholders = old.map((each) => Buffer.from(each));
-  const isChanged = rewritePrefixes(path, {
-    placeholders,
-    prefix: Buffer.from(prefix),
-    mode,
-    isWholePath,
-  });
+  const rewrite = { placeholders, prefix: Buffer.from(prefix), mode, isWholePath };
+  const isChanged = rewritePrefixes(path, rewrite, { leftBytes: Infinity, bytesMax: Infinity });
   const found = readFileSync(path, "latin1");
   expect(isChanged).toBe(found !== contents);
   expect(readdirSync(dir.path)).toEqual(["file"]);
@@ -130,8 +126,16 @@ test("rewritePrefixes() keeps mode, time and other names of the file", async () 
   linkSync(path, other);
   utimesSync(path, 1_700_000_000.25, 1_700_000_000.25);
   const before = lstatSync(path);
-  const rewrite = { placeholders: [Buffer.from(OLD)], prefix: Buffer.from(NEW) };
-  expect(rewritePrefixes(path, { ...rewrite, mode: "text", isWholePath: false })).toBe(true);
+  const placeholders = [Buffer.from(OLD)];
+  const rewrite = {
+    placeholders,
+    prefix: Buffer.from(NEW),
+    mode: "text",
+    isWholePath: false,
+  } as const;
+  const room = { leftBytes: 0, bytesMax: 0 };
+  expect(rewritePrefixes(path, rewrite, room)).toBe(true);
+  expect(room.leftBytes).toBe(OLD.length - NEW.length);
   const { mode, mtimeMs, ino } = lstatSync(other);
   expect([mode, Math.floor(mtimeMs), ino]).toEqual([before.mode, 1_700_000_000_250, before.ino]);
   expect(readFileSync(other, "utf8")).toBe(`in ${NEW}`);

@@ -10,6 +10,7 @@ import {
 
 import { ArchiveError } from "../../../shared/archive/archive_error.ts";
 import { unpackEnvironment, unpackFile } from "../../../shared/archive/unpack.ts";
+import type { UnpackLimits } from "../../../shared/archive/unpack.ts";
 import { paxEntry, type RawEntry, rawTar } from "./raw_tar.ts";
 import { listTree, mtimeMsOf, scratch } from "./scratch.ts";
 
@@ -37,10 +38,14 @@ async function relocated<Found>(
 }
 
 /** Unpacks what must fail, and checks that nothing is left. */
-async function refused(entries: readonly RawEntry[], place: string = PLACE): Promise<ArchiveError> {
+async function refused(
+  entries: readonly RawEntry[],
+  place: string = PLACE,
+  limits: UnpackLimits = {},
+): Promise<ArchiveError> {
   await using dir = await scratch();
   writeFileSync(`${dir.path}/a.tar`, rawTar(...entries));
-  const unpacking = unpackEnvironment(`${dir.path}/a.tar`, `${dir.path}/to`, { place });
+  const unpacking = unpackEnvironment(`${dir.path}/a.tar`, `${dir.path}/to`, { ...limits, place });
   const error: unknown = await unpacking.catch((failure: unknown) => failure);
   expect(error).toBeInstanceOf(ArchiveError);
   expect(readdirSync(dir.path)).toEqual(["a.tar"]);
@@ -271,3 +276,22 @@ function sparseData(): Uint8Array {
   data.set(new TextEncoder().encode("1\n1073741823\n1\n"));
   return data;
 }
+
+test("unpackEnvironment() counts what files grow by, and holds its limits", async () => {
+  const entries = [
+    { name: "a", data: "x /v y" },
+    { name: "share/bomb", data: "/v".repeat(100_000) },
+    condaUnpack(["a", "/v", "text"], ["share/bomb", "/v", "text"]),
+  ];
+  const error = await refused(entries, PLACE, { bytesMax: 1_000_000 });
+  expect(error.entry).toBe("share/bomb");
+  expect(error.isTooLarge).toBe(true);
+  expect(error.message).toContain("it holds more than 1000000 bytes");
+  await using dir = await scratch();
+  const record = condaUnpack(["a", "/v", "text"]);
+  writeFileSync(`${dir.path}/a.tar`, rawTar({ name: "a", data: "x /v y" }, record));
+  const result = await unpackEnvironment(`${dir.path}/a.tar`, `${dir.path}/to`, { place: PLACE });
+  const sizes = ["a", "bin/conda-unpack"].map((path) => lstatSync(`${dir.path}/to/${path}`).size);
+  expect(sizes[0]).toBe("x  y".length + PLACE.length);
+  expect(result.sizeBytes).toBe(sizes[0]! + Buffer.byteLength(String(record.data)));
+});

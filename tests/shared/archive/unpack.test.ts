@@ -186,6 +186,19 @@ test("unpackTree() lets a later entry of a name replace the earlier one", async 
     .toEqual(['f 644 "1"', `h 644 ${JSON.stringify(big.slice(0, 40))}`]);
 });
 
+test("unpackTree() lets entries of any kinds replace each other, as tar does", async () => {
+  const directory = { name: "x", type: "5" };
+  const link = { name: "x", type: "2", link: "." };
+  const file = { name: "x", data: "1" };
+  expect(await unpacked(file, directory, { name: "x/f" })).toEqual(["x/", 'x/f 644 ""']);
+  expect(await unpacked(link, directory, { name: "x/f" })).toEqual(["x/", 'x/f 644 ""']);
+  expect(await unpacked(directory, file)).toEqual(['x 644 "1"']);
+  expect(await unpacked(directory, link)).toEqual(["x -> ."]);
+  expect(await unpacked(directory, file, directory, link, file)).toEqual(['x 644 "1"']);
+  // Written of a file with two names that tar is told to pack twice.
+  expect(await unpacked(file, { name: "x", type: "1", link: "x" })).toEqual(['x 644 "1"']);
+});
+
 test("unpackTree() passes over entries of unknown types by their size", async () => {
   expect(await unpacked({ name: "v", type: "V", data: "zzz" }, { name: "a", data: "1" }))
     .toEqual(['a 644 "1"']);
@@ -222,6 +235,8 @@ test("unpackTree() holds its limits", async () => {
   expect((await refused(files, { pathBytesMax: 2 })).entry).toBe("b/c");
   const bomb = gzipSync(rawTar({ name: "zeros", data: "0".repeat(5_000_000) }));
   expect((await refused(bomb, { bytesMax: 1_000_000 })).message).toContain("more than 1000000");
+  const deep = await refused([{ name: "d/e/f/g" }, { name: "d/1/2/3" }], { entryCountMax: 5 });
+  expect(deep.message).toContain("more than 5 directories");
   const header = [{ name: "x", type: "x", size: 2 ** 30 }];
   expect((await refused(header)).message).toContain("more than 1048576 bytes");
 });

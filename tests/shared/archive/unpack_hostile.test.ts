@@ -73,18 +73,20 @@ const HOSTILE: Readonly<Record<string, { entries: RawEntry[]; entry: string; say
     entry: "l/f",
     says: '"l" is a symbolic link, not a directory',
   },
-  "a directory in place of a link": {
-    entries: [{ name: "d", type: "5" }, { name: "l", type: "2", link: "d" }, {
-      name: "l",
-      type: "5",
-    }],
-    entry: "l",
-    says: "is a symbolic link",
-  },
-  "a link in place of a directory": {
+  "a link in place of a directory with a file": {
     entries: [{ name: "d/f" }, { name: "d", type: "2", link: "e" }],
     entry: "d",
-    says: "a directory of that name exists",
+    says: "a directory of that name is not empty",
+  },
+  "a link in place of a directory with a link": {
+    entries: [{ name: "d/l", type: "2", link: "e" }, { name: "d", type: "2", link: "e" }],
+    entry: "d/l",
+    says: "its directory was replaced",
+  },
+  "a file below a link that took the place of a directory": {
+    entries: [{ name: "d", type: "5" }, { name: "d", type: "2", link: "e" }, { name: "d/f" }],
+    entry: "d/f",
+    says: '"d" is a symbolic link, not a directory',
   },
   "a file below a file": {
     entries: [{ name: "f" }, { name: "f/g" }],
@@ -115,10 +117,10 @@ const HOSTILE: Readonly<Record<string, { entries: RawEntry[]; entry: string; say
     entry: "h",
     says: "does not come before it",
   },
-  "a hard link to itself": {
-    entries: [{ name: "h" }, { name: "h", type: "1", link: "h" }],
+  "a hard link to itself alone": {
+    entries: [{ name: "h", type: "1", link: "h" }],
     entry: "h",
-    says: "itself",
+    says: "does not come before it",
   },
   "a hard link to a directory": {
     entries: [{ name: "d", type: "5" }, { name: "h", type: "1", link: "d" }],

@@ -57,6 +57,19 @@ test("unpackFile() unpacks a zip file with modes, links and what it has of direc
   expect(await unpacked(rawZip([]))).toEqual([]);
 });
 
+test("unpackFile() takes for a file what zip packed from a pipe", async () => {
+  const entry = { name: "-", mode: 0o010600 };
+  expect(await unpacked(rawZip([{ ...entry, data: "1" }]))).toEqual(['- 600 "1"']);
+  expect((await refused(rawZip([entry]))).message).toContain("it is a device or a pipe");
+});
+
+test("unpackFile() takes NULs behind a zip file, as bsdtar writes into a pipe", async () => {
+  const bytes = rawZip([{ name: "a", data: "1" }]);
+  expect(await unpacked(joinBytes([bytes, new Uint8Array(10_240)]))).toEqual(['a 644 "1"']);
+  const error = await refused(joinBytes([bytes, new Uint8Array(9), Uint8Array.of(1)]));
+  expect(error.message).toContain("it ends too soon");
+});
+
 test("unpackFile() reads the names of a zip file as they were meant", async () => {
   const cp437 = new Uint8Array([0x81, 0x62, 0x65, 0x72]);
   const old = new Uint8Array([0x8e]);

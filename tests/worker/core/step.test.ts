@@ -69,9 +69,23 @@ test("step() tells of all tries that it started in one message", () => {
 
 test("step() answers an order to send a file that it does not have", () => {
   const fixture = WorkerFixture.connected({ cached: [factsOf("output", 2)] });
-  const order = { kind: "send", transferId: 5 as never, name: "output" as never, ticket: "" };
-  fixture.hears({ ...order, kind: "send", generation: 2 });
+  const to = { kind: "manager", ticket: "" } as const;
+  const order = { kind: "send", transferId: 5 as never, name: "output" as never, to } as const;
+  fixture.hears({ ...order, generation: 2 });
   expect(fixture.orders).toEqual(["put output"]);
-  fixture.hears({ ...order, kind: "send", generation: 1 });
+  fixture.hears({ ...order, generation: 1 });
   expect(fixture.toldOf("send_failed")).toMatchObject([{ transferId: 5 }]);
+});
+
+test("step() tells of what was sent to a url, and stops it when nobody waits for it", () => {
+  const fixture = WorkerFixture.connected({ cached: [factsOf("output", 2)] });
+  const to = { kind: "url", url: "http://host/output" } as const;
+  const transferId = 5 as never;
+  fixture.hears({ kind: "send", transferId, name: "output" as never, generation: 2, to });
+  fixture.feed({ kind: "stored", transferId });
+  expect(fixture.toldOf("stored")).toMatchObject([{ transferId }]);
+  fixture.feed({ kind: "send_failed", transferId, message: "no", isFinal: true });
+  expect(fixture.toldOf("send_failed")).toMatchObject([{ transferId, isFinal: true }]);
+  fixture.hears({ kind: "stop_send", transferId });
+  expect(fixture.orders).toEqual(["stop transfer 5"]);
 });

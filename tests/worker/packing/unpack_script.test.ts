@@ -102,12 +102,14 @@ test("unpackScript() makes first lines that no kernel reads as a worker does", a
     cpSync(prefix, `${prefix} copy`, { recursive: true });
     expect(run(prefix, records)).toMatchObject({ status: 0, stderr: "" });
     for (const [index] of lines.entries()) {
-      rewritePrefixes(`${prefix} copy/script${index}`, {
+      const rewrite = {
         placeholders: [Buffer.from(OLD)],
         prefix: Buffer.from(prefix),
         mode: "text",
         isWholePath: false,
-      });
+      } as const;
+      const room = { leftBytes: Infinity, bytesMax: Infinity };
+      rewritePrefixes(`${prefix} copy/script${index}`, rewrite, room);
       const [ours, theirs] = [prefix, `${prefix} copy`].map((root) => {
         return readFileSync(`${root}/script${index}`, "utf8");
       });
