@@ -9,7 +9,7 @@
 import { nextRandomBelow } from "../../shared/random.ts";
 import { fitsWithin, type Resources } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
-import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost } from "./disk.ts";
+import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
 import { canReach, hasTrouble } from "./reach.ts";
 import { isHere } from "./spool.ts";
@@ -57,6 +57,11 @@ export function chooseWorker(
   task: TaskRecord,
 ): Choice {
   const need = diskNeed(state, task);
+  const isPlain = need === NO_NEED && task.definition.environments.length === 0;
+  if (isPlain && takesFirst(state)) {
+    const first = firstWithRoom(state, taskClass);
+    return first === undefined ? NONE : { kind: "worker", worker: first };
+  }
   const wish: Wish = {
     taskClass,
     need,
@@ -176,6 +181,37 @@ function holderFor(
   });
 }
 
+/** True when the freest worker is as good as any other for a task without inputs. */
+function takesFirst({ policies: { placement } }: ManagerState): boolean {
+  return placement === "files" || placement === "spread";
+}
+
+/**
+ * Where a task goes that needs nothing but room, as `lookAround` would find it: the first with some
+ * now, else the first where it may wait. Most tasks of large workflows are such, and cost no more.
+ */
+function firstWithRoom(state: ManagerState, taskClass: TaskClass): WorkerRecord | undefined {
+  const factor = aheadFactor(state, taskClass);
+  let found: WorkerRecord | undefined;
+  let ahead: WorkerRecord | undefined;
+  let probedCount = 0;
+  visitFreest(state.index, (worker) => {
+    if (fits(worker, taskClass, 1)) found = worker;
+    else if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
+    probedCount += 1;
+    const isFree = worker.resources.cores - worker.committed.cores >= taskClass.resources.cores;
+    return found !== undefined || ahead !== undefined && !isFree ||
+      taskClass.isBlocked && probedCount >= WORKERS_PROBED;
+  });
+  if (found !== undefined || !taskClass.isBlocked) return found ?? ahead;
+  for (const worker of state.changedWorkers) {
+    if (!isIndexed(worker)) continue;
+    if (fits(worker, taskClass, 1)) return worker;
+    if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
+  }
+  return ahead;
+}
+
 /** What was seen of the workers so far. */
 interface Survey {
   /** With room now, on the disk too. */
@@ -196,7 +232,6 @@ interface Survey {
 
 /** From the freest down: some with room now, and the first where the task may wait. */
 function lookAround(state: ManagerState, wish: Wish): Survey {
-  const { placement } = state.policies;
   const { taskClass } = wish;
   const survey: Survey = {
     candidates: [],
@@ -208,10 +243,9 @@ function lookAround(state: ManagerState, wish: Wish): Survey {
     probedCount: 0,
     furtherCount: 0,
   };
-  const takesFirst = placement === "files" || placement === "spread";
-  const wanted = takesFirst ? 1 : CANDIDATES_MAX;
+  const wanted = takesFirst(state) ? 1 : CANDIDATES_MAX;
   // Among those that are as free, not always the same ones.
-  const start = takesFirst ? 0 : nextRandomBelow(state.random, 2 ** 30);
+  const start = takesFirst(state) ? 0 : nextRandomBelow(state.random, 2 ** 30);
   visitFreest(state.index, (worker) => {
     see(survey, worker, wish);
     return survey.candidates.length >= wanted || isEnough(survey, worker, taskClass);

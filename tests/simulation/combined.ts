@@ -45,7 +45,7 @@ export function combinedScenario(calm: Omit<Scenario, "seed">, seed: number): Sc
     isNondeterministic: nextRandom(random) < 0.25,
     diskBytes: pick(random, DISKS),
     policies: { ...drawPolicies(random), ...drawLimits(random) },
-    // What serves as many as it may is not to serve too many when that is changed.
+    // What goes on under one limit is not to be judged by another.
     ...(nextRandom(random) < 0.4 ? { tunedTo: drawPolicies(random) } : {}),
   };
 }
@@ -58,7 +58,6 @@ function drawPolicies(random: RandomState): Partial<Policies> {
     shiftDiskLoad: nextRandom(random) < 0.5,
     recovery: pick(random, RECOVERIES),
     placement: pick(random, PLACEMENTS),
-    peerTransfers: nextRandom(random) < 0.85,
     workerEvictionIntervalMs: nextRandom(random) < 0.1 ? 4_000 : 0,
   };
 }
@@ -66,6 +65,7 @@ function drawPolicies(random: RandomState): Partial<Policies> {
 function drawLimits(random: RandomState): Partial<Policies> {
   const isHasty = nextRandom(random) < 0.5;
   return {
+    peerTransfers: nextRandom(random) < 0.85,
     transfersFromManager: 1 + nextRandomBelow(random, 4),
     transfersPerWorker: 1 + nextRandomBelow(random, 5),
     transfersPerUrl: 1 + nextRandomBelow(random, 4),

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { CacheName, WorkerId } from "../../../shared/ids.ts";
+import type { CacheName, FileId, WorkerId } from "../../../shared/ids.ts";
 import { idOf, ManagerFixture } from "./fixture.ts";
 
 /** What worker "a" is told to delete when it suggests these. */
@@ -54,13 +54,19 @@ test("answerRoomWanted() keeps the last copy of a temp that cannot be made again
   expect(deletions(fixture, "temp")).toEqual([]);
 });
 
-test("answerRoomWanted() lets one of two copies of a temp go, also when both workers ask", () => {
-  const fixture = new ManagerFixture({ recovery: "off" });
+/** A temp that the workers "a" and "b" have. */
+function atBoth(fixture: ManagerFixture): FileId {
   const temp = fixture.temp("temp");
   fixture.joins("a");
   fixture.finishes("a", fixture.submits({ outputs: [temp] }));
   fixture.joins("b", { cores: 2 });
   fixture.finishes("b", fixture.brought("b", { inputs: [temp], cores: 2 }));
+  return temp;
+}
+
+test("answerRoomWanted() lets one of two copies of a temp go, also when both workers ask", () => {
+  const fixture = new ManagerFixture({ recovery: "off" });
+  const temp = atBoth(fixture);
   expect(fixture.file(temp).readyCount).toBe(2);
   expect(deletions(fixture, "temp")).toEqual(["temp"]);
   const files = [{ name: "temp" as CacheName, generation: 1 }];
@@ -129,11 +135,7 @@ test("answerRoomWanted() has a wanted copy that went come back after a while, no
 
 test("answerRoomWanted() counts on no other copy that may be damaged", () => {
   const fixture = new ManagerFixture({ recovery: "off" });
-  const temp = fixture.temp("temp");
-  fixture.joins("a");
-  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
-  fixture.joins("b", { cores: 2 });
-  fixture.finishes("b", fixture.brought("b", { inputs: [temp], cores: 2 }));
+  const temp = atBoth(fixture);
   fixture.file(temp).replicas.get(fixture.state.workers.get(idOf("b"))!)!.isSuspect = true;
   expect(deletions(fixture, "temp")).toEqual([]);
 });
