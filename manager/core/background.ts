@@ -15,7 +15,6 @@ import { isHere } from "./spool.ts";
 import {
   type FileRecord,
   type ManagerState,
-  newSource,
   nextId,
   type Source,
   type TransferRecord,
@@ -42,12 +41,8 @@ const AGAIN_DOUBLINGS_MAX = 6;
 export function startBackground(
   state: ManagerState,
   file: FileRecord,
-  { worker, source: spare }: { readonly worker: WorkerRecord; readonly source: TransferSource },
+  { worker, source }: { readonly worker: WorkerRecord; readonly source: TransferSource },
 ): void {
-  const { origin } = file;
-  const source: TransferSource = origin.kind === "url" && spare.kind === "url"
-    ? { kind: "url", source: urlSource(state, origin.host) }
-    : spare;
   const transferId = nextId(state) as TransferId;
   const transfer = newTransfer({ transferId, file, worker, isBackground: true });
   addPending(file, worker).transfer = transfer;
@@ -130,8 +125,7 @@ export function spareSource(
   // Who has it, or will have it, passes it on.
   const isShared = file.readyCount > 0 || isBeingFetched(state, file);
   if (mayUsePeers(state, file) && isShared) return undefined;
-  // One that is not known yet is entered when it serves.
-  const source = state.urlSources.get(file.origin.host) ?? newSource("url", file.origin.host);
+  const source = urlSource(state, file.origin.host);
   return isSpare(state, source) ? { kind: "url", source } : undefined;
 }
 

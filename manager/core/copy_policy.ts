@@ -96,11 +96,11 @@ export function suggestExtras(state: ManagerState, file: FileRecord): WorkerReco
   if (!state.policies.pruneExtraReplicas || file.origin.kind !== "temp") return [];
   const wanted = Math.max(1, wantedCopies(state.policies, file));
   if (file.readyCount <= wanted) return [];
-  // One that may not come back does not count.
+  // One that may not come back, or may be damaged, does not count.
   const sturdy: WorkerRecord[] = [];
   for (const [worker, replica] of file.replicas) {
     const isSturdy = worker.link.kind === "open" && !worker.isLeaving;
-    if (replica.state === "ready" && isSturdy) sturdy.push(worker);
+    if (replica.state === "ready" && !replica.isSuspect && isSturdy) sturdy.push(worker);
   }
   const hosts = new Set<string>();
   const doubled: WorkerRecord[] = [];

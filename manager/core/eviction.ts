@@ -85,8 +85,8 @@ function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: Worker
   if (isAtUrl(file)) return true;
   if (origin.kind === "recipe" && canBeMade(state, file)) return true;
   let probed = 0;
-  for (const [holder, { state: kind, generation }] of file.replicas) {
-    const isReady = kind === "ready" && generation === file.generation;
+  for (const [holder, { state: kind, generation, isSuspect }] of file.replicas) {
+    const isReady = kind === "ready" && generation === file.generation && !isSuspect;
     if (isReady && holder !== worker && holder.link.kind === "open" && !holder.isLeaving) {
       return true;
     }

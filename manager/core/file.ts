@@ -8,7 +8,6 @@ import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "
 import { canBeMade, recipeInputs } from "./recipe.ts";
 import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
 import { bringHome, callOffHome, failRequests } from "./delivery.ts";
-import { forgetWanted } from "./source.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
@@ -208,9 +207,10 @@ export function releaseIfUnneeded(state: ManagerState, file: FileRecord): void {
     if (next.producer !== undefined) candidates.push(...callOffIfUnwanted(state, next.producer));
     if (!state.files.has(next.fileId)) continue;
     reviewSpool(state, next);
+    // A user who waits for it keeps nothing of what it was made of.
+    if (next.consumers.size === 0) noteUse(state, next);
     if (isInUse(next)) continue;
     if (isUnneeded(next)) deleteReplicas(state, next);
-    noteUse(state, next);
     // What it is made of was in use by it.
     const inputs = recipeInputs(state, next);
     candidates.push(...inputs);
@@ -276,7 +276,6 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
   forgetSpool(state, file);
   forgetUpkeep(state, file);
   forgetLost(state, file);
-  forgetWanted(state, file);
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });

@@ -8,7 +8,7 @@ import { inputFiles, isAtUrl } from "./file.ts";
 import { aheadFactor } from "./placement.ts";
 import { SHIFTS_MAX } from "./shift.ts";
 import { hasSlot, lacksSlot, mayUsePeers } from "./source.ts";
-import { isAside } from "./source_fault.ts";
+import { BLAMED_MAX, isAside } from "./source_fault.ts";
 import type {
   DeliveryRecord,
   FileRecord,
@@ -30,6 +30,9 @@ export function checkInvariants(state: ManagerState): void {
   for (const [fileId, file] of state.files) {
     if (fileId === file.fileId) checkFile(state, file);
   }
+  let unservingCount = 0;
+  for (const { isServing } of state.workers.values()) if (!isServing) unservingCount += 1;
+  assert(state.unservingCount === unservingCount, `${unservingCount} workers must serve nobody`);
   checkTransfers(state);
   checkDeliveries(state);
   checkUrls(state);
@@ -168,6 +171,8 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   }
   assert(worker.comingBytes === comingBytes, `${workerId} must be given ${comingBytes} bytes`);
   assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
+  assert(!worker.isCrowded || worker.tries.size > 0, `${workerId} must be crowded by something`);
+  assert(worker.blamed.size <= BLAMED_MAX, `${workerId} must blame no more sources`);
   const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
   assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
 }
@@ -188,6 +193,12 @@ function checkFile(state: ManagerState, file: FileRecord): void {
   }
   assert(!file.isDue || !file.isAvailable, `File ${fileId} must not be due while it is there`);
   assert(file.readyCount === ready, `File ${fileId} must count ${ready}, not ${file.readyCount}`);
+  const { maker, firstHandCount } = file;
+  if (maker !== undefined) {
+    const isMaking = state.transfers.get(maker.transferId) === maker && maker.file === file;
+    assert(isMaking && maker.source?.kind === "recipe", `File ${fileId} must be made by its maker`);
+  }
+  assert(firstHandCount >= 0, `File ${fileId} must not be sent first hand ${firstHandCount} times`);
   for (const task of file.consumers) {
     const known = state.tasks.get(task.definition.taskId);
     assert(known === task && task.state.kind !== "done", `File ${fileId} must be consumed`);

@@ -40,6 +40,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     managerSource: newSource("manager"),
     urlSources: new Map(),
     reachTroubleUntilMs: 0,
+    unservingCount: 0,
     transferRates: {
       manager: { bytes: 0, ms: 0 },
       url: { bytes: 0, ms: 0 },

@@ -11,7 +11,7 @@ import { fitsWithin, type Resources } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost } from "./disk.ts";
 import { inputFiles } from "./file.ts";
-import { canReach } from "./reach.ts";
+import { canReach, hasTrouble } from "./reach.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
@@ -110,7 +110,7 @@ export function bestHolder(
 
 /** Bytes of the task's inputs that no holder could give to `worker`. Costs nothing where all is well. */
 function bytesOutOfReach(state: ManagerState, task: TaskRecord, worker: WorkerRecord): number {
-  if (state.reachTroubleUntilMs <= state.nowMs) return 0;
+  if (!hasTrouble(state)) return 0;
   let bytes = 0;
   for (const file of inputFiles(state, task)) {
     if (isComingTo(state, file, worker)) continue;

@@ -54,7 +54,7 @@ export function noteUnreached(
     forgetPair(worker, oldest);
   }
   unreached.set(holder, state.nowMs + UNREACHED_MS);
-  noteTrouble(state, UNREACHED_MS);
+  state.reachTroubleUntilMs = state.nowMs + UNREACHED_MS;
   holder.reach.unreachedBy.add(worker);
   holder.reach.missCount += 1;
   if (holder.reach.missCount < MISSES_MAX) return;
@@ -63,9 +63,16 @@ export function noteUnreached(
   holder.reach.missCount = MISSES_MAX - 1;
 }
 
-/** Who reaches whom is to be looked at for so long, as tasks are placed. */
-export function noteTrouble(state: ManagerState, durationMs: number): void {
-  state.reachTroubleUntilMs = Math.max(state.reachTroubleUntilMs, state.nowMs + durationMs);
+/** True while who reaches whom is to be looked at as tasks are placed. */
+export function hasTrouble({ reachTroubleUntilMs, unservingCount, nowMs }: ManagerState): boolean {
+  return unservingCount > 0 || reachTroubleUntilMs > nowMs;
+}
+
+/** The worker has addresses for its peers, or has none; one that goes is as if it had some. */
+export function setServing(state: ManagerState, worker: WorkerRecord, isServing: boolean): void {
+  if (worker.isServing === isServing) return;
+  worker.isServing = isServing;
+  state.unservingCount += isServing ? -1 : 1;
 }
 
 /** A transfer shows that `worker` reaches `holder`: it is not hidden, whatever others say. */

@@ -23,6 +23,7 @@ import { tell } from "./state.ts";
 import {
   endTransfer,
   failTransfer,
+  loseHolder,
   MOVED_BYTES_MAX,
   startQueued,
   startTransfer,
@@ -197,7 +198,8 @@ export function deleteReplica(
   if (wasReady) file.readyCount -= 1;
   noteCopies(state, file);
   updateAvailability(state, file);
-  passMaking(state, file);
+  if (wasReady) loseHolder(state, file);
+  else passMaking(state, file);
 }
 
 /** Takes a copy that does not exist off the table; who needs it there gets it anew. */
@@ -210,7 +212,7 @@ export function dropReplica(
   const file = state.filesByName.get(replica.name);
   if (file === undefined) return;
   updateAvailability(state, file);
-  passMaking(state, file);
+  loseHolder(state, file);
   noteLost(state, file);
   if (file.isAvailable && isNeededAt(worker, file)) ensureReplica(state, file, worker);
 }

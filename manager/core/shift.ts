@@ -15,7 +15,7 @@ import { isIdleAt, mayEvict } from "./eviction.ts";
 import { deleteReplica } from "./replica.ts";
 import { isOpen } from "./room.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
-import { wakeUpkeep } from "./upkeep.ts";
+import { noteCopies, wakeUpkeep } from "./upkeep.ts";
 
 /** Files on their way from fuller disks at a time. */
 export const SHIFTS_MAX = 16;
@@ -79,6 +79,7 @@ function start(
   const source = spareSource(state, file, to);
   if (source === undefined) return false;
   startBackground(state, file, { worker: to, source });
+  noteCopies(state, file);
   state.upkeep.shifts.set(from, { file, to, copiedAtMs: undefined });
   return true;
 }

@@ -82,11 +82,14 @@ export function mayUsePeers(state: ManagerState, file: FileRecord): boolean {
   return state.policies.peerTransfers && file.peerTransfer;
 }
 
-/** What serves files of that url host, and takes them. */
-export function urlSource(state: ManagerState, host: string): Source {
-  let source = state.urlSources.get(host);
-  if (source === undefined) state.urlSources.set(host, source = newSource("url", host));
-  return source;
+/** What serves files of that url host, and takes them; on no table before something is under way or waits. */
+export function urlSource({ urlSources }: ManagerState, host: string): Source {
+  return urlSources.get(host) ?? newSource("url", host);
+}
+
+/** Something is under way with the source, or waits: what is known of a url host is kept meanwhile. */
+export function keepUrlSource({ urlSources }: ManagerState, source: Source): void {
+  if (source.kind === "url") urlSources.set(source.host, source);
 }
 
 /** Forgets a host with which nothing is under way, for which nothing waits, and which did no wrong. */
@@ -117,6 +120,12 @@ export function slotsOf(state: ManagerState, { kind }: Source): number {
 /** True when `source` has a slot left. */
 export function hasSlot(state: ManagerState, source: Source): boolean {
   return source.active.size + source.stores.size < slotsOf(state, source);
+}
+
+/** True when it has one, or could have that of a copy which nothing waits for. */
+export function canFreeSlot(state: ManagerState, source: Source): boolean {
+  const { active, stores, background } = source;
+  return active.size + stores.size - background.size < slotsOf(state, source);
 }
 
 /** True when `source` is asked, and has a slot left. */

@@ -16,7 +16,7 @@ const ASIDE_MS = 1_000;
 const ASIDE_MS_MAX = 60_000;
 
 /** A worker that found fault with so many sources, and had nothing from any since, is at fault. */
-const BLAMED_MAX = 3;
+export const BLAMED_MAX = 3;
 
 /** True while no transfer is to come from `source`. */
 export function isAside({ nowMs }: ManagerState, { asideUntilMs }: Source): boolean {

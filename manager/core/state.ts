@@ -429,6 +429,8 @@ export interface ManagerState {
   readonly urlSources: Map<string, Source>;
   /** Until then, at least, some workers cannot reach some others; reach.ts. */
   reachTroubleUntilMs: number;
+  /** Workers without addresses for their peers. */
+  unservingCount: number;
   /** How fast transfers from each kind of source were, the newest counting most. */
   readonly transferRates: { readonly [Kind in Source["kind"]]: { bytes: number; ms: number } };
   /** `{file: transfers that no holder can serve, for which it comes here first}`. */

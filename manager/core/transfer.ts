@@ -21,8 +21,10 @@ import {
 } from "./replica.ts";
 import {
   BUSY_HOLDERS_PROBED,
+  canFreeSlot,
   chooseSource,
-  hasSlot,
+  forgetWanted,
+  keepUrlSource,
   lacksSlot,
   mayUsePeers,
   possibleSources,
@@ -234,10 +236,10 @@ export function startQueued(state: ManagerState, file: FileRecord, holder?: Work
   for (const transfer of file.queued) {
     const source = chooseSource(state, transfer, holder);
     if (source !== undefined) {
-      file.queued.delete(transfer);
       activate(state, transfer, source);
+      leaveQueue(state, transfer);
     } else if (isStranded(state, transfer)) {
-      file.queued.delete(transfer);
+      leaveQueue(state, transfer);
       strand(state, transfer);
     } else {
       noteWanted(state, transfer);
@@ -246,6 +248,11 @@ export function startQueued(state: ManagerState, file: FileRecord, holder?: Work
       if (transfer.worker.reach.unreached.size === 0 || passed >= PASSED_MAX) return;
     }
   }
+}
+
+/** A worker that had the file has it no more: who waited for that copy alone has it by another way. */
+export function loseHolder(state: ManagerState, file: FileRecord): void {
+  if (file.queued.size > 0 && file.isAvailable) startQueued(state, file);
 }
 
 /** The file may be had now by transfers that no holder could serve. */
@@ -338,7 +345,6 @@ function hurryTransfer(
   if (other === undefined || other.source === from.source || worker.link.kind !== "open") {
     // As long as something comes, slow is better than nothing.
     if (!wasFailed) failed.delete(from.source);
-    if (other?.kind === "url") releaseUrlSource(state, other.source);
     setLimit(state, transfer, from);
     return;
   }
@@ -416,17 +422,25 @@ function whyStranded({ file, worker, unreached }: TransferRecord): string {
 /** Takes a transfer off the lists of those that wait. */
 function unqueue(state: ManagerState, transfer: TransferRecord): void {
   const { file } = transfer;
-  file.queued.delete(transfer);
+  leaveQueue(state, transfer);
   const stranded = state.stranded.get(file);
   if (stranded === undefined || !stranded.delete(transfer) || stranded.size > 0) return;
   state.stranded.delete(file);
   callOffHome(state, file);
 }
 
+function leaveQueue(state: ManagerState, transfer: TransferRecord): void {
+  const { file } = transfer;
+  if (file.queued.delete(transfer) && file.queued.size === 0) forgetWanted(state, file);
+}
+
 /** Has each source that may serve the transfer offer its next free slot. */
 function noteWanted(state: ManagerState, transfer: TransferRecord): void {
   const sources = possibleSources(state, transfer);
-  for (const possible of sources) possible.wanted.add(transfer.file);
+  for (const possible of sources) {
+    possible.wanted.add(transfer.file);
+    keepUrlSource(state, possible);
+  }
   makeWay(state, transfer, sources.filter((source) => lacksSlot(state, transfer, source)));
 }
 
@@ -440,6 +454,7 @@ export function activate(
   transfer.source = source;
   if (source.kind !== "recipe") {
     source.source.active.add(transfer);
+    keepUrlSource(state, source.source);
     if (source.kind !== "worker") file.firstHandCount += 1;
     setLimit(state, transfer, source);
   }
@@ -529,7 +544,7 @@ export function offerSlots(state: ManagerState, source: Source, holder?: WorkerR
   let left = source.wanted.size;
   for (const file of source.wanted) {
     // Who finds all its sources busy again comes after those that were here before.
-    if (left === 0 || !hasSlot(state, source)) return;
+    if (left === 0 || !canFreeSlot(state, source)) return;
     left -= 1;
     source.wanted.delete(file);
     startQueued(state, file, holder);
@@ -550,7 +565,9 @@ export function abandonTransfer(
   unqueue(state, transfer);
   if (replica !== undefined) {
     replica.transfer = undefined;
-    forgetReplica(state, worker, replica);
+    // What makes it there waits for an input, and would for ever.
+    if (transfer.source?.kind === "recipe") deleteReplica(state, worker, replica);
+    else forgetReplica(state, worker, replica);
   }
   failTriesFor(state, { worker, file, ...why });
   failInstancesFor(state, { worker, file, message });

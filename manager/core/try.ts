@@ -43,6 +43,8 @@ const SHORTEST_MS = 1;
 /** Weight of the newest try in the moving mean of durations. */
 const MEAN_WEIGHT = 0.1;
 
+const NO_WORKERS: readonly WorkerRecord[] = [];
+
 /** Gives a ready task to `worker`, which gets what it lacks. */
 export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
   task.tryCount += 1;
@@ -358,22 +360,36 @@ function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult)
       retireMade(state, file);
     }
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
-    retireMaking(state, file, worker);
+    const retired = retireMaking(state, file, worker);
     file.generation = attempt.try;
     markReady(state, { file, worker, facts });
+    // What is made of it there, or an instance that starts, has not read it yet.
+    for (const holder of retired) {
+      if (isNeededAt(holder, file)) ensureReplica(state, file, holder);
+    }
     reviewSpool(state, file);
   }
 }
 
-/** The newest making is the file: copies of earlier ones that came back go. */
-function retireMaking(state: ManagerState, file: FileRecord, maker: WorkerRecord): void {
-  if (file.replicas.size === 0) return;
+/** The newest making is the file: copies of earlier ones that came back go, from the workers returned. */
+function retireMaking(
+  state: ManagerState,
+  file: FileRecord,
+  maker: WorkerRecord,
+): readonly WorkerRecord[] {
+  if (file.replicas.size === 0) return NO_WORKERS;
   takeBackUnstarted(state, file);
+  const retired: WorkerRecord[] = [];
   for (const [worker, replica] of file.replicas) {
     // The maker's own cache has the new one in its place already.
-    if (worker === maker) forgetReplica(state, worker, replica);
-    else deleteReplica(state, worker, replica);
+    if (worker === maker) {
+      forgetReplica(state, worker, replica);
+      continue;
+    }
+    deleteReplica(state, worker, replica);
+    retired.push(worker);
   }
+  return retired;
 }
 
 /** What recipes made of other bytes goes with those: nobody is given it beside what is new. */

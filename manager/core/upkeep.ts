@@ -9,7 +9,7 @@
  * @module
  */
 
-import { pushHeap } from "../../shared/heap.ts";
+import { peekHeap, pushHeap } from "../../shared/heap.ts";
 import { ARRIVING_MAX, spareSource, startBackground } from "./background.ts";
 import {
   isReleased,
@@ -56,12 +56,17 @@ export function reviewAll(state: ManagerState): void {
 
 /** Has a step come at `atMs`, whatever happens until then. */
 export function wakeUpkeep(state: ManagerState, atMs: number): void {
+  const next = peekHeap(state.deadlines);
+  // The step that is due at once need not be asked for again by all that want it.
+  if (next !== undefined && next.atMs <= state.nowMs && atMs <= state.nowMs) return;
   pushHeap(state.deadlines, { atMs, kind: "upkeep" });
 }
 
-/** The file is forgotten. */
+/** The file is forgotten; what it was made of is still to be looked at. */
 export function forgetUpkeep(state: ManagerState, file: FileRecord): void {
-  state.upkeep.reviews.delete(file);
+  const { reviews } = state.upkeep;
+  noteInputs(state, file, reviews.get(file) ?? 0);
+  reviews.delete(file);
   leaveQueue(state, file);
 }
 
@@ -149,14 +154,17 @@ function takeRest(state: ManagerState): void {
 function review(state: ManagerState, file: FileRecord, levels: number): void {
   if (state.files.get(file.fileId) !== file) return;
   if (isSpent(state, file) && whyKept(state, file) === undefined) deleteReplicas(state, file);
-  // What it was made of may be done with now, as its consumers are.
-  if (levels > 1 && file.producer !== undefined && !isInUse(file)) {
-    for (const input of inputFiles(state, file.producer)) note(state, input, levels - 1);
-  }
+  if (file.consumers.size === 0) noteInputs(state, file, levels);
   if (!isInUse(file)) {
     for (const worker of suggestExtras(state, file)) dropExtra(state, file, worker);
   }
   enterQueue(state, file);
+}
+
+/** What the file was made of may be done with now, as its consumers are. */
+function noteInputs(state: ManagerState, { producer }: FileRecord, levels: number): void {
+  if (levels <= 1 || producer === undefined) return;
+  for (const input of inputFiles(state, producer)) note(state, input, levels - 1);
 }
 
 /** Why the copies of the file must stay, if they must. */

@@ -8,13 +8,14 @@
 import { AssertionError } from "../../shared/assert.ts";
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileOrigin } from "./event.ts";
-import { hasSlot, releaseUrlSource, urlSource } from "./source.ts";
+import { hasSlot, keepUrlSource, releaseUrlSource, urlSource } from "./source.ts";
 import { type DeliveryRecord, type ManagerState, nextId, type Source, tell } from "./state.ts";
 import { offerSlots } from "./transfer.ts";
 
 /** Has an output stored when its host has a free slot. */
 export function queueStore(state: ManagerState, delivery: DeliveryRecord): void {
   const source = urlSource(state, targetOf(delivery).host);
+  keepUrlSource(state, source);
   source.storeQueue.add(delivery);
   startStores(state, source);
 }

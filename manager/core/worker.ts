@@ -9,7 +9,7 @@ import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
-import { forgetReach, newReach, noteTrouble } from "./reach.ts";
+import { forgetReach, newReach, setServing } from "./reach.ts";
 import { passMaking } from "./recipe.ts";
 import { reconcile } from "./reconcile.ts";
 import { forgetReplica } from "./replica.ts";
@@ -55,9 +55,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   }
   const worker = isSame && known !== undefined ? known : addWorker(state, session, hello);
   worker.link = { kind: "open", session };
-  worker.isServing = hello.urls.length > 0;
-  // It is not known for how long there are such workers.
-  if (!worker.isServing) noteTrouble(state, Infinity);
+  setServing(state, worker, hello.urls.length > 0);
   // Either end may be at another address now.
   forgetReach(worker);
   clearFaults(worker.source);
@@ -154,6 +152,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   state.upkeep.receivers.delete(worker);
   state.changedWorkers.delete(worker);
   forgetReach(worker);
+  setServing(state, worker, true);
 }
 
 /** A worker that says too much that cannot be is lost to this manager. */

@@ -1,7 +1,12 @@
 /** What must be left of a manager's state when all is over: nothing. */
 
-import { isAside } from "../../manager/core/source_fault.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
+
+/** True once nothing is left to come: no worker is there, and no source is set aside for a while. */
+export function isOver({ workers, managerSource, urlSources, nowMs }: ManagerState): boolean {
+  const sources = [managerSource, ...urlSources.values()];
+  return workers.size === 0 && sources.every(({ asideUntilMs }) => asideUntilMs <= nowMs);
+}
 
 /** Throws when a table holds something although all is undeclared and every worker gone. */
 export function checkEmpty(state: ManagerState): void {
@@ -22,8 +27,8 @@ export function checkEmpty(state: ManagerState): void {
     outbox: state.outbox.size,
     wanted: state.managerSource.wanted.size,
     active: state.managerSource.active.size,
-    // One that is set aside is looked at later.
-    urlSources: [...state.urlSources.values()].filter((source) => !isAside(state, source)).length,
+    urlSources: state.urlSources.size,
+    unserving: state.unservingCount,
     stranded: state.stranded.size,
     lost: state.lost.size,
     spooled: state.spooled.size,

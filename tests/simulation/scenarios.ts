@@ -6,6 +6,7 @@
  */
 
 import { PLACEMENTS } from "../../manager/core/policy.ts";
+import { combinedScenario } from "./combined.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { simulate } from "./simulator.ts";
 
@@ -231,6 +232,12 @@ export const SCENARIOS: readonly NamedScenario[] = [
       disturbanceCount: seed % 2 === 0 ? 0 : seed % 9,
       policies: { replicas: 1 + seed % 3, recovery: RECOVERIES[seed % 3 === 0 ? 1 : 0]! },
     }),
+  },
+  {
+    name: "combined",
+    claim: "ends a workflow whatever hardships and policies meet",
+    tested: { first: 7001, last: 7040 },
+    of: (seed) => combinedScenario(CALM, seed),
   },
 ];
 

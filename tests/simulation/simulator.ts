@@ -20,7 +20,7 @@ import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
-import { checkEmpty } from "./emptiness.ts";
+import { checkEmpty, isOver } from "./emptiness.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { ShiftCount } from "./shift_count.ts";
@@ -125,7 +125,7 @@ class Simulation implements World {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
         this.#pendingRequests.size === 0;
       if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
-      if (this.#isClosing && this.#allGone() && this.#state.workers.size === 0) {
+      if (this.#isClosing && this.#allGone() && isOver(this.#state)) {
         return checkEmpty(this.#state);
       }
       if (this.clock.nowMs > RUN_MS_MAX) throw new Error(`The run is stuck: ${this.#describe()}`);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, WorkerId } from "../../../shared/ids.ts";
-import { ManagerFixture } from "./fixture.ts";
+import { idOf, ManagerFixture } from "./fixture.ts";
 
 /** What worker "a" is told to delete when it suggests these. */
 function deletions(fixture: ManagerFixture, ...names: string[]): string[] {
@@ -125,4 +125,15 @@ test("answerRoomWanted() has a wanted copy that went come back after a while, no
   expect(fixture.fetches).toEqual([]);
   fixture.passes(5_000);
   expect(fixture.fetches).toEqual(["a temp from b"]);
+});
+
+test("answerRoomWanted() counts on no other copy that may be damaged", () => {
+  const fixture = new ManagerFixture({ recovery: "off" });
+  const temp = fixture.temp("temp");
+  fixture.joins("a");
+  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
+  fixture.joins("b", { cores: 2 });
+  fixture.finishes("b", fixture.brought("b", { inputs: [temp], cores: 2 }));
+  fixture.file(temp).replicas.get(fixture.state.workers.get(idOf("b"))!)!.isSuspect = true;
+  expect(deletions(fixture, "temp")).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import { noteUnreached } from "../../../manager/core/reach.ts";
+import { hasTrouble, noteUnreached } from "../../../manager/core/reach.ts";
 import type { FileId } from "../../../shared/ids.ts";
 import { idOf, ManagerFixture } from "./fixture.ts";
 
@@ -54,4 +54,17 @@ test("lookAround() takes a worker that cannot reach the inputs when there is no 
   const task = fixture.submits({ inputs: [file] });
   expect(fixture.dispatched).toEqual([`b ${task}.1`]);
   expect(fixture.collects).toEqual(["file from a"]);
+});
+
+test("setServing() has workers judged by whom they reach only while one serves nobody", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("mute", { hello: { urls: [] } });
+  expect(hasTrouble(fixture.state)).toBe(true);
+  fixture.breaks("mute");
+  fixture.returns("mute", { urls: ["http://mute:1"] });
+  expect(hasTrouble(fixture.state)).toBe(false);
+  fixture.breaks("mute");
+  fixture.returns("mute", { urls: [] });
+  fixture.exits("mute");
+  expect(hasTrouble(fixture.state)).toBe(false);
 });

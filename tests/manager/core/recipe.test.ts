@@ -114,3 +114,37 @@ test("retireMade() makes anew what was made of a temp that has other bytes now",
   fixture.finishes("a", reader);
   expect(fixture.outcome(reader)).toBe("success");
 });
+
+test("retireMaking() brings the new making of an input to who makes something of it", () => {
+  const fixture = new ManagerFixture();
+  for (const worker of ["a", "b"]) fixture.joins(worker, { features: [worker] });
+  const [temp, other] = [fixture.temp("temp"), fixture.temp("other")];
+  const producer = fixture.submits({ outputs: [temp, other], features: ["a"] });
+  fixture.finishes("a", producer);
+  // It can be had all the time, as the manager has it too.
+  fixture.feed({ kind: "file_requested", fileId: temp, requestId: 1 });
+  fixture.delivers(temp);
+  const mini = fixture.miniTask("mini", [temp]);
+  fixture.submits({ inputs: [mini], features: ["b"] });
+  expect(fixture.fetches).toEqual(["b temp from manager"]);
+  // Its task runs again, and makes both again.
+  fixture.says("a", { kind: "replica_gone", name: "other" as CacheName, generation: 1 });
+  fixture.submits({ inputs: [other], features: ["a"] });
+  fixture.finishes("a", producer);
+  expect(fixture.toldOf("b", "delete")).toMatchObject({ name: "temp", generation: 1 });
+  expect(fixture.fetches).toEqual(["b temp from a"]);
+});
+
+test("abandonTransfer() calls off what was to be made of a file that does not come", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const mini = fixture.miniTask("mini", [fixture.local("source")]);
+  const task = fixture.submits({ inputs: [mini] });
+  const { file, transferId } = [...fixture.state.transfers.values()].find(({ source }) => {
+    return source?.kind === "manager";
+  })!;
+  const failed = { name: file.bound!.name, generation: 0, message: "broken", canRetry: false };
+  fixture.says("a", { kind: "transfer_failed", transferId, ...failed });
+  expect(fixture.outcome(task)).toBe("transfer_failed");
+  expect(fixture.toldOf("a", "delete")).toMatchObject({ name: "mini" });
+});

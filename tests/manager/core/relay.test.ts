@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { FileId, TaskId } from "../../../shared/ids.ts";
+import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
 import { idOf, ManagerFixture } from "./fixture.ts";
 
 const UNREACHABLE = { isUnreachable: true };
@@ -220,4 +220,22 @@ test("failFetch() brings a copy anew that the manager cannot read", () => {
   expect(fixture.unspooled).toEqual([file]);
   fixture.passes(100);
   expect(fixture.collects).toEqual(["file from a"]);
+});
+
+test("loseHolder() has who waited for a copy that is gone come by another way", () => {
+  const fixture = new ManagerFixture();
+  joinsEach(fixture, "a", "b", "c");
+  const file = made(fixture, "a", "file");
+  reads(fixture, "b", file);
+  fixture.brings("b");
+  reads(fixture, "c", file);
+  // Whichever it was, it is sent to the other one now.
+  fixture.failsToBring("c", UNREACHABLE);
+  const [fetch] = fixture.fetches;
+  const left = fetch === "c file from a" ? "a" : "b";
+  fixture.failsToBring("c", { isCorrupt: true });
+  fixture.passes(1_000);
+  expect([fixture.fetches, fixture.collects]).toEqual([[], []]);
+  fixture.says(left, { kind: "replica_gone", name: "file" as CacheName, generation: 1 });
+  expect(fixture.collects).toEqual([`file from ${left === "a" ? "b" : "a"}`]);
 });

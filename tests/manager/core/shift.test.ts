@@ -137,3 +137,17 @@ test("shiftLoad() keeps the old copy while the worker with the new one is away",
   });
   expect(holders(fixture, temp!)).toEqual(["empty"]);
 });
+
+test("shiftLoad() makes a copy that was wanted in any case, and counts it", () => {
+  const fixture = new ManagerFixture({ shiftDiskLoad: true, replicas: 3 });
+  for (const worker of ["full", "away"]) fixture.joins(worker, { diskBytes: 10_000 });
+  const temp = fixture.temp("temp");
+  fixture.finishes("full", fixture.submits({ outputs: [temp] }));
+  fixture.brings("away");
+  fixture.breaks("away");
+  fixture.joins("empty", { diskBytes: 10_000 });
+  expect(fixture.file(temp).scarceAt).toBe(2);
+  fixture.holds("full", 5_000);
+  expect(fixture.fetches).toEqual(["empty temp from full"]);
+  expect(fixture.file(temp).scarceAt).toBe(-1);
+});

@@ -108,3 +108,19 @@ test("failTransfer() counts what came before it failed, from where it came", () 
   const failed = fixture.facts.find(({ kind }) => kind === "transfer_failed");
   expect(failed).toMatchObject({ from: "manager", movedBytes: 5_000 });
 });
+
+test("offerSlots() has copies make way for what waited while their source was set aside", () => {
+  const fixture = new ManagerFixture({ transfersPerWorker: 2 });
+  for (const worker of ["a", "b", "c"]) fixture.joins(worker, { cores: 8, features: [worker] });
+  const [spare, temp, other] = ["spare", "temp", "other"].map((name) => fixture.temp(name));
+  const outputs = [spare!, temp!, other!];
+  fixture.finishes("a", fixture.submits({ outputs, features: ["a"] }));
+  fixture.feed({ kind: "file_replicated", fileId: spare!, count: 2 });
+  const { source } = fixture.state.workers.get(idOf("a"))!;
+  expect(source.background.size).toBe(1);
+  asks(fixture, "c", temp!);
+  fixture.failsToBring("c", FAULT);
+  expect(asks(fixture, "b", other!)).toEqual([]);
+  fixture.passes(1_000);
+  expect([source.background.size, source.active.size]).toEqual([0, 2]);
+});

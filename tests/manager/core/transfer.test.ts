@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { urlSource } from "../../../manager/core/source.ts";
 import type { CacheName, FileId } from "../../../shared/ids.ts";
 import { idOf, ManagerFixture } from "./fixture.ts";
 
@@ -219,4 +220,27 @@ test("failTransfer() does not repeat what cannot work", () => {
   const task = fixture.submits({ inputs: [file] });
   fixture.failsToBring("a", { canRetry: false });
   expect(fixture.outcome(task)).toBe("transfer_failed");
+});
+
+test("urlSource() enters no host from which nothing has come yet", () => {
+  const { state } = new ManagerFixture();
+  urlSource(state, "example.org");
+  expect(state.urlSources.size).toBe(0);
+});
+
+test("leaveQueue() forgets the host of a url that peers have passed on", () => {
+  const fixture = new ManagerFixture({ transfersPerUrl: 1, transfersPerWorker: 1 });
+  const url = fixture.url("url", { host: "example.org" });
+  for (const worker of ["a", "b", "c"]) fixture.joins(worker, { cores: 1, features: [worker] });
+  const asks = (worker: string) => fixture.submits({ inputs: [url], features: [worker] });
+  asks("a");
+  fixture.brings("a");
+  asks("b");
+  asks("c");
+  // It waits for a peer, and would take a slot of the host if the peers went.
+  expect(fixture.state.urlSources.size).toBe(1);
+  fixture.brings("b");
+  fixture.brings("c");
+  expect(fixture.file(url).readyCount).toBe(3);
+  expect(fixture.state.urlSources.size).toBe(0);
 });

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 
 import type { ManagerEvent } from "../../../manager/core/event.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
+import { wakeUpkeep } from "../../../manager/core/upkeep.ts";
 import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
 import { type FileWish, ManagerFixture, type TaskWish } from "./fixture.ts";
 
@@ -327,4 +328,48 @@ test("keepCopies() looks at a part of many files in each step", () => {
   expect(queued()).toBe(1_000);
   fixture.passes(0);
   expect(queued()).toBe(2_500);
+});
+
+test("forgetUpkeep() has what a forgotten temp was made of looked at", () => {
+  const fixture = new ManagerFixture({ pruneTemps: "depth:2" });
+  fixture.joins("a");
+  const first = made(fixture, "a", "first");
+  const [second, other] = [fixture.temp("second"), fixture.temp("other")];
+  ran(fixture, "a", { inputs: [first], outputs: [second, other] });
+  ran(fixture, "a", { inputs: [other] });
+  expect(holders(fixture, first)).toEqual(["a"]);
+  // Its task stays, as the other output is declared still.
+  fixture.feed({ kind: "file_undeclared", fileId: second });
+  expect(holders(fixture, first)).toEqual([]);
+});
+
+test("suggestExtras() counts on no copy that may be damaged", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a", { host: "one" });
+  const temp = made(fixture, "a", "temp");
+  fixture.feed({ kind: "file_replicated", fileId: temp, count: 2 });
+  fixture.joins("b", { host: "two" });
+  fixture.brings("b");
+  const [replica] = fixture.file(temp).replicas.values();
+  replica!.isSuspect = true;
+  tune(fixture, { pruneExtraReplicas: true });
+  fixture.feed({ kind: "file_replicated", fileId: temp, count: 1 });
+  expect(holders(fixture, temp)).toEqual(["a", "b"]);
+});
+
+test("wakeUpkeep() asks once for a step that is due at once", () => {
+  const { state } = new ManagerFixture();
+  for (let index = 0; index < 100; index++) wakeUpkeep(state, state.nowMs);
+  expect(state.deadlines.items.length).toBe(1);
+});
+
+test("noteUse() removes what a temp was made of though a user waits for that temp", () => {
+  const fixture = new ManagerFixture({ pruneTemps: "depth:2" });
+  fixture.joins("a");
+  const first = made(fixture, "a", "first");
+  const second = fixture.temp("second");
+  ran(fixture, "a", { inputs: [first], outputs: [second] });
+  fixture.feed({ kind: "file_requested", fileId: second, requestId: 1 });
+  ran(fixture, "a", { inputs: [second] });
+  expect(holders(fixture, first)).toEqual([]);
 });
