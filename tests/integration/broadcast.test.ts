@@ -9,7 +9,7 @@ import { join } from "@std/path";
 
 import { BINARY } from "../binary/built.ts";
 import { type Hosts, runOn, workspaceOf } from "./hosts.ts";
-import { Network, whyNoNamespaces } from "./namespaces.ts";
+import { type Host, Network, whyNoNamespaces } from "./namespaces.ts";
 import { Scratch, until } from "./scratch.ts";
 
 const whyNot = whyNoNamespaces();
@@ -73,6 +73,12 @@ function peers(network: Network): Hosts {
   return { manager, workers, features: ["holder", "reader"] };
 }
 
+/** Cuts the holder off from its peers when a part of the file has come to `workspace`. */
+async function cutInTheMiddle(network: Network, holder: Host, workspace: string): Promise<void> {
+  await until(() => incomingBytes(workspace) > SIZE_BYTES / 4, "a part has come");
+  network.cut(holder, 1);
+}
+
 test.if(whyNot === undefined)(
   "A file reaches workers of three hosts, one behind a slow link, of which the manager sends two",
   async () => {
@@ -102,11 +108,7 @@ test.if(whyNot === undefined)(
     using network = new Network();
     const hosts = peers(network);
     const [holder] = hosts.workers;
-    const during = async () => {
-      const workspace = workspaceOf(scratch, 1);
-      await until(() => incomingBytes(workspace) > SIZE_BYTES / 4, "a part has come");
-      network.cut(holder!, 1);
-    };
+    const during = () => cutInTheMiddle(network, holder!, workspaceOf(scratch, 1));
     const { sums, status } = await runOn<Sums>(hosts, scratch, {
       ...RUNNER,
       text: PASS_ON,
@@ -131,8 +133,7 @@ test.if(whyNot === undefined)(
     const [holder] = hosts.workers;
     const during = async () => {
       const workspace = workspaceOf(scratch, 1);
-      await until(() => incomingBytes(workspace) > SIZE_BYTES / 4, "a part has come");
-      network.cut(holder!, 1);
+      await cutInTheMiddle(network, holder!, workspace);
       let [lastBytes, sinceMs] = [0, performance.now()];
       await until(() => {
         const bytes = incomingBytes(workspace);

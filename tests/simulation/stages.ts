@@ -4,21 +4,13 @@ import type { TaskDefinition } from "../../manager/core/event.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import type { TaskShape } from "../../shared/task.ts";
-import type { Workload } from "./workload.ts";
+import { emptyWorkload, type Workload } from "./workload.ts";
 
 const STAGES = 4;
 
 /** Makes the graph with `taskCount` tasks; every third task has two outputs, which are read together. */
 export function newStages({ taskCount }: { readonly taskCount: number }): Workload {
-  const workload: Workload = {
-    declarations: [],
-    tasks: [],
-    declared: new Map(),
-    names: new Map(),
-    temps: [],
-    stored: [],
-    minis: [],
-  };
+  const workload = emptyWorkload();
   const shape: TaskShape = {
     resources: { ...NO_RESOURCES, cores: 1 },
     env: {},

@@ -32,9 +32,9 @@ export interface WorkloadOptions {
   readonly workerLosses: number;
 }
 
-/** Makes a workflow out of the generator's numbers. */
-export function newWorkload(random: RandomState, options: WorkloadOptions): Workload {
-  const workload: Workload = {
+/** A workflow of nothing yet. */
+export function emptyWorkload(): Workload {
+  return {
     declarations: [],
     tasks: [],
     declared: new Map(),
@@ -43,6 +43,11 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     stored: [],
     minis: [],
   };
+}
+
+/** Makes a workflow out of the generator's numbers. */
+export function newWorkload(random: RandomState, options: WorkloadOptions): Workload {
+  const workload = emptyWorkload();
   const sources: FileId[] = [];
   let lastFile = 0;
   const newFile = (): FileId => ++lastFile as FileId;
