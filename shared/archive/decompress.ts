@@ -5,7 +5,6 @@
  * gzip and zstd are decoded in a thread of the runtime's own while what came before is unpacked.
  */
 
-import { pipeline, Readable } from "node:stream";
 import type { Transform } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
@@ -15,17 +14,15 @@ import { XzBlocks } from "./xz_blocks.ts";
 import { wholeZstdFrames } from "./zstd_frames.ts";
 
 /** Bytes that a decoder hands out at a time: few enough for memory, many enough to overlap. */
-const INFLATED_BYTES = 1024 * 1024;
-
-/** Bytes that wait before a decoder, which would else stand still for every read of the archive. */
-const WAITING_BYTES = 4 * 1024 * 1024;
-const DECODER_OPTIONS = { chunkSize: INFLATED_BYTES, writableHighWaterMark: WAITING_BYTES };
+const INFLATED_BYTES = 2 * 1024 * 1024;
 
 /** One compression. */
 export interface Compression {
   readonly name: string;
   /** Tells it from the first bytes of an archive. */
   readonly isStart: (bytes: Uint8Array) => boolean;
+  /** Whether it needs a chunk of its source still when it has asked for the next one. */
+  readonly keepsChunks: boolean;
   readonly decode: (source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
 
@@ -34,26 +31,30 @@ export const COMPRESSIONS: readonly Compression[] = [
   {
     name: "gzip",
     isStart: (bytes) => startsWith(bytes, [0x1f, 0x8b, 0x08]),
-    decode: (source) => transformed("gzip", source, createGunzip(DECODER_OPTIONS)),
+    keepsChunks: false,
+    decode: (source) => transformed("gzip", source, createGunzip({ chunkSize: INFLATED_BYTES })),
   },
   {
     name: "zstd",
     isStart: (bytes) =>
       startsWith(bytes, [0x28, 0xb5, 0x2f, 0xfd]) ||
       (((bytes[0] ?? 0) & 0xf0) === 0x50 && startsWith(bytes.subarray(1), [0x2a, 0x4d, 0x18])),
+    keepsChunks: false,
     decode: (source) => {
-      const decoder = createZstdDecompress(DECODER_OPTIONS);
+      const decoder = createZstdDecompress({ chunkSize: INFLATED_BYTES });
       return transformed("zstd", wholeZstdFrames(source), decoder);
     },
   },
   {
     name: "bzip2",
     isStart: (bytes) => startsWith(bytes, [0x42, 0x5a, 0x68]),
+    keepsChunks: true,
     decode: bunzip2,
   },
   {
     name: "xz",
     isStart: (bytes) => startsWith(bytes, [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]),
+    keepsChunks: true,
     decode: unxz,
   },
 ];
@@ -69,9 +70,8 @@ export async function* transformed(
   source: AsyncIterable<Uint8Array>,
   decoder: Transform,
 ): AsyncGenerator<Uint8Array, void> {
-  // The pipeline passes a failure of the source on to the decoder, whose reader below throws it.
-  const packed = Readable.from(source, { objectMode: false, highWaterMark: WAITING_BYTES });
-  pipeline(packed, decoder, () => {});
+  // A failure of the source is passed on to the decoder, whose reader below throws it.
+  feed(source, decoder).catch((error: Error) => decoder.destroy(error));
   const chunks = decoder[Symbol.asyncIterator]();
   let ahead = chunks.next();
   try {
@@ -90,6 +90,16 @@ export async function* transformed(
     });
     decoder.destroy();
   }
+}
+
+/** Gives a decoder one chunk after the other; it is done with each before the next is asked for. */
+async function feed(source: AsyncIterable<Uint8Array>, decoder: Transform): Promise<void> {
+  for await (const chunk of source) {
+    await new Promise<void>((resolve, reject) => {
+      decoder.write(chunk, (error) => error ? reject(error) : resolve());
+    });
+  }
+  decoder.end();
 }
 
 type XzModule = typeof import("xz-decompress");

@@ -34,7 +34,9 @@ export const UNPACK_BYTES_MAX: number = 256 * 1024 ** 3;
 const SMALL_FILE_BYTES = 128 * 1024;
 
 /** Bytes read from an archive at a time when nothing but its unpacking is to be done. */
-const FILE_PART_BYTES = 1024 * 1024;
+const PLAIN_PART_BYTES = 1024 * 1024;
+/** As above of a compressed one: where a part ends, its decoder stands still for a moment. */
+const PACKED_PART_BYTES = 4 * 1024 * 1024;
 
 /** First bytes of a zip file, and of one without entries. */
 const ZIP_MAGICS: readonly (readonly number[])[] = [
@@ -149,10 +151,11 @@ async function fileReader(path: string, options: UnpackOptions): Promise<MemberR
     const { signal } = options;
     return new CondaReader(zip, parts, signal === undefined ? limits : { ...limits, signal });
   }
-  // A decoder keeps what it is given; the reader of tar alone is done with a chunk before the next.
-  const isPacked = start.length === 0 || COMPRESSIONS.some(({ isStart }) => isStart(start));
-  const read = isPacked ? readChunks : readChunksInTurn;
-  return tarReader(read(path, FILE_PART_BYTES), options);
+  const compression = COMPRESSIONS.find(({ isStart }) => isStart(start));
+  const keepsChunks = start.length === 0 || compression?.keepsChunks === true;
+  const read = keepsChunks ? readChunks : readChunksInTurn;
+  const partBytes = compression === undefined ? PLAIN_PART_BYTES : PACKED_PART_BYTES;
+  return tarReader(read(path, partBytes), options);
 }
 
 /** Looks only at a file proper, since of a pipe they would be lost. */
