@@ -10,6 +10,7 @@ import type { CacheLevel } from "../shared/task.ts";
 import { parseFileUrl } from "../shared/url/address.ts";
 import type { BoundFile } from "./core/event.ts";
 import { DEFAULT_POLICIES, type Policies } from "./core/policy.ts";
+import { outlivesWorkflow } from "./core/replica.ts";
 import type { FileSpec } from "./file_store.ts";
 import { REPLICAS_MAX } from "./config.ts";
 import { count, flag, oneOf, type Reader, type Readers, readOptions, show } from "./option.ts";
@@ -110,9 +111,16 @@ export function tempSpec(options: TempOptions): FileSpec {
     replicas: replicaCount,
     release: oneOf("manual", "auto"),
   });
+  const read = readFileOptions(common, "temp");
+  if (outlivesWorkflow(read.level)) {
+    throw new RangeError(
+      `Cannot take cache of temp "${read.level}" as "task" or "workflow": ` +
+        "no later workflow knows the name of a temp",
+    );
+  }
   return {
     source: { kind: "temp" },
-    ...readFileOptions(common, "temp"),
+    ...read,
     replicas: own.replicas,
     isReleasedByUse: own.release === "auto",
   };

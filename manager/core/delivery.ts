@@ -8,7 +8,7 @@
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
-import { fileOf, isInPlace, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
+import { isInPlace, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
 import { checkGiven, noteLie } from "./lie.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import { addSpool, isHere, keepSpool, reviewSpool } from "./spool.ts";
@@ -70,8 +70,22 @@ export function requestFile(
   state: ManagerState,
   event: Extract<ManagerEvent, { kind: "file_requested" }>,
 ): void {
-  const file = fileOf(state, event.fileId);
-  file.requests.add(event.requestId);
+  const { fileId, requestId } = event;
+  const file = state.files.get(fileId);
+  if (file === undefined) {
+    // Its user gave it up and asked for it at the same time.
+    const message = `Cannot fetch file ${fileId}: it was undeclared`;
+    const answer = {
+      kind: "file_delivered",
+      requestId,
+      fileId,
+      isDelivered: false,
+      message,
+    } as const;
+    state.instructions.push(answer);
+    return;
+  }
+  file.requests.add(requestId);
   if (file.failure !== undefined) return failRequests(state, file, file.failure.message);
   if (state.isClosed) return failRequests(state, file, "The workflow is over");
   if (file.isAvailable) return bringHome(state, file);

@@ -37,6 +37,19 @@ test("deliverOutputs() settles a task when every output is in place", () => {
   expect(fixture.toldOf("a", "result_ack")).toMatchObject({ tries: [{ taskId: task, try: 1 }] });
 });
 
+test("requestFile() of a file that was given up at the same time is answered", () => {
+  const fixture = new ManagerFixture();
+  const temp = fixture.temp("temp");
+  fixture.feed(
+    { kind: "file_undeclared", fileId: temp },
+    { kind: "file_requested", fileId: temp, requestId: 7 },
+  );
+  const message = `Cannot fetch file ${temp}: it was undeclared`;
+  expect(fixture.instructions).toMatchObject([
+    { kind: "file_delivered", requestId: 7, fileId: temp, isDelivered: false, message },
+  ]);
+});
+
 test("deliverOutputs() stores small contents that rode in the result", () => {
   const fixture = new ManagerFixture();
   const file = fixture.local("output");
