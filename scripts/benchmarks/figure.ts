@@ -2,7 +2,7 @@
 import { median } from "./baselines.ts";
 
 /** Runs of each bench; the median counts. */
-export const RUN_COUNT = 3;
+const RUN_COUNT = 3;
 
 /** What one run measured, and what the machine did without Tendril just before. */
 export interface Run {

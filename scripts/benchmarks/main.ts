@@ -7,7 +7,7 @@ import process from "node:process";
 import { measureBroadcast } from "./broadcast.ts";
 import { measureCalls } from "./calls.ts";
 import { measureDoors } from "./doors.ts";
-import { type Figure, RUN_COUNT, tableOf } from "./figure.ts";
+import { type Figure, tableOf } from "./figure.ts";
 import { measureManagerCore } from "./manager_core.ts";
 import { measureStart } from "./start.ts";
 import { measureChains, measureTasks } from "./tasks.ts";
@@ -46,8 +46,10 @@ async function main(names: readonly string[]): Promise<void> {
   const figures: Figure[] = [];
   for (const [name, measure] of Object.entries(BENCHES)) {
     if (names.length > 0 && !names.includes(name)) continue;
-    process.stdout.write(`bench ${name}, ${RUN_COUNT} runs\n`);
-    figures.push(...await measure());
+    process.stdout.write(`bench ${name}`);
+    const found = await measure();
+    process.stdout.write(`, medians of ${found[0]?.runs.length ?? 0} runs\n`);
+    figures.push(...found);
   }
   clearTimeout(limit);
   process.stdout.write(`\n${tableOf(figures)}`);
