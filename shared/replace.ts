@@ -2,7 +2,7 @@
 
 import { rename, rm, stat } from "node:fs/promises";
 
-/** Thrown where a file cannot take the place of what is there. */
+/** Thrown where a file or directory cannot take the place of what is there. */
 export class ReplaceError extends Error {
   override readonly name = "ReplaceError";
 }
@@ -16,6 +16,7 @@ export async function replace(temporary: string, target: string): Promise<void> 
   if (found.isDirectory() && !made.isDirectory()) {
     throw new ReplaceError("a directory is in the way");
   }
+  if (made.isDirectory() && !found.isDirectory()) throw new ReplaceError("a file is in the way");
   const aside = `${temporary}-old`;
   await rename(target, aside);
   try {
