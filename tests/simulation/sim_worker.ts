@@ -481,3 +481,11 @@ function newResult(
     times: { startedAtMs: 1, stagedMs: 0, ranMs: end.ranMs },
   };
 }
+
+/** How the names of workers begin that only keep copies. */
+export const KEEPER = "keeper-";
+
+/** True of a worker that only keeps copies. */
+export function isKeeper({ workerId }: SimWorker): boolean {
+  return workerId.startsWith(KEEPER);
+}

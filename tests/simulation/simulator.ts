@@ -6,7 +6,7 @@
  */
 
 import type { ManagerEvent, TimedEvent } from "../../manager/core/event.ts";
-import type { ManagerInstruction, SourceRef } from "../../manager/core/instruction.ts";
+import type { ManagerInstruction } from "../../manager/core/instruction.ts";
 import { checkInvariants } from "../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import { newManagerState } from "../../manager/core/new_state.ts";
@@ -14,7 +14,7 @@ import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
-import { type DispatchedTask, type FetchSource, PROTOCOL_VERSION } from "../../shared/protocol.ts";
+import { type DispatchedTask, PROTOCOL_VERSION } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
@@ -23,17 +23,17 @@ import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
+import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
-import { SimWorker, type TryPlan, type World } from "./sim_worker.ts";
+import { sourceOf } from "./sources.ts";
+import { describeStuck } from "./stuck.ts";
+import { isKeeper, KEEPER, SimWorker, type TryPlan, type World } from "./sim_worker.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** Disturbances stop after this, so that every run can come to its end. */
 const FAULTS_END_MS = 20_000;
-
-/** How the names of workers begin that only keep copies. */
-const KEEPER = "keeper-";
 
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
@@ -77,7 +77,7 @@ class Simulation implements World {
   /** Fetches from urls of what no task makes. */
   #urlFetchCount = 0;
   #sent = 0;
-  readonly #room = { asked: 0, givenBack: 0, refused: 0, stopped: 0 };
+  readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
@@ -128,9 +128,17 @@ class Simulation implements World {
       if (this.#isClosing && this.#allGone() && isOver(this.#state)) {
         return checkEmpty(this.#state);
       }
-      if (this.clock.nowMs > RUN_MS_MAX) throw new Error(`The run is stuck: ${this.#describe()}`);
+      if (this.clock.nowMs > RUN_MS_MAX) {
+        throw new Error(
+          `The run is stuck: ${describeStuck(this.#state, this.#pendingRequests.size)}`,
+        );
+      }
     }
-    if (!this.#isClosing) throw new Error(`Nothing happens any more: ${this.#describe()}`);
+    if (!this.#isClosing) {
+      throw new Error(
+        `Nothing happens any more: ${describeStuck(this.#state, this.#pendingRequests.size)}`,
+      );
+    }
   }
 
   result(): Outcomes {
@@ -478,21 +486,12 @@ class Simulation implements World {
     });
   }
 
-  #countRoom(message: Extract<ManagerEvent, { kind: "message_received" }>["message"]): void {
-    if (message.kind === "room_wanted") this.#room.asked += 1;
-    const isStopped = message.kind === "result" && message.result.outcome === "disk_full" &&
-      message.result.message.startsWith("The try was stopped");
-    if (isStopped) this.#room.stopped += 1;
-    if (message.kind === "recalled" && message.isCrowded === true) this.#room.givenBack += 1;
-    if (message.kind === "transfer_failed" && message.isDiskFull === true) this.#room.refused += 1;
-  }
-
   #feed(events: readonly ManagerEvent[]): void {
     if (events.length === 0) return;
     const atMs = this.clock.nowMs;
     for (const event of events) {
       this.#story.push(`${atMs.toFixed(3)} ${event.kind}`);
-      if (event.kind === "message_received") this.#countRoom(event.message);
+      if (event.kind === "message_received") this.#room.note(event.message);
     }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
@@ -593,32 +592,5 @@ class Simulation implements World {
 
   #allGone(): boolean {
     return [...this.#workers.values()].every((worker) => !worker.isAlive);
-  }
-
-  #describe(): string {
-    const stuck: string[] = [];
-    for (const task of this.#state.tasks.values()) {
-      if (task.isSettled && task.state.kind === "done") continue;
-      stuck.push(`task ${task.definition.taskId} is ${task.state.kind}`);
-    }
-    const { transfers, deliveries, workers } = this.#state;
-    return `${stuck.slice(0, 5).join("; ")}; ${stuck.length} unfinished, ${transfers.size} ` +
-      `transfers, ${deliveries.size} deliveries, ${workers.size} workers, ` +
-      `${this.#pendingRequests.size} requests at ${this.clock.nowMs} ms`;
-  }
-}
-
-function isKeeper({ workerId }: SimWorker): boolean {
-  return workerId.startsWith(KEEPER);
-}
-
-function sourceOf(from: SourceRef): FetchSource {
-  switch (from.kind) {
-    case "manager":
-      return { kind: "manager", ticket: "" };
-    case "worker":
-      return { kind: "worker", workerId: from.workerId, urls: [], ticket: "" };
-    case "url":
-      return from;
   }
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, FileId, WorkerId } from "../../../shared/ids.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 /** What worker "a" is told to delete when it suggests these. */
 function deletions(fixture: ManagerFixture, ...names: string[]): string[] {

@@ -33,72 +33,20 @@ import type {
   TaskId,
   WorkerId,
 } from "../../../shared/ids.ts";
+import type { DispatchedTask, ManagerMessage } from "../../../shared/protocol.ts";
+import { NO_RESOURCES } from "../../../shared/resources.ts";
+import type { FileFacts, Outcome, TaskShape, TryId, TryResult } from "../../../shared/task.ts";
 import {
-  type DispatchedTask,
-  type ManagerMessage,
-  PROTOCOL_VERSION,
-} from "../../../shared/protocol.ts";
-import { NO_RESOURCES, type Resources } from "../../../shared/resources.ts";
-import type {
-  CacheLevel,
-  FileFacts,
-  Outcome,
-  TaskShape,
-  TryId,
-  TryResult,
-} from "../../../shared/task.ts";
+  type EndWish,
+  type FileWish,
+  helloOf,
+  idOf,
+  type TaskWish,
+  type WorkerWish,
+} from "./wishes.ts";
 
 const NO_BYTES = new Uint8Array(0);
 const CONTENT = new Uint8Array(1_000);
-
-/** What a worker of the fixture has; one core unless stated. */
-export interface WorkerWish {
-  readonly cores?: number;
-  readonly gpus?: number;
-  /** Much unless stated. */
-  readonly diskBytes?: number;
-  readonly features?: readonly string[];
-  readonly incarnation?: string;
-  readonly host?: string;
-  /** What it says of itself when it joins or comes back. */
-  readonly hello?: Partial<Hello>;
-}
-
-/** What a file of the fixture is; a small local file of the workflow unless stated. */
-export interface FileWish {
-  readonly sizeBytes?: number;
-  readonly level?: CacheLevel;
-  readonly peerTransfer?: boolean;
-  readonly replicas?: number;
-  readonly isReleasedByUse?: boolean;
-}
-
-/** What a task of the fixture asks for; one core and nothing else unless stated. */
-export interface TaskWish {
-  readonly inputs?: readonly FileId[];
-  readonly outputs?: readonly FileId[];
-  readonly environments?: readonly FileId[];
-  readonly cores?: number;
-  readonly gpus?: number;
-  readonly diskBytes?: number;
-  readonly features?: readonly string[];
-  readonly library?: string;
-  readonly priority?: number;
-  readonly retries?: number;
-  readonly workerLosses?: number;
-}
-
-/** How a try of the fixture ends; as a success with all its outputs unless stated. */
-export interface EndWish {
-  readonly outcome?: Outcome;
-  readonly message?: string;
-  readonly ranMs?: number;
-  readonly isAmbiguous?: boolean;
-  /** Small outputs ride in the result. */
-  readonly isInline?: boolean;
-  /** Contents of every output, in place of what the task and its try make of it. */
-  readonly digest?: string;
-}
 
 /** One manager and its workers. */
 export class ManagerFixture {
@@ -565,11 +513,6 @@ export function instanceAt(fixture: ManagerFixture, worker: string): InstanceId 
   return instances[0]!;
 }
 
-/** The identity of the worker of that name. */
-export function idOf(worker: string): WorkerId {
-  return worker as WorkerId;
-}
-
 function urlOrigin(host: string, name: string, isOutput: boolean): FileOrigin {
   return { kind: "url", url: `http://${host}/${name}`, host, isOutput };
 }
@@ -581,28 +524,5 @@ function boundAs(name: string, sizeBytes: number, digest: string): BoundFile {
     digest,
     isDirectory: false,
     isExecutable: false,
-  };
-}
-
-function helloOf(worker: string, wish: WorkerWish): Hello {
-  const { cores = 1, gpus = 0, diskBytes = 2 ** 40, host, hello } = wish;
-  const { features = [], incarnation = "1" } = wish;
-  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes, gpus };
-  return {
-    kind: "hello",
-    protocol: PROTOCOL_VERSION,
-    version: "0",
-    workerId: idOf(worker),
-    incarnation,
-    host: host ?? `host of ${worker}`,
-    pid: 1,
-    resources,
-    features,
-    urls: [`http://${worker}`],
-    tries: [],
-    results: [],
-    replicas: [],
-    instances: [],
-    ...hello,
   };
 }

@@ -4,7 +4,8 @@ import type { WorkerReport } from "../../../manager/core/event.ts";
 import { LIES_MAX } from "../../../manager/core/lie.ts";
 import type { CacheName, InstanceId, TaskId, TransferId } from "../../../shared/ids.ts";
 import type { OutputFacts, TryResult } from "../../../shared/task.ts";
-import { factsOf, idOf, ManagerFixture } from "./fixture.ts";
+import { factsOf, ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 /** What the last step refused to believe. */
 function lies(fixture: ManagerFixture): string[] {

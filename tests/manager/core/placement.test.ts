@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 
 import type { Policies } from "../../../manager/core/policy.ts";
 import type { FileId, TaskId } from "../../../shared/ids.ts";
-import { ManagerFixture, type TaskWish } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import type { TaskWish } from "./wishes.ts";
 
 const PLAIN: Partial<Policies> = { dispatchAhead: 1, dispatchAheadMs: 0 };
 

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 
 import { hasTrouble, noteUnreached } from "../../../manager/core/reach.ts";
 import type { FileId } from "../../../shared/ids.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 function joins(fixture: ManagerFixture, ...names: string[]): void {
   for (const name of names) fixture.joins(name, { cores: 1, features: [name] });

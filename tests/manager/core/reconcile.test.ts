@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, InstanceId, TaskId } from "../../../shared/ids.ts";
-import { factsOf, idOf, instanceAt, ManagerFixture } from "./fixture.ts";
+import { factsOf, instanceAt, ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 test("reconcile() goes first on the new connection", () => {
   const fixture = new ManagerFixture();

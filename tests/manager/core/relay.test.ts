@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 const UNREACHABLE = { isUnreachable: true };
 

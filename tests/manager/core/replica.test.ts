@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
-import { factsOf, idOf, ManagerFixture } from "./fixture.ts";
+import { factsOf, ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 test("readyReplica() has a copy of another making fetched anew", () => {
   const fixture = new ManagerFixture();

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { FileId } from "../../../shared/ids.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 const LARGE = { sizeBytes: 10_000_000 };
 const FAULT = { isSourceFault: true };

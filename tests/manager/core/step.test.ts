@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import { nextWakeAtMs } from "../../../manager/core/step.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 test("step() sends what tasks have in common once", () => {
   const fixture = new ManagerFixture();

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 
 import { urlSource } from "../../../manager/core/source.ts";
 import type { CacheName, FileId } from "../../../shared/ids.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 const LARGE = { sizeBytes: 10_000_000 };
 

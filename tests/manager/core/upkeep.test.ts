@@ -4,7 +4,8 @@ import type { ManagerEvent } from "../../../manager/core/event.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
 import { wakeUpkeep } from "../../../manager/core/upkeep.ts";
 import type { CacheName, FileId, TaskId } from "../../../shared/ids.ts";
-import { type FileWish, ManagerFixture, type TaskWish } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import type { FileWish, TaskWish } from "./wishes.ts";
 
 /** A temp that a task has made at `worker`. */
 function made(fixture: ManagerFixture, worker: string, name: string, wish: FileWish = {}): FileId {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { FileId } from "../../../shared/ids.ts";
-import { factsOf, idOf, ManagerFixture } from "./fixture.ts";
+import { factsOf, ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 /** Workers of which each runs only what asks for its own feature. */
 function joinsEach(fixture: ManagerFixture, ...names: string[]): void {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { TaskId } from "../../../shared/ids.ts";
-import { idOf, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 test("connectWorker() refuses a second process with the identity of a connected worker", () => {
   const fixture = new ManagerFixture();

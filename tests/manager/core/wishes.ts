@@ -1,0 +1,85 @@
+/** What workers, files, tasks and their ends are in a fixture, unless a test states otherwise. */
+
+import type { Hello } from "../../../manager/core/event.ts";
+import type { FileId, WorkerId } from "../../../shared/ids.ts";
+import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
+import type { Resources } from "../../../shared/resources.ts";
+import type { CacheLevel, Outcome } from "../../../shared/task.ts";
+
+/** What a worker of the fixture has; one core unless stated. */
+export interface WorkerWish {
+  readonly cores?: number;
+  readonly gpus?: number;
+  /** Much unless stated. */
+  readonly diskBytes?: number;
+  readonly features?: readonly string[];
+  readonly incarnation?: string;
+  readonly host?: string;
+  /** What it says of itself when it joins or comes back. */
+  readonly hello?: Partial<Hello>;
+}
+
+/** What a file of the fixture is; a small local file of the workflow unless stated. */
+export interface FileWish {
+  readonly sizeBytes?: number;
+  readonly level?: CacheLevel;
+  readonly peerTransfer?: boolean;
+  readonly replicas?: number;
+  readonly isReleasedByUse?: boolean;
+}
+
+/** What a task of the fixture asks for; one core and nothing else unless stated. */
+export interface TaskWish {
+  readonly inputs?: readonly FileId[];
+  readonly outputs?: readonly FileId[];
+  readonly environments?: readonly FileId[];
+  readonly cores?: number;
+  readonly gpus?: number;
+  readonly diskBytes?: number;
+  readonly features?: readonly string[];
+  readonly library?: string;
+  readonly priority?: number;
+  readonly retries?: number;
+  readonly workerLosses?: number;
+}
+
+/** How a try of the fixture ends; as a success with all its outputs unless stated. */
+export interface EndWish {
+  readonly outcome?: Outcome;
+  readonly message?: string;
+  readonly ranMs?: number;
+  readonly isAmbiguous?: boolean;
+  /** Small outputs ride in the result. */
+  readonly isInline?: boolean;
+  /** Contents of every output, in place of what the task and its try make of it. */
+  readonly digest?: string;
+}
+
+/** The identity of the worker of that name. */
+export function idOf(worker: string): WorkerId {
+  return worker as WorkerId;
+}
+
+/** What `worker` says when it joins. */
+export function helloOf(worker: string, wish: WorkerWish): Hello {
+  const { cores = 1, gpus = 0, diskBytes = 2 ** 40, host, hello } = wish;
+  const { features = [], incarnation = "1" } = wish;
+  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes, gpus };
+  return {
+    kind: "hello",
+    protocol: PROTOCOL_VERSION,
+    version: "0",
+    workerId: idOf(worker),
+    incarnation,
+    host: host ?? `host of ${worker}`,
+    pid: 1,
+    resources,
+    features,
+    urls: [`http://${worker}`],
+    tries: [],
+    results: [],
+    replicas: [],
+    instances: [],
+    ...hello,
+  };
+}
