@@ -33,6 +33,7 @@ import {
   type ManagerMessage,
   type Recipe,
   type SendTarget,
+  SERIES_SAMPLES_MAX,
   STREAM_KEPT_BYTES,
   type TryPhase,
   VALUE_BYTES_MAX,
@@ -42,6 +43,7 @@ import type { Resources } from "./resources.ts";
 import {
   CACHE_LEVELS,
   type CacheLevel,
+  type Exceeded,
   type FileFacts,
   type InputMount,
   OUTCOMES,
@@ -52,6 +54,8 @@ import {
   type TryId,
   type TryResult,
   type TryTimes,
+  type Usage,
+  type UsageSample,
 } from "./task.ts";
 
 /** Ids, hosts, versions, names of libraries, functions and signals. */
@@ -81,12 +85,13 @@ const instant = atMost(8.64e15);
 
 const tryFields = { taskId, try: positive };
 const tryId = shape<TryId>(tryFields);
-/** Four amounts. */
+/** Amounts of all that a worker has. */
 export const resources: Check<Resources> = shape<Resources>({
   cores: amount,
   memoryBytes: amount,
   diskBytes: amount,
   gpus: natural,
+  custom: optional(record(natural)),
 });
 const env = record(longText);
 
@@ -101,6 +106,8 @@ const fileFields = {
 
 const taskShape = shape<TaskShape>({
   resources,
+  shares: optional(list(oneOf(["memory", "disk"]))),
+  hasSeries: optional(flag),
   env,
   environments: list(cacheName),
   timeoutMs: amount,
@@ -170,6 +177,17 @@ const library = shape<LibraryDefinition>({
   environments: list(cacheName),
 });
 
+const samples = list(shape<UsageSample>({
+  atMs: amount,
+  cpuMs: amount,
+  memoryBytes: amount,
+  diskBytes: amount,
+  processCount: natural,
+}));
+const series: Check<readonly UsageSample[]> = ruled(samples, ({ length }) => {
+  return length > SERIES_SAMPLES_MAX ? ` has more than ${SERIES_SAMPLES_MAX} samples` : undefined;
+});
+
 const result = shape<TryResult>({
   ...tryFields,
   outcome: oneOf(OUTCOMES),
@@ -186,6 +204,17 @@ const result = shape<TryResult>({
     () => [],
   ),
   times: shape<TryTimes>({ startedAtMs: instant, stagedMs: instant, ranMs: instant }),
+  used: optional(shape<Usage>({
+    cores: amount,
+    memoryBytes: amount,
+    diskBytes: amount,
+    processCount: natural,
+    cpuMs: amount,
+  })),
+  exceeded: optional(
+    shape<Exceeded>({ resource: oneOf(["memory", "disk"]), limit: amount, used: amount }),
+  ),
+  series: optional(series),
 });
 
 /** What a worker takes. */
@@ -251,6 +280,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     pid: natural,
     resources,
     features: list(id),
+    leftMs: optional(amount),
     urls: list(path),
     certificate: optional(certificate),
     tries: list(shape({ ...tryFields, phase: oneOf<TryPhase>(["staging", "running"]) })),

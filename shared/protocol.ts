@@ -21,13 +21,16 @@ import type {
 } from "./task.ts";
 
 /** Raised with every change that an older side would misread. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** Contents up to this size ride in messages; larger ones are HTTP bodies. */
 export const INLINE_BYTES_MAX: number = 64 * 1024;
 
 /** What is kept of each output stream of a task: its end. */
 export const STREAM_KEPT_BYTES: number = 64 * 1024;
+
+/** Samples of the use of one try that are kept; with more, every other one goes. */
+export const SERIES_SAMPLES_MAX = 512;
 
 /** A value of a function call up to this size rides in its result. */
 export const VALUE_BYTES_MAX: number = 16 * INLINE_BYTES_MAX;
@@ -236,6 +239,8 @@ export type WorkerMessage =
     readonly pid: number;
     readonly resources: Resources;
     readonly features: readonly string[];
+    /** Time until it has to end, as of its batch system; absent when there is no such limit. */
+    readonly leftMs?: number;
     /** Base urls of the peer server, best first. */
     readonly urls: readonly string[];
     /** PEM, of the peer server when it speaks TLS. */

@@ -1,5 +1,8 @@
 /** Amounts of what a worker has and a task asks for. Plain vectors and their arithmetic. */
 
+/** Amounts of resources that a site has names for, as `{ license: 2 }`; all of them whole. */
+export type CustomResources = { readonly [name: string]: number };
+
 /** An amount of each resource; what is not stated is 0. */
 export interface Resources {
   /** May be fractional. */
@@ -10,7 +13,23 @@ export interface Resources {
   readonly diskBytes: number;
   /** Whole. */
   readonly gpus: number;
+  /** Absent when there are none. */
+  readonly custom?: CustomResources;
 }
+
+/** The resources that every worker has some of, as users name them. */
+export const RESOURCE_NAMES = ["cores", "memory", "disk", "gpus"] as const;
+
+/** One of them. */
+export type ResourceName = (typeof RESOURCE_NAMES)[number];
+
+/** The field of `Resources` that has the amount. */
+export const RESOURCE_FIELDS: {
+  readonly [Name in ResourceName]: Exclude<keyof Resources, "custom">;
+} = { cores: "cores", memory: "memoryBytes", disk: "diskBytes", gpus: "gpus" };
+
+/** What is asked for: absent is what was not stated, `Infinity` all that a worker has. */
+export type ResourceRequest = Partial<Resources>;
 
 /** Nothing of anything. */
 export const NO_RESOURCES: Resources = { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
@@ -25,6 +44,7 @@ export function addResources(a: Resources, b: Resources): Resources {
     memoryBytes: a.memoryBytes + b.memoryBytes,
     diskBytes: a.diskBytes + b.diskBytes,
     gpus: a.gpus + b.gpus,
+    ...withCustom(a, b, 1),
   };
 }
 
@@ -36,6 +56,7 @@ export function subtractResources(a: Resources, b: Resources): Resources {
     memoryBytes: a.memoryBytes - b.memoryBytes,
     diskBytes: a.diskBytes - b.diskBytes,
     gpus: a.gpus - b.gpus,
+    ...withCustom(a, b, -1),
   };
 }
 
@@ -54,9 +75,44 @@ export function fitsWithin(
   capacity: Resources,
   use: { used: Resources; more: Resources; factor: number },
 ): boolean {
+  return lacking(capacity, use) === undefined;
+}
+
+/** The first resource of which `used` and `more` are more than `factor` times `capacity`. */
+export function lacking(
+  capacity: Resources,
+  use: { used: Resources; more: Resources; factor: number },
+): string | undefined {
   const { used, more, factor } = use;
-  return used.cores + more.cores <= capacity.cores * factor + CORES_SLACK &&
-    used.memoryBytes + more.memoryBytes <= capacity.memoryBytes * factor &&
-    used.diskBytes + more.diskBytes <= capacity.diskBytes * factor &&
-    used.gpus + more.gpus <= capacity.gpus * factor;
+  // What is not asked for is not lacking, even where there is too little of it.
+  const isCoresShort = used.cores + more.cores > capacity.cores * factor + CORES_SLACK;
+  if (isCoresShort) return "cores";
+  if (used.memoryBytes + more.memoryBytes > capacity.memoryBytes * factor) return "memory";
+  if (used.diskBytes + more.diskBytes > capacity.diskBytes * factor) return "disk";
+  if (used.gpus + more.gpus > capacity.gpus * factor) return "gpus";
+  if (more.custom === undefined) return undefined;
+  for (const [name, amount] of Object.entries(more.custom)) {
+    if (amountOf(used, name) + amount > amountOf(capacity, name) * factor) return name;
+  }
+  return undefined;
+}
+
+/** The amount of a custom resource. */
+export function amountOf({ custom }: Resources, name: string): number {
+  return custom !== undefined && Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0;
+}
+
+function withCustom(
+  a: Resources,
+  b: Resources,
+  sign: 1 | -1,
+): { readonly custom?: CustomResources } {
+  if (b.custom === undefined) return a.custom === undefined ? {} : { custom: a.custom };
+  const custom: Record<string, number> = { ...a.custom };
+  for (const [name, amount] of Object.entries(b.custom)) {
+    const sum = amountOf(a, name) + sign * amount;
+    if (sum === 0) delete custom[name];
+    else custom[name] = sum;
+  }
+  return Object.keys(custom).length === 0 ? {} : { custom };
 }

@@ -52,7 +52,15 @@ export interface TryId {
 
 /** What many tasks have in common; sent once per message, referred to by its index. */
 export interface TaskShape {
+  /** What each of them is allocated of its worker. */
   readonly resources: Resources;
+  /**
+   * Amounts of these were not stated: they are shares of what the worker has, and no limits while
+   * it has some left. A disk that is a share is not reserved either.
+   */
+  readonly shares?: readonly ("memory" | "disk")[];
+  /** What a try uses is told as it changes, and not only at its most. */
+  readonly hasSeries?: boolean;
   /** Variables added to the worker's own environment. */
   readonly env: { readonly [name: string]: string };
   /** Unpacked environments whose `bin` comes first in `PATH`, the first of them foremost. */
@@ -139,6 +147,12 @@ export interface TryResult extends TryId {
   readonly value?: Uint8Array;
   readonly outputs: readonly OutputFacts[];
   readonly times: TryTimes;
+  /** Absent of calls, and of what never started. */
+  readonly used?: Usage;
+  /** Of `resources_exhausted`: what it had too little of, as users name it. */
+  readonly exceeded?: Exceeded;
+  /** At most `SERIES_SAMPLES_MAX`, evenly spread, when its shape asks for it. */
+  readonly series?: readonly UsageSample[];
   /** The failure is not, or not surely, this try's own: it may be repeated without counting. */
   readonly isAmbiguous?: boolean;
 }
@@ -151,4 +165,36 @@ export interface TryTimes {
   readonly stagedMs: number;
   /** From the start until the end of the process or call. */
   readonly ranMs: number;
+}
+
+/** What the processes of a try used together, at most at one time. */
+export interface Usage {
+  /** Mean number of cores that were busy while it ran. */
+  readonly cores: number;
+  /** What its processes had in memory, pages that they share counted once. */
+  readonly memoryBytes: number;
+  /** What its sandbox held beside what was linked into it. */
+  readonly diskBytes: number;
+  readonly processCount: number;
+  /** Processor time of all processes together. */
+  readonly cpuMs: number;
+}
+
+/** What a try used at one instant. */
+export interface UsageSample {
+  /** Since its start. */
+  readonly atMs: number;
+  /** So far. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly processCount: number;
+}
+
+/** A limit that a try went beyond. */
+export interface Exceeded {
+  readonly resource: "memory" | "disk";
+  /** In the unit of the resource: what it was allocated, or all that was left at its worker. */
+  readonly limit: number;
+  readonly used: number;
 }

@@ -30,7 +30,9 @@ const digest = "0123456789abcdef".repeat(4);
 const tryId = { taskId, try: 2 };
 const resources = { cores: 0.5, memoryBytes: 2 ** 33, diskBytes: 0, gpus: 0 };
 const shape = {
-  resources,
+  resources: { ...resources, custom: { license: 2 } },
+  shares: ["memory" as const, "disk" as const],
+  hasSeries: true,
   env: { OMP_NUM_THREADS: "4" },
   environments: [name],
   timeoutMs: 0,
