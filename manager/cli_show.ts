@@ -356,7 +356,7 @@ const FILE_COLUMNS: readonly Column<FileRow>[] = [
 /** What is set aside, of what there is. */
 function share(
   { committed, resources }: WorkerRow,
-  name: "cores" | "memoryBytes" | "gpus",
+  name: Exclude<keyof WorkerRow["resources"], "custom">,
   format: (amount: number) => string,
 ): string {
   const total = resources[name];
