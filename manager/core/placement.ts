@@ -9,6 +9,7 @@
 import { nextRandomBelow } from "../../shared/random.ts";
 import { fitsWithin } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
+import type { Bar } from "./drain.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
 import { canReach, hasTrouble } from "./reach.ts";
@@ -325,8 +326,8 @@ export type Obstacle =
   /** The worker never has that much of a resource, or lacks a feature. */
   | "too_small"
   | "feature"
-  /** It has to end before a try would. */
-  | "time"
+  /** It has to end before a try would; its host is blocked; it is let go. */
+  | Bar
   /** Others hold what it has. */
   | "busy";
 
@@ -345,7 +346,8 @@ export function obstacleAt(
   const room = { used: worker.committed, more: allocation.held, factor };
   if (!fitsWithin(worker.resources, room)) return "busy";
   if (!suits(worker, taskClass)) return "feature";
-  return isTimeLeft(state, worker, taskClass) ? undefined : "time";
+  if (isTimeLeft(state, worker, taskClass)) return worker.bar;
+  return "time";
 }
 
 /** True when a try of the class can end before the worker has to. */
@@ -362,5 +364,7 @@ function fits(
   worker: WorkerRecord,
   wish: { readonly taskClass: TaskClass; readonly factor: number },
 ): boolean {
-  return obstacleAt(state, worker, wish) === undefined;
+  const obstacle = obstacleAt(state, worker, wish);
+  if (obstacle === "time") state.shortOfTime.add(worker);
+  return obstacle === undefined;
 }

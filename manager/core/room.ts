@@ -1,6 +1,6 @@
 /** What is held of a worker's resources, and the indexes that follow from it. */
 
-import { removeCapacity, setCapacity } from "./capacity_index.ts";
+import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
@@ -19,18 +19,23 @@ export function changeRoom(
 }
 
 /** True while tasks may be dispatched to it. */
-export function isOpen({ link, isLeaving, isCrowded }: WorkerRecord): boolean {
-  return link.kind === "open" && !isLeaving && !isCrowded;
+export function isOpen({ link, isLeaving, isCrowded, bar }: WorkerRecord): boolean {
+  return link.kind === "open" && !isLeaving && !isCrowded && bar === undefined;
+}
+
+/** True while what it has is there for some time to come, as far as is known. */
+export function isSturdy({ link, isLeaving, isEnding }: WorkerRecord): boolean {
+  return link.kind === "open" && !isLeaving && !isEnding;
 }
 
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
-    state.upkeep.receivers.add(worker);
   } else {
     removeCapacity(state.index, worker);
-    state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
+  if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
+  else state.upkeep.receivers.delete(worker);
 }

@@ -13,7 +13,7 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
 import { missingAt } from "./allocation.ts";
-import { aheadFactor, bestHolder, chooseWorker, hasRoom, suits } from "./placement.ts";
+import { aheadFactor, bestHolder, chooseWorker, hasRoom, isTimeLeft, suits } from "./placement.ts";
 import type {
   FileRecord,
   LibraryRecord,
@@ -176,8 +176,10 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => hasFreeSlot(worker, library));
-  const service = freestService(library);
+  const holder = bestHolder(state, task, (worker) => {
+    return hasFreeSlot(worker, library) && isTimeLeft(state, worker, taskClass);
+  });
+  const service = freestService(state, library, taskClass);
   const isFree = service !== undefined && service.callCount < service.slotCount;
   const chosen = holder ?? (isFree ? service.worker : undefined);
   if (chosen !== undefined) {
@@ -201,11 +203,16 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
   return service !== undefined && service.callCount < service.slotCount;
 }
 
-function freestService(library: LibraryRecord): ServiceRecord | undefined {
+function freestService(
+  state: ManagerState,
+  library: LibraryRecord,
+  taskClass: TaskClass,
+): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
-    freest = service;
-    return true;
+    if (isTimeLeft(state, service.worker, taskClass)) freest = service;
+    else state.shortOfTime.add(service.worker);
+    return freest !== undefined;
   });
   return freest;
 }
@@ -223,9 +230,12 @@ function roomForInstance(
   }
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
+  const isFit = (worker: WorkerRecord): boolean => {
+    return suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
+  };
   visitFreest(state.index, (worker) => {
     const room = { used: worker.committed, more: resources, factor: 1 };
-    if (fitsWithin(worker.resources, room) && suits(worker, taskClass)) found = worker;
+    if (fitsWithin(worker.resources, room) && isFit(worker)) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
@@ -235,7 +245,7 @@ function roomForInstance(
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
     const room = { used: worker.committed, more: resources, factor };
-    const isPossible = suits(worker, taskClass) &&
+    const isPossible = isFit(worker) &&
       missingAt(resources, worker.resources) === undefined;
     if (isPossible && fitsWithin(worker.resources, room)) found = worker;
     return found !== undefined;
@@ -314,6 +324,7 @@ function recallSome(
     }
     const more = allocationAt(state, taskClass, idle)?.held;
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    if (!isTimeLeft(state, idle, taskClass)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
     excess -= held.cores;
