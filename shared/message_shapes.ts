@@ -1,6 +1,14 @@
 /** The shape of every message of protocol.ts; a kind or a field without one does not compile. */
 
-import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
+import type {
+  CacheName,
+  InstanceId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WatchId,
+  WorkerId,
+} from "./ids.ts";
 import {
   amount,
   atMost,
@@ -28,9 +36,11 @@ import {
   CERTIFICATE_CHARS_MAX,
   type DispatchedTask,
   type FetchSource,
+  type GrowingSource,
   INLINE_BYTES_MAX,
   type LibraryDefinition,
   type ManagerMessage,
+  PIECE_BYTES_MAX,
   type Recipe,
   type SendTarget,
   SERIES_SAMPLES_MAX,
@@ -74,6 +84,7 @@ const longText = text(TEXT_CHARS_MAX);
 const taskId: Check<TaskId> = branded(positive);
 const transferId: Check<TransferId> = branded(positive);
 const instanceId: Check<InstanceId> = branded(positive);
+const watchId: Check<WatchId> = branded(positive);
 const workerId: Check<WorkerId> = branded(id);
 const sessionId: Check<SessionId> = branded(id);
 const cacheName: Check<CacheName> = branded(name(NAME_CHARS_MAX));
@@ -151,6 +162,11 @@ const fetchSource = kinds<FetchSource>({
 const sendTarget = kinds<SendTarget>({
   manager: { ticket: path },
   url: { url: path, mode: optional(natural) },
+});
+
+const growingSource = kinds<GrowingSource>({
+  stream: { stream: oneOf(["stdout", "stderr"]) },
+  mount: { mount: path },
 });
 
 const recipe = kinds<Recipe>({
@@ -262,6 +278,16 @@ export const managerMessage: Check<ManagerMessage> = ruled(
     delete: { name: cacheName, generation: natural },
     start_instance: { instanceId, library },
     stop_instance: { instanceId },
+    watch: {
+      ...tryFields,
+      watchId,
+      source: growingSource,
+      fromByte: natural,
+      creditBytes: natural,
+      canSkip: flag,
+    },
+    watch_credit: { watchId, bytes: positive },
+    unwatch: { watchId },
     heartbeat: {},
     release: { reason: longText },
   }),
@@ -316,6 +342,11 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     instanceId,
     reason: oneOf(["stopped", "start_failed", "died"]),
     message: longText,
+  },
+  piece: { watchId, atByte: natural, bytes: bytes(PIECE_BYTES_MAX) },
+  watch_ended: {
+    watchId,
+    reason: oneOf(["ended", "shrunk", "replaced", "special", "unreadable", "too_many"]),
   },
   heartbeat: { refused: optional(positive) },
   leaving: { reason: longText },

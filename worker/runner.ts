@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import type { CacheName, TaskId } from "../shared/ids.ts";
-import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { CacheLevel, InputMount, Outcome, TryId, TryResult } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
@@ -21,6 +21,7 @@ import type { Sandbox, Sandboxes } from "./sandbox.ts";
 import type { SandboxMeter } from "./sandbox_meter.ts";
 import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
+import type { Tails } from "./tails.ts";
 import type { Trees } from "./trees.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
@@ -41,6 +42,7 @@ export interface RunnerOptions {
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
   readonly meter: Pick<SandboxMeter, "watch">;
+  readonly tails: Pick<Tails, "attach" | "forget">;
   readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
@@ -95,6 +97,11 @@ export class Runner {
     run.process?.stop(STOP_GRACE_MS);
   }
 
+  /** True of a try that was started and has not ended. */
+  has({ taskId, try: number }: TryId): boolean {
+    return this.#runs.has(`${taskId}.${number}`);
+  }
+
   /** Resolves when no try runs any more; the processes are ended by their owner. */
   async close(): Promise<void> {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
@@ -146,6 +153,7 @@ export class Runner {
     this.#runs.set(key, run);
     const end = this.#runTry(run, ended).finally(() => {
       this.#runs.delete(key);
+      this.#options.tails.forget(order.task);
       this.#ends.delete(end);
     });
     this.#ends.add(end);
@@ -233,6 +241,7 @@ export class Runner {
       cores: shape.resources.cores,
     });
     using _watch = this.#options.meter.watch(task, sandbox);
+    using _tail = this.#options.tails.attach(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
     if (end.kind === "start_failed") run.startedAtMs = 0;

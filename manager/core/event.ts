@@ -73,6 +73,12 @@ export interface BoundFile {
 export interface TaskMount {
   readonly mount: string;
   readonly fileId: FileId;
+  /** Of an input: one symbolic link, however it is mounted else. */
+  readonly isSymlink?: boolean;
+  /** Of an input: the task runs only where a replica is. */
+  readonly isStrict?: boolean;
+  /** Of an output: it comes of a last try that failed, and of no other. */
+  readonly only?: "failure";
 }
 
 /** A task as the API submits it. Its shape is shared with tasks alike, its environments too. */
