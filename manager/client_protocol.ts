@@ -13,8 +13,8 @@
  */
 
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
-import type { CacheLevel, Outcome } from "../shared/task.ts";
+import type { ResourceRequest, Resources } from "../shared/resources.ts";
+import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -308,7 +308,9 @@ export interface ClientResult {
   readonly workerId?: string;
   readonly host?: string;
   readonly times: TaskTimes;
-  readonly requested: Resources;
+  readonly requested: ResourceRequest;
+  readonly allocated?: Resources;
+  readonly used?: Usage;
 }
 
 /** One worker, as tables show it. */

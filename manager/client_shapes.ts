@@ -22,7 +22,7 @@ import {
   shape,
   text,
 } from "../shared/message_check.ts";
-import { resources } from "../shared/message_shapes.ts";
+import { request, resources, usage } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
 import {
@@ -218,7 +218,9 @@ const result = shape<ClientResult>({
   workerId: optional(id),
   host: optional(id),
   times,
-  requested: resources,
+  requested: request,
+  allocated: optional(resources),
+  used: optional(usage),
 });
 
 const workerRow = shape<WorkerRow>({

@@ -132,6 +132,15 @@ export interface PolicyOptions {
   readonly reconnectGrace?: Duration;
   /** Runs of one task to remake its lost temps, those that fail included. Default 5. */
   readonly recoveryTries?: number;
+  /**
+   * What a task does not state is a share of its worker, as large as the largest part of it that
+   * the task does state; else it is all of the worker. Default true.
+   */
+  readonly proportionalResources?: boolean;
+  /** Such shares are rounded up so that a whole number of tasks fills a worker. Default false. */
+  readonly proportionalWholeTasks?: boolean;
+  /** Part of a worker's disk that such shares are taken of. Default 0.75. */
+  readonly taskDiskShare?: number;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -277,6 +286,9 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     workerTimeout: timeout,
     reconnectGrace: duration,
     recoveryTries: count(0, 1000),
+    proportionalResources: flag,
+    proportionalWholeTasks: flag,
+    taskDiskShare: amount(0.01, 1),
     libraryRetries: count(0, 1000),
   });
   const {

@@ -1,5 +1,6 @@
 /** Mini tasks as scripts declare them, checked and made into what the store keeps. */
 
+import { statedResources } from "../shared/resources.ts";
 import type { RecipeSpec } from "./core/event.ts";
 import type { FileEntry, MiniTaskSource } from "./file_entry.ts";
 import { type FileOptions, readFileOptions } from "./file_options.ts";
@@ -48,12 +49,12 @@ export function miniTaskSpec(
       `Cannot take "${mount}" as what the mini task makes: it is the input "${other.mount}" too`,
     );
   }
-  const { resources, env, environments } = checkProcess(read, store);
+  const { request, env, environments } = checkProcess(read, store);
   const recipe: RecipeSpec = {
     kind: "command",
     command,
     env,
-    resources,
+    resources: statedResources(request),
     timeoutMs: Number(read.timeout ?? 0),
     mount,
     inputs: inputs.map(({ mount, entry }) => ({ mount, fileId: entry.id })),

@@ -182,6 +182,5 @@ function resultOf(task: RemoteTask, result: ClientResult): RemoteResult {
     stderr: new TextDecoder().decode(stderr),
     workerId,
     host,
-    allocated: result.requested,
   };
 }

@@ -29,13 +29,13 @@ import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
+import { follow } from "./follow.ts";
 import { OutputLog } from "./output_log.ts";
+import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
-import { follow } from "./follow.ts";
-import { OutputWatches } from "./output_watch.ts";
 import { TailDesk } from "./tail_desk.ts";
 import { TaskDesk } from "./task_desk.ts";
 import { taskStateOf } from "./task_handle.ts";
@@ -130,14 +130,7 @@ export class Shell {
       folder: join(spool, "output"),
       onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
     });
-    this.#tails = new TailDesk({
-      state,
-      send: (session, message) => {
-        this.#links.send(session, [message]);
-        this.#links.flush();
-      },
-      subscribe: (listener) => this.engine.subscribe(listener),
-    });
+    this.#tails = this.#newTailDesk();
     this.#watches = new OutputWatches({ tails: this.#tails, spool });
     this.tasks = new TaskDesk({
       store: this.store,
@@ -255,6 +248,17 @@ export class Shell {
     await this.#watches.close();
     await this.#output.close();
     await this.#server.close();
+  }
+
+  #newTailDesk(): TailDesk {
+    return new TailDesk({
+      state: this.#state,
+      send: (session, message) => {
+        this.#links.send(session, [message]);
+        this.#links.flush();
+      },
+      subscribe: (listener) => this.engine.subscribe(listener),
+    });
   }
 
   #newRequestDesk(): RequestDesk {

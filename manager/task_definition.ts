@@ -1,11 +1,11 @@
 /** A task as scripts describe it, checked and made into what the core schedules. */
 
 import { checkMountName } from "../shared/mount_name.ts";
-import type { FileId, TaskId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
-import type { TaskBody, TaskShape } from "../shared/task.ts";
+import type { TaskId } from "../shared/ids.ts";
+import { RESOURCE_NAMES, type ResourceRequest } from "../shared/resources.ts";
+import type { TaskBody } from "../shared/task.ts";
 import type { Duration, Size } from "./config.ts";
-import type { TaskDefinition, TaskMount } from "./core/event.ts";
+import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
@@ -31,11 +31,14 @@ import {
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
 
+/** Of tasks that state none. */
+export const DEFAULT_CATEGORY = "default";
+
 /** Characters of a command and its variables: more would not fit a message; use an input file. */
 const COMMAND_CHARS_MAX: number = 1024 * 1024;
 
-/** Shapes that are remembered; beyond it tasks alike may have shapes of their own again. */
-const SHAPES_MAX = 10_000;
+/** Templates that are remembered; beyond it tasks alike may have their own again. */
+const TEMPLATES_MAX = 10_000;
 
 /** What tasks and calls can be given alike. */
 export interface CallOptions {
@@ -57,16 +60,21 @@ export interface CallOptions {
   readonly features?: readonly string[];
 }
 
-/** What a process is started with. */
+/**
+ * What a process is started with. Of resources that are not stated it is given a share, as large
+ * as the largest part of its worker that is; if none is, one core and its share of the rest.
+ */
 export interface ProcessOptions {
-  /** May be fractional. Default 1. */
+  /** May be fractional. Default: a share, in whole cores; none where `gpus` are stated. */
   readonly cores?: number;
-  /** Memory that it needs. Default: not looked at. */
+  /** A limit as well: with more the task is stopped. Default: a share, which is no limit. */
   readonly memory?: Size;
-  /** Disk that it needs. Default: not looked at. */
+  /** What its sandbox may hold, inputs included; a limit as well. Default: a share, no limit. */
   readonly disk?: Size;
   /** Whole devices. Default 0. */
   readonly gpus?: number;
+  /** Whole amounts of what workers were given names for, as `{ license: 1 }`. */
+  readonly resources?: { readonly [name: string]: number };
   /** Variables added to the worker's own environment. */
   readonly env?: { readonly [name: string]: string };
   /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
@@ -102,7 +110,7 @@ export interface CheckedMember {
 
 /** Checked options of a process. */
 export interface CheckedProcess {
-  readonly resources: Resources;
+  readonly request: ResourceRequest;
   readonly env: { readonly [name: string]: string };
   readonly environments: readonly FileEntry[];
 }
@@ -131,6 +139,19 @@ const features: Reader<readonly string[]> = (value, what) => {
   throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
 };
 
+const customResources: Reader<{ readonly [name: string]: number }> = (value, what) => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`Cannot take ${what} "${show(value)}" as resources: expected { name: 1 }`);
+  }
+  const amounts = Object.entries(value).filter(([, amount]) => amount !== 0).sort();
+  return Object.fromEntries(amounts.map(([name, amount]) => {
+    if ((RESOURCE_NAMES as readonly string[]).includes(name)) {
+      throw new TypeError(`Cannot take ${what} "${name}": state ${name} beside it, by itself`);
+    }
+    return [name, count(0, 1_000_000_000)(amount, `${what} "${name}"`)];
+  }));
+};
+
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
   outputs: mounts,
@@ -149,6 +170,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
   memory: size,
   disk: size,
   gpus: count(0, 1024),
+  resources: customResources,
   env: texts,
   environment: environment,
 };
@@ -233,18 +255,25 @@ export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): C
   const { environment = [] } = read;
   const list = Array.isArray(environment) ? environment : [environment];
   return {
-    resources: {
-      cores: read.cores ?? 1,
-      memoryBytes: Number(read.memory ?? 0),
-      diskBytes: Number(read.disk ?? 0),
-      gpus: read.gpus ?? 0,
-    },
+    request: requestOf(read),
     env: read.env ?? {},
     environments: list.map((handle) => {
       const entry = checkEnvironment(store.entryOf(handle, "environment"));
       store.checkInput(entry, "environment");
       return entry;
     }),
+  };
+}
+
+/** What was stated, in bytes. */
+function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
+  const { cores, memory, disk, gpus, resources = {} } = read;
+  return {
+    ...(cores === undefined ? {} : { cores }),
+    ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
+    ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
+    ...(gpus === undefined ? {} : { gpus }),
+    ...(Object.keys(resources).length === 0 ? {} : { custom: resources }),
   };
 }
 
@@ -326,7 +355,7 @@ export function isWithin(mount: string, other: string): boolean {
 
 /** Makes tasks for the core; tasks alike share one shape object. */
 export class TaskMaker {
-  readonly #shapes: Map<string, TaskShape> = new Map();
+  readonly #templates: Map<string, TaskTemplate> = new Map();
 
   /** The definition of a checked task. */
   make(
@@ -337,11 +366,10 @@ export class TaskMaker {
     const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
-    const environments = process?.environments.map(({ id }) => id) ?? [];
     return {
       taskId,
-      shape: this.#shapeOf(checked.timeoutMs, { process, library, environments }),
-      environments,
+      template: this.#templateOf(checked, { process, library }),
+      environments: process?.environments.map(({ id }) => id) ?? [],
       features,
       body,
       inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
@@ -352,30 +380,29 @@ export class TaskMaker {
     };
   }
 
-  #shapeOf(
-    timeoutMs: number,
-    { process, library, environments }: {
-      process: CheckedProcess | undefined;
-      library: string | undefined;
-      environments: readonly FileId[];
+  #templateOf(
+    { timeoutMs, category: given }: CheckedCall,
+    { process, library }: {
+      readonly process: CheckedProcess | undefined;
+      readonly library: string | undefined;
     },
-  ): TaskShape {
-    const resources = process?.resources ?? { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
-    const env = process?.env ?? {};
-    const key = JSON.stringify([timeoutMs, library, resources, env, environments]);
-    const known = this.#shapes.get(key);
+  ): TaskTemplate {
+    const { request = {}, env = {} } = process ?? {};
+    const category = given ?? library ?? DEFAULT_CATEGORY;
+    const key = JSON.stringify([category, timeoutMs, library, request, env]);
+    const known = this.#templates.get(key);
     if (known !== undefined) return known;
-    if (this.#shapes.size >= SHAPES_MAX) this.#shapes.clear();
-    // The core fills in the names of environments when it dispatches.
-    const shape: TaskShape = {
-      resources,
+    if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
+    const template: TaskTemplate = {
+      request,
+      category,
       env,
-      environments: [],
       timeoutMs,
+      minTimeMs: 0,
       ...(library === undefined ? {} : { library }),
     };
-    this.#shapes.set(key, shape);
-    return shape;
+    this.#templates.set(key, template);
+    return template;
   }
 }
 

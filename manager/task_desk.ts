@@ -110,8 +110,8 @@ export class TaskDesk implements TaskOwner {
     const id = this.#nextId(call);
     const task = this.#make(id, submission);
     const { tag, category } = call;
-    const { resources } = task.shape;
-    const handle = new TaskHandle<T>({ id, owner: this, tag, category, resources, ...readers });
+    const { request } = task.template;
+    const handle = new TaskHandle<T>({ id, owner: this, tag, category, request, ...readers });
     this.#pending.set(id, handle);
     this.#note(task, call);
     this.#options.push({ kind: "task_submitted", task });
@@ -210,7 +210,7 @@ export class TaskDesk implements TaskOwner {
   }
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {
-    const { taskId: id, body, shape: { library, resources: requested } } = task;
+    const { taskId: id, body, template: { library, request: requested } } = task;
     this.#options.catalog.add({ id, body, library, tag, category, requested });
   }
 

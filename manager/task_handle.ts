@@ -2,7 +2,7 @@
 
 import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
-import type { Resources } from "../shared/resources.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { TaskRecord } from "./core/state.ts";
 import { type FollowPart, restOf } from "./follower.ts";
@@ -50,7 +50,7 @@ export interface TaskHandleOptions<T> {
   readonly owner: TaskOwner;
   readonly tag: string | undefined;
   readonly category: string | undefined;
-  readonly resources: Resources;
+  readonly request: ResourceRequest;
   /** Reads what a successful task returned; absent for a command, whose value is its result. */
   readonly readValue?: ((end: TaskEnd) => T | Promise<T>) | undefined;
   /** Makes the error of a task that failed, if it can say more than its outcome. */
@@ -193,7 +193,7 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   }
 
   #resultOf(end: TaskEnd): TaskResult {
-    const { tag, category, resources } = this.#options;
-    return taskResult(this, end, { tag, category, resources });
+    const { tag, category, request } = this.#options;
+    return taskResult(this, end, { tag, category, request });
   }
 }

@@ -49,7 +49,7 @@ import {
   VALUE_BYTES_MAX,
   type WorkerMessage,
 } from "./protocol.ts";
-import type { Resources } from "./resources.ts";
+import type { ResourceRequest, Resources } from "./resources.ts";
 import {
   CACHE_LEVELS,
   type CacheLevel,
@@ -103,6 +103,22 @@ export const resources: Check<Resources> = shape<Resources>({
   diskBytes: amount,
   gpus: natural,
   custom: optional(record(natural)),
+});
+/** What a task states of them. */
+export const request: Check<ResourceRequest> = shape<ResourceRequest>({
+  cores: optional(amount),
+  memoryBytes: optional(amount),
+  diskBytes: optional(amount),
+  gpus: optional(natural),
+  custom: optional(record(natural)),
+});
+/** What a try used. */
+export const usage: Check<Usage> = shape<Usage>({
+  cores: amount,
+  memoryBytes: amount,
+  diskBytes: amount,
+  processCount: natural,
+  cpuMs: amount,
 });
 const env = record(longText);
 
@@ -220,13 +236,7 @@ const result = shape<TryResult>({
     () => [],
   ),
   times: shape<TryTimes>({ startedAtMs: instant, stagedMs: instant, ranMs: instant }),
-  used: optional(shape<Usage>({
-    cores: amount,
-    memoryBytes: amount,
-    diskBytes: amount,
-    processCount: natural,
-    cpuMs: amount,
-  })),
+  used: optional(usage),
   exceeded: optional(
     shape<Exceeded>({ resource: oneOf(["memory", "disk"]), limit: amount, used: amount }),
   ),

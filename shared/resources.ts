@@ -34,6 +34,11 @@ export type ResourceRequest = Partial<Resources>;
 /** Nothing of anything. */
 export const NO_RESOURCES: Resources = { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 
+/** What is stated of each, and 0 of what is not; of what is allocated in no proportion. */
+export function statedResources({ cores = 1, ...request }: ResourceRequest): Resources {
+  return { ...NO_RESOURCES, ...request, cores };
+}
+
 /** Slack for sums of fractional cores: one part in 10,000 of a core, HyperQueue's granularity. */
 const CORES_SLACK = 1e-4;
 

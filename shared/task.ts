@@ -71,6 +71,11 @@ export interface TaskShape {
   readonly library?: string;
 }
 
+/** What a try of the shape holds of its worker: a disk that is a share is not set apart for it. */
+export function heldResources({ resources, shares = [] }: TaskShape): Resources {
+  return shares.includes("disk") ? { ...resources, diskBytes: 0 } : resources;
+}
+
 /** A file as it appears in a task's sandbox; for a call, as its argument of that index. */
 export interface InputMount {
   /** Path relative to the sandbox; empty for the files of a function call. */

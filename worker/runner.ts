@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import type { CacheName, TaskId } from "../shared/ids.ts";
-import type { CacheLevel, InputMount, Outcome, TryId, TryResult } from "../shared/task.ts";
+import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
@@ -42,7 +42,7 @@ export interface RunnerOptions {
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
   readonly meter: Pick<SandboxMeter, "watch">;
-  readonly tails: Pick<Tails, "attach" | "forget">;
+  readonly tails: Pick<Tails, "expect" | "attach" | "forget">;
   readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
@@ -97,11 +97,6 @@ export class Runner {
     run.process?.stop(STOP_GRACE_MS);
   }
 
-  /** True of a try that was started and has not ended. */
-  has({ taskId, try: number }: TryId): boolean {
-    return this.#runs.has(`${taskId}.${number}`);
-  }
-
   /** Resolves when no try runs any more; the processes are ended by their owner. */
   async close(): Promise<void> {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
@@ -151,6 +146,7 @@ export class Runner {
       ranMs: 0,
     };
     this.#runs.set(key, run);
+    this.#options.tails.expect(order.task);
     const end = this.#runTry(run, ended).finally(() => {
       this.#runs.delete(key);
       this.#options.tails.forget(order.task);

@@ -35,13 +35,6 @@ export const BEHIND_BYTES_MAX: number = 1024 * 1024;
 /** Watches at the same time, each with an open file. */
 export const WATCHES_MAX = 256;
 
-/** What tails are made of. */
-export interface TailsOptions {
-  readonly send: (messages: readonly WorkerMessage[]) => void;
-  /** True of a try whose command runs, or is about to. */
-  readonly hasTry: (id: TryId) => boolean;
-}
-
 type Place = Pick<Sandbox, "directory" | "descriptor">;
 
 interface Tail {
@@ -62,15 +55,15 @@ export function isTailOrder(message: ManagerMessage): message is TailOrder {
 
 /** Owner of the open files and of the timer. */
 export class Tails {
-  readonly #options: TailsOptions;
+  readonly #send: (messages: readonly WorkerMessage[]) => void;
   readonly #tails: Map<WatchId, Tail> = new Map();
-  /** `{TASK.TRY: where it runs}` */
-  readonly #places: Map<string, Place> = new Map();
+  /** `{TASK.TRY: where it runs}`, undefined until it does. */
+  readonly #places: Map<string, Place | undefined> = new Map();
   #timer: ReturnType<typeof setInterval> | undefined;
   #leftBytes: number = LOOK_BYTES_MAX;
 
-  constructor(options: TailsOptions) {
-    this.#options = options;
+  constructor(send: (messages: readonly WorkerMessage[]) => void) {
+    this.#send = send;
   }
 
   /** Carries out what the manager asks. */
@@ -81,6 +74,11 @@ export class Tails {
     if (order.kind === "unwatch") return this.#drop(tail);
     tail.creditBytes += order.bytes;
     if (tail.isBehind) this.#look(tail);
+  }
+
+  /** A try is about to get its sandbox; `forget` ends it. */
+  expect(id: TryId): void {
+    this.#places.set(keyOf(id), undefined);
   }
 
   /** A try runs in that sandbox until this is disposed, when what it wrote last is told. */
@@ -98,7 +96,9 @@ export class Tails {
 
   /** A try is over, though it may never have run. */
   forget(id: TryId): void {
-    for (const tail of this.#tailsOf(keyOf(id))) this.#end(tail, "ended");
+    const key = keyOf(id);
+    this.#places.delete(key);
+    for (const tail of this.#tailsOf(key)) this.#end(tail, "ended");
   }
 
   /** Looks at nothing any more: the connection of those who asked is closed. */
@@ -115,7 +115,7 @@ export class Tails {
     const { watchId, fromByte: atByte, creditBytes } = order;
     if (this.#tails.has(watchId)) return;
     const tail: Tail = { order, file: undefined, atByte, creditBytes, isBehind: false };
-    if (!this.#options.hasTry(order)) return this.#end(tail, "ended");
+    if (!this.#places.has(keyOf(order))) return this.#end(tail, "ended");
     if (this.#tails.size >= WATCHES_MAX) return this.#end(tail, "too_many");
     this.#tails.set(watchId, tail);
     this.#timer ??= setInterval(this.#tick, LOOK_MS);
@@ -185,7 +185,7 @@ export class Tails {
       tail.creditBytes -= bytes.length;
       this.#leftBytes -= bytes.length;
     }
-    if (pieces.length > 0) this.#options.send(pieces);
+    if (pieces.length > 0) this.#send(pieces);
   }
 
   #fileOf(order: Tail["order"]): GrowingFile | undefined {
@@ -198,7 +198,7 @@ export class Tails {
 
   #end(tail: Tail, reason: WatchEnd): void {
     this.#drop(tail);
-    this.#options.send([{ kind: "watch_ended", watchId: tail.order.watchId, reason }]);
+    this.#send([{ kind: "watch_ended", watchId: tail.order.watchId, reason }]);
   }
 
   #drop(tail: Tail): void {

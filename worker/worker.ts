@@ -155,11 +155,8 @@ class Shell {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
     });
     const activations = new Activations({ env: taskEnvironment(options), mark });
-    const tails = new Tails({
-      send: (messages) => this.#link?.send(messages),
-      hasTry: (id) => runner.has(id),
-    });
-    const runner: Runner = new Runner({
+    const tails = new Tails((messages) => this.#link?.send(messages));
+    const runner = new Runner({
       cache,
       trees,
       sandboxes,

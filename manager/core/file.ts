@@ -12,6 +12,7 @@ import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
 import { forgetUpkeep, noteCopies, noteUse } from "./upkeep.ts";
+import { countUse } from "./task_class.ts";
 
 const NO_FILES: readonly FileRecord[] = [];
 
@@ -290,6 +291,7 @@ function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
   if (task.state.kind !== "done" || !state.tasks.has(task.definition.taskId)) return [];
   if (task.definition.outputs.some(({ fileId }) => state.files.has(fileId))) return [];
   state.tasks.delete(task.definition.taskId);
+  countUse(state, task.taskClass, -1);
   const inputs = [...inputFiles(state, task)];
   for (const input of inputs) input.dependents.delete(task);
   return inputs;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { declareCategory, resize } from "./category.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap, popHeap } from "../../shared/heap.ts";
@@ -95,6 +96,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return;
     case "task_cancelled":
       return cancelTask(state, event.taskId);
+    case "category_declared":
+      return declareCategory(state, event.category);
     case "worker_connected":
       connectWorker(state, event.session, event.hello);
       return planEviction(state);
@@ -113,7 +116,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
-      for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      for (const category of state.categories.values()) resize(category);
       for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);
       planEviction(state);

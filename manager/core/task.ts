@@ -16,8 +16,8 @@ import {
   releaseIfUnneeded,
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
-import { classOf } from "./schedule.ts";
-import type { FileRecord, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
 
 /** How a task ends, apart from what its record tells. */
@@ -39,6 +39,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     definition,
     taskClass: classOf(state, definition),
     state: { kind: "waiting", missing: 0 },
+    hold: undefined,
     tryCount: 0,
     failureCount: 0,
     lossCount: 0,
@@ -51,6 +52,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     dispatchedAtMs: 0,
   };
   state.tasks.set(taskId, task);
+  countUse(state, task.taskClass, 1);
   state.counters.waiting += 1;
   state.counters.submitted += 1;
   state.facts.push({ kind: "task_submitted", taskId });
@@ -77,14 +79,34 @@ export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
   for (const file of inputFiles(state, task)) {
     if (!file.isAvailable) missing += 1;
   }
-  setState(state, task, missing > 0 ? { kind: "waiting", missing } : READY);
+  const isHeld = task.hold !== undefined;
+  setState(state, task, missing > 0 || isHeld ? { kind: "waiting", missing } : READY);
+}
+
+/** Keeps a task that is not at a worker from being scheduled until `release`. */
+export function holdTask(state: ManagerState, task: TaskRecord, hold: Hold): void {
+  task.hold = hold;
+  waitOrQueue(state, task);
+}
+
+/** Nothing but its inputs keeps the task from being scheduled any more. */
+export function releaseTask(state: ManagerState, task: TaskRecord): void {
+  task.hold = undefined;
+  waitOrQueue(state, task);
+}
+
+/** Its tries are of another class from now on; for a task that is in no queue. */
+export function changeClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
+  countUse(state, taskClass, 1);
+  countUse(state, task.taskClass, -1);
+  task.taskClass = taskClass;
 }
 
 /** Has a ready task wait among those of another class. */
 export function moveToClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
   // Its entry in the queue it leaves is stale by its class.
   setState(state, task, { kind: "waiting", missing: 0 });
-  task.taskClass = taskClass;
+  changeClass(state, task, taskClass);
   waitOrQueue(state, task);
 }
 
@@ -94,7 +116,7 @@ export function countMissing(state: ManagerState, task: TaskRecord, change: 1 | 
     setState(state, task, { kind: "waiting", missing: 1 });
   } else if (task.state.kind === "waiting") {
     task.state.missing += change;
-    if (task.state.missing === 0) setState(state, task, READY);
+    if (task.state.missing === 0 && task.hold === undefined) setState(state, task, READY);
   }
 }
 
@@ -216,6 +238,7 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
     keepLineage(state, task);
   } else {
     state.tasks.delete(definition.taskId);
+    countUse(state, task.taskClass, -1);
     for (const file of outputs) {
       file.producer = undefined;
       file.lastFailure = describeEnd(task, ending, "it");
@@ -263,6 +286,7 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   if (attempt !== undefined) {
     end.workerId = attempt.worker.workerId;
     end.host = attempt.worker.host;
+    if (attempt.allocation !== undefined) end.allocated = attempt.allocation.resources;
   }
   if (result !== undefined) end.result = result;
   state.instructions.push({ kind: "settle", durable: true, end });

@@ -2,6 +2,7 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
+import { countRunning } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
@@ -11,7 +12,7 @@ import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
-import { classOf, isWorthRecall } from "./schedule.ts";
+import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -23,7 +24,8 @@ import {
   type TryRecord,
   type WorkerRecord,
 } from "./state.ts";
-import { finishTask, setState, waitOrQueue } from "./task.ts";
+import { changeClass, finishTask, setState, waitOrQueue } from "./task.ts";
+import { allocationAt, classOf } from "./task_class.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
 const AMBIGUOUS_TRIES_MAX = 3;
@@ -49,12 +51,15 @@ const NO_WORKERS: readonly WorkerRecord[] = [];
 export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
   task.tryCount += 1;
   task.dispatchedAtMs = state.nowMs;
-  const { taskId } = task.definition;
+  const { definition: { taskId }, taskClass } = task;
+  const { library } = taskClass;
+  const allocation = library === undefined ? allocationAt(state, taskClass, worker) : undefined;
   const attempt: TryRecord = {
     taskId,
     try: task.tryCount,
     task,
-    taskClass: task.taskClass,
+    taskClass,
+    allocation,
     worker,
     isEnded: false,
     isStarted: false,
@@ -63,10 +68,11 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   setState(state, task, { kind: "dispatched", attempt });
   worker.tries.set(tryKey(attempt), attempt);
   worker.unstarted.add(attempt);
-  if (task.taskClass.library === undefined) changeRoom(state, worker, task.taskClass.resources, 1);
-  else holdCall(state, task.taskClass.library, worker);
+  if (allocation !== undefined) changeRoom(state, worker, allocation.held, 1);
+  if (library !== undefined) holdCall(state, library, worker);
+  countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: 1 });
   if (worker.committed.cores > worker.resources.cores) {
-    if (isWorthRecall(task.taskClass)) state.recallable.add(worker);
+    if (isWorthRecall(taskClass)) state.recallable.add(worker);
     // An idle instance there may be all that is in the way.
     if (worker.services.size > 0) state.changedWorkers.add(worker);
   }
@@ -264,12 +270,13 @@ export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): bo
 
 /** Takes a try off the tables of its worker and gives its room back. */
 export function removeTry(state: ManagerState, attempt: TryRecord): void {
-  const { worker, taskClass: { library, resources } } = attempt;
+  const { worker, taskClass, allocation } = attempt;
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
-  if (library === undefined) changeRoom(state, worker, resources, -1);
-  else freeCall(state, library, worker);
+  if (allocation !== undefined) changeRoom(state, worker, allocation.held, -1);
+  if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
+  countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
   worker.isCrowded = false;
   state.changedWorkers.add(worker);
@@ -334,7 +341,12 @@ function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
   if (taskClass.library !== undefined || task.fullCount > FULL_TRIES_MAX) return false;
   const wantedBytes = nextDisk(worker.resources.diskBytes);
   if (largestDiskFor(state, taskClass) < wantedBytes) return false;
-  task.taskClass = classOf(state, task.definition, wantedBytes);
+  const { atLeast } = taskClass;
+  changeClass(
+    state,
+    task,
+    classOf(state, task.definition, { atLeast, workerDiskBytes: wantedBytes }),
+  );
   retry(state, attempt);
   return true;
 }

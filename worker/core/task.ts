@@ -3,7 +3,13 @@
 import { filterHeap, type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
-import type { Outcome, TaskShape, TryId, TryResult } from "../../shared/task.ts";
+import {
+  heldResources,
+  type Outcome,
+  type TaskShape,
+  type TryId,
+  type TryResult,
+} from "../../shared/task.ts";
 import {
   addFile,
   ANY_GENERATION,
@@ -53,8 +59,8 @@ export function takeTasks(
 /** Queues a try whose inputs are all here: a call for a slot, a command for room. */
 export function enqueueTry(state: WorkerState, record: TryRecord): void {
   record.state = { kind: "queued" };
-  const { library, resources } = record.shape;
-  if (library === undefined) return awaitRoom(state, record, resources);
+  const { library } = record.shape;
+  if (library === undefined) return awaitRoom(state, record, heldResources(record.shape));
   let queue = state.callQueues.get(library);
   if (queue === undefined) state.callQueues.set(library, queue = newHeap(comesFirst));
   pushHeap(queue, record);
@@ -125,7 +131,7 @@ export function endTask(
     readers?.delete(record);
     if (readers?.size === 0) state.readers.delete(name);
   }
-  freeRoom(state, record.shape.resources);
+  freeRoom(state, heldResources(record.shape));
   state.disk.runningBytes -= heldBytes(record);
   const isShared = loseModified(state, modified) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
