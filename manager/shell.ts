@@ -269,6 +269,7 @@ export class Shell {
       tasks: this.tasks,
       catalog: this.catalog,
       output: this.#output,
+      tails: this.#tails,
       desk: this.#desk,
       tickets: this.#tickets,
       status: () => this.status(),

@@ -47,6 +47,7 @@ import {
   STREAM_KEPT_BYTES,
   type TryPhase,
   VALUE_BYTES_MAX,
+  type WatchEnd,
   type WorkerMessage,
 } from "./protocol.ts";
 import type { ResourceRequest, Resources } from "./resources.ts";
@@ -180,7 +181,18 @@ const sendTarget = kinds<SendTarget>({
   url: { url: path, mode: optional(natural) },
 });
 
-const growingSource = kinds<GrowingSource>({
+/** Why a watch is over. */
+export const watchEnd: Check<WatchEnd> = oneOf<WatchEnd>([
+  "ended",
+  "shrunk",
+  "replaced",
+  "special",
+  "unreadable",
+  "too_many",
+]);
+
+/** What can be followed. */
+export const growingSource: Check<GrowingSource> = kinds<GrowingSource>({
   stream: { stream: oneOf(["stdout", "stderr"]) },
   mount: { mount: path },
 });
@@ -356,7 +368,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
   piece: { watchId, atByte: natural, bytes: bytes(PIECE_BYTES_MAX) },
   watch_ended: {
     watchId,
-    reason: oneOf(["ended", "shrunk", "replaced", "special", "unreadable", "too_many"]),
+    reason: watchEnd,
   },
   heartbeat: { refused: optional(positive) },
   leaving: { reason: longText },
