@@ -17,6 +17,7 @@ import type { GrowingSource } from "../shared/protocol.ts";
 import type { ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { FollowPart } from "./follower.ts";
+import type { MountWishes } from "./mount_option.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -90,7 +91,7 @@ export interface ClientTask {
 }
 
 /** A file under the name by which a task finds it. */
-export interface ClientMount {
+export interface ClientMount extends MountWishes {
   readonly mount: string;
   readonly fileId: FileId;
 }

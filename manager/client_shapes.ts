@@ -90,7 +90,14 @@ const selection = kinds<TaskSelection>({
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
-const mount = shape<ClientMount>({ mount: path, fileId });
+const mount = shape<ClientMount>({
+  mount: path,
+  fileId,
+  isSymlink: optional(flag),
+  isStrict: optional(flag),
+  isWatched: optional(flag),
+  only: optional(oneOf(["success", "failure"])),
+});
 
 const task = shape<ClientTask>({
   command: longText,

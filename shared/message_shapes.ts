@@ -153,7 +153,12 @@ const dispatchedTask = shape<DispatchedTask>({
     call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
   }),
   inputs: usually(
-    list(shape<InputMount>({ mount: path, name: cacheName, generation: natural })),
+    list(shape<InputMount>({
+      mount: path,
+      name: cacheName,
+      generation: natural,
+      isSymlink: optional(flag),
+    })),
     () => [],
   ),
   outputs: usually(
@@ -163,6 +168,7 @@ const dispatchedTask = shape<DispatchedTask>({
       generation: natural,
       level,
       isReturned: flag,
+      only: optional(oneOf(["failure"])),
     })),
     () => [],
   ),

@@ -1,7 +1,7 @@
 /** What running tasks write, seen while they run. */
 
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
 
 import { type Fact, Manager, type TaskHandle } from "../../mod.ts";
@@ -252,3 +252,78 @@ function residentBytes({ child }: ScratchWorker): number {
   const pages = Number(readFileSync(`/proc/${child.pid}/statm`, "utf8").split(" ")[1]);
   return pages * 4096;
 }
+
+for (const only of ["success", "failure"] as const) {
+  for (const exitCode of [0, 1]) {
+    const comes = (only === "success") === (exitCode === 0);
+    test(`An output only of ${only} ${comes ? "comes" : "does not come"} with exit code ${exitCode}`, async () => {
+      await using scratch = await Scratch.open();
+      await using manager = await Manager.start();
+      await scratch.worker(manager);
+      const [path, tries] = [scratch.path("out"), scratch.path("tries")];
+      const log = manager.buffer();
+      const large = manager.file(path);
+      const result = await manager.submit({
+        command: `echo t >> ${tries}; wc -l < ${tries} > log; head -c 200000 /dev/zero > large; ` +
+          `echo made > always; exit ${exitCode}`,
+        outputs: {
+          log: { file: log, only },
+          large: { file: large, only },
+          always: manager.temp(),
+          never: { file: manager.buffer(), only: "failure" },
+        },
+        retries: 1,
+      });
+      expect(result).toMatchObject({ exitCode, outcome: exitCode === 0 ? "success" : "exit" });
+      expect(existsSync(path)).toBe(comes);
+      if (comes) {
+        expect(statSync(path).size).toBe(200_000);
+        // Of the last try.
+        expect(Number(await log.text())).toBe(exitCode === 0 ? 1 : 2);
+      } else {
+        await expect(log.contents()).rejects.toThrow(exitCode === 0 ? "it succeeded" : "exit");
+      }
+    });
+  }
+}
+
+test("An output of a failure comes of a try that was stopped at its timeout", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start();
+  await scratch.worker(manager);
+  const log = manager.buffer();
+  const result = await manager.submit({
+    command: "echo so far > log; sleep 600",
+    outputs: { log: { file: log, only: "failure" } },
+    timeout: "300ms",
+  });
+  expect(result.outcome).toBe("timeout");
+  expect(await log.text()).toBe("so far\n");
+});
+
+test("An input as a symlink is one link to a large directory, which stays what it was", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start();
+  await scratch.worker(manager);
+  const tree = scratch.path("tree");
+  for (let index = 0; index < 50; index++) {
+    mkdirSync(`${tree}/${index}`, { recursive: true });
+    for (let file = 0; file < 40; file++) writeFileSync(`${tree}/${index}/${file}`, `${file}\n`);
+  }
+  const small = scratch.path("small");
+  writeFileSync(small, "small\n");
+  const inputs = {
+    big: { file: manager.file(tree), symlink: true },
+    "in/small": { file: manager.file(small), symlink: true },
+    plain: manager.file(small),
+  };
+  const look = "test -L big && test -L in/small && ! test -L plain && cat in/small && " +
+    "find -L big -type f | wc -l";
+  expect(await manager.submit({ command: look, inputs })).toMatchObject({
+    outcome: "success",
+    stdout: "small\n2000\n",
+  });
+  const spoil = await manager.submit({ command: "chmod u+w big/0; echo x > big/0/new", inputs });
+  expect(spoil).toMatchObject({ outcome: "input_modified", mount: "big" });
+  expect(await manager.submit({ command: look, inputs })).toMatchObject({ outcome: "success" });
+});

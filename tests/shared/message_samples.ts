@@ -80,8 +80,14 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
         shape: 0,
         priority: -1.5,
         body: { kind: "command", command: "echo hällo" },
-        inputs: [{ mount: "in", name, generation: 0 }],
-        outputs: [{ mount: "out", name, generation: 1, level: "task", isReturned: true }],
+        inputs: [
+          { mount: "in", name, generation: 0 },
+          { mount: "tree", name, generation: 1, isSymlink: true },
+        ],
+        outputs: [
+          { mount: "out", name, generation: 1, level: "task", isReturned: true },
+          { mount: "core", name, generation: 1, level: "task", isReturned: true, only: "failure" },
+        ],
       },
       {
         ...tryId,
