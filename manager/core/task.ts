@@ -237,9 +237,9 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   else endRecovery(state, task, ending);
   const made = outputFiles(state, task);
   const outputs = made.map(({ file }) => file);
-  // It will not be made, nor made again: there is nothing to hope for.
-  const unmade = isSuccess ? made.filter(({ only }) => only === "failure") : [];
-  for (const { file } of unmade) file.producer = undefined;
+  // Of these there is nothing to hope for.
+  const unmade = new Set<FileRecord>();
+  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
@@ -258,11 +258,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   for (const file of outputs) {
     releaseIfUnneeded(state, file);
     // One that was lost while the others were made again.
-    if (!isSuccess || file.producer === undefined) continue;
+    if (!isSuccess || unmade.has(file)) continue;
     noteLost(state, file);
     recoverIfWanted(state, file);
   }
-  return isSuccess ? unmade.map(({ file }) => file) : outputs.filter((file) => !file.isAvailable);
+  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
