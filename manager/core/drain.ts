@@ -6,7 +6,6 @@
  * @module
  */
 
-import { isIndexed } from "./capacity_index.ts";
 import { planLook } from "./deadline.ts";
 import { isSpent } from "./copy_policy.ts";
 import { indexService } from "./library.ts";

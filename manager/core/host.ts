@@ -30,6 +30,9 @@ export interface HostRecord {
 /** A blocked host is blocked for twice as long the next time, so often at most. */
 const DOUBLINGS_MAX = 4;
 
+/** The reason of a block that a user asked for. */
+const BY_HAND = "its user blocked it";
+
 /** Hosts among which none is looked for that can be forgotten. */
 const HOSTS_KEPT = 1_000;
 
@@ -38,7 +41,7 @@ export function changeHost(
   state: ManagerState,
   { host, change, forMs }: Extract<ManagerEvent, { kind: "host_changed" }>,
 ): void {
-  if (change === "block") return blockHost(state, host, { forMs, reason: "asked for" });
+  if (change === "block") return blockHost(state, host, { forMs, reason: BY_HAND });
   if (change === "drain") return drainHost(state, host);
   const record = state.hosts.get(host);
   if (record === undefined) return;
@@ -57,7 +60,9 @@ export function blockHost(
   record.blockedUntilMs = state.nowMs + forMs;
   record.failures.clear();
   if (forMs < Infinity) planLook(state, { atMs: record.blockedUntilMs, kind: "host", host });
-  state.facts.push({ kind: "host_blocked", host, reason, ...(forMs < Infinity && { forMs }) });
+  const isByHand = reason === BY_HAND;
+  const time = forMs < Infinity ? { forMs } : {};
+  state.facts.push({ kind: "host_blocked", host, reason, isByHand, ...time });
   barWorkers(state, host);
 }
 

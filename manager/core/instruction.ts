@@ -156,6 +156,8 @@ export type Fact =
     readonly kind: "host_blocked";
     readonly host: string;
     readonly reason: string;
+    /** A user asked for it. */
+    readonly isByHand: boolean;
     readonly forMs?: number;
   }
   /** Nothing is given to the host any more, and its workers are let go; or all is as it was. */

@@ -69,6 +69,8 @@ export interface Policies {
   readonly slowWorkerFactor: number;
   /** How long the host of a worker is blocked that is sent away as it is too slow. */
   readonly slowHostTimeoutMs: number;
+  /** Tasks that are joined by temps go to one worker together; group.ts. */
+  readonly taskGroups: boolean;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -106,5 +108,6 @@ export const DEFAULT_POLICIES: Policies = {
   hostBlockTimeMs: 60_000,
   slowWorkerFactor: 0,
   slowHostTimeoutMs: 900_000,
+  taskGroups: false,
   libraryRetries: 3,
 };

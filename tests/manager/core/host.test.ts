@@ -24,7 +24,8 @@ test("blockHost() gives a host nothing until its time is over, and takes what wa
   expect(fixture.facts).toContainEqual({
     kind: "host_blocked",
     host: "north",
-    reason: "asked for",
+    reason: "its user blocked it",
+    isByHand: true,
     forMs: 60_000,
   });
   expect(fixture.toldOf("a", "recall")).toMatchObject({ taskId: 2 });
