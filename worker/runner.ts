@@ -12,6 +12,7 @@ import type { CacheName, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
+import type { HeldDevices } from "./core/device.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { whenFull } from "./disk_usage.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
@@ -32,6 +33,7 @@ export interface MakeOrder {
   readonly name: CacheName;
   readonly level: CacheLevel;
   readonly recipe: CommandRecipe;
+  readonly devices: HeldDevices;
 }
 
 /** What a runner works with. */
@@ -105,7 +107,12 @@ export class Runner {
    * result says what became of it; stopped by `signal` as `cancelled`.
    */
   async make(order: MakeOrder, signal: AbortSignal): Promise<TaskEnded> {
-    const { name, level, recipe: { command, env, resources, timeoutMs, mount, ...needs } } = order;
+    const {
+      name,
+      level,
+      devices,
+      recipe: { command, env, resources, timeoutMs, mount, ...needs },
+    } = order;
     const { cache } = this.#options;
     // No task has that number.
     const taskId = 0 as TaskId;
@@ -119,7 +126,7 @@ export class Runner {
     const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
     const shape = { resources, env, environments: needs.environments, timeoutMs };
     const { promise, resolve } = Promise.withResolvers<TaskEnded>();
-    this.#start({ kind: "run_task", task, shape, stagedMs: 0 }, resolve);
+    this.#start({ kind: "run_task", task, shape, devices, stagedMs: 0 }, resolve);
     const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });
     const expire = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "timeout" });
     if (signal.aborted) cancel();
@@ -212,7 +219,7 @@ export class Runner {
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
-    const { task, shape } = run.order;
+    const { task, shape, devices } = run.order;
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
     const { cache, activations, processes } = this.#options;
     const activation = await activations.of(environmentPaths(cache, shape.environments));
@@ -230,7 +237,8 @@ export class Runner {
       stderr: sandbox.descriptor("stderr"),
       env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
       activation,
-      cores: shape.resources.cores,
+      resources: shape.resources,
+      devices,
     });
     using _watch = this.#options.meter.watch(task, sandbox);
     const end = await run.process.ended;

@@ -119,6 +119,8 @@ export class SimWorker {
       pid: this.#process,
       resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: this.diskBytes, gpus: 0 },
       features: [],
+      gpuIds: [],
+      cpus: [],
       cached: [...this.disk.values()],
     });
     this.dial();
