@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import process from "node:process";
+import { readFileSync, writeFileSync } from "node:fs";
 
 import { Manager } from "../../mod.ts";
 import { parseCpuList } from "../../worker/cpu_list.ts";
@@ -37,14 +36,11 @@ test("A worker gives each task GPUs of its own, and shows none to a task without
 }, 30_000);
 
 test("A library has a GPU of its own, beside the tasks", async () => {
-  await using _scratch = await Scratch.open();
+  await using scratch = await Scratch.open();
   await using manager = await Manager.start({ workers: { count: 1, cores: 2, gpus: 2 } });
-  const library = manager.library({
-    name: "seeing",
-    from: { see: () => process.env["CUDA_VISIBLE_DEVICES"] },
-    gpus: 1,
-    cores: 1,
-  });
+  const module = scratch.path("seeing.ts");
+  writeFileSync(module, 'export const see = () => process.env["CUDA_VISIBLE_DEVICES"];');
+  const library = manager.library({ name: "seeing", module, gpus: 1, cores: 1 });
   const seen = await library.call("see").value();
   const { stdout } = await manager.submit({ command: "echo $CUDA_VISIBLE_DEVICES", gpus: 1 });
   expect([seen, stdout.trim()].toSorted()).toEqual(["0", "1"]);
