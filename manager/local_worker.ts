@@ -127,7 +127,7 @@ export class LocalWorkers {
 /** What the worker of that index offers: what is not stated, it finds out and takes its part of. */
 function workerArguments(config: LocalWorkersConfig, index: number): string[] {
   const { cores, memoryBytes, diskBytes, gpus, resources = {}, features = [] } = config;
-  const args = ["--share", `${index + 1}/${config.count}`];
+  const args = config.count === 1 ? [] : ["--share", `${index + 1}/${config.count}`];
   for (
     const [name, amount] of Object.entries({ cores, memory: memoryBytes, disk: diskBytes, gpus })
   ) {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import { promisify } from "node:util";
 
 import { Manager } from "../../mod.ts";
 import { parseCpuList } from "../../worker/cpu_list.ts";
@@ -78,14 +79,51 @@ test("A worker says with --verbose what it offers, and where that comes from", a
 }, 30_000);
 
 test("Local workers offer what the manager is told, and share the rest evenly", async () => {
-  await using _scratch = await Scratch.open();
+  await using scratch = await Scratch.open();
   await using manager = await Manager.start({
     workers: { count: 2, cores: 1, gpus: 1, resources: { license: 1 }, features: ["fast"] },
   });
-  const command = 'echo "$CUDA_VISIBLE_DEVICES $CORES"; sleep 0.2';
+  execFileSync("mkdir", [scratch.path("met")]);
+  const command = together(scratch.path("met"), 2, 'echo "$CUDA_VISIBLE_DEVICES $CORES"');
   const wanted = { command, gpus: 1, cores: 1, resources: { license: 1 }, features: ["fast"] };
   const results = await Promise.all([manager.submit(wanted), manager.submit(wanted)]);
   expect(results.map(({ stdout }) => stdout).toSorted()).toEqual(["0 1\n", "1 1\n"]);
+}, 30_000);
+
+test("tendril workers shows resources that the site has names for", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start({});
+  await scratch.worker(manager, { args: ["--resource", "license=2", "--resource", "scratch=1"] });
+  const release = scratch.path("release");
+  const held = manager.submit({
+    command: `until [ -e ${release} ]; do sleep 0.01; done`,
+    resources: { license: 1 },
+  });
+  await until(() => held.state === "running", "the task runs");
+  const show = async (...options: string[]) => {
+    const args = ["workers", "--name", manager.name, ...options];
+    return (await promisify(execFile)(BINARY, args)).stdout;
+  };
+  expect(await show()).toMatch(/ OTHERS .*\n.* license 1\/2,scratch 0\/1 /);
+  const { workers } = JSON.parse(await show("--json"));
+  expect(workers[0].resources.custom).toEqual({ license: 2, scratch: 1 });
+  expect(workers[0].committed.custom).toEqual({ license: 1 });
+  writeFileSync(release, "");
+  expect((await held).outcome).toBe("success");
+}, 30_000);
+
+test("A worker hands back its tasks and leaves before its batch job ends", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start({});
+  const env = { SLURM_JOB_END_TIME: String(Math.ceil(Date.now() / 1000) + 2) };
+  const worker = await scratch.worker(manager, { env });
+  const task = manager.submit({ command: "[ $TENDRIL_TRY = 1 ] && sleep 600; true" });
+  expect(await worker.ended).toBe(0);
+  expect(worker.said()).toMatch(/offers .*, for 1\.\d* s|offers .*, for 2\.\d* s/);
+  expect(worker.said()).toContain("its batch job ends in");
+  await scratch.worker(manager);
+  const { outcome, try: last } = await task;
+  expect([outcome, last]).toEqual(["success", 2]);
 }, 30_000);
 
 test("tendril worker refuses amounts that it cannot read, and says what is wanted", () => {

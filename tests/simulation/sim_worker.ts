@@ -120,7 +120,8 @@ export class SimWorker {
       resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: this.diskBytes, gpus: 0 },
       features: [],
       gpuIds: [],
-      cpus: [],
+      // Tries are pinned, so that what they hold of processors is looked at too.
+      cpus: Array.from({ length: Math.ceil(this.cores) }, (_, cpu) => cpu),
       cached: [...this.disk.values()],
     });
     this.dial();
