@@ -11,6 +11,11 @@ import { Scratch, until } from "./scratch.ts";
 const status = readFileSync("/proc/self/status", "utf8");
 const cpus = parseCpuList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? "");
 
+/** A library whose function says which processors its process may run on. */
+const SEE_CPUS = `import { readFileSync } from "node:fs";
+export const see = () => /Cpus_allowed_list:\\s*(\\S+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+`;
+
 /** A command that goes on only once another try is at the same place, and then says `said`. */
 function together(folder: string, count: number, said: string): string {
   return `touch ${folder}/$TENDRIL_TASK_ID; ` +
@@ -61,6 +66,13 @@ test.skipIf(cpus.length < 2)("--pin-cores gives each task processors of its own"
       return `Cpus_allowed_list:\t${cpu}\n${cpu}\n`;
     }),
   );
+  const mini = manager.miniTask({ command: `{ ${said}; } > seen`, cores: 1 }, "seen");
+  const made = await manager.submit({ command: "cat seen", inputs: { seen: mini }, cores: 2 });
+  expect(made.stdout).toBe(`Cpus_allowed_list:\t${cpus[0]}\n${cpus[0]}\n`);
+  const module = scratch.path("pinned.ts");
+  writeFileSync(module, SEE_CPUS);
+  const library = manager.library({ name: "pinned", module, cores: 1 });
+  expect(await library.call("see").value()).toBe(String(cpus[0]));
 }, 30_000);
 
 test("A worker says with --verbose what it offers, and where that comes from", async () => {
