@@ -64,6 +64,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     worker,
     isEnded: false,
     isStarted: false,
+    startedAtMs: 0,
     isRecalled: false,
   };
   setState(state, task, { kind: "dispatched", attempt });
@@ -93,6 +94,7 @@ export function startTries(
     const attempt = tryAt(state, worker, id);
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
+    attempt.startedAtMs = state.nowMs;
     forgetUnstarted(state, attempt);
     state.counters.triesStarted += 1;
     const { taskId, try: number } = attempt;
