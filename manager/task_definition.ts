@@ -383,7 +383,9 @@ export class TaskMaker {
   ): TaskTemplate {
     const { request = {}, env = {} } = process ?? {};
     const category = given ?? library ?? DEFAULT_CATEGORY;
-    const key = JSON.stringify([category, timeoutMs, library, request, env]);
+    // Environments are named beside it, and yet tasks of one template have the same.
+    const environments = process?.environments.map(({ id }) => id);
+    const key = JSON.stringify([category, timeoutMs, library, request, env, environments]);
     const known = this.#templates.get(key);
     if (known !== undefined) return known;
     if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
