@@ -236,6 +236,7 @@ export class Shell {
     await this.#desk.close();
     await this.#output.close();
     await this.#server.close();
+    await this.store.unlinkAll();
   }
 
   #newRequestDesk(): RequestDesk {

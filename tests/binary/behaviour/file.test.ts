@@ -200,3 +200,48 @@ for (
     expect([outcome, text]).toEqual(["success", "howdy\n"]);
   });
 }
+
+// TaskVine waits for the last object of a task that used it; here, for the tasks that are pending.
+test(
+  "A file with unlinkWhenDone goes when it is undeclared and no task needs it " +
+    "(TR_vine_python_unlink_when_done)",
+  async () => {
+    const report = await runWorkflow(async ({ Manager, until }) => {
+      const { existsSync, mkdirSync, writeFileSync } = await import("node:fs");
+      for (const name of ["unused", "used", "kept"]) writeFileSync(name, "x".repeat(100_000));
+      mkdirSync("left");
+      writeFileSync("left/a", "");
+      const manager = await Manager.start({ workers: { cores: 2 } });
+      const declare = (name: string) => manager.file(name, { unlinkWhenDone: true });
+      await manager.undeclare(declare("unused"));
+      const [used, output, left] = [declare("used"), declare("output"), declare("left")];
+      const kept = manager.file("kept");
+      const gate = `${process.cwd()}/gate`;
+      const command = `until test -e ${gate}; do sleep 0.01; done; cat used > output`;
+      const task = manager.submit({ command, inputs: { used, kept }, outputs: { output } });
+      await until(() => task.state === "running", "it runs");
+      for (const file of [used, kept, output]) await manager.undeclare(file);
+      // The manager has heard of it: another task has been through it since.
+      await manager.submit({ command: "true" });
+      const undeclared = existsSync("used");
+      writeFileSync(gate, "");
+      const { outcome } = await task;
+      await until(() => !existsSync("used") && !existsSync("output"), "they are removed");
+      const ended = ["unused", "kept", "left/a"].map((name) => existsSync(name));
+      await manager.submit({ command: "ls left", inputs: { left } });
+      await manager.close();
+      return {
+        undeclared,
+        outcome,
+        ended,
+        closed: ["kept", "left"].map((name) => existsSync(name)),
+      };
+    });
+    expect(report).toEqual({
+      undeclared: true,
+      outcome: "success",
+      ended: [false, true, true],
+      closed: [true, false],
+    });
+  },
+);
