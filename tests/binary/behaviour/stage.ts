@@ -37,9 +37,13 @@ export async function startWorker(
   manager: Manager,
   options: WorkerOptions = {},
 ): Promise<ChildProcess> {
-  const { connected } = manager.status().workers;
+  let joined = false;
+  const stop = manager.subscribe((facts) => {
+    joined ||= facts.some(({ kind }) => kind === "worker_joined");
+  });
   const worker = spawnWorker(manager.name, options);
-  await until(() => manager.status().workers.connected > connected, "the worker joins");
+  await until(() => joined, "the worker joins");
+  stop();
   return worker;
 }
 
@@ -57,7 +61,7 @@ export function spawnWorker(name: string, { args = [], home }: WorkerOptions = {
 
 /** Waits until all workers of `startWorker` have ended. */
 export async function workersEnded(): Promise<void> {
-  const isOver = ({ exitCode, signalCode }: ChildProcess) => exitCode ?? signalCode ?? false;
+  const isOver = (worker: ChildProcess) => worker.exitCode !== null || worker.signalCode !== null;
   await until(() => workers.every(isOver), "the workers have ended");
 }
 

@@ -31,6 +31,8 @@ export type Stage = typeof tendril & typeof stage;
 export interface WorkflowOptions {
   /** Options of `tendril run`. */
   readonly args?: readonly string[];
+  /** Arguments of the script. */
+  readonly scriptArgs?: readonly string[];
   /** `{path from the folder of the script: what is there}` */
   readonly files?: { readonly [path: string]: string };
 }
@@ -59,7 +61,7 @@ export async function runWorkflow<T>(
 /** As `runWorkflow`, with what was said meanwhile. */
 export async function watchWorkflow<T>(
   script: (stage: Stage) => Promise<T>,
-  { args = [], files = {} }: WorkflowOptions = {},
+  { args = [], scriptArgs = [], files = {} }: WorkflowOptions = {},
 ): Promise<WorkflowEnd<T>> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "tendril-test-")));
   const mark = randomUUID();
@@ -69,7 +71,7 @@ export async function watchWorkflow<T>(
       await mkdir(dirname(join(folder, path)), { recursive: true });
       await writeFile(join(folder, path), contents);
     }
-    const child = spawn(BINARY, ["run", "--quiet", ...args, "workflow.mjs"], {
+    const child = spawn(BINARY, ["run", "--quiet", ...args, "workflow.mjs", ...scriptArgs], {
       cwd: folder,
       env: { ...process.env, TENDRIL_HOME: join(folder, "home"), ...markedEnvironment(mark) },
       stdio: ["ignore", "pipe", "pipe"],
