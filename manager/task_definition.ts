@@ -10,6 +10,12 @@ import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
 import {
+  type CheckedMount,
+  type InputMountOption,
+  mountOf,
+  type OutputMountOption,
+} from "./mount_option.ts";
+import {
   amount,
   count,
   duration,
@@ -37,7 +43,7 @@ const TEMPLATES_MAX = 10_000;
 /** What tasks and calls can be given alike. */
 export interface CallOptions {
   /** Mount name: file that the task leaves there. */
-  readonly outputs?: { readonly [mount: string]: FileHandle };
+  readonly outputs?: { readonly [mount: string]: OutputMountOption };
   /** Label for `wait` and `cancel`. */
   readonly tag?: string;
   /** Tasks alike in resource use have the same. */
@@ -80,13 +86,13 @@ export interface TaskOptions extends CallOptions, ProcessOptions {
   /** Run by `/bin/sh -c`. */
   readonly command: string;
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
-  readonly inputs?: { readonly [mount: string]: FileHandle };
+  readonly inputs?: { readonly [mount: string]: InputMountOption };
 }
 
 /** Checked options of what tasks and calls have alike. */
 export interface CheckedCall {
-  readonly inputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
-  readonly outputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
+  readonly inputs: readonly CheckedMount[];
+  readonly outputs: readonly CheckedMount[];
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly priority: number;
@@ -109,10 +115,13 @@ export interface CheckedProcess {
   readonly environments: readonly FileEntry[];
 }
 
-type Files = { readonly [mount: string]: FileHandle };
+type Mounts<Mount> = { readonly [mount: string]: Mount };
 
-const handles: Reader<Files> = (value, what) => {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Files;
+const mounts: Reader<Mounts<never>> = (value, what) => {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    // What the mounts are is looked at one by one.
+    return value as Mounts<never>;
+  }
   throw new TypeError(`Cannot take ${what} "${show(value)}" as mounts: expected { name: file }`);
 };
 
@@ -145,7 +154,7 @@ const customResources: Reader<{ readonly [name: string]: number }> = (value, wha
 
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
-  outputs: handles,
+  outputs: mounts,
   tag: text,
   category: text,
   priority: amount(-1e9, 1e9),
@@ -169,7 +178,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 /** Checks of a command task. */
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
-  inputs: handles,
+  inputs: mounts,
   ...CALL_READERS,
   ...PROCESS_READERS,
 };
@@ -194,7 +203,7 @@ export function readTask(
 export function readMembers(
   members: readonly {
     readonly env: { readonly [name: string]: string };
-    readonly outputs: { readonly [mount: string]: FileHandle };
+    readonly outputs: { readonly [mount: string]: OutputMountOption };
   }[],
   common: CheckedCall & CheckedProcess & { readonly command: string },
   store: FileStore,
@@ -298,16 +307,13 @@ function checkEnvironment(entry: FileEntry): FileEntry {
 
 /** Checks mounts, and looks their files up. */
 export function mountsOf(
-  files: Files,
+  files: Mounts<unknown>,
   side: "input" | "output",
   store: FileStore,
-): { mount: string; entry: FileEntry }[] {
-  const mounts: { mount: string; entry: FileEntry }[] = [];
-  for (const [mount, handle] of Object.entries(files)) {
-    checkMount(mount, side);
-    mounts.push({ mount, entry: store.entryOf(handle, `${side} "${mount}"`) });
-  }
-  return mounts;
+): CheckedMount[] {
+  return Object.entries(files).map(([mount, given]) => {
+    return mountOf(given, { side, mount: checkMount(mount, side), store });
+  });
 }
 
 /** Returns what is a relative path that stays in the sandbox. */
@@ -402,8 +408,18 @@ export class TaskMaker {
   }
 }
 
-function toMount({ mount, entry }: { mount: string; entry: FileEntry }): TaskMount {
-  return { mount, fileId: entry.id };
+/** A mount as the core has it, which need not know what is watched. */
+export function toMount({ mount, entry, isSymlink, isStrict, only }: CheckedMount): TaskMount {
+  const fileId = entry.id;
+  const isPlain = isSymlink === undefined && isStrict === undefined && only === undefined;
+  if (isPlain) return { mount, fileId };
+  return {
+    mount,
+    fileId,
+    ...(isSymlink === true && { isSymlink }),
+    ...(isStrict === true && { isStrict }),
+    ...(only === "failure" && { only }),
+  };
 }
 
 /** A file argument of a call has no name: its index in the list is its place. */

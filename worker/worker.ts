@@ -30,6 +30,7 @@ import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
 import { SandboxMeter } from "./sandbox_meter.ts";
+import { isTailOrder, Tails } from "./tails.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
@@ -97,6 +98,7 @@ interface Parts {
   readonly transfers: Transfers;
   readonly verifications: Verifications;
   readonly meter: SandboxMeter;
+  readonly tails: Tails;
   readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
@@ -153,12 +155,14 @@ class Shell {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
     });
     const activations = new Activations({ env: taskEnvironment(options), mark });
+    const tails = new Tails((messages) => this.#link?.send(messages));
     const runner = new Runner({
       cache,
       trees,
       sandboxes,
       processes,
       meter,
+      tails,
       activations,
       push,
     });
@@ -191,6 +195,7 @@ class Shell {
       transfers,
       verifications,
       meter,
+      tails,
       activations,
       runner,
       instances,
@@ -262,10 +267,14 @@ class Shell {
       },
       takeRefused: () => peers.takeRefused(),
       received: (messages: readonly ManagerMessage[]) => {
-        for (const message of messages) this.#engine.push({ kind: "message_received", message });
+        for (const message of messages) {
+          if (isTailOrder(message)) this.#parts.tails.take(message);
+          else this.#engine.push({ kind: "message_received", message });
+        }
       },
       closed: (reason) => {
         log.write("disconnected", { reason });
+        this.#parts.tails.clear();
         this.#engine.push({ kind: "connection_closed" });
       },
       ended: (end: LinkEnd) => this.#close(end),
@@ -324,6 +333,7 @@ class Shell {
     const parts = this.#parts;
     clearTimeout(this.#wall);
     parts.meter.close();
+    parts.tails.clear();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();

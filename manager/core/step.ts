@@ -175,6 +175,10 @@ function applyReport(
       return readyInstance(state, worker, message.instanceId);
     case "instance_gone":
       return endInstance(state, worker, message);
+    case "piece":
+    case "watch_ended":
+      // The shell has taken them: what is only looked at is no state.
+      return;
     case "heartbeat":
       return;
     case "leaving":

@@ -162,7 +162,9 @@ export function finishTask(state: ManagerState, task: TaskRecord, ending: Ending
   const abandoned = endTask(state, task, ending);
   if (abandoned.length === 0) return;
   for (const file of abandoned) {
-    const message = task.recoveryCount === 0 || file.bound === undefined
+    const message = ending.outcome === "success"
+      ? `Cannot have what task ${task.definition.taskId} makes when it fails: it succeeded`
+      : task.recoveryCount === 0 || file.bound === undefined
       ? `Cannot run: ${describeEnd(task, ending, "an input")}`
       : `Cannot make file "${file.bound.name}" again: ${describeEnd(task, ending, "it")}`;
     giveUpFile(state, file, { outcome: "input_missing", message });
@@ -233,7 +235,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   const isFirstEnd = !task.isSettled;
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
-  const outputs = outputFiles(state, task).map(({ file }) => file);
+  const made = outputFiles(state, task);
+  const outputs = made.map(({ file }) => file);
+  // Of these there is nothing to hope for.
+  const unmade = new Set<FileRecord>();
+  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
@@ -252,11 +258,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   for (const file of outputs) {
     releaseIfUnneeded(state, file);
     // One that was lost while the others were made again.
-    if (!isSuccess) continue;
+    if (!isSuccess || unmade.has(file)) continue;
     noteLost(state, file);
     recoverIfWanted(state, file);
   }
-  return isSuccess ? [] : outputs.filter((file) => !file.isAvailable);
+  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
