@@ -118,6 +118,8 @@ export interface TryRecord extends TryId {
   isEnded: boolean;
   isStarted: boolean;
   isRecalled: boolean;
+  /** The idle worker that it was asked back for. */
+  recalledFor: WorkerRecord | undefined;
 }
 
 /** Where a file stands on one worker. */
