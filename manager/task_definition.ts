@@ -2,7 +2,7 @@
 
 import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
-import { RESOURCE_NAMES, type ResourceRequest } from "../shared/resources.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Duration, Size } from "./config.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
@@ -28,6 +28,7 @@ import {
   text,
   texts,
 } from "./option.ts";
+import { customResources, features } from "./resource_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
@@ -149,26 +150,6 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
   );
 };
 
-const features: Reader<readonly string[]> = (value, what) => {
-  if (Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "")) {
-    return [...value].sort();
-  }
-  throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
-};
-
-const customResources: Reader<{ readonly [name: string]: number }> = (value, what) => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot take ${what} "${show(value)}" as resources: expected { name: 1 }`);
-  }
-  const amounts = Object.entries(value).filter(([, amount]) => amount !== 0).sort();
-  return Object.fromEntries(amounts.map(([name, amount]) => {
-    if ((RESOURCE_NAMES as readonly string[]).includes(name)) {
-      throw new TypeError(`Cannot take ${what} "${name}": state ${name} beside it, by itself`);
-    }
-    return [name, count(0, 1_000_000_000)(amount, `${what} "${name}"`)];
-  }));
-};
-
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
   outputs: mounts,
@@ -181,7 +162,7 @@ const CALL_READERS: Readers<CallOptions> = {
   startAfter: moment,
   endBy: moment,
   minTime: duration,
-  features: features,
+  features,
 };
 
 /** Checks of what a process is started with. */

@@ -9,7 +9,6 @@
 import { nextRandomBelow } from "../../shared/random.ts";
 import { fitsWithin } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
-import type { Bar } from "./drain.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
 import { canReach, hasTrouble } from "./reach.ts";
@@ -326,8 +325,8 @@ export type Obstacle =
   /** The worker never has that much of a resource, or lacks a feature. */
   | "too_small"
   | "feature"
-  /** It has to end before a try would; its host is blocked; it is let go. */
-  | Bar
+  /** It has to end before a try would. */
+  | "time"
   /** Others hold what it has. */
   | "busy";
 
@@ -345,18 +344,41 @@ export function obstacleAt(
   if (allocation === undefined) return "too_small";
   const room = { used: worker.committed, more: allocation.held, factor };
   if (!fitsWithin(worker.resources, room)) return "busy";
+  return unfitnessOf(state, worker, taskClass);
+}
+
+/** What keeps a try of the class from the worker though nobody else were there. */
+export function lastingObstacleAt(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): Exclude<Obstacle, "busy"> | undefined {
+  if (allocationAt(state, taskClass, worker) === undefined) return "too_small";
+  return unfitnessOf(state, worker, taskClass);
+}
+
+/** What keeps tries of the class from the worker, however much it has. */
+function unfitnessOf(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): "feature" | "time" | undefined {
   if (!suits(worker, taskClass)) return "feature";
-  if (isTimeLeft(state, worker, taskClass)) return worker.bar;
-  return "time";
+  return isTimeLeft(state, worker, taskClass) ? undefined : "time";
+}
+
+/** Time that a worker is to have left for a try of the class. */
+export function neededMs({ minTimeMs, meanRanMs }: TaskClass): number {
+  return Math.max(minTimeMs, meanRanMs ?? 0);
 }
 
 /** True when a try of the class can end before the worker has to. */
 export function isTimeLeft(
   { nowMs }: ManagerState,
   { endsAtMs }: WorkerRecord,
-  { minTimeMs, meanRanMs }: TaskClass,
+  taskClass: TaskClass,
 ): boolean {
-  return endsAtMs === Infinity || nowMs + Math.max(minTimeMs, meanRanMs ?? 0) <= endsAtMs;
+  return endsAtMs === Infinity || nowMs + neededMs(taskClass) <= endsAtMs;
 }
 
 function fits(

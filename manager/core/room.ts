@@ -2,6 +2,7 @@
 
 import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
+import type { Bar } from "./drain.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
 /** Holds (`1`) or gives back (`-1`) `resources` of `worker`. */
@@ -18,9 +19,19 @@ export function changeRoom(
   indexWorker(state, worker);
 }
 
+/** Why nothing at all is dispatched to a worker now. */
+export type Closure = "leaving" | "away" | "crowded" | Bar;
+
+/** What has nothing be dispatched to the worker, whatever it is. */
+export function closureOf({ link, isLeaving, isCrowded, bar }: WorkerRecord): Closure | undefined {
+  if (isLeaving) return "leaving";
+  if (link.kind !== "open") return "away";
+  return bar ?? (isCrowded ? "crowded" : undefined);
+}
+
 /** True while tasks may be dispatched to it. */
-export function isOpen({ link, isLeaving, isCrowded, bar }: WorkerRecord): boolean {
-  return link.kind === "open" && !isLeaving && !isCrowded && bar === undefined;
+export function isOpen(worker: WorkerRecord): boolean {
+  return closureOf(worker) === undefined;
 }
 
 /** True while what it has is there for some time to come, as far as is known. */
