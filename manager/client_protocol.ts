@@ -18,6 +18,7 @@ import type { ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
+import type { Policies } from "./core/policy.ts";
 import type { HostChangeKind } from "./host_change.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
@@ -89,6 +90,7 @@ export interface ClientTask {
   readonly workerLosses?: number;
   readonly timeoutMs?: number;
   readonly minTimeMs?: number;
+  readonly placement?: Policies["placement"];
   /** From when the manager takes it. */
   readonly startInMs?: number;
   readonly endInMs?: number;

@@ -43,6 +43,7 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { PLACEMENTS } from "./core/policy.ts";
 import { HOST_CHANGES } from "./host_change.ts";
 import type { FollowPart } from "./follower.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -117,6 +118,7 @@ const task = shape<ClientTask>({
   workerLosses: optional(natural),
   timeoutMs: optional(amount),
   minTimeMs: optional(amount),
+  placement: optional(oneOf(PLACEMENTS)),
   startInMs: optional(amount),
   endInMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),

@@ -138,6 +138,10 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  "strict_input": ({ mounts }) =>
+    `it runs only where ${mounts.map((mount) => `"${mount}"`).join(", ")} ${
+      mounts.length === 1 ? "is" : "are"
+    }, and no worker there has room`,
   blocked: (reason) => `${could(reason)} ${be(reason)} on hosts that are blocked`,
   draining: (reason) => `${could(reason)} ${be(reason)} given nothing more: they are let go`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,

@@ -129,7 +129,7 @@ function toPlain(
   read: Partial<TaskOptions>,
 ): Omit<ClientTask, "command" | "inputs" | "outputs" | "environments"> {
   const { env = {}, cores, memory, disk, gpus, tag, category, priority, retries } = read;
-  const { workerLosses, timeout, minTime, features } = read;
+  const { placement, workerLosses, timeout, minTime, features } = read;
   const fields = {
     env,
     cores,
@@ -143,6 +143,7 @@ function toPlain(
     retries,
     workerLosses,
     timeoutMs: timeout as number | undefined,
+    placement,
     minTimeMs: minTime as number | undefined,
     features,
   };

@@ -4,7 +4,8 @@ import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
-import type { Duration, Size } from "./config.ts";
+import type { Duration, PolicyOptions, Size } from "./config.ts";
+import { PLACEMENTS } from "./core/policy.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
@@ -20,6 +21,7 @@ import {
   count,
   duration,
   moment,
+  oneOf,
   type Reader,
   type Readers,
   readOptions,
@@ -70,6 +72,8 @@ export interface CallOptions {
   readonly endBy?: Date | Duration;
   /** Only workers that are there for as long yet get it. Default any. */
   readonly minTime?: Duration;
+  /** Where it goes among workers that have room, in place of the policy `placement`. */
+  readonly placement?: PolicyOptions["placement"];
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
@@ -117,6 +121,7 @@ export interface CheckedCall {
   /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
   readonly startsAtMs: number | undefined;
   readonly endsAtMs: number | undefined;
+  readonly placement: PolicyOptions["placement"];
   readonly features: readonly string[];
 }
 
@@ -162,6 +167,7 @@ const CALL_READERS: Readers<CallOptions> = {
   startAfter: moment,
   endBy: moment,
   minTime: duration,
+  placement: oneOf(...PLACEMENTS),
   features,
 };
 
@@ -296,6 +302,7 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     minTimeMs: Number(read.minTime ?? 0),
     startsAtMs: instantOf(read.startAfter),
     endsAtMs: instantOf(read.endBy),
+    placement: read.placement,
     features: read.features ?? [],
   };
 }
@@ -393,7 +400,7 @@ export class TaskMaker {
   }
 
   #templateOf(
-    { timeoutMs, minTimeMs, category: given }: CheckedCall,
+    { timeoutMs, minTimeMs, placement, category: given }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -407,6 +414,7 @@ export class TaskMaker {
       category,
       timeoutMs,
       minTimeMs,
+      placement,
       library,
       request,
       env,
@@ -421,6 +429,7 @@ export class TaskMaker {
       env,
       timeoutMs,
       minTimeMs,
+      ...(placement === undefined ? {} : { placement }),
       ...(library === undefined ? {} : { library }),
     };
     this.#templates.set(key, template);

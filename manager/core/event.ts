@@ -95,6 +95,8 @@ export interface TaskTemplate {
   readonly minTimeMs: number;
   /** `TryResult.series` is wanted. */
   readonly hasSeries?: boolean;
+  /** In place of the policy. */
+  readonly placement?: Policies["placement"];
   /** Name of the library whose function is called; absent for a command. */
   readonly library?: string;
 }

@@ -36,6 +36,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),
+    strictFiles: new Set(),
     hosts: new Map(),
     ending: new Set(),
     departureLookAtMs: 0,

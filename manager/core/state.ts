@@ -49,6 +49,8 @@ export type TaskState =
 export type Hold =
   /** Its user wants it no sooner, or its last try failed a moment ago. */
   | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
+  /** No worker that has its strict inputs has room for it; strict_input.ts. */
+  | { readonly kind: "strict_input" }
   /** Its user is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly result: TryResult };
 
@@ -198,6 +200,8 @@ export interface FileRecord {
   scarceAt: number;
   /** Copies that nobody waited for failed, or went again: the next one is not before that. */
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
+  /** Tasks were submitted that run only where it is. */
+  hasStrict: boolean;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
   /** The newest transfer that makes it by its recipe. */
@@ -301,6 +305,13 @@ export interface DiskMember {
   readonly workerId: WorkerId;
 }
 
+/** Tasks that wait for room at one worker, best first; those that do not any more are stale. */
+export interface StrictQueue {
+  readonly heap: Heap<TaskRecord>;
+  /** What is in `heap`. */
+  readonly members: Set<TaskRecord>;
+}
+
 /** One worker as the manager sees it. */
 export interface WorkerRecord {
   /** In the index of free cores, while something may be dispatched to it. */
@@ -340,6 +351,8 @@ export interface WorkerRecord {
   comingBytes: number;
   /** Moving mean of how long its tries ran, as a multiple of the mean of their class. */
   slowness: number;
+  /** Tasks that run only here, or at few others, and wait for room. */
+  strictQueue: StrictQueue | undefined;
   /** In the index of disks. */
   readonly disk: DiskMember;
   /** Files that are looked at next for one that may move to an emptier disk. */
@@ -459,6 +472,8 @@ export interface ManagerState {
   readonly changedWorkers: Set<WorkerRecord>;
   /** Workers with tries that could be recalled. */
   readonly recallable: Set<WorkerRecord>;
+  /** Files with strict consumers that have come to a worker, or gone from one, since the last pass. */
+  readonly strictFiles: Set<FileRecord>;
   /** Hosts of which there is something to be said; host.ts. */
   readonly hosts: Map<string, HostRecord>;
   /** Workers that are about to go. */

@@ -18,6 +18,7 @@ import {
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import { noteStrict, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
 
@@ -65,6 +66,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     file.isAvailable = false;
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);
+  for (const { file } of strictInputs(state, task)) file.hasStrict = true;
   const { startsAtMs = 0, endsAtMs } = definition;
   if (startsAtMs > state.nowMs) {
     task.hold = planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
@@ -181,7 +183,10 @@ function whereabouts({ state, hold }: TaskRecord): string {
   if (state.kind === "waiting" && state.missing > 0) {
     return `waited for ${state.missing === 1 ? "an input" : `${state.missing} inputs`}`;
   }
-  return hold === undefined ? "waited for a worker" : "was held back";
+  if (hold === undefined) return "waited for a worker";
+  return hold.kind === "strict_input"
+    ? "waited for room where its strict inputs are"
+    : "was held back";
 }
 
 /** Ends a task wherever it is; returns the outputs that will never be. */
@@ -303,6 +308,8 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
+    // It was to bring the file to a worker, perhaps.
+    if (file.readyCount === 0) noteStrict(state, file);
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }

@@ -26,6 +26,7 @@ import { deleteReplica, outlivesWorkflow } from "./replica.ts";
 import { noteDisk, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
+import { noteStrict } from "./strict_input.ts";
 
 /** Files that one step looks at; the others wait for the next. */
 const REVIEWS_MAX = 1000;
@@ -90,6 +91,7 @@ export function replicateFile(
   const file = state.files.get(event.fileId);
   if (file === undefined) return;
   file.copiesWanted = event.count;
+  noteStrict(state, file);
   note(state, file, 1);
 }
 

@@ -225,6 +225,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     diskUsedBytes: 0,
     comingBytes: 0,
     slowness: 1,
+    strictQueue: undefined,
     disk: { place: newCapacityPlace(), workerId },
     shiftable: undefined,
     replicas: new Map(),

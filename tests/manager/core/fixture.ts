@@ -437,7 +437,9 @@ export class ManagerFixture {
       body: wish.library === undefined
         ? { kind: "command", command: "true" }
         : { kind: "call", function: "f", arguments: NO_BYTES },
-      inputs: mounts(wish.inputs),
+      inputs: mounts(wish.inputs).map((input) => {
+        return wish.strict?.includes(input.fileId) ? { ...input, isStrict: true } : input;
+      }),
       outputs: mounts(wish.outputs),
       priority: wish.priority ?? 0,
       retries: wish.retries ?? 0,
@@ -450,12 +452,13 @@ export class ManagerFixture {
   /** Tasks alike share a template, as they do in production. */
   #templateOf(wish: TaskWish): TaskTemplate {
     const { cores = 1, gpus = 0, diskBytes = 0, library } = wish;
-    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0 } = wish;
+    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0, placement } = wish;
     const request = wish.request ?? { cores, gpus, diskBytes, memoryBytes };
-    const key = JSON.stringify([request, library, category, minTimeMs]);
+    const key = JSON.stringify([request, library, category, minTimeMs, placement]);
     let template = this.#templates.get(key);
     if (template === undefined) {
-      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs };
+      const common = { request, category, env: {}, timeoutMs: 0, minTimeMs };
+      const bare = placement === undefined ? common : { ...common, placement };
       template = library === undefined ? bare : { ...bare, request: {}, library };
       this.#templates.set(key, template);
     }
