@@ -32,6 +32,7 @@ import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
 import { SandboxMeter } from "./sandbox_meter.ts";
+import { isTailOrder, Tails } from "./tails.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import type { TimeLimit } from "./time_limit.ts";
 import { Transfers } from "./transfer.ts";
@@ -106,6 +107,7 @@ interface Parts {
   readonly transfers: Transfers;
   readonly verifications: Verifications;
   readonly meter: SandboxMeter;
+  readonly tails: Tails;
   readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
@@ -171,10 +173,7 @@ class Shell {
     return new Shell(options, { log, watcher, processes, store, given });
   }
 
-  private constructor(
-    options: WorkerOptions,
-    opened: OpenedParts,
-  ) {
+  private constructor(options: WorkerOptions, opened: OpenedParts) {
     const { log, watcher, processes, given } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;
@@ -192,12 +191,14 @@ class Shell {
       push({ kind: "sandbox_measured", taskId, try: number, bytes });
     });
     const activations = new Activations({ env: taskEnvironment(options), mark });
+    const tails = new Tails((messages) => this.#link?.send(messages));
     const runner = new Runner({
       cache,
       trees,
       sandboxes,
       processes,
       meter,
+      tails,
       activations,
       push,
     });
@@ -231,6 +232,7 @@ class Shell {
       transfers,
       verifications,
       meter,
+      tails,
       activations,
       runner,
       instances,
@@ -308,10 +310,14 @@ class Shell {
       },
       takeRefused: () => peers.takeRefused(),
       received: (messages: readonly ManagerMessage[]) => {
-        for (const message of messages) this.#engine.push({ kind: "message_received", message });
+        for (const message of messages) {
+          if (isTailOrder(message)) this.#parts.tails.take(message);
+          else this.#engine.push({ kind: "message_received", message });
+        }
       },
       closed: (reason) => {
         log.write("disconnected", { reason });
+        this.#parts.tails.clear();
         this.#engine.push({ kind: "connection_closed" });
       },
       ended: (end: LinkEnd) => this.#close(end),
@@ -363,6 +369,7 @@ class Shell {
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
     parts.meter.close();
+    parts.tails.clear();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();

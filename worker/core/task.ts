@@ -329,6 +329,7 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
   const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (outputBytes > diskBytes) {
     deleteOutputs(state, result);
+    if (result.outcome !== "success") return report(state, { ...result, outputs: [] });
     const message = `Cannot keep outputs of ${outputBytes} bytes: this worker has ${diskBytes} ` +
       "bytes of disk in all";
     return report(state, { ...result, outcome: "disk_full", message, outputs: [] });
