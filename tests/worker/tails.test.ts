@@ -63,11 +63,13 @@ class Fixture implements AsyncDisposable {
 
   /** What was said of a watch so far, with the number of bytes of each piece. */
   told(watchId: WatchId): (string | [atByte: number, length: number])[] {
-    return this.said.flatMap((message) => {
-      if (message.kind === "watch_ended" && message.watchId === watchId) return [message.reason];
-      if (message.kind !== "piece" || message.watchId !== watchId) return [];
-      return [[message.atByte, message.bytes.length] as [number, number]];
-    });
+    const told: (string | [number, number])[] = [];
+    for (const message of this.said) {
+      if (!("watchId" in message) || message.watchId !== watchId) continue;
+      if (message.kind === "watch_ended") told.push(message.reason);
+      else told.push([message.atByte, message.bytes.length]);
+    }
+    return told;
   }
 
   /** Waits until that many messages were said of a watch. */
