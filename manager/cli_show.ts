@@ -17,6 +17,7 @@ import {
   EXIT_FAILURE,
   UsageError,
 } from "../shared/command_line.ts";
+import { amountOf } from "../shared/resources.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import type { ClientConnection } from "./client.ts";
 import {
@@ -292,6 +293,7 @@ const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
   { title: "DISK", isRight: true, text: (row) => share(row, "diskBytes", formatSize) },
   { title: "DISK USED", isRight: true, text: diskUse },
   { title: "GPUS", isRight: true, text: (row) => share(row, "gpus", String) },
+  { title: "OTHERS", text: customUse },
   { title: "TASKS", isRight: true, text: ({ tasks }) => String(tasks) },
   { title: "FILES", isRight: true, text: ({ replicas }) => String(replicas) },
   { title: "CACHED", isRight: true, text: ({ cachedBytes }) => formatSize(cachedBytes) },
@@ -320,6 +322,14 @@ function share(
 ): string {
   const total = resources[name];
   return total === 0 ? "-" : `${format(committed[name])}/${format(total)}`;
+}
+
+/** The same of resources that the site has names for. */
+function customUse({ committed, resources }: WorkerRow): string {
+  const uses = Object.entries(resources.custom ?? {}).map(([name, total]) => {
+    return `${name} ${amountOf(committed, name)}/${total}`;
+  });
+  return uses.join(",") || "-";
 }
 
 /** What is in use, of what there is. */

@@ -13,6 +13,7 @@ type Handles = Pick<ClientFiles, "handleOf">;
 /** Options of a task. */
 export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
   const { command, env, cores, memoryBytes, diskBytes, gpus, timeoutMs } = task;
+  const { minTimeMs, startInMs, endInMs } = task;
   const { tag, category, priority, retries, workerLosses, features } = task;
   const options: { -readonly [Name in keyof TaskOptions]: TaskOptions[Name] | undefined } = {
     command,
@@ -25,6 +26,9 @@ export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
     disk: diskBytes,
     gpus,
     timeout: timeoutMs,
+    minTime: minTimeMs,
+    startAfter: startInMs,
+    endBy: endInMs,
     tag,
     category,
     priority,

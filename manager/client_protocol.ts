@@ -87,6 +87,10 @@ export interface ClientTask {
   readonly retries?: number;
   readonly workerLosses?: number;
   readonly timeoutMs?: number;
+  readonly minTimeMs?: number;
+  /** From when the manager takes it. */
+  readonly startInMs?: number;
+  readonly endInMs?: number;
   readonly features?: readonly string[];
 }
 

@@ -115,6 +115,9 @@ const task = shape<ClientTask>({
   retries: optional(natural),
   workerLosses: optional(natural),
   timeoutMs: optional(amount),
+  minTimeMs: optional(amount),
+  startInMs: optional(amount),
+  endInMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),
 });
 

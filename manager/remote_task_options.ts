@@ -62,11 +62,13 @@ export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): Rem
   const environments = (Array.isArray(environment) ? environment : [environment])
     .map((file) => files.check(file, "environment"));
   const plain = toPlain(read);
+  const readAtMs = performance.now();
   return {
     tag: read.tag,
     outputs: checked.outputs.map(({ file }) => file),
     toClientTask: async () => ({
       ...plain,
+      ...toTimes(read, readAtMs),
       command,
       inputs: await toMounts(checked.inputs, (file) => files.input(file)),
       outputs: await toMounts(checked.outputs, (file) => files.output(file)),
@@ -127,7 +129,7 @@ function toPlain(
   read: Partial<TaskOptions>,
 ): Omit<ClientTask, "command" | "inputs" | "outputs" | "environments"> {
   const { env = {}, cores, memory, disk, gpus, tag, category, priority, retries } = read;
-  const { workerLosses, timeout, features } = read;
+  const { workerLosses, timeout, minTime, features } = read;
   const fields = {
     env,
     cores,
@@ -141,8 +143,23 @@ function toPlain(
     retries,
     workerLosses,
     timeoutMs: timeout as number | undefined,
+    minTimeMs: minTime as number | undefined,
     features,
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as ReturnType<typeof toPlain>;
+}
+
+/** Instants as the time that is left to them now: clocks of hosts differ, and files took theirs. */
+function toTimes(
+  { startAfter, endBy }: Partial<TaskOptions>,
+  readAtMs: number,
+): Pick<ClientTask, "startInMs" | "endInMs"> {
+  const passedMs = performance.now() - readAtMs;
+  const left = (aheadMs: number) => Math.max(0, aheadMs - passedMs);
+  return {
+    // The readers have made numbers of them.
+    ...(startAfter === undefined ? {} : { startInMs: left(startAfter as number) }),
+    ...(endBy === undefined ? {} : { endInMs: left(endBy as number) }),
+  };
 }

@@ -2,7 +2,7 @@
 
 import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
-import { RESOURCE_NAMES, type ResourceRequest } from "../shared/resources.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Duration, Size } from "./config.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
@@ -19,6 +19,7 @@ import {
   amount,
   count,
   duration,
+  moment,
   type Reader,
   type Readers,
   readOptions,
@@ -27,6 +28,7 @@ import {
   text,
   texts,
 } from "./option.ts";
+import { customResources, features } from "./resource_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
@@ -56,6 +58,18 @@ export interface CallOptions {
   readonly workerLosses?: number;
   /** Wall time after which a try is stopped. Default none. */
   readonly timeout?: Duration;
+  /**
+   * Not given to a worker before that: a `Date`, its ISO text, or a duration from now. What it waits
+   * for by then is made and brought meanwhile.
+   */
+  readonly startAfter?: Date | Duration;
+  /**
+   * When it passes, the task ends as `expired` wherever it is: a `Date`, its ISO text, or a duration
+   * from now. What a worker is done with in time is still brought home.
+   */
+  readonly endBy?: Date | Duration;
+  /** Only workers that are there for as long yet get it. Default any. */
+  readonly minTime?: Duration;
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
@@ -99,6 +113,10 @@ export interface CheckedCall {
   readonly retries: number;
   readonly workerLosses: number;
   readonly timeoutMs: number;
+  readonly minTimeMs: number;
+  /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
+  readonly startsAtMs: number | undefined;
+  readonly endsAtMs: number | undefined;
   readonly features: readonly string[];
 }
 
@@ -132,26 +150,6 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
   );
 };
 
-const features: Reader<readonly string[]> = (value, what) => {
-  if (Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "")) {
-    return [...value].sort();
-  }
-  throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
-};
-
-const customResources: Reader<{ readonly [name: string]: number }> = (value, what) => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot take ${what} "${show(value)}" as resources: expected { name: 1 }`);
-  }
-  const amounts = Object.entries(value).filter(([, amount]) => amount !== 0).sort();
-  return Object.fromEntries(amounts.map(([name, amount]) => {
-    if ((RESOURCE_NAMES as readonly string[]).includes(name)) {
-      throw new TypeError(`Cannot take ${what} "${name}": state ${name} beside it, by itself`);
-    }
-    return [name, count(0, 1_000_000_000)(amount, `${what} "${name}"`)];
-  }));
-};
-
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
   outputs: mounts,
@@ -161,7 +159,10 @@ const CALL_READERS: Readers<CallOptions> = {
   retries: count(0, 1_000_000),
   workerLosses: count(0, 1_000_000),
   timeout: duration,
-  features: features,
+  startAfter: moment,
+  endBy: moment,
+  minTime: duration,
+  features,
 };
 
 /** Checks of what a process is started with. */
@@ -292,8 +293,16 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     retries: read.retries ?? 0,
     workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
     timeoutMs: Number(read.timeout ?? 0),
+    minTimeMs: Number(read.minTime ?? 0),
+    startsAtMs: instantOf(read.startAfter),
+    endsAtMs: instantOf(read.endBy),
     features: read.features ?? [],
   };
+}
+
+/** The instant that lies so far ahead, as the core tells the time. */
+function instantOf(aheadMs: Date | Duration | undefined): number | undefined {
+  return aheadMs === undefined ? undefined : performance.now() + Number(aheadMs);
 }
 
 function checkEnvironment(entry: FileEntry): FileEntry {
@@ -364,6 +373,7 @@ export class TaskMaker {
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
     const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
+    const { startsAtMs, endsAtMs } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
     return {
@@ -377,11 +387,13 @@ export class TaskMaker {
       priority,
       retries,
       workerLosses,
+      ...(startsAtMs === undefined ? {} : { startsAtMs }),
+      ...(endsAtMs === undefined ? {} : { endsAtMs }),
     };
   }
 
   #templateOf(
-    { timeoutMs, category: given }: CheckedCall,
+    { timeoutMs, minTimeMs, category: given }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -391,7 +403,15 @@ export class TaskMaker {
     const category = given ?? library ?? DEFAULT_CATEGORY;
     // Environments are named beside it, and yet tasks of one template have the same.
     const environments = process?.environments.map(({ id }) => id);
-    const key = JSON.stringify([category, timeoutMs, library, request, env, environments]);
+    const key = JSON.stringify([
+      category,
+      timeoutMs,
+      minTimeMs,
+      library,
+      request,
+      env,
+      environments,
+    ]);
     const known = this.#templates.get(key);
     if (known !== undefined) return known;
     if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
@@ -400,7 +420,7 @@ export class TaskMaker {
       category,
       env,
       timeoutMs,
-      minTimeMs: 0,
+      minTimeMs,
       ...(library === undefined ? {} : { library }),
     };
     this.#templates.set(key, template);

@@ -23,6 +23,19 @@ export const RESOURCE_NAMES = ["cores", "memory", "disk", "gpus"] as const;
 /** One of them. */
 export type ResourceName = (typeof RESOURCE_NAMES)[number];
 
+/** Names that are no custom resource's: those above, and what they are called besides. */
+const RESERVED_NAMES: readonly string[] = [...RESOURCE_NAMES, "custom", "memoryBytes", "diskBytes"];
+
+/** True of a name that a custom resource may have. */
+export function isCustomName(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9._-]{0,63}$/.test(name) && !RESERVED_NAMES.includes(name);
+}
+
+/** What `isCustomName` asks for, as errors say it. */
+export const CUSTOM_NAME_WANTED: string =
+  'up to 64 letters, digits, ".", "_" and "-", a letter first, and none of ' +
+  `${RESOURCE_NAMES.join(", ")}`;
+
 /** The field of `Resources` that has the amount. */
 export const RESOURCE_FIELDS: {
   readonly [Name in ResourceName]: Exclude<keyof Resources, "custom">;

@@ -12,6 +12,7 @@ import type { CacheName, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
+import type { HeldDevices } from "./core/device.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { takeFailureOutputs } from "./failure_output.ts";
 import { whenFull } from "./disk_usage.ts";
@@ -34,6 +35,7 @@ export interface MakeOrder {
   readonly name: CacheName;
   readonly level: CacheLevel;
   readonly recipe: CommandRecipe;
+  readonly devices: HeldDevices;
 }
 
 /** What a runner works with. */
@@ -108,7 +110,12 @@ export class Runner {
    * result says what became of it; stopped by `signal` as `cancelled`.
    */
   async make(order: MakeOrder, signal: AbortSignal): Promise<TaskEnded> {
-    const { name, level, recipe: { command, env, resources, timeoutMs, mount, ...needs } } = order;
+    const {
+      name,
+      level,
+      devices,
+      recipe: { command, env, resources, timeoutMs, mount, ...needs },
+    } = order;
     const { cache } = this.#options;
     // No task has that number.
     const taskId = 0 as TaskId;
@@ -122,7 +129,7 @@ export class Runner {
     const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
     const shape = { resources, env, environments: needs.environments, timeoutMs };
     const { promise, resolve } = Promise.withResolvers<TaskEnded>();
-    this.#start({ kind: "run_task", task, shape, stagedMs: 0 }, resolve);
+    this.#start({ kind: "run_task", task, shape, devices, stagedMs: 0 }, resolve);
     const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });
     const expire = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "timeout" });
     if (signal.aborted) cancel();
@@ -218,7 +225,7 @@ export class Runner {
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
-    const { task, shape } = run.order;
+    const { task, shape, devices } = run.order;
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
     const { cache, activations, processes } = this.#options;
     const activation = await activations.of(environmentPaths(cache, shape.environments));
@@ -236,7 +243,8 @@ export class Runner {
       stderr: sandbox.descriptor("stderr"),
       env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
       activation,
-      cores: shape.resources.cores,
+      resources: shape.resources,
+      devices,
     });
     using _watch = this.#options.meter.watch(task, sandbox);
     using _tail = this.#options.tails.attach(task, sandbox);

@@ -130,6 +130,10 @@ export interface TaskDefinition {
   readonly retries: number;
   /** Further tries after losing the worker while the task ran. */
   readonly workerLosses: number;
+  /** Not dispatched before that instant. */
+  readonly startsAtMs?: number;
+  /** Ended at that instant wherever it is, unless a worker is done with it. */
+  readonly endsAtMs?: number;
 }
 
 /** A library as the API declares it. */

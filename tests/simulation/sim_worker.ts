@@ -119,6 +119,9 @@ export class SimWorker {
       pid: this.#process,
       resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: this.diskBytes, gpus: 0 },
       features: [],
+      gpuIds: [],
+      // Tries are pinned, so that what they hold of processors is looked at too.
+      cpus: Array.from({ length: Math.ceil(this.cores) }, (_, cpu) => cpu),
       cached: [...this.disk.values()],
     });
     this.dial();
