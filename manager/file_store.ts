@@ -313,7 +313,9 @@ export class FileStore implements FileReader {
 
   /** Contents at a local path are the user's. */
   async #removePlace(entry: FileEntry): Promise<void> {
-    if (entry.place === undefined || entry.source.kind === "local") return;
+    if (entry.source.kind === "local") return;
+    if (entry.seenPath !== undefined) await rm(entry.seenPath, { force: true });
+    if (entry.place === undefined) return;
     const { path } = entry.place;
     entry.place = undefined;
     await rm(path, { recursive: true, force: true });

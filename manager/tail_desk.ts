@@ -149,6 +149,8 @@ export class TailDesk {
       if (report.reason !== "ended") look.sink.stopped(report.reason);
       return;
     }
+    // Of a try that was given up since.
+    if (this.#attemptOf(look.taskId)?.try !== look.try) return;
     const { atByte, bytes } = report;
     const skippedBytes = atByte - look.atByte;
     look.creditBytes -= bytes.length;

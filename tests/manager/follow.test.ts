@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
@@ -10,7 +11,7 @@ import { Manager } from "../../manager/manager.ts";
 import type { WatchId } from "../../shared/ids.ts";
 import { type DispatchedTask, WATCH_CREDIT_BYTES } from "../../shared/protocol.ts";
 import { FakeClient } from "./fake_client.ts";
-import { FakeWorker } from "./fake_worker.ts";
+import { FakeWorker, outputOf } from "./fake_worker.ts";
 
 let home = "";
 
@@ -209,4 +210,110 @@ test("A client whose connection broke follows on from what it has", async () => 
   expect(await more).toMatchObject({ part: { try: 1, atByte: 4, bytes: encode("two") } });
   again.close();
   worker.close();
+});
+
+test("A watched output is written in order as it grows, and no further after a gap", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const path = join(home, "results");
+  await writeFile(path, "of an earlier run");
+  const handle = manager.submit({
+    command: "true",
+    outputs: { r: { file: manager.file(path), watch: true } },
+  });
+  const worker = await FakeWorker.join("oak");
+  const task = await start(worker);
+  const { watchId, source, canSkip } = await worker.next("watch");
+  expect([source, canSkip]).toEqual([{ kind: "mount", mount: "r" }, false]);
+  worker.send(piece(watchId, 0, "one "), piece(watchId, 4, "two "));
+  while (await readFile(path, "utf8") !== "one two ") await setImmediate();
+  worker.send(piece(watchId, 10, "far"));
+  expect(await worker.next("unwatch")).toEqual({ kind: "unwatch", watchId });
+  worker.finish(task, { outcome: "exit", exitCode: 1, message: "it failed" });
+  expect((await handle).outcome).toBe("exit");
+  expect(await readFile(path, "utf8")).toBe("one two ");
+});
+
+test("A watched output is not written through a link", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const [path, other] = [join(home, "results"), join(home, "other")];
+  await writeFile(other, "another file of the user's");
+  await symlink(other, path);
+  const handle = manager.submit({
+    command: "true",
+    outputs: { r: { file: manager.file(path), watch: true } },
+  });
+  const worker = await FakeWorker.join("oak");
+  const task = await start(worker);
+  worker.finish(task, { outcome: "exit", exitCode: 1 });
+  expect((await handle).outcome).toBe("exit");
+  expect(await readFile(other, "utf8")).toBe("another file of the user's");
+});
+
+test("Contents of a watched output are not what was seen of it, but what its task made", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const file = manager.file(join(home, "results"));
+  const worker = await FakeWorker.join("oak", { cores: 1 });
+  const texts: string[] = [];
+  for (const text of ["first", "second"]) {
+    const handle = manager.submit({
+      command: "true",
+      outputs: { r: { file, watch: true } },
+    });
+    const task = await start(worker);
+    const { watchId } = await worker.next("watch");
+    worker.send(piece(watchId, 0, text.slice(0, 2)));
+    while (new TextDecoder().decode(await file.seen()) !== text.slice(0, 2)) await setImmediate();
+    const contents = file.text().then((found) => texts.push(found));
+    const content = encode(text);
+    const digest = createHash("sha256").update(content).digest("hex");
+    worker.finish(task, {
+      outputs: [outputOf(task, { sizeBytes: content.length, digest, content })],
+    });
+    expect((await handle).message).toBe("");
+    await contents;
+  }
+  expect(texts).toEqual(["first", "second"]);
+});
+
+test("A client's task has its outputs watched, and its inputs mounted as they are wished", async () => {
+  await using _manager = await Manager.start({ name: "oak" });
+  await using remote = await Manager.connect({ name: "oak" });
+  const worker = await FakeWorker.join("oak");
+  remote.submit({
+    command: "true",
+    inputs: { in: { file: remote.buffer("x"), symlink: true } },
+    outputs: {
+      r: { file: remote.file(join(home, "results")), watch: true },
+      log: { file: remote.buffer(), only: "failure" },
+    },
+  });
+  const { transferId, kind: _kind, source: _source, stallMs: _stallMs, level: _level, ...facts } =
+    await worker.next("fetch");
+  const { name, generation, sizeBytes, digest, isDirectory } = facts;
+  const file = { name, generation, sizeBytes, digest, isDirectory };
+  worker.send({ kind: "replica_ready", transferId, file, movedBytes: 1 });
+  const task = await start(worker);
+  expect(task.inputs).toMatchObject([{ mount: "in", isSymlink: true }]);
+  expect(task.outputs.map(({ mount, only }) => [mount, only]))
+    .toEqual([["r", undefined], ["log", "failure"]]);
+  expect(await worker.next("watch")).toMatchObject({ source: { kind: "mount", mount: "r" } });
+  worker.close();
+});
+
+test("submit() refuses mounts with options that make no sense", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const submit = (mounts: object) => () => manager.submit({ command: "true", ...mounts });
+  const file = manager.buffer();
+  expect(submit({ outputs: { r: { file, watch: "yes" } } })).toThrow(
+    'Cannot take watch of output "r" "yes" as true or false',
+  );
+  expect(submit({ outputs: { r: { file, strict: true } } })).toThrow(
+    'Cannot take "strict" as an option of output "r": there are file, watch, only',
+  );
+  expect(submit({ outputs: { r: { file, only: "never" } } })).toThrow(RangeError);
+  expect(submit({ outputs: { r: { file: manager.temp(), watch: true } } })).toThrow(
+    'Cannot watch output "r" as a temp file: expected a local file or a buffer',
+  );
+  expect(submit({ outputs: { r: { file: manager.temp(), only: "failure" } } })).toThrow(TypeError);
+  expect(submit({ inputs: { r: { file, watch: true } } })).toThrow(TypeError);
 });
