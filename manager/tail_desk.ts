@@ -170,6 +170,9 @@ export class TailDesk {
   end(end: TaskEnd): void {
     for (const look of this.#byTask.get(end.taskId) ?? []) {
       this.#remove(look);
+      // Its last try was over before it was said to have started.
+      const isUnseen = end.result !== undefined && end.try !== look.try;
+      if (isUnseen && end.outcome !== "success") look.sink.begin(end.try);
       look.sink.end(end);
     }
   }

@@ -246,6 +246,8 @@ test("A watched output is not written through a link", async () => {
   const task = await start(worker);
   worker.finish(task, { outcome: "exit", exitCode: 1 });
   expect((await handle).outcome).toBe("exit");
+  // What is to be written is written by then.
+  await manager.close();
   expect(await readFile(other, "utf8")).toBe("another file of the user's");
 });
 
