@@ -62,6 +62,8 @@ export function chooseWorker(
   const need = diskNeed(state, task);
   const isPlain = need === NO_NEED && task.definition.environments.length === 0;
   const placement = placementOf(state, task);
+  const other = task.slow === undefined ? undefined : otherThan(state, task, task.slow.worker);
+  if (other !== undefined) return { kind: "worker", worker: other };
   if (isPlain && takesFirst(placement)) {
     const first = firstWithRoom(state, taskClass);
     return first === undefined ? NONE : { kind: "worker", worker: first };
@@ -178,6 +180,22 @@ function holderFor(
     if (!fits(state, worker, { taskClass, factor }) || isTooSmallFor(worker, need)) return false;
     return hasDiskFor(worker, need) || !lacksMost(worker, need);
   });
+}
+
+/** The freest worker with room now for a task that the one it was at was too slow for. */
+function otherThan(
+  state: ManagerState,
+  { taskClass }: TaskRecord,
+  slow: WorkerRecord,
+): WorkerRecord | undefined {
+  let found: WorkerRecord | undefined;
+  let probedCount = 0;
+  visitFreest(state.index, (worker) => {
+    probedCount += 1;
+    if (worker !== slow && fits(state, worker, { taskClass, factor: 1 })) found = worker;
+    return found !== undefined || probedCount >= WORKERS_PROBED;
+  });
+  return found;
 }
 
 /** The rule by which a worker is chosen for the task: its own, else that of all. */

@@ -23,6 +23,8 @@ import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate }
 import type { HostRecord } from "./host.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
+import type { StrictQueue } from "./strict_input.ts";
+import type { Upkeep } from "./upkeep.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -75,6 +77,8 @@ export interface TaskRecord {
   lastFailure: string | undefined;
   /** Tries that had no room on the disk of their worker. */
   fullCount: number;
+  /** How often it was taken from a worker that was too slow, and from which one last. */
+  slow: { readonly count: number; readonly worker: WorkerRecord } | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -109,6 +113,9 @@ export interface TaskClass {
   isBlocked: boolean;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
+  /** Tries that went well; those that run and are not watched, as the mean is not known yet. */
+  endedCount: number;
+  readonly unwatched: Set<TryRecord>;
   /** Where the last try ended that went well. */
   provenHost: string | undefined;
 }
@@ -127,6 +134,10 @@ export interface TryRecord extends TryId {
   /** 0 before it has started. */
   startedAtMs: number;
   isRecalled: boolean;
+  /** The try at the same worker that makes an input of it: until that ends it holds no room. */
+  awaits: TryRecord | undefined;
+  /** The try at the same worker that awaits this one, or did; group.ts. */
+  follower: TryRecord | undefined;
   /** The idle worker that it was asked back for. */
   recalledFor: WorkerRecord | undefined;
 }
@@ -305,13 +316,6 @@ export interface DiskMember {
   readonly workerId: WorkerId;
 }
 
-/** Tasks that wait for room at one worker, best first; those that do not any more are stale. */
-export interface StrictQueue {
-  readonly heap: Heap<TaskRecord>;
-  /** What is in `heap`. */
-  readonly members: Set<TaskRecord>;
-}
-
 /** One worker as the manager sees it. */
 export interface WorkerRecord {
   /** In the index of free cores, while something may be dispatched to it. */
@@ -353,6 +357,8 @@ export interface WorkerRecord {
   slowness: number;
   /** Tasks that run only here, or at few others, and wait for room. */
   strictQueue: StrictQueue | undefined;
+  /** Tries that were taken from it in a row as it is too slow; slow_worker.ts. */
+  slowCount: number;
   /** In the index of disks. */
   readonly disk: DiskMember;
   /** Files that are looked at next for one that may move to an emptier disk. */
@@ -527,30 +533,6 @@ export interface ManagerState {
   /** Follow the messages of the step: a deletion of an older copy goes before. */
   readonly fetches: Extract<ManagerInstruction, { kind: "fetch" }>[];
   readonly facts: Fact[];
-}
-
-/** What the policies for copies work on; upkeep.ts. */
-export interface Upkeep {
-  /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
-  readonly reviews: Map<FileRecord, number>;
-  /** All files are to be looked at, as policies have changed: those that are left. */
-  rest: IterableIterator<FileRecord> | undefined;
-  /** By how many copies there are: files that should have more. */
-  readonly scarce: Set<FileRecord>[];
-  /** Workers that may be given copies; who was given one last is at the end. */
-  readonly receivers: Set<WorkerRecord>;
-  /** `{worker: the temp that moves from there to an emptier disk}`. */
-  readonly shifts: Map<WorkerRecord, Shift>;
-  /** Workers that may have something to move since they told of their disks. */
-  readonly fuller: Set<WorkerRecord>;
-}
-
-/** A temp on its way to an emptier disk. */
-export interface Shift {
-  readonly file: FileRecord;
-  readonly to: WorkerRecord;
-  /** When the copy was there; undefined before that. */
-  copiedAtMs: number | undefined;
 }
 
 /** Messages for one worker that one step collects. */

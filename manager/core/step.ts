@@ -22,6 +22,7 @@ import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
+import { watchAll } from "./slow_worker.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
 import { failFetch, failTransfer, reviewTransfers } from "./transfer.ts";
@@ -115,6 +116,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
+      watchAll(state);
       for (const category of state.categories.values()) resize(category);
       for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);

@@ -6,15 +6,22 @@
  * @module
  */
 
-import { newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { wantedCopies } from "./copy_policy.ts";
 import { fileOf } from "./file.ts";
 import { aheadFactor, hasRoom, lastingObstacleAt, obstacleAt } from "./placement.ts";
-import type { FileRecord, ManagerState, StrictQueue, TaskRecord, WorkerRecord } from "./state.ts";
+import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
 import { finishTask, holdTask, releaseTask } from "./task.ts";
 import { comesFirst } from "./task_class.ts";
 import { dispatch } from "./try.ts";
+
+/** Tasks that wait for room at one worker, best first; those that do not any more are stale. */
+export interface StrictQueue {
+  readonly heap: Heap<TaskRecord>;
+  /** What is in `heap`. */
+  readonly members: Set<TaskRecord>;
+}
 
 /** Holders that are looked at for one task. */
 const HOLDERS_PROBED = 64;

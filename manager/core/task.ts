@@ -7,6 +7,7 @@ import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
+import { joinGroup } from "./group.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
   fileOf,
@@ -49,6 +50,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     recoveryCount: 0,
     lastFailure: undefined,
     fullCount: 0,
+    slow: undefined,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
@@ -73,6 +75,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
   }
   if (endsAtMs !== undefined) planLook(state, { atMs: endsAtMs, kind: "end_by", task });
   waitOrQueue(state, task);
+  joinGroup(state, task);
   for (const file of inputFiles(state, task)) {
     if (file.failure !== undefined) {
       return giveUp(state, failTask(state, task, file.failure), file.failure);

@@ -122,6 +122,8 @@ function newClass(
     useCount: 0,
     isBlocked: false,
     meanRanMs: undefined,
+    endedCount: 0,
+    unwatched: new Set(),
     provenHost: undefined,
   };
 }

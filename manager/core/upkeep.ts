@@ -28,6 +28,30 @@ import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
 import { noteStrict } from "./strict_input.ts";
 
+/** What the policies for copies work on. */
+export interface Upkeep {
+  /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
+  readonly reviews: Map<FileRecord, number>;
+  /** All files are to be looked at, as policies have changed: those that are left. */
+  rest: IterableIterator<FileRecord> | undefined;
+  /** By how many copies there are: files that should have more. */
+  readonly scarce: Set<FileRecord>[];
+  /** Workers that may be given copies; who was given one last is at the end. */
+  readonly receivers: Set<WorkerRecord>;
+  /** `{worker: the temp that moves from there to an emptier disk}`. */
+  readonly shifts: Map<WorkerRecord, Shift>;
+  /** Workers that may have something to move since they told of their disks. */
+  readonly fuller: Set<WorkerRecord>;
+}
+
+/** A temp on its way to an emptier disk. */
+export interface Shift {
+  readonly file: FileRecord;
+  readonly to: WorkerRecord;
+  /** When the copy was there; undefined before that. */
+  copiedAtMs: number | undefined;
+}
+
 /** Files that one step looks at; the others wait for the next. */
 const REVIEWS_MAX = 1000;
 

@@ -226,6 +226,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     comingBytes: 0,
     slowness: 1,
     strictQueue: undefined,
+    slowCount: 0,
     disk: { place: newCapacityPlace(), workerId },
     shiftable: undefined,
     replicas: new Map(),
