@@ -226,13 +226,13 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
 function checkDepartures(state: ManagerState): void {
   const { workers, ending, outOfTime, shortOfTime } = state;
   for (const worker of [...ending, ...outOfTime, ...shortOfTime]) {
-    const isKnown = workers.get(worker.workerId) === worker && !worker.isLeaving;
+    const isKnown = workers.get(worker.workerId) === worker;
     assert(isKnown, `${worker.workerId} must be known to be about to go`);
   }
   for (const worker of workers.values()) {
     const { workerId, isEnding, isLeaving, bar } = worker;
-    if (isLeaving) continue;
     assert(isEnding === ending.has(worker), `${workerId} must be known to end`);
+    if (isLeaving) continue;
     assert((bar === "time") === outOfTime.has(worker), `${workerId} must be out of time`);
     assert(bar !== "draining" || isEnding, `${workerId} must be let go when it is idle`);
   }

@@ -59,6 +59,14 @@ export interface Scenario {
   readonly tunedTo?: Partial<Policies>;
   /** Of each worker, or of one after the other; much unless stated. */
   readonly diskBytes?: number | readonly number[];
+  /** Each process of a worker ends after so long, as its allocation does; 0 is never. */
+  readonly wallMs?: number;
+  /** Times that a host is blocked for a while, drained, or unblocked, amid faults. */
+  readonly hostChangeCount?: number;
+  /** Chance that inputs of a task which are temps are strict. */
+  readonly strictChance?: number;
+  /** Chance that a task has a startAfter and a minTime. */
+  readonly timedChance?: number;
   /** Chance that a try writes up to 20 MB into its sandbox that it has not reserved. */
   readonly growChance?: number;
 }

@@ -234,6 +234,50 @@ export const SCENARIOS: readonly NamedScenario[] = [
     }),
   },
   {
+    // Chains go to workers together; workers have to end, and are slow; hosts are blocked and drained.
+    name: "places",
+    claim: "ends a workflow though workers end, hosts are blocked and chains travel together",
+    tested: { first: 8001, last: 8040 },
+    // A strict input may be at the manager alone after a loss.
+    mayFail: true,
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      disturbanceCount: seed % 8,
+      faultChance: 0.02 * (seed % 3),
+      wallMs: seed % 4 === 0 ? 0 : 4_000,
+      hostChangeCount: seed % 6,
+      strictChance: 0.3,
+      timedChance: seed % 2 === 0 ? 0.3 : 0,
+      policies: {
+        taskGroups: seed % 5 !== 0,
+        slowWorkerFactor: seed % 2 === 0 ? 2 : 0,
+        hostFailures: 2,
+        hostBlockTimeMs: 2_000,
+        slowHostTimeoutMs: 3_000,
+        replicas: 1 + seed % 2,
+        dispatchAhead: 1 + seed % 3,
+      },
+    }),
+  },
+  {
+    // One worker after the other is killed while chains are there.
+    name: "chains",
+    claim: "ends stages that go to workers together though those are killed",
+    tested: { first: 8101, last: 8108 },
+    of: (seed) => ({
+      ...CALM,
+      graph: "stages",
+      taskCount: 120,
+      seed,
+      workerCores: 1,
+      killEachMs: 1_000,
+      wallMs: seed % 2 === 0 ? 5_000 : 0,
+      policies: { taskGroups: true, recovery: RECOVERIES[seed % 2]! },
+    }),
+  },
+  {
     name: "combined",
     claim: "ends a workflow whatever hardships and policies meet",
     tested: { first: 7001, last: 7040 },

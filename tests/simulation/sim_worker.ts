@@ -77,6 +77,7 @@ export class SimWorker {
   connection: Connection | undefined;
   incarnation = "";
   readonly #world: World;
+  readonly #wallMs: number;
   /** Grows with each process: callbacks of earlier ones do nothing. */
   #process = 0;
   #running = new Map<string, DispatchedTask>();
@@ -89,11 +90,15 @@ export class SimWorker {
   #queued: WorkerEvent[] = [];
   #wakeAtMs = Infinity;
 
-  constructor(world: World, options: { workerId: WorkerId; cores: number; diskBytes: number }) {
+  constructor(
+    world: World,
+    options: { workerId: WorkerId; cores: number; diskBytes: number; wallMs: number },
+  ) {
     this.#world = world;
     this.workerId = options.workerId;
     this.cores = options.cores;
     this.diskBytes = options.diskBytes;
+    this.#wallMs = options.wallMs;
   }
 
   get isAlive(): boolean {
@@ -123,6 +128,7 @@ export class SimWorker {
       // Tries are pinned, so that what they hold of processors is looked at too.
       cpus: Array.from({ length: Math.ceil(this.cores) }, (_, cpu) => cpu),
       cached: [...this.disk.values()],
+      ...(this.#wallMs === 0 ? {} : { end: this.#endOf(this.#world.clock.nowMs) }),
     });
     this.dial();
   }
@@ -167,6 +173,12 @@ export class SimWorker {
       this.#wakeAtMs = Infinity;
       this.feed([{ kind: "tick" }]);
     });
+  }
+
+  /** Processes end at times of their own, some before they could run much. */
+  #endOf(startedAtMs: number): { readonly atMs: number; readonly reason: string } {
+    const wallMs = this.#wallMs * (0.5 + nextRandom(this.#world.random));
+    return { atMs: startedAtMs + wallMs, reason: "its wall time is over" };
   }
 
   #later(delayMs: number, run: () => void): void {

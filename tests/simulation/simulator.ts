@@ -21,6 +21,7 @@ import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
+import { planHostChanges } from "./host_changes.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
@@ -65,7 +66,7 @@ class Simulation implements World {
   readonly #scenario: Scenario;
   readonly #state: ManagerState;
   readonly #workload: Workload;
-  readonly #workers = new Map<WorkerId, SimWorker>();
+  readonly workers = new Map<WorkerId, SimWorker>();
   readonly #connections = new Map<SessionId, { connection: Connection; worker: SimWorker }>();
   readonly #collecting = new Map<TransferId, number>();
   readonly #abandoned = new Set<number>();
@@ -96,6 +97,8 @@ class Simulation implements World {
     const isForgiving = scenario.failChance === 0;
     this.#workload = scenario.graph === "stages" ? newStages(scenario) : newWorkload(this.random, {
       taskCount: scenario.taskCount,
+      strictChance: scenario.strictChance ?? 0,
+      timedChance: scenario.timedChance ?? 0,
       retries: scenario.retries ?? (isForgiving ? 100 : 1),
       workerLosses: isForgiving ? 100 : 2,
     });
@@ -171,7 +174,7 @@ class Simulation implements World {
             const fault = message.kind === "hello" ? helloFault(message) : undefined;
             if (fault !== undefined) throw new Error(fault);
           }
-          this.#feed(
+          this.feed(
             messages.map((message): ManagerEvent =>
               message.kind === "hello"
                 ? { kind: "worker_connected", session, hello: message }
@@ -184,7 +187,7 @@ class Simulation implements World {
           worker.feed(messages.map((message) => ({ kind: "message_received", message })));
         },
         managerClosed: (wasSilent) => {
-          this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent }]);
+          this.feed([{ kind: "worker_disconnected", workerId, session, wasSilent }]);
         },
         workerClosed: () => worker.disconnected(connection),
       },
@@ -200,7 +203,7 @@ class Simulation implements World {
     const { name, generation, source } = order;
     if (source.kind === "worker") {
       if (!this.#canReach(reader.workerId, source.workerId)) return "unreachable";
-      const holder = this.#workers.get(source.workerId);
+      const holder = this.workers.get(source.workerId);
       const file = holder?.isAlive === true ? holder.disk.get(name) : undefined;
       const isThere = file?.generation === generation && holder !== reader;
       if (holder === undefined || file === undefined || !isThere) return undefined;
@@ -247,7 +250,7 @@ class Simulation implements World {
     const isDelivered = file !== undefined;
     if (isDelivered) this.#here.set(file.name, bare(file));
     this.#sent += 1;
-    this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
+    this.feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
   }
 
   store(file: FileFacts): void {
@@ -258,7 +261,7 @@ class Simulation implements World {
   exited(worker: SimWorker): void {
     const { workerId, incarnation } = worker;
     if (nextRandom(this.random) < 0.5) {
-      this.clock.after(3, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
+      this.clock.after(3, () => this.feed([{ kind: "worker_exited", workerId, incarnation }]));
     }
     if (this.#isClosing) return;
     this.clock.after(500, () => {
@@ -321,26 +324,27 @@ class Simulation implements World {
     for (let atMs = killEachMs; killEachMs > 0 && atMs < FAULTS_END_MS; atMs += killEachMs) {
       this.clock.after(atMs, () => this.#killOne());
     }
-    this.#feed(this.#workload.declarations);
+    this.feed(this.#workload.declarations);
     for (const task of this.#workload.tasks) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
-        this.#feed([{ kind: "task_submitted", task }]);
+        this.feed([{ kind: "task_submitted", task }]);
       });
     }
     for (let index = 0; index < scenario.cancelCount; index++) {
       const taskId = (1 + nextRandomBelow(random, scenario.taskCount)) as TaskId;
       this.clock.after(nextRandom(random) * 5_000, () => {
-        this.#feed([{ kind: "task_cancelled", taskId }]);
+        this.feed([{ kind: "task_cancelled", taskId }]);
       });
     }
     for (let index = 0; index < scenario.disturbanceCount; index++) {
       this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
     }
+    planHostChanges(this, scenario, FAULTS_END_MS * 0.6);
     this.#requestTemps();
     this.#tune();
     // The end is looked for when something happens.
-    this.clock.after(FAULTS_END_MS + 1, () => this.#feed([{ kind: "tick" }]));
+    this.clock.after(FAULTS_END_MS + 1, () => this.feed([{ kind: "tick" }]));
   }
 
   /** Policies change, and users see to the copies of some temps themselves. */
@@ -349,14 +353,14 @@ class Simulation implements World {
     if (tunedTo === undefined) return;
     this.clock.after(4_000, () => {
       const policies = { ...this.#state.policies, ...tunedTo };
-      this.#feed([{ kind: "policies_set", policies }]);
+      this.feed([{ kind: "policies_set", policies }]);
     });
     for (const [index, fileId] of this.#workload.temps.entries()) {
       this.clock.after(2_000 + nextRandom(this.random) * 9_000, () => {
         const event: ManagerEvent = index % 3 === 0
           ? { kind: "file_replicated", fileId, count: 1 + index % 4 }
           : { kind: "file_pruned", fileId, requestId: index };
-        this.#feed([event]);
+        this.feed([event]);
       });
     }
   }
@@ -368,10 +372,10 @@ class Simulation implements World {
         const requestId = index + 1;
         this.#pendingRequests.add(requestId);
         this.clock.after(6_000 + nextRandom(this.random) * 6_000, () => {
-          this.#feed([{ kind: "file_requested", fileId, requestId }]);
+          this.feed([{ kind: "file_requested", fileId, requestId }]);
         });
       } else if (index % 5 === 1) {
-        this.clock.after(15_000, () => this.#feed([{ kind: "file_undeclared", fileId }]));
+        this.clock.after(15_000, () => this.feed([{ kind: "file_undeclared", fileId }]));
       }
     }
   }
@@ -386,11 +390,11 @@ class Simulation implements World {
   }
 
   #startWorker(workerId: WorkerId, cores: number): SimWorker {
-    const { diskBytes: wanted = 2 ** 40 } = this.#scenario;
+    const { diskBytes: wanted = 2 ** 40, wallMs = 0 } = this.#scenario;
     const sizes = typeof wanted === "number" ? [wanted] : wanted;
     const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
-    const worker = new SimWorker(this, { workerId, cores, diskBytes });
-    this.#workers.set(workerId, worker);
+    const worker = new SimWorker(this, { workerId, cores, diskBytes, wallMs });
+    this.workers.set(workerId, worker);
     worker.start();
     return worker;
   }
@@ -398,7 +402,7 @@ class Simulation implements World {
   /** Kills a worker for good, with all that it holds; another one comes. */
   #killOne(): void {
     if (this.#isClosing) return;
-    const alive = [...this.#workers.values()].filter((worker) => worker.isAlive);
+    const alive = [...this.workers.values()].filter((worker) => worker.isAlive);
     const worker = alive[nextRandomBelow(this.random, alive.length)];
     if (worker === undefined) return;
     worker.crash();
@@ -410,13 +414,13 @@ class Simulation implements World {
   /** A local worker's process is seen to end; another one is only missed. */
   #noteExit({ workerId, incarnation }: SimWorker): void {
     if (nextRandom(this.random) >= 0.5) return;
-    this.clock.after(5, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
+    this.clock.after(5, () => this.feed([{ kind: "worker_exited", workerId, incarnation }]));
   }
 
   /** One thing goes wrong with one worker. */
   #disturb(): void {
     const { random, clock } = this;
-    const workers = [...this.#workers.values()];
+    const workers = [...this.workers.values()];
     const worker = workers[nextRandomBelow(random, workers.length)];
     if (worker === undefined || this.#isClosing) return;
     const { connection } = worker;
@@ -479,14 +483,14 @@ class Simulation implements World {
       incarnation,
       ...empty,
     } as const;
-    this.#feed([{ kind: "worker_connected", session, hello }]);
+    this.feed([{ kind: "worker_connected", session, hello }]);
     this.clock.after(300, () => {
-      this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
-      this.#feed([{ kind: "worker_exited", workerId, incarnation }]);
+      this.feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
+      this.feed([{ kind: "worker_exited", workerId, incarnation }]);
     });
   }
 
-  #feed(events: readonly ManagerEvent[]): void {
+  feed(events: readonly ManagerEvent[]): void {
     if (events.length === 0) return;
     const atMs = this.clock.nowMs;
     for (const event of events) {
@@ -503,7 +507,7 @@ class Simulation implements World {
     this.#wakeAtMs = wakeAtMs;
     this.clock.after(Math.max(0, wakeAtMs - atMs), () => {
       this.#wakeAtMs = Infinity;
-      this.#feed([{ kind: "tick" }]);
+      this.feed([{ kind: "tick" }]);
     });
   }
 
@@ -540,7 +544,7 @@ class Simulation implements World {
         this.clock.after(2, () => {
           if (this.#abandoned.has(deliveryId)) return;
           this.#here.set(file.name, bare(file));
-          this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered: true, message: "" }]);
+          this.feed([{ kind: "delivery_ended", deliveryId, isDelivered: true, message: "" }]);
         });
         return;
       }
@@ -585,12 +589,12 @@ class Simulation implements World {
   #close(): void {
     this.#isClosing = true;
     for (const fileId of this.#workload.names.keys()) {
-      this.#feed([{ kind: "file_undeclared", fileId }]);
+      this.feed([{ kind: "file_undeclared", fileId }]);
     }
-    this.#feed([{ kind: "closed", reason: "done" }]);
+    this.feed([{ kind: "closed", reason: "done" }]);
   }
 
   #allGone(): boolean {
-    return [...this.#workers.values()].every((worker) => !worker.isAlive);
+    return [...this.workers.values()].every((worker) => !worker.isAlive);
   }
 }

@@ -30,6 +30,9 @@ export interface WorkloadOptions {
   readonly taskCount: number;
   readonly retries: number;
   readonly workerLosses: number;
+  /** Chance that inputs that are temps are strict; and that a task has a time of its own. */
+  readonly strictChance?: number;
+  readonly timedChance?: number;
 }
 
 /** A workflow of nothing yet. */
@@ -47,6 +50,7 @@ export function emptyWorkload(): Workload {
 
 /** Makes a workflow out of the generator's numbers. */
 export function newWorkload(random: RandomState, options: WorkloadOptions): Workload {
+  const { strictChance = 0, timedChance = 0 } = options;
   const workload = emptyWorkload();
   const sources: FileId[] = [];
   let lastFile = 0;
@@ -72,6 +76,7 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
   const templates = newTemplates();
   for (let id = 1; id <= options.taskCount; id++) {
     const isCall = nextRandom(random) < 0.25;
+    const isTimed = timedChance > 0 && nextRandom(random) < timedChance;
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
     const { narrow, wide } = usesEnvironment ? templates.withEnvironment : templates.bare;
     const template = isCall ? templates.call : nextRandom(random) < 0.3 ? wide : narrow;
@@ -92,7 +97,12 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
       body: isCall
         ? { kind: "call", function: "f", arguments: new Uint8Array(0) }
         : { kind: "command", command: "true" },
-      inputs: inputs.map((fileId, index) => ({ mount: `in${index}`, fileId })),
+      inputs: inputs.map((fileId, index) => {
+        const isStrict = !isCall && workload.temps.includes(fileId) && strictChance > 0 &&
+          nextRandom(random) < strictChance / inputs.length;
+        return { mount: `in${index}`, fileId, ...(isStrict ? { isStrict } : {}) };
+      }),
+      ...(isTimed ? { startsAtMs: id * 10 + nextRandom(random) * 4_000 } : {}),
       outputs,
       priority: nextRandomBelow(random, 3),
       retries: options.retries,
