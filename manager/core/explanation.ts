@@ -69,8 +69,10 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "busy"; readonly resource: string }
   /** Without a connection; the first is lost unless it is back within `leftMs`. */
   | OfWorkers & { readonly kind: "away"; readonly leftMs: number }
-  /** They leave, or one gave a task back for want of disk and takes no other before some end. */
-  | OfWorkers & { readonly kind: "leaving" | "crowded" }
+  /** They said that they leave. */
+  | OfWorkers & { readonly kind: "leaving" }
+  /** They gave a task back for want of disk, and take no other before one there ends. */
+  | OfWorkers & { readonly kind: "crowded" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
