@@ -5,6 +5,7 @@ import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { countRunning } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
+import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
@@ -134,8 +135,8 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
   if (attempt.isEnded) return discard(state, attempt, result);
   if (outcome !== "success") {
-    acknowledge(state, worker, result);
-    return failTry(state, attempt, result);
+    const fail = (failed: TryResult) => failTry(state, attempt, failed);
+    return failWithOutputs(state, attempt, { result, fail });
   }
   const lie = outputLie(state, attempt, result);
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
@@ -182,12 +183,14 @@ export function finishRetrieval(state: ManagerState, task: TaskRecord, deliveryI
   pending.delete(deliveryId);
   if (pending.size > 0) return;
   acknowledge(state, attempt.worker, attempt);
-  finishTask(state, task, { outcome: "success", message: result.message, attempt, result });
+  const { outcome, message } = result;
+  finishTask(state, task, { outcome, message, attempt, result });
 }
 
 /** An output cannot be put in place: the task fails, though its try did not. */
 export function failRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
   if (task.state.kind !== "retrieving") return;
+  if (giveUpRetrieval(state, task, task.state)) return;
   const { attempt, result, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -196,7 +199,7 @@ export function failRetrieval(state: ManagerState, task: TaskRecord, message: st
 
 /** Outputs were lost on their way here: the task runs again, as if its worker had been lost. */
 export function loseRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
-  if (task.state.kind !== "retrieving") return;
+  if (task.state.kind !== "retrieving" || giveUpRetrieval(state, task, task.state)) return;
   const { attempt, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -316,7 +319,7 @@ function failTry(state: ManagerState, attempt: TryRecord, result: TryResult): vo
 function countFailure(
   state: ManagerState,
   attempt: TryRecord,
-  failure: { readonly outcome: Outcome; readonly message: string; readonly result?: TryResult },
+  failure: Failure,
 ): void {
   const { task } = attempt;
   const { outcome, message } = failure;
@@ -329,10 +332,9 @@ function countFailure(
   }
   task.failureCount += 1;
   if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishTask(state, task, {
+  finishFailed(state, attempt, {
     ...failure,
     message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
-    attempt,
   });
 }
 
@@ -359,7 +361,7 @@ function whyNoMore({ task, worker }: TryRecord): string {
 }
 
 /** Records what a try made. */
-function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
+export function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
   for (const { file } of outputFiles(state, task)) {
     const { fileId } = file;
@@ -428,7 +430,7 @@ function takeBackUnstarted(state: ManagerState, file: FileRecord): void {
 }
 
 /** The result of a try that the manager ended: nothing of it stays. */
-function discard(
+export function discard(
   state: ManagerState,
   attempt: TryRecord,
   result: TryResult,
