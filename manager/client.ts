@@ -77,6 +77,7 @@ interface AnswerKinds {
   readonly workers: "workers";
   readonly files: "files";
   readonly logs: "logs";
+  readonly explain: "explained";
   readonly follow: "followed";
   readonly unfollow: "done";
   readonly tune: "done";
@@ -99,6 +100,7 @@ const ANSWER_KINDS: AnswerKinds = {
   workers: "workers",
   files: "files",
   logs: "logs",
+  explain: "explained",
   follow: "followed",
   unfollow: "done",
   tune: "done",

@@ -12,6 +12,7 @@ import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
+import { explainTasks } from "./explanation.ts";
 import type { OutputLog } from "./output_log.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -28,6 +29,8 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly state: ManagerState;
   readonly tasks: TaskDesk;
   readonly catalog: Catalog;
+  /** By the clock of the state's events. */
+  readonly nowMs: () => number;
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
@@ -96,6 +99,8 @@ export class RequestDesk implements ClientDesk {
         return this.#tasks.cancel(wish);
       case "tasks":
         return this.#tasks.tasks(wish);
+      case "explain":
+        return explainTasks(this.#options, wish);
       case "logs":
         return this.#tasks.logs(wish);
       case "follow":

@@ -18,15 +18,7 @@ import {
   text,
 } from "../shared/message_check.ts";
 import { OUTCOMES } from "../shared/task.ts";
-import type {
-  CopySource,
-  Explanation,
-  NeededFile,
-  PlaceReason,
-  Producer,
-  Reason,
-  Unplaceable,
-} from "./core/explanation.ts";
+import type { CopySource, Explanation, NeededFile, Producer, Reason } from "./core/explanation.ts";
 import { TASK_STATES } from "./core/task_standing.ts";
 
 /** Ids, hosts and names of libraries, resources and features. */
@@ -58,7 +50,7 @@ const source = shape<CopySource>({
 });
 const ofWorkers = { workerCount: natural, ofCount: natural, library: optional(id) };
 
-const placeReasons = {
+const reasonKinds = kinds<Reason>({
   no_worker: {},
   few_workers: { joinedCount: natural, wantedCount: natural },
   resource: { ...ofWorkers, resource: label, amount, most: amount },
@@ -77,10 +69,6 @@ const placeReasons = {
     startingCount: natural,
     failureCount: natural,
   },
-};
-
-const reasonKinds = kinds<Reason>({
-  ...placeReasons,
   input_unbound: { file, origin: oneOf(["local", "url", "made"]) },
   input_unmade: { file },
   input_made: { file, chain: list(producer), root: optional(reason) },
@@ -127,11 +115,4 @@ export const explanationShape: Check<Explanation> = shape<Explanation>({
   taskId,
   state,
   reasons: list(reason),
-});
-
-/** What tasks of one class wait for that no worker has. */
-export const unplaceableShape: Check<Unplaceable> = shape<Unplaceable>({
-  category: label,
-  taskCount: natural,
-  reason: kinds<PlaceReason>(placeReasons),
 });

@@ -24,9 +24,11 @@ import { newManagerState } from "./core/new_state.ts";
 import type { ManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
+import { unplaceableTasks } from "./core/worker_survey.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
+import { explainTask } from "./explanation.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
@@ -140,6 +142,10 @@ export class Shell {
       watches: this.#watches,
       follow: (id, source) => follow(this.#tails, { taskId: id, source }),
       stateOf: (id) => taskStateOf(state.tasks.get(id)),
+      explain: (id) => {
+        const { catalog } = this;
+        return explainTask({ state, catalog, nowMs: () => this.engine.nowMs() }, id);
+      },
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
@@ -207,7 +213,9 @@ export class Shell {
     const startedAtMs = this.#startedAtMs;
     const refused = this.#refusals.counts();
     const { url, urls } = this;
-    return statusOf({ name, url, urls, startedAtMs, refused }, summarize(this.#state));
+    const unplaceable = unplaceableTasks(this.#state);
+    const said = { name, url, urls, startedAtMs, refused, unplaceable };
+    return statusOf(said, summarize(this.#state));
   }
 
   /** True when the process of that id has said hello as a worker. */
@@ -268,6 +276,7 @@ export class Shell {
       store: this.store,
       tasks: this.tasks,
       catalog: this.catalog,
+      nowMs: () => this.engine.nowMs(),
       output: this.#output,
       tails: this.#tails,
       desk: this.#desk,

@@ -35,7 +35,7 @@ export interface Producer {
 }
 
 /** How many workers something is true of. */
-interface OfWorkers {
+export interface OfWorkers {
   /** Workers of which it is true. */
   readonly workerCount: number;
   /** All workers. */
@@ -113,11 +113,13 @@ export type InputReason =
 
 /** Who a copy of an input comes from. */
 export interface CopySource {
+  /** By which way; a recipe has it made at the worker itself. */
   readonly kind: "manager" | "url" | "worker" | "recipe";
   /** Of a worker. */
   readonly workerId?: WorkerId;
-  /** Transfers that it serves, of as many as it does at a time; absent of a recipe. */
+  /** Transfers that it serves; absent of a recipe. */
   readonly activeCount?: number;
+  /** As many as it serves at a time; absent of a recipe. */
   readonly slotCount?: number;
   /** It failed, and is not asked again for so long. */
   readonly asideMs?: number;
