@@ -21,6 +21,7 @@ export { RemoteManager } from "./manager/remote_manager.ts";
 export { RemoteTask } from "./manager/remote_task.ts";
 export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
+export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
 export type { ClientErrorCode } from "./manager/client_error.ts";
@@ -33,6 +34,18 @@ export type {
   Size,
   TlsOptions,
 } from "./manager/config.ts";
+export type {
+  CopySource,
+  Explanation,
+  InputReason,
+  NeededFile,
+  OfWorkers,
+  PlaceReason,
+  Producer,
+  Reason,
+  TryReason,
+  Unplaceable,
+} from "./manager/core/explanation.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";

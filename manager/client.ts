@@ -77,6 +77,7 @@ interface AnswerKinds {
   readonly workers: "workers";
   readonly files: "files";
   readonly logs: "logs";
+  readonly explain: "explained";
   readonly follow: "followed";
   readonly unfollow: "done";
   readonly host: "done";
@@ -101,6 +102,7 @@ const ANSWER_KINDS: AnswerKinds = {
   workers: "workers",
   files: "files",
   logs: "logs",
+  explain: "explained",
   follow: "followed",
   unfollow: "done",
   host: "done",

@@ -13,6 +13,7 @@ import { readPolicies } from "./config.ts";
 import type { ManagerEvent } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
+import { explainTasks } from "./explanation.ts";
 import type { OutputLog } from "./output_log.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -29,6 +30,8 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly state: ManagerState;
   readonly tasks: TaskDesk;
   readonly catalog: Catalog;
+  /** By the clock of the state's events. */
+  readonly nowMs: () => number;
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
@@ -98,6 +101,8 @@ export class RequestDesk implements ClientDesk {
         return this.#tasks.cancel(wish);
       case "tasks":
         return this.#tasks.tasks(wish);
+      case "explain":
+        return explainTasks(this.#options, wish);
       case "logs":
         return this.#tasks.logs(wish);
       case "follow":

@@ -19,6 +19,7 @@ import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
 import type { HostChangeKind } from "./host_change.ts";
+import type { Explanation } from "./core/explanation.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -31,6 +32,9 @@ export const SUBMIT_TASKS_MAX = 10_000;
 
 /** Rows of one answer; the rest is asked for with `after`. */
 export const ROWS_MAX = 10_000;
+
+/** Explanations of one answer; the rest is asked for with `after`. */
+export const EXPLANATIONS_MAX = 500;
 
 /** Which tasks are meant. */
 export type TaskSelection =
@@ -189,6 +193,14 @@ export type ClientRequest =
   /** Sends so many workers away that run nothing. */
   | { readonly kind: "dismiss"; readonly requestId: number; readonly count: number }
   | { readonly kind: "files"; readonly requestId: number; readonly after: number }
+  /** Why tasks do not run, by id; of `all`, those that have not ended. */
+  | {
+    readonly kind: "explain";
+    readonly requestId: number;
+    readonly selection: TaskSelection;
+    /** Ids above this one. */
+    readonly after: number;
+  }
   /** What one task wrote, as far as the manager has it. */
   | { readonly kind: "logs"; readonly requestId: number; readonly taskId: TaskId }
   /**
@@ -274,6 +286,12 @@ export type ClientAnswer =
     readonly kind: "files";
     readonly requestId: number;
     readonly files: readonly FileRow[];
+    readonly hasMore: boolean;
+  }
+  | {
+    readonly kind: "explained";
+    readonly requestId: number;
+    readonly explanations: readonly Explanation[];
     readonly hasMore: boolean;
   }
   | { readonly kind: "logs"; readonly requestId: number; readonly logs: TaskLogs }

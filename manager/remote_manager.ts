@@ -6,8 +6,10 @@ import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
+import { ClientError } from "./client_error.ts";
 import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
 import type { Duration, PolicyOptions } from "./config.ts";
+import type { Explanation } from "./core/explanation.ts";
 import {
   bufferSpec,
   type FileOptions,
@@ -37,7 +39,7 @@ import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.t
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import { followRemote } from "./remote_follow.ts";
 import { ResultQueue } from "./result_queue.ts";
-import { fileRows, taskRows } from "./rows.ts";
+import { explanationsOf, fileRows, taskRows } from "./rows.ts";
 import { rangesOf } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
@@ -92,6 +94,7 @@ export class RemoteManager implements AsyncDisposable {
     const results = new RemoteResults(connection);
     this.#owner = {
       stateOf: (id) => this.#stateOf(id),
+      explain: (id) => this.explain(id),
       cancel: async (id) => void await this.#cancelIds([[id, id]]),
       follow: (taskId, source) => followRemote(connection, { taskId, source }),
       deliver: (file) => this.#files.deliver(file),
@@ -361,6 +364,19 @@ export class RemoteManager implements AsyncDisposable {
   /** Files that are declared, by whomever. */
   async files(): Promise<FileRow[]> {
     return await fileRows(this.#connection);
+  }
+
+  /**
+   * Why the task of that number does not run, whoever submitted it.
+   *
+   * @throws {ClientError} When there is no such task.
+   */
+  async explain(taskId: number): Promise<Explanation> {
+    const selection = { kind: "ids", ranges: [[taskId, taskId]] } as const;
+    const { explanations } = await explanationsOf(this.#connection, { selection, most: 1 });
+    const [found] = explanations;
+    if (found !== undefined) return found;
+    throw new ClientError("failed", `Cannot explain task ${taskId}: it ended too long ago`);
   }
 
   /** What the task of that number wrote, as far as the manager has it. */

@@ -130,6 +130,8 @@ export function removeInstance(state: ManagerState, instance: InstanceRecord): v
   worker.instances.delete(instance.instanceId);
   library.instances.delete(instance);
   changeRoom(state, worker, library.spec.resources, -1);
+  // Calls for which there were enough may need another one, wherever it has room.
+  unblockLibrary(state, library);
   if (instance.state !== "stopping") loseSlots(state, instance);
 }
 

@@ -244,11 +244,8 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  const { meanRanMs, readyCount } = taskClass;
+  if (!isInstanceWorth(taskClass, library)) return undefined;
   const slotCount = library.instances.size * library.spec.slots;
-  if (slotCount > 0 && meanRanMs !== undefined) {
-    if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
-  }
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
   const isFit = (worker: WorkerRecord, factor: number): boolean => {
@@ -268,6 +265,16 @@ export function roomForInstance(
     return found !== undefined;
   });
   return found;
+}
+
+/** True when the ready calls of the class are more than the instances that there are do soon. */
+export function isInstanceWorth(
+  { meanRanMs, readyCount }: TaskClass,
+  { instances, spec: { slots } }: LibraryRecord,
+): boolean {
+  const slotCount = instances.size * slots;
+  if (slotCount === 0 || meanRanMs === undefined) return true;
+  return readyCount * meanRanMs / slotCount >= INSTANCE_WORTH_MS;
 }
 
 /** What keeps an instance for calls of the class from a worker that takes any. */
