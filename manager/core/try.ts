@@ -64,6 +64,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     worker,
     isEnded: false,
     isStarted: false,
+    startedAtMs: 0,
     isRecalled: false,
     recalledFor: undefined,
   };
@@ -94,6 +95,7 @@ export function startTries(
     const attempt = tryAt(state, worker, id);
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
+    attempt.startedAtMs = state.nowMs;
     forgetUnstarted(state, attempt);
     // It had started when it was asked back: another one may wait here for the idle worker.
     const idle = attempt.recalledFor;
