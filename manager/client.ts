@@ -78,6 +78,7 @@ interface AnswerKinds {
   readonly files: "files";
   readonly logs: "logs";
   readonly tune: "done";
+  readonly category: "done";
 }
 
 const ANSWER_KINDS: AnswerKinds = {
@@ -98,6 +99,7 @@ const ANSWER_KINDS: AnswerKinds = {
   files: "files",
   logs: "logs",
   tune: "done",
+  category: "done",
 };
 
 /** The answer to a request of that kind. */

@@ -9,6 +9,8 @@ import { fileRow, workerRow } from "./client_rows.ts";
 import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
+import { readCategory } from "./category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
 import type { OutputLog } from "./output_log.ts";
@@ -29,6 +31,7 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly output: OutputLog;
   readonly status: () => ManagerStatus;
   readonly tune: (policies: Policies) => void;
+  readonly declareCategory: (category: CategoryChange) => void;
 }
 
 /** The requests of all clients of one manager. */
@@ -100,6 +103,11 @@ export class RequestDesk implements ClientDesk {
       case "tune":
         this.#options.tune(readPolicies(wish.policies, this.#options.state.policies));
         return { kind: "done", requestId };
+      case "category": {
+        const { name, options } = wish;
+        this.#options.declareCategory(readCategory(name, options));
+        return { kind: "done", requestId };
+      }
       default:
         return unreachable(wish);
     }

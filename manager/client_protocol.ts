@@ -15,6 +15,7 @@
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
+import type { CategoryOptions } from "./category.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -178,6 +179,13 @@ export type ClientRequest =
     readonly kind: "tune";
     readonly requestId: number;
     readonly policies: { readonly [name: string]: string | number | boolean };
+  }
+  /** What is said of tasks that name that category. */
+  | {
+    readonly kind: "category";
+    readonly requestId: number;
+    readonly name: string;
+    readonly options: CategoryOptions;
   };
 
 /** How a client moves the bytes of one file. */

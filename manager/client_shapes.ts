@@ -25,6 +25,7 @@ import {
 import { request, resources, usage } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
+import type { CategoryLimits, CategoryOptions } from "./category.ts";
 import {
   type ClientAnswer,
   type ClientFile,
@@ -43,6 +44,7 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { CATEGORY_MODES } from "./core/category.ts";
 import type { ManagerStatus } from "./status.ts";
 import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -123,6 +125,22 @@ const file = kinds<ClientFile>({
 
 const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
 
+const limits = shape<CategoryLimits>({
+  cores: optional(amount),
+  memory: optional(policyValue),
+  disk: optional(policyValue),
+  gpus: optional(natural),
+});
+
+/** The manager reads sizes as it reads those of its own script. */
+const categoryOptions = shape<CategoryOptions>({
+  mode: optional(oneOf(CATEGORY_MODES)),
+  max: optional(limits),
+  min: optional(limits),
+  first: optional(limits),
+  maxConcurrent: optional(natural),
+});
+
 const requestId = natural;
 
 /** What a manager takes of a client. */
@@ -156,6 +174,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   files: { requestId, after: natural },
   logs: { requestId, taskId },
   tune: { requestId, policies: limitedRecord(policyValue, POLICIES_MAX) },
+  category: { requestId, name: id, options: categoryOptions },
 });
 
 const ticket = shape<FileTicket>({

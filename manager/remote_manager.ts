@@ -7,6 +7,7 @@ import type { TaskId } from "../shared/ids.ts";
 import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
 import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
+import { type CategoryOptions, readCategory } from "./category.ts";
 import type { Duration, PolicyOptions } from "./config.ts";
 import {
   bufferSpec,
@@ -317,6 +318,19 @@ export class RemoteManager implements AsyncDisposable {
       policies: policies as Readonly<Record<string, string | number | boolean>>,
     });
     return translateParameters(policies).notes;
+  }
+
+  /**
+   * Says of a category how its tries are sized, between which bounds, and how many may run at a
+   * time; see `Manager.category`.
+   *
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   */
+  category(name: string, options: CategoryOptions): Promise<void> {
+    return Promise.try(async () => {
+      readCategory(name, options);
+      await this.#connection.ask({ kind: "category", name, options });
+    });
   }
 
   /** The manager in numbers. */

@@ -2,9 +2,11 @@
 
 import { newHeap } from "../../shared/heap.ts";
 import { newRandom } from "../../shared/random.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import { newCapacityIndex } from "./capacity_index.ts";
 import type { Policies } from "./policy.ts";
 import { type Counters, type ManagerState, newSource } from "./state.ts";
+import { newUnplaceable } from "./unplaceable.ts";
 
 /** What a manager starts with. */
 export interface ManagerOptions {
@@ -32,7 +34,11 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     categories: new Map(),
     classes: new Map(),
     classByTemplate: new WeakMap(),
-    capacities: new Map(),
+    unlearnt: new Set(),
+    kinds: new Map(),
+    kindsChange: 0,
+    most: NO_RESOURCES,
+    unplaceable: newUnplaceable(),
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),

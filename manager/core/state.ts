@@ -20,6 +20,8 @@ import type { CategoryRecord } from "./category.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
+import type { Unplaceable } from "./unplaceable.ts";
+import type { WorkerKind } from "./worker_kind.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -70,6 +72,8 @@ export interface TaskRecord {
   lastFailure: string | undefined;
   /** Tries that had no room on the disk of their worker. */
   fullCount: number;
+  /** Tries that had too little of what the task does not state: it comes before others then. */
+  exhaustedCount: number;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -86,6 +90,10 @@ export interface TaskClass {
   readonly atLeast: ResourceRequest;
   /** Disk that a worker is to have in all. */
   readonly workerDiskBytes: number;
+  /** Memory, likewise. */
+  readonly workerMemoryBytes: number;
+  /** Of a category with buckets: what was drawn for its next try. */
+  drawn: ResourceRequest | undefined;
   /** What its tries ask for now; category.ts. */
   demand: Demand;
   /** `{resources of workers: what a try is given there}`; undefined where it never fits. */
@@ -102,6 +110,8 @@ export interface TaskClass {
   useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
   isBlocked: boolean;
+  /** Of `state.kindsChange`, when some worker was last seen to be able to run its tries. */
+  suitedAt: number;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
 }
@@ -299,7 +309,8 @@ export interface WorkerRecord {
   readonly workerId: WorkerId;
   readonly incarnation: string;
   readonly host: string;
-  /** One object of all workers that have as much. */
+  readonly kind: WorkerKind;
+  /** Those of its kind: one object of all workers that have as much. */
   readonly resources: Resources;
   readonly features: ReadonlySet<string>;
   /** When it has to end; Infinity when it need not. */
@@ -438,8 +449,15 @@ export interface ManagerState {
   readonly classes: Map<string, TaskClass>;
   /** Classes of templates whose tasks ask for no features: found without making a key. */
   readonly classByTemplate: WeakMap<TaskTemplate, TaskClass>;
-  /** `{what a worker has, as text: the object that such workers share}`. */
-  readonly capacities: Map<string, Resources>;
+  /** Categories of which more is known than was learnt of it. */
+  readonly unlearnt: Set<CategoryRecord>;
+  /** Kinds of the workers that are there, by their keys. */
+  readonly kinds: Map<string, WorkerKind>;
+  /** Grows when a kind comes or goes. */
+  kindsChange: number;
+  /** The most of each that any one worker has. */
+  most: Resources;
+  readonly unplaceable: Unplaceable;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */
@@ -525,7 +543,9 @@ export type Deadline =
   }
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
-  | { readonly atMs: number; readonly kind: "eviction" };
+  | { readonly atMs: number; readonly kind: "eviction" }
+  /** Some classes fit no worker that is there. */
+  | { readonly atMs: number; readonly kind: "unplaceable" };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {

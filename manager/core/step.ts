@@ -6,6 +6,7 @@
  */
 
 import { declareCategory, resize } from "./category.ts";
+import { learn } from "./learning.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap, popHeap } from "../../shared/heap.ts";
@@ -30,6 +31,7 @@ import {
 } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
+import { tellUnplaceable } from "./unplaceable.ts";
 import { startStores } from "./url_output.ts";
 import {
   connectWorker,
@@ -54,6 +56,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
     handle(state, event);
   }
   passDeadlines(state);
+  learn(state);
   schedule(state);
   // After the scheduling pass: what tasks wait for comes first.
   remakeLost(state);
@@ -116,7 +119,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
-      for (const category of state.categories.values()) resize(category);
+      for (const category of state.categories.values()) {
+        state.unlearnt.add(category);
+        resize(state, category);
+      }
       for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);
       planEviction(state);
@@ -195,6 +201,8 @@ function passDeadlines(state: ManagerState): void {
       reviewSource(state, next.from);
     } else if (next.kind === "eviction") {
       evictAtRandom(state);
+    } else if (next.kind === "unplaceable") {
+      tellUnplaceable(state);
     } else if (
       next.kind === "grace" &&
       next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&
