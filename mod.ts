@@ -23,6 +23,7 @@ export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
 export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
 export type {
@@ -33,7 +34,9 @@ export type {
   Size,
   TlsOptions,
 } from "./manager/config.ts";
+export type { CategoryMode } from "./manager/core/category.ts";
 export type { Fact } from "./manager/core/instruction.ts";
+export type { Missing } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { LibraryOptions } from "./manager/library.ts";

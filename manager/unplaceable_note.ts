@@ -7,12 +7,18 @@ import type { Fact } from "./core/instruction.ts";
 
 type Unplaceable = Extract<Fact, { kind: "class_unplaceable" }>;
 
+/** Lines of one step; of more it is said how many they are. */
+const LINES_MAX = 20;
+
 /** Says so on stderr. */
 export function tellUnplaceable(facts: readonly Fact[]): void {
-  for (const fact of facts) {
-    if (fact.kind !== "class_unplaceable") continue;
+  const told = facts.filter((fact): fact is Unplaceable => fact.kind === "class_unplaceable");
+  for (const fact of told.slice(0, LINES_MAX)) {
     process.stderr.write(`tendril: ${describeUnplaceable(fact)}\n`);
   }
+  const moreCount = told.length - LINES_MAX;
+  if (moreCount <= 0) return;
+  process.stderr.write(`tendril: ${moreCount} more kinds of tasks fit no worker that is there\n`);
 }
 
 /** What is missing, as `12 tasks of category "blast" need 3 gpus: …`. */

@@ -7,17 +7,23 @@ import { drawFrom, type Learning } from "./learning.ts";
 import type { ManagerState, TaskClass } from "./state.ts";
 
 /** How the first try of a task is sized for which something was not stated. */
-export const CATEGORY_MODES = [
+export type CategoryMode =
+  | "fixed"
+  | "max"
+  | "min_waste"
+  | "max_throughput"
+  | "greedy_bucketing"
+  | "exhaustive_bucketing";
+
+/** All of them. */
+export const CATEGORY_MODES: readonly CategoryMode[] = [
   "fixed",
   "max",
   "min_waste",
   "max_throughput",
   "greedy_bucketing",
   "exhaustive_bucketing",
-] as const;
-
-/** One of them. */
-export type CategoryMode = (typeof CATEGORY_MODES)[number];
+];
 
 /** Tasks alike in resource use. */
 export interface CategoryRecord {
