@@ -53,6 +53,8 @@ export interface FileEntry {
   readonly source: FileSource;
   readonly level: CacheLevel;
   readonly peerTransfer: boolean;
+  /** Where its user has it on this machine, whether or not workers read it there by themselves. */
+  readonly path: string | undefined;
   /** Permissions of what is written to a path or a file url; undefined is the system's default. */
   readonly mode: number | undefined;
   /** Copies wanted at workers; undefined leaves it to the policy. */
@@ -68,6 +70,8 @@ export interface FileEntry {
   stamp: FileStamp | undefined;
   /** Of an output or a fetched file: where its contents are. */
   place: FilePlace | undefined;
+  /** Of a watched output: where what was seen of it is. */
+  seenPath: string | undefined;
   /** The pending task that makes it. */
   producer: TaskId | undefined;
   /** Called once its name is known, or it failed. */

@@ -2,7 +2,7 @@
 
 import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
-import { RESOURCE_NAMES, type ResourceRequest } from "../shared/resources.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Duration, Size } from "./config.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
@@ -10,9 +10,16 @@ import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
 import {
+  type CheckedMount,
+  type InputMountOption,
+  mountOf,
+  type OutputMountOption,
+} from "./mount_option.ts";
+import {
   amount,
   count,
   duration,
+  moment,
   type Reader,
   type Readers,
   readOptions,
@@ -21,6 +28,7 @@ import {
   text,
   texts,
 } from "./option.ts";
+import { customResources, features } from "./resource_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
@@ -37,7 +45,7 @@ const TEMPLATES_MAX = 10_000;
 /** What tasks and calls can be given alike. */
 export interface CallOptions {
   /** Mount name: file that the task leaves there. */
-  readonly outputs?: { readonly [mount: string]: FileHandle };
+  readonly outputs?: { readonly [mount: string]: OutputMountOption };
   /** Label for `wait` and `cancel`. */
   readonly tag?: string;
   /** Tasks alike in resource use have the same. */
@@ -50,6 +58,18 @@ export interface CallOptions {
   readonly workerLosses?: number;
   /** Wall time after which a try is stopped. Default none. */
   readonly timeout?: Duration;
+  /**
+   * Not given to a worker before that: a `Date`, its ISO text, or a duration from now. What it waits
+   * for by then is made and brought meanwhile.
+   */
+  readonly startAfter?: Date | Duration;
+  /**
+   * When it passes, the task ends as `expired` wherever it is: a `Date`, its ISO text, or a duration
+   * from now. What a worker is done with in time is still brought home.
+   */
+  readonly endBy?: Date | Duration;
+  /** Only workers that are there for as long yet get it. Default any. */
+  readonly minTime?: Duration;
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
@@ -80,19 +100,23 @@ export interface TaskOptions extends CallOptions, ProcessOptions {
   /** Run by `/bin/sh -c`. */
   readonly command: string;
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
-  readonly inputs?: { readonly [mount: string]: FileHandle };
+  readonly inputs?: { readonly [mount: string]: InputMountOption };
 }
 
 /** Checked options of what tasks and calls have alike. */
 export interface CheckedCall {
-  readonly inputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
-  readonly outputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
+  readonly inputs: readonly CheckedMount[];
+  readonly outputs: readonly CheckedMount[];
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly priority: number;
   readonly retries: number;
   readonly workerLosses: number;
   readonly timeoutMs: number;
+  readonly minTimeMs: number;
+  /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
+  readonly startsAtMs: number | undefined;
+  readonly endsAtMs: number | undefined;
   readonly features: readonly string[];
 }
 
@@ -109,10 +133,13 @@ export interface CheckedProcess {
   readonly environments: readonly FileEntry[];
 }
 
-type Files = { readonly [mount: string]: FileHandle };
+type Mounts<Mount> = { readonly [mount: string]: Mount };
 
-const handles: Reader<Files> = (value, what) => {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Files;
+const mounts: Reader<Mounts<never>> = (value, what) => {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    // What the mounts are is looked at one by one.
+    return value as Mounts<never>;
+  }
   throw new TypeError(`Cannot take ${what} "${show(value)}" as mounts: expected { name: file }`);
 };
 
@@ -123,36 +150,19 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
   );
 };
 
-const features: Reader<readonly string[]> = (value, what) => {
-  if (Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "")) {
-    return [...value].sort();
-  }
-  throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
-};
-
-const customResources: Reader<{ readonly [name: string]: number }> = (value, what) => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot take ${what} "${show(value)}" as resources: expected { name: 1 }`);
-  }
-  const amounts = Object.entries(value).filter(([, amount]) => amount !== 0).sort();
-  return Object.fromEntries(amounts.map(([name, amount]) => {
-    if ((RESOURCE_NAMES as readonly string[]).includes(name)) {
-      throw new TypeError(`Cannot take ${what} "${name}": state ${name} beside it, by itself`);
-    }
-    return [name, count(0, 1_000_000_000)(amount, `${what} "${name}"`)];
-  }));
-};
-
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
-  outputs: handles,
+  outputs: mounts,
   tag: text,
   category: text,
   priority: amount(-1e9, 1e9),
   retries: count(0, 1_000_000),
   workerLosses: count(0, 1_000_000),
   timeout: duration,
-  features: features,
+  startAfter: moment,
+  endBy: moment,
+  minTime: duration,
+  features,
 };
 
 /** Checks of what a process is started with. */
@@ -169,7 +179,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 /** Checks of a command task. */
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
-  inputs: handles,
+  inputs: mounts,
   ...CALL_READERS,
   ...PROCESS_READERS,
 };
@@ -194,7 +204,7 @@ export function readTask(
 export function readMembers(
   members: readonly {
     readonly env: { readonly [name: string]: string };
-    readonly outputs: { readonly [mount: string]: FileHandle };
+    readonly outputs: { readonly [mount: string]: OutputMountOption };
   }[],
   common: CheckedCall & CheckedProcess & { readonly command: string },
   store: FileStore,
@@ -283,8 +293,16 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     retries: read.retries ?? 0,
     workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
     timeoutMs: Number(read.timeout ?? 0),
+    minTimeMs: Number(read.minTime ?? 0),
+    startsAtMs: instantOf(read.startAfter),
+    endsAtMs: instantOf(read.endBy),
     features: read.features ?? [],
   };
+}
+
+/** The instant that lies so far ahead, as the core tells the time. */
+function instantOf(aheadMs: Date | Duration | undefined): number | undefined {
+  return aheadMs === undefined ? undefined : performance.now() + Number(aheadMs);
 }
 
 function checkEnvironment(entry: FileEntry): FileEntry {
@@ -298,16 +316,13 @@ function checkEnvironment(entry: FileEntry): FileEntry {
 
 /** Checks mounts, and looks their files up. */
 export function mountsOf(
-  files: Files,
+  files: Mounts<unknown>,
   side: "input" | "output",
   store: FileStore,
-): { mount: string; entry: FileEntry }[] {
-  const mounts: { mount: string; entry: FileEntry }[] = [];
-  for (const [mount, handle] of Object.entries(files)) {
-    checkMount(mount, side);
-    mounts.push({ mount, entry: store.entryOf(handle, `${side} "${mount}"`) });
-  }
-  return mounts;
+): CheckedMount[] {
+  return Object.entries(files).map(([mount, given]) => {
+    return mountOf(given, { side, mount: checkMount(mount, side), store });
+  });
 }
 
 /** Returns what is a relative path that stays in the sandbox. */
@@ -358,6 +373,7 @@ export class TaskMaker {
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
     const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
+    const { startsAtMs, endsAtMs } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
     return {
@@ -371,11 +387,13 @@ export class TaskMaker {
       priority,
       retries,
       workerLosses,
+      ...(startsAtMs === undefined ? {} : { startsAtMs }),
+      ...(endsAtMs === undefined ? {} : { endsAtMs }),
     };
   }
 
   #templateOf(
-    { timeoutMs, category: given }: CheckedCall,
+    { timeoutMs, minTimeMs, category: given }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -385,7 +403,15 @@ export class TaskMaker {
     const category = given ?? library ?? DEFAULT_CATEGORY;
     // Environments are named beside it, and yet tasks of one template have the same.
     const environments = process?.environments.map(({ id }) => id);
-    const key = JSON.stringify([category, timeoutMs, library, request, env, environments]);
+    const key = JSON.stringify([
+      category,
+      timeoutMs,
+      minTimeMs,
+      library,
+      request,
+      env,
+      environments,
+    ]);
     const known = this.#templates.get(key);
     if (known !== undefined) return known;
     if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
@@ -394,7 +420,7 @@ export class TaskMaker {
       category,
       env,
       timeoutMs,
-      minTimeMs: 0,
+      minTimeMs,
       ...(library === undefined ? {} : { library }),
     };
     this.#templates.set(key, template);
@@ -402,8 +428,18 @@ export class TaskMaker {
   }
 }
 
-function toMount({ mount, entry }: { mount: string; entry: FileEntry }): TaskMount {
-  return { mount, fileId: entry.id };
+/** A mount as the core has it, which need not know what is watched. */
+export function toMount({ mount, entry, isSymlink, isStrict, only }: CheckedMount): TaskMount {
+  const fileId = entry.id;
+  const isPlain = isSymlink === undefined && isStrict === undefined && only === undefined;
+  if (isPlain) return { mount, fileId };
+  return {
+    mount,
+    fileId,
+    ...(isSymlink === true && { isSymlink }),
+    ...(isStrict === true && { isStrict }),
+    ...(only === "failure" && { only }),
+  };
 }
 
 /** A file argument of a call has no name: its index in the list is its place. */

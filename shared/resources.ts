@@ -23,6 +23,19 @@ export const RESOURCE_NAMES = ["cores", "memory", "disk", "gpus"] as const;
 /** One of them. */
 export type ResourceName = (typeof RESOURCE_NAMES)[number];
 
+/** Names that are no custom resource's: those above, and what they are called besides. */
+const RESERVED_NAMES: readonly string[] = [...RESOURCE_NAMES, "custom", "memoryBytes", "diskBytes"];
+
+/** True of a name that a custom resource may have. */
+export function isCustomName(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9._-]{0,63}$/.test(name) && !RESERVED_NAMES.includes(name);
+}
+
+/** What `isCustomName` asks for, as errors say it. */
+export const CUSTOM_NAME_WANTED: string =
+  'up to 64 letters, digits, ".", "_" and "-", a letter first, and none of ' +
+  `${RESOURCE_NAMES.join(", ")}`;
+
 /** The field of `Resources` that has the amount. */
 export const RESOURCE_FIELDS: {
   readonly [Name in ResourceName]: Exclude<keyof Resources, "custom">;
@@ -102,6 +115,13 @@ export function lacking(
     if (amountOf(used, name) + amount > amountOf(capacity, name) * factor) return name;
   }
   return undefined;
+}
+
+/** The amount of any resource, by the name that users give it; 0 of what is not stated. */
+export function requestOf({ custom, ...common }: ResourceRequest, name: string): number {
+  const known = RESOURCE_NAMES.find((resource) => resource === name);
+  if (known !== undefined) return common[RESOURCE_FIELDS[known]] ?? 0;
+  return custom === undefined ? 0 : amountOf({ ...NO_RESOURCES, custom }, name);
 }
 
 /** The amount of a custom resource. */

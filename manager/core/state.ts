@@ -17,6 +17,7 @@ import type { CacheLevel, FileFacts, Outcome, TryId, TryResult } from "../../sha
 import type { Allocation, Demand } from "./allocation.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
+import type { Deadline } from "./deadline.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
@@ -127,7 +128,11 @@ export interface TryRecord extends TryId {
   /** Ended by the manager: its result is not wanted, its room is still held. */
   isEnded: boolean;
   isStarted: boolean;
+  /** 0 before it has started. */
+  startedAtMs: number;
   isRecalled: boolean;
+  /** The idle worker that it was asked back for. */
+  recalledFor: WorkerRecord | undefined;
 }
 
 /** Where a file stands on one worker. */
@@ -491,6 +496,8 @@ export interface ManagerState {
   collectingCount: number;
   /** When to look at something again. */
   readonly deadlines: Heap<Deadline>;
+  /** So many entries make it look for stale ones. */
+  deadlinesMax: number;
   /** Workers that joined so far, for `waitForWorkers`. */
   joinedCount: number;
   /** A deadline is set at which a worker is sent away at random. */
@@ -531,21 +538,6 @@ export interface Shift {
   /** When the copy was there; undefined before that. */
   copiedAtMs: number | undefined;
 }
-
-/** Something to look at when time has passed. Checked against the state then. */
-export type Deadline =
-  | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
-  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
-  | {
-    readonly atMs: number;
-    readonly kind: "source";
-    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
-  }
-  /** More is to be looked at than one step does. */
-  | { readonly atMs: number; readonly kind: "upkeep" }
-  | { readonly atMs: number; readonly kind: "eviction" }
-  /** Some classes fit no worker that is there. */
-  | { readonly atMs: number; readonly kind: "unplaceable" };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {

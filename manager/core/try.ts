@@ -6,6 +6,7 @@ import { countRunning, drawAgain } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
 import { afterExhaustion } from "./exhaustion.ts";
+import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { noteUse } from "./learning.ts";
@@ -13,7 +14,7 @@ import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
-import { changeRoom, indexWorker } from "./room.ts";
+import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
@@ -66,7 +67,9 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     worker,
     isEnded: false,
     isStarted: false,
+    startedAtMs: 0,
     isRecalled: false,
+    recalledFor: undefined,
   };
   setState(state, task, { kind: "dispatched", attempt });
   worker.tries.set(tryKey(attempt), attempt);
@@ -96,7 +99,11 @@ export function startTries(
     const attempt = tryAt(state, worker, id);
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
+    attempt.startedAtMs = state.nowMs;
     forgetUnstarted(state, attempt);
+    // It had started when it was asked back: another one may wait here for the idle worker.
+    const idle = attempt.recalledFor;
+    if (idle !== undefined && isOpen(idle)) state.changedWorkers.add(idle);
     state.counters.triesStarted += 1;
     const { taskId, try: number } = attempt;
     const { workerId } = worker;
@@ -136,8 +143,8 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
   if (attempt.isEnded) return discard(state, attempt, result);
   if (outcome !== "success") {
-    acknowledge(state, worker, result);
-    return failTry(state, attempt, result);
+    const fail = (failed: TryResult) => failTry(state, attempt, failed);
+    return failWithOutputs(state, attempt, { result, fail });
   }
   const lie = outputLie(state, attempt, result);
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
@@ -188,12 +195,14 @@ export function finishRetrieval(state: ManagerState, task: TaskRecord, deliveryI
   pending.delete(deliveryId);
   if (pending.size > 0) return;
   acknowledge(state, attempt.worker, attempt);
-  finishTask(state, task, { outcome: "success", message: result.message, attempt, result });
+  const { outcome, message } = result;
+  finishTask(state, task, { outcome, message, attempt, result });
 }
 
 /** An output cannot be put in place: the task fails, though its try did not. */
 export function failRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
   if (task.state.kind !== "retrieving") return;
+  if (giveUpRetrieval(state, task, task.state)) return;
   const { attempt, result, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -202,7 +211,7 @@ export function failRetrieval(state: ManagerState, task: TaskRecord, message: st
 
 /** Outputs were lost on their way here: the task runs again, as if its worker had been lost. */
 export function loseRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
-  if (task.state.kind !== "retrieving") return;
+  if (task.state.kind !== "retrieving" || giveUpRetrieval(state, task, task.state)) return;
   const { attempt, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -322,7 +331,7 @@ function failTry(state: ManagerState, attempt: TryRecord, result: TryResult): vo
 function countFailure(
   state: ManagerState,
   attempt: TryRecord,
-  failure: { readonly outcome: Outcome; readonly message: string; readonly result?: TryResult },
+  failure: Failure,
 ): void {
   const { task } = attempt;
   const { outcome, message } = failure;
@@ -334,7 +343,9 @@ function countFailure(
     if (verdict.kind === "again") return tryWithMore(state, attempt, verdict.raise);
     if (verdict.kind === "hopeless") {
       const told = message === "" ? verdict.message : `${message}; ${verdict.message}`;
-      return finishTask(state, task, { ...failure, message: told, attempt });
+      const last = { ...failure, message: told };
+      if (task.isSettled) return finishTask(state, task, { ...last, attempt });
+      return finishFailed(state, attempt, last);
     }
   }
   if (task.isSettled) {
@@ -343,10 +354,9 @@ function countFailure(
   }
   task.failureCount += 1;
   if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishTask(state, task, {
+  finishFailed(state, attempt, {
     ...failure,
     message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
-    attempt,
   });
 }
 
@@ -378,7 +388,7 @@ function whyNoMore({ task, worker }: TryRecord): string {
 }
 
 /** Records what a try made. */
-function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
+export function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
   for (const { file } of outputFiles(state, task)) {
     const { fileId } = file;
@@ -447,7 +457,7 @@ function takeBackUnstarted(state: ManagerState, file: FileRecord): void {
 }
 
 /** The result of a try that the manager ended: nothing of it stays. */
-function discard(
+export function discard(
   state: ManagerState,
   attempt: TryRecord,
   result: TryResult,
