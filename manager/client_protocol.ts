@@ -33,6 +33,9 @@ export type TaskSelection =
   | { readonly kind: "all" }
   /** Those of the newest submission of any client. */
   | { readonly kind: "last" }
+  /** Of calls that state no category, the name of their library is meant as well. */
+  | { readonly kind: "category"; readonly label: string }
+  | { readonly kind: "tag"; readonly label: string }
   /** Both ends included, in any order, at most 10,000 ranges. */
   | { readonly kind: "ids"; readonly ranges: readonly (readonly [number, number])[] };
 

@@ -86,6 +86,8 @@ const range: Check<readonly [number, number]> = (value) => {
 const selection = kinds<TaskSelection>({
   all: {},
   last: {},
+  tag: { label },
+  category: { label },
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 

@@ -141,6 +141,12 @@ export interface PolicyOptions {
   readonly proportionalWholeTasks?: boolean;
   /** Part of a worker's disk that such shares are taken of. Default 0.75. */
   readonly taskDiskShare?: number;
+  /** Tasks that are to wait, at least, for `hungry()` to be 0. Default 10. */
+  readonly hungryMinimum?: number;
+  /** `hungry()` wants as many times what all workers can run. Default 2. */
+  readonly hungryFactor?: number;
+  /** Time that the `retry` function of a task has to answer. Default 1 minute. */
+  readonly retryTimeout?: Duration;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -289,6 +295,9 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     proportionalResources: flag,
     proportionalWholeTasks: flag,
     taskDiskShare: amount(0.01, 1),
+    hungryMinimum: count(1, 1_000_000),
+    hungryFactor: amount(1, 1000),
+    retryTimeout: timeout,
     libraryRetries: count(0, 1000),
   });
   const {
@@ -299,6 +308,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transferStallTimeout,
     minTransferTimeout,
     defaultTransferRate,
+    retryTimeout,
     ...rest
   } = read;
   return {
@@ -307,6 +317,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
     minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
     defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
+    retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),

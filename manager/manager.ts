@@ -330,14 +330,20 @@ export class Manager implements AsyncDisposable {
   }
 
   /**
-   * Cancels a task, or all pending tasks that fit.
+   * Cancels a task, or all pending tasks that fit, those of clients among them. None of them is
+   * started from now on; processes that run are ended with all that they have started.
    *
    * @returns How many; the outcome of each becomes `cancelled`.
-   * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
+   * @throws {TypeError | RangeError} When it is not said which.
+   *
+   * @example
+   * ```ts
+   * manager.cancel({ tag: "night run" });
+   * ```
    */
   cancel(what: TaskHandle<unknown> | CancelOptions): number {
     const { tasks } = this.#shell;
-    if (what instanceof TaskHandle) return tasks.cancelAll({ taskId: what.id });
+    if (what instanceof TaskHandle) return tasks.cancelMany([what.id]);
     return tasks.cancelAll(readCancel(what));
   }
 

@@ -288,6 +288,8 @@ export class Shell {
         return this.#desk.abandon(instruction.deliveryId);
       case "settle":
         return this.tasks.settle(instruction.end);
+      case "ask_retry":
+        return this.tasks.askRetry(instruction.end);
       case "file_delivered":
         return this.#answerRequest(instruction);
       case "file_pruned":

@@ -13,6 +13,7 @@ import {
   amount,
   count,
   duration,
+  flag,
   type Reader,
   type Readers,
   readOptions,
@@ -21,6 +22,12 @@ import {
   text,
   texts,
 } from "./option.ts";
+import {
+  type CheckedRetries,
+  checkRetries,
+  RETRY_READERS,
+  type RetryOptions,
+} from "./retry_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
@@ -35,7 +42,7 @@ const COMMAND_CHARS_MAX: number = 1024 * 1024;
 const TEMPLATES_MAX = 10_000;
 
 /** What tasks and calls can be given alike. */
-export interface CallOptions {
+export interface CallOptions extends RetryOptions {
   /** Mount name: file that the task leaves there. */
   readonly outputs?: { readonly [mount: string]: FileHandle };
   /** Label for `wait` and `cancel`. */
@@ -44,8 +51,6 @@ export interface CallOptions {
   readonly category?: string;
   /** Larger first. Default 0. */
   readonly priority?: number;
-  /** Further tries after the task's own failure. Default 0. */
-  readonly retries?: number;
   /** Further tries after losing the worker while it ran. Default 5. */
   readonly workerLosses?: number;
   /** Wall time after which a try is stopped. Default none. */
@@ -81,6 +86,8 @@ export interface TaskOptions extends CallOptions, ProcessOptions {
   readonly command: string;
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
   readonly inputs?: { readonly [mount: string]: FileHandle };
+  /** What it uses is told as it changes, in `series` of its result. Default false. */
+  readonly series?: boolean;
 }
 
 /** Checked options of what tasks and calls have alike. */
@@ -90,9 +97,10 @@ export interface CheckedCall {
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly priority: number;
-  readonly retries: number;
+  readonly retry: CheckedRetries;
   readonly workerLosses: number;
   readonly timeoutMs: number;
+  readonly hasSeries: boolean;
   readonly features: readonly string[];
 }
 
@@ -149,7 +157,7 @@ const CALL_READERS: Readers<CallOptions> = {
   tag: text,
   category: text,
   priority: amount(-1e9, 1e9),
-  retries: count(0, 1_000_000),
+  ...RETRY_READERS,
   workerLosses: count(0, 1_000_000),
   timeout: duration,
   features: features,
@@ -170,6 +178,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
   inputs: handles,
+  series: flag,
   ...CALL_READERS,
   ...PROCESS_READERS,
 };
@@ -280,9 +289,10 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     tag: read.tag,
     category: read.category,
     priority: read.priority ?? 0,
-    retries: read.retries ?? 0,
+    retry: checkRetries(read),
     workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
     timeoutMs: Number(read.timeout ?? 0),
+    hasSeries: read.series ?? false,
     features: read.features ?? [],
   };
 }
@@ -357,7 +367,7 @@ export class TaskMaker {
     checked: CheckedCall & { readonly body: TaskBody; readonly files?: readonly FileEntry[] },
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
-    const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
+    const { body, inputs, outputs, priority, retry, workerLosses, features } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
     return {
@@ -369,13 +379,13 @@ export class TaskMaker {
       inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
       outputs: outputs.map(toMount),
       priority,
-      retries,
+      retries: retry.retries,
       workerLosses,
     };
   }
 
   #templateOf(
-    { timeoutMs, category: given }: CheckedCall,
+    { timeoutMs, category: given, retry: { rule }, hasSeries }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -383,7 +393,7 @@ export class TaskMaker {
   ): TaskTemplate {
     const { request = {}, env = {} } = process ?? {};
     const category = given ?? library ?? DEFAULT_CATEGORY;
-    const key = JSON.stringify([category, timeoutMs, library, request, env]);
+    const key = JSON.stringify([category, timeoutMs, library, request, env, rule, hasSeries]);
     const known = this.#templates.get(key);
     if (known !== undefined) return known;
     if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
@@ -393,6 +403,8 @@ export class TaskMaker {
       env,
       timeoutMs,
       minTimeMs: 0,
+      ...(hasSeries ? { hasSeries } : {}),
+      ...(rule === undefined ? {} : { retry: rule }),
       ...(library === undefined ? {} : { library }),
     };
     this.#templates.set(key, template);

@@ -42,10 +42,8 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "proportional-resources": passedOver("a task is allocated what it states"),
   "force-proportional-resources-whole-tasks": passedOver("a task is allocated what it states"),
   "proportional-whole-tasks": passedOver("a task is allocated what it states"),
-  "hungry-minimum": passedOver("isHungry() is true while a worker has room that no task wants"),
-  "hungry-minimum-factor": passedOver(
-    "isHungry() is true while a worker has room that no task wants",
-  ),
+  "hungry-minimum": number("hungryMinimum"),
+  "hungry-minimum-factor": number("hungryFactor"),
   "immediate-recovery": choice("recovery", "immediate", "on_demand"),
   "keepalive-interval": passedOver("heartbeats follow from workerTimeout"),
   "keepalive-timeout": seconds("workerTimeout"),

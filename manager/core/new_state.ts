@@ -2,6 +2,7 @@
 
 import { newHeap } from "../../shared/heap.ts";
 import { newRandom } from "../../shared/random.ts";
+import { newCallingOff } from "./cancel.ts";
 import { newCapacityIndex } from "./capacity_index.ts";
 import type { Policies } from "./policy.ts";
 import { type Counters, type ManagerState, newSource } from "./state.ts";
@@ -52,6 +53,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     spooled: new Map(),
     spooledBytes: 0,
     lost: new Set(),
+    calledOff: newCallingOff(),
     upkeep: {
       reviews: new Map(),
       rest: undefined,

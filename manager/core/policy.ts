@@ -61,6 +61,12 @@ export interface Policies {
   readonly proportionalWholeTasks: boolean;
   /** Part of a worker's disk that such shares are taken of. */
   readonly taskDiskShare: number;
+  /** Tasks that are to wait, at least, for `hungry` to be 0. */
+  readonly hungryMinimum: number;
+  /** As many times what the workers can run is wanted in all. */
+  readonly hungryFactor: number;
+  /** Time that a user's function has to say whether a try is repeated. */
+  readonly retryTimeoutMs: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -94,5 +100,8 @@ export const DEFAULT_POLICIES: Policies = {
   proportionalResources: true,
   proportionalWholeTasks: false,
   taskDiskShare: 0.75,
+  hungryMinimum: 10,
+  hungryFactor: 2,
+  retryTimeoutMs: 60_000,
   libraryRetries: 3,
 };

@@ -15,11 +15,13 @@ import type { RandomState } from "../../shared/random.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import type { Allocation, Demand } from "./allocation.ts";
+import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
+import type { Failure, TroubleRecord } from "./retry.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -47,7 +49,14 @@ export type Hold =
   /** Its user wants it no sooner, or its last try failed a moment ago. */
   | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
   /** Its user is asked whether the try that failed is to be repeated. */
-  | { readonly kind: "retry_asked"; readonly result: TryResult };
+  | {
+    readonly kind: "retry_asked";
+    readonly untilMs: number;
+    readonly attempt: TryRecord;
+    readonly failure: Failure;
+  }
+  /** Its user has called it off: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" };
 
 /** One task as the manager sees it. */
 export interface TaskRecord {
@@ -63,6 +72,8 @@ export interface TaskRecord {
   failureCount: number;
   /** Workers lost while it ran; instances of its library that died under it. */
   lossCount: number;
+  /** What went wrong so far with it; undefined of a task with which nothing has. */
+  troubles: TroubleRecord | undefined;
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
@@ -467,6 +478,8 @@ export interface ManagerState {
   readonly upkeep: Upkeep;
   /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
   readonly lost: Set<FileRecord>;
+  /** Tasks that are cancelled as soon as it is their turn; cancel.ts. */
+  calledOff: CallingOff;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -525,7 +538,8 @@ export type Deadline =
   }
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
-  | { readonly atMs: number; readonly kind: "eviction" };
+  | { readonly atMs: number; readonly kind: "eviction" }
+  | { readonly atMs: number; readonly kind: "hold"; readonly task: TaskRecord };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
@@ -13,14 +14,16 @@ import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
+import { endHold } from "./hold.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
+import { decideRetry } from "./retry.ts";
 import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
-import { cancelTask, submitTask } from "./task.ts";
+import { submitTask } from "./task.ts";
 import {
   failFetch,
   failTransfer,
@@ -54,6 +57,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
     handle(state, event);
   }
   passDeadlines(state);
+  callOffSome(state);
   schedule(state);
   // After the scheduling pass: what tasks wait for comes first.
   remakeLost(state);
@@ -96,6 +100,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return;
     case "task_cancelled":
       return cancelTask(state, event.taskId);
+    case "tasks_cancelled":
+      return cancelTasks(state, event.taskIds);
+    case "retry_decided":
+      return decideRetry(state, event, event.decision);
     case "category_declared":
       return declareCategory(state, event.category);
     case "worker_connected":
@@ -195,6 +203,8 @@ function passDeadlines(state: ManagerState): void {
       reviewSource(state, next.from);
     } else if (next.kind === "eviction") {
       evictAtRandom(state);
+    } else if (next.kind === "hold") {
+      endHold(state, next.task);
     } else if (
       next.kind === "grace" &&
       next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&

@@ -2,7 +2,6 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
-import type { TaskId } from "../../shared/ids.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import type { TaskDefinition } from "./event.ts";
@@ -28,7 +27,13 @@ export interface Ending {
   readonly result?: TryResult;
 }
 
+/** How a task ends that its user calls off. */
+export const CANCELLED: Ending = { outcome: "cancelled", message: "The task was cancelled" };
+
 const READY = { kind: "ready" } as const;
+
+/** Entries of a queue that are of no task in it, beside as many as there are tasks in it. */
+const STALE_MAX = 1_024;
 
 /** Takes a task; it waits for its inputs or for room. */
 export function submitTask(state: ManagerState, definition: TaskDefinition): void {
@@ -43,6 +48,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     tryCount: 0,
     failureCount: 0,
     lossCount: 0,
+    troubles: undefined,
     ambiguousCount: 0,
     recoveryCount: 0,
     lastFailure: undefined,
@@ -131,17 +137,6 @@ export function takeBackTask(state: ManagerState, task: TaskRecord, file: FileRe
   waitOrQueue(state, task);
 }
 
-/** The user calls a task off, at whatever age. */
-export function cancelTask(state: ManagerState, taskId: TaskId): void {
-  const task = state.tasks.get(taskId);
-  if (task === undefined || task.isSettled) return;
-  const failure = { outcome: "cancelled", message: "The task was cancelled" } as const;
-  giveUp(state, failTask(state, task, failure), {
-    outcome: "input_missing",
-    message: `Cannot run: task ${taskId}, which makes an input, was cancelled`,
-  });
-}
-
 /** Ends a task wherever it is; returns the outputs that will never be. */
 export function failTask(
   state: ManagerState,
@@ -149,12 +144,14 @@ export function failTask(
   failure: { readonly outcome: Outcome; readonly message: string },
 ): FileRecord[] {
   if (task.state.kind === "done") return [];
+  // What happens to one that its user has called off meanwhile is of no interest.
+  const ending = task.hold?.kind === "called_off" ? CANCELLED : failure;
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
   if (task.state.kind === "retrieving") {
     abandonDeliveries(state, task.state.pending);
     endAttempt(state, task.state.attempt);
   }
-  return endTask(state, task, failure);
+  return endTask(state, task, ending);
 }
 
 /** A try was the task's last: the handle settles and what only it needed goes. */
@@ -188,6 +185,7 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
     }
   }
   task.state = next;
+  if (taskClass.ready.items.length > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
   pushHeap(taskClass.ready, task);
   taskClass.readyCount += 1;
@@ -195,6 +193,18 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   // While the class was empty nobody noted who had room for it.
   taskClass.isBlocked = false;
   state.busyClasses.add(taskClass);
+}
+
+/** Tasks that were called off do not fill the queue of a class whose turn does not come. */
+function dropStale(taskClass: TaskClass): void {
+  const { ready } = taskClass;
+  // A task that left and came back is there twice, and is to be there once.
+  const left = new Set(
+    ready.items.splice(0).filter((task) => {
+      return task.state.kind === "ready" && task.taskClass === taskClass;
+    }),
+  );
+  for (const task of left) pushHeap(ready, task);
 }
 
 /** A recovery counts as waiting until it is at a worker. */
@@ -217,7 +227,8 @@ function describeEnd(
     (message === "" ? "" : `: ${message}`);
 }
 
-function giveUp(
+/** The outputs of a task will never be: what needs them ends. */
+export function giveUp(
   state: ManagerState,
   files: readonly FileRecord[],
   failure: NonNullable<FileRecord["failure"]>,
@@ -266,7 +277,7 @@ function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): voi
 }
 
 function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
-  const { outcome, message, attempt, result } = ending;
+  const { outcome, result } = ending;
   const { taskId } = task.definition;
   const { counters } = state;
   task.isSettled = true;
@@ -274,8 +285,18 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   else if (outcome === "cancelled") counters.cancelled += 1;
   else counters.failed += 1;
   state.facts.push({ kind: "task_ended", taskId, outcome, outputs: result?.outputs ?? [] });
+  const end = endOf(state, task, ending);
+  state.instructions.push({ kind: "settle", durable: true, end });
+}
+
+/** How a task, or a try that was not its last, ended: for whoever waits, or is asked. */
+export function endOf(
+  state: ManagerState,
+  task: TaskRecord,
+  { outcome, message, attempt, result }: Ending,
+): TaskEnd {
   const end: { -readonly [Key in keyof TaskEnd]: TaskEnd[Key] } = {
-    taskId,
+    taskId: task.definition.taskId,
     try: task.tryCount,
     outcome,
     message,
@@ -289,5 +310,5 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
     if (attempt.allocation !== undefined) end.allocated = attempt.allocation.resources;
   }
   if (result !== undefined) end.result = result;
-  state.instructions.push({ kind: "settle", durable: true, end });
+  return end;
 }
