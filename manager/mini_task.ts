@@ -43,6 +43,12 @@ export function miniTaskSpec(
   checkLength(command, read.env ?? {});
   const mount = checkMount(task.mount, "mount of the mini task");
   const inputs = mountsOf(read.inputs ?? {}, "input", store);
+  const special = inputs.find(({ isSymlink, isStrict }) => isSymlink ?? isStrict ?? false);
+  if (special !== undefined) {
+    throw new TypeError(
+      `Cannot mount input "${special.mount}" of a mini task as symlink or strict: expected a file`,
+    );
+  }
   const other = inputs.find((input) => isWithin(mount, input.mount));
   if (other !== undefined) {
     throw new TypeError(

@@ -2,7 +2,7 @@
 
 import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
-import { RESOURCE_NAMES, type ResourceRequest } from "../shared/resources.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Duration, Size } from "./config.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
@@ -10,10 +10,17 @@ import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
 import {
+  type CheckedMount,
+  type InputMountOption,
+  mountOf,
+  type OutputMountOption,
+} from "./mount_option.ts";
+import {
   amount,
   count,
   duration,
   flag,
+  moment,
   type Reader,
   type Readers,
   readOptions,
@@ -28,6 +35,7 @@ import {
   RETRY_READERS,
   type RetryOptions,
 } from "./retry_option.ts";
+import { customResources, features } from "./resource_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
@@ -44,7 +52,7 @@ const TEMPLATES_MAX = 10_000;
 /** What tasks and calls can be given alike. */
 export interface CallOptions extends RetryOptions {
   /** Mount name: file that the task leaves there. */
-  readonly outputs?: { readonly [mount: string]: FileHandle };
+  readonly outputs?: { readonly [mount: string]: OutputMountOption };
   /** Label for `wait` and `cancel`. */
   readonly tag?: string;
   /** Tasks alike in resource use have the same. */
@@ -55,6 +63,18 @@ export interface CallOptions extends RetryOptions {
   readonly workerLosses?: number;
   /** Wall time after which a try is stopped. Default none. */
   readonly timeout?: Duration;
+  /**
+   * Not given to a worker before that: a `Date`, its ISO text, or a duration from now. What it waits
+   * for by then is made and brought meanwhile.
+   */
+  readonly startAfter?: Date | Duration;
+  /**
+   * When it passes, the task ends as `expired` wherever it is: a `Date`, its ISO text, or a duration
+   * from now. What a worker is done with in time is still brought home.
+   */
+  readonly endBy?: Date | Duration;
+  /** Only workers that are there for as long yet get it. Default any. */
+  readonly minTime?: Duration;
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
@@ -85,15 +105,15 @@ export interface TaskOptions extends CallOptions, ProcessOptions {
   /** Run by `/bin/sh -c`. */
   readonly command: string;
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
-  readonly inputs?: { readonly [mount: string]: FileHandle };
+  readonly inputs?: { readonly [mount: string]: InputMountOption };
   /** What it uses is told as it changes, in `series` of its result. Default false. */
   readonly series?: boolean;
 }
 
 /** Checked options of what tasks and calls have alike. */
 export interface CheckedCall {
-  readonly inputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
-  readonly outputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
+  readonly inputs: readonly CheckedMount[];
+  readonly outputs: readonly CheckedMount[];
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly priority: number;
@@ -101,6 +121,10 @@ export interface CheckedCall {
   readonly workerLosses: number;
   readonly timeoutMs: number;
   readonly hasSeries: boolean;
+  readonly minTimeMs: number;
+  /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
+  readonly startsAtMs: number | undefined;
+  readonly endsAtMs: number | undefined;
   readonly features: readonly string[];
 }
 
@@ -117,10 +141,13 @@ export interface CheckedProcess {
   readonly environments: readonly FileEntry[];
 }
 
-type Files = { readonly [mount: string]: FileHandle };
+type Mounts<Mount> = { readonly [mount: string]: Mount };
 
-const handles: Reader<Files> = (value, what) => {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Files;
+const mounts: Reader<Mounts<never>> = (value, what) => {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    // What the mounts are is looked at one by one.
+    return value as Mounts<never>;
+  }
   throw new TypeError(`Cannot take ${what} "${show(value)}" as mounts: expected { name: file }`);
 };
 
@@ -131,36 +158,19 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
   );
 };
 
-const features: Reader<readonly string[]> = (value, what) => {
-  if (Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "")) {
-    return [...value].sort();
-  }
-  throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
-};
-
-const customResources: Reader<{ readonly [name: string]: number }> = (value, what) => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`Cannot take ${what} "${show(value)}" as resources: expected { name: 1 }`);
-  }
-  const amounts = Object.entries(value).filter(([, amount]) => amount !== 0).sort();
-  return Object.fromEntries(amounts.map(([name, amount]) => {
-    if ((RESOURCE_NAMES as readonly string[]).includes(name)) {
-      throw new TypeError(`Cannot take ${what} "${name}": state ${name} beside it, by itself`);
-    }
-    return [name, count(0, 1_000_000_000)(amount, `${what} "${name}"`)];
-  }));
-};
-
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
-  outputs: handles,
+  outputs: mounts,
   tag: text,
   category: text,
   priority: amount(-1e9, 1e9),
   ...RETRY_READERS,
   workerLosses: count(0, 1_000_000),
   timeout: duration,
-  features: features,
+  startAfter: moment,
+  endBy: moment,
+  minTime: duration,
+  features,
 };
 
 /** Checks of what a process is started with. */
@@ -177,7 +187,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 /** Checks of a command task. */
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
-  inputs: handles,
+  inputs: mounts,
   series: flag,
   ...CALL_READERS,
   ...PROCESS_READERS,
@@ -203,7 +213,7 @@ export function readTask(
 export function readMembers(
   members: readonly {
     readonly env: { readonly [name: string]: string };
-    readonly outputs: { readonly [mount: string]: FileHandle };
+    readonly outputs: { readonly [mount: string]: OutputMountOption };
   }[],
   common: CheckedCall & CheckedProcess & { readonly command: string },
   store: FileStore,
@@ -293,8 +303,16 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
     timeoutMs: Number(read.timeout ?? 0),
     hasSeries: read.series ?? false,
+    minTimeMs: Number(read.minTime ?? 0),
+    startsAtMs: instantOf(read.startAfter),
+    endsAtMs: instantOf(read.endBy),
     features: read.features ?? [],
   };
+}
+
+/** The instant that lies so far ahead, as the core tells the time. */
+function instantOf(aheadMs: Date | Duration | undefined): number | undefined {
+  return aheadMs === undefined ? undefined : performance.now() + Number(aheadMs);
 }
 
 function checkEnvironment(entry: FileEntry): FileEntry {
@@ -308,16 +326,13 @@ function checkEnvironment(entry: FileEntry): FileEntry {
 
 /** Checks mounts, and looks their files up. */
 export function mountsOf(
-  files: Files,
+  files: Mounts<unknown>,
   side: "input" | "output",
   store: FileStore,
-): { mount: string; entry: FileEntry }[] {
-  const mounts: { mount: string; entry: FileEntry }[] = [];
-  for (const [mount, handle] of Object.entries(files)) {
-    checkMount(mount, side);
-    mounts.push({ mount, entry: store.entryOf(handle, `${side} "${mount}"`) });
-  }
-  return mounts;
+): CheckedMount[] {
+  return Object.entries(files).map(([mount, given]) => {
+    return mountOf(given, { side, mount: checkMount(mount, side), store });
+  });
 }
 
 /** Returns what is a relative path that stays in the sandbox. */
@@ -368,6 +383,7 @@ export class TaskMaker {
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
     const { body, inputs, outputs, priority, retry, workerLosses, features } = checked;
+    const { startsAtMs, endsAtMs } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
     return {
@@ -381,11 +397,13 @@ export class TaskMaker {
       priority,
       retries: retry.retries,
       workerLosses,
+      ...(startsAtMs === undefined ? {} : { startsAtMs }),
+      ...(endsAtMs === undefined ? {} : { endsAtMs }),
     };
   }
 
   #templateOf(
-    { timeoutMs, category: given, retry: { rule }, hasSeries }: CheckedCall,
+    { timeoutMs, minTimeMs, category: given, retry: { rule }, hasSeries }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -393,7 +411,19 @@ export class TaskMaker {
   ): TaskTemplate {
     const { request = {}, env = {} } = process ?? {};
     const category = given ?? library ?? DEFAULT_CATEGORY;
-    const key = JSON.stringify([category, timeoutMs, library, request, env, rule, hasSeries]);
+    // Environments are named beside it, and yet tasks of one template have the same.
+    const environments = process?.environments.map(({ id }) => id);
+    const key = JSON.stringify([
+      category,
+      timeoutMs,
+      minTimeMs,
+      library,
+      request,
+      env,
+      environments,
+      rule,
+      hasSeries,
+    ]);
     const known = this.#templates.get(key);
     if (known !== undefined) return known;
     if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
@@ -402,7 +432,7 @@ export class TaskMaker {
       category,
       env,
       timeoutMs,
-      minTimeMs: 0,
+      minTimeMs,
       ...(hasSeries ? { hasSeries } : {}),
       ...(rule === undefined ? {} : { retry: rule }),
       ...(library === undefined ? {} : { library }),
@@ -412,8 +442,18 @@ export class TaskMaker {
   }
 }
 
-function toMount({ mount, entry }: { mount: string; entry: FileEntry }): TaskMount {
-  return { mount, fileId: entry.id };
+/** A mount as the core has it, which need not know what is watched. */
+export function toMount({ mount, entry, isSymlink, isStrict, only }: CheckedMount): TaskMount {
+  const fileId = entry.id;
+  const isPlain = isSymlink === undefined && isStrict === undefined && only === undefined;
+  if (isPlain) return { mount, fileId };
+  return {
+    mount,
+    fileId,
+    ...(isSymlink === true && { isSymlink }),
+    ...(isStrict === true && { isStrict }),
+    ...(only === "failure" && { only }),
+  };
 }
 
 /** A file argument of a call has no name: its index in the list is its place. */

@@ -7,6 +7,7 @@
 
 import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
+import type { GrowingSource } from "../shared/protocol.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Catalog, TaskEntry } from "./catalog.ts";
 import type { ManagerEvent, TaskDefinition } from "./core/event.ts";
@@ -14,6 +15,8 @@ import type { TaskEnd } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
 import type { OutputLog } from "./output_log.ts";
+import type { FollowPart } from "./follower.ts";
+import type { OutputWatches } from "./output_watch.ts";
 import { askHandler, type RetryHandler } from "./retry_option.ts";
 import { ResultQueue } from "./result_queue.ts";
 import {
@@ -21,6 +24,7 @@ import {
   type CheckedMember,
   type CheckedProcess,
   TaskMaker,
+  toMount,
 } from "./task_definition.ts";
 import {
   TaskHandle,
@@ -37,6 +41,9 @@ export interface TaskDeskOptions {
   readonly push: (event: ManagerEvent) => void;
   readonly catalog: Catalog;
   readonly output: OutputLog;
+  readonly watches: Pick<OutputWatches, "add">;
+  /** What a task that has not ended writes. */
+  readonly follow: (id: TaskId, source: GrowingSource) => AsyncIterable<FollowPart>;
   /** What the core says of a task that has not ended. */
   readonly stateOf: (id: TaskId) => TaskStateName;
 }
@@ -142,7 +149,7 @@ export class TaskDesk implements TaskOwner {
     const untold = { fromId: firstId, toId: this.#lastId as TaskId, cancelled: new Set<TaskId>() };
     this.#untold.add(untold);
     const tell = ({ env, outputs }: CheckedMember, taskId: TaskId): void => {
-      const own = outputs.map(({ mount, entry: { id: fileId } }) => ({ mount, fileId }));
+      const own = outputs.map(toMount);
       const task = {
         ...common,
         taskId,
@@ -202,7 +209,10 @@ export class TaskDesk implements TaskOwner {
     this.#lastId += 1;
     const id = this.#lastId as TaskId;
     for (const { entry } of outputs) this.#options.store.useAsOutput(entry, id);
-    if (outputs.length > 0) this.#made.set(id, outputs.map(({ entry }) => entry));
+    if (outputs.length > 0) {
+      this.#made.set(id, outputs.map(({ entry }) => entry));
+      this.#options.watches.add(id, outputs);
+    }
     return id;
   }
 
@@ -290,6 +300,11 @@ export class TaskDesk implements TaskOwner {
   /** See `TaskHandle.state`. */
   stateOf(id: TaskId): TaskStateName {
     return this.#options.stateOf(id);
+  }
+
+  /** See `TaskHandle.follow`. */
+  follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart> {
+    return this.#options.follow(id, source);
   }
 
   /** See `TaskHandle.cancel`. */

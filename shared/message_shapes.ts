@@ -1,6 +1,14 @@
 /** The shape of every message of protocol.ts; a kind or a field without one does not compile. */
 
-import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
+import type {
+  CacheName,
+  InstanceId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WatchId,
+  WorkerId,
+} from "./ids.ts";
 import {
   amount,
   atMost,
@@ -28,15 +36,18 @@ import {
   CERTIFICATE_CHARS_MAX,
   type DispatchedTask,
   type FetchSource,
+  type GrowingSource,
   INLINE_BYTES_MAX,
   type LibraryDefinition,
   type ManagerMessage,
+  PIECE_BYTES_MAX,
   type Recipe,
   type SendTarget,
   SERIES_SAMPLES_MAX,
   STREAM_KEPT_BYTES,
   type TryPhase,
   VALUE_BYTES_MAX,
+  type WatchEnd,
   type WorkerMessage,
 } from "./protocol.ts";
 import type { ResourceRequest, Resources } from "./resources.ts";
@@ -74,6 +85,7 @@ const longText = text(TEXT_CHARS_MAX);
 const taskId: Check<TaskId> = branded(positive);
 const transferId: Check<TransferId> = branded(positive);
 const instanceId: Check<InstanceId> = branded(positive);
+const watchId: Check<WatchId> = branded(positive);
 const workerId: Check<WorkerId> = branded(id);
 const sessionId: Check<SessionId> = branded(id);
 const cacheName: Check<CacheName> = branded(name(NAME_CHARS_MAX));
@@ -141,7 +153,12 @@ const dispatchedTask = shape<DispatchedTask>({
     call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
   }),
   inputs: usually(
-    list(shape<InputMount>({ mount: path, name: cacheName, generation: natural })),
+    list(shape<InputMount>({
+      mount: path,
+      name: cacheName,
+      generation: natural,
+      isSymlink: optional(flag),
+    })),
     () => [],
   ),
   outputs: usually(
@@ -151,6 +168,7 @@ const dispatchedTask = shape<DispatchedTask>({
       generation: natural,
       level,
       isReturned: flag,
+      only: optional(oneOf(["failure"])),
     })),
     () => [],
   ),
@@ -167,6 +185,22 @@ const fetchSource = kinds<FetchSource>({
 const sendTarget = kinds<SendTarget>({
   manager: { ticket: path },
   url: { url: path, mode: optional(natural) },
+});
+
+/** Why a watch is over. */
+export const watchEnd: Check<WatchEnd> = oneOf<WatchEnd>([
+  "ended",
+  "shrunk",
+  "replaced",
+  "special",
+  "unreadable",
+  "too_many",
+]);
+
+/** What can be followed. */
+export const growingSource: Check<GrowingSource> = kinds<GrowingSource>({
+  stream: { stream: oneOf(["stdout", "stderr"]) },
+  mount: { mount: path },
 });
 
 const recipe = kinds<Recipe>({
@@ -272,6 +306,16 @@ export const managerMessage: Check<ManagerMessage> = ruled(
     delete: { name: cacheName, generation: natural },
     start_instance: { instanceId, library },
     stop_instance: { instanceId },
+    watch: {
+      ...tryFields,
+      watchId,
+      source: growingSource,
+      fromByte: natural,
+      creditBytes: natural,
+      canSkip: flag,
+    },
+    watch_credit: { watchId, bytes: positive },
+    unwatch: { watchId },
     heartbeat: {},
     release: { reason: longText },
   }),
@@ -326,6 +370,11 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     instanceId,
     reason: oneOf(["stopped", "start_failed", "died"]),
     message: longText,
+  },
+  piece: { watchId, atByte: natural, bytes: bytes(PIECE_BYTES_MAX) },
+  watch_ended: {
+    watchId,
+    reason: watchEnd,
   },
   heartbeat: { refused: optional(positive) },
   leaving: { reason: longText },

@@ -83,6 +83,8 @@ export interface InputMount {
   readonly name: CacheName;
   /** Which making of a temp or output; 0 for files that are not made by tasks. */
   readonly generation: number;
+  /** One symbolic link, however it is mounted else. */
+  readonly isSymlink?: boolean;
 }
 
 /** A file that a try leaves behind. */
@@ -93,6 +95,8 @@ export interface OutputMount {
   readonly level: CacheLevel;
   /** True when small contents should ride in the result, as they go to the manager anyway. */
   readonly isReturned: boolean;
+  /** It is taken when the try failed and left it, and of no success. */
+  readonly only?: "failure";
 }
 
 /** How long workers keep a file; the README tells what each level means. */

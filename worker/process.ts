@@ -20,9 +20,13 @@
 import { closeSync, openSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 
+import type { Resources } from "../shared/resources.ts";
+import type { CpuPinner } from "../shared/runtime/affinity.ts";
 import { type ChildEnd, isOwnChild, spawnDetached } from "../shared/runtime/spawn.ts";
 import { becomeSubreaper, type Subreaper } from "../shared/runtime/subreaper.ts";
 import type { TryId } from "../shared/task.ts";
+import type { HeldDevices } from "./core/device.ts";
+import type { GpuVariable } from "./gpu_devices.ts";
 import { listProcesses, readProcess, readVariable, signalProcess } from "./process_table.ts";
 import { describeStartFailure } from "./start_failure.ts";
 import {
@@ -45,8 +49,8 @@ export interface TaskCommand extends TryId {
   readonly stderr: number;
   readonly env: Environment;
   readonly activation: Activation;
-  /** Cores allocated; 0 when none were. */
-  readonly cores: number;
+  readonly resources: Resources;
+  readonly devices: HeldDevices;
 }
 
 /** How a try's processes ended. */
@@ -84,6 +88,10 @@ export interface TaskProcessesOptions {
   /** What tasks see of the worker's environment, or more; see `inheritedEnvironment`. */
   readonly env: { readonly [name: string]: string | undefined };
   readonly watcher: GroupWatcher;
+  /** Absent where the worker offers no GPUs. */
+  readonly gpuVariable?: GpuVariable;
+  /** There when tries are pinned to the processors that they have. */
+  readonly pinner?: CpuPinner;
   /** Absent where orphans cannot be adopted. */
   readonly subreaper?: Subreaper;
 }
@@ -120,6 +128,8 @@ export class TaskProcesses {
   readonly #inherited: Environment;
   readonly #watcher: GroupWatcher;
   readonly #subreaper: Subreaper | undefined;
+  readonly #gpuVariable: GpuVariable | undefined;
+  readonly #pinner: CpuPinner | undefined;
   readonly #nullDevice: number;
   /** {group id: its try}; one that has ended stays until nothing of it is left. */
   readonly #running: Map<number, Running> = new Map();
@@ -135,6 +145,8 @@ export class TaskProcesses {
     this.#inherited = inheritedEnvironment(options.env);
     this.#watcher = options.watcher;
     this.#subreaper = options.subreaper;
+    this.#gpuVariable = options.gpuVariable;
+    this.#pinner = options.pinner;
     this.#nullDevice = openSync("/dev/null", "r");
   }
 
@@ -146,7 +158,11 @@ export class TaskProcesses {
 
   /** Starts a try. That it could not be started is an end like any other. */
   start(task: TaskCommand): TaskProcess {
-    const env = tryEnvironment(this.#inherited, { ...task, workerMark: this.#mark });
+    const env = tryEnvironment(this.#inherited, {
+      ...task,
+      workerMark: this.#mark,
+      gpuVariable: this.#gpuVariable,
+    });
     const argv = [SHELL, "-c", task.command];
     const { promise: ended, resolve } = Promise.withResolvers<TaskEnd>();
     const running: Running = {
@@ -157,8 +173,9 @@ export class TaskProcesses {
       killTimer: undefined,
       hasEnded: false,
     };
-    try {
-      running.groupId = spawnDetached({
+    const { cpus } = task.devices;
+    const spawn = () =>
+      spawnDetached({
         argv,
         env,
         directory: task.directory,
@@ -166,6 +183,10 @@ export class TaskProcesses {
         stdout: task.stdout,
         stderr: task.stderr,
       }, (end) => this.#leaderEnded(running, end, resolve));
+    try {
+      running.groupId = cpus.length === 0 || this.#pinner === undefined
+        ? spawn()
+        : this.#pinner.run(cpus, spawn);
     } catch (error) {
       const message = describeStartFailure({ command: task.command, env, error });
       resolve({ kind: "start_failed", message, hasSurvivors: false });

@@ -75,6 +75,12 @@ export interface BoundFile {
 export interface TaskMount {
   readonly mount: string;
   readonly fileId: FileId;
+  /** Of an input: one symbolic link, however it is mounted else. */
+  readonly isSymlink?: boolean;
+  /** Of an input: the task runs only where a replica is. */
+  readonly isStrict?: boolean;
+  /** Of an output: it comes of a last try that failed, and of no other. */
+  readonly only?: "failure";
 }
 
 /** What many tasks have in common: one object of all of them. */
@@ -127,6 +133,10 @@ export interface TaskDefinition {
   readonly retries: number;
   /** Further tries after losing the worker while the task ran. */
   readonly workerLosses: number;
+  /** Not dispatched before that instant. */
+  readonly startsAtMs?: number;
+  /** Ended at that instant wherever it is, unless a worker is done with it. */
+  readonly endsAtMs?: number;
 }
 
 /** A library as the API declares it. */

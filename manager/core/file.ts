@@ -138,15 +138,23 @@ export function inputFiles(state: ManagerState, task: TaskRecord): Iterable<File
   return seen;
 }
 
+/** An output of a task. */
+export interface OutputFile {
+  readonly mount: string;
+  readonly file: FileRecord;
+  /** See `TaskMount`. */
+  readonly only: "failure" | undefined;
+}
+
 /** The files that a task makes, but those that nobody has a use for any more. */
 export function outputFiles(
   state: ManagerState,
   task: TaskRecord,
-): { readonly mount: string; readonly file: FileRecord }[] {
-  const outputs: { readonly mount: string; readonly file: FileRecord }[] = [];
-  for (const { mount, fileId } of task.definition.outputs) {
+): OutputFile[] {
+  const outputs: OutputFile[] = [];
+  for (const { mount, fileId, only } of task.definition.outputs) {
     const file = state.files.get(fileId);
-    if (file !== undefined) outputs.push({ mount, file });
+    if (file !== undefined) outputs.push({ mount, file, only });
   }
   return outputs;
 }

@@ -66,6 +66,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     deliveryQueue: new Set(),
     collectingCount: 0,
     deadlines: newHeap((a, b) => a.atMs < b.atMs),
+    deadlinesMax: 0,
     joinedCount: 0,
     isEvictionPlanned: false,
     isClosed: false,

@@ -53,21 +53,23 @@ function dispatchMessage(
 
 function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
   const { definition } = attempt.task;
-  const inputs = definition.inputs.map(({ mount, fileId }) => {
+  const inputs = definition.inputs.map(({ mount, fileId, isSymlink }) => {
     const file = fileOf(state, fileId);
-    return { mount, name: boundName(file), generation: file.generation };
+    const input = { mount, name: boundName(file), generation: file.generation };
+    return isSymlink === true ? { ...input, isSymlink } : input;
   });
   const outputs: OutputMount[] = [];
-  for (const { mount, file } of outputFiles(state, attempt.task)) {
+  for (const { mount, file, only } of outputFiles(state, attempt.task)) {
     // What is in place is not made twice; all else is, so that it is all of one run.
     if (isInPlace(file)) continue;
-    outputs.push({
+    const output = {
       mount,
       name: boundName(file),
       generation: attempt.try,
       level: file.level,
       isReturned: file.origin.kind === "manager",
-    });
+    };
+    outputs.push(only === undefined ? output : { ...output, only });
   }
   const { taskId, priority, body } = definition;
   const task = { taskId, try: attempt.try, shape, priority, body, inputs, outputs };

@@ -8,11 +8,11 @@
  * @module
  */
 
-import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
-import { planHoldEnd, type TimedHold } from "./hold.ts";
+import type { Outcome, TryId } from "../../shared/task.ts";
+import { type Failure, finishFailed } from "./failure_output.ts";
 import type { ManagerState, TaskRecord, TryRecord, WorkerRecord } from "./state.ts";
-import { endOf, finishTask } from "./task.ts";
-import { retry } from "./try.ts";
+import { endOf, planHold, type TimedHold } from "./task.ts";
+import { discard, retry } from "./try.ts";
 
 /** Tries that failed of a task whose user says that they cost little, before it ends. */
 const CHEAP_FAILURES_MAX = 1000;
@@ -46,13 +46,6 @@ export type RetryDecision =
   | { readonly kind: "cost"; readonly cost: number }
   | { readonly kind: "none"; readonly why: string };
 
-/** How a try failed. */
-export interface Failure {
-  readonly outcome: Outcome;
-  readonly message: string;
-  readonly result?: TryResult;
-}
-
 /** What went wrong so far with one task. */
 export interface TroubleRecord {
   /** Of its failures together, where its user is asked. */
@@ -78,11 +71,11 @@ export function judgeFailure(state: ManagerState, attempt: TryRecord, failure: F
   }
   task.failureCount += 1;
   if (rule?.on !== undefined && !rule.on.includes(failure.outcome)) {
-    return finishTask(state, task, { ...failure, attempt });
+    return finishFailed(state, attempt, failure);
   }
   if (rule?.isAsked === true) return ask(state, attempt, failure);
   if (task.failureCount <= retries) return tryAgain(state, attempt);
-  finishTask(state, task, { ...failure, attempt });
+  finishFailed(state, attempt, failure);
 }
 
 /** The user said what a try costs; an answer that nobody waits for any more has no effect. */
@@ -112,25 +105,43 @@ export function noteLoss(task: TaskRecord, worker: WorkerRecord): string {
 
 function endAsking(state: ManagerState, task: TaskRecord, decision: RetryDecision): void {
   if (task.hold?.kind !== "retry_asked") return;
-  const { attempt, failure } = task.hold;
-  if (decision.kind === "none") {
-    const message =
-      `${failure.message}; whether to try again could not be decided: ${decision.why}`;
-    return finishTask(state, task, { ...failure, message, attempt });
-  }
-  const troubles = troublesOf(task);
-  troubles.cost += decision.cost;
-  const { retries } = task.definition;
-  const isMany = task.failureCount > Math.max(retries, CHEAP_FAILURES_MAX);
-  if (troubles.cost > retries || isMany) return finishTask(state, task, { ...failure, attempt });
+  const { attempt, failure, session } = task.hold;
+  const isRepeated = decision.kind === "cost" && mayRepeat(task, decision.cost);
+  const { link } = attempt.worker;
+  // A worker that was away meanwhile has been told that nobody wants what the try left.
+  const isThere = link.kind === "open" && link.session === session;
+  if (isRepeated || !isThere) dropAsked(state, task);
   task.hold = undefined;
-  tryAgain(state, attempt);
+  if (isRepeated) return tryAgain(state, attempt);
+  const why = decision.kind === "none"
+    ? `; whether to try again could not be decided: ${decision.why}`
+    : "";
+  const left = isThere ? failure : withoutOutputs(failure);
+  finishFailed(state, attempt, { ...left, message: `${failure.message}${why}` });
+}
+
+function mayRepeat(task: TaskRecord, cost: number): boolean {
+  const troubles = troublesOf(task);
+  troubles.cost += cost;
+  const { retries } = task.definition;
+  return troubles.cost <= retries && task.failureCount <= Math.max(retries, CHEAP_FAILURES_MAX);
+}
+
+/** What the try left of which the user is asked goes, if the user is. */
+export function dropAsked(state: ManagerState, { hold }: TaskRecord): void {
+  if (hold?.kind !== "retry_asked") return;
+  const { attempt, failure: { result } } = hold;
+  if (result !== undefined && result.outputs.length > 0) discard(state, attempt, result);
+}
+
+function withoutOutputs({ outcome, message, result }: Failure): Failure {
+  return { outcome, message, ...(result && { result: { ...result, outputs: [] } }) };
 }
 
 function ask(state: ManagerState, attempt: TryRecord, failure: Failure): void {
-  const { task } = attempt;
+  const { task, worker: { link: { session } } } = attempt;
   const untilMs = state.nowMs + state.policies.retryTimeoutMs;
-  hold(state, attempt, { kind: "retry_asked", untilMs, attempt, failure });
+  hold(state, attempt, { kind: "retry_asked", untilMs, attempt, failure, session });
   const end = endOf(state, task, { ...failure, attempt });
   state.instructions.push({ kind: "ask_retry", end });
 }
@@ -147,8 +158,7 @@ function tryAgain(state: ManagerState, attempt: TryRecord): void {
 }
 
 function hold(state: ManagerState, attempt: TryRecord, timed: TimedHold): void {
-  attempt.task.hold = timed;
-  planHoldEnd(state, attempt.task, timed);
+  attempt.task.hold = planHold(state, attempt.task, timed);
   retry(state, attempt);
 }
 
@@ -166,7 +176,7 @@ function forsake(
   if (forsaken.count <= most) return tryAgain(state, attempt);
   const times = forsaken.count === 1 ? "once" : `${forsaken.count} times`;
   const message = `${failure.message}; it was given up ${times} before it ran, by ${names}`;
-  finishTask(state, task, { ...failure, message, attempt });
+  finishFailed(state, attempt, { ...failure, message });
 }
 
 function troublesOf(task: TaskRecord): TroubleRecord {

@@ -18,10 +18,12 @@ import type { Allocation, Demand } from "./allocation.ts";
 import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
+import type { Deadline } from "./deadline.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
+import type { Failure } from "./failure_output.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
-import type { Failure, TroubleRecord } from "./retry.ts";
+import type { TroubleRecord } from "./retry.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -54,6 +56,8 @@ export type Hold =
     readonly untilMs: number;
     readonly attempt: TryRecord;
     readonly failure: Failure;
+    /** Of its worker: what the try left there is there as long as it is the same. */
+    readonly session: SessionId;
   }
   /** Its user has called it off: it ends as soon as it is its turn. */
   | { readonly kind: "called_off" };
@@ -486,6 +490,8 @@ export interface ManagerState {
   collectingCount: number;
   /** When to look at something again. */
   readonly deadlines: Heap<Deadline>;
+  /** So many entries make it look for stale ones. */
+  deadlinesMax: number;
   /** Workers that joined so far, for `waitForWorkers`. */
   joinedCount: number;
   /** A deadline is set at which a worker is sent away at random. */
@@ -526,20 +532,6 @@ export interface Shift {
   /** When the copy was there; undefined before that. */
   copiedAtMs: number | undefined;
 }
-
-/** Something to look at when time has passed. Checked against the state then. */
-export type Deadline =
-  | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
-  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
-  | {
-    readonly atMs: number;
-    readonly kind: "source";
-    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
-  }
-  /** More is to be looked at than one step does. */
-  | { readonly atMs: number; readonly kind: "upkeep" }
-  | { readonly atMs: number; readonly kind: "eviction" }
-  | { readonly atMs: number; readonly kind: "hold"; readonly task: TaskRecord };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {

@@ -9,12 +9,12 @@ import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
-import { peekHeap, popHeap } from "../../shared/heap.ts";
+import { peekHeap } from "../../shared/heap.ts";
+import { passDeadlines } from "./deadline.ts";
 import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
-import { endHold } from "./hold.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
@@ -24,13 +24,7 @@ import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { submitTask } from "./task.ts";
-import {
-  failFetch,
-  failTransfer,
-  resumeTransfer,
-  reviewSource,
-  reviewTransfers,
-} from "./transfer.ts";
+import { failFetch, failTransfer, reviewTransfers } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
 import { startStores } from "./url_output.ts";
@@ -42,7 +36,7 @@ import {
   loseWorker,
   releaseWorkers,
 } from "./worker.ts";
-import { evictAtRandom, planEviction } from "./worker_eviction.ts";
+import { planEviction } from "./worker_eviction.ts";
 
 /** What a step asks for and what became true. */
 export interface StepOutput {
@@ -183,34 +177,15 @@ function applyReport(
       return readyInstance(state, worker, message.instanceId);
     case "instance_gone":
       return endInstance(state, worker, message);
+    case "piece":
+    case "watch_ended":
+      // The shell has taken them: what is only looked at is no state.
+      return;
     case "heartbeat":
       return;
     case "leaving":
       return leaveWorker(state, worker, message.reason);
     default:
       return unreachable(message);
-  }
-}
-
-function passDeadlines(state: ManagerState): void {
-  while (true) {
-    const next = peekHeap(state.deadlines);
-    if (next === undefined || next.atMs > state.nowMs) return;
-    popHeap(state.deadlines);
-    if (next.kind === "transfer") {
-      resumeTransfer(state, next.transfer);
-    } else if (next.kind === "source") {
-      reviewSource(state, next.from);
-    } else if (next.kind === "eviction") {
-      evictAtRandom(state);
-    } else if (next.kind === "hold") {
-      endHold(state, next.task);
-    } else if (
-      next.kind === "grace" &&
-      next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&
-      state.workers.get(next.worker.workerId) === next.worker
-    ) {
-      loseWorker(state, next.worker, "it did not come back in time");
-    }
   }
 }

@@ -4,6 +4,7 @@ import { AssertionError } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
+import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
@@ -15,6 +16,7 @@ import {
   releaseIfUnneeded,
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
+import { dropAsked } from "./retry.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
@@ -26,6 +28,9 @@ export interface Ending {
   readonly attempt?: TryRecord;
   readonly result?: TryResult;
 }
+
+/** A hold that ends by itself. */
+export type TimedHold = Extract<Hold, { readonly untilMs: number }>;
 
 /** How a task ends that its user calls off. */
 export const CANCELLED: Ending = { outcome: "cancelled", message: "The task was cancelled" };
@@ -70,6 +75,11 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     file.isAvailable = false;
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);
+  const { startsAtMs = 0, endsAtMs } = definition;
+  if (startsAtMs > state.nowMs) {
+    task.hold = planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
+  }
+  if (endsAtMs !== undefined) planLook(state, { atMs: endsAtMs, kind: "end_by", task });
   waitOrQueue(state, task);
   for (const file of inputFiles(state, task)) {
     if (file.failure !== undefined) {
@@ -86,6 +96,10 @@ export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
     if (!file.isAvailable) missing += 1;
   }
   const isHeld = task.hold !== undefined;
+  const { endsAtMs = Infinity } = task.definition;
+  // Its last try is over after all, and there is no time for another one.
+  const isLate = endsAtMs <= state.nowMs && !task.isSettled;
+  if (isLate) planLook(state, { atMs: state.nowMs, kind: "end_by", task });
   setState(state, task, missing > 0 || isHeld ? { kind: "waiting", missing } : READY);
 }
 
@@ -93,6 +107,11 @@ export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
 export function holdTask(state: ManagerState, task: TaskRecord, hold: Hold): void {
   task.hold = hold;
   waitOrQueue(state, task);
+}
+
+/** Keeps a task that is not at a worker from being scheduled until then. */
+export function holdUntil(state: ManagerState, task: TaskRecord, hold: TimedHold): void {
+  holdTask(state, task, planHold(state, task, hold));
 }
 
 /** Nothing but its inputs keeps the task from being scheduled any more. */
@@ -137,13 +156,37 @@ export function takeBackTask(state: ManagerState, task: TaskRecord, file: FileRe
   waitOrQueue(state, task);
 }
 
+/** Its time is over: the task ends wherever it is, unless a worker is done with it. */
+export function endExpired(state: ManagerState, task: TaskRecord): void {
+  if (task.isSettled || task.state.kind === "retrieving") return;
+  const attempt = task.state.kind === "dispatched" ? task.state.attempt : undefined;
+  const message = `The task did not end in time: its endBy passed while it ${whereabouts(task)}`;
+  const ending: Ending = { outcome: "expired", message, ...(attempt && { attempt }) };
+  giveUp(state, failTask(state, task, ending), {
+    outcome: "input_missing",
+    message: `Cannot run: ${describeEnd(task, ending, "an input")}`,
+  });
+}
+
+function whereabouts({ state, hold }: TaskRecord): string {
+  if (state.kind === "dispatched") {
+    const { isStarted, worker: { workerId, host } } = state.attempt;
+    return `${isStarted ? "ran at" : "waited to start at"} worker ${workerId} on ${host}`;
+  }
+  if (state.kind === "waiting" && state.missing > 0) {
+    return `waited for ${state.missing === 1 ? "an input" : `${state.missing} inputs`}`;
+  }
+  return hold === undefined ? "waited for a worker" : "was held back";
+}
+
 /** Ends a task wherever it is; returns the outputs that will never be. */
 export function failTask(
   state: ManagerState,
   task: TaskRecord,
-  failure: { readonly outcome: Outcome; readonly message: string },
+  failure: Ending,
 ): FileRecord[] {
   if (task.state.kind === "done") return [];
+  dropAsked(state, task);
   // What happens to one that its user has called off meanwhile is of no interest.
   const ending = task.hold?.kind === "called_off" ? CANCELLED : failure;
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
@@ -159,7 +202,9 @@ export function finishTask(state: ManagerState, task: TaskRecord, ending: Ending
   const abandoned = endTask(state, task, ending);
   if (abandoned.length === 0) return;
   for (const file of abandoned) {
-    const message = task.recoveryCount === 0 || file.bound === undefined
+    const message = ending.outcome === "success"
+      ? `Cannot have what task ${task.definition.taskId} makes when it fails: it succeeded`
+      : task.recoveryCount === 0 || file.bound === undefined
       ? `Cannot run: ${describeEnd(task, ending, "an input")}`
       : `Cannot make file "${file.bound.name}" again: ${describeEnd(task, ending, "it")}`;
     giveUpFile(state, file, { outcome: "input_missing", message });
@@ -218,6 +263,12 @@ function countRecovering(
   counters[isWaiting ? "recoveriesWaiting" : "recoveriesRunning"] += change;
 }
 
+/** Has the hold looked at when its time is over. */
+export function planHold(state: ManagerState, task: TaskRecord, hold: TimedHold): TimedHold {
+  planLook(state, { atMs: hold.untilMs, kind: "hold", task });
+  return hold;
+}
+
 function describeEnd(
   { definition }: TaskRecord,
   { outcome, message }: Ending,
@@ -244,7 +295,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   const isFirstEnd = !task.isSettled;
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
-  const outputs = outputFiles(state, task).map(({ file }) => file);
+  const made = outputFiles(state, task);
+  const outputs = made.map(({ file }) => file);
+  // Of these there is nothing to hope for.
+  const unmade = new Set<FileRecord>();
+  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
@@ -263,11 +318,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   for (const file of outputs) {
     releaseIfUnneeded(state, file);
     // One that was lost while the others were made again.
-    if (!isSuccess) continue;
+    if (!isSuccess || unmade.has(file)) continue;
     noteLost(state, file);
     recoverIfWanted(state, file);
   }
-  return isSuccess ? [] : outputs.filter((file) => !file.isAvailable);
+  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {

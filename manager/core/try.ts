@@ -5,6 +5,7 @@ import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
 import { countRunning } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
+import { type Failure, failWithOutputs, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
@@ -13,7 +14,7 @@ import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
-import { type Failure, judgeFailure, noteLoss } from "./retry.ts";
+import { judgeFailure, noteLoss } from "./retry.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -133,8 +134,8 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
   if (attempt.isEnded) return discard(state, attempt, result);
   if (outcome !== "success") {
-    acknowledge(state, worker, result);
-    return failTry(state, attempt, result);
+    const fail = (failed: TryResult) => failTry(state, attempt, failed);
+    return failWithOutputs(state, attempt, { result, fail });
   }
   const lie = outputLie(state, attempt, result);
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
@@ -181,12 +182,14 @@ export function finishRetrieval(state: ManagerState, task: TaskRecord, deliveryI
   pending.delete(deliveryId);
   if (pending.size > 0) return;
   acknowledge(state, attempt.worker, attempt);
-  finishTask(state, task, { outcome: "success", message: result.message, attempt, result });
+  const { outcome, message } = result;
+  finishTask(state, task, { outcome, message, attempt, result });
 }
 
 /** An output cannot be put in place: the task fails, though its try did not. */
 export function failRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
   if (task.state.kind !== "retrieving") return;
+  if (giveUpRetrieval(state, task, task.state)) return;
   const { attempt, result, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -195,7 +198,7 @@ export function failRetrieval(state: ManagerState, task: TaskRecord, message: st
 
 /** Outputs were lost on their way here: the task runs again, as if its worker had been lost. */
 export function loseRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
-  if (task.state.kind !== "retrieving") return;
+  if (task.state.kind !== "retrieving" || giveUpRetrieval(state, task, task.state)) return;
   const { attempt, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -356,7 +359,7 @@ function whyNoMore({ task, worker }: TryRecord): string {
 }
 
 /** Records what a try made. */
-function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
+export function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
   for (const { file } of outputFiles(state, task)) {
     const { fileId } = file;
@@ -425,7 +428,7 @@ function takeBackUnstarted(state: ManagerState, file: FileRecord): void {
 }
 
 /** The result of a try that the manager ended: nothing of it stays. */
-function discard(
+export function discard(
   state: ManagerState,
   attempt: TryRecord,
   result: TryResult,

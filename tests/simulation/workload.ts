@@ -208,7 +208,7 @@ function declareOutputs(
   { random, taskId, newFile }: { random: RandomState; taskId: number; newFile: () => FileId },
 ): TaskDefinition["outputs"] {
   const count = nextRandomBelow(random, 3);
-  const outputs: { mount: string; fileId: FileId }[] = [];
+  const outputs: { mount: string; fileId: FileId; only?: "failure" }[] = [];
   for (let index = 0; index < count; index++) {
     const fileId = newFile();
     const name = `temp-${taskId}-${index}` as CacheName;
@@ -230,7 +230,8 @@ function declareOutputs(
       peerTransfer: true,
       bound: { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false },
     });
-    outputs.push({ mount: `out${index}`, fileId });
+    const isOfFailure = !isTemp && !isUrl && fileId % 3 === 0;
+    outputs.push({ mount: `out${index}`, fileId, ...(isOfFailure && { only: "failure" }) });
   }
   return outputs;
 }

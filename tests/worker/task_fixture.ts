@@ -7,6 +7,8 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { join } from "@std/path";
 
+import { NO_RESOURCES } from "../../shared/resources.ts";
+import type { CpuPinner } from "../../shared/runtime/affinity.ts";
 import type { Subreaper } from "../../shared/runtime/subreaper.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import type { Input } from "../../worker/mount.ts";
@@ -42,6 +44,8 @@ export class TemporaryFolder {
 export interface TaskOptions {
   readonly env?: { readonly [name: string]: string };
   readonly cores?: number;
+  /** To be pinned to; only of a fixture that was opened with a pinner. */
+  readonly cpus?: readonly number[];
   readonly activation?: Partial<Activation>;
   readonly inputs?: readonly Input[];
   readonly outputs?: readonly string[];
@@ -68,17 +72,22 @@ export class TaskFixture {
   }
 
   /** With `subreaper: undefined` the way of systems that cannot adopt orphans is taken. */
-  static async open(options?: { readonly subreaper: Subreaper | undefined }): Promise<TaskFixture> {
+  static async open(
+    { pinner, ...options }: {
+      readonly subreaper?: Subreaper | undefined;
+      readonly pinner?: CpuPinner;
+    } = {},
+  ): Promise<TaskFixture> {
     const fixture = new TaskFixture();
     const watcher = {
       groupStarted: (groupId: number) => void fixture.groups.add(groupId),
       groupEnded: (groupId: number) => void fixture.groups.delete(groupId),
     };
     const env = { ...process.env, BUN_SECRET: "x", TENDRIL_SECRET: "x", DISPLAY: ":0" };
-    const parts = { mark: fixture.mark, env, watcher };
-    fixture.#processes = options === undefined
-      ? await TaskProcesses.open(parts)
-      : new TaskProcesses(parts);
+    const parts = { mark: fixture.mark, env, watcher, ...(pinner && { pinner }) };
+    fixture.#processes = "subreaper" in options
+      ? new TaskProcesses(parts)
+      : await TaskProcesses.open(parts);
     return fixture;
   }
 
@@ -95,7 +104,8 @@ export class TaskFixture {
       stderr: sandbox.descriptor("stderr"),
       env: options.env ?? {},
       activation: { ...NO_ACTIVATION, ...options.activation },
-      cores: options.cores ?? 0,
+      resources: { ...NO_RESOURCES, cores: options.cores ?? 0 },
+      devices: { gpus: [], cpus: options.cpus ?? [] },
     };
     return { sandbox, process: this.#processes!.start(task) };
   }

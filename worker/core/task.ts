@@ -18,6 +18,7 @@ import {
   type Need,
   removeFile,
 } from "./cache.ts";
+import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
 import { heldBytes } from "./overflow.ts";
@@ -76,8 +77,8 @@ export function startCommand(state: WorkerState, record: TryRecord): void {
   }
   record.diskBytes = tryDiskBytes(state, record);
   state.disk.runningBytes += record.diskBytes;
-  const { task, shape } = record;
-  state.instructions.push({ kind: "run_task", task, shape, stagedMs });
+  const { task, shape, devices } = record;
+  state.instructions.push({ kind: "run_task", task, shape, devices, stagedMs });
 }
 
 /** Hands queued calls to free slots of ready instances: one instruction an instance. */
@@ -131,7 +132,7 @@ export function endTask(
     readers?.delete(record);
     if (readers?.size === 0) state.readers.delete(name);
   }
-  freeRoom(state, heldResources(record.shape));
+  freeRoom(state, heldResources(record.shape), record.devices);
   state.disk.runningBytes -= heldBytes(record);
   const isShared = loseModified(state, modified) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
@@ -218,6 +219,7 @@ function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): v
     isTainted: false,
     diskBytes: 0,
     writtenBytes: 0,
+    devices: NO_DEVICES,
     isGone: false,
   };
   state.tries.set(key, record);
@@ -327,6 +329,7 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
   const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (outputBytes > diskBytes) {
     deleteOutputs(state, result);
+    if (result.outcome !== "success") return report(state, { ...result, outputs: [] });
     const message = `Cannot keep outputs of ${outputBytes} bytes: this worker has ${diskBytes} ` +
       "bytes of disk in all";
     return report(state, { ...result, outcome: "disk_full", message, outputs: [] });

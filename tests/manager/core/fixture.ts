@@ -449,6 +449,8 @@ export class ManagerFixture {
       priority: wish.priority ?? 0,
       retries: wish.retries ?? 0,
       workerLosses: wish.workerLosses ?? 5,
+      ...(wish.startsAtMs === undefined ? {} : { startsAtMs: wish.startsAtMs }),
+      ...(wish.endsAtMs === undefined ? {} : { endsAtMs: wish.endsAtMs }),
     };
   }
 

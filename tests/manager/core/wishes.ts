@@ -44,6 +44,8 @@ export interface TaskWish {
   readonly request?: ResourceRequest;
   readonly category?: string;
   readonly minTimeMs?: number;
+  readonly startsAtMs?: number;
+  readonly endsAtMs?: number;
   readonly features?: readonly string[];
   readonly library?: string;
   readonly priority?: number;
