@@ -171,10 +171,7 @@ class Shell {
     return new Shell(options, { log, watcher, processes, store, given });
   }
 
-  private constructor(
-    options: WorkerOptions,
-    opened: OpenedParts,
-  ) {
+  private constructor(options: WorkerOptions, opened: OpenedParts) {
     const { log, watcher, processes, given } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;
