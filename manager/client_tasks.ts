@@ -213,6 +213,8 @@ function rowOf(
     ...(ending?.exitCode === undefined ? {} : { exitCode: ending.exitCode }),
     ...(ending?.signal === undefined ? {} : { signal: ending.signal }),
     message: ending?.message ?? "",
+    ...(ending?.allocated === undefined ? {} : { allocated: ending.allocated }),
+    ...(ending?.used === undefined ? {} : { used: ending.used }),
     submittedAtMs: ending?.times.submittedAtMs ?? submittedAtMs,
     startedAtMs: ending?.times.startedAtMs ?? entry.startedAtMs,
     endedAtMs: ending?.times.endedAtMs ?? 0,

@@ -354,9 +354,23 @@ export class Manager implements AsyncDisposable {
     return pendingCount === 0 && results.isEmpty;
   }
 
-  /** True when the workers could run more tasks than are submitted. */
+  /**
+   * How many more tasks to submit so that the workers do not run dry: what `hungryFactor` times
+   * their capacity has room for, or at least `hungryMinimum`, less the tasks that wait already. As
+   * large as those that wait, or run, one more is taken to be.
+   *
+   * @example
+   * ```ts
+   * for (let left = manager.hungry(); left > 0; left--) manager.submit({ command: "true" });
+   * ```
+   */
+  hungry(): number {
+    return this.#shell.hungry();
+  }
+
+  /** True when more tasks should be submitted: `hungry()` is above 0. */
   isHungry(): boolean {
-    return this.#shell.isHungry();
+    return this.hungry() > 0;
   }
 
   /**

@@ -112,6 +112,11 @@ export class TaskDesk implements TaskOwner {
     return this.#pending.size;
   }
 
+  /** Tasks that were submitted so far. */
+  get takenCount(): number {
+    return this.#lastId;
+  }
+
   /** Gives a task to the core. */
   submit<T>(submission: Submission<T>): TaskHandle<T> {
     const { call, readers = {} } = submission;

@@ -4,6 +4,7 @@ import { newHeap } from "../../shared/heap.ts";
 import { newRandom } from "../../shared/random.ts";
 import { newCallingOff } from "./cancel.ts";
 import { newCapacityIndex } from "./capacity_index.ts";
+import { newRoomSums } from "./hunger.ts";
 import type { Policies } from "./policy.ts";
 import { type Counters, type ManagerState, newSource } from "./state.ts";
 
@@ -29,6 +30,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     unclaimed: new Map(),
     workers: new Map(),
     index: newCapacityIndex(),
+    room: newRoomSums(),
     disks: newCapacityIndex(),
     categories: new Map(),
     classes: new Map(),

@@ -1,6 +1,7 @@
 /** What is held of a worker's resources, and the indexes that follow from it. */
 
-import { removeCapacity, setCapacity } from "./capacity_index.ts";
+import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
+import { addAmounts, countWorker } from "./hunger.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
@@ -11,6 +12,7 @@ export function changeRoom(
   resources: Resources,
   sign: 1 | -1,
 ): void {
+  if (isIndexed(worker)) addAmounts(state.room.committed, resources, sign);
   worker.committed = sign > 0
     ? addResources(worker.committed, resources)
     : subtractResources(worker.committed, resources);
@@ -35,6 +37,7 @@ export function isOpen(worker: WorkerRecord): boolean {
 
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
+  const wasIndexed = isIndexed(worker);
   if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
     state.upkeep.receivers.add(worker);
@@ -43,4 +46,5 @@ export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
     state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
+  if (isIndexed(worker) !== wasIndexed) countWorker(state.room, worker, wasIndexed ? -1 : 1);
 }

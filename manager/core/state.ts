@@ -20,6 +20,7 @@ import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
 import type { Deadline } from "./deadline.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
+import type { RoomSums } from "./hunger.ts";
 import type { Failure } from "./failure_output.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
@@ -113,6 +114,8 @@ export interface TaskClass {
   readonly ready: Heap<TaskRecord>;
   /** Tasks in state `ready`; `ready.items` may hold more. */
   readyCount: number;
+  /** Tasks in state `waiting` or `ready`. */
+  queuedCount: number;
   /** Unsettled tasks, and tries at workers: it is forgotten with the last. */
   useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
@@ -451,6 +454,8 @@ export interface ManagerState {
   readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
   readonly workers: Map<WorkerId, WorkerRecord>;
   readonly index: CapacityIndex<WorkerRecord>;
+  /** Of the workers in `index`. */
+  readonly room: RoomSums;
   /** All workers, by the size of their disks. */
   readonly disks: CapacityIndex<DiskMember>;
   readonly categories: Map<string, CategoryRecord>;

@@ -64,6 +64,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
   };
   state.tasks.set(taskId, task);
   countUse(state, task.taskClass, 1);
+  task.taskClass.queuedCount += 1;
   state.counters.waiting += 1;
   state.counters.submitted += 1;
   state.facts.push({ kind: "task_submitted", taskId });
@@ -124,6 +125,10 @@ export function releaseTask(state: ManagerState, task: TaskRecord): void {
 export function changeClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
   countUse(state, taskClass, 1);
   countUse(state, task.taskClass, -1);
+  if (isQueued(task.state)) {
+    task.taskClass.queuedCount -= 1;
+    taskClass.queuedCount += 1;
+  }
   task.taskClass = taskClass;
 }
 
@@ -217,6 +222,8 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   const { taskClass } = task;
   if (task.state.kind !== "done") counters[task.state.kind] -= 1;
   if (next.kind !== "done") counters[next.kind] += 1;
+  if (isQueued(task.state)) taskClass.queuedCount -= 1;
+  if (isQueued(next)) taskClass.queuedCount += 1;
   if (task.isSettled) {
     countRecovering(counters, task.state.kind, -1);
     countRecovering(counters, next.kind, 1);
@@ -238,6 +245,10 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   // While the class was empty nobody noted who had room for it.
   taskClass.isBlocked = false;
   state.busyClasses.add(taskClass);
+}
+
+function isQueued({ kind }: TaskRecord["state"]): boolean {
+  return kind === "waiting" || kind === "ready";
 }
 
 /** Tasks that were called off do not fill the queue of a class whose turn does not come. */
