@@ -102,6 +102,7 @@ const reasonKinds = kinds<Reason>({
   start_after: { leftMs: amount },
   back_off: { leftMs: amount, failureCount: natural },
   retry_asked: { outcome },
+  called_off: {},
   at_worker: { workerId, host: id, try: positive, forMs: amount },
   recovery: { count: natural, mostCount: natural },
   ended: { outcome, message: text(MESSAGE_CHARS_MAX), try: natural },

@@ -241,6 +241,7 @@ const TEXTS: Texts = {
   "start_after": ({ leftMs }) => `starts in ${formatDuration(leftMs)} at the earliest`,
   "back_off": ({ leftMs, failureCount }) =>
     `is tried again in ${formatDuration(leftMs)}, after ${plural(failureCount, "failure")}`,
+  "called_off": () => "was cancelled, and ends in a moment",
   "retry_asked": ({ outcome }) => `ended as ${outcome}; its retry handler is being asked`,
   "at_worker": ({ workerId, host, try: number, forMs }, isOne) =>
     isOne ? `at worker ${workerId} on ${host}, try ${number}, for ${formatDuration(forMs)}` : "",

@@ -51,7 +51,7 @@ export interface RunnerOptions {
 }
 
 /** Time between the polite signal and the one that cannot be ignored. */
-const STOP_GRACE_MS = 1_000;
+const STOP_GRACE_MS = 500;
 
 /** Longest delay that timers take. */
 const TIMER_MS_MAX: number = 2 ** 31 - 1;

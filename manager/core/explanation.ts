@@ -195,6 +195,8 @@ export type Reason =
   | { readonly kind: "back_off"; readonly leftMs: number; readonly failureCount: number }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
+  /** Cancelled with many others: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" }
   /** At which worker it is. */
   | {
     readonly kind: "at_worker";

@@ -18,6 +18,7 @@ import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } fr
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
 import { isWorthRecall } from "./schedule.ts";
+import { judgeFailure, noteLoss } from "./retry.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -254,9 +255,8 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
   if (!isCounted) return retry(state, attempt);
   task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
+  const message = noteLoss(task, worker);
   if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
-  const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
-    `last is ${workerId} on ${worker.host}`;
   finishTask(state, task, { outcome, message, attempt });
 }
 
@@ -308,7 +308,8 @@ export function acknowledge(state: ManagerState, worker: WorkerRecord, id: TryId
   outboxOf(state, worker).acknowledged.push({ taskId: id.taskId, try: id.try });
 }
 
-function retry(state: ManagerState, attempt: TryRecord): void {
+/** The task of a try that is over runs again, unless it is held. */
+export function retry(state: ManagerState, attempt: TryRecord): void {
   // What was no room before may be some now, for whoever comes back.
   attempt.task.taskClass.isBlocked = false;
   attempt.isEnded = true;
@@ -357,11 +358,10 @@ function countFailure(
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
   }
-  task.failureCount += 1;
-  if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishFailed(state, attempt, {
+  const isTriedOut = isFull && task.fullCount > 1;
+  judgeFailure(state, attempt, {
     ...failure,
-    message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
+    message: isTriedOut ? `${message}; ${whyNoMore(attempt)}` : message,
   });
 }
 
