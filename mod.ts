@@ -35,7 +35,7 @@ export type {
 } from "./manager/config.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
-export type { FileOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";

@@ -4,35 +4,12 @@ import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskEnd } from "./core/instruction.ts";
-import type { TaskRecord } from "./core/state.ts";
+import { TASK_STATES, type TaskStateName, taskStateOf } from "./core/task_standing.ts";
 import { type FollowPart, restOf } from "./follower.ts";
 import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
 
-/** Where a task stands. */
-export type TaskStateName =
-  | "waiting"
-  | "ready"
-  | "dispatched"
-  | "running"
-  | "retrieving"
-  | "done";
-
-/** Every one of them, in their order. */
-export const TASK_STATES: readonly TaskStateName[] = [
-  "waiting",
-  "ready",
-  "dispatched",
-  "running",
-  "retrieving",
-  "done",
-];
-
-/** Where a task that has not ended stands; waiting before the core has heard of it. */
-export function taskStateOf(task: TaskRecord | undefined): TaskStateName {
-  if (task?.state.kind !== "dispatched") return task?.state.kind ?? "waiting";
-  return task.state.attempt.isStarted ? "running" : "dispatched";
-}
+export { TASK_STATES, type TaskStateName, taskStateOf };
 
 /** What a handle asks its manager for. */
 export interface TaskOwner {

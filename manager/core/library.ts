@@ -202,7 +202,7 @@ export function failInstancesFor(
 }
 
 /** The module and the environments. */
-function libraryFiles(state: ManagerState, library: LibraryRecord): FileRecord[] {
+export function libraryFiles(state: ManagerState, library: LibraryRecord): FileRecord[] {
   const { module, environments } = library.spec;
   return [module, ...environments].map((fileId) => fileOf(state, fileId));
 }

@@ -18,9 +18,19 @@ export function changeRoom(
   indexWorker(state, worker);
 }
 
+/** Why nothing at all is dispatched to a worker now. */
+export type Closure = "leaving" | "away" | "crowded";
+
+/** What has nothing be dispatched to the worker, whatever it is. */
+export function closureOf({ link, isLeaving, isCrowded }: WorkerRecord): Closure | undefined {
+  if (isLeaving) return "leaving";
+  if (link.kind !== "open") return "away";
+  return isCrowded ? "crowded" : undefined;
+}
+
 /** True while tasks may be dispatched to it. */
-export function isOpen({ link, isLeaving, isCrowded }: WorkerRecord): boolean {
-  return link.kind === "open" && !isLeaving && !isCrowded;
+export function isOpen(worker: WorkerRecord): boolean {
+  return closureOf(worker) === undefined;
 }
 
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */

@@ -40,7 +40,7 @@ const RECALL_WORTH_MS = 50;
 
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
-  if (state.isClosed || state.joinedCount < state.policies.waitForWorkers) return;
+  if (state.isClosed || isWaitingForWorkers(state)) return;
   if (state.busyClasses.size > 0) {
     placeTasks(state);
     makeRoom(state);
@@ -49,6 +49,11 @@ export function schedule(state: ManagerState): void {
   yieldRoom(state);
   recallForIdle(state);
   state.changedWorkers.clear();
+}
+
+/** True while the policy `waitForWorkers` holds everything back. */
+export function isWaitingForWorkers({ joinedCount, policies }: ManagerState): boolean {
+  return joinedCount < policies.waitForWorkers;
 }
 
 /** Dispatches the best task of all classes until none fits anywhere. */
@@ -190,10 +195,18 @@ function placeCall(
     dispatch(state, task, room);
     return true;
   }
-  if (service === undefined) return false;
-  if (service.callCount >= service.slotCount * aheadFactor(state, taskClass)) return false;
+  if (service === undefined || !hasSlotAhead(state, service, taskClass)) return false;
   dispatch(state, task, service.worker);
   return true;
+}
+
+/** True when one more call may be there, running or waiting. */
+export function hasSlotAhead(
+  state: ManagerState,
+  { callCount, slotCount }: ServiceRecord,
+  taskClass: TaskClass,
+): boolean {
+  return callCount < slotCount * aheadFactor(state, taskClass);
 }
 
 function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
@@ -201,7 +214,8 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
   return service !== undefined && service.callCount < service.slotCount;
 }
 
-function freestService(library: LibraryRecord): ServiceRecord | undefined {
+/** The one at which a call would be served soonest. */
+export function freestService(library: LibraryRecord): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
     freest = service;
@@ -211,7 +225,7 @@ function freestService(library: LibraryRecord): ServiceRecord | undefined {
 }
 
 /** A worker that should start another instance, if one should. */
-function roomForInstance(
+export function roomForInstance(
   state: ManagerState,
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
@@ -224,8 +238,7 @@ function roomForInstance(
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
   visitFreest(state.index, (worker) => {
-    const room = { used: worker.committed, more: resources, factor: 1 };
-    if (fitsWithin(worker.resources, room) && suits(worker, taskClass)) found = worker;
+    if (instanceObstacleAt(worker, { taskClass, library, factor: 1 }) === undefined) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
@@ -234,13 +247,25 @@ function roomForInstance(
   if (found !== undefined || slotCount > 0) return found;
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
-    const room = { used: worker.committed, more: resources, factor };
-    const isPossible = suits(worker, taskClass) &&
-      missingAt(resources, worker.resources) === undefined;
-    if (isPossible && fitsWithin(worker.resources, room)) found = worker;
+    if (instanceObstacleAt(worker, { taskClass, library, factor }) === undefined) found = worker;
     return found !== undefined;
   });
   return found;
+}
+
+/** What keeps an instance for calls of the class from a worker that takes any. */
+export function instanceObstacleAt(
+  worker: WorkerRecord,
+  { taskClass, library: { spec: { resources } }, factor }: {
+    readonly taskClass: TaskClass;
+    readonly library: LibraryRecord;
+    readonly factor: number;
+  },
+): "too_small" | "feature" | "busy" | undefined {
+  if (missingAt(resources, worker.resources) !== undefined) return "too_small";
+  if (!suits(worker, taskClass)) return "feature";
+  const room = { used: worker.committed, more: resources, factor };
+  return fitsWithin(worker.resources, room) ? undefined : "busy";
 }
 
 /** Where idle instances keep tries that were dispatched from starting, they go. */
@@ -316,6 +341,7 @@ function recallSome(
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
+    attempt.recalledFor = idle;
     excess -= held.cores;
     used = addResources(used, more);
     const { taskId, try: number } = attempt;

@@ -118,7 +118,11 @@ export interface TryRecord extends TryId {
   /** Ended by the manager: its result is not wanted, its room is still held. */
   isEnded: boolean;
   isStarted: boolean;
+  /** 0 before it has started. */
+  startedAtMs: number;
   isRecalled: boolean;
+  /** The idle worker that it was asked back for. */
+  recalledFor: WorkerRecord | undefined;
 }
 
 /** Where a file stands on one worker. */
