@@ -25,6 +25,7 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
@@ -68,6 +69,7 @@ const COMMANDS: readonly Command[] = [
   SUBMIT_COMMAND,
   ...SHOW_COMMANDS,
   LOGS_COMMAND,
+  ...HOST_COMMANDS,
   ACCESS_COMMAND,
 ];
 

@@ -79,6 +79,8 @@ interface AnswerKinds {
   readonly logs: "logs";
   readonly follow: "followed";
   readonly unfollow: "done";
+  readonly host: "done";
+  readonly dismiss: "done";
   readonly tune: "done";
 }
 
@@ -101,6 +103,8 @@ const ANSWER_KINDS: AnswerKinds = {
   logs: "logs",
   follow: "followed",
   unfollow: "done",
+  host: "done",
+  dismiss: "done",
   tune: "done",
 };
 

@@ -138,6 +138,8 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  blocked: (reason) => `${could(reason)} ${be(reason)} on hosts that are blocked`,
+  draining: (reason) => `${could(reason)} ${be(reason)} given nothing more: they are let go`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
   queue: ({ alikeCount, otherCount }, isOne) => {
     if (!isOne) return "";

@@ -71,6 +71,8 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "away"; readonly leftMs: number }
   /** They leave, or one gave a task back for want of disk and takes no other before some end. */
   | OfWorkers & { readonly kind: "leaving" | "crowded" }
+  /** Their hosts are blocked for a while, or drained: they are let go when they run nothing. */
+  | OfWorkers & { readonly kind: "blocked" | "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
