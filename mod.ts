@@ -48,10 +48,17 @@ export type {
 } from "./manager/core/explanation.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
-export type { FileOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FollowTarget } from "./manager/follow_text.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
+export type {
+  InputMountOption,
+  InputOptions,
+  OutputMountOption,
+  OutputOptions,
+} from "./manager/mount_option.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";

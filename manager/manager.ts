@@ -21,7 +21,8 @@ import type { FileHandle } from "./file_handle.ts";
 import {
   bufferSpec,
   type FileOptions,
-  localSpec,
+  type LocalOptions,
+  ownLocalSpec,
   replicaCount,
   type TempOptions,
   tempSpec,
@@ -137,8 +138,8 @@ export class Manager implements AsyncDisposable {
    * manager.submit({ command: "wc -l genome", inputs: { genome } });
    * ```
    */
-  file(path: string | URL, options: FileOptions = {}): FileHandle {
-    return this.#shell.store.declare(localSpec(path, options, this.#shell.policies));
+  file(path: string | URL, options: LocalOptions = {}): FileHandle {
+    return this.#shell.store.declare(ownLocalSpec(path, options, this.#shell.policies));
   }
 
   /**

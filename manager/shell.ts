@@ -256,6 +256,7 @@ export class Shell {
     await this.#watches.close();
     await this.#output.close();
     await this.#server.close();
+    await this.store.unlinkAll();
   }
 
   #newTailDesk(): TailDesk {

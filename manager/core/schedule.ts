@@ -348,6 +348,7 @@ function recallSome(
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
+    attempt.recalledFor = idle;
     excess -= held.cores;
     used = addResources(used, more);
     const { taskId, try: number } = attempt;

@@ -121,6 +121,8 @@ export interface TryRecord extends TryId {
   /** 0 before it has started. */
   startedAtMs: number;
   isRecalled: boolean;
+  /** The idle worker that it was asked back for. */
+  recalledFor: WorkerRecord | undefined;
 }
 
 /** Where a file stands on one worker. */

@@ -12,7 +12,7 @@ import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
-import { changeRoom, indexWorker } from "./room.ts";
+import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
@@ -66,6 +66,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     isStarted: false,
     startedAtMs: 0,
     isRecalled: false,
+    recalledFor: undefined,
   };
   setState(state, task, { kind: "dispatched", attempt });
   worker.tries.set(tryKey(attempt), attempt);
@@ -96,6 +97,9 @@ export function startTries(
     attempt.isStarted = true;
     attempt.startedAtMs = state.nowMs;
     forgetUnstarted(state, attempt);
+    // It had started when it was asked back: another one may wait here for the idle worker.
+    const idle = attempt.recalledFor;
+    if (idle !== undefined && isOpen(idle)) state.changedWorkers.add(idle);
     state.counters.triesStarted += 1;
     const { taskId, try: number } = attempt;
     const { workerId } = worker;
