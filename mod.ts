@@ -44,7 +44,7 @@ export type {
   Producer,
   Reason,
   TryReason,
-  Unplaceable,
+  UnplaceableTasks,
 } from "./manager/core/explanation.ts";
 export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";

@@ -10,7 +10,7 @@ import type {
   NeededFile,
   Producer,
   Reason,
-  Unplaceable,
+  UnplaceableTasks,
 } from "./core/explanation.ts";
 import { describeIds } from "./selector.ts";
 
@@ -53,7 +53,7 @@ export function describeExplanations(explanations: readonly Explanation[]): read
 }
 
 /** What ready tasks wait for that no worker has, a line for each kind of them. */
-export function describeUnplaceable(found: readonly Unplaceable[]): readonly string[] {
+export function describeUnplaceable(found: readonly UnplaceableTasks[]): readonly string[] {
   return found.map(({ category, taskCount, reason }) => {
     const tasks = `${plural(taskCount, "task")} of category "${category}"`;
     const wait = taskCount === 1 ? "waits" : "wait";

@@ -210,7 +210,7 @@ export type Reason =
   };
 
 /** What tasks of one class wait for that no worker has. */
-export interface Unplaceable {
+export interface UnplaceableTasks {
   /** Of the tasks. */
   readonly category: string;
   /** Tasks that are ready but for that. */

@@ -7,7 +7,7 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
-import type { PlaceReason, Unplaceable } from "./explanation.ts";
+import type { PlaceReason, UnplaceableTasks } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
 import { closureOf } from "./room.ts";
 import { instanceObstacleAt } from "./schedule.ts";
@@ -75,8 +75,8 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
 }
 
 /** Classes whose tasks wait for what no worker has; none while there are no workers. */
-export function unplaceableTasks(state: ManagerState): readonly Unplaceable[] {
-  const found: Unplaceable[] = [];
+export function unplaceableTasks(state: ManagerState): readonly UnplaceableTasks[] {
+  const found: UnplaceableTasks[] = [];
   if (state.workers.size === 0) return found;
   let probed = 0;
   for (const taskClass of state.busyClasses) {
