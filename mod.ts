@@ -50,6 +50,7 @@ export type { Fact } from "./manager/core/instruction.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
+export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
@@ -77,8 +78,8 @@ export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_de
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
-export type { Resources } from "./shared/resources.ts";
-export type { CacheLevel, FileFacts, Outcome } from "./shared/task.ts";
+export type { CustomResources, ResourceRequest, Resources } from "./shared/resources.ts";
+export type { CacheLevel, FileFacts, Outcome, Usage, UsageSample } from "./shared/task.ts";
 
 if (import.meta.main) {
   // Not an exit: what a script left running goes on.

@@ -25,6 +25,7 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { EXPLAIN_COMMAND } from "./cli_explain.ts";
@@ -70,6 +71,7 @@ const COMMANDS: readonly Command[] = [
   ...SHOW_COMMANDS,
   LOGS_COMMAND,
   EXPLAIN_COMMAND,
+  ...HOST_COMMANDS,
   ACCESS_COMMAND,
 ];
 

@@ -80,6 +80,8 @@ interface AnswerKinds {
   readonly explain: "explained";
   readonly follow: "followed";
   readonly unfollow: "done";
+  readonly host: "done";
+  readonly dismiss: "done";
   readonly tune: "done";
 }
 
@@ -103,6 +105,8 @@ const ANSWER_KINDS: AnswerKinds = {
   explain: "explained",
   follow: "followed",
   unfollow: "done",
+  host: "done",
+  dismiss: "done",
   tune: "done",
 };
 

@@ -10,6 +10,7 @@ import { fileRow, workerRow } from "./client_rows.ts";
 import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
+import type { ManagerEvent } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
 import { explainTasks } from "./explanation.ts";
@@ -35,6 +36,7 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
   readonly tune: (policies: Policies) => void;
+  readonly push: (event: ManagerEvent) => void;
 }
 
 /** The requests of all clients of one manager. */
@@ -112,6 +114,14 @@ export class RequestDesk implements ClientDesk {
         return this.#workers(requestId);
       case "files":
         return this.#listFiles(requestId, wish.after);
+      case "host": {
+        const { change, host, forMs = Infinity } = wish;
+        this.#options.push({ kind: "host_changed", host, change, forMs });
+        return { kind: "done", requestId };
+      }
+      case "dismiss":
+        this.#options.push({ kind: "workers_released", count: wish.count });
+        return { kind: "done", requestId };
       case "tune":
         this.#options.tune(readPolicies(wish.policies, this.#options.state.policies));
         return { kind: "done", requestId };

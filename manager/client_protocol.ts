@@ -19,6 +19,7 @@ import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
 import type { Explanation } from "./core/explanation.ts";
+import type { HostChangeKind } from "./host_change.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -181,6 +182,16 @@ export type ClientRequest =
     readonly after: number;
   }
   | { readonly kind: "workers"; readonly requestId: number }
+  /** Absent `forMs` of a block is until it is unblocked. */
+  | {
+    readonly kind: "host";
+    readonly requestId: number;
+    readonly host: string;
+    readonly change: HostChangeKind;
+    readonly forMs?: number;
+  }
+  /** Sends so many workers away that run nothing. */
+  | { readonly kind: "dismiss"; readonly requestId: number; readonly count: number }
   | { readonly kind: "files"; readonly requestId: number; readonly after: number }
   /** Why tasks do not run, by id; of `all`, those that have not ended. */
   | {
@@ -362,8 +373,11 @@ export interface WorkerRow {
   readonly workerId: WorkerId;
   /** Where it runs. */
   readonly host: string;
-  /** `away` is without a connection, expected back. */
-  readonly state: "connected" | "away" | "leaving";
+  /**
+   * `away` is without a connection, expected back; `blocked` as its host is; `draining` is let go
+   * when it runs nothing; `out_of_time` must end before anything that waits would.
+   */
+  readonly state: "connected" | "away" | "leaving" | "blocked" | "draining" | "out_of_time";
   /** What it has. */
   readonly resources: Resources;
   /** Set aside for tasks and libraries. */

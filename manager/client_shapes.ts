@@ -44,6 +44,7 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { HOST_CHANGES } from "./host_change.ts";
 import type { FollowPart } from "./follower.ts";
 import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -166,6 +167,13 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     after: natural,
   },
   workers: { requestId },
+  host: {
+    requestId,
+    host: id,
+    change: oneOf(HOST_CHANGES),
+    forMs: optional(amount),
+  },
+  dismiss: { requestId, count: natural },
   files: { requestId, after: natural },
   explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
@@ -249,7 +257,7 @@ const result = shape<ClientResult>({
 const workerRow = shape<WorkerRow>({
   workerId,
   host: id,
-  state: oneOf(["connected", "away", "leaving"]),
+  state: oneOf(["connected", "away", "leaving", "blocked", "draining", "out_of_time"]),
   resources,
   committed: resources,
   features: list(id),

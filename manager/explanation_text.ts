@@ -154,6 +154,13 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  blocked: (reason) => {
+    const { host, leftMs, workerCount } = reason;
+    const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;
+    const hosts = workerCount === 1 ? host : `${host} and others`;
+    return `${could(reason)} ${be(reason)} on a blocked host (${hosts})${time}`;
+  },
+  draining: (reason) => `${could(reason)} ${be(reason)} drained: nothing more is given there`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
   queue: ({ alikeCount, otherCount }, isOne) => {
     if (!isOne) return "";

@@ -25,6 +25,7 @@ import type { FileSpec } from "./file_store.ts";
 import { duration, readOptions, text } from "./option.ts";
 import { submitParts } from "./remote_array.ts";
 import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file.ts";
+import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
@@ -324,6 +325,27 @@ export class RemoteManager implements AsyncDisposable {
     return translateParameters(policies).notes;
   }
 
+  /** As `Manager.blockHost`. */
+  async blockHost(host: string, options: BlockOptions = {}): Promise<void> {
+    await this.#changeHost(hostChange("block", host, options));
+  }
+
+  /** As `Manager.unblockHost`. */
+  async unblockHost(host: string): Promise<void> {
+    await this.#changeHost(hostChange("unblock", host));
+  }
+
+  /** As `Manager.drainHost`. */
+  async drainHost(host: string): Promise<void> {
+    await this.#changeHost(hostChange("drain", host));
+  }
+
+  /** As `Manager.releaseWorkers`. */
+  async releaseWorkers(most: number): Promise<void> {
+    const { count } = workersReleased(most);
+    await this.#connection.ask({ kind: "dismiss", count });
+  }
+
   /** The manager in numbers. */
   async status(): Promise<ManagerStatus> {
     return (await this.#connection.ask({ kind: "status" })).status;
@@ -405,6 +427,11 @@ export class RemoteManager implements AsyncDisposable {
     };
     const source = { kind: "mini_task", toClientFile } as const;
     return this.#files.declare({ source, level, mode, peerTransfer });
+  }
+
+  async #changeHost({ host, change, forMs }: ReturnType<typeof hostChange>): Promise<void> {
+    const time = forMs < Infinity ? { forMs } : {};
+    await this.#connection.ask({ kind: "host", host, change, ...time });
   }
 
   async #stateOf(id: TaskId): Promise<TaskStateName> {

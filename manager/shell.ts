@@ -32,6 +32,7 @@ import { explainTask } from "./explanation.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
+import { tellHosts } from "./host_change.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
@@ -149,6 +150,7 @@ export class Shell {
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
+    this.engine.subscribe(tellHosts);
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
@@ -284,6 +286,7 @@ export class Shell {
       tickets: this.#tickets,
       status: () => this.status(),
       tune: (policies) => this.tune(policies),
+      push: (event) => this.engine.push(event),
       onBug: (error) => this.#onBug(error),
     });
   }

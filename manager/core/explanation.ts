@@ -73,6 +73,10 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "leaving" }
   /** They gave a task back for want of disk, and take no other before one there ends. */
   | OfWorkers & { readonly kind: "crowded" }
+  /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
+  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  /** They are drained, and let go when they run nothing. */
+  | OfWorkers & { readonly kind: "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */

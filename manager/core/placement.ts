@@ -386,5 +386,7 @@ function fits(
   worker: WorkerRecord,
   wish: { readonly taskClass: TaskClass; readonly factor: number },
 ): boolean {
-  return obstacleAt(state, worker, wish) === undefined;
+  const obstacle = obstacleAt(state, worker, wish);
+  if (obstacle === "time") state.shortOfTime.add(worker);
+  return obstacle === undefined;
 }

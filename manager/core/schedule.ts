@@ -13,7 +13,15 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
 import { missingAt } from "./allocation.ts";
-import { aheadFactor, bestHolder, chooseWorker, hasRoom, suits } from "./placement.ts";
+import {
+  aheadFactor,
+  bestHolder,
+  chooseWorker,
+  hasRoom,
+  isTimeLeft,
+  type Obstacle,
+  suits,
+} from "./placement.ts";
 import type {
   FileRecord,
   LibraryRecord,
@@ -181,8 +189,10 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => hasFreeSlot(worker, library));
-  const service = freestService(library);
+  const holder = bestHolder(state, task, (worker) => {
+    return hasFreeSlot(worker, library) && isTimeLeft(state, worker, taskClass);
+  });
+  const service = freestService(state, library, taskClass);
   const isFree = service !== undefined && service.callCount < service.slotCount;
   const chosen = holder ?? (isFree ? service.worker : undefined);
   if (chosen !== undefined) {
@@ -215,11 +225,15 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
 }
 
 /** The one at which a call would be served soonest. */
-export function freestService(library: LibraryRecord): ServiceRecord | undefined {
+export function freestService(
+  state: ManagerState,
+  library: LibraryRecord,
+  taskClass: TaskClass,
+): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
-    freest = service;
-    return true;
+    if (isTimeLeft(state, service.worker, taskClass)) freest = service;
+    return freest !== undefined;
   });
   return freest;
 }
@@ -234,8 +248,11 @@ export function roomForInstance(
   const slotCount = library.instances.size * library.spec.slots;
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
+  const isFit = (worker: WorkerRecord, factor: number): boolean => {
+    return instanceObstacleAt(state, worker, { taskClass, library, factor }) === undefined;
+  };
   visitFreest(state.index, (worker) => {
-    if (instanceObstacleAt(worker, { taskClass, library, factor: 1 }) === undefined) found = worker;
+    if (isFit(worker, 1)) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
@@ -244,7 +261,7 @@ export function roomForInstance(
   if (found !== undefined || slotCount > 0) return found;
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
-    if (instanceObstacleAt(worker, { taskClass, library, factor }) === undefined) found = worker;
+    if (isFit(worker, factor)) found = worker;
     return found !== undefined;
   });
   return found;
@@ -262,15 +279,17 @@ export function isInstanceWorth(
 
 /** What keeps an instance for calls of the class from a worker that takes any. */
 export function instanceObstacleAt(
+  state: ManagerState,
   worker: WorkerRecord,
   { taskClass, library: { spec: { resources } }, factor }: {
     readonly taskClass: TaskClass;
     readonly library: LibraryRecord;
     readonly factor: number;
   },
-): "too_small" | "feature" | "busy" | undefined {
+): Obstacle | undefined {
   if (missingAt(resources, worker.resources) !== undefined) return "too_small";
   if (!suits(worker, taskClass)) return "feature";
+  if (!isTimeLeft(state, worker, taskClass)) return "time";
   const room = { used: worker.committed, more: resources, factor };
   return fitsWithin(worker.resources, room) ? undefined : "busy";
 }
@@ -346,6 +365,7 @@ function recallSome(
     }
     const more = allocationAt(state, taskClass, idle)?.held;
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    if (!isTimeLeft(state, idle, taskClass)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
     attempt.recalledFor = idle;

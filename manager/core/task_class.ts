@@ -4,6 +4,7 @@ import { newHeap } from "../../shared/heap.ts";
 import { requestOf } from "../../shared/resources.ts";
 import { allocate, type Allocation, missingAt } from "./allocation.ts";
 import { categoryOf, demandOf, forgetCategory } from "./category.ts";
+import { reviewOutOfTime } from "./drain.ts";
 import type { TaskDefinition } from "./event.ts";
 import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
@@ -46,6 +47,7 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
     // What was said of the category since then.
     taskClass.demand = demandOf(taskClass);
     taskClass.allocations.clear();
+    if (state.outOfTime.size > 0) reviewOutOfTime(state);
   }
 }
 
@@ -120,6 +122,7 @@ function newClass(
     useCount: 0,
     isBlocked: false,
     meanRanMs: undefined,
+    provenHost: undefined,
   };
 }
 

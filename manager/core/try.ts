@@ -8,6 +8,7 @@ import { largestDiskFor, nextDisk } from "./disk.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
+import { noteHostFailure, noteHostSuccess } from "./host.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
@@ -147,6 +148,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
   learnDuration(attempt, Math.min(result.times.ranMs, ranMsMax));
+  noteHostSuccess(state, attempt);
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
@@ -329,6 +331,9 @@ function countFailure(
   const { outcome, message } = failure;
   task.lastFailure = message === "" ? outcome : `${outcome}: ${message}`;
   const isFull = outcome === "disk_full";
+  if (isFull || outcome === "start_failed" || outcome === "transfer_failed") {
+    noteHostFailure(state, attempt, task.lastFailure);
+  }
   if (isFull && tryOnLargerDisk(state, attempt)) return;
   if (task.isSettled) {
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);

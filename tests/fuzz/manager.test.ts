@@ -162,6 +162,8 @@ test("ClientLinks takes any bytes from a client that is accepted and goes on ser
     { kind: "undeclare", requestId: 6, fileId: 1 },
     { kind: "replicate", requestId: 17, fileId: 1, count: 2 },
     { kind: "prune", requestId: 18, fileId: 1 },
+    { kind: "host", requestId: 19, host: "north", change: "block", forMs: 1000 },
+    { kind: "dismiss", requestId: 20, count: 2 },
     { kind: "fetch", requestId: 7, fileId: 1 },
     {
       kind: "submit",
