@@ -11,7 +11,7 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { unreachable } from "../shared/assert.ts";
-import type { FileId, WorkerId } from "../shared/ids.ts";
+import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
 import { Catalog } from "./catalog.ts";
 import { RequestDesk } from "./client_desk.ts";
@@ -28,6 +28,7 @@ import { unplaceableTasks } from "./core/worker_survey.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
+import type { Explanation } from "./core/explanation.ts";
 import { explainTask } from "./explanation.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
@@ -143,10 +144,7 @@ export class Shell {
       watches: this.#watches,
       follow: (id, source) => follow(this.#tails, { taskId: id, source }),
       stateOf: (id) => taskStateOf(state.tasks.get(id)),
-      explain: (id) => {
-        const { catalog } = this;
-        return explainTask({ state, catalog, nowMs: () => this.engine.nowMs() }, id);
-      },
+      explain: (id) => this.#explain(id),
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
@@ -400,6 +398,11 @@ export class Shell {
     this.#requests.delete(requestId);
     if (message === "") request?.resolve();
     else request?.reject(new Error(message));
+  }
+
+  #explain(id: TaskId): Explanation | undefined {
+    const { catalog } = this;
+    return explainTask({ state: this.#state, catalog, nowMs: () => this.engine.nowMs() }, id);
   }
 
   #forgetFiles(facts: readonly Fact[]): void {
