@@ -24,6 +24,7 @@ export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
 export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
 export type {
@@ -46,7 +47,9 @@ export type {
   TryReason,
   UnplaceableTasks,
 } from "./manager/core/explanation.ts";
+export type { CategoryMode } from "./manager/core/category.ts";
 export type { Fact } from "./manager/core/instruction.ts";
+export type { Missing } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";

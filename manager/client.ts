@@ -83,6 +83,7 @@ interface AnswerKinds {
   readonly host: "done";
   readonly dismiss: "done";
   readonly tune: "done";
+  readonly category: "done";
 }
 
 const ANSWER_KINDS: AnswerKinds = {
@@ -108,6 +109,7 @@ const ANSWER_KINDS: AnswerKinds = {
   host: "done",
   dismiss: "done",
   tune: "done",
+  category: "done",
 };
 
 /** The answer to a request of that kind. */

@@ -11,6 +11,8 @@ import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
 import type { ManagerEvent } from "./core/event.ts";
+import { readCategory } from "./category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
 import { explainTasks } from "./explanation.ts";
@@ -37,6 +39,7 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly status: () => ManagerStatus;
   readonly tune: (policies: Policies) => void;
   readonly push: (event: ManagerEvent) => void;
+  readonly declareCategory: (category: CategoryChange) => void;
 }
 
 /** The requests of all clients of one manager. */
@@ -125,6 +128,11 @@ export class RequestDesk implements ClientDesk {
       case "tune":
         this.#options.tune(readPolicies(wish.policies, this.#options.state.policies));
         return { kind: "done", requestId };
+      case "category": {
+        const { name, options } = wish;
+        this.#options.declareCategory(readCategory(name, options));
+        return { kind: "done", requestId };
+      }
       default:
         return unreachable(wish);
     }

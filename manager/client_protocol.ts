@@ -16,6 +16,7 @@ import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
+import type { CategoryOptions } from "./category.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
 import type { Explanation } from "./core/explanation.ts";
@@ -224,6 +225,13 @@ export type ClientRequest =
     readonly kind: "tune";
     readonly requestId: number;
     readonly policies: { readonly [name: string]: string | number | boolean };
+  }
+  /** What is said of tasks that name that category. */
+  | {
+    readonly kind: "category";
+    readonly requestId: number;
+    readonly name: string;
+    readonly options: CategoryOptions;
   };
 
 /** How a client moves the bytes of one file. */

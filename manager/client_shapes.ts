@@ -25,6 +25,7 @@ import {
 import { growingSource, request, resources, usage, watchEnd } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
+import type { CategoryLimits, CategoryOptions } from "./category.ts";
 import {
   type ClientAnswer,
   type ClientFile,
@@ -45,6 +46,7 @@ import {
   type WorkerRow,
 } from "./client_protocol.ts";
 import { HOST_CHANGES } from "./host_change.ts";
+import { CATEGORY_MODES } from "./core/category.ts";
 import type { FollowPart } from "./follower.ts";
 import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -137,6 +139,22 @@ const file = kinds<ClientFile>({
 
 const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
 
+const limits = shape<CategoryLimits>({
+  cores: optional(amount),
+  memory: optional(policyValue),
+  disk: optional(policyValue),
+  gpus: optional(natural),
+});
+
+/** The manager reads sizes as it reads those of its own script. */
+const categoryOptions = shape<CategoryOptions>({
+  mode: optional(oneOf(CATEGORY_MODES)),
+  max: optional(limits),
+  min: optional(limits),
+  first: optional(limits),
+  maxConcurrent: optional(natural),
+});
+
 const requestId = natural;
 
 /** What a manager takes of a client. */
@@ -187,6 +205,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   },
   unfollow: { requestId, followId: randomId },
   tune: { requestId, policies: limitedRecord(policyValue, POLICIES_MAX) },
+  category: { requestId, name: id, options: categoryOptions },
 });
 
 const ticket = shape<FileTicket>({

@@ -4,6 +4,9 @@ import { readFileSync } from "node:fs";
 
 import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
+import { type CategoryOptions, readCategories } from "./category.ts";
+import { CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { CustomResources } from "../shared/resources.ts";
 import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
@@ -167,6 +170,20 @@ export interface PolicyOptions {
   readonly slowHostTimeout?: Duration;
   /** Tasks that are joined by temps go to one worker together. Default false. */
   readonly taskGroups?: boolean;
+  /**
+   * How the first try is sized of tasks whose category has no mode of its own; see `CategoryOptions`.
+   * Default `"fixed"`.
+   */
+  readonly categoryMode?: CategoryMode;
+  /** Successes of a category after which what was learnt of it is used anew. Default 25. */
+  readonly categorySteadyTasks?: number;
+  /** How many times as much disk the next try has of one that outgrew it unstated. Default 2. */
+  readonly sandboxGrowFactor?: number;
+  /**
+   * With more workers than ready tasks, a task of a category that learns is given all of a worker
+   * that has nothing else to do. Default false.
+   */
+  readonly rampDown?: boolean;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -204,6 +221,8 @@ export interface ManagerOptions {
   readonly workers?: number | LocalWorkersOptions;
   /** Rules that differ from their defaults. */
   readonly policies?: PolicyOptions;
+  /** What is said of categories, by their names, as `manager.category` takes it. */
+  readonly category?: { readonly [name: string]: CategoryOptions };
   /** Folder for the logs of local workers. Default: a temporary one, removed. */
   readonly runDirectory?: string;
   /**
@@ -238,6 +257,7 @@ export interface ManagerConfig {
   readonly tls?: KeyPair;
   readonly workers: LocalWorkersConfig;
   readonly policies: Policies;
+  readonly categories: readonly CategoryChange[];
   readonly runDirectory?: string;
 }
 
@@ -255,6 +275,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     insecure: boolean;
     workers: LocalWorkersConfig;
     policies: Policies;
+    category: readonly CategoryChange[];
     runDirectory: string;
   }>(options, "Manager.start", {
     name: managerName,
@@ -264,6 +285,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     insecure: flag,
     workers: localWorkers,
     policies: (value) => readPolicies(value, DEFAULT_POLICIES),
+    category: readCategories,
     runDirectory: text,
   });
   if (read.tls !== undefined && read.insecure === true) {
@@ -278,6 +300,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     ...(read.tls === undefined ? {} : { tls: read.tls }),
     workers: read.workers ?? { count: 0 },
     policies: read.policies ?? DEFAULT_POLICIES,
+    categories: read.category ?? [],
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
   };
 }
@@ -322,6 +345,10 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     slowWorkerFactor,
     slowHostTimeout: timeout,
     taskGroups: flag,
+    categoryMode: oneOf(...CATEGORY_MODES),
+    categorySteadyTasks: count(1, 1_000_000),
+    sandboxGrowFactor: amount(1.1, 1000),
+    rampDown: flag,
     libraryRetries: count(0, 1000),
   });
   const {

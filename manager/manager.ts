@@ -14,6 +14,7 @@ import {
   readManagerOptions,
   readPolicies,
 } from "./config.ts";
+import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
 import { copyContents } from "./directory.ts";
@@ -442,6 +443,30 @@ export class Manager implements AsyncDisposable {
   /** Sends workers away that run nothing, at most so many. */
   releaseWorkers(most: number): void {
     this.#shell.engine.push(workersReleased(most));
+  }
+
+  /**
+   * Says of a category, that is of tasks alike in resource use, how its tries are sized, between
+   * which bounds, and how many may run at a time. May be said again at any time: what is left out
+   * stays as it was.
+   *
+   * @param name As tasks name it in `category`.
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   *
+   * @example
+   * ```ts
+   * manager.category("blast", {
+   *   mode: "max_throughput",
+   *   max: { memory: "8GB" },
+   *   first: { memory: "1GB" },
+   *   maxConcurrent: 40,
+   * });
+   * manager.submit({ command: "blastn …", category: "blast" });
+   * ```
+   */
+  category(name: string, options: CategoryOptions): void {
+    this.#checkOpen();
+    this.#shell.declareCategory(readCategory(name, options));
   }
 
   /** The manager in numbers. */

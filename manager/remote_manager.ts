@@ -8,6 +8,7 @@ import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
 import { ClientError } from "./client_error.ts";
 import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
+import { type CategoryOptions, readCategory } from "./category.ts";
 import type { Duration, PolicyOptions } from "./config.ts";
 import type { Explanation } from "./core/explanation.ts";
 import {
@@ -344,6 +345,19 @@ export class RemoteManager implements AsyncDisposable {
   async releaseWorkers(most: number): Promise<void> {
     const { count } = workersReleased(most);
     await this.#connection.ask({ kind: "dismiss", count });
+  }
+
+  /**
+   * Says of a category how its tries are sized, between which bounds, and how many may run at a
+   * time; see `Manager.category`.
+   *
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   */
+  category(name: string, options: CategoryOptions): Promise<void> {
+    return Promise.try(async () => {
+      readCategory(name, options);
+      await this.#connection.ask({ kind: "category", name, options });
+    });
   }
 
   /** The manager in numbers. */

@@ -17,7 +17,7 @@ import { Catalog } from "./catalog.ts";
 import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
-import type { Hello } from "./core/event.ts";
+import type { CategoryChange, Hello } from "./core/event.ts";
 import type { Fact, ManagerInstruction } from "./core/instruction.ts";
 import type { Policies } from "./core/policy.ts";
 import { newManagerState } from "./core/new_state.ts";
@@ -44,6 +44,7 @@ import { TailDesk } from "./tail_desk.ts";
 import { TaskDesk } from "./task_desk.ts";
 import { taskStateOf } from "./task_handle.ts";
 import { Tickets } from "./tickets.ts";
+import { tellUnplaceable } from "./unplaceable_note.ts";
 import { WorkerLinks } from "./worker_link.ts";
 
 /** Time that released workers have to hang up before they are cut off. */
@@ -149,6 +150,7 @@ export class Shell {
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.engine.subscribe(tellHosts);
+    this.engine.subscribe(tellUnplaceable);
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
@@ -164,6 +166,7 @@ export class Shell {
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
       door: this.#door,
     });
+    for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
     this.#clients = new ClientLinks({
       host: hostname(),
@@ -198,6 +201,11 @@ export class Shell {
   /** Puts other policies in force. */
   tune(policies: Policies): void {
     this.engine.push({ kind: "policies_set", policies });
+  }
+
+  /** What is said of a category from now on. */
+  declareCategory(category: CategoryChange): void {
+    this.engine.push({ kind: "category_declared", category });
   }
 
   /** True when fewer tasks are ready or dispatched than workers could be given. */
@@ -285,6 +293,7 @@ export class Shell {
       status: () => this.status(),
       tune: (policies) => this.tune(policies),
       push: (event) => this.engine.push(event),
+      declareCategory: (category) => this.declareCategory(category),
       onBug: (error) => this.#onBug(error),
     });
   }

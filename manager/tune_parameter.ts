@@ -29,7 +29,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "attempt-schedule-depth": passedOver(
     "tasks alike wait in one queue, so that none has to be looked at that cannot run",
   ),
-  "category-steady-n-tasks": passedOver("what tasks are allocated is not learnt from others"),
+  "category-steady-n-tasks": number("categorySteadyTasks"),
   "clean-redundant-replicas": flag("pruneExtraReplicas"),
   "default-transfer-rate": number("defaultTransferRate"),
   // Below 1 it is off there.
@@ -37,15 +37,14 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
     kind: "policy",
     read: (value) => ({ slowWorkerFactor: value < 1 ? 0 : value }),
   },
-  "disk-proportion-available-to-task": passedOver(
-    "a task is allocated the disk that it states, and no share of what is left",
-  ),
+  "disk-proportion-available-to-task": number("taskDiskShare"),
   "enforce-worker-eviction-interval": seconds("workerEvictionInterval"),
   "file-source-max-transfers": number("transfersPerUrl"),
-  "force-proportional-resources": passedOver("a task is allocated what it states"),
-  "proportional-resources": passedOver("a task is allocated what it states"),
-  "force-proportional-resources-whole-tasks": passedOver("a task is allocated what it states"),
-  "proportional-whole-tasks": passedOver("a task is allocated what it states"),
+  // TaskVine's own sets the next two to 1 as well when it is 1, of which its manual says nothing.
+  "force-proportional-resources": flag("proportionalResources"),
+  "proportional-resources": flag("proportionalResources"),
+  "force-proportional-resources-whole-tasks": flag("proportionalWholeTasks"),
+  "proportional-whole-tasks": flag("proportionalWholeTasks"),
   "hungry-minimum": passedOver("isHungry() is true while a worker has room that no task wants"),
   "hungry-minimum-factor": passedOver(
     "isHungry() is true while a worker has room that no task wants",
@@ -70,11 +69,14 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "option-blocklist-slow-workers-timeout": seconds("slowHostTimeout"),
   "perf-log-interval": passedOver("no such log is written"),
   "prefer-dispatch": passedOver("handing over a result delays no dispatch"),
-  "ramp-down-heuristic": passedOver("a task is allocated what it states"),
+  "ramp-down-heuristic": flag("rampDown"),
   "resource-management-interval": passedOver("the manager does not measure itself"),
   "resource-submit-multiplier": number("dispatchAhead"),
   "asynchrony-multiplier": number("dispatchAhead"),
-  "sandbox-grow-factor": passedOver("a task is allocated what it states"),
+  "sandbox-grow-factor": {
+    kind: "policy",
+    read: (value) => ({ sandboxGrowFactor: Math.max(value, 1.1) }),
+  },
   "shift-disk-load": flag("shiftDiskLoad"),
   "short-timeout": passedOver("the manager never waits for a message"),
   "task-groups": flag("taskGroups"),

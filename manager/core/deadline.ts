@@ -18,6 +18,7 @@ import type {
 } from "./state.ts";
 import { endExpired, releaseTask } from "./task.ts";
 import { resumeTransfer, reviewSource } from "./transfer.ts";
+import { tellUnplaceable } from "./unplaceable.ts";
 import { evictAtRandom } from "./worker_eviction.ts";
 import { loseWorker } from "./worker.ts";
 
@@ -33,6 +34,8 @@ export type Deadline =
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" }
+  /** Some classes fit no worker that is there. */
+  | { readonly atMs: number; readonly kind: "unplaceable" }
   /** The task was held until then; or has to have ended by then. */
   | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord }
   /** The time of the worker is nearly over. */
@@ -72,6 +75,8 @@ function pass(state: ManagerState, due: Deadline): void {
       return reviewSource(state, due.from);
     case "eviction":
       return evictAtRandom(state);
+    case "unplaceable":
+      return tellUnplaceable(state);
     case "grace":
       return passGrace(state, due.worker);
     case "hold":

@@ -102,7 +102,8 @@ export interface TaskTemplate {
 /** What is said of all tasks of a category. */
 export interface CategorySpec {
   readonly name: string;
-  readonly mode: CategoryMode;
+  /** Undefined: the policy `categoryMode`. */
+  readonly mode: CategoryMode | undefined;
   /** A try never has more, unless its task states it. */
   readonly max: ResourceRequest;
   /** What is not stated is never less. */
@@ -112,6 +113,9 @@ export interface CategorySpec {
   /** Tries at workers at a time; 0 is no limit. */
   readonly maxConcurrent: number;
 }
+
+/** What is said of a category from now on; the rest stays as it was. */
+export type CategoryChange = Partial<CategorySpec> & Pick<CategorySpec, "name">;
 
 /** A task as the API submits it. Its template is shared with tasks alike, its environments too. */
 export interface TaskDefinition {
@@ -181,7 +185,7 @@ export type ManagerEvent =
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
-  | { readonly kind: "category_declared"; readonly category: CategorySpec }
+  | { readonly kind: "category_declared"; readonly category: CategoryChange }
   /** A worker said hello on a connection that the shell calls `session`. */
   | {
     readonly kind: "worker_connected";

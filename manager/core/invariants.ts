@@ -54,6 +54,7 @@ function checkCounters(state: ManagerState): void {
   }
   checkRecoveries(state);
   checkCategories(state);
+  checkKinds(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -75,6 +76,15 @@ function checkCategories(state: ManagerState): void {
     const count = running.get(category) ?? 0;
     assert(category.runningCount === count, `Category "${name}" must count ${count} tries`);
     running.delete(category);
+    const { learning } = category;
+    assert(
+      category.heldCores >= 0 && (count > 0 || category.heldCores === 0),
+      `Category "${name}" must not hold ${category.heldCores} cores`,
+    );
+    assert(
+      learning === undefined || learning.newCount < Math.max(1, state.policies.categorySteadyTasks),
+      `Category "${name}" must have learnt of what has ended`,
+    );
     for (const taskClass of category.classes) {
       const { key } = taskClass;
       assert(state.classes.get(key) === taskClass, `Class ${key} of "${name}" must be known`);
@@ -91,6 +101,28 @@ function checkCategories(state: ManagerState): void {
     uses.delete(taskClass);
   }
   assert(uses.size === 0, "The class of every task must be known");
+}
+
+/** Kinds are those of the workers that are there and stay, and what they have most is known. */
+function checkKinds({ workers, kinds, most, unlearnt, unplaceable, classes }: ManagerState): void {
+  const counts = new Map<object, number>();
+  let cores = 0;
+  for (const { kind, isLeaving } of workers.values()) {
+    if (isLeaving) continue;
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    cores = Math.max(cores, kind.resources.cores);
+  }
+  for (const [key, kind] of kinds) {
+    const count = counts.get(kind) ?? 0;
+    assert(kind.workerCount === count && count > 0, `There must be ${count} workers of ${key}`);
+  }
+  assert(kinds.size === counts.size, `There must be ${counts.size} kinds of workers`);
+  assert(most.cores === cores, `The most cores of a worker must be ${cores}, not ${most.cores}`);
+  assert(unlearnt.size === 0, "Nothing must be left to be learnt after a step");
+  for (const taskClass of unplaceable.classes.keys()) {
+    const isKnown = classes.get(taskClass.key) === taskClass;
+    assert(isKnown, `Class ${taskClass.key} must be known to be unplaceable`);
+  }
 }
 
 function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {

@@ -6,6 +6,7 @@
  */
 
 import { declareCategory, resize } from "./category.ts";
+import { learn } from "./learning.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
@@ -52,6 +53,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
     handle(state, event);
   }
   passDeadlines(state);
+  learn(state);
   schedule(state);
   letGo(state);
   // After the scheduling pass: what tasks wait for comes first.
@@ -115,7 +117,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
-      for (const category of state.categories.values()) resize(category);
+      for (const category of state.categories.values()) {
+        state.unlearnt.add(category);
+        resize(state, category);
+      }
       for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);
       planEviction(state);

@@ -49,6 +49,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     recoveryCount: 0,
     lastFailure: undefined,
     fullCount: 0,
+    exhaustedCount: 0,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,

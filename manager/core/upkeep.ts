@@ -23,9 +23,25 @@ import type { ManagerEvent } from "./event.ts";
 import { deleteReplicas, inputFiles, isInUse } from "./file.ts";
 import { canRemake, forgetLost } from "./recovery.ts";
 import { deleteReplica, outlivesWorkflow } from "./replica.ts";
-import { noteDisk, shiftLoad } from "./shift.ts";
+import { noteDisk, type Shift, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
+
+/** What the policies for copies work on; upkeep.ts. */
+export interface Upkeep {
+  /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
+  readonly reviews: Map<FileRecord, number>;
+  /** All files are to be looked at, as policies have changed: those that are left. */
+  rest: IterableIterator<FileRecord> | undefined;
+  /** By how many copies there are: files that should have more. */
+  readonly scarce: Set<FileRecord>[];
+  /** Workers that may be given copies; who was given one last is at the end. */
+  readonly receivers: Set<WorkerRecord>;
+  /** `{worker: the temp that moves from there to an emptier disk}`. */
+  readonly shifts: Map<WorkerRecord, Shift>;
+  /** Workers that may have something to move since they told of their disks. */
+  readonly fuller: Set<WorkerRecord>;
+}
 
 /** Files that one step looks at; the others wait for the next. */
 const REVIEWS_MAX = 1000;
