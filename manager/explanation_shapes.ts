@@ -60,7 +60,7 @@ const reasonKinds = kinds<Reason>({
   away: { ...ofWorkers, leftMs: amount },
   leaving: ofWorkers,
   crowded: ofWorkers,
-  blocked: ofWorkers,
+  blocked: { ...ofWorkers, host: id, leftMs: optional(amount) },
   draining: ofWorkers,
   queue: { alikeCount: natural, otherCount: natural },
   placed_next: {},

@@ -73,9 +73,9 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "leaving" }
   /** They gave a task back for want of disk, and take no other before one there ends. */
   | OfWorkers & { readonly kind: "crowded" }
-  /** Their hosts are blocked for a while. */
-  | OfWorkers & { readonly kind: "blocked" }
-  /** Their hosts are drained: they are let go when they run nothing. */
+  /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
+  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
@@ -216,7 +216,7 @@ export type Reason =
   };
 
 /** What tasks of one class wait for that no worker has. */
-export interface Unplaceable {
+export interface UnplaceableTasks {
   /** Of the tasks. */
   readonly category: string;
   /** Tasks that are ready but for that. */

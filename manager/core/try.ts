@@ -8,7 +8,7 @@ import { largestDiskFor, nextDisk } from "./disk.ts";
 import { afterExhaustion } from "./exhaustion.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
-import { freeCall, holdCall } from "./library.ts";
+import { freeCall, holdCall, indexService } from "./library.ts";
 import { noteHostFailure, noteHostSuccess } from "./host.ts";
 import { noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
@@ -128,8 +128,7 @@ export function returnTry(
   if (!isAsked && !isCrowded) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
   if (isCrowded) {
-    worker.isCrowded = true;
-    indexWorker(state, worker);
+    setCrowded(state, worker, true);
   }
   if (!attempt.isEnded) retry(state, attempt);
 }
@@ -297,9 +296,15 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
   countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
-  worker.isCrowded = false;
   state.changedWorkers.add(worker);
+  setCrowded(state, worker, false);
+}
+
+/** Nothing more is given to a worker that is crowded, calls neither. */
+function setCrowded(state: ManagerState, worker: WorkerRecord, isCrowded: boolean): void {
+  worker.isCrowded = isCrowded;
   indexWorker(state, worker);
+  for (const service of worker.services.values()) indexService(state, service);
 }
 
 /** The result of this try is safe, or void: the worker forgets it. */
