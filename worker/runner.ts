@@ -9,19 +9,29 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import type { CacheName, TaskId } from "../shared/ids.ts";
-import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { CacheLevel, InputMount, TryResult, Usage, UsageSample } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
-import { whenFull } from "./disk_usage.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
+import { limitOf } from "./core/limit.ts";
+import { whenFull } from "./disk_usage.ts";
 import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
-import type { SandboxMeter } from "./sandbox_meter.ts";
 import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
 import type { Trees } from "./trees.ts";
+import type { UsageMeter } from "./usage_meter.ts";
+import {
+  failure,
+  MissingError,
+  statusOf,
+  type Stop,
+  stopped,
+  type Verdict,
+  verdictOf,
+} from "./verdict.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
 type TaskEnded = Pick<Extract<WorkerEvent, { kind: "task_ended" }>, "result" | "modified">;
@@ -40,7 +50,7 @@ export interface RunnerOptions {
   readonly trees: Pick<Trees, "read">;
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
-  readonly meter: Pick<SandboxMeter, "watch">;
+  readonly meter: Pick<UsageMeter, "watch">;
   readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
@@ -50,25 +60,33 @@ const STOP_GRACE_MS = 1_000;
 
 /** Longest delay that timers take. */
 const TIMER_MS_MAX: number = 2 ** 31 - 1;
+
+/** The sandbox of a try that ran so long, and ended by itself, is looked at then. */
+const DISK_LOOK_MS = 50;
+
 /** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
 const FULL_MS_MAX = 5_000;
 const FULL_PAUSE_MS = 100;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
+/** What a try used. */
+interface Measured {
+  readonly used: Usage;
+  readonly series?: readonly UsageSample[];
+}
+
 /** One try under way. */
 interface Run {
   readonly order: RunOrder;
   process: TaskProcess | undefined;
-  stopReason: StopOrder["reason"] | undefined;
+  /** Why it is to end, first come. */
+  stop: Stop | undefined;
   startedAtMs: number;
   ranMs: number;
+  /** What it used, once its processes have ended; at least `diskBytes` of disk. */
+  total: ((diskBytes: number) => Measured) | undefined;
 }
-
-/** What a finished try is reported as, less what every result has. */
-type Verdict =
-  & Pick<TryResult, "outcome" | "message" | "outputs">
-  & Partial<Pick<TryResult, "exitCode" | "signal" | "mount">>;
 
 /** Owner of the tries that run here. */
 export class Runner {
@@ -88,11 +106,17 @@ export class Runner {
   }
 
   /** Ends the processes of a try; `task_ended` still answers. */
-  stop({ taskId, try: number, reason }: StopOrder): void {
+  stop({ taskId, try: number, reason, exceeded }: StopOrder): void {
     const run = this.#runs.get(`${taskId}.${number}`);
     if (run === undefined) return;
-    run.stopReason ??= reason;
-    run.process?.stop(STOP_GRACE_MS);
+    if (reason !== "resources_exhausted") {
+      run.stop ??= { reason };
+      run.process?.stop(STOP_GRACE_MS);
+    } else if (exceeded !== undefined) {
+      run.stop ??= { reason, exceeded, isShare: true };
+      // It would use more of what there is none of.
+      run.process?.kill();
+    }
   }
 
   /** Resolves when no try runs any more; the processes are ended by their owner. */
@@ -139,9 +163,10 @@ export class Runner {
     const run: Run = {
       order,
       process: undefined,
-      stopReason: undefined,
+      stop: undefined,
       startedAtMs: 0,
       ranMs: 0,
+      total: undefined,
     };
     this.#runs.set(key, run);
     const end = this.#runTry(run, ended).finally(() => {
@@ -173,14 +198,14 @@ export class Runner {
       if (!run.order.task.hasOwnInputs) { for (const { name } of changed) modified.push(name); }
       verdict = await this.#judge(run, { sandbox, end, changed });
     } catch (error) {
-      verdict = run.stopReason === undefined ? failure(error) : stopped(run.stopReason);
+      verdict = run.stop === undefined ? failure(error) : stopped(run.stop);
     }
     for (const hold of holds) hold.release();
     const { taskId, try: number } = run.order.task;
     const { startedAtMs, ranMs } = run;
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
-    const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
-    ended({ result, modified });
+    const result = { taskId, try: number, ...verdict, ...streams, times };
+    ended({ result: { ...result, ...measured(run, result) }, modified });
     // Whoever waits for the result need not wait for this.
     await sandbox?.remove({ hasSurvivors }).catch(() => {
       // What cannot be removed now goes with the whole folder when the worker ends.
@@ -202,7 +227,7 @@ export class Runner {
       try {
         return await sandboxes.create(content);
       } catch (error) {
-        const isOver = run.stopReason !== undefined || performance.now() >= untilMs;
+        const isOver = run.stop !== undefined || performance.now() >= untilMs;
         if (!isDiskFull(error) || isOver) throw error;
       }
       // What others left, and is being removed, may be all that is in the way; or one of them is.
@@ -217,7 +242,7 @@ export class Runner {
     const { cache, activations, processes } = this.#options;
     const activation = await activations.of(environmentPaths(cache, shape.environments));
     // It may have taken a while.
-    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
+    if (run.stop !== undefined) throw new Error("it was stopped before it started");
     run.startedAtMs = Date.now();
     const startedAtMs = performance.now();
     run.process = processes.start({
@@ -231,11 +256,32 @@ export class Runner {
       env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
       activation,
       cores: shape.resources.cores,
+      memoryBytesMax: limitOf(shape, "memory"),
     });
-    using _watch = this.#options.meter.watch(task, sandbox);
+    using usage = this.#options.meter.watch({
+      id: task,
+      shape,
+      process: run.process,
+      sandbox,
+      exceeded: (exceeded) => {
+        run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
+      },
+    });
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
-    if (end.kind === "start_failed") run.startedAtMs = 0;
+    if (end.kind === "start_failed") {
+      run.startedAtMs = 0;
+      return end;
+    }
+    const exceeded = usage.endedFor(end);
+    if (exceeded !== undefined) {
+      run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
+    }
+    if (run.stop !== undefined) run.stop = withPeak(run.stop, end);
+    else if (run.ranMs >= DISK_LOOK_MS) {
+      usage.sawDisk((await sandbox.measure({ isBrief: true })).bytes);
+    }
+    run.total = (diskBytes) => usage.total(end, { ranMs: run.ranMs, diskBytes });
     return end;
   }
 
@@ -270,7 +316,7 @@ export class Runner {
       changed: readonly InputMount[];
     },
   ): Promise<Verdict> {
-    if (run.stopReason !== undefined) return { ...stopped(run.stopReason), ...statusOf(end) };
+    if (run.stop !== undefined) return { ...stopped(run.stop), ...statusOf(end) };
     if (end.kind === "start_failed") return verdictOf("start_failed", end.message);
     const [first] = changed;
     if (first !== undefined) {
@@ -319,9 +365,22 @@ export function tendrilVariables({ rootPath }: Activation): { [name: string]: st
   return variables;
 }
 
-/** A file that a try needs is not there, although the manager had been told so. */
-class MissingError extends Error {
-  override readonly name = "MissingError";
+/** What a try used, on whose result that much is known to have been written. */
+function measured(
+  { total }: Run,
+  { outputs, stdout, stderr }: Pick<TryResult, "outputs" | "stdout" | "stderr">,
+): Partial<Measured> {
+  if (total === undefined) return {};
+  let diskBytes = stdout.length + stderr.length;
+  for (const { sizeBytes } of outputs) diskBytes += sizeBytes;
+  return total(diskBytes);
+}
+
+/** A try that is beyond its memory grows until it is gone. */
+function withPeak(stop: Stop, { use }: TaskEnd): Stop {
+  if (stop.reason !== "resources_exhausted" || stop.exceeded.resource !== "memory") return stop;
+  const used = Math.max(stop.exceeded.used, use.memoryBytes);
+  return { ...stop, exceeded: { ...stop.exceeded, used } };
 }
 
 /** Finds the inputs and keeps them, and the environments, in place while the try runs. */
@@ -337,32 +396,4 @@ function holdInputs(cache: CacheStore, { task, shape }: RunOrder, holds: Hold[])
     holds.push(hold);
     return { mount, path: hold.path, isDirectory: hold.facts.isDirectory };
   });
-}
-
-function verdictOf(outcome: Outcome, message: string): Verdict {
-  return { outcome, message, outputs: [] };
-}
-
-const WHY_STOPPED: { readonly [reason in StopOrder["reason"]]: string } = {
-  timeout: "its time was up",
-  cancelled: "it was cancelled",
-  "disk_full": "the disk of the worker was full",
-};
-
-function stopped(reason: StopOrder["reason"]): Verdict {
-  return verdictOf(reason, `The try was stopped: ${WHY_STOPPED[reason]}`);
-}
-
-function statusOf(end: TaskEnd): { exitCode?: number; signal?: string } {
-  if (end.kind === "exit") return { exitCode: end.exitCode };
-  return end.kind === "signal" ? { signal: end.signal } : {};
-}
-
-function failure(error: unknown): Verdict {
-  const found = error instanceof Error ? error.message : String(error);
-  if (isDiskFull(error)) {
-    return verdictOf("disk_full", `Cannot run the task: the disk of the worker is full: ${found}`);
-  }
-  if (error instanceof MissingError) return verdictOf("input_missing", found);
-  return verdictOf("start_failed", `Cannot run the task: ${found}`);
 }

@@ -16,6 +16,7 @@ import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command
 import { VERSION } from "../shared/version.ts";
 import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
+import { ControlGroups } from "./control_group.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { newWorkerState } from "./core/state.ts";
 import { Engine } from "./engine.ts";
@@ -29,10 +30,10 @@ import { TaskProcesses } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
-import { SandboxMeter } from "./sandbox_meter.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { UsageMeter } from "./usage_meter.ts";
 import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
@@ -90,13 +91,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 interface Parts {
   readonly log: WorkerLog;
   readonly watcher: Watcher;
+  /** Absent where this worker may make none. */
+  readonly groups: ControlGroups | undefined;
   readonly cache: CacheStore;
   readonly processes: TaskProcesses;
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
   readonly verifications: Verifications;
-  readonly meter: SandboxMeter;
+  readonly meter: UsageMeter;
   readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
@@ -120,24 +123,29 @@ class Shell {
   static async open(options: WorkerOptions): Promise<Shell> {
     const log = new WorkerLog(join(options.workspace.path, "logs"), options.say);
     const { mark, sandboxesPath } = options.workspace;
+    // Before there are children, which would stay where they are.
+    const groups = ControlGroups.open({ mark });
     const watcher = new Watcher({
       command: selfCommand(["internal-watch"]),
       mark,
       sandboxesPath,
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
-    const processes = await TaskProcesses.open({ mark, env: taskEnvironment(options), watcher });
+    const env = taskEnvironment(options);
+    const processes = await TaskProcesses.open({ mark, env, watcher, groups });
     const { path, storePath } = options.workspace;
     const store = new SharedStore(storePath, { user: basename(path) });
     await store.sweep();
-    return new Shell(options, { log, watcher, processes, store });
+    return new Shell(options, { log, watcher, groups, processes, store });
   }
 
   private constructor(
     options: WorkerOptions,
-    opened: Pick<Parts, "log" | "watcher" | "processes"> & { readonly store: SharedStore },
+    opened:
+      & Pick<Parts, "log" | "watcher" | "groups" | "processes">
+      & { readonly store: SharedStore },
   ) {
-    const { log, watcher, processes } = opened;
+    const { log, watcher, groups, processes } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;
     this.#options = options;
@@ -149,9 +157,7 @@ class Shell {
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
     const verifications = new Verifications({ cache, trees, push });
-    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
-      push({ kind: "sandbox_measured", taskId, try: number, bytes });
-    });
+    const meter = new UsageMeter({ resources: options.resources, push });
     const activations = new Activations({ env: taskEnvironment(options), mark });
     const runner = new Runner({
       cache,
@@ -184,6 +190,7 @@ class Shell {
     this.#parts = {
       log,
       watcher,
+      groups,
       cache,
       processes,
       sandboxes,
@@ -348,6 +355,7 @@ class Shell {
     clearTimeout(timer);
     parts.log.write("ended", { how: end.kind, message: end.message });
     if (isQuiet) await parts.watcher.close();
+    parts.groups?.close();
     await this.#options.workspace.close();
   }
 }

@@ -9,6 +9,7 @@ import { join } from "@std/path";
 
 import type { Subreaper } from "../../shared/runtime/subreaper.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import { ControlGroups } from "../../worker/control_group.ts";
 import type { Input } from "../../worker/mount.ts";
 import { listProcesses, readVariable } from "../../worker/process_table.ts";
 import {
@@ -42,6 +43,7 @@ export class TemporaryFolder {
 export interface TaskOptions {
   readonly env?: { readonly [name: string]: string };
   readonly cores?: number;
+  readonly memoryBytesMax?: number;
   readonly activation?: Partial<Activation>;
   readonly inputs?: readonly Input[];
   readonly outputs?: readonly string[];
@@ -60,6 +62,7 @@ export class TaskFixture {
   readonly sandboxes: Sandboxes;
   readonly groups: Set<number> = new Set();
   #processes: TaskProcesses | undefined;
+  #groups: ControlGroups | undefined;
   #taskCount = 0;
 
   constructor() {
@@ -75,7 +78,9 @@ export class TaskFixture {
       groupEnded: (groupId: number) => void fixture.groups.delete(groupId),
     };
     const env = { ...process.env, BUN_SECRET: "x", TENDRIL_SECRET: "x", DISPLAY: ":0" };
-    const parts = { mark: fixture.mark, env, watcher };
+    const groups = options === undefined ? ControlGroups.open({ mark: fixture.mark }) : undefined;
+    fixture.#groups = groups;
+    const parts = { mark: fixture.mark, env, watcher, groups };
     fixture.#processes = options === undefined
       ? await TaskProcesses.open(parts)
       : new TaskProcesses(parts);
@@ -96,6 +101,7 @@ export class TaskFixture {
       env: options.env ?? {},
       activation: { ...NO_ACTIVATION, ...options.activation },
       cores: options.cores ?? 0,
+      memoryBytesMax: options.memoryBytesMax ?? Infinity,
     };
     return { sandbox, process: this.#processes!.start(task) };
   }
@@ -115,6 +121,7 @@ export class TaskFixture {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#processes?.close();
+    this.#groups?.close();
     await this.sandboxes.close();
     await this.folder[Symbol.asyncDispose]();
   }

@@ -40,6 +40,7 @@ processes.start({
   env: {},
   activation: NO_ACTIVATION,
   cores: 1,
+  memoryBytesMax: Infinity,
 });
 const facts = {
   mark: workspace.mark,

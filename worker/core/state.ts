@@ -28,8 +28,8 @@ export type TryState =
   /** A process or a call; `instance` of a call. */
   | { readonly kind: "running"; readonly instance?: InstanceRecord };
 
-/** Why a running try is stopped: nobody wants it, its time is up, or it has filled the disk. */
-export type StopReason = "cancelled" | "timeout" | "disk_full";
+/** Why a running try is stopped: nobody wants it, its time is up, or it uses more than there is. */
+export type StopReason = "cancelled" | "timeout" | "disk_full" | "resources_exhausted";
 
 /** One try that was dispatched here and has not ended. */
 export interface TryRecord {
@@ -51,6 +51,8 @@ export interface TryRecord {
   diskBytes: number;
   /** Found in its sandbox when it was last looked at; 0 before that. */
   writtenBytes: number;
+  /** Its processes had in memory when they were last looked at; 0 before that. */
+  memoryBytes: number;
   /** Ended or recalled: entries of it in queues are stale. */
   isGone: boolean;
 }
@@ -182,6 +184,8 @@ export interface WorkerState {
   /** Held by running tries, by commands that make files, and by instances but those that stage. */
   used: Resources;
   readonly disk: DiskState;
+  /** What the processes of running tries have in memory. */
+  memoryBytes: number;
   readonly instances: Map<InstanceId, InstanceRecord>;
   /** `{library: moving mean of how long its calls ran, milliseconds}`. */
   readonly meanCallMs: Map<string, number>;
@@ -251,6 +255,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
       toldAtMs: -Infinity,
       tellAtMs: undefined,
     },
+    memoryBytes: 0,
     instances: new Map(),
     meanCallMs: new Map(),
     callQueues: new Map(),
