@@ -10,8 +10,8 @@
 
 import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
-import type { Outcome, TaskBody } from "../shared/task.ts";
+import type { ResourceRequest, Resources } from "../shared/resources.ts";
+import type { Outcome, TaskBody, Usage } from "../shared/task.ts";
 import type { TaskSelection } from "./client_protocol.ts";
 import type { Fact, TaskEnd } from "./core/instruction.ts";
 import type { OutputPlace } from "./output_log.ts";
@@ -40,7 +40,7 @@ export interface TaskEntry {
   readonly command: string;
   readonly tag: string | undefined;
   readonly category: string | undefined;
-  readonly requested: Resources;
+  readonly requested: ResourceRequest;
   /** Epoch milliseconds. */
   readonly submittedAtMs: number;
   /** When the running try began; 0 while none runs. */
@@ -65,6 +65,8 @@ export interface TaskEnding {
   readonly workerId: string | undefined;
   readonly host: string | undefined;
   readonly times: TaskTimes;
+  readonly allocated: Resources | undefined;
+  readonly used: Usage | undefined;
   /** Where what it wrote is kept. */
   readonly output: OutputPlace;
 }
@@ -77,7 +79,7 @@ export interface NewTask {
   readonly library: string | undefined;
   readonly tag: string | undefined;
   readonly category: string | undefined;
-  readonly requested: Resources;
+  readonly requested: ResourceRequest;
 }
 
 const NO_WAITS: readonly TaskWait[] = [];
@@ -138,6 +140,8 @@ export class Catalog {
       workerId: end.workerId,
       host: end.host,
       times: timesOf(end),
+      allocated: end.allocated,
+      used: result?.used,
       output,
     };
     this.#tell(entry, before);

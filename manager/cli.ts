@@ -27,6 +27,7 @@ import {
 } from "./cli_command.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
+import { LOGS_COMMAND } from "./cli_logs.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { ClientError } from "./client_error.ts";
@@ -66,6 +67,7 @@ const COMMANDS: readonly Command[] = [
   MANAGER_COMMAND,
   SUBMIT_COMMAND,
   ...SHOW_COMMANDS,
+  LOGS_COMMAND,
   ACCESS_COMMAND,
 ];
 

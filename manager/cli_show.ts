@@ -1,10 +1,9 @@
 /**
  * Commands that show a running manager, and change it: `status`, `tasks`, `workers`, `files`,
- * `logs`, `wait`, `cancel`, `tune`.
+ * `wait`, `cancel`, `tune`.
  *
  * With `--json` each prints one document of version 1 and nothing else: `status` a `ManagerStatus`;
- * `tasks`, `workers` and `files` `{ version, tasks: TaskRow[] }` and the like; `logs`
- * `{ version, logs: TaskLogs[] }`, with texts; `wait` `{ version, counts, failures }`; `cancel`
+ * `tasks`, `workers` and `files` `{ version, tasks: TaskRow[] }` and the like; `wait` `{ version, counts, failures }`; `cancel`
  * `{ version, cancelled }`; `tune` `{ version, policies, notes }`.
  *
  * @module
@@ -18,6 +17,7 @@ import {
   EXIT_FAILURE,
   UsageError,
 } from "../shared/command_line.ts";
+import { amountOf } from "../shared/resources.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import type { ClientConnection } from "./client.ts";
 import {
@@ -44,12 +44,11 @@ import { describeReport, waitForTasks, type WaitReport } from "./wait_report.ts"
 /** Exit code of a wait that Ctrl-C ended: 128 and the number of SIGINT, as shells have it. */
 export const EXIT_INTERRUPTED = 130;
 
-/** Requests for logs under way. */
-const LOGS_ASKED_MAX = 64;
+/** Of each of them. */
+export const OPTIONS: CommandSpec["options"] = { ...TARGET_OPTIONS, json: JSON_OPTION };
 
-const OPTIONS = { ...TARGET_OPTIONS, json: JSON_OPTION } as const;
-
-function command(
+/** A command that asks a manager. */
+export function command(
   spec: Omit<CommandSpec, "hasVariables">,
   run: (call: Call, connection: ClientConnection) => Promise<number>,
   check: (call: Call) => void = ({ spec, given }) => checkPositionals(spec, given.positionals, 0),
@@ -86,17 +85,6 @@ export const SHOW_COMMANDS: readonly Command[] = [
       options: OPTIONS,
     },
     cancel,
-    selectionOf,
-  ),
-  command(
-    {
-      name: "logs",
-      usage: "tendril logs SEL [--stderr]",
-      summary: "print what tasks wrote, in the order of their numbers",
-      example: "tendril logs last",
-      options: { ...OPTIONS, stderr: { help: "standard error, not standard output" } },
-    },
-    logs,
     selectionOf,
   ),
   command(
@@ -193,35 +181,6 @@ async function cancel(call: Call, connection: ClientConnection): Promise<number>
   return await print(`cancelled ${count} ${count === 1 ? "task" : "tasks"}\n`);
 }
 
-async function logs(call: Call, connection: ClientConnection): Promise<number> {
-  const { given } = call;
-  const rows = await taskRows(connection, { selection: selectionOf(call) });
-  if (rows.length === 0) {
-    throw new Error(`Cannot show logs of "${given.positionals[0]}": there are no such tasks`);
-  }
-  const documents: object[] = [];
-  let missingCount = 0;
-  for (let at = 0; at < rows.length; at += LOGS_ASKED_MAX) {
-    const part = rows.slice(at, at + LOGS_ASKED_MAX);
-    const answers = await Promise.all(
-      part.map(({ id }) => connection.ask({ kind: "logs", taskId: id })),
-    );
-    for (const { logs } of answers) {
-      if (given.flag("json")) documents.push(withTexts(logs));
-      else if (logs.isKept) await print(given.flag("stderr") ? logs.stderr : logs.stdout);
-      else missingCount += tellMissing(logs);
-    }
-  }
-  if (given.flag("json")) await printJson({ version: CLIENT_VERSION, logs: documents });
-  return missingCount === 0 ? 0 : EXIT_FAILURE;
-}
-
-function tellMissing({ taskId, state }: TaskLogs): number {
-  const found = state === "done" ? "what it wrote is not kept any more" : "it has not ended";
-  process.stderr.write(`tendril logs: Cannot show logs of task ${taskId}: ${found}\n`);
-  return 1;
-}
-
 async function tasks(call: Call, connection: ClientConnection): Promise<number> {
   const { given } = call;
   const selection = optionalSelection(call);
@@ -277,7 +236,8 @@ async function tune(call: Call, connection: ClientConnection): Promise<number> {
   return await print(lines.join(""));
 }
 
-function selectionOf({ spec, given }: Call): TaskSelection {
+/** The tasks that a command is about. */
+export function selectionOf({ spec, given }: Call): TaskSelection {
   checkPositionals(spec, given.positionals, 1);
   const [selector] = given.positionals;
   if (selector !== undefined) return readSelector(selector);
@@ -304,7 +264,7 @@ function policiesOf({ spec, given }: Call): Readonly<Record<string, string | num
 }
 
 /** What tasks wrote, as text. */
-function withTexts<T extends ClientResult | TaskLogs>(found: T): object {
+export function withTexts<T extends ClientResult | TaskLogs>(found: T): object {
   const decoder = new TextDecoder();
   return {
     ...found,
@@ -333,6 +293,7 @@ const WORKER_COLUMNS: readonly Column<WorkerRow>[] = [
   { title: "DISK", isRight: true, text: (row) => share(row, "diskBytes", formatSize) },
   { title: "DISK USED", isRight: true, text: diskUse },
   { title: "GPUS", isRight: true, text: (row) => share(row, "gpus", String) },
+  { title: "OTHERS", text: customUse },
   { title: "TASKS", isRight: true, text: ({ tasks }) => String(tasks) },
   { title: "FILES", isRight: true, text: ({ replicas }) => String(replicas) },
   { title: "CACHED", isRight: true, text: ({ cachedBytes }) => formatSize(cachedBytes) },
@@ -361,6 +322,14 @@ function share(
 ): string {
   const total = resources[name];
   return total === 0 ? "-" : `${format(committed[name])}/${format(total)}`;
+}
+
+/** The same of resources that the site has names for. */
+function customUse({ committed, resources }: WorkerRow): string {
+  const uses = Object.entries(resources.custom ?? {}).map(([name, total]) => {
+    return `${name} ${amountOf(committed, name)}/${total}`;
+  });
+  return uses.join(",") || "-";
 }
 
 /** What is in use, of what there is. */

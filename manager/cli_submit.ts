@@ -60,6 +60,9 @@ const SPEC: CommandSpec = {
     priority: { value: "N", help: "larger first; default 0" },
     retries: { value: "N", help: "further tries of a task that fails; default 0" },
     timeout: { value: "TIME", help: "as 10m: a try that takes longer is stopped" },
+    "start-after": { value: "TIME", help: "as 2h, or 2026-05-01T06:00: it waits until then" },
+    "end-by": { value: "TIME", help: "as 2h, or an instant: it ends as expired then" },
+    "min-time": { value: "TIME", help: "only workers that are there for as long yet get it" },
     category: { value: "NAME", help: "tasks alike in resource use have the same" },
     tag: { value: "NAME", help: "a label" },
     feature: { value: "NAME", isMultiple: true, help: "what the worker must have; repeatable" },
@@ -265,17 +268,25 @@ function readTaskOptions(given: CommandArguments): Omit<RemoteTaskOptions, "comm
     const text = given.text(name);
     if (text !== undefined) options[name] = text;
   }
+  const times: Record<string, string> = {};
+  for (const [name, option] of [["startAfter", "start-after"], ["endBy", "end-by"]] as const) {
+    const text = given.text(option);
+    if (text !== undefined) times[name] = text;
+  }
+  const minTime = given.text("min-time");
+  if (minTime !== undefined) options["minTime"] = minTime;
   for (const name of ["cores", "gpus", "priority", "retries"]) {
     const text = given.text(name);
     if (text !== undefined) options[name] = readNumber(text, name);
   }
   try {
     const { inputs: _, outputs: __, environment: ___, ...read } = readOptions<TaskOptions>(
-      options,
+      { ...options, ...times },
       "submit",
       TASK_READERS,
     );
-    return read;
+    // They count from when the tasks are submitted, not from now.
+    return { ...read, ...times };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }

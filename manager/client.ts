@@ -77,6 +77,8 @@ interface AnswerKinds {
   readonly workers: "workers";
   readonly files: "files";
   readonly logs: "logs";
+  readonly follow: "followed";
+  readonly unfollow: "done";
   readonly tune: "done";
 }
 
@@ -97,6 +99,8 @@ const ANSWER_KINDS: AnswerKinds = {
   workers: "workers",
   files: "files",
   logs: "logs",
+  follow: "followed",
+  unfollow: "done",
   tune: "done",
 };
 
@@ -107,7 +111,7 @@ export type AnswerTo<Kind extends ClientRequest["kind"]> = Extract<
 >;
 
 /** Answers that come when tasks, or their files, are there: they may take for ever. */
-const UNTIMED: readonly ClientRequest["kind"][] = ["wait", "result", "fetch"];
+const UNTIMED: readonly ClientRequest["kind"][] = ["wait", "result", "fetch", "follow"];
 
 /** How to ask. */
 export interface AskOptions {
@@ -502,7 +506,7 @@ function isMissing(error: unknown): boolean {
 
 /** Many of these are under way at the same time; a `wait` is about all of its tasks. */
 function isWaitOf({ kind }: ClientRequest): boolean {
-  return kind === "result" || kind === "fetch";
+  return kind === "result" || kind === "fetch" || kind === "follow";
 }
 
 function certificateOf({ certificate }: AccessFile, url: string): string | undefined {

@@ -5,6 +5,7 @@ import type { TaskId } from "../shared/ids.ts";
 import { ClientFiles, type ClientFilesOptions } from "./client_files.ts";
 import type { Asker, ClientDesk, ClientWish } from "./client_link.ts";
 import { type ClientAnswer, type FileRow, ROWS_MAX } from "./client_protocol.ts";
+import { ClientFollows } from "./client_follow.ts";
 import { fileRow, workerRow } from "./client_rows.ts";
 import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
@@ -14,6 +15,7 @@ import type { ManagerState } from "./core/state.ts";
 import type { OutputLog } from "./output_log.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerStatus } from "./status.ts";
+import type { TailDesk } from "./tail_desk.ts";
 import type { TaskDesk } from "./task_desk.ts";
 import { type TaskStateName, taskStateOf } from "./task_handle.ts";
 
@@ -27,6 +29,7 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly tasks: TaskDesk;
   readonly catalog: Catalog;
   readonly output: OutputLog;
+  readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
   readonly tune: (policies: Policies) => void;
 }
@@ -37,12 +40,14 @@ export class RequestDesk implements ClientDesk {
   readonly #files: ClientFiles;
   readonly #tasks: ClientTasks;
   readonly #submissions: Submissions;
+  readonly #follows: ClientFollows;
 
   constructor(options: RequestDeskOptions) {
     const { catalog, output, tasks, store, state } = options;
     this.#options = options;
     this.#files = new ClientFiles(options);
     this.#submissions = new Submissions({ tasks, store, catalog, files: this.#files });
+    this.#follows = new ClientFollows(options);
     this.#tasks = new ClientTasks({
       catalog,
       output,
@@ -93,6 +98,11 @@ export class RequestDesk implements ClientDesk {
         return this.#tasks.tasks(wish);
       case "logs":
         return this.#tasks.logs(wish);
+      case "follow":
+        return this.#follows.follow(wish, asker);
+      case "unfollow":
+        this.#follows.unfollow(wish.followId, asker);
+        return { kind: "done", requestId };
       case "workers":
         return this.#workers(requestId);
       case "files":

@@ -86,12 +86,19 @@ const VIEWER_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set([
   "workers",
   "files",
   "logs",
+  "follow",
+  "unfollow",
   "wait",
   "result",
 ]);
 
 /** What may take as long as tasks do. */
-const WAIT_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set(["wait", "result", "fetch"]);
+const WAIT_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set([
+  "wait",
+  "result",
+  "fetch",
+  "follow",
+]);
 
 /** What must be done before the next request is looked at, which may be about the same tasks. */
 const SERIAL_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set(["submit", "cancel"]);

@@ -3,14 +3,17 @@
 import type { ClientFiles } from "./client_files.ts";
 import type { ClientMount, ClientTask } from "./client_protocol.ts";
 import type { FileHandle } from "./file_handle.ts";
+import type { InputOptions, MountWishes, OutputOptions } from "./mount_option.ts";
 import type { MiniTaskOptions } from "./mini_task.ts";
 import type { TaskOptions } from "./task_definition.ts";
 
+type FullMount = InputOptions & OutputOptions;
 type Handles = Pick<ClientFiles, "handleOf">;
 
 /** Options of a task. */
 export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
   const { command, env, cores, memoryBytes, diskBytes, gpus, timeoutMs } = task;
+  const { minTimeMs, startInMs, endInMs } = task;
   const { tag, category, priority, retries, workerLosses, features } = task;
   const options: { -readonly [Name in keyof TaskOptions]: TaskOptions[Name] | undefined } = {
     command,
@@ -23,6 +26,9 @@ export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
     disk: diskBytes,
     gpus,
     timeout: timeoutMs,
+    minTime: minTimeMs,
+    startAfter: startInMs,
+    endBy: endInMs,
     tag,
     category,
     priority,
@@ -47,15 +53,23 @@ export function miniOptionsOf(task: ClientTask, files: Handles): MiniTaskOptions
   return options as MiniTaskOptions;
 }
 
-/** Mount name: file. */
+/** Mount name: file, with what is wished beside. */
 export function filesOf(
   mounts: readonly ClientMount[],
   files: Handles,
-): { readonly [mount: string]: FileHandle } {
+): { readonly [mount: string]: FileHandle | FullMount } {
   const seen = new Set<string>();
-  return Object.fromEntries(mounts.map(({ mount, fileId }) => {
+  return Object.fromEntries(mounts.map(({ mount, fileId, ...wishes }) => {
     if (seen.has(mount)) throw new TypeError(`Cannot take "${mount}" as a mount of two files`);
     seen.add(mount);
-    return [mount, files.handleOf(fileId)];
+    return [mount, optionOf(files.handleOf(fileId), wishes)];
   }));
+}
+
+/** What is wished of the wrong side is refused as in a script. */
+function optionOf(file: FileHandle, wishes: MountWishes): FileHandle | FullMount {
+  const { isSymlink: symlink, isStrict: strict, isWatched: watch, only } = wishes;
+  const given = Object.entries({ symlink, strict, watch, only })
+    .filter(([, value]) => value !== undefined);
+  return given.length === 0 ? file : { file, ...Object.fromEntries(given) };
 }

@@ -13,8 +13,11 @@
  */
 
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
-import type { CacheLevel, Outcome } from "../shared/task.ts";
+import type { GrowingSource } from "../shared/protocol.ts";
+import type { ResourceRequest, Resources } from "../shared/resources.ts";
+import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
+import type { FollowPart } from "./follower.ts";
+import type { MountWishes } from "./mount_option.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -84,11 +87,15 @@ export interface ClientTask {
   readonly retries?: number;
   readonly workerLosses?: number;
   readonly timeoutMs?: number;
+  readonly minTimeMs?: number;
+  /** From when the manager takes it. */
+  readonly startInMs?: number;
+  readonly endInMs?: number;
   readonly features?: readonly string[];
 }
 
 /** A file under the name by which a task finds it. */
-export interface ClientMount {
+export interface ClientMount extends MountWishes {
   readonly mount: string;
   readonly fileId: FileId;
 }
@@ -173,6 +180,22 @@ export type ClientRequest =
   | { readonly kind: "files"; readonly requestId: number; readonly after: number }
   /** What one task wrote, as far as the manager has it. */
   | { readonly kind: "logs"; readonly requestId: number; readonly taskId: TaskId }
+  /**
+   * The next part of what a task writes, after `fromByte` of try number `try`, 0 and 0 at first;
+   * answered when there is more, or the task has ended.
+   */
+  | {
+    readonly kind: "follow";
+    readonly requestId: number;
+    /** Random, by the client; the same for all parts. */
+    readonly followId: string;
+    readonly taskId: TaskId;
+    readonly source: GrowingSource;
+    readonly try: number;
+    readonly fromByte: number;
+  }
+  /** Nobody asks for more of it. */
+  | { readonly kind: "unfollow"; readonly requestId: number; readonly followId: string }
   /** Values are numbers, texts, and true or false. */
   | {
     readonly kind: "tune";
@@ -242,7 +265,9 @@ export type ClientAnswer =
     readonly files: readonly FileRow[];
     readonly hasMore: boolean;
   }
-  | { readonly kind: "logs"; readonly requestId: number; readonly logs: TaskLogs };
+  | { readonly kind: "logs"; readonly requestId: number; readonly logs: TaskLogs }
+  /** Without a part when the task has ended and nothing is left. */
+  | { readonly kind: "followed"; readonly requestId: number; readonly part?: FollowPart };
 
 /** How the tasks of a selection stand. */
 export interface WaitCounts {
@@ -308,7 +333,9 @@ export interface ClientResult {
   readonly workerId?: string;
   readonly host?: string;
   readonly times: TaskTimes;
-  readonly requested: Resources;
+  readonly requested: ResourceRequest;
+  readonly allocated?: Resources;
+  readonly used?: Usage;
 }
 
 /** One worker, as tables show it. */

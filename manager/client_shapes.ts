@@ -22,7 +22,7 @@ import {
   shape,
   text,
 } from "../shared/message_check.ts";
-import { resources } from "../shared/message_shapes.ts";
+import { growingSource, request, resources, usage, watchEnd } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
 import {
@@ -43,6 +43,7 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import type { FollowPart } from "./follower.ts";
 import type { ManagerStatus } from "./status.ts";
 import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -89,7 +90,14 @@ const selection = kinds<TaskSelection>({
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
-const mount = shape<ClientMount>({ mount: path, fileId });
+const mount = shape<ClientMount>({
+  mount: path,
+  fileId,
+  isSymlink: optional(flag),
+  isStrict: optional(flag),
+  isWatched: optional(flag),
+  only: optional(oneOf(["success", "failure"])),
+});
 
 const task = shape<ClientTask>({
   command: longText,
@@ -107,6 +115,9 @@ const task = shape<ClientTask>({
   retries: optional(natural),
   workerLosses: optional(natural),
   timeoutMs: optional(amount),
+  minTimeMs: optional(amount),
+  startInMs: optional(amount),
+  endInMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),
 });
 
@@ -155,6 +166,15 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   workers: { requestId },
   files: { requestId, after: natural },
   logs: { requestId, taskId },
+  follow: {
+    requestId,
+    followId: randomId,
+    taskId,
+    source: growingSource,
+    try: natural,
+    fromByte: natural,
+  },
+  unfollow: { requestId, followId: randomId },
   tune: { requestId, policies: limitedRecord(policyValue, POLICIES_MAX) },
 });
 
@@ -218,7 +238,9 @@ const result = shape<ClientResult>({
   workerId: optional(id),
   host: optional(id),
   times,
-  requested: resources,
+  requested: request,
+  allocated: optional(resources),
+  used: optional(usage),
 });
 
 const workerRow = shape<WorkerRow>({
@@ -256,6 +278,14 @@ const logs = shape<TaskLogs>({
   isKept: flag,
 });
 
+const part = shape<FollowPart>({
+  try: positive,
+  atByte: natural,
+  bytes: bytes(STREAM_KEPT_BYTES),
+  skippedBytes: natural,
+  stopped: optional(watchEnd),
+});
+
 /** A field may be added; the version tells when one means something else. */
 const status: Check<ManagerStatus> = (value) => {
   const isStatus = typeof value === "object" && value !== null && "version" in value;
@@ -280,6 +310,7 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   workers: { requestId, workers: list(workerRow) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
   logs: { requestId, logs },
+  followed: { requestId, part: optional(part) },
 });
 
 function policyValue(value: unknown): string | undefined {

@@ -222,6 +222,7 @@ function rowOf(
 function resultOf(entry: TaskEntry, ending: TaskEnding, output: TaskOutput): ClientResult {
   const { id, tag, category, requested } = entry;
   const { outcome, message, exitCode, signal, mount, workerId, host, times } = ending;
+  const { allocated, used } = ending;
   return {
     id,
     ...(tag === undefined ? {} : { tag }),
@@ -237,6 +238,8 @@ function resultOf(entry: TaskEntry, ending: TaskEnding, output: TaskOutput): Cli
     ...(host === undefined ? {} : { host }),
     times,
     requested,
+    ...(allocated === undefined ? {} : { allocated }),
+    ...(used === undefined ? {} : { used }),
   };
 }
 

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 
 import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
+import type { CustomResources } from "../shared/resources.ts";
 import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
   amount,
@@ -18,6 +19,7 @@ import {
   size,
   text,
 } from "./option.ts";
+import { customResources, features } from "./resource_option.ts";
 import { translateParameters } from "./tune_parameter.ts";
 
 /** Local workers are processes on this machine: more than this many is a slip of the keyboard. */
@@ -42,14 +44,20 @@ export type Duration = number | string;
 export interface LocalWorkersOptions {
   /** Default 1. */
   readonly count?: number;
-  /** Cores of each. Default: an even share of this machine's, at least 1. */
+  /** Cores of each. Default: an even share of what they may use here, at least 1. */
   readonly cores?: number;
-  /** Memory that each offers. Default: what the worker finds. */
+  /** Memory that each offers. Default: an even share. */
   readonly memory?: Size;
-  /** Disk that each offers. Default: what the worker finds. */
+  /** Disk that each offers. Default: an even share. */
   readonly disk?: Size;
-  /** Devices that each offers. Default: what the worker finds. */
+  /** GPUs that each offers. Default: an even share, no device at two of them. */
   readonly gpus?: number;
+  /** What each offers of resources that you have names for, as `{ license: 2 }`. Default none. */
+  readonly resources?: { readonly [name: string]: number };
+  /** What tasks may ask of a worker. Default none. */
+  readonly features?: readonly string[];
+  /** Each task runs on processors that no other has. Default false. */
+  readonly pinCores?: boolean;
   /** Folder under which each has a workspace of its own. Default: a temporary one, removed. */
   readonly workspace?: string;
   /** Tasks see little of the environment, as with `tendril worker --clean-env`. Default false. */
@@ -132,6 +140,15 @@ export interface PolicyOptions {
   readonly reconnectGrace?: Duration;
   /** Runs of one task to remake its lost temps, those that fail included. Default 5. */
   readonly recoveryTries?: number;
+  /**
+   * What a task does not state is a share of its worker, as large as the largest part of it that
+   * the task does state; else it is all of the worker. Default true.
+   */
+  readonly proportionalResources?: boolean;
+  /** Such shares are rounded up so that a whole number of tasks fills a worker. Default false. */
+  readonly proportionalWholeTasks?: boolean;
+  /** Part of a worker's disk that such shares are taken of. Default 0.75. */
+  readonly taskDiskShare?: number;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -178,14 +195,16 @@ export interface ManagerOptions {
   readonly config?: string;
 }
 
-/** What each local worker is started with; sizes are bytes, absent ones are the worker's choice. */
+/** What each local worker is started with; sizes are bytes, absent ones it finds out, evenly shared. */
 export interface LocalWorkersConfig {
   readonly count: number;
-  /** Absent: an even share of the machine's, see `shareOfCores`. */
   readonly cores?: number;
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
   readonly gpus?: number;
+  readonly resources?: CustomResources;
+  readonly features?: readonly string[];
+  readonly pinCores?: boolean;
   readonly workspace?: string;
   readonly cleanEnv?: boolean;
 }
@@ -277,6 +296,9 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     workerTimeout: timeout,
     reconnectGrace: duration,
     recoveryTries: count(0, 1000),
+    proportionalResources: flag,
+    proportionalWholeTasks: flag,
+    taskDiskShare: amount(0.01, 1),
     libraryRetries: count(0, 1000),
   });
   const {
@@ -392,6 +414,9 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
       memory: size,
       disk: size,
       gpus: count(0, 1024),
+      resources: customResources,
+      features,
+      pinCores: flag,
       workspace: text,
       cleanEnv: flag,
     },
@@ -403,12 +428,3 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
     ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
   };
 };
-
-/**
- * Cores of the worker with that index when `workerCount` share `cores`: whole, the first ones
- * get what is left over, and each has at least one.
- */
-export function shareOfCores(cores: number, workerCount: number, index: number): number {
-  const share = Math.floor(cores / workerCount) + (index < cores % workerCount ? 1 : 0);
-  return Math.max(1, share);
-}

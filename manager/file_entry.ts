@@ -68,6 +68,8 @@ export interface FileEntry {
   stamp: FileStamp | undefined;
   /** Of an output or a fetched file: where its contents are. */
   place: FilePlace | undefined;
+  /** Of a watched output: where what was seen of it is. */
+  seenPath: string | undefined;
   /** The pending task that makes it. */
   producer: TaskId | undefined;
   /** Called once its name is known, or it failed. */

@@ -8,6 +8,7 @@ export interface FileReader {
   /** Undefined until the name is known. */
   boundOf(id: FileId): { readonly name: CacheName; readonly sizeBytes: number } | undefined;
   contents(id: FileId): Promise<Uint8Array>;
+  seen(id: FileId): Promise<Uint8Array>;
   replicaCountOf(id: FileId): number;
   release(id: FileId): void;
 }
@@ -55,6 +56,16 @@ export class FileHandle implements Disposable {
   /** The contents as UTF-8 text; see `contents`. */
   async text(): Promise<string> {
     return new TextDecoder().decode(await this.contents());
+  }
+
+  /**
+   * What is here so far of an output that is watched: it grows while its task runs, and is the
+   * contents once the task has succeeded. Of a failed task it stays as it was seen last.
+   *
+   * @throws {Error} When no task has it as a watched output.
+   */
+  seen(): Promise<Uint8Array> {
+    return this.#reader.seen(this.id);
   }
 
   /** Gives the file up at the end of a block with `using`, as the manager's `undeclare` does. */

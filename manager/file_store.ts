@@ -104,6 +104,7 @@ export class FileStore implements FileReader {
       failure: undefined,
       stamp: undefined,
       place: undefined,
+      seenPath: undefined,
       producer: undefined,
       onSettled: [],
       isUndeclared: false,
@@ -370,6 +371,22 @@ export class FileStore implements FileReader {
     if (source.kind === "buffer" && source.bytes !== undefined) return await source.bytes;
     const path = await this.bring(entry);
     return await readFile(path);
+  }
+
+  /** See `FileHandle.seen`. */
+  async seen(id: FileId): Promise<Uint8Array> {
+    const entry = this.#entries.get(id);
+    const path = entry?.place?.path ?? entry?.seenPath;
+    if (path === undefined) throw new Error(`Cannot see file ${id}: no task has it as watched`);
+    try {
+      return await readFile(path);
+    } catch (error) {
+      // No try has started.
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+        return new Uint8Array();
+      }
+      throw error;
+    }
   }
 
   /** Path of the contents on this machine, brought here where they are not. */

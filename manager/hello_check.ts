@@ -8,6 +8,7 @@ const BYTES_MAX = 2 ** 60;
 const GPUS_MAX = 4_096;
 
 const FEATURES_MAX = 1_000;
+const CUSTOM_MAX = 1_000;
 const URLS_MAX = 64;
 
 /** Control characters, and those that turn or hide what stands beside them. */
@@ -18,7 +19,7 @@ const UNREADABLE_IN_TEXT = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** Why a hello is refused though its shape is right; undefined when it is not. */
 export function helloFault(hello: Hello): string | undefined {
-  const { resources: { cores, memoryBytes, diskBytes, gpus }, features, urls } = hello;
+  const { resources: { cores, memoryBytes, diskBytes, gpus, custom = {} }, features, urls } = hello;
   if (cores <= 0 || cores > CORES_MAX) {
     return `Cannot take ${cores} as the cores of a worker: expected more than 0, to ${CORES_MAX}`;
   }
@@ -28,6 +29,10 @@ export function helloFault(hello: Hello): string | undefined {
   }
   if (gpus > GPUS_MAX) {
     return `Cannot take ${gpus} as the GPUs of a worker: expected at most ${GPUS_MAX}`;
+  }
+  const customCount = Object.keys(custom).length;
+  if (customCount > CUSTOM_MAX) {
+    return `Cannot take ${customCount} resources of a worker: expected at most ${CUSTOM_MAX}`;
   }
   if (features.length > FEATURES_MAX) {
     return `Cannot take ${features.length} features of a worker: expected at most ${FEATURES_MAX}`;
@@ -72,8 +77,8 @@ function readableText(text: string): string {
 }
 
 function nameFault(hello: Hello): string | undefined {
-  const { workerId, incarnation, version, host, features } = hello;
-  for (const name of [workerId, incarnation, version, host, ...features]) {
+  const { workerId, incarnation, version, host, features, resources: { custom = {} } } = hello;
+  for (const name of [workerId, incarnation, version, host, ...features, ...Object.keys(custom)]) {
     if (UNREADABLE.test(name)) {
       return `Cannot take ${JSON.stringify(readableText(name))} as a name: it has characters ` +
         "that cannot be read";

@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { access, mkdir, open } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
@@ -11,7 +10,7 @@ import { join } from "@std/path";
 
 import { plainText } from "../shared/plain_text.ts";
 import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
-import { type LocalWorkersConfig, shareOfCores } from "./config.ts";
+import type { LocalWorkersConfig } from "./config.ts";
 
 /** A released worker ends by itself within this time; then it is told by SIGTERM. */
 const RELEASE_MS = 2000;
@@ -89,13 +88,8 @@ export class LocalWorkers {
     const log = await open(join(logs, `worker-${index + 1}.log`), "a", 0o600);
     try {
       const [file = "", ...start] = command;
-      const cores = config.cores ?? shareOfCores(availableParallelism(), config.count, index);
-      const args = [...start, "worker", "--single", "--cores", String(cores)];
+      const args = [...start, "worker", "--single", ...workerArguments(config, index)];
       args.push("--workspace", workspace, "--access", this.#options.accessPath);
-      if (config.memoryBytes !== undefined) args.push("--memory", String(config.memoryBytes));
-      if (config.diskBytes !== undefined) args.push("--disk", String(config.diskBytes));
-      if (config.gpus !== undefined) args.push("--gpus", String(config.gpus));
-      if (config.cleanEnv === true) args.push("--clean-env");
       const child = spawn(file, args, {
         stdio: ["ignore", log.fd, log.fd],
         env: withoutRuntimeVariables(process.env),
@@ -128,6 +122,24 @@ export class LocalWorkers {
     });
     await started.promise;
   }
+}
+
+/** What the worker of that index offers: what is not stated, it finds out and takes its part of. */
+function workerArguments(config: LocalWorkersConfig, index: number): string[] {
+  const { cores, memoryBytes, diskBytes, gpus, resources = {}, features = [] } = config;
+  const args = config.count === 1 ? [] : ["--share", `${index + 1}/${config.count}`];
+  for (
+    const [name, amount] of Object.entries({ cores, memory: memoryBytes, disk: diskBytes, gpus })
+  ) {
+    if (amount !== undefined) args.push(`--${name}`, String(amount));
+  }
+  for (const [name, amount] of Object.entries(resources)) {
+    args.push("--resource", `${name}=${amount}`);
+  }
+  for (const feature of features) args.push(`--feature=${feature}`);
+  if (config.pinCores === true) args.push("--pin-cores");
+  if (config.cleanEnv === true) args.push("--clean-env");
+  return args;
 }
 
 /** What starts `tendril`: this binary, the one that is stated or built, or Bun with the source. */

@@ -1,13 +1,11 @@
 /** The manager of a workflow, as scripts use it. */
 
-import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import process from "node:process";
 
 import { join, resolve } from "@std/path";
 
 import { loopbackFirst } from "../shared/addresses.ts";
-import { functionModule } from "../shared/function_source.ts";
 import { removeAccessFile, writeAccessCopy } from "./access.ts";
 import {
   type ManagerConfig,
@@ -30,17 +28,8 @@ import {
   type UrlOptions,
   urlSpec,
 } from "./file_options.ts";
-import type { FileSpec } from "./file_store.ts";
-import {
-  type CheckedLibrary,
-  encodeCall,
-  Library,
-  type LibraryOptions,
-  readCallError,
-  readCallValue,
-  readLibrary,
-} from "./library.ts";
-import { moduleSource } from "./library_source.ts";
+import type { Library, LibraryOptions } from "./library.ts";
+import { LibraryDesk } from "./library_desk.ts";
 import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
@@ -49,13 +38,7 @@ import { connectManager, type ConnectOptions, type RemoteManager } from "./remot
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import type { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
-import {
-  type CallOptions,
-  checkProcess,
-  readCall,
-  readTask,
-  type TaskOptions,
-} from "./task_definition.ts";
+import { readTask, type TaskOptions } from "./task_definition.ts";
 import { TaskHandle } from "./task_handle.ts";
 import type { TaskResult } from "./task_result.ts";
 import { translateParameters } from "./tune_parameter.ts";
@@ -78,7 +61,7 @@ export type WithFiles<A extends unknown[]> = {
 export class Manager implements AsyncDisposable {
   readonly #parts: ManagerParts;
   #workers: LocalWorkers | undefined;
-  readonly #libraries: Set<string> = new Set();
+  readonly #libraries: LibraryDesk;
   readonly #closedListeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
   /** Why it ended by itself. */
@@ -86,6 +69,7 @@ export class Manager implements AsyncDisposable {
 
   private constructor(parts: ManagerParts) {
     this.#parts = parts;
+    this.#libraries = new LibraryDesk(parts.shell, () => this.#checkOpen());
   }
 
   /**
@@ -262,14 +246,8 @@ export class Manager implements AsyncDisposable {
    * ```
    */
   library(options: LibraryOptions): Library {
-    const checked = readLibrary(options, this.#shell.store);
-    if (this.#libraries.has(checked.name)) {
-      throw new RangeError(`Cannot declare library "${checked.name}": the name is taken`);
-    }
-    const source = moduleSource(checked.module, checked.from);
-    // Whoever names the file hears of a failure; this keeps it from being unhandled until then.
-    source.catch(() => {});
-    return this.#declareLibrary(checked, source);
+    this.#checkOpen();
+    return this.#libraries.declare(options);
   }
 
   /**
@@ -324,16 +302,8 @@ export class Manager implements AsyncDisposable {
   ): TaskHandle<Awaited<R>>;
   run<R>(fn: (...args: never[]) => R, ...args: unknown[]): TaskHandle<Awaited<R>> {
     this.#checkOpen();
-    const source = new TextEncoder().encode(functionModule(fn));
-    const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
-    const name = `run-${digest}`;
-    if (!this.#libraries.has(name)) {
-      const runsIn = checkProcess({}, this.#shell.store);
-      this.#declareLibrary({ ...runsIn, name, context: "", slots: 1 }, source);
-    }
-    const call = { args, options: {} };
     // The function says what it returns, and values arrive as they were.
-    return this.#call(name, "run", call) as TaskHandle<Awaited<R>>;
+    return this.#libraries.run(fn, args) as TaskHandle<Awaited<R>>;
   }
 
   /**
@@ -489,56 +459,6 @@ export class Manager implements AsyncDisposable {
     return store.declare(recipeSpec(recipe, entry, options));
   }
 
-  #declareLibrary(
-    checked: Omit<CheckedLibrary, "module" | "from">,
-    source: Uint8Array | Promise<Uint8Array>,
-  ): Library {
-    this.#checkOpen();
-    const { store, engine } = this.#shell;
-    const { name, context, slots, resources, env, environments } = checked;
-    const module = store.declare(sourceSpec(source));
-    const entry = store.entryOf(module, "module");
-    for (const file of [entry, ...environments]) store.useAsInput(file);
-    this.#libraries.add(name);
-    engine.push({
-      kind: "library_declared",
-      library: {
-        name,
-        module: entry.id,
-        context,
-        slots,
-        resources,
-        env,
-        environments: environments.map(({ id }) => id),
-      },
-    });
-    return new Library(name, { call: (...call) => this.#call(...call) });
-  }
-
-  #call(
-    library: string,
-    name: string,
-    { args, options }: { readonly args: readonly unknown[]; readonly options: CallOptions },
-  ): TaskHandle<unknown> {
-    this.#checkOpen();
-    const { store, tasks } = this.#shell;
-    let long: FileHandle | undefined;
-    const { files, ...body } = encodeCall(name, args, {
-      store,
-      keep: (bytes) => long = store.declare(sourceSpec(bytes)),
-    });
-    const handle = tasks.submit<unknown>({
-      call: readCall(options, store),
-      body: { kind: "call", ...body },
-      files,
-      runsIn: { library },
-      readers: { readValue: readCallValue, readError: readCallError },
-    });
-    // No other task will have these arguments.
-    if (long !== undefined) this.undeclare(long).catch(throwLater);
-    return handle;
-  }
-
   #checkOpen(): void {
     if (this.#closing === undefined) return;
     throw this.#failure ?? new Error("Cannot use a manager that was closed");
@@ -588,13 +508,4 @@ export class Manager implements AsyncDisposable {
     await rm(folder, { recursive: true, force: true });
     noteClosed(this);
   }
-}
-
-/** Code, or arguments, that the manager itself ships. */
-function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
-  return {
-    source: { kind: "buffer", bytes },
-    level: "workflow",
-    peerTransfer: true,
-  };
 }

@@ -1,5 +1,6 @@
 /** Mini tasks as scripts declare them, checked and made into what the store keeps. */
 
+import { statedResources } from "../shared/resources.ts";
 import type { RecipeSpec } from "./core/event.ts";
 import type { FileEntry, MiniTaskSource } from "./file_entry.ts";
 import { type FileOptions, readFileOptions } from "./file_options.ts";
@@ -42,18 +43,24 @@ export function miniTaskSpec(
   checkLength(command, read.env ?? {});
   const mount = checkMount(task.mount, "mount of the mini task");
   const inputs = mountsOf(read.inputs ?? {}, "input", store);
+  const special = inputs.find(({ isSymlink, isStrict }) => isSymlink ?? isStrict ?? false);
+  if (special !== undefined) {
+    throw new TypeError(
+      `Cannot mount input "${special.mount}" of a mini task as symlink or strict: expected a file`,
+    );
+  }
   const other = inputs.find((input) => isWithin(mount, input.mount));
   if (other !== undefined) {
     throw new TypeError(
       `Cannot take "${mount}" as what the mini task makes: it is the input "${other.mount}" too`,
     );
   }
-  const { resources, env, environments } = checkProcess(read, store);
+  const { request, env, environments } = checkProcess(read, store);
   const recipe: RecipeSpec = {
     kind: "command",
     command,
     env,
-    resources,
+    resources: statedResources(request),
     timeoutMs: Number(read.timeout ?? 0),
     mount,
     inputs: inputs.map(({ mount, entry }) => ({ mount, fileId: entry.id })),

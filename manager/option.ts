@@ -49,6 +49,18 @@ export const size: Reader<number> = parseSize;
 /** A duration in milliseconds; text such as `"10m"` counts. */
 export const duration: Reader<number> = parseDuration;
 
+/**
+ * Milliseconds from now until an instant: a Date, its ISO text, or a duration from now. What is past
+ * is below 0.
+ */
+export const moment: Reader<number> = (value, what) => {
+  const isText = typeof value === "string" && /^\d{4}-\d\d-\d\d/.test(value);
+  if (!isText && !(value instanceof Date)) return parseDuration(value, what);
+  const atMs = new Date(value).getTime();
+  if (Number.isFinite(atMs)) return atMs - Date.now();
+  throw new RangeError(refusal(what, value, "an instant"));
+};
+
 /** True or false. */
 export const flag: Reader<boolean> = (value, what) => {
   if (typeof value === "boolean") return value;

@@ -34,6 +34,7 @@ import {
 } from "./remote_task_options.ts";
 import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.ts";
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
+import { followRemote } from "./remote_follow.ts";
 import { ResultQueue } from "./result_queue.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { rangesOf } from "./selector.ts";
@@ -91,6 +92,7 @@ export class RemoteManager implements AsyncDisposable {
     this.#owner = {
       stateOf: (id) => this.#stateOf(id),
       cancel: async (id) => void await this.#cancelIds([[id, id]]),
+      follow: (taskId, source) => followRemote(connection, { taskId, source }),
       deliver: (file) => this.#files.deliver(file),
       resultOf: (id) => results.of(id),
       ended: (task, error) => this.#ended(task, error),

@@ -1,7 +1,10 @@
 /** What a client's script holds of a task of a manager elsewhere. */
 
 import type { TaskId } from "../shared/ids.ts";
+import type { GrowingSource } from "../shared/protocol.ts";
 import type { ClientResult } from "./client_protocol.ts";
+import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
+import type { FollowPart } from "./follower.ts";
 import type { RemoteFile } from "./remote_file.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import { TaskError, type TaskResult } from "./task_result.ts";
@@ -16,6 +19,8 @@ export interface RemoteResult extends Omit<TaskResult, "task" | "used"> {
 export interface RemoteOwner {
   stateOf(id: TaskId): Promise<TaskStateName>;
   cancel(id: TaskId): Promise<void>;
+  /** What the task writes, part by part. */
+  follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart>;
   /** The result, once the task has ended. */
   resultOf(id: TaskId): Promise<ClientResult>;
   /** Brings an output to its place on this host, if that is not the manager's to do. */
@@ -113,6 +118,16 @@ export class RemoteTask implements PromiseLike<RemoteResult> {
     await this.#owner.cancel(await this.submitted());
   }
 
+  /**
+   * What the task writes, as it comes; see `TaskHandle.follow`.
+   *
+   * @throws {TypeError | RangeError} When `what` is neither a stream nor a mount.
+   * @throws {ClientError} When it has no such output, or the manager is gone.
+   */
+  follow(what: FollowTarget): AsyncGenerator<string, void> {
+    return followTexts(this.#followParts(readTarget(what)));
+  }
+
   /** Makes the handle awaitable: gives the result once the task has ended. */
   then<A = RemoteResult, B = never>(
     onFulfilled?: ((result: RemoteResult) => A | PromiseLike<A>) | null,
@@ -153,6 +168,10 @@ export class RemoteTask implements PromiseLike<RemoteResult> {
     return this.#ending;
   }
 
+  async *#followParts(source: GrowingSource): AsyncGenerator<FollowPart, void> {
+    yield* this.#owner.follow(await this.submitted(), source);
+  }
+
   async #end(): Promise<RemoteResult> {
     const { submitted, outputs } = this.#parts;
     const id = await submitted;
@@ -182,6 +201,5 @@ function resultOf(task: RemoteTask, result: ClientResult): RemoteResult {
     stderr: new TextDecoder().decode(stderr),
     workerId,
     host,
-    allocated: result.requested,
   };
 }

@@ -2,16 +2,22 @@
 
 import type { ClientFile, ClientMember, ClientMount, ClientTask } from "./client_protocol.ts";
 import { MINI_TASK_READERS, type MiniTaskOptions } from "./mini_task.ts";
+import {
+  type InputMountOption,
+  type MountWishes,
+  type OutputMountOption,
+  readMount,
+} from "./mount_option.ts";
 import { checkOptionNames, readOptions } from "./option.ts";
-import type { RemoteFile, RemoteFiles } from "./remote_file.ts";
+import { RemoteFile, type RemoteFiles } from "./remote_file.ts";
 import { checkMount, TASK_READERS, type TaskOptions } from "./task_definition.ts";
 
 /** A command for a manager elsewhere: as `TaskOptions`, with files of that manager. */
 export interface RemoteTaskOptions extends Omit<TaskOptions, "inputs" | "outputs" | "environment"> {
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
-  readonly inputs?: { readonly [mount: string]: RemoteFile };
+  readonly inputs?: { readonly [mount: string]: InputMountOption<RemoteFile> };
   /** Mount name: file that the task leaves there. */
-  readonly outputs?: { readonly [mount: string]: RemoteFile };
+  readonly outputs?: { readonly [mount: string]: OutputMountOption<RemoteFile> };
   /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
   readonly environment?: RemoteFile | readonly RemoteFile[];
 }
@@ -24,7 +30,7 @@ export interface RemoteMember {
   /** Added to the variables of all. */
   readonly env?: { readonly [name: string]: string };
   /** Added to the outputs of all; one on another host than the manager is not written here. */
-  readonly outputs?: { readonly [mount: string]: RemoteFile };
+  readonly outputs?: { readonly [mount: string]: OutputMountOption<RemoteFile> };
 }
 
 /** A checked task of a client. */
@@ -35,7 +41,11 @@ export interface RemoteDefinition {
   toClientTask(): Promise<ClientTask>;
 }
 
-type Mounts = readonly (readonly [mount: string, file: RemoteFile])[];
+type Mounts = readonly {
+  readonly mount: string;
+  readonly file: RemoteFile;
+  readonly wishes: MountWishes;
+}[];
 
 /** Checks a task; the manager checks the rest, as it does for scripts of its own. */
 export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): RemoteDefinition {
@@ -52,11 +62,13 @@ export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): Rem
   const environments = (Array.isArray(environment) ? environment : [environment])
     .map((file) => files.check(file, "environment"));
   const plain = toPlain(read);
+  const readAtMs = performance.now();
   return {
     tag: read.tag,
-    outputs: checked.outputs.map(([, file]) => file),
+    outputs: checked.outputs.map(({ file }) => file),
     toClientTask: async () => ({
       ...plain,
+      ...toTimes(read, readAtMs),
       command,
       inputs: await toMounts(checked.inputs, (file) => files.input(file)),
       outputs: await toMounts(checked.outputs, (file) => files.output(file)),
@@ -90,12 +102,14 @@ export function readRemoteMember(
 }
 
 function checkMounts(
-  given: { readonly [mount: string]: RemoteFile },
+  given: { readonly [mount: string]: unknown },
   side: "input" | "output",
   files: RemoteFiles,
 ): Mounts {
-  return Object.entries(given).map(([mount, file]) => {
-    return [mount, files.check(file, `${side} "${mount}"`)];
+  const isFile = (value: unknown): value is RemoteFile => value instanceof RemoteFile;
+  return Object.entries(given).map(([mount, value]) => {
+    const { file, wishes } = readMount(value, { side, mount, isFile });
+    return { mount, file: files.check(file, `${side} "${mount}"`), wishes };
   });
 }
 
@@ -104,7 +118,9 @@ async function toMounts(
   idOf: (file: RemoteFile) => Promise<ClientMount["fileId"]>,
 ): Promise<ClientMount[]> {
   return await Promise.all(
-    mounts.map(async ([mount, file]) => ({ mount, fileId: await idOf(file) })),
+    mounts.map(async ({ mount, file, wishes }) => {
+      return { mount, fileId: await idOf(file), ...wishes };
+    }),
   );
 }
 
@@ -113,7 +129,7 @@ function toPlain(
   read: Partial<TaskOptions>,
 ): Omit<ClientTask, "command" | "inputs" | "outputs" | "environments"> {
   const { env = {}, cores, memory, disk, gpus, tag, category, priority, retries } = read;
-  const { workerLosses, timeout, features } = read;
+  const { workerLosses, timeout, minTime, features } = read;
   const fields = {
     env,
     cores,
@@ -127,8 +143,23 @@ function toPlain(
     retries,
     workerLosses,
     timeoutMs: timeout as number | undefined,
+    minTimeMs: minTime as number | undefined,
     features,
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as ReturnType<typeof toPlain>;
+}
+
+/** Instants as the time that is left to them now: clocks of hosts differ, and files took theirs. */
+function toTimes(
+  { startAfter, endBy }: Partial<TaskOptions>,
+  readAtMs: number,
+): Pick<ClientTask, "startInMs" | "endInMs"> {
+  const passedMs = performance.now() - readAtMs;
+  const left = (aheadMs: number) => Math.max(0, aheadMs - passedMs);
+  return {
+    // The readers have made numbers of them.
+    ...(startAfter === undefined ? {} : { startInMs: left(startAfter as number) }),
+    ...(endBy === undefined ? {} : { endInMs: left(endBy as number) }),
+  };
 }

@@ -29,11 +29,14 @@ import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
+import { follow } from "./follow.ts";
 import { OutputLog } from "./output_log.ts";
+import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
+import { TailDesk } from "./tail_desk.ts";
 import { TaskDesk } from "./task_desk.ts";
 import { taskStateOf } from "./task_handle.ts";
 import { Tickets } from "./tickets.ts";
@@ -87,6 +90,8 @@ export class Shell {
   readonly #requestDesk: RequestDesk;
   readonly #clients: ClientLinks;
   readonly #output: OutputLog;
+  readonly #tails: TailDesk;
+  readonly #watches: OutputWatches;
   readonly #desk: DeliveryDesk;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
@@ -125,11 +130,15 @@ export class Shell {
       folder: join(spool, "output"),
       onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
     });
+    this.#tails = this.#newTailDesk();
+    this.#watches = new OutputWatches({ tails: this.#tails, spool });
     this.tasks = new TaskDesk({
       store: this.store,
       push,
       catalog: this.catalog,
       output: this.#output,
+      watches: this.#watches,
+      follow: (id, source) => follow(this.#tails, { taskId: id, source }),
       stateOf: (id) => taskStateOf(state.tasks.get(id)),
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
@@ -145,6 +154,7 @@ export class Shell {
       workerTimeoutMs: () => state.policies.workerTimeoutMs,
       push,
       onHello: (hello) => this.#noteHello(hello),
+      onTail: (workerId, report) => this.#tails.take(workerId, report),
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
       door: this.#door,
     });
@@ -218,6 +228,7 @@ export class Shell {
     this.engine.push({ kind: "closed", reason });
     this.engine.close();
     this.#links.flush();
+    this.#tails.close();
     this.tasks.close(`The manager was closed: ${reason}`);
     for (const request of this.#requests.values()) {
       request.reject(new Error("Cannot have the file: the manager was closed"));
@@ -234,8 +245,20 @@ export class Shell {
     this.#clients.close();
     this.#requestDesk.close();
     await this.#desk.close();
+    await this.#watches.close();
     await this.#output.close();
     await this.#server.close();
+  }
+
+  #newTailDesk(): TailDesk {
+    return new TailDesk({
+      state: this.#state,
+      send: (session, message) => {
+        this.#links.send(session, [message]);
+        this.#links.flush();
+      },
+      subscribe: (listener) => this.engine.subscribe(listener),
+    });
   }
 
   #newRequestDesk(): RequestDesk {
@@ -246,6 +269,7 @@ export class Shell {
       tasks: this.tasks,
       catalog: this.catalog,
       output: this.#output,
+      tails: this.#tails,
       desk: this.#desk,
       tickets: this.#tickets,
       status: () => this.status(),
@@ -287,6 +311,7 @@ export class Shell {
       case "abandon":
         return this.#desk.abandon(instruction.deliveryId);
       case "settle":
+        this.#tails.end(instruction.end);
         return this.tasks.settle(instruction.end);
       case "file_delivered":
         return this.#answerRequest(instruction);

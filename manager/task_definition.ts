@@ -1,18 +1,25 @@
 /** A task as scripts describe it, checked and made into what the core schedules. */
 
 import { checkMountName } from "../shared/mount_name.ts";
-import type { FileId, TaskId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
-import type { TaskBody, TaskShape } from "../shared/task.ts";
+import type { TaskId } from "../shared/ids.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
+import type { TaskBody } from "../shared/task.ts";
 import type { Duration, Size } from "./config.ts";
-import type { TaskDefinition, TaskMount } from "./core/event.ts";
+import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
 import {
+  type CheckedMount,
+  type InputMountOption,
+  mountOf,
+  type OutputMountOption,
+} from "./mount_option.ts";
+import {
   amount,
   count,
   duration,
+  moment,
   type Reader,
   type Readers,
   readOptions,
@@ -21,20 +28,24 @@ import {
   text,
   texts,
 } from "./option.ts";
+import { customResources, features } from "./resource_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
 const WORKER_LOSSES_DEFAULT = 5;
 
+/** Of tasks that state none. */
+export const DEFAULT_CATEGORY = "default";
+
 /** Characters of a command and its variables: more would not fit a message; use an input file. */
 const COMMAND_CHARS_MAX: number = 1024 * 1024;
 
-/** Shapes that are remembered; beyond it tasks alike may have shapes of their own again. */
-const SHAPES_MAX = 10_000;
+/** Templates that are remembered; beyond it tasks alike may have their own again. */
+const TEMPLATES_MAX = 10_000;
 
 /** What tasks and calls can be given alike. */
 export interface CallOptions {
   /** Mount name: file that the task leaves there. */
-  readonly outputs?: { readonly [mount: string]: FileHandle };
+  readonly outputs?: { readonly [mount: string]: OutputMountOption };
   /** Label for `wait` and `cancel`. */
   readonly tag?: string;
   /** Tasks alike in resource use have the same. */
@@ -47,20 +58,37 @@ export interface CallOptions {
   readonly workerLosses?: number;
   /** Wall time after which a try is stopped. Default none. */
   readonly timeout?: Duration;
+  /**
+   * Not given to a worker before that: a `Date`, its ISO text, or a duration from now. What it waits
+   * for by then is made and brought meanwhile.
+   */
+  readonly startAfter?: Date | Duration;
+  /**
+   * When it passes, the task ends as `expired` wherever it is: a `Date`, its ISO text, or a duration
+   * from now. What a worker is done with in time is still brought home.
+   */
+  readonly endBy?: Date | Duration;
+  /** Only workers that are there for as long yet get it. Default any. */
+  readonly minTime?: Duration;
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
 
-/** What a process is started with. */
+/**
+ * What a process is started with. Of resources that are not stated it is given a share, as large
+ * as the largest part of its worker that is; if none is, one core and its share of the rest.
+ */
 export interface ProcessOptions {
-  /** May be fractional. Default 1. */
+  /** May be fractional. Default: a share, in whole cores; none where `gpus` are stated. */
   readonly cores?: number;
-  /** Memory that it needs. Default: not looked at. */
+  /** A limit as well: with more the task is stopped. Default: a share, which is no limit. */
   readonly memory?: Size;
-  /** Disk that it needs. Default: not looked at. */
+  /** What its sandbox may hold, inputs included; a limit as well. Default: a share, no limit. */
   readonly disk?: Size;
   /** Whole devices. Default 0. */
   readonly gpus?: number;
+  /** Whole amounts of what workers were given names for, as `{ license: 1 }`. */
+  readonly resources?: { readonly [name: string]: number };
   /** Variables added to the worker's own environment. */
   readonly env?: { readonly [name: string]: string };
   /** Unpacked software whose `bin` comes first in `PATH`; of several the first is foremost. */
@@ -72,19 +100,23 @@ export interface TaskOptions extends CallOptions, ProcessOptions {
   /** Run by `/bin/sh -c`. */
   readonly command: string;
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
-  readonly inputs?: { readonly [mount: string]: FileHandle };
+  readonly inputs?: { readonly [mount: string]: InputMountOption };
 }
 
 /** Checked options of what tasks and calls have alike. */
 export interface CheckedCall {
-  readonly inputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
-  readonly outputs: readonly { readonly mount: string; readonly entry: FileEntry }[];
+  readonly inputs: readonly CheckedMount[];
+  readonly outputs: readonly CheckedMount[];
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly priority: number;
   readonly retries: number;
   readonly workerLosses: number;
   readonly timeoutMs: number;
+  readonly minTimeMs: number;
+  /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
+  readonly startsAtMs: number | undefined;
+  readonly endsAtMs: number | undefined;
   readonly features: readonly string[];
 }
 
@@ -96,15 +128,18 @@ export interface CheckedMember {
 
 /** Checked options of a process. */
 export interface CheckedProcess {
-  readonly resources: Resources;
+  readonly request: ResourceRequest;
   readonly env: { readonly [name: string]: string };
   readonly environments: readonly FileEntry[];
 }
 
-type Files = { readonly [mount: string]: FileHandle };
+type Mounts<Mount> = { readonly [mount: string]: Mount };
 
-const handles: Reader<Files> = (value, what) => {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Files;
+const mounts: Reader<Mounts<never>> = (value, what) => {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    // What the mounts are is looked at one by one.
+    return value as Mounts<never>;
+  }
   throw new TypeError(`Cannot take ${what} "${show(value)}" as mounts: expected { name: file }`);
 };
 
@@ -115,23 +150,19 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
   );
 };
 
-const features: Reader<readonly string[]> = (value, what) => {
-  if (Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "")) {
-    return [...value].sort();
-  }
-  throw new TypeError(`Cannot take ${what} "${show(value)}" as features: expected ["name", …]`);
-};
-
 /** Checks of what tasks and calls have alike. */
 const CALL_READERS: Readers<CallOptions> = {
-  outputs: handles,
+  outputs: mounts,
   tag: text,
   category: text,
   priority: amount(-1e9, 1e9),
   retries: count(0, 1_000_000),
   workerLosses: count(0, 1_000_000),
   timeout: duration,
-  features: features,
+  startAfter: moment,
+  endBy: moment,
+  minTime: duration,
+  features,
 };
 
 /** Checks of what a process is started with. */
@@ -140,6 +171,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
   memory: size,
   disk: size,
   gpus: count(0, 1024),
+  resources: customResources,
   env: texts,
   environment: environment,
 };
@@ -147,7 +179,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 /** Checks of a command task. */
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
-  inputs: handles,
+  inputs: mounts,
   ...CALL_READERS,
   ...PROCESS_READERS,
 };
@@ -172,7 +204,7 @@ export function readTask(
 export function readMembers(
   members: readonly {
     readonly env: { readonly [name: string]: string };
-    readonly outputs: { readonly [mount: string]: FileHandle };
+    readonly outputs: { readonly [mount: string]: OutputMountOption };
   }[],
   common: CheckedCall & CheckedProcess & { readonly command: string },
   store: FileStore,
@@ -224,18 +256,25 @@ export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): C
   const { environment = [] } = read;
   const list = Array.isArray(environment) ? environment : [environment];
   return {
-    resources: {
-      cores: read.cores ?? 1,
-      memoryBytes: Number(read.memory ?? 0),
-      diskBytes: Number(read.disk ?? 0),
-      gpus: read.gpus ?? 0,
-    },
+    request: requestOf(read),
     env: read.env ?? {},
     environments: list.map((handle) => {
       const entry = checkEnvironment(store.entryOf(handle, "environment"));
       store.checkInput(entry, "environment");
       return entry;
     }),
+  };
+}
+
+/** What was stated, in bytes. */
+function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
+  const { cores, memory, disk, gpus, resources = {} } = read;
+  return {
+    ...(cores === undefined ? {} : { cores }),
+    ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
+    ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
+    ...(gpus === undefined ? {} : { gpus }),
+    ...(Object.keys(resources).length === 0 ? {} : { custom: resources }),
   };
 }
 
@@ -254,8 +293,16 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     retries: read.retries ?? 0,
     workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
     timeoutMs: Number(read.timeout ?? 0),
+    minTimeMs: Number(read.minTime ?? 0),
+    startsAtMs: instantOf(read.startAfter),
+    endsAtMs: instantOf(read.endBy),
     features: read.features ?? [],
   };
+}
+
+/** The instant that lies so far ahead, as the core tells the time. */
+function instantOf(aheadMs: Date | Duration | undefined): number | undefined {
+  return aheadMs === undefined ? undefined : performance.now() + Number(aheadMs);
 }
 
 function checkEnvironment(entry: FileEntry): FileEntry {
@@ -269,16 +316,13 @@ function checkEnvironment(entry: FileEntry): FileEntry {
 
 /** Checks mounts, and looks their files up. */
 export function mountsOf(
-  files: Files,
+  files: Mounts<unknown>,
   side: "input" | "output",
   store: FileStore,
-): { mount: string; entry: FileEntry }[] {
-  const mounts: { mount: string; entry: FileEntry }[] = [];
-  for (const [mount, handle] of Object.entries(files)) {
-    checkMount(mount, side);
-    mounts.push({ mount, entry: store.entryOf(handle, `${side} "${mount}"`) });
-  }
-  return mounts;
+): CheckedMount[] {
+  return Object.entries(files).map(([mount, given]) => {
+    return mountOf(given, { side, mount: checkMount(mount, side), store });
+  });
 }
 
 /** Returns what is a relative path that stays in the sandbox. */
@@ -320,7 +364,7 @@ export function isWithin(mount: string, other: string): boolean {
 
 /** Makes tasks for the core; tasks alike share one shape object. */
 export class TaskMaker {
-  readonly #shapes: Map<string, TaskShape> = new Map();
+  readonly #templates: Map<string, TaskTemplate> = new Map();
 
   /** The definition of a checked task. */
   make(
@@ -329,13 +373,13 @@ export class TaskMaker {
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
     const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
+    const { startsAtMs, endsAtMs } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
-    const environments = process?.environments.map(({ id }) => id) ?? [];
     return {
       taskId,
-      shape: this.#shapeOf(checked.timeoutMs, { process, library, environments }),
-      environments,
+      template: this.#templateOf(checked, { process, library }),
+      environments: process?.environments.map(({ id }) => id) ?? [],
       features,
       body,
       inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
@@ -343,38 +387,59 @@ export class TaskMaker {
       priority,
       retries,
       workerLosses,
+      ...(startsAtMs === undefined ? {} : { startsAtMs }),
+      ...(endsAtMs === undefined ? {} : { endsAtMs }),
     };
   }
 
-  #shapeOf(
-    timeoutMs: number,
-    { process, library, environments }: {
-      process: CheckedProcess | undefined;
-      library: string | undefined;
-      environments: readonly FileId[];
+  #templateOf(
+    { timeoutMs, minTimeMs, category: given }: CheckedCall,
+    { process, library }: {
+      readonly process: CheckedProcess | undefined;
+      readonly library: string | undefined;
     },
-  ): TaskShape {
-    const resources = process?.resources ?? { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
-    const env = process?.env ?? {};
-    const key = JSON.stringify([timeoutMs, library, resources, env, environments]);
-    const known = this.#shapes.get(key);
-    if (known !== undefined) return known;
-    if (this.#shapes.size >= SHAPES_MAX) this.#shapes.clear();
-    // The core fills in the names of environments when it dispatches.
-    const shape: TaskShape = {
-      resources,
-      env,
-      environments: [],
+  ): TaskTemplate {
+    const { request = {}, env = {} } = process ?? {};
+    const category = given ?? library ?? DEFAULT_CATEGORY;
+    // Environments are named beside it, and yet tasks of one template have the same.
+    const environments = process?.environments.map(({ id }) => id);
+    const key = JSON.stringify([
+      category,
       timeoutMs,
+      minTimeMs,
+      library,
+      request,
+      env,
+      environments,
+    ]);
+    const known = this.#templates.get(key);
+    if (known !== undefined) return known;
+    if (this.#templates.size >= TEMPLATES_MAX) this.#templates.clear();
+    const template: TaskTemplate = {
+      request,
+      category,
+      env,
+      timeoutMs,
+      minTimeMs,
       ...(library === undefined ? {} : { library }),
     };
-    this.#shapes.set(key, shape);
-    return shape;
+    this.#templates.set(key, template);
+    return template;
   }
 }
 
-function toMount({ mount, entry }: { mount: string; entry: FileEntry }): TaskMount {
-  return { mount, fileId: entry.id };
+/** A mount as the core has it, which need not know what is watched. */
+export function toMount({ mount, entry, isSymlink, isStrict, only }: CheckedMount): TaskMount {
+  const fileId = entry.id;
+  const isPlain = isSymlink === undefined && isStrict === undefined && only === undefined;
+  if (isPlain) return { mount, fileId };
+  return {
+    mount,
+    fileId,
+    ...(isSymlink === true && { isSymlink }),
+    ...(isStrict === true && { isStrict }),
+    ...(only === "failure" && { only }),
+  };
 }
 
 /** A file argument of a call has no name: its index in the list is its place. */

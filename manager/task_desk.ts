@@ -7,6 +7,7 @@
 
 import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
+import type { GrowingSource } from "../shared/protocol.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerEvent, TaskDefinition } from "./core/event.ts";
@@ -14,12 +15,15 @@ import type { TaskEnd } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
 import type { OutputLog } from "./output_log.ts";
+import type { FollowPart } from "./follower.ts";
+import type { OutputWatches } from "./output_watch.ts";
 import { ResultQueue } from "./result_queue.ts";
 import {
   type CheckedCall,
   type CheckedMember,
   type CheckedProcess,
   TaskMaker,
+  toMount,
 } from "./task_definition.ts";
 import {
   TaskHandle,
@@ -35,6 +39,9 @@ export interface TaskDeskOptions {
   readonly push: (event: ManagerEvent) => void;
   readonly catalog: Catalog;
   readonly output: OutputLog;
+  readonly watches: Pick<OutputWatches, "add">;
+  /** What a task that has not ended writes. */
+  readonly follow: (id: TaskId, source: GrowingSource) => AsyncIterable<FollowPart>;
   /** What the core says of a task that has not ended. */
   readonly stateOf: (id: TaskId) => TaskStateName;
 }
@@ -103,8 +110,8 @@ export class TaskDesk implements TaskOwner {
     const id = this.#nextId(call);
     const task = this.#make(id, submission);
     const { tag, category } = call;
-    const { resources } = task.shape;
-    const handle = new TaskHandle<T>({ id, owner: this, tag, category, resources, ...readers });
+    const { request } = task.template;
+    const handle = new TaskHandle<T>({ id, owner: this, tag, category, request, ...readers });
     this.#pending.set(id, handle);
     this.#note(task, call);
     this.#options.push({ kind: "task_submitted", task });
@@ -131,7 +138,7 @@ export class TaskDesk implements TaskOwner {
     const untold = { fromId: firstId, toId: this.#lastId as TaskId, cancelled: new Set<TaskId>() };
     this.#untold.add(untold);
     const tell = ({ env, outputs }: CheckedMember, taskId: TaskId): void => {
-      const own = outputs.map(({ mount, entry: { id: fileId } }) => ({ mount, fileId }));
+      const own = outputs.map(toMount);
       const task = {
         ...common,
         taskId,
@@ -190,7 +197,10 @@ export class TaskDesk implements TaskOwner {
     this.#lastId += 1;
     const id = this.#lastId as TaskId;
     for (const { entry } of outputs) this.#options.store.useAsOutput(entry, id);
-    if (outputs.length > 0) this.#made.set(id, outputs.map(({ entry }) => entry));
+    if (outputs.length > 0) {
+      this.#made.set(id, outputs.map(({ entry }) => entry));
+      this.#options.watches.add(id, outputs);
+    }
     return id;
   }
 
@@ -200,7 +210,7 @@ export class TaskDesk implements TaskOwner {
   }
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {
-    const { taskId: id, body, shape: { library, resources: requested } } = task;
+    const { taskId: id, body, template: { library, request: requested } } = task;
     this.#options.catalog.add({ id, body, library, tag, category, requested });
   }
 
@@ -218,6 +228,11 @@ export class TaskDesk implements TaskOwner {
   /** See `TaskHandle.state`. */
   stateOf(id: TaskId): TaskStateName {
     return this.#options.stateOf(id);
+  }
+
+  /** See `TaskHandle.follow`. */
+  follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart> {
+    return this.#options.follow(id, source);
   }
 
   /** See `TaskHandle.cancel`. */

@@ -1,9 +1,12 @@
 /** What a script holds of a submitted task. */
 
 import type { TaskId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
+import type { GrowingSource } from "../shared/protocol.ts";
+import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { TaskRecord } from "./core/state.ts";
+import { type FollowPart, restOf } from "./follower.ts";
+import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
 
 /** Where a task stands. */
@@ -35,6 +38,8 @@ export function taskStateOf(task: TaskRecord | undefined): TaskStateName {
 export interface TaskOwner {
   stateOf(id: TaskId): TaskStateName;
   cancel(id: TaskId): void;
+  /** What a task that has not ended writes. */
+  follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart>;
   /** The result of this task went to whoever awaits its handle. */
   taken(handle: TaskHandle<unknown>): void;
 }
@@ -45,7 +50,7 @@ export interface TaskHandleOptions<T> {
   readonly owner: TaskOwner;
   readonly tag: string | undefined;
   readonly category: string | undefined;
-  readonly resources: Resources;
+  readonly request: ResourceRequest;
   /** Reads what a successful task returned; absent for a command, whose value is its result. */
   readonly readValue?: ((end: TaskEnd) => T | Promise<T>) | undefined;
   /** Makes the error of a task that failed, if it can say more than its outcome. */
@@ -93,6 +98,26 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   /** Ends the task wherever it is, with outcome `cancelled`; nothing if it has ended. */
   cancel(): void {
     if (this.#end === undefined) this.#options.owner.cancel(this.id);
+  }
+
+  /**
+   * What the task writes, as it comes: to a stream, or to the file at the mount of an output. It
+   * waits for the task to start, goes on with further tries, and ends with the task. Of what was
+   * written before, or faster than it is read, the end is given, after a line that says how much was
+   * skipped. Once the task has ended, what is kept of a stream is given.
+   *
+   * @param what `"stdout"`, `"stderr"` or a mount; `{ mount }` for one that is called so.
+   * @throws {TypeError | RangeError} When it is none of these.
+   *
+   * @example
+   * ```ts
+   * const task = manager.submit({ command: "for i in 1 2 3; do echo $i; sleep 1; done" });
+   * for await (const text of task.follow("stdout")) console.log(text);
+   * ```
+   */
+  follow(what: FollowTarget): AsyncGenerator<string, void> {
+    const source = readTarget(what);
+    return followTexts(this.#parts(source));
   }
 
   /** Makes the handle awaitable: gives the result once the task has ended. */
@@ -150,6 +175,13 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     for (const waiter of waiters) waiter(end);
   }
 
+  async *#parts(source: GrowingSource): AsyncGenerator<FollowPart, void> {
+    if (this.#end === undefined) return yield* this.#options.owner.follow(this.id, source);
+    const { result } = this.#end;
+    const rest = result && restOf(result, { source, try: result.try, seenBytes: 0 });
+    if (rest !== undefined) yield rest;
+  }
+
   #ended(): Promise<TaskEnd> {
     if (this.#end !== undefined) {
       this.#options.owner.taken(this);
@@ -161,7 +193,7 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   }
 
   #resultOf(end: TaskEnd): TaskResult {
-    const { tag, category, resources } = this.#options;
-    return taskResult(this, end, { tag, category, resources });
+    const { tag, category, request } = this.#options;
+    return taskResult(this, end, { tag, category, request });
   }
 }

@@ -1,8 +1,8 @@
 /** How a task ended, as scripts read it. */
 
 import type { TaskId } from "../shared/ids.ts";
-import type { Resources } from "../shared/resources.ts";
-import type { Outcome } from "../shared/task.ts";
+import type { ResourceRequest, Resources } from "../shared/resources.ts";
+import type { Outcome, Usage, UsageSample } from "../shared/task.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { RemoteResult } from "./remote_task.ts";
 import type { TaskHandle } from "./task_handle.ts";
@@ -55,19 +55,21 @@ export interface TaskResult {
   readonly host: string | undefined;
   /** When things happened to it. */
   readonly times: TaskTimes;
-  /** What the task asked for. */
-  readonly requested: Resources;
-  /** What its worker set aside for it. */
-  readonly allocated: Resources;
-  /** What it was seen to use; absent when it was not measured. */
-  readonly used?: Resources;
+  /** What the task stated. */
+  readonly requested: ResourceRequest;
+  /** What its last try was given of its worker; absent when there was none, and of calls. */
+  readonly allocated?: Resources;
+  /** What its last try used, at most; absent when it was not measured, as calls are. */
+  readonly used?: Usage;
+  /** What it used as time went on, if the task asked for it. */
+  readonly series?: readonly UsageSample[];
 }
 
 /** What a result tells beside the end of the task. */
 export interface TaskLabels {
   readonly tag: string | undefined;
   readonly category: string | undefined;
-  readonly resources: Resources;
+  readonly request: ResourceRequest;
 }
 
 /** Thrown by `orThrow` and `value` for a task that did not succeed. */
@@ -111,8 +113,10 @@ export function taskResult(
     workerId: end.workerId,
     host: end.host,
     times: timesOf(end),
-    requested: labels.resources,
-    allocated: labels.resources,
+    requested: labels.request,
+    ...(end.allocated === undefined ? {} : { allocated: end.allocated }),
+    ...(result?.used === undefined ? {} : { used: result.used }),
+    ...(result?.series === undefined ? {} : { series: result.series }),
   };
 }
 

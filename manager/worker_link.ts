@@ -23,6 +23,7 @@ import type { Door } from "./door.ts";
 import type { PeerAddress } from "./fetch_source.ts";
 import { helloFault, readable } from "./hello_check.ts";
 import { MessageBudget } from "./message_budget.ts";
+import type { TailReport } from "./tail_desk.ts";
 import type { Tickets } from "./tickets.ts";
 
 /** A connection that has not said hello after this long is closed. */
@@ -53,6 +54,8 @@ export interface WorkerLinksOptions {
   readonly onHello: (hello: Hello) => void;
   /** Told how many requests a worker's peer server has turned away. */
   readonly onPeerRefusals: (count: number) => void;
+  /** Told what is seen of running tries. */
+  readonly onTail: (workerId: WorkerId, report: TailReport) => void;
   readonly door: Door;
 }
 
@@ -216,6 +219,8 @@ export class WorkerLinks {
       } else if (message.kind === "heartbeat") {
         const { refused = 0 } = message;
         if (refused > 0) this.#options.onPeerRefusals(Math.min(refused, PEER_REFUSALS_MAX));
+      } else if (message.kind === "piece" || message.kind === "watch_ended") {
+        this.#options.onTail(link.hello.workerId, message);
       } else {
         const { workerId } = link.hello;
         const told = readable(message);

@@ -25,6 +25,8 @@ export interface CommandSpec {
   readonly options: { readonly [name: string]: OptionSpec };
   /** True when each option may also be given as a variable, `TENDRIL_<NAME>`. */
   readonly hasVariables?: boolean;
+  /** Lines of its help below the options. */
+  readonly notes?: readonly string[];
   /** True when options end at the first argument that is none: what follows is a script's own. */
   readonly endsAtPositional?: boolean;
 }
@@ -101,6 +103,7 @@ export function commandHelp(spec: CommandSpec): string {
     const name = names.find((option) => option.includes("-")) ?? names[0] ?? "help";
     lines.push(`An option may also be given as a variable: --${name} as ${variableOf(name)}.`, "");
   }
+  if (spec.notes !== undefined) lines.push(...spec.notes, "");
   return [...lines, `Example: ${spec.example}`, ""].join("\n");
 }
 
@@ -186,9 +189,9 @@ function checkOption(
     if (value === undefined) return "";
     throw new UsageError(`Cannot take "${value}" as the value of ${rawName}: it takes none`);
   }
-  // "--cores --single" forgot a value; "--name=-x" did not.
+  // "--cores --single" forgot a value; "--name=-x" did not, and "--cores -1" has a wrong one.
   // A dash alone is stdin or stdout.
-  if (value === undefined || (/^-./.test(value) && inlineValue !== true)) {
+  if (value === undefined || (/^-[^\d.]/.test(value) && inlineValue !== true)) {
     throw new UsageError(
       `Cannot read ${rawName} without its value: expected ${rawName} ${placeholder}`,
     );

@@ -12,6 +12,9 @@ export type TransferId = number & { readonly brand: "TransferId" };
 /** Number of a library instance, unique within one manager, counted from 1. */
 export type InstanceId = number & { readonly brand: "InstanceId" };
 
+/** Number of a look at a running try, unique within one manager, counted from 1. */
+export type WatchId = number & { readonly brand: "WatchId" };
+
 /** Identity a worker keeps in its workspace, across connections and processes. */
 export type WorkerId = string & { readonly brand: "WorkerId" };
 

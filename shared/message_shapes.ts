@@ -1,6 +1,14 @@
 /** The shape of every message of protocol.ts; a kind or a field without one does not compile. */
 
-import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
+import type {
+  CacheName,
+  InstanceId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WatchId,
+  WorkerId,
+} from "./ids.ts";
 import {
   amount,
   atMost,
@@ -28,18 +36,21 @@ import {
   CERTIFICATE_CHARS_MAX,
   type DispatchedTask,
   type FetchSource,
+  type GrowingSource,
   INLINE_BYTES_MAX,
   type LibraryDefinition,
   type ManagerMessage,
+  PIECE_BYTES_MAX,
   type Recipe,
   type SendTarget,
   SERIES_SAMPLES_MAX,
   STREAM_KEPT_BYTES,
   type TryPhase,
   VALUE_BYTES_MAX,
+  type WatchEnd,
   type WorkerMessage,
 } from "./protocol.ts";
-import type { Resources } from "./resources.ts";
+import type { ResourceRequest, Resources } from "./resources.ts";
 import {
   CACHE_LEVELS,
   type CacheLevel,
@@ -74,6 +85,7 @@ const longText = text(TEXT_CHARS_MAX);
 const taskId: Check<TaskId> = branded(positive);
 const transferId: Check<TransferId> = branded(positive);
 const instanceId: Check<InstanceId> = branded(positive);
+const watchId: Check<WatchId> = branded(positive);
 const workerId: Check<WorkerId> = branded(id);
 const sessionId: Check<SessionId> = branded(id);
 const cacheName: Check<CacheName> = branded(name(NAME_CHARS_MAX));
@@ -92,6 +104,22 @@ export const resources: Check<Resources> = shape<Resources>({
   diskBytes: amount,
   gpus: natural,
   custom: optional(record(natural)),
+});
+/** What a task states of them. */
+export const request: Check<ResourceRequest> = shape<ResourceRequest>({
+  cores: optional(amount),
+  memoryBytes: optional(amount),
+  diskBytes: optional(amount),
+  gpus: optional(natural),
+  custom: optional(record(natural)),
+});
+/** What a try used. */
+export const usage: Check<Usage> = shape<Usage>({
+  cores: amount,
+  memoryBytes: amount,
+  diskBytes: amount,
+  processCount: natural,
+  cpuMs: amount,
 });
 const env = record(longText);
 
@@ -125,7 +153,12 @@ const dispatchedTask = shape<DispatchedTask>({
     call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
   }),
   inputs: usually(
-    list(shape<InputMount>({ mount: path, name: cacheName, generation: natural })),
+    list(shape<InputMount>({
+      mount: path,
+      name: cacheName,
+      generation: natural,
+      isSymlink: optional(flag),
+    })),
     () => [],
   ),
   outputs: usually(
@@ -135,6 +168,7 @@ const dispatchedTask = shape<DispatchedTask>({
       generation: natural,
       level,
       isReturned: flag,
+      only: optional(oneOf(["failure"])),
     })),
     () => [],
   ),
@@ -151,6 +185,22 @@ const fetchSource = kinds<FetchSource>({
 const sendTarget = kinds<SendTarget>({
   manager: { ticket: path },
   url: { url: path, mode: optional(natural) },
+});
+
+/** Why a watch is over. */
+export const watchEnd: Check<WatchEnd> = oneOf<WatchEnd>([
+  "ended",
+  "shrunk",
+  "replaced",
+  "special",
+  "unreadable",
+  "too_many",
+]);
+
+/** What can be followed. */
+export const growingSource: Check<GrowingSource> = kinds<GrowingSource>({
+  stream: { stream: oneOf(["stdout", "stderr"]) },
+  mount: { mount: path },
 });
 
 const recipe = kinds<Recipe>({
@@ -204,13 +254,7 @@ const result = shape<TryResult>({
     () => [],
   ),
   times: shape<TryTimes>({ startedAtMs: instant, stagedMs: instant, ranMs: instant }),
-  used: optional(shape<Usage>({
-    cores: amount,
-    memoryBytes: amount,
-    diskBytes: amount,
-    processCount: natural,
-    cpuMs: amount,
-  })),
+  used: optional(usage),
   exceeded: optional(
     shape<Exceeded>({ resource: oneOf(["memory", "disk"]), limit: amount, used: amount }),
   ),
@@ -262,6 +306,16 @@ export const managerMessage: Check<ManagerMessage> = ruled(
     delete: { name: cacheName, generation: natural },
     start_instance: { instanceId, library },
     stop_instance: { instanceId },
+    watch: {
+      ...tryFields,
+      watchId,
+      source: growingSource,
+      fromByte: natural,
+      creditBytes: natural,
+      canSkip: flag,
+    },
+    watch_credit: { watchId, bytes: positive },
+    unwatch: { watchId },
     heartbeat: {},
     release: { reason: longText },
   }),
@@ -316,6 +370,11 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     instanceId,
     reason: oneOf(["stopped", "start_failed", "died"]),
     message: longText,
+  },
+  piece: { watchId, atByte: natural, bytes: bytes(PIECE_BYTES_MAX) },
+  watch_ended: {
+    watchId,
+    reason: watchEnd,
   },
   heartbeat: { refused: optional(positive) },
   leaving: { reason: longText },

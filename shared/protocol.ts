@@ -7,7 +7,15 @@
  * @module
  */
 
-import type { CacheName, InstanceId, SessionId, TaskId, TransferId, WorkerId } from "./ids.ts";
+import type {
+  CacheName,
+  InstanceId,
+  SessionId,
+  TaskId,
+  TransferId,
+  WatchId,
+  WorkerId,
+} from "./ids.ts";
 import type { Resources } from "./resources.ts";
 import type {
   CacheLevel,
@@ -34,6 +42,15 @@ export const SERIES_SAMPLES_MAX = 512;
 
 /** A value of a function call up to this size rides in its result. */
 export const VALUE_BYTES_MAX: number = 16 * INLINE_BYTES_MAX;
+
+/** What one `piece` of a watched file carries at most. */
+export const PIECE_BYTES_MAX: number = 64 * 1024;
+
+/** What may be under way of one watch, but for the last pieces of an ended try. */
+export const WATCH_CREDIT_BYTES: number = 256 * 1024;
+
+/** What a watch says once its try has ended, whether or not there is credit. */
+export const WATCH_LAST_BYTES: number = STREAM_KEPT_BYTES;
 
 /** A certificate in PEM, with the chain that it may have, at most. */
 export const CERTIFICATE_CHARS_MAX: number = 16 * 1024;
@@ -103,6 +120,14 @@ export interface CommandRecipe {
   readonly inputs: readonly { readonly mount: string; readonly name: CacheName }[];
   readonly environments: readonly CacheName[];
 }
+
+/** What grows while a try runs: what it writes to a stream, or the file at a mount. */
+export type GrowingSource =
+  | { readonly kind: "stream"; readonly stream: "stdout" | "stderr" }
+  | { readonly kind: "mount"; readonly mount: string };
+
+/** Why a watch is over; `ended` is the end of its try. */
+export type WatchEnd = "ended" | "shrunk" | "replaced" | "special" | "unreadable" | "too_many";
 
 /** What an instance of a library is started with. */
 export interface LibraryDefinition {
@@ -216,6 +241,24 @@ export type ManagerMessage =
   }
   /** Stop an instance and what runs in it; answered by `instance_gone`. */
   | { readonly kind: "stop_instance"; readonly instanceId: InstanceId }
+  /**
+   * Tell what this running try adds to `source`, from `fromByte` on: `piece`s as long as there is
+   * credit, then `watch_ended`. It ends with its connection, too.
+   */
+  | {
+    readonly kind: "watch";
+    readonly watchId: WatchId;
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly source: GrowingSource;
+    readonly fromByte: number;
+    readonly creditBytes: number;
+    /** What is far behind goes on near the end; else it is told in order, without a gap. */
+    readonly canSkip: boolean;
+  }
+  /** So much of what was told is read: as much more may be under way. */
+  | { readonly kind: "watch_credit"; readonly watchId: WatchId; readonly bytes: number }
+  | { readonly kind: "unwatch"; readonly watchId: WatchId }
   | { readonly kind: "heartbeat" }
   /** The workflow is over, or the manager wants this worker no more: end all, leave. */
   | { readonly kind: "release"; readonly reason: string };
@@ -323,6 +366,15 @@ export type WorkerMessage =
     readonly reason: "stopped" | "start_failed" | "died";
     readonly message: string;
   }
+  /** What a watched file has at `atByte`; a gap before it was skipped. */
+  | {
+    readonly kind: "piece";
+    readonly watchId: WatchId;
+    readonly atByte: number;
+    readonly bytes: Uint8Array;
+  }
+  /** The last of a watch. */
+  | { readonly kind: "watch_ended"; readonly watchId: WatchId; readonly reason: WatchEnd }
   | {
     readonly kind: "heartbeat";
     /** What its peer server turned away since the last one; absent when nothing. */

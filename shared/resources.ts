@@ -23,6 +23,19 @@ export const RESOURCE_NAMES = ["cores", "memory", "disk", "gpus"] as const;
 /** One of them. */
 export type ResourceName = (typeof RESOURCE_NAMES)[number];
 
+/** Names that are no custom resource's: those above, and what they are called besides. */
+const RESERVED_NAMES: readonly string[] = [...RESOURCE_NAMES, "custom", "memoryBytes", "diskBytes"];
+
+/** True of a name that a custom resource may have. */
+export function isCustomName(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9._-]{0,63}$/.test(name) && !RESERVED_NAMES.includes(name);
+}
+
+/** What `isCustomName` asks for, as errors say it. */
+export const CUSTOM_NAME_WANTED: string =
+  'up to 64 letters, digits, ".", "_" and "-", a letter first, and none of ' +
+  `${RESOURCE_NAMES.join(", ")}`;
+
 /** The field of `Resources` that has the amount. */
 export const RESOURCE_FIELDS: {
   readonly [Name in ResourceName]: Exclude<keyof Resources, "custom">;
@@ -34,30 +47,37 @@ export type ResourceRequest = Partial<Resources>;
 /** Nothing of anything. */
 export const NO_RESOURCES: Resources = { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 
+/** What is stated of each, and 0 of what is not; of what is allocated in no proportion. */
+export function statedResources({ cores = 1, ...request }: ResourceRequest): Resources {
+  return { ...NO_RESOURCES, ...request, cores };
+}
+
+const NO_CUSTOM: CustomResources = {};
+
 /** Slack for sums of fractional cores: one part in 10,000 of a core, HyperQueue's granularity. */
 const CORES_SLACK = 1e-4;
 
 /** The sum of `a` and `b`. */
 export function addResources(a: Resources, b: Resources): Resources {
-  return {
+  const sum = {
     cores: a.cores + b.cores,
     memoryBytes: a.memoryBytes + b.memoryBytes,
     diskBytes: a.diskBytes + b.diskBytes,
     gpus: a.gpus + b.gpus,
-    ...withCustom(a, b, 1),
   };
+  return withCustom(sum, { a: a.custom, b: b.custom, sign: 1 });
 }
 
 /** `a` less `b`. Cores that are 0 but for rounding become 0. */
 export function subtractResources(a: Resources, b: Resources): Resources {
   const cores = a.cores - b.cores;
-  return {
+  const rest = {
     cores: Math.abs(cores) < CORES_SLACK ? 0 : cores,
     memoryBytes: a.memoryBytes - b.memoryBytes,
     diskBytes: a.diskBytes - b.diskBytes,
     gpus: a.gpus - b.gpus,
-    ...withCustom(a, b, -1),
   };
+  return withCustom(rest, { a: a.custom, b: b.custom, sign: -1 });
 }
 
 /** The smaller of `a` and `b` of each, and never below 0. */
@@ -102,17 +122,21 @@ export function amountOf({ custom }: Resources, name: string): number {
   return custom !== undefined && Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0;
 }
 
+/** Most sums have no custom resources: these cost them nothing. */
 function withCustom(
-  a: Resources,
-  b: Resources,
-  sign: 1 | -1,
-): { readonly custom?: CustomResources } {
-  if (b.custom === undefined) return a.custom === undefined ? {} : { custom: a.custom };
-  const custom: Record<string, number> = { ...a.custom };
-  for (const [name, amount] of Object.entries(b.custom)) {
-    const sum = amountOf(a, name) + sign * amount;
+  resources: Resources,
+  { a = NO_CUSTOM, b = NO_CUSTOM, sign }: {
+    readonly a: CustomResources | undefined;
+    readonly b: CustomResources | undefined;
+    readonly sign: 1 | -1;
+  },
+): Resources {
+  if (a === NO_CUSTOM && b === NO_CUSTOM) return resources;
+  const custom: Record<string, number> = { ...a };
+  for (const [name, amount] of Object.entries(b)) {
+    const sum = (Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0) + sign * amount;
     if (sum === 0) delete custom[name];
     else custom[name] = sum;
   }
-  return Object.keys(custom).length === 0 ? {} : { custom };
+  return Object.keys(custom).length === 0 ? resources : { ...resources, custom };
 }

@@ -71,6 +71,11 @@ export interface TaskShape {
   readonly library?: string;
 }
 
+/** What a try of the shape holds of its worker: a disk that is a share is not set apart for it. */
+export function heldResources({ resources, shares = [] }: TaskShape): Resources {
+  return shares.includes("disk") ? { ...resources, diskBytes: 0 } : resources;
+}
+
 /** A file as it appears in a task's sandbox; for a call, as its argument of that index. */
 export interface InputMount {
   /** Path relative to the sandbox; empty for the files of a function call. */
@@ -78,6 +83,8 @@ export interface InputMount {
   readonly name: CacheName;
   /** Which making of a temp or output; 0 for files that are not made by tasks. */
   readonly generation: number;
+  /** One symbolic link, however it is mounted else. */
+  readonly isSymlink?: boolean;
 }
 
 /** A file that a try leaves behind. */
@@ -88,6 +95,8 @@ export interface OutputMount {
   readonly level: CacheLevel;
   /** True when small contents should ride in the result, as they go to the manager anyway. */
   readonly isReturned: boolean;
+  /** It is taken when the try failed and left it, and of no success. */
+  readonly only?: "failure";
 }
 
 /** How long workers keep a file; the README tells what each level means. */

@@ -7,16 +7,13 @@ import { guardProcess, limitCoreFiles } from "../shared/runtime/process_guard.ts
 import { formatDuration } from "../shared/units.ts";
 import { plainText } from "../shared/plain_text.ts";
 import { runLibraryHost } from "./library/library_host.ts";
+import { detectOffer } from "./detection.ts";
 import { ManagerFinder } from "./manager_finder.ts";
-import {
-  detectResources,
-  parseWorkerArguments,
-  WORKER_COMMAND,
-  type WorkerCommandOptions,
-} from "./options.ts";
+import { parseWorkerArguments, WORKER_COMMAND, type WorkerCommandOptions } from "./options.ts";
 import { runUnpackCommand, UNPACK_SUBCOMMAND } from "./unpack.ts";
 import { runWatchCommand } from "./watcher.ts";
-import { startWorker, type Worker } from "./worker.ts";
+import { readTimeLimit } from "./time_limit.ts";
+import { startWorker, type Worker, type WorkerOptions } from "./worker.ts";
 import { openWorkspace, workspaceName } from "./workspace.ts";
 
 export { WORKER_COMMAND };
@@ -80,8 +77,8 @@ async function work(options: WorkerCommandOptions): Promise<number> {
     env: process.env,
     ...(options.workspace === undefined ? {} : { directory: options.workspace }),
   });
-  const { bavail, bsize } = statfsSync(workspace.path);
   const isTalkative = options.isVerbose || process.stderr.isTTY === true;
+  const offered = await offer(options, workspace.path);
   const worker = await startWorker({
     workspace,
     finder,
@@ -90,10 +87,8 @@ async function work(options: WorkerCommandOptions): Promise<number> {
       const limit = formatDuration(options.idleTimeoutMs);
       tell(`waiting for ${finder.manager}, ${limit} at most: ${reason}`);
     },
-    resources: detectResources(options.resources, bavail * bsize),
-    features: options.features,
+    ...offered,
     idleTimeoutMs: options.idleTimeoutMs,
-    wallTimeMs: options.wallTimeMs,
     isSingle: options.isSingle,
     hasCleanEnvironment: options.hasCleanEnvironment,
     ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
@@ -106,6 +101,31 @@ async function work(options: WorkerCommandOptions): Promise<number> {
   if (end.kind === "left") return 0;
   tell(end.message);
   return end.kind === "gone" ? 0 : EXIT_FAILURE;
+}
+
+/** What it offers, and for how long; with `--verbose` it says where that comes from. */
+async function offer(
+  options: WorkerCommandOptions,
+  workspace: string,
+): Promise<
+  Pick<WorkerOptions, "resources" | "features" | "gpuIds" | "gpuVariable" | "cpus" | "timeLimit">
+> {
+  const { resources: stated, share, hasPinnedCores, wallTimeMs, isVerbose } = options;
+  const say = (line: string) => isVerbose && tell(line);
+  const { env } = process;
+  const { bavail, bsize } = statfsSync(workspace);
+  const { models, sources, ignored, ...offered } = await detectOffer({
+    stated,
+    ...(share === undefined ? {} : { share }),
+    hasPinnedCores,
+    env,
+    freeDiskBytes: bavail * bsize,
+  });
+  const timeLimit = readTimeLimit({ wallTimeMs, env, nowMs: Date.now() }, say);
+  for (const line of ignored) say(line);
+  const features = [...new Set([...options.features, ...models])];
+  say(timeLimit === undefined ? sources : `${sources}, for ${formatDuration(timeLimit.leftMs)}`);
+  return { ...offered, features, ...(timeLimit === undefined ? {} : { timeLimit }) };
 }
 
 /** SIGTERM and SIGINT have it leave; a second SIGINT, or no end in time, ends it at once. */

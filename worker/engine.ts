@@ -26,7 +26,7 @@ export interface EngineParts {
   };
   readonly transfers: {
     fetch(order: Order<"fetch">["order"], bytesMax: number): void;
-    make(order: Order<"make">["order"], bytesMax: number): void;
+    make(order: Order<"make">["order"], room: Pick<Order<"make">, "bytesMax" | "devices">): void;
     put(order: Order<"put">["order"]): void;
     stop(transferId: Order<"stop_transfer">["transferId"], how: { goesOn: boolean }): void;
     forgetPart(name: CacheName): void;
@@ -162,7 +162,7 @@ function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
     case "fetch":
       return parts.transfers.fetch(instruction.order, instruction.bytesMax);
     case "make":
-      return parts.transfers.make(instruction.order, instruction.bytesMax);
+      return parts.transfers.make(instruction.order, instruction);
     case "stop_transfer":
       return parts.transfers.stop(instruction.transferId, instruction);
     case "forget_part":

@@ -17,11 +17,15 @@ import {
   type LibraryDefinition,
   VALUE_BYTES_MAX,
 } from "../shared/protocol.ts";
+import type { CpuPinner } from "../shared/runtime/affinity.ts";
 import type { TryResult } from "../shared/task.ts";
+import { withAllocation } from "./allocation_environment.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
+import type { HeldDevices } from "./core/device.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
+import type { GpuVariable } from "./gpu_devices.ts";
 import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
 import { environmentPaths, tendrilVariables } from "./runner.ts";
@@ -52,6 +56,10 @@ export interface InstancesOptions {
   readonly mark: string;
   /** The program that serves a JavaScript module, before the module and its context function. */
   readonly hostCommand: readonly string[];
+  /** Absent where the worker offers no GPUs. */
+  readonly gpuVariable?: GpuVariable;
+  /** There when instances are pinned to the processors that they have. */
+  readonly pinner?: CpuPinner;
   readonly push: (event: WorkerEvent) => void;
 }
 
@@ -69,6 +77,7 @@ interface Call {
 interface Instance {
   readonly id: InstanceId;
   readonly library: LibraryDefinition;
+  readonly devices: HeldDevices;
   readonly directory: string;
   readonly holds: readonly Hold[];
   /** {call id: what it is for} */
@@ -90,10 +99,11 @@ export class Instances {
   }
 
   /** Starts an instance; `instance_ready` or `instance_gone` answers. */
-  start({ instanceId, library }: Order<"start_instance">): void {
+  start({ instanceId, library, devices }: Order<"start_instance">): void {
     const instance: Instance = {
       id: instanceId,
       library,
+      devices,
       directory: join(this.#options.directory, String(instanceId)),
       holds: holdFiles(this.#options.cache, library),
       calls: new Map(),
@@ -180,15 +190,20 @@ export class Instances {
     instance: Instance,
     activation: Activation,
   ): Parameters<typeof LibraryProcess.start>[0] {
-    const { cache, env, hostCommand, mark } = this.#options;
-    const { library, directory } = instance;
+    const { cache, env, hostCommand, mark, gpuVariable, pinner } = this.#options;
+    const { library, devices, directory } = instance;
     const module = cache.get(library.module);
     if (module === undefined) throw new Error(`Module "${library.module}" is not in the cache`);
     mkdirSync(directory, { mode: 0o700 });
     // The runtime tells a module's language by its suffix, which names in the cache lack.
     const modulePath = join(directory, "library.ts");
     copyFileSync(module.path, modulePath);
-    const variables = { ...activated(env, activation), ...library.env };
+    const { resources, slots } = library;
+    const allocation = { resources, devices, gpuVariable, processCount: slots };
+    const variables = {
+      ...withAllocation(activated(env, activation), allocation),
+      ...library.env,
+    };
     return {
       command: [...hostCommand, modulePath, library.context],
       directory,
@@ -198,7 +213,10 @@ export class Instances {
         ...tendrilVariables(activation),
       },
       mark,
-      slots: library.slots,
+      slots,
+      ...(pinner === undefined || devices.cpus.length === 0
+        ? {}
+        : { pinned: (start) => pinner.run(devices.cpus, start) }),
       onResults: (results) => this.#takeResults(instance, results),
       onDied: (message) => this.#died(instance, message),
     };

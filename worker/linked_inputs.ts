@@ -82,14 +82,14 @@ export class LinkedInputs {
   readonly #files: Map<string, LinkedFile> = new Map();
   readonly #trees: Map<string, LinkedTree> = new Map();
 
-  /** Makes `target` a hard link to the cached file `path`; throws what the system answers. */
-  linkFile(path: string, target: string): void {
+  /** Makes `target` a link to the cached file `path`; throws what the system answers. */
+  linkFile(path: string, target: string, link: typeof linkSync = linkSync): void {
     const known = this.#files.get(path);
     if (known !== undefined && lstatSync(path, { bigint: true }).ctimeNs !== known.ctimeNs) {
       known.isSuspect = true;
     }
     if (known === undefined) setBackFreshTime(path);
-    linkSync(path, target);
+    link(path, target);
     const found = lstatSync(path, { bigint: true });
     if (known === undefined) {
       const file = { stamp: stampOf(found), ctimeNs: found.ctimeNs };

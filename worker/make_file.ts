@@ -6,15 +6,21 @@ import { plainText } from "../shared/plain_text.ts";
 import type { CommandRecipe, ManagerMessage, Recipe } from "../shared/protocol.ts";
 import type { FileFacts, TryResult } from "../shared/task.ts";
 import { type CacheStore, sealTree } from "./cache_store.ts";
+import type { HeldDevices } from "./core/device.ts";
 import { makeEnvironment } from "./environment.ts";
 import { type Measured, measuring } from "./file_sink.ts";
 import type { Runner } from "./runner.ts";
 import type { Trees } from "./trees.ts";
 
-type MakeOrder = Extract<ManagerMessage, { kind: "make" }> & {
+/** What a recipe has of the worker. */
+export interface MakeRoom {
   /** What there is room for. */
   readonly bytesMax: number;
-};
+  /** Of a command. */
+  readonly devices: HeldDevices;
+}
+
+type MakeOrder = Extract<ManagerMessage, { kind: "make" }> & MakeRoom;
 
 /** What recipes are carried out with. */
 export interface MakeOptions {

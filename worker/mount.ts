@@ -24,6 +24,8 @@ export interface Input {
   /** Absolute path in the cache; must stay until the sandbox is removed. */
   readonly path: string;
   readonly isDirectory: boolean;
+  /** One symbolic link, however it is mounted else. */
+  readonly isSymlink?: boolean | undefined;
 }
 
 /** A mount that leads to the cache itself. */
@@ -89,11 +91,15 @@ export async function mountInput(point: MountPoint, input: Input): Promise<Link[
   const { mount, path } = input;
   const made: Link[] = [];
   try {
+    if (input.isSymlink === true && !input.isDirectory) {
+      point.links.linkFile(path, target, symlinkSync);
+      return [{ mount, path, target, kind: "file" }];
+    }
     if (!input.isDirectory) {
       const isLinked = await mountFile(point, path, target);
       return isLinked ? [{ mount, path, target, kind: "file" }] : [];
     }
-    const entries = await listEntries(path);
+    const entries = input.isSymlink === true ? undefined : await listEntries(path);
     if (entries === undefined) {
       await point.links.linkTree(path, target);
       return [{ mount, path, target, kind: "tree" }];

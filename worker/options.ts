@@ -1,8 +1,5 @@
 /** What a worker is told on its command line and in its environment, checked once. */
 
-import { existsSync, readdirSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
-
 import { resolve } from "@std/path";
 
 import type { ManagerTarget } from "../shared/access_file.ts";
@@ -13,6 +10,7 @@ import {
   readArguments,
   UsageError,
 } from "../shared/command_line.ts";
+import { CUSTOM_NAME_WANTED, type CustomResources, isCustomName } from "../shared/resources.ts";
 import { parseDuration, parseSize } from "../shared/units.ts";
 import type { PeerDoorOptions } from "./peer_door.ts";
 
@@ -22,6 +20,15 @@ export interface StatedResources {
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
   readonly gpus?: number;
+  /** Nobody can find these out. */
+  readonly custom?: CustomResources;
+}
+
+/** Which of the workers that have this machine's resources evenly among them. */
+export interface EvenShare {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
 }
 
 /** A worker's options. */
@@ -29,6 +36,10 @@ export interface WorkerCommandOptions {
   /** Its `access` is absolute. */
   readonly target: ManagerTarget;
   readonly resources: StatedResources;
+  /** Of what is found out: what is stated is this worker's own. */
+  readonly share?: EvenShare;
+  /** Each try runs on processors of its own. */
+  readonly hasPinnedCores: boolean;
   readonly features: readonly string[];
   /** Absolute; absent is the default place. */
   readonly workspace?: string;
@@ -52,10 +63,20 @@ export const WORKER_COMMAND: CommandSpec = {
   options: {
     name: { value: "NAME", help: "join the manager of that name" },
     access: { value: "FILE", help: "join the manager whose access file this is" },
-    cores: { value: "N", help: "cores to offer; default: those of this machine" },
-    memory: { value: "SIZE", help: "memory to offer, as 8GB; default: that of this machine" },
-    disk: { value: "SIZE", help: "disk to offer, as 50GB; default: what is free in the workspace" },
-    gpus: { value: "N", help: "GPUs to offer; default: those of this machine" },
+    cores: { value: "N", help: "cores to offer, as 8 or 2.5; default: those it may use" },
+    memory: { value: "SIZE", help: "memory to offer, as 8GB; default: what it may use" },
+    disk: { value: "SIZE", help: "disk to offer, as 50GB; default: 9/10 of what is free" },
+    gpus: { value: "N", help: "GPUs to offer; default: those it may use" },
+    resource: {
+      value: "NAME=N",
+      isMultiple: true,
+      help: "units of something of yours that tasks ask for, as license=2; repeatable",
+    },
+    share: {
+      value: "K/N",
+      help: "offer an even part of what is found: the K-th of N workers here",
+    },
+    "pin-cores": { help: "have each task run on processors that no other has" },
     feature: { value: "NAME", isMultiple: true, help: "something tasks may ask for; repeatable" },
     workspace: { value: "DIR", help: "where files and sandboxes go; default: below TMPDIR" },
     "idle-timeout": { value: "TIME", help: "end after this long without a manager; default 5m" },
@@ -75,7 +96,21 @@ export const WORKER_COMMAND: CommandSpec = {
     verbose: { help: "tell on stderr what happens" },
   },
   hasVariables: true,
+  notes: [
+    "What is not stated is found out. The first of these that says something wins:",
+    "  1. an option, then its variable: --cores, TENDRIL_CORES;",
+    "  2. CORES, MEMORY and DISK (both in MiB), GPUS; of GPUs, CUDA_VISIBLE_DEVICES,",
+    "     ROCR_VISIBLE_DEVICES and HIP_VISIBLE_DEVICES say which;",
+    "  3. the least of what holds: what Slurm granted (SLURM_CPUS_PER_TASK, SLURM_CPUS_ON_NODE,",
+    "     SLURM_MEM_PER_NODE, SLURM_MEM_PER_CPU, SLURM_GPUS_ON_NODE and the like), limits of",
+    "     control groups, CPU affinity, what there is; of GPUs, what nvidia-smi lists.",
+    "It leaves at its --wall-time, or shortly before SLURM_JOB_END_TIME if that is sooner.",
+    "With --verbose it says what each amount comes from.",
+  ],
 };
+
+/** Managers refuse more cores of a worker. */
+const COUNT_MAX = 65_536;
 
 const IDLE_TIMEOUT_MS: number = 5 * 60_000;
 
@@ -106,7 +141,10 @@ export function parseWorkerArguments(
       memoryBytes: size("memory"),
       diskBytes: size("disk"),
       gpus: readCount(text("gpus"), { name: "gpus", isWhole: true }),
+      custom: readCustom(given.texts("resource")),
     }),
+    ...without({ share: readShare(text("share")) }),
+    hasPinnedCores: given.flag("pin-cores"),
     features: given.texts("feature").filter((name) => name !== ""),
     ...(workspace === undefined ? {} : { workspace: resolve(workspace) }),
     idleTimeoutMs: duration("idle-timeout") ??
@@ -120,19 +158,6 @@ export function parseWorkerArguments(
     },
     hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
-  };
-}
-
-/** Fills in what was not stated from this machine. */
-export function detectResources(
-  stated: StatedResources,
-  freeDiskBytes: number,
-): { cores: number; memoryBytes: number; diskBytes: number; gpus: number } {
-  return {
-    cores: stated.cores ?? availableParallelism(),
-    memoryBytes: stated.memoryBytes ?? totalmem(),
-    diskBytes: stated.diskBytes ?? freeDiskBytes,
-    gpus: stated.gpus ?? countGpus(),
   };
 }
 
@@ -181,7 +206,7 @@ function readCount(
   const count = Number(text);
   // A worker without cores has no use; one without GPUs has.
   const isEnough = isWhole ? Number.isInteger(count) && count >= 0 : count > 0;
-  const isRight = Number.isFinite(count) && isEnough;
+  const isRight = count <= COUNT_MAX && isEnough;
   if (text.trim() !== "" && isRight) return count;
   const wanted = isWhole ? "a whole number of 0 or more" : "a number above 0";
   throw new UsageError(`Cannot read --${name} "${text}" as ${wanted}`);
@@ -196,10 +221,32 @@ function read<T>(text: string | undefined, parse: (text: string) => T): T | unde
   }
 }
 
-/** Devices of the NVIDIA driver; `nvidia-smi` would take a second. */
-function countGpus(): number {
-  if (!existsSync("/proc/driver/nvidia/gpus")) return 0;
-  return readdirSync("/proc/driver/nvidia/gpus").length;
+function readCustom(given: readonly string[]): CustomResources | undefined {
+  const custom = new Map<string, number>();
+  for (const text of given) {
+    if (text === "") continue;
+    const [, name = "", amount] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
+    const refuse = (found: string): never => {
+      throw new UsageError(`Cannot read --resource "${text}" as NAME=N: ${found}`);
+    };
+    if (amount === undefined) refuse("it states no amount, as license=2 does");
+    if (!isCustomName(name)) {
+      refuse(`"${name}" is no name of a resource: expected ${CUSTOM_NAME_WANTED}`);
+    }
+    if (!/^\d{1,15}$/.test(amount ?? "")) refuse(`"${amount}" is no whole number of 0 or more`);
+    if (custom.has(name)) refuse(`"${name}" is stated twice`);
+    custom.set(name, Number(amount));
+  }
+  return custom.size === 0 ? undefined : Object.fromEntries(custom);
+}
+
+function readShare(text: string | undefined): EvenShare | undefined {
+  if (text === undefined) return undefined;
+  const [, place, count] = /^(\d{1,4})\/(\d{1,4})$/.exec(text)?.map(Number) ?? [];
+  if (place !== undefined && count !== undefined && place >= 1 && place <= count) {
+    return { index: place - 1, count };
+  }
+  throw new UsageError(`Cannot read --share "${text}" as K/N: expected 1/2 for the first of two`);
 }
 
 /** The same object without what is undefined, as `exactOptionalPropertyTypes` wants it. */

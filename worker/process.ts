@@ -22,11 +22,15 @@
 import { closeSync, openSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 
+import type { Resources } from "../shared/resources.ts";
+import type { CpuPinner } from "../shared/runtime/affinity.ts";
 import { type ChildEnd, type ChildUse, spawnDetached } from "../shared/runtime/spawn.ts";
 import { becomeSubreaper, type Subreaper } from "../shared/runtime/subreaper.ts";
 import type { TryId } from "../shared/task.ts";
 import { Adoption } from "./adoption.ts";
 import type { ControlGroup, ControlGroups } from "./control_group.ts";
+import type { HeldDevices } from "./core/device.ts";
+import type { GpuVariable } from "./gpu_devices.ts";
 import { listProcesses, type ProcessEntry, readVariable, signalProcess } from "./process_table.ts";
 import { readProcesses, walkTree } from "./process_tree.ts";
 import { describeStartFailure } from "./start_failure.ts";
@@ -49,10 +53,10 @@ export interface TaskCommand extends TryId {
   readonly stderr: number;
   readonly env: Environment;
   readonly activation: Activation;
-  /** Cores allocated; 0 when none were. */
-  readonly cores: number;
+  readonly resources: Resources;
   /** What its processes may have in memory; `Infinity` is no limit. */
   readonly memoryBytesMax: number;
+  readonly devices: HeldDevices;
 }
 
 /** How a try's processes ended. */
@@ -103,6 +107,10 @@ export interface TaskProcessesOptions {
   /** What tasks see of the worker's environment, or more; see `inheritedEnvironment`. */
   readonly env: { readonly [name: string]: string | undefined };
   readonly watcher: GroupWatcher;
+  /** Absent where the worker offers no GPUs. */
+  readonly gpuVariable?: GpuVariable;
+  /** There when tries are pinned to the processors that they have. */
+  readonly pinner?: CpuPinner;
   /** Absent where orphans cannot be adopted. */
   readonly subreaper?: Subreaper;
   /** Absent where this worker may make none. */
@@ -141,6 +149,8 @@ export class TaskProcesses {
   readonly #inherited: Environment;
   readonly #watcher: GroupWatcher;
   readonly #subreaper: Subreaper | undefined;
+  readonly #gpuVariable: GpuVariable | undefined;
+  readonly #pinner: CpuPinner | undefined;
   readonly #nullDevice: number;
   readonly #groups: ControlGroups | undefined;
   /** {group id: its try}; one that has ended stays until nothing of it is left. */
@@ -156,6 +166,8 @@ export class TaskProcesses {
     this.#groups = options.groups;
     const { subreaper, mark } = options;
     this.#adoption = new Adoption({ subreaper, mark, running: this.#running });
+    this.#gpuVariable = options.gpuVariable;
+    this.#pinner = options.pinner;
     this.#nullDevice = openSync("/dev/null", "r");
   }
 
@@ -167,16 +179,20 @@ export class TaskProcesses {
 
   /** Starts a try. That it could not be started is an end like any other. */
   start(task: TaskCommand): TaskProcess {
-    const { memoryBytesMax } = task;
+    const { memoryBytesMax, devices: { cpus } } = task;
     const group = memoryBytesMax < Infinity
       ? this.#groups?.make(task, { memoryBytes: memoryBytesMax })
       : undefined;
     const command = group === undefined ? task.command : group.entering(task.command);
-    const env = tryEnvironment(this.#inherited, { ...task, workerMark: this.#mark });
+    const env = tryEnvironment(this.#inherited, {
+      ...task,
+      workerMark: this.#mark,
+      gpuVariable: this.#gpuVariable,
+    });
     const { promise: ended, resolve } = Promise.withResolvers<TaskEnd>();
     const running = newRunning({ mark: `${task.taskId}.${task.try}.${this.#mark}`, group, ended });
-    try {
-      running.groupId = spawnDetached({
+    const spawn = () =>
+      spawnDetached({
         argv: [SHELL, "-c", command],
         env,
         directory: task.directory,
@@ -184,6 +200,10 @@ export class TaskProcesses {
         stdout: task.stdout,
         stderr: task.stderr,
       }, (end) => this.#leaderEnded(running, end, resolve));
+    try {
+      running.groupId = cpus.length === 0 || this.#pinner === undefined
+        ? spawn()
+        : this.#pinner.run(cpus, spawn);
     } catch (error) {
       group?.remove();
       const message = describeStartFailure({ command: task.command, env, error });

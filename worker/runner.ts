@@ -12,7 +12,9 @@ import type { CacheName, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, InputMount, TryResult, Usage, UsageSample } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
+import type { HeldDevices } from "./core/device.ts";
 import type { WorkerEvent } from "./core/event.ts";
+import { takeFailureOutputs } from "./failure_output.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { limitOf } from "./core/limit.ts";
 import { whenFull } from "./disk_usage.ts";
@@ -20,7 +22,8 @@ import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
 import type { Activation } from "./task_environment.ts";
-import { isDiskFull, measureFile, takeOutputs } from "./task_output.ts";
+import { isDiskFull, measureFile, type OutputPlaces, takeOutputs } from "./task_output.ts";
+import type { Tails } from "./tails.ts";
 import type { Trees } from "./trees.ts";
 import type { UsageMeter } from "./usage_meter.ts";
 import {
@@ -42,6 +45,7 @@ export interface MakeOrder {
   readonly name: CacheName;
   readonly level: CacheLevel;
   readonly recipe: CommandRecipe;
+  readonly devices: HeldDevices;
 }
 
 /** What a runner works with. */
@@ -51,6 +55,7 @@ export interface RunnerOptions {
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
   readonly meter: Pick<UsageMeter, "watch">;
+  readonly tails: Pick<Tails, "expect" | "attach" | "forget">;
   readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
@@ -129,7 +134,12 @@ export class Runner {
    * result says what became of it; stopped by `signal` as `cancelled`.
    */
   async make(order: MakeOrder, signal: AbortSignal): Promise<TaskEnded> {
-    const { name, level, recipe: { command, env, resources, timeoutMs, mount, ...needs } } = order;
+    const {
+      name,
+      level,
+      devices,
+      recipe: { command, env, resources, timeoutMs, mount, ...needs },
+    } = order;
     const { cache } = this.#options;
     // No task has that number.
     const taskId = 0 as TaskId;
@@ -143,7 +153,7 @@ export class Runner {
     const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
     const shape = { resources, env, environments: needs.environments, timeoutMs };
     const { promise, resolve } = Promise.withResolvers<TaskEnded>();
-    this.#start({ kind: "run_task", task, shape, stagedMs: 0 }, resolve);
+    this.#start({ kind: "run_task", task, shape, devices, stagedMs: 0 }, resolve);
     const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });
     const expire = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "timeout" });
     if (signal.aborted) cancel();
@@ -169,8 +179,10 @@ export class Runner {
       total: undefined,
     };
     this.#runs.set(key, run);
+    this.#options.tails.expect(order.task);
     const end = this.#runTry(run, ended).finally(() => {
       this.#runs.delete(key);
+      this.#options.tails.forget(order.task);
       this.#ends.delete(end);
     });
     this.#ends.add(end);
@@ -197,6 +209,7 @@ export class Runner {
       // A try with copies wrote to nothing that others read.
       if (!run.order.task.hasOwnInputs) { for (const { name } of changed) modified.push(name); }
       verdict = await this.#judge(run, { sandbox, end, changed });
+      if (!hasSurvivors) verdict = await this.#addFailureOutputs(run, { sandbox, verdict });
     } catch (error) {
       verdict = run.stop === undefined ? failure(error) : stopped(run.stop);
     }
@@ -237,7 +250,7 @@ export class Runner {
   }
 
   async #runProcess(run: Run, sandbox: Sandbox): Promise<TaskEnd> {
-    const { task, shape } = run.order;
+    const { task, shape, devices } = run.order;
     if (task.body.kind !== "command") throw new TypeError("Cannot run a call as a command");
     const { cache, activations, processes } = this.#options;
     const activation = await activations.of(environmentPaths(cache, shape.environments));
@@ -255,8 +268,9 @@ export class Runner {
       stderr: sandbox.descriptor("stderr"),
       env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
       activation,
-      cores: shape.resources.cores,
+      resources: shape.resources,
       memoryBytesMax: limitOf(shape, "memory"),
+      devices,
     });
     using usage = this.#options.meter.watch({
       id: task,
@@ -267,6 +281,7 @@ export class Runner {
         run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
       },
     });
+    using _tail = this.#options.tails.attach(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
     if (end.kind === "start_failed") {
@@ -308,6 +323,21 @@ export class Runner {
     return (await measureFile(input.path)).digest === facts.digest;
   }
 
+  async #addFailureOutputs(
+    run: Run,
+    { sandbox, verdict }: { readonly sandbox: Sandbox; readonly verdict: Verdict },
+  ): Promise<Verdict> {
+    const wanted = run.order.task.outputs;
+    if (wanted.length === 0 || verdict.outcome === "success") return verdict;
+    const outputs = await takeFailureOutputs(this.#placesOf(sandbox), wanted, verdict.outcome);
+    return outputs.length === 0 ? verdict : { ...verdict, outputs };
+  }
+
+  #placesOf(sandbox: Sandbox): OutputPlaces {
+    const { cache, trees } = this.#options;
+    return { cache, trees, collect: (mount) => sandbox.collect(mount) };
+  }
+
   async #judge(
     run: Run,
     { sandbox, end, changed }: {
@@ -336,11 +366,9 @@ export class Runner {
       const message = "A process that the command left behind could not be ended";
       return { ...verdictOf("exit", message), ...statusOf(end) };
     }
-    const { outputs: wanted } = run.order.task;
+    const wanted = run.order.task.outputs.filter(({ only }) => only !== "failure");
     if (wanted.length === 0) return { ...verdictOf("success", ""), ...statusOf(end) };
-    const { cache, trees } = this.#options;
-    const collect = (mount: string) => sandbox.collect(mount);
-    const taken = await takeOutputs({ cache, trees, collect }, wanted);
+    const taken = await takeOutputs(this.#placesOf(sandbox), wanted);
     if (taken.kind === "taken") {
       return { ...verdictOf("success", ""), ...statusOf(end), outputs: taken.outputs };
     }
@@ -390,10 +418,10 @@ function holdInputs(cache: CacheStore, { task, shape }: RunOrder, holds: Hold[])
     const hold = stored && cache.hold(name, stored.facts.generation);
     if (hold !== undefined) holds.push(hold);
   }
-  return task.inputs.map(({ mount, name, generation }) => {
+  return task.inputs.map(({ mount, name, generation, isSymlink }) => {
     const hold = cache.hold(name, generation);
     if (hold === undefined) throw new MissingError(`Input "${mount}" is not in the cache`);
     holds.push(hold);
-    return { mount, path: hold.path, isDirectory: hold.facts.isDirectory };
+    return { mount, path: hold.path, isDirectory: hold.facts.isDirectory, isSymlink };
   });
 }

@@ -27,6 +27,7 @@ import {
 
 import { join } from "@std/path";
 
+import { truncationNote } from "../shared/stream_note.ts";
 import type { TryId } from "../shared/task.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import { LinkedInputs } from "./linked_inputs.ts";
@@ -362,10 +363,6 @@ function readEnd(descriptor: number, limitBytes: number): Uint8Array<ArrayBuffer
   text.set(note);
   text.set(kept, note.length);
   return text;
-}
-
-function truncationNote(sizeBytes: number, keptBytes: number): string {
-  return `[tendril: ${sizeBytes} bytes were written, here are the last ${keptBytes}]\n`;
 }
 
 function readAt(

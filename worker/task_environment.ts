@@ -2,6 +2,7 @@
 
 import { ownChildEnvironment, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
 import type { TryId } from "../shared/task.ts";
+import { type Allocation, withAllocation } from "./allocation_environment.ts";
 
 /** Variables by name. */
 export type Environment = { readonly [name: string]: string };
@@ -26,7 +27,7 @@ export interface Activation {
 export const NO_ACTIVATION: Activation = { rootPath: "", pathDirectories: [], set: {}, unset: [] };
 
 /** What one try adds to the worker's own variables. */
-export interface TryVariables extends TryId {
+export interface TryVariables extends TryId, Allocation {
   readonly workerMark: string;
   /** The task's working directory. */
   readonly directory: string;
@@ -36,19 +37,7 @@ export interface TryVariables extends TryId {
   readonly env: Environment;
   /** Of the task's environments. */
   readonly activation: Activation;
-  /** Cores allocated; 0 when none were, and then nothing is said about threads. */
-  readonly cores: number;
 }
-
-/** Read by the libraries that would otherwise start a thread for every core of the host. */
-const THREAD_VARIABLES: readonly string[] = [
-  "CORES",
-  "OMP_NUM_THREADS",
-  "OPENBLAS_NUM_THREADS",
-  "VECLIB_MAXIMUM_THREADS",
-  "MKL_NUM_THREADS",
-  "NUMEXPR_NUM_THREADS",
-];
 
 /** Of the worker's session, wrong or useless in a task's. */
 const SESSION_VARIABLES: readonly string[] = ["DISPLAY", "OLDPWD", "PWD"];
@@ -114,15 +103,11 @@ export function searchPath(env: Environment, { pathDirectories }: Activation): s
 /** All variables of one try; `inherited` comes from `inheritedEnvironment`. */
 export function tryEnvironment(inherited: Environment, variables: TryVariables): Environment {
   const { taskId, workerMark, directory, temporaryDirectory, activation } = variables;
-  const env: { [name: string]: string } = { ...activated(inherited, activation) };
+  const env = withAllocation(activated(inherited, activation), variables);
   env.PWD = directory;
   env.TMPDIR = temporaryDirectory;
   env.TEMP = temporaryDirectory;
   env.TMP = temporaryDirectory;
-  if (variables.cores > 0) {
-    const threads = String(Math.max(1, Math.floor(variables.cores)));
-    for (const name of THREAD_VARIABLES) env[name] = threads;
-  }
   Object.assign(env, variables.env);
   if (activation !== NO_ACTIVATION) env.PATH = searchPath(env, activation);
   env.TENDRIL_TASK_ID = String(taskId);

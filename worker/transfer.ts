@@ -24,7 +24,7 @@ import {
   kindOf,
   MismatchError,
 } from "./fetch_file.ts";
-import { type MadeFile, MakeError, makeFile, RoomError } from "./make_file.ts";
+import { type MadeFile, MakeError, makeFile, type MakeRoom, RoomError } from "./make_file.ts";
 import { Parts } from "./parts.ts";
 import { PeerAddresses } from "./peer_addresses.ts";
 import type { Runner } from "./runner.ts";
@@ -129,12 +129,13 @@ export class Transfers {
   }
 
   /** Makes a file of at most `bytesMax` from others; answered by `transfer_ended`. */
-  make(order: MakeOrder, bytesMax: number): void {
+  make(order: MakeOrder, { bytesMax, devices }: MakeRoom): void {
     const { transferId, name } = order;
+    const given = { ...order, bytesMax, devices };
     const generation = 0;
     const run: Job["run"] = async (signal) => {
       const modified: CacheName[] = [];
-      const outcome = await makeFile(this.#options, { ...order, bytesMax }, { signal, modified })
+      const outcome = await makeFile(this.#options, given, { signal, modified })
         .then(readyAs, (error) => {
           const canRetry = signal.aborted || error instanceof MakeError && error.canRetry;
           return failureOf(name, error, canRetry);

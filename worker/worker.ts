@@ -12,25 +12,29 @@ import { basename, join } from "@std/path";
 
 import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
+import { type CpuPinner, openCpuPinner } from "../shared/runtime/affinity.ts";
 import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
 import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
 import { ControlGroups } from "./control_group.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
-import { newWorkerState } from "./core/state.ts";
+import { newWorkerState, type WorkerTimeEnd } from "./core/state.ts";
 import { Engine } from "./engine.ts";
+import type { GpuVariable } from "./gpu_devices.ts";
 import { Instances } from "./instance.ts";
 import { WorkerLog } from "./log.ts";
 import type { ManagerAccess, ManagerFinder } from "./manager_finder.ts";
 import { type LinkEnd, ManagerLink } from "./manager_link.ts";
 import { peerDoor, type PeerDoorOptions } from "./peer_door.ts";
 import { PeerServer } from "./peer_server.ts";
-import { TaskProcesses } from "./process.ts";
+import { TaskProcesses, type TaskProcessesOptions } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
+import { isTailOrder, Tails } from "./tails.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
+import type { TimeLimit } from "./time_limit.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
 import { UsageMeter } from "./usage_meter.ts";
@@ -48,10 +52,16 @@ export interface WorkerOptions {
   readonly peers: PeerDoorOptions;
   readonly resources: Resources;
   readonly features: readonly string[];
+  /** As many as its resources say. */
+  readonly gpuIds: readonly string[];
+  /** By which tasks see the GPUs that they are given; absent when it offers none. */
+  readonly gpuVariable?: GpuVariable;
+  /** Processors that tries are pinned to; none when they are not. */
+  readonly cpus: readonly number[];
   /** Time without a manager after which it ends. */
   readonly idleTimeoutMs: number;
-  /** 0 is none. */
-  readonly wallTimeMs: number;
+  /** After which it leaves; absent is none. */
+  readonly timeLimit?: TimeLimit;
   /** Ends when its manager lets it go, instead of waiting for the next one. */
   readonly isSingle: boolean;
   /** Told once of each time without a manager, and why. */
@@ -100,9 +110,16 @@ interface Parts {
   readonly transfers: Transfers;
   readonly verifications: Verifications;
   readonly meter: UsageMeter;
+  readonly tails: Tails;
   readonly activations: Activations;
   readonly runner: Runner;
   readonly instances: Instances;
+}
+
+/** What is open before the others can be. */
+interface OpenedParts extends Pick<Parts, "log" | "watcher" | "groups" | "processes"> {
+  readonly store: SharedStore;
+  readonly given: Pick<TaskProcessesOptions, "gpuVariable" | "pinner">;
 }
 
 /** What tasks and libraries see of this process's environment. */
@@ -110,11 +127,26 @@ function taskEnvironment({ hasCleanEnvironment }: WorkerOptions): Environment {
   return inheritedEnvironment(process.env, { isClean: hasCleanEnvironment });
 }
 
+function endOfTime({ timeLimit }: WorkerOptions): WorkerTimeEnd | undefined {
+  if (timeLimit === undefined) return undefined;
+  const { leftMs, reason } = timeLimit;
+  return { atMs: performance.now() + leftMs, reason };
+}
+
+async function openPinner(): Promise<CpuPinner> {
+  const pinner = await openCpuPinner();
+  if (pinner !== undefined) return pinner;
+  throw new Error(
+    "Cannot pin tasks to CPUs, as --pin-cores says: this system does not let a process choose its own",
+  );
+}
+
 class Shell {
   readonly #options: WorkerOptions;
   readonly #parts: Parts;
   readonly #end = Promise.withResolvers<WorkerEnd>();
-  readonly #wall: ReturnType<typeof setTimeout> | undefined;
+  /** When its time is over. */
+  readonly #timeEnd: WorkerTimeEnd | undefined;
   /** One for each manager served. */
   #engine: Engine;
   #link: ManagerLink | undefined;
@@ -131,24 +163,28 @@ class Shell {
       sandboxesPath,
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
+    const { gpuVariable } = options;
+    const given = {
+      ...(gpuVariable === undefined ? {} : { gpuVariable }),
+      ...(options.cpus.length === 0 ? {} : { pinner: await openPinner() }),
+    };
     const env = taskEnvironment(options);
-    const processes = await TaskProcesses.open({ mark, env, watcher, groups });
+    const processes = await TaskProcesses.open({ mark, env, watcher, groups, ...given });
     const { path, storePath } = options.workspace;
     const store = new SharedStore(storePath, { user: basename(path) });
     await store.sweep();
-    return new Shell(options, { log, watcher, groups, processes, store });
+    return new Shell(options, { log, watcher, groups, processes, store, given });
   }
 
   private constructor(
     options: WorkerOptions,
-    opened:
-      & Pick<Parts, "log" | "watcher" | "groups" | "processes">
-      & { readonly store: SharedStore },
+    opened: OpenedParts,
   ) {
-    const { log, watcher, groups, processes } = opened;
+    const { log, watcher, groups, processes, given } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;
     this.#options = options;
+    this.#timeEnd = endOfTime(options);
     const trees = newTrees(mark);
     const cache = new CacheStore(workspace.cachePath, opened.store);
     const sandboxes = new Sandboxes(join(workspace.sandboxesPath, "tries"), trash);
@@ -159,12 +195,14 @@ class Shell {
     const verifications = new Verifications({ cache, trees, push });
     const meter = new UsageMeter({ resources: options.resources, push });
     const activations = new Activations({ env: taskEnvironment(options), mark });
+    const tails = new Tails((messages) => this.#link?.send(messages));
     const runner = new Runner({
       cache,
       trees,
       sandboxes,
       processes,
       meter,
+      tails,
       activations,
       push,
     });
@@ -185,6 +223,7 @@ class Shell {
       env: ownChildEnvironment(taskEnvironment(options)),
       mark,
       hostCommand: selfCommand(["internal-library-host"]),
+      ...given,
       push,
     });
     this.#parts = {
@@ -198,12 +237,12 @@ class Shell {
       transfers,
       verifications,
       meter,
+      tails,
       activations,
       runner,
       instances,
     };
     this.#engine = this.#newEngine();
-    this.#wall = this.#startWallTime();
     this.#link = this.#newLink();
     log.write("started", { workspace: workspace.path, pid: process.pid });
   }
@@ -217,7 +256,8 @@ class Shell {
   }
 
   #newEngine(): Engine {
-    const { workspace, resources, features } = this.#options;
+    const { workspace, resources, features, gpuIds, cpus } = this.#options;
+    const end = this.#timeEnd;
     const { cache, transfers, verifications, runner, instances } = this.#parts;
     const state = newWorkerState({
       workerId: workspace.workerId,
@@ -227,9 +267,12 @@ class Shell {
       pid: process.pid,
       resources,
       features,
+      gpuIds,
+      cpus,
+      ...(end === undefined ? {} : { end }),
       cached: cache.files().map(({ facts, level, isOwn }) => ({ ...facts, level, isOwn })),
     });
-    return new Engine({
+    const engine = new Engine({
       state,
       parts: {
         cache,
@@ -248,6 +291,9 @@ class Shell {
         this.#close({ kind: "bug", message });
       },
     });
+    // From here on it wakes when the core has something to do, though nothing else happens.
+    engine.push({ kind: "tick" });
+    return engine;
   }
 
   #newLink(): ManagerLink {
@@ -269,10 +315,14 @@ class Shell {
       },
       takeRefused: () => peers.takeRefused(),
       received: (messages: readonly ManagerMessage[]) => {
-        for (const message of messages) this.#engine.push({ kind: "message_received", message });
+        for (const message of messages) {
+          if (isTailOrder(message)) this.#parts.tails.take(message);
+          else this.#engine.push({ kind: "message_received", message });
+        }
       },
       closed: (reason) => {
         log.write("disconnected", { reason });
+        this.#parts.tails.clear();
         this.#engine.push({ kind: "connection_closed" });
       },
       ended: (end: LinkEnd) => this.#close(end),
@@ -309,12 +359,6 @@ class Shell {
     this.#link?.release(reason);
   }
 
-  #startWallTime(): ReturnType<typeof setTimeout> | undefined {
-    const { wallTimeMs } = this.#options;
-    if (wallTimeMs === 0) return undefined;
-    return setTimeout(() => this.leave("its wall time is over"), wallTimeMs);
-  }
-
   #close(end: WorkerEnd): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
@@ -329,8 +373,8 @@ class Shell {
 
   async #closeParts(end: WorkerEnd): Promise<void> {
     const parts = this.#parts;
-    clearTimeout(this.#wall);
     parts.meter.close();
+    parts.tails.clear();
     this.#link?.close(end.message);
     this.#engine.close();
     const limit = Promise.withResolvers<void>();

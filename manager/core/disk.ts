@@ -2,7 +2,8 @@
 
 import { setCapacity, visitFreest } from "./capacity_index.ts";
 import { inputFiles } from "./file.ts";
-import { isWithin, suits } from "./placement.ts";
+import { missingAt } from "./allocation.ts";
+import { suits } from "./placement.ts";
 import { outlivesWorkflow } from "./replica.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
@@ -44,8 +45,9 @@ export function diskShare(worker: WorkerRecord): number {
 
 /** What a task needs; linear in its inputs. */
 export function diskNeed(state: ManagerState, task: TaskRecord): DiskNeed {
-  const { definition: { inputs: mounts }, taskClass: { resources } } = task;
-  if (mounts.length === 0 && resources.diskBytes === 0) return NO_NEED;
+  const { definition: { inputs: mounts }, taskClass } = task;
+  const statedBytes = statedDisk(taskClass);
+  if (mounts.length === 0 && statedBytes === 0) return NO_NEED;
   const inputs: FileRecord[] = [];
   let inputBytes = 0;
   for (const file of inputFiles(state, task)) {
@@ -55,7 +57,7 @@ export function diskNeed(state: ManagerState, task: TaskRecord): DiskNeed {
     inputs.push(file);
     inputBytes += sizeBytes;
   }
-  return { inputs, inputBytes, ownBytes: Math.max(0, resources.diskBytes - inputBytes) };
+  return { inputs, inputBytes, ownBytes: Math.max(0, statedBytes - inputBytes) };
 }
 
 /** True when the worker has free what the task needs beyond the inputs that it has or gets. */
@@ -71,7 +73,7 @@ export function lacksMost(worker: WorkerRecord, { inputs, inputBytes }: DiskNeed
 
 /** The largest disk of a worker that could run tasks of the class but for their disk; 0 without one. */
 export function largestDiskFor(state: ManagerState, taskClass: TaskClass): number {
-  const resources = { ...taskClass.resources, diskBytes: 0 };
+  const request = { ...taskClass.demand.request, diskBytes: 0 };
   let largest = 0;
   let probed = 0;
   visitFreest(state.disks, ({ workerId }) => {
@@ -81,21 +83,27 @@ export function largestDiskFor(state: ManagerState, taskClass: TaskClass): numbe
     // Those that follow have less, or about as much.
     const isLess = diskStep(worker.resources.diskBytes) < diskStep(largest);
     if (largest > 0 && isLess || probed > DISKS_PROBED) return true;
-    if (!suits(worker, taskClass) || !isWithin(worker, resources)) return false;
+    if (!suits(worker, taskClass) || missingAt(request, worker.resources)) return false;
     largest = Math.max(largest, worker.resources.diskBytes);
     return false;
   });
   return largest;
 }
 
+/** What tries of the class need of the disk, in bytes; 0 of a share, or of all that there is. */
+function statedDisk({ workerDiskBytes, demand: { request } }: TaskClass): number {
+  const { diskBytes = 0 } = request;
+  return Math.max(workerDiskBytes, diskBytes === Infinity ? 0 : diskBytes);
+}
+
 /** The size that all disks have which are not smaller by much; many sizes have one. */
 export function roundedDisk(bytes: number): number {
-  return 2 ** (diskStep(bytes) / STEPS_PER_DOUBLING);
+  return Math.floor(2 ** (diskStep(bytes) / STEPS_PER_DOUBLING));
 }
 
 /** The least size that is larger by what counts. */
 export function nextDisk(bytes: number): number {
-  return 2 ** ((diskStep(bytes) + 1) / STEPS_PER_DOUBLING);
+  return Math.floor(2 ** ((diskStep(bytes) + 1) / STEPS_PER_DOUBLING));
 }
 
 function diskStep(bytes: number): number {

@@ -9,8 +9,9 @@ import type {
   WorkerId,
 } from "../../shared/ids.ts";
 import type { WorkerMessage } from "../../shared/protocol.ts";
-import type { Resources } from "../../shared/resources.ts";
-import type { CacheLevel, TaskBody, TaskShape } from "../../shared/task.ts";
+import type { ResourceRequest, Resources } from "../../shared/resources.ts";
+import type { CacheLevel, TaskBody } from "../../shared/task.ts";
+import type { CategoryMode } from "./category.ts";
 import type { Policies } from "./policy.ts";
 
 /** A `hello` that passed the challenge and the check of its shape. */
@@ -73,13 +74,50 @@ export interface BoundFile {
 export interface TaskMount {
   readonly mount: string;
   readonly fileId: FileId;
+  /** Of an input: one symbolic link, however it is mounted else. */
+  readonly isSymlink?: boolean;
+  /** Of an input: the task runs only where a replica is. */
+  readonly isStrict?: boolean;
+  /** Of an output: it comes of a last try that failed, and of no other. */
+  readonly only?: "failure";
 }
 
-/** A task as the API submits it. Its shape is shared with tasks alike, its environments too. */
+/** What many tasks have in common: one object of all of them. */
+export interface TaskTemplate {
+  /** What the task states. */
+  readonly request: ResourceRequest;
+  readonly category: string;
+  /** Variables added to the worker's own environment. */
+  readonly env: { readonly [name: string]: string };
+  /** Wall time after which a try is stopped as `timeout`; 0 is none. */
+  readonly timeoutMs: number;
+  /** Only workers that are there for that long get it; 0 is any. */
+  readonly minTimeMs: number;
+  /** `TryResult.series` is wanted. */
+  readonly hasSeries?: boolean;
+  /** Name of the library whose function is called; absent for a command. */
+  readonly library?: string;
+}
+
+/** What is said of all tasks of a category. */
+export interface CategorySpec {
+  readonly name: string;
+  readonly mode: CategoryMode;
+  /** A try never has more, unless its task states it. */
+  readonly max: ResourceRequest;
+  /** What is not stated is never less. */
+  readonly min: ResourceRequest;
+  /** What first tries are given of what is not stated, until something was learnt. */
+  readonly first: ResourceRequest;
+  /** Tries at workers at a time; 0 is no limit. */
+  readonly maxConcurrent: number;
+}
+
+/** A task as the API submits it. Its template is shared with tasks alike, its environments too. */
 export interface TaskDefinition {
   readonly taskId: TaskId;
-  readonly shape: TaskShape;
-  /** Files of the shape's environments, in its order. */
+  readonly template: TaskTemplate;
+  /** Unpacked environments whose `bin` comes first in `PATH`, the first of them foremost. */
   readonly environments: readonly FileId[];
   /** Features that the worker must have, sorted. */
   readonly features: readonly string[];
@@ -92,6 +130,10 @@ export interface TaskDefinition {
   readonly retries: number;
   /** Further tries after losing the worker while the task ran. */
   readonly workerLosses: number;
+  /** Not dispatched before that instant. */
+  readonly startsAtMs?: number;
+  /** Ended at that instant wherever it is, unless a worker is done with it. */
+  readonly endsAtMs?: number;
 }
 
 /** A library as the API declares it. */
@@ -139,6 +181,7 @@ export type ManagerEvent =
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
+  | { readonly kind: "category_declared"; readonly category: CategorySpec }
   /** A worker said hello on a connection that the shell calls `session`. */
   | {
     readonly kind: "worker_connected";

@@ -12,6 +12,7 @@ import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
 import { forgetUpkeep, noteCopies, noteUse } from "./upkeep.ts";
+import { countUse } from "./task_class.ts";
 
 const NO_FILES: readonly FileRecord[] = [];
 
@@ -137,15 +138,23 @@ export function inputFiles(state: ManagerState, task: TaskRecord): Iterable<File
   return seen;
 }
 
+/** An output of a task. */
+export interface OutputFile {
+  readonly mount: string;
+  readonly file: FileRecord;
+  /** See `TaskMount`. */
+  readonly only: "failure" | undefined;
+}
+
 /** The files that a task makes, but those that nobody has a use for any more. */
 export function outputFiles(
   state: ManagerState,
   task: TaskRecord,
-): { readonly mount: string; readonly file: FileRecord }[] {
-  const outputs: { readonly mount: string; readonly file: FileRecord }[] = [];
-  for (const { mount, fileId } of task.definition.outputs) {
+): OutputFile[] {
+  const outputs: OutputFile[] = [];
+  for (const { mount, fileId, only } of task.definition.outputs) {
     const file = state.files.get(fileId);
-    if (file !== undefined) outputs.push({ mount, file });
+    if (file !== undefined) outputs.push({ mount, file, only });
   }
   return outputs;
 }
@@ -290,6 +299,7 @@ function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
   if (task.state.kind !== "done" || !state.tasks.has(task.definition.taskId)) return [];
   if (task.definition.outputs.some(({ fileId }) => state.files.has(fileId))) return [];
   state.tasks.delete(task.definition.taskId);
+  countUse(state, task.taskClass, -1);
   const inputs = [...inputFiles(state, task)];
   for (const input of inputs) input.dependents.delete(task);
   return inputs;

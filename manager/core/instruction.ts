@@ -1,6 +1,7 @@
 /** Everything the manager's core can ask of its shell, and the facts it tells. */
 
 import type { FileId, SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
+import type { Resources } from "../../shared/resources.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import type { FileFacts, Outcome, TryResult } from "../../shared/task.ts";
 
@@ -22,6 +23,8 @@ export interface TaskEnd {
   readonly message: string;
   readonly workerId?: WorkerId;
   readonly host?: string;
+  /** What its last try was given; absent when there was none, and of calls. */
+  readonly allocated?: Resources;
   /** The result of the try that ended the task, when a worker told one. */
   readonly result?: TryResult;
   /** When the task was submitted and last dispatched; 0 when it never was. */

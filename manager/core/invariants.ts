@@ -51,6 +51,7 @@ function checkCounters(state: ManagerState): void {
     assert(counted === counts[kind], `${kind}: counted ${counted}, found ${counts[kind]}`);
   }
   checkRecoveries(state);
+  checkCategories(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -59,6 +60,35 @@ function checkCounters(state: ManagerState): void {
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
   }
+}
+
+function checkCategories(state: ManagerState): void {
+  const running = new Map<object, number>();
+  for (const { tries } of state.workers.values()) {
+    for (const { taskClass: { category } } of tries.values()) {
+      running.set(category, (running.get(category) ?? 0) + 1);
+    }
+  }
+  for (const [name, category] of state.categories) {
+    const count = running.get(category) ?? 0;
+    assert(category.runningCount === count, `Category "${name}" must count ${count} tries`);
+    running.delete(category);
+    for (const taskClass of category.classes) {
+      const { key } = taskClass;
+      assert(state.classes.get(key) === taskClass, `Class ${key} of "${name}" must be known`);
+    }
+  }
+  assert(running.size === 0, "The category of every try must be known");
+  const uses = new Map<object, number>();
+  for (const { taskClass } of state.tasks.values()) {
+    uses.set(taskClass, (uses.get(taskClass) ?? 0) + 1);
+  }
+  for (const [key, taskClass] of state.classes) {
+    const count = uses.get(taskClass) ?? 0;
+    assert(taskClass.useCount === count && count > 0, `Class ${key} must have ${count} tasks`);
+    uses.delete(taskClass);
+  }
+  assert(uses.size === 0, "The class of every task must be known");
 }
 
 function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
@@ -90,11 +120,15 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
   }
   switch (task.state.kind) {
     case "waiting":
-      assert(task.state.missing > 0, `Waiting task ${taskId} must miss something`);
+      assert(
+        task.state.missing > 0 || task.hold !== undefined,
+        `Waiting task ${taskId} must miss something, or be held`,
+      );
       assert(task.state.missing === missing, `Task ${taskId} must count its missing inputs`);
       return;
     case "ready":
       assert(missing === 0, `Ready task ${taskId} must miss nothing`);
+      assert(task.hold === undefined, `Ready task ${taskId} must not be held`);
       assert(task.taskClass.ready.items.includes(task), `Ready task ${taskId} must be queued`);
       return;
     case "dispatched": {
@@ -137,7 +171,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
     const { taskClass } = attempt;
     const { library } = taskClass;
     if (library === undefined) {
-      cores += taskClass.resources.cores;
+      cores += attempt.allocation?.held.cores ?? 0;
       ahead = Math.max(ahead, aheadFactor(state, taskClass));
     } else {
       callCounts.set(library, (callCounts.get(library) ?? 0) + 1);

@@ -59,7 +59,7 @@ export function tryAt(
   return undefined;
 }
 
-/** What cannot be true of the outputs of a try that ended well. */
+/** What cannot be true of the outputs of a try, as it ended. */
 export function outputLie(
   state: ManagerState,
   attempt: TryRecord,
@@ -67,6 +67,7 @@ export function outputLie(
 ): string | undefined {
   const { task } = attempt;
   if (result.outputs.length + task.definition.outputs.length === 0) return undefined;
+  const isSuccess = result.outcome === "success";
   const names = new Set<string>();
   for (const output of result.outputs) {
     const { name, sizeBytes, content } = output;
@@ -79,8 +80,14 @@ export function outputLie(
     const lie = factsLie(output);
     if (lie !== undefined) return lie;
   }
-  for (const { file } of outputFiles(state, task)) {
+  for (const { file, only } of outputFiles(state, task)) {
     const { bound } = file;
+    const isMeant = isSuccess !== (only === "failure");
+    if (!isMeant && bound !== undefined && names.has(bound.name)) {
+      return `"${bound.name}" is no output of a ${isSuccess ? "success" : "failure"}`;
+    }
+    // A failed task may leave what it likes.
+    if (!isMeant || !isSuccess) continue;
     if (isInPlace(file) || bound === undefined || names.has(bound.name)) continue;
     return `output "${bound.name}" is missing from a success`;
   }

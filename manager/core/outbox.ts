@@ -1,8 +1,10 @@
 /** The end of a step: what each worker is told, as one ordered list. */
 
 import type { DispatchedTask } from "../../shared/protocol.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import type { OutputMount, TaskShape } from "../../shared/task.ts";
-import type { TaskDefinition } from "./event.ts";
+import type { Allocation } from "./allocation.ts";
+import type { TaskDefinition, TaskTemplate } from "./event.ts";
 import { boundName, fileOf, isInPlace, outputFiles } from "./file.ts";
 import type { ManagerState, Outbox, TryRecord } from "./state.ts";
 
@@ -31,16 +33,18 @@ function dispatchMessage(
   outbox: Outbox,
 ): Outbox["messages"][number] {
   const shapes: TaskShape[] = [];
-  const indexes = new Map<TaskShape, number>();
+  const indexes = new Map<TaskTemplate, Map<Allocation | undefined, number>>();
   const tasks: DispatchedTask[] = [];
   for (const attempt of outbox.dispatched) {
     if (attempt.isEnded) continue;
-    const { shape } = attempt.task.definition;
-    let index = indexes.get(shape);
+    const { task: { definition }, allocation } = attempt;
+    let known = indexes.get(definition.template);
+    if (known === undefined) indexes.set(definition.template, known = new Map());
+    let index = known.get(allocation);
     if (index === undefined) {
       index = shapes.length;
-      indexes.set(shape, index);
-      shapes.push(namedShape(state, attempt.task.definition));
+      known.set(allocation, index);
+      shapes.push(shapeOf(state, definition, allocation));
     }
     tasks.push(dispatchedTask(state, attempt, index));
   }
@@ -49,21 +53,23 @@ function dispatchMessage(
 
 function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
   const { definition } = attempt.task;
-  const inputs = definition.inputs.map(({ mount, fileId }) => {
+  const inputs = definition.inputs.map(({ mount, fileId, isSymlink }) => {
     const file = fileOf(state, fileId);
-    return { mount, name: boundName(file), generation: file.generation };
+    const input = { mount, name: boundName(file), generation: file.generation };
+    return isSymlink === true ? { ...input, isSymlink } : input;
   });
   const outputs: OutputMount[] = [];
-  for (const { mount, file } of outputFiles(state, attempt.task)) {
+  for (const { mount, file, only } of outputFiles(state, attempt.task)) {
     // What is in place is not made twice; all else is, so that it is all of one run.
     if (isInPlace(file)) continue;
-    outputs.push({
+    const output = {
       mount,
       name: boundName(file),
       generation: attempt.try,
       level: file.level,
       isReturned: file.origin.kind === "manager",
-    });
+    };
+    outputs.push(only === undefined ? output : { ...output, only });
   }
   const { taskId, priority, body } = definition;
   const task = { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
@@ -71,7 +77,20 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
 }
 
 /** A definition names environments by file, the wire by cache name. */
-function namedShape(state: ManagerState, { shape, environments }: TaskDefinition): TaskShape {
-  if (environments.length === 0) return shape;
-  return { ...shape, environments: environments.map((id) => boundName(fileOf(state, id))) };
+function shapeOf(
+  state: ManagerState,
+  { template, environments }: TaskDefinition,
+  allocation: Allocation | undefined,
+): TaskShape {
+  const { env, timeoutMs, hasSeries, library } = template;
+  const shares = allocation?.shares ?? [];
+  return {
+    resources: allocation?.resources ?? NO_RESOURCES,
+    env,
+    environments: environments.map((id) => boundName(fileOf(state, id))),
+    timeoutMs,
+    ...(shares.length === 0 ? {} : { shares }),
+    ...(hasSeries === true ? { hasSeries } : {}),
+    ...(library === undefined ? {} : { library }),
+  };
 }

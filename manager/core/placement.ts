@@ -7,13 +7,14 @@
  */
 
 import { nextRandomBelow } from "../../shared/random.ts";
-import { fitsWithin, type Resources } from "../../shared/resources.ts";
+import { fitsWithin } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
 import { canReach, hasTrouble } from "./reach.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
+import { allocationAt, leastCores } from "./task_class.ts";
 
 /** Holders of an input that are considered for its consumer. */
 const HOLDERS_PROBED = 16;
@@ -143,20 +144,14 @@ export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
     taskClass.features.every((feature) => worker.features.has(feature));
 }
 
-/** True when all of `resources` are there, whoever holds them now. */
-export function isWithin(worker: WorkerRecord, resources: Resources): boolean {
-  const { cores, memoryBytes, diskBytes, gpus } = worker.resources;
-  return resources.cores <= cores && resources.memoryBytes <= memoryBytes &&
-    resources.diskBytes <= diskBytes && resources.gpus <= gpus;
-}
-
 /** True when a task of the class can be dispatched to the worker now. */
 export function hasRoom(
   state: ManagerState,
   worker: WorkerRecord,
   taskClass: TaskClass,
 ): boolean {
-  return isIndexed(worker) && fits(worker, taskClass, aheadFactor(state, taskClass));
+  return isIndexed(worker) &&
+    fits(state, worker, { taskClass, factor: aheadFactor(state, taskClass) });
 }
 
 /** How much may be dispatched to a worker, as a multiple of what it can run. */
@@ -176,7 +171,7 @@ function holderFor(
 ): WorkerRecord | undefined {
   if (task.definition.inputs.length === 0) return undefined;
   return bestHolder(state, task, (worker) => {
-    if (!fits(worker, taskClass, factor) || isTooSmallFor(worker, need)) return false;
+    if (!fits(state, worker, { taskClass, factor }) || isTooSmallFor(worker, need)) return false;
     return hasDiskFor(worker, need) || !lacksMost(worker, need);
   });
 }
@@ -191,23 +186,25 @@ function takesFirst({ policies: { placement } }: ManagerState): boolean {
  * now, else the first where it may wait. Most tasks of large workflows are such, and cost no more.
  */
 function firstWithRoom(state: ManagerState, taskClass: TaskClass): WorkerRecord | undefined {
-  const factor = aheadFactor(state, taskClass);
+  const now = { taskClass, factor: 1 };
+  const later = { taskClass, factor: aheadFactor(state, taskClass) };
+  const cores = leastCores(taskClass);
   let found: WorkerRecord | undefined;
   let ahead: WorkerRecord | undefined;
   let probedCount = 0;
   visitFreest(state.index, (worker) => {
-    if (fits(worker, taskClass, 1)) found = worker;
-    else if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
+    if (fits(state, worker, now)) found = worker;
+    else if (ahead === undefined && fits(state, worker, later)) ahead = worker;
     probedCount += 1;
-    const isFree = worker.resources.cores - worker.committed.cores >= taskClass.resources.cores;
+    const isFree = worker.resources.cores - worker.committed.cores >= cores;
     return found !== undefined || ahead !== undefined && !isFree ||
       taskClass.isBlocked && probedCount >= WORKERS_PROBED;
   });
   if (found !== undefined || !taskClass.isBlocked) return found ?? ahead;
   for (const worker of state.changedWorkers) {
     if (!isIndexed(worker)) continue;
-    if (fits(worker, taskClass, 1)) return worker;
-    if (ahead === undefined && fits(worker, taskClass, factor)) ahead = worker;
+    if (fits(state, worker, now)) return worker;
+    if (ahead === undefined && fits(state, worker, later)) ahead = worker;
   }
   return ahead;
 }
@@ -247,23 +244,27 @@ function lookAround(state: ManagerState, wish: Wish): Survey {
   // Among those that are as free, not always the same ones.
   const start = takesFirst(state) ? 0 : nextRandomBelow(state.random, 2 ** 30);
   visitFreest(state.index, (worker) => {
-    see(survey, worker, wish);
+    see(state, survey, { worker, wish });
     return survey.candidates.length >= wanted || isEnough(survey, worker, taskClass);
   }, start);
   if (!taskClass.isBlocked || survey.candidates.length > 0) return survey;
   for (const worker of state.changedWorkers) {
-    if (isIndexed(worker)) see(survey, worker, wish);
+    if (isIndexed(worker)) see(state, survey, { worker, wish });
     if (survey.candidates.length > 0) break;
   }
   return survey;
 }
 
 /** Notes what the worker is good for. */
-function see(survey: Survey, worker: WorkerRecord, wish: Wish): void {
-  const { taskClass, need, factor, isRemote } = wish;
+function see(
+  state: ManagerState,
+  survey: Survey,
+  { worker, wish }: { readonly worker: WorkerRecord; readonly wish: Wish },
+): void {
+  const { taskClass, need, isRemote } = wish;
   // One that is busy for good is all that most looks find: it costs one comparison.
-  if (!fits(worker, taskClass, factor)) return;
-  const isNow = fits(worker, taskClass, 1);
+  if (!fits(state, worker, wish)) return;
+  const isNow = fits(state, worker, { taskClass, factor: 1 });
   if (isTooSmallFor(worker, need)) survey.isTooSmall = true;
   else if (hasDiskFor(worker, need)) {
     if (isNow && isRemote(worker)) survey.remote ??= worker;
@@ -279,7 +280,7 @@ function isEnough(survey: Survey, last: WorkerRecord, taskClass: TaskClass): boo
   const { ahead, remote, candidates } = survey;
   const hasOne = ahead !== undefined || remote !== undefined || candidates.length > 0;
   // They are no freer.
-  const isFree = last.resources.cores - last.committed.cores >= taskClass.resources.cores;
+  const isFree = last.resources.cores - last.committed.cores >= leastCores(taskClass);
   if (hasOne && !isFree) return true;
   const hasFull = survey.full !== undefined || survey.fullAhead !== undefined;
   if (hasOne || hasFull || survey.isTooSmall) survey.furtherCount += 1;
@@ -294,7 +295,7 @@ function draw(state: ManagerState, { taskClass, need }: Wish): WorkerRecord | un
   if (policies.placement !== "random" || index.count === 0) return undefined;
   for (let drawn = 0; drawn < DRAWS_MAX; drawn++) {
     const worker = memberAt(index, nextRandomBelow(random, index.count));
-    if (worker === undefined || !fits(worker, taskClass, 1)) continue;
+    if (worker === undefined || !fits(state, worker, { taskClass, factor: 1 })) continue;
     if (!isTooSmallFor(worker, need) && hasDiskFor(worker, need)) return worker;
   }
   return undefined;
@@ -319,10 +320,47 @@ function isTooSmallFor({ resources }: WorkerRecord, { inputBytes }: DiskNeed): b
   return inputBytes > resources.diskBytes;
 }
 
-function fits(worker: WorkerRecord, taskClass: TaskClass, factor: number): boolean {
-  const { resources } = taskClass;
-  const room = { used: worker.committed, more: resources, factor };
-  if (!fitsWithin(worker.resources, room)) return false;
+/** What keeps a class from a worker. */
+export type Obstacle =
+  /** The worker never has that much of a resource, or lacks a feature. */
+  | "too_small"
+  | "feature"
+  /** It has to end before a try would. */
+  | "time"
+  /** Others hold what it has. */
+  | "busy";
+
+/**
+ * What keeps a try of the class from being dispatched to a worker that takes any; `factor` is how
+ * much may be there, as a multiple of what it can run.
+ */
+export function obstacleAt(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { taskClass, factor }: { readonly taskClass: TaskClass; readonly factor: number },
+): Obstacle | undefined {
+  const allocation = allocationAt(state, taskClass, worker);
   // Ahead or not, a task must be able to run there at all.
-  return suits(worker, taskClass) && isWithin(worker, resources);
+  if (allocation === undefined) return "too_small";
+  const room = { used: worker.committed, more: allocation.held, factor };
+  if (!fitsWithin(worker.resources, room)) return "busy";
+  if (!suits(worker, taskClass)) return "feature";
+  return isTimeLeft(state, worker, taskClass) ? undefined : "time";
+}
+
+/** True when a try of the class can end before the worker has to. */
+export function isTimeLeft(
+  { nowMs }: ManagerState,
+  { endsAtMs }: WorkerRecord,
+  { minTimeMs, meanRanMs }: TaskClass,
+): boolean {
+  return endsAtMs === Infinity || nowMs + Math.max(minTimeMs, meanRanMs ?? 0) <= endsAtMs;
+}
+
+function fits(
+  state: ManagerState,
+  worker: WorkerRecord,
+  wish: { readonly taskClass: TaskClass; readonly factor: number },
+): boolean {
+  return obstacleAt(state, worker, wish) === undefined;
 }

@@ -55,6 +55,12 @@ export interface Policies {
   readonly reconnectGraceMs: number;
   /** Runs of one task to remake its lost temps. */
   readonly recoveryTries: number;
+  /** What a task does not state is a share of its worker in proportion to what it does; else all. */
+  readonly proportionalResources: boolean;
+  /** Such shares are rounded up so that a whole number of tasks fills a worker. */
+  readonly proportionalWholeTasks: boolean;
+  /** Part of a worker's disk that such shares are taken of. */
+  readonly taskDiskShare: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -85,5 +91,8 @@ export const DEFAULT_POLICIES: Policies = {
   workerTimeoutMs: 30_000,
   reconnectGraceMs: 3_000,
   recoveryTries: 5,
+  proportionalResources: true,
+  proportionalWholeTasks: false,
+  taskDiskShare: 0.75,
   libraryRetries: 3,
 };

@@ -11,9 +11,9 @@ import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../sh
 import { unreachable } from "../../shared/assert.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
-import type { TaskDefinition } from "./event.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
-import { aheadFactor, bestHolder, chooseWorker, hasRoom, isWithin, suits } from "./placement.ts";
+import { missingAt } from "./allocation.ts";
+import { aheadFactor, bestHolder, chooseWorker, hasRoom, suits } from "./placement.ts";
 import type {
   FileRecord,
   LibraryRecord,
@@ -25,6 +25,7 @@ import type {
 } from "./state.ts";
 import { tell } from "./state.ts";
 import { finishTask, moveToClass } from "./task.ts";
+import { allocationAt, classOf, comesFirst } from "./task_class.ts";
 import { dispatch } from "./try.ts";
 import { wakeUpkeep } from "./upkeep.ts";
 
@@ -36,38 +37,6 @@ const INSTANCE_WORTH_MS = 100;
 
 /** Tries shorter than this are not worth taking back from a worker. */
 const RECALL_WORTH_MS = 50;
-
-/** The class of a task, found by its shape; of one that needs more disk than it says, another. */
-export function classOf(
-  state: ManagerState,
-  definition: TaskDefinition,
-  leastDiskBytes = 0,
-): TaskClass {
-  const { shape, features } = definition;
-  const isByShape = features.length === 0 && leastDiskBytes === 0;
-  const known = isByShape ? state.classByShape.get(shape) : undefined;
-  if (known !== undefined) return known;
-  const { cores, memoryBytes, gpus } = shape.resources;
-  const diskBytes = Math.max(shape.resources.diskBytes, leastDiskBytes);
-  const library = shape.library ?? "";
-  const key = JSON.stringify([cores, memoryBytes, diskBytes, gpus, library, features]);
-  let taskClass = state.classes.get(key);
-  if (taskClass === undefined) {
-    taskClass = {
-      key,
-      resources: { ...shape.resources, diskBytes },
-      features,
-      library: shape.library === undefined ? undefined : state.libraries.get(shape.library),
-      ready: newHeap(comesFirst),
-      readyCount: 0,
-      isBlocked: false,
-      meanRanMs: undefined,
-    };
-    state.classes.set(key, taskClass);
-  }
-  if (isByShape) state.classByShape.set(shape, taskClass);
-  return taskClass;
-}
 
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
@@ -165,7 +134,8 @@ function setApart(
     finishTask(state, task, { outcome: "disk_full", message });
     return true;
   }
-  const apart = classOf(state, definition, roundedDisk(inputBytes));
+  const { atLeast } = taskClass;
+  const apart = classOf(state, definition, { atLeast, workerDiskBytes: roundedDisk(inputBytes) });
   if (apart === taskClass) return false;
   moveToClass(state, task, apart);
   // Whoever it fits on may have had room all the time.
@@ -265,7 +235,8 @@ function roomForInstance(
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
     const room = { used: worker.committed, more: resources, factor };
-    const isPossible = suits(worker, taskClass) && isWithin(worker, resources);
+    const isPossible = suits(worker, taskClass) &&
+      missingAt(resources, worker.resources) === undefined;
     if (isPossible && fitsWithin(worker.resources, room)) found = worker;
     return found !== undefined;
   });
@@ -289,15 +260,21 @@ function makeRoom(state: ManagerState): void {
   if (state.idleServices.size === 0 || state.busyClasses.size === 0) return;
   for (const taskClass of state.busyClasses) {
     if (!taskClass.isBlocked) continue;
-    const needed = taskClass.library?.spec.resources ?? taskClass.resources;
     for (const service of state.idleServices) {
       const { library, worker } = service;
       if (library === taskClass.library || worker.link.kind !== "open") continue;
-      if (!suits(worker, taskClass) || !isWithin(worker, needed)) continue;
+      if (!suits(worker, taskClass) || !couldHold(state, worker, taskClass)) continue;
       stopService(state, service);
       break;
     }
   }
+}
+
+/** True when the worker, without all that it has now, has room for a try or its instance. */
+function couldHold(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): boolean {
+  const { library } = taskClass;
+  if (library === undefined) return allocationAt(state, taskClass, worker) !== undefined;
+  return missingAt(library.spec.resources, worker.resources) === undefined;
 }
 
 /** Takes tries that wait at one worker back when another one has nothing to do. */
@@ -330,25 +307,19 @@ function recallSome(
   let excess = busy.committed.cores - busy.resources.cores;
   for (const attempt of busy.unstarted) {
     if (excess <= 0) break;
-    const { taskClass } = attempt;
-    const { resources } = taskClass;
+    const { taskClass, allocation: { held } = { held: NO_RESOURCES } } = attempt;
     if (attempt.isRecalled) {
-      excess -= resources.cores;
+      excess -= held.cores;
       continue;
     }
-    const isFree = fitsWithin(idle.resources, { used, more: resources, factor: 1 });
-    if (!isFree || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    const more = allocationAt(state, taskClass, idle)?.held;
+    if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
-    excess -= resources.cores;
-    used = addResources(used, resources);
+    excess -= held.cores;
+    used = addResources(used, more);
     const { taskId, try: number } = attempt;
     tell(state, busy, { kind: "recall", taskId, try: number });
   }
   return used;
-}
-
-function comesFirst(a: TaskRecord, b: TaskRecord): boolean {
-  const { priority, taskId } = a.definition;
-  const other = b.definition;
-  return priority !== other.priority ? priority > other.priority : taskId < other.taskId;
 }

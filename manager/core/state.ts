@@ -12,17 +12,13 @@ import type {
 } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { RandomState } from "../../shared/random.ts";
-import type { Resources } from "../../shared/resources.ts";
-import type {
-  CacheLevel,
-  FileFacts,
-  Outcome,
-  TaskShape,
-  TryId,
-  TryResult,
-} from "../../shared/task.ts";
+import type { ResourceRequest, Resources } from "../../shared/resources.ts";
+import type { CacheLevel, FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
+import type { Allocation, Demand } from "./allocation.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
-import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition } from "./event.ts";
+import type { CategoryRecord } from "./category.ts";
+import type { Deadline } from "./deadline.ts";
+import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
 
@@ -31,7 +27,7 @@ import type { Policies } from "./policy.ts";
  * a done task whose temp is lost starts again as its own recovery.
  */
 export type TaskState =
-  /** `missing` inputs have no contents anywhere yet; at least 1. */
+  /** `missing` inputs have no contents anywhere yet; 0 only while something else holds it. */
   | { readonly kind: "waiting"; missing: number }
   /** In the queue of its class. */
   | { readonly kind: "ready" }
@@ -47,12 +43,21 @@ export type TaskState =
   /** Kept only as the lineage of temps. */
   | { readonly kind: "done"; readonly isSuccess: boolean };
 
+/** Why a task is not scheduled, whether its inputs are there or not. */
+export type Hold =
+  /** Its user wants it no sooner, or its last try failed a moment ago. */
+  | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
+  /** Its user is asked whether the try that failed is to be repeated. */
+  | { readonly kind: "retry_asked"; readonly result: TryResult };
+
 /** One task as the manager sees it. */
 export interface TaskRecord {
   readonly definition: TaskDefinition;
-  /** Another one once it has needed more disk than it had said. */
+  /** Another one once it has needed more than it had. */
   taskClass: TaskClass;
   state: TaskState;
+  /** While it is set the task waits; undefined of a task that does not. */
+  hold: Hold | undefined;
   /** Tries so far; the number of the current one while there is one. */
   tryCount: number;
   /** Tries that ended by the task's own failure. */
@@ -75,13 +80,27 @@ export interface TaskRecord {
 /** Tasks alike in all that decides where they fit; one queue each. */
 export interface TaskClass {
   readonly key: string;
-  readonly resources: Resources;
+  readonly category: CategoryRecord;
+  /** What its tasks state. */
+  readonly stated: ResourceRequest;
+  /** What a try is given at least of what an earlier one had too little of. */
+  readonly atLeast: ResourceRequest;
+  /** Disk that a worker is to have in all. */
+  readonly workerDiskBytes: number;
+  /** What its tries ask for now; category.ts. */
+  demand: Demand;
+  /** `{resources of workers: what a try is given there}`; undefined where it never fits. */
+  readonly allocations: Map<Resources, Allocation | undefined>;
   readonly features: readonly string[];
+  /** Time that a worker is to have left. */
+  readonly minTimeMs: number;
   readonly library: LibraryRecord | undefined;
   /** Ready tasks, best first; entries of tasks that left the queue are stale. */
   readonly ready: Heap<TaskRecord>;
   /** Tasks in state `ready`; `ready.items` may hold more. */
   readyCount: number;
+  /** Unsettled tasks, and tries at workers: it is forgotten with the last. */
+  useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
   isBlocked: boolean;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
@@ -91,8 +110,10 @@ export interface TaskClass {
 /** One try at a worker, until the worker says how it ended. */
 export interface TryRecord extends TryId {
   readonly task: TaskRecord;
-  /** Of the task when it was dispatched: what it holds of the worker. */
+  /** Of the task when it was dispatched. */
   readonly taskClass: TaskClass;
+  /** What it holds of the worker; undefined of a call, whose instance holds it. */
+  readonly allocation: Allocation | undefined;
   readonly worker: WorkerRecord;
   /** Ended by the manager: its result is not wanted, its room is still held. */
   isEnded: boolean;
@@ -279,8 +300,11 @@ export interface WorkerRecord {
   readonly workerId: WorkerId;
   readonly incarnation: string;
   readonly host: string;
+  /** One object of all workers that have as much. */
   readonly resources: Resources;
   readonly features: ReadonlySet<string>;
+  /** When it has to end; Infinity when it need not. */
+  endsAtMs: number;
   link: WorkerLink;
   /** It said that it leaves: nothing more is given to it. */
   isLeaving: boolean;
@@ -411,9 +435,12 @@ export interface ManagerState {
   readonly index: CapacityIndex<WorkerRecord>;
   /** All workers, by the size of their disks. */
   readonly disks: CapacityIndex<DiskMember>;
+  readonly categories: Map<string, CategoryRecord>;
   readonly classes: Map<string, TaskClass>;
-  /** Classes of shapes whose tasks ask for no features: found without making a key. */
-  readonly classByShape: WeakMap<TaskShape, TaskClass>;
+  /** Classes of templates whose tasks ask for no features: found without making a key. */
+  readonly classByTemplate: WeakMap<TaskTemplate, TaskClass>;
+  /** `{what a worker has, as text: the object that such workers share}`. */
+  readonly capacities: Map<string, Resources>;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */
@@ -447,6 +474,8 @@ export interface ManagerState {
   collectingCount: number;
   /** When to look at something again. */
   readonly deadlines: Heap<Deadline>;
+  /** So many entries make it look for stale ones. */
+  deadlinesMax: number;
   /** Workers that joined so far, for `waitForWorkers`. */
   joinedCount: number;
   /** A deadline is set at which a worker is sent away at random. */
@@ -487,19 +516,6 @@ export interface Shift {
   /** When the copy was there; undefined before that. */
   copiedAtMs: number | undefined;
 }
-
-/** Something to look at when time has passed. Checked against the state then. */
-export type Deadline =
-  | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
-  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
-  | {
-    readonly atMs: number;
-    readonly kind: "source";
-    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
-  }
-  /** More is to be looked at than one step does. */
-  | { readonly atMs: number; readonly kind: "upkeep" }
-  | { readonly atMs: number; readonly kind: "eviction" };
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {

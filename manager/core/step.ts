@@ -5,9 +5,11 @@
  * @module
  */
 
+import { declareCategory, resize } from "./category.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
-import { peekHeap, popHeap } from "../../shared/heap.ts";
+import { peekHeap } from "../../shared/heap.ts";
+import { passDeadlines } from "./deadline.ts";
 import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
@@ -20,13 +22,7 @@ import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { cancelTask, submitTask } from "./task.ts";
-import {
-  failFetch,
-  failTransfer,
-  resumeTransfer,
-  reviewSource,
-  reviewTransfers,
-} from "./transfer.ts";
+import { failFetch, failTransfer, reviewTransfers } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
 import { startStores } from "./url_output.ts";
@@ -38,7 +34,7 @@ import {
   loseWorker,
   releaseWorkers,
 } from "./worker.ts";
-import { evictAtRandom, planEviction } from "./worker_eviction.ts";
+import { planEviction } from "./worker_eviction.ts";
 
 /** What a step asks for and what became true. */
 export interface StepOutput {
@@ -95,6 +91,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return;
     case "task_cancelled":
       return cancelTask(state, event.taskId);
+    case "category_declared":
+      return declareCategory(state, event.category);
     case "worker_connected":
       connectWorker(state, event.session, event.hello);
       return planEviction(state);
@@ -113,7 +111,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
-      for (const taskClass of state.busyClasses) taskClass.isBlocked = false;
+      for (const category of state.categories.values()) resize(category);
       for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);
       planEviction(state);
@@ -172,32 +170,15 @@ function applyReport(
       return readyInstance(state, worker, message.instanceId);
     case "instance_gone":
       return endInstance(state, worker, message);
+    case "piece":
+    case "watch_ended":
+      // The shell has taken them: what is only looked at is no state.
+      return;
     case "heartbeat":
       return;
     case "leaving":
       return leaveWorker(state, worker, message.reason);
     default:
       return unreachable(message);
-  }
-}
-
-function passDeadlines(state: ManagerState): void {
-  while (true) {
-    const next = peekHeap(state.deadlines);
-    if (next === undefined || next.atMs > state.nowMs) return;
-    popHeap(state.deadlines);
-    if (next.kind === "transfer") {
-      resumeTransfer(state, next.transfer);
-    } else if (next.kind === "source") {
-      reviewSource(state, next.from);
-    } else if (next.kind === "eviction") {
-      evictAtRandom(state);
-    } else if (
-      next.kind === "grace" &&
-      next.worker.link.kind === "grace" && next.worker.link.untilMs <= state.nowMs &&
-      state.workers.get(next.worker.workerId) === next.worker
-    ) {
-      loseWorker(state, next.worker, "it did not come back in time");
-    }
   }
 }

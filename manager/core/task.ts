@@ -5,6 +5,7 @@ import { pushHeap } from "../../shared/heap.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
+import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
@@ -16,8 +17,8 @@ import {
   releaseIfUnneeded,
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
-import { classOf } from "./schedule.ts";
-import type { FileRecord, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
 
 /** How a task ends, apart from what its record tells. */
@@ -39,6 +40,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     definition,
     taskClass: classOf(state, definition),
     state: { kind: "waiting", missing: 0 },
+    hold: undefined,
     tryCount: 0,
     failureCount: 0,
     lossCount: 0,
@@ -51,6 +53,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     dispatchedAtMs: 0,
   };
   state.tasks.set(taskId, task);
+  countUse(state, task.taskClass, 1);
   state.counters.waiting += 1;
   state.counters.submitted += 1;
   state.facts.push({ kind: "task_submitted", taskId });
@@ -62,6 +65,11 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     file.isAvailable = false;
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);
+  const { startsAtMs = 0, endsAtMs } = definition;
+  if (startsAtMs > state.nowMs) {
+    task.hold = planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
+  }
+  if (endsAtMs !== undefined) planLook(state, { atMs: endsAtMs, kind: "end_by", task });
   waitOrQueue(state, task);
   for (const file of inputFiles(state, task)) {
     if (file.failure !== undefined) {
@@ -77,14 +85,47 @@ export function waitOrQueue(state: ManagerState, task: TaskRecord): void {
   for (const file of inputFiles(state, task)) {
     if (!file.isAvailable) missing += 1;
   }
-  setState(state, task, missing > 0 ? { kind: "waiting", missing } : READY);
+  const isHeld = task.hold !== undefined;
+  const { endsAtMs = Infinity } = task.definition;
+  // Its last try is over after all, and there is no time for another one.
+  const isLate = endsAtMs <= state.nowMs && !task.isSettled;
+  if (isLate) planLook(state, { atMs: state.nowMs, kind: "end_by", task });
+  setState(state, task, missing > 0 || isHeld ? { kind: "waiting", missing } : READY);
+}
+
+/** Keeps a task that is not at a worker from being scheduled until `release`. */
+export function holdTask(state: ManagerState, task: TaskRecord, hold: Hold): void {
+  task.hold = hold;
+  waitOrQueue(state, task);
+}
+
+/** Keeps a task that is not at a worker from being scheduled until then. */
+export function holdUntil(
+  state: ManagerState,
+  task: TaskRecord,
+  hold: Extract<Hold, { untilMs: number }>,
+): void {
+  holdTask(state, task, planHold(state, task, hold));
+}
+
+/** Nothing but its inputs keeps the task from being scheduled any more. */
+export function releaseTask(state: ManagerState, task: TaskRecord): void {
+  task.hold = undefined;
+  waitOrQueue(state, task);
+}
+
+/** Its tries are of another class from now on; for a task that is in no queue. */
+export function changeClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
+  countUse(state, taskClass, 1);
+  countUse(state, task.taskClass, -1);
+  task.taskClass = taskClass;
 }
 
 /** Has a ready task wait among those of another class. */
 export function moveToClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
   // Its entry in the queue it leaves is stale by its class.
   setState(state, task, { kind: "waiting", missing: 0 });
-  task.taskClass = taskClass;
+  changeClass(state, task, taskClass);
   waitOrQueue(state, task);
 }
 
@@ -94,7 +135,7 @@ export function countMissing(state: ManagerState, task: TaskRecord, change: 1 | 
     setState(state, task, { kind: "waiting", missing: 1 });
   } else if (task.state.kind === "waiting") {
     task.state.missing += change;
-    if (task.state.missing === 0) setState(state, task, READY);
+    if (task.state.missing === 0 && task.hold === undefined) setState(state, task, READY);
   }
 }
 
@@ -120,11 +161,34 @@ export function cancelTask(state: ManagerState, taskId: TaskId): void {
   });
 }
 
+/** Its time is over: the task ends wherever it is, unless a worker is done with it. */
+export function endExpired(state: ManagerState, task: TaskRecord): void {
+  if (task.isSettled || task.state.kind === "retrieving") return;
+  const attempt = task.state.kind === "dispatched" ? task.state.attempt : undefined;
+  const message = `The task did not end in time: its endBy passed while it ${whereabouts(task)}`;
+  const ending: Ending = { outcome: "expired", message, ...(attempt && { attempt }) };
+  giveUp(state, failTask(state, task, ending), {
+    outcome: "input_missing",
+    message: `Cannot run: ${describeEnd(task, ending, "an input")}`,
+  });
+}
+
+function whereabouts({ state, hold }: TaskRecord): string {
+  if (state.kind === "dispatched") {
+    const { isStarted, worker: { workerId, host } } = state.attempt;
+    return `${isStarted ? "ran at" : "waited to start at"} worker ${workerId} on ${host}`;
+  }
+  if (state.kind === "waiting" && state.missing > 0) {
+    return `waited for ${state.missing === 1 ? "an input" : `${state.missing} inputs`}`;
+  }
+  return hold === undefined ? "waited for a worker" : "was held back";
+}
+
 /** Ends a task wherever it is; returns the outputs that will never be. */
 export function failTask(
   state: ManagerState,
   task: TaskRecord,
-  failure: { readonly outcome: Outcome; readonly message: string },
+  failure: Ending,
 ): FileRecord[] {
   if (task.state.kind === "done") return [];
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
@@ -140,7 +204,9 @@ export function finishTask(state: ManagerState, task: TaskRecord, ending: Ending
   const abandoned = endTask(state, task, ending);
   if (abandoned.length === 0) return;
   for (const file of abandoned) {
-    const message = task.recoveryCount === 0 || file.bound === undefined
+    const message = ending.outcome === "success"
+      ? `Cannot have what task ${task.definition.taskId} makes when it fails: it succeeded`
+      : task.recoveryCount === 0 || file.bound === undefined
       ? `Cannot run: ${describeEnd(task, ending, "an input")}`
       : `Cannot make file "${file.bound.name}" again: ${describeEnd(task, ending, "it")}`;
     giveUpFile(state, file, { outcome: "input_missing", message });
@@ -186,6 +252,15 @@ function countRecovering(
   counters[isWaiting ? "recoveriesWaiting" : "recoveriesRunning"] += change;
 }
 
+function planHold(
+  state: ManagerState,
+  task: TaskRecord,
+  hold: Extract<Hold, { untilMs: number }>,
+): Hold {
+  planLook(state, { atMs: hold.untilMs, kind: "hold", task });
+  return hold;
+}
+
 function describeEnd(
   { definition }: TaskRecord,
   { outcome, message }: Ending,
@@ -211,11 +286,16 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   const isFirstEnd = !task.isSettled;
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
-  const outputs = outputFiles(state, task).map(({ file }) => file);
+  const made = outputFiles(state, task);
+  const outputs = made.map(({ file }) => file);
+  // Of these there is nothing to hope for.
+  const unmade = new Set<FileRecord>();
+  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
   if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
     state.tasks.delete(definition.taskId);
+    countUse(state, task.taskClass, -1);
     for (const file of outputs) {
       file.producer = undefined;
       file.lastFailure = describeEnd(task, ending, "it");
@@ -229,11 +309,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   for (const file of outputs) {
     releaseIfUnneeded(state, file);
     // One that was lost while the others were made again.
-    if (!isSuccess) continue;
+    if (!isSuccess || unmade.has(file)) continue;
     noteLost(state, file);
     recoverIfWanted(state, file);
   }
-  return isSuccess ? [] : outputs.filter((file) => !file.isAvailable);
+  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
@@ -263,6 +343,7 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   if (attempt !== undefined) {
     end.workerId = attempt.worker.workerId;
     end.host = attempt.worker.host;
+    if (attempt.allocation !== undefined) end.allocated = attempt.allocation.resources;
   }
   if (result !== undefined) end.result = result;
   state.instructions.push({ kind: "settle", durable: true, end });

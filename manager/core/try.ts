@@ -2,8 +2,10 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
+import { countRunning } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
+import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
@@ -11,7 +13,7 @@ import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker } from "./room.ts";
-import { classOf, isWorthRecall } from "./schedule.ts";
+import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -23,7 +25,8 @@ import {
   type TryRecord,
   type WorkerRecord,
 } from "./state.ts";
-import { finishTask, setState, waitOrQueue } from "./task.ts";
+import { changeClass, finishTask, setState, waitOrQueue } from "./task.ts";
+import { allocationAt, classOf } from "./task_class.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
 const AMBIGUOUS_TRIES_MAX = 3;
@@ -49,12 +52,15 @@ const NO_WORKERS: readonly WorkerRecord[] = [];
 export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
   task.tryCount += 1;
   task.dispatchedAtMs = state.nowMs;
-  const { taskId } = task.definition;
+  const { definition: { taskId }, taskClass } = task;
+  const { library } = taskClass;
+  const allocation = library === undefined ? allocationAt(state, taskClass, worker) : undefined;
   const attempt: TryRecord = {
     taskId,
     try: task.tryCount,
     task,
-    taskClass: task.taskClass,
+    taskClass,
+    allocation,
     worker,
     isEnded: false,
     isStarted: false,
@@ -63,10 +69,11 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   setState(state, task, { kind: "dispatched", attempt });
   worker.tries.set(tryKey(attempt), attempt);
   worker.unstarted.add(attempt);
-  if (task.taskClass.library === undefined) changeRoom(state, worker, task.taskClass.resources, 1);
-  else holdCall(state, task.taskClass.library, worker);
+  if (allocation !== undefined) changeRoom(state, worker, allocation.held, 1);
+  if (library !== undefined) holdCall(state, library, worker);
+  countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: 1 });
   if (worker.committed.cores > worker.resources.cores) {
-    if (isWorthRecall(task.taskClass)) state.recallable.add(worker);
+    if (isWorthRecall(taskClass)) state.recallable.add(worker);
     // An idle instance there may be all that is in the way.
     if (worker.services.size > 0) state.changedWorkers.add(worker);
   }
@@ -126,8 +133,8 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
   if (attempt.isEnded) return discard(state, attempt, result);
   if (outcome !== "success") {
-    acknowledge(state, worker, result);
-    return failTry(state, attempt, result);
+    const fail = (failed: TryResult) => failTry(state, attempt, failed);
+    return failWithOutputs(state, attempt, { result, fail });
   }
   const lie = outputLie(state, attempt, result);
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
@@ -174,12 +181,14 @@ export function finishRetrieval(state: ManagerState, task: TaskRecord, deliveryI
   pending.delete(deliveryId);
   if (pending.size > 0) return;
   acknowledge(state, attempt.worker, attempt);
-  finishTask(state, task, { outcome: "success", message: result.message, attempt, result });
+  const { outcome, message } = result;
+  finishTask(state, task, { outcome, message, attempt, result });
 }
 
 /** An output cannot be put in place: the task fails, though its try did not. */
 export function failRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
   if (task.state.kind !== "retrieving") return;
+  if (giveUpRetrieval(state, task, task.state)) return;
   const { attempt, result, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -188,7 +197,7 @@ export function failRetrieval(state: ManagerState, task: TaskRecord, message: st
 
 /** Outputs were lost on their way here: the task runs again, as if its worker had been lost. */
 export function loseRetrieval(state: ManagerState, task: TaskRecord, message: string): void {
-  if (task.state.kind !== "retrieving") return;
+  if (task.state.kind !== "retrieving" || giveUpRetrieval(state, task, task.state)) return;
   const { attempt, pending } = task.state;
   abandonDeliveries(state, pending);
   acknowledge(state, attempt.worker, attempt);
@@ -264,12 +273,13 @@ export function hasUnstartedConsumer(worker: WorkerRecord, file: FileRecord): bo
 
 /** Takes a try off the tables of its worker and gives its room back. */
 export function removeTry(state: ManagerState, attempt: TryRecord): void {
-  const { worker, taskClass: { library, resources } } = attempt;
+  const { worker, taskClass, allocation } = attempt;
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
-  if (library === undefined) changeRoom(state, worker, resources, -1);
-  else freeCall(state, library, worker);
+  if (allocation !== undefined) changeRoom(state, worker, allocation.held, -1);
+  if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
+  countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
   worker.isCrowded = false;
   state.changedWorkers.add(worker);
@@ -307,7 +317,7 @@ function failTry(state: ManagerState, attempt: TryRecord, result: TryResult): vo
 function countFailure(
   state: ManagerState,
   attempt: TryRecord,
-  failure: { readonly outcome: Outcome; readonly message: string; readonly result?: TryResult },
+  failure: Failure,
 ): void {
   const { task } = attempt;
   const { outcome, message } = failure;
@@ -320,10 +330,9 @@ function countFailure(
   }
   task.failureCount += 1;
   if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishTask(state, task, {
+  finishFailed(state, attempt, {
     ...failure,
     message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
-    attempt,
   });
 }
 
@@ -334,7 +343,12 @@ function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
   if (taskClass.library !== undefined || task.fullCount > FULL_TRIES_MAX) return false;
   const wantedBytes = nextDisk(worker.resources.diskBytes);
   if (largestDiskFor(state, taskClass) < wantedBytes) return false;
-  task.taskClass = classOf(state, task.definition, wantedBytes);
+  const { atLeast } = taskClass;
+  changeClass(
+    state,
+    task,
+    classOf(state, task.definition, { atLeast, workerDiskBytes: wantedBytes }),
+  );
   retry(state, attempt);
   return true;
 }
@@ -345,7 +359,7 @@ function whyNoMore({ task, worker }: TryRecord): string {
 }
 
 /** Records what a try made. */
-function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
+export function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
   for (const { file } of outputFiles(state, task)) {
     const { fileId } = file;
@@ -414,7 +428,7 @@ function takeBackUnstarted(state: ManagerState, file: FileRecord): void {
 }
 
 /** The result of a try that the manager ended: nothing of it stays. */
-function discard(
+export function discard(
   state: ManagerState,
   attempt: TryRecord,
   result: TryResult,

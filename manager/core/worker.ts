@@ -23,7 +23,7 @@ import {
   tell,
   type WorkerRecord,
 } from "./state.ts";
-import { NO_RESOURCES } from "../../shared/resources.ts";
+import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { clearFaults } from "./source_fault.ts";
 import { cancelTask, waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
@@ -63,6 +63,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   worker.lieCount = 0;
   // It tells what is in use as soon as it knows what of it may stay.
   worker.diskUsedBytes = 0;
+  worker.endsAtMs = state.nowMs + (hello.leftMs ?? Infinity);
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
   state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
@@ -187,8 +188,9 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     workerId,
     incarnation,
     host,
-    resources,
+    resources: sharedCapacity(state, resources),
     features: new Set(features),
+    endsAtMs: Infinity,
     link: { kind: "open", session },
     isLeaving: false,
     isCrowded: false,
@@ -217,6 +219,15 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
   state.joinedCount += 1;
   outboxOf(state, worker);
   return worker;
+}
+
+/** The object that stands for as much as that; there are few kinds of workers. */
+function sharedCapacity({ capacities }: ManagerState, resources: Resources): Resources {
+  const key = JSON.stringify(resources);
+  const known = capacities.get(key);
+  if (known !== undefined) return known;
+  capacities.set(key, resources);
+  return resources;
 }
 
 /** Nothing is dispatched to a worker that is away, and nothing fetched from it. */

@@ -9,11 +9,9 @@
 import { newManagerState } from "../../manager/core/new_state.ts";
 import { step } from "../../manager/core/step.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
-import type { TaskDefinition, TimedEvent } from "../../manager/core/event.ts";
+import type { TaskDefinition, TaskTemplate, TimedEvent } from "../../manager/core/event.ts";
 import type { ManagerInstruction } from "../../manager/core/instruction.ts";
 import type { CacheName, FileId, SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
-import { NO_RESOURCES } from "../../shared/resources.ts";
-import type { TaskShape } from "../../shared/task.ts";
 
 /** What one run measured. */
 export interface CoreFigures {
@@ -28,40 +26,46 @@ interface Load {
   readonly taskCount: number;
   readonly workerCount: number;
   readonly cores: number;
-  readonly shape: TaskShape;
+  readonly template: TaskTemplate;
 }
 
 const ONE_CORE = { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 
-const COMMAND: TaskShape = { resources: ONE_CORE, env: {}, environments: [], timeoutMs: 0 };
+const COMMAND: TaskTemplate = {
+  request: { cores: 1 },
+  category: "default",
+  env: {},
+  timeoutMs: 0,
+  minTimeMs: 0,
+};
 
-const CALL: TaskShape = { ...COMMAND, resources: NO_RESOURCES, library: "library" };
+const CALL: TaskTemplate = { ...COMMAND, request: {}, category: "library", library: "library" };
 
 const NO_BYTES = new Uint8Array(0);
 
 /** Runs no-op tasks on many workers of 4 cores, then no-op calls on 4 workers of 1 core. */
 export function measureCore(taskCount: number, workerCount: number): CoreFigures {
-  const tasks = measure({ taskCount, workerCount, cores: 4, shape: COMMAND });
-  const calls = measure({ taskCount, workerCount: 4, cores: 1, shape: CALL });
+  const tasks = measure({ taskCount, workerCount, cores: 4, template: COMMAND });
+  const calls = measure({ taskCount, workerCount: 4, cores: 1, template: CALL });
   return { ...tasks, callsPerSecond: calls.tasksPerSecond };
 }
 
 function measure(load: Load): Omit<CoreFigures, "callsPerSecond"> {
-  const { taskCount, shape } = load;
+  const { taskCount, template } = load;
   const state = newManagerState({
     managerId: "bench",
     epoch: 1,
     seed: 1,
     policies: DEFAULT_POLICIES,
   });
-  if (shape === CALL) step(state, declaring());
+  if (template === CALL) step(state, declaring());
   Bun.gc(true);
   const heapBefore = process.memoryUsage().heapUsed;
   const startedMs = performance.now();
   for (let first = 1; first <= taskCount; first += 1_000) {
     const events: TimedEvent[] = [];
     for (let id = first; id < first + 1_000 && id <= taskCount; id++) {
-      events.push({ kind: "task_submitted", atMs: 0, task: newTask(id, shape) });
+      events.push({ kind: "task_submitted", atMs: 0, task: newTask(id, template) });
     }
     step(state, events);
   }
@@ -88,13 +92,13 @@ function measure(load: Load): Omit<CoreFigures, "callsPerSecond"> {
   return { tasksPerSecond: taskCount / elapsedMs * 1_000, bytesPerPendingTask };
 }
 
-function newTask(id: number, shape: TaskShape): TaskDefinition {
+function newTask(id: number, template: TaskTemplate): TaskDefinition {
   return {
     taskId: id as TaskId,
-    shape,
+    template,
     environments: [],
     features: [],
-    body: shape === CALL
+    body: template === CALL
       ? { kind: "call", function: "f", arguments: NO_BYTES }
       : { kind: "command", command: "true" },
     inputs: [],

@@ -18,6 +18,9 @@ export interface LibraryC {
   /** `limits` is the soft and the hard one. */
   readonly getrlimit: (resource: number, limits: BigUint64Array) => number;
   readonly setrlimit: (resource: number, limits: BigUint64Array) => number;
+  /** Of the thread that calls, with process id 0; bit N of the mask is processor N. */
+  readonly "sched_getaffinity": (processId: number, bytes: number, mask: Uint8Array) => number;
+  readonly "sched_setaffinity": (processId: number, bytes: number, mask: Uint8Array) => number;
 }
 
 interface ForeignModule {
@@ -53,6 +56,8 @@ async function open(): Promise<LibraryC | undefined> {
         wait4: { args: ["i32", "ptr", "i32", "ptr"], returns: "i32" },
         getrlimit: { args: ["i32", "ptr"], returns: "i32" },
         setrlimit: { args: ["i32", "ptr"], returns: "i32" },
+        "sched_getaffinity": { args: ["i32", "u64", "ptr"], returns: "i32" },
+        "sched_setaffinity": { args: ["i32", "u64", "ptr"], returns: "i32" },
       });
       return symbols as LibraryC;
     } catch {

@@ -178,7 +178,10 @@ test("tendril worker --clean-env gives tasks and libraries little of its environ
   const told = await manager.submit({ command: "env", env: { STATED: "by task" } });
   const names = told.stdout.trim().split("\n").map((line) => line.split("=")[0] ?? "");
   const allowed = /^(HOME|LANG|LANGUAGE|LOGNAME|PATH|SHELL|TMPDIR|TZ|USER|LC_.*|TENDRIL_.*)$/;
-  const set = /^(PWD|TEMP|TMP|STATED|_|SHLVL|CORES|.*_(NUM_THREADS|MAXIMUM_THREADS))$/;
+  const set = new RegExp(
+    "^(PWD|TEMP|TMP|STATED|_|SHLVL|CORES|MEMORY|DISK|GOMAXPROCS|LOKY_MAX_CPU_COUNT|" +
+      ".*_(NUM_THREADS|MAX_THREADS|MAXIMUM_THREADS))$",
+  );
   expect(names.filter((name) => !allowed.test(name) && !set.test(name))).toEqual([]);
   expect(names).toContain("STATED");
   expect(names).toContain("LC_ALL");

@@ -38,7 +38,7 @@ test("Manager.connect() gives tasks whose results are those of the manager's own
     message: "",
     stdout: "elm\n",
     stderr: "me\n",
-    requested: { cores: 1 },
+    requested: {},
   });
   expect(result.task).toBe(task);
   expect([task.id as number, await task.state()]).toEqual([1, "done"]);

@@ -1,11 +1,6 @@
 import { expect, test } from "bun:test";
 
-import {
-  type ManagerOptions,
-  readManagerOptions,
-  readPolicies,
-  shareOfCores,
-} from "../../manager/config.ts";
+import { type ManagerOptions, readManagerOptions, readPolicies } from "../../manager/config.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 
 /** Options as a script without types may give them. */
@@ -110,9 +105,4 @@ test("readPolicies() takes how long transfers may take, and refuses what would e
   for (const policies of wrong) {
     expect(() => readPolicies(policies, DEFAULT_POLICIES)).toThrow(RangeError);
   }
-});
-
-test("shareOfCores() gives all cores away, and at least one to each", () => {
-  expect([0, 1, 2].map((index) => shareOfCores(8, 3, index))).toEqual([3, 3, 2]);
-  expect([0, 1, 2].map((index) => shareOfCores(2, 3, index))).toEqual([1, 1, 1]);
 });

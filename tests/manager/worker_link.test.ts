@@ -192,7 +192,9 @@ test("Manager.start() starts local workers with secrets in a file, and ends them
   try {
     const manager = await Manager.start({ workers: { count: 1, cores: 3, memory: "1GB" } });
     const args = await eventually(() => readFile(`${program}.args`, "utf8"));
-    expect(args).toMatch(/^worker --single --cores 3 --workspace \S+ --access \S+ --memory 1000/);
+    expect(args).toMatch(
+      /^worker --single --cores 3 --memory 10{9} --workspace \S+ --access \S+$/m,
+    );
     const accessFile = / --access (\S+)/.exec(args)?.[1] ?? "";
     const access = await readAccessFile(accessFile);
     expect(Object.keys(access.secrets)).toEqual(["worker"]);

@@ -9,6 +9,7 @@ import type {
   SessionId,
   TaskId,
   TransferId,
+  WatchId,
   WorkerId,
 } from "../../shared/ids.ts";
 import {
@@ -24,6 +25,7 @@ type Samples<M extends { readonly kind: string }> = {
 const taskId = 2 ** 40 as TaskId;
 const transferId = 7 as TransferId;
 const instanceId = 3 as InstanceId;
+const watchId = 9 as WatchId;
 const name = "temp-w1-5" as CacheName;
 const workerId = "worker-a" as WorkerId;
 const digest = "0123456789abcdef".repeat(4);
@@ -78,8 +80,14 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
         shape: 0,
         priority: -1.5,
         body: { kind: "command", command: "echo hällo" },
-        inputs: [{ mount: "in", name, generation: 0 }],
-        outputs: [{ mount: "out", name, generation: 1, level: "task", isReturned: true }],
+        inputs: [
+          { mount: "in", name, generation: 0 },
+          { mount: "tree", name, generation: 1, isSymlink: true },
+        ],
+        outputs: [
+          { mount: "out", name, generation: 1, level: "task", isReturned: true },
+          { mount: "core", name, generation: 1, level: "task", isReturned: true, only: "failure" },
+        ],
       },
       {
         ...tryId,
@@ -145,6 +153,25 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     },
   }],
   stop_instance: [{ kind: "stop_instance", instanceId }],
+  watch: [{
+    kind: "watch",
+    watchId,
+    ...tryId,
+    source: { kind: "stream", stream: "stderr" },
+    fromByte: 2 ** 35,
+    creditBytes: 1,
+    canSkip: true,
+  }, {
+    kind: "watch",
+    watchId,
+    ...tryId,
+    source: { kind: "mount", mount: "out/log" },
+    fromByte: 0,
+    creditBytes: 0,
+    canSkip: false,
+  }],
+  watch_credit: [{ kind: "watch_credit", watchId, bytes: 5 }],
+  unwatch: [{ kind: "unwatch", watchId }],
   heartbeat: [{ kind: "heartbeat" }],
   release: [{ kind: "release", reason: "the workflow is over" }],
 };
@@ -201,6 +228,8 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
   instance_ready: [{ kind: "instance_ready", instanceId }],
   instance_gone: [{ kind: "instance_gone", instanceId, reason: "died", message: "" }],
+  piece: [{ kind: "piece", watchId, atByte: 2 ** 35, bytes: new Uint8Array(3) }],
+  watch_ended: [{ kind: "watch_ended", watchId, reason: "replaced" }],
   heartbeat: [{ kind: "heartbeat" }],
   leaving: [{ kind: "leaving", reason: "SIGTERM" }],
 };

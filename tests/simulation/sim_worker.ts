@@ -119,6 +119,9 @@ export class SimWorker {
       pid: this.#process,
       resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: this.diskBytes, gpus: 0 },
       features: [],
+      gpuIds: [],
+      // Tries are pinned, so that what they hold of processors is looked at too.
+      cpus: Array.from({ length: Math.ceil(this.cores) }, (_, cpu) => cpu),
       cached: [...this.disk.values()],
     });
     this.dial();
@@ -249,7 +252,8 @@ export class SimWorker {
       const isDone = outcome === "success" || outcome === "input_modified" && modified.length === 0;
       const isFooled = this.#fooled.delete(key);
       const read = isFooled ? ["what another task wrote"] : inputDigests;
-      const outputs = isDone ? this.#writeOutputs(task, read) : [];
+      const isFailed = outcome === "exit";
+      const outputs = isDone || isFailed ? this.#writeOutputs(task, { read, isDone }) : [];
       const ended = isDone ? "success" as const : outcome;
       const result = newResult(task, { outcome: ended, ranMs, outputs });
       this.feed([{ kind: "task_ended", result, modified }]);
@@ -276,8 +280,12 @@ export class SimWorker {
     return files.map((file) => file?.digest ?? "");
   }
 
-  #writeOutputs(task: DispatchedTask, inputDigests: readonly string[]): TryResult["outputs"] {
-    return task.outputs.map((output) => {
+  #writeOutputs(
+    task: DispatchedTask,
+    { read: inputDigests, isDone }: { readonly read: readonly string[]; readonly isDone: boolean },
+  ): TryResult["outputs"] {
+    const wanted = task.outputs.filter(({ only }) => isDone !== (only === "failure"));
+    return wanted.map((output) => {
       const { name, generation, level, isReturned } = output;
       const digest = this.#world.truth.make(task, output, inputDigests);
       const sizeBytes = task.taskId % 3 === 0 ? 1_000_000 : SMALL_BYTES.length;

@@ -1,9 +1,7 @@
 /** A graph of four stages over temps, each task of which reads what two of the stage before made. */
 
-import type { TaskDefinition } from "../../manager/core/event.ts";
+import type { TaskDefinition, TaskTemplate } from "../../manager/core/event.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
-import { NO_RESOURCES } from "../../shared/resources.ts";
-import type { TaskShape } from "../../shared/task.ts";
 import { emptyWorkload, type Workload } from "./workload.ts";
 
 const STAGES = 4;
@@ -11,10 +9,11 @@ const STAGES = 4;
 /** Makes the graph with `taskCount` tasks; every third task has two outputs, which are read together. */
 export function newStages({ taskCount }: { readonly taskCount: number }): Workload {
   const workload = emptyWorkload();
-  const shape: TaskShape = {
-    resources: { ...NO_RESOURCES, cores: 1 },
+  const template: TaskTemplate = {
+    request: { cores: 1 },
+    category: "default",
     env: {},
-    environments: [],
+    minTimeMs: 0,
     // Longer than any try that ends by itself.
     timeoutMs: 8_000,
   };
@@ -29,7 +28,7 @@ export function newStages({ taskCount }: { readonly taskCount: number }): Worklo
       made.push(outputs.map(({ fileId }) => fileId));
       workload.tasks.push({
         taskId,
-        shape,
+        template,
         environments: [],
         features: [],
         body: { kind: "command", command: "true" },

@@ -79,12 +79,16 @@ export class Truth {
     }
   }
 
-  /** Throws unless a task that succeeded tells of what it must have made. */
+  /** Throws unless a task tells of what it must have made, as it ended. */
   checkEnd({ taskId, outcome, result }: TaskEnd): void {
-    if (outcome !== "success") return;
-    for (const { fileId } of this.#workload.tasks[taskId - 1]?.outputs ?? []) {
+    for (const { fileId, only } of this.#workload.tasks[taskId - 1]?.outputs ?? []) {
       const name = this.#workload.names.get(fileId);
       const output = result?.outputs.find((facts) => facts.name === name);
+      if (outcome === "success" && only === "failure" && output !== undefined) {
+        throw new Error(`Task ${taskId} succeeded with ${name}, which is of its failure`);
+      }
+      const isMeant = outcome === (only === "failure" ? "exit" : "success");
+      if (!isMeant) continue;
       const wanted = this.#isNondeterministic
         ? this.#makings.get(`${name}#${output?.generation}`)
         : this.#expected.get(fileId);

@@ -5,11 +5,11 @@ import type {
   LibrarySpec,
   ManagerEvent,
   TaskDefinition,
+  TaskTemplate,
 } from "../../manager/core/event.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import type { TaskShape } from "../../shared/task.ts";
 import { digestOf, type MiniTask } from "./contents.ts";
 
 /** A workflow as the shell would submit it. */
@@ -69,12 +69,12 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
   const minis = [
     declareMini(workload, newFile(), { inputs: sources.slice(0, 2), peerTransfer: true }),
   ];
-  const shapes = newShapes();
+  const templates = newTemplates();
   for (let id = 1; id <= options.taskCount; id++) {
     const isCall = nextRandom(random) < 0.25;
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
-    const { narrow, wide } = usesEnvironment ? shapes.withEnvironment : shapes.bare;
-    const shape = isCall ? shapes.call : nextRandom(random) < 0.3 ? wide : narrow;
+    const { narrow, wide } = usesEnvironment ? templates.withEnvironment : templates.bare;
+    const template = isCall ? templates.call : nextRandom(random) < 0.3 ? wide : narrow;
     const made = [...workload.temps.slice(-8), ...workload.stored.slice(-2)];
     const inputs = chooseInputs(random, [...sources, ...minis, ...made]);
     const outputs = isCall ? [] : declareOutputs(workload, { random, taskId: id, newFile });
@@ -86,7 +86,7 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     }
     workload.tasks.push({
       taskId: id as TaskId,
-      shape,
+      template,
       environments: usesEnvironment ? [environment] : [],
       features: [],
       body: isCall
@@ -103,24 +103,25 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
 }
 
 interface Widths {
-  readonly narrow: TaskShape;
-  readonly wide: TaskShape;
+  readonly narrow: TaskTemplate;
+  readonly wide: TaskTemplate;
 }
 
-/** Tasks that share a shape share its environments. */
-function newShapes(): { bare: Widths; withEnvironment: Widths; call: TaskShape } {
-  const narrow: TaskShape = {
-    resources: { ...NO_RESOURCES, cores: 1 },
+/** Tasks that share a template share its environments. */
+function newTemplates(): { bare: Widths; withEnvironment: Widths; call: TaskTemplate } {
+  const narrow: TaskTemplate = {
+    request: { cores: 1 },
+    category: "default",
     env: {},
-    environments: [],
+    minTimeMs: 0,
     // Longer than any try that ends by itself.
     timeoutMs: 8_000,
   };
-  const wide = { ...narrow, resources: { ...NO_RESOURCES, cores: 2 } };
+  const wide = { ...narrow, request: { cores: 2 } };
   return {
     bare: { narrow, wide },
     withEnvironment: { narrow: { ...narrow }, wide: { ...wide } },
-    call: { ...narrow, library: "library" },
+    call: { ...narrow, request: {}, category: "library", library: "library" },
   };
 }
 
@@ -207,7 +208,7 @@ function declareOutputs(
   { random, taskId, newFile }: { random: RandomState; taskId: number; newFile: () => FileId },
 ): TaskDefinition["outputs"] {
   const count = nextRandomBelow(random, 3);
-  const outputs: { mount: string; fileId: FileId }[] = [];
+  const outputs: { mount: string; fileId: FileId; only?: "failure" }[] = [];
   for (let index = 0; index < count; index++) {
     const fileId = newFile();
     const name = `temp-${taskId}-${index}` as CacheName;
@@ -229,7 +230,8 @@ function declareOutputs(
       peerTransfer: true,
       bound: { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false },
     });
-    outputs.push({ mount: `out${index}`, fileId });
+    const isOfFailure = !isTemp && !isUrl && fileId % 3 === 0;
+    outputs.push({ mount: `out${index}`, fileId, ...(isOfFailure && { only: "failure" }) });
   }
   return outputs;
 }

@@ -12,6 +12,7 @@ import type { InputMount, OutputMount } from "../../shared/task.ts";
 import { decodeValue, encodeArguments } from "../../shared/value.ts";
 import { Activations } from "../../worker/activation.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
+import { NO_DEVICES } from "../../worker/core/device.ts";
 import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
 import { Instances } from "../../worker/instance.ts";
 import { Trash } from "../../worker/trash.ts";
@@ -78,7 +79,12 @@ class Bench implements AsyncDisposable {
       environments: [],
       ...more,
     };
-    this.instances.start({ kind: "start_instance", instanceId: 1 as InstanceId, library });
+    this.instances.start({
+      kind: "start_instance",
+      instanceId: 1 as InstanceId,
+      library,
+      devices: NO_DEVICES,
+    });
     return await this.next((event) => event.kind.startsWith("instance"));
   }
 

@@ -6,10 +6,18 @@ import { parseWorkerArguments } from "../../worker/options.ts";
 test("parseWorkerArguments() reads every option", () => {
   const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
     "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose " +
-    "--clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7:80 --insecure";
+    "--resource license=2 --resource scratch=1 --share 2/3 --pin-cores --clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7:80 --insecure";
   expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
     target: { access: "/a/b.json" },
-    resources: { cores: 2.5, memoryBytes: 8e9, diskBytes: 1e12, gpus: 1 },
+    resources: {
+      cores: 2.5,
+      memoryBytes: 8e9,
+      diskBytes: 1e12,
+      gpus: 1,
+      custom: { license: 2, scratch: 1 },
+    },
+    share: { index: 1, count: 3 },
+    hasPinnedCores: true,
     features: ["a", "b"],
     workspace: "/w",
     idleTimeoutMs: 30_000,
@@ -57,6 +65,14 @@ test("parseWorkerArguments() refuses what it does not know", () => {
   const wrong: [string[], string][] = [
     [["--cores", "0"], 'Cannot read --cores "0" as a number above 0'],
     [["--cores", "many"], 'Cannot read --cores "many" as a number above 0'],
+    [["--cores", "-1"], 'Cannot read --cores "-1" as a number above 0'],
+    [["--resource", "license"], 'Cannot read --resource "license" as NAME=N: it states no amount'],
+    [["--resource", "=2"], 'Cannot read --resource "=2" as NAME=N: "" is no name of a resource'],
+    [["--resource", "cores=4"], '"cores" is no name of a resource: expected up to 64 letters'],
+    [["--resource", "a=1.5"], 'Cannot read --resource "a=1.5" as NAME=N: "1.5" is no whole number'],
+    [["--resource", "a=-1"], '"-1" is no whole number of 0 or more'],
+    [["--resource", "a=1", "--resource", "a=2"], '"a" is stated twice'],
+    [["--share", "3/2"], 'Cannot read --share "3/2" as K/N: expected 1/2 for the first of two'],
     [["--gpus", "1.5"], 'Cannot read --gpus "1.5" as a whole number of 0 or more'],
     [["ftp://x"], 'Cannot read "ftp://x" as the url of a manager'],
     [["http://a", "http://b"], 'Cannot take "http://b" as an argument of worker'],

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import { ownChildEnvironment } from "../../shared/runtime/self_command.ts";
+import { NO_DEVICES } from "../../worker/core/device.ts";
 import {
   helperEnvironment,
   inheritedEnvironment,
@@ -64,7 +66,9 @@ test("tryEnvironment() adds what the task states to a clean environment", () => 
       set: { VIRTUAL_ENV: "/env", STATED: "no", TMPDIR: "/elsewhere" },
       unset: ["LANG"],
     },
-    cores: 0,
+    resources: NO_RESOURCES,
+    devices: NO_DEVICES,
+    gpuVariable: undefined,
   });
   expect(env).toMatchObject({ STATED: "yes", PATH: "/env/bin:/bin", TMPDIR: "/d/tmp", PWD: "/d" });
   expect(env).toMatchObject({ VIRTUAL_ENV: "/env" });

@@ -7,6 +7,8 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { join } from "@std/path";
 
+import { NO_RESOURCES } from "../../shared/resources.ts";
+import type { CpuPinner } from "../../shared/runtime/affinity.ts";
 import type { Subreaper } from "../../shared/runtime/subreaper.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import { ControlGroups } from "../../worker/control_group.ts";
@@ -44,6 +46,8 @@ export interface TaskOptions {
   readonly env?: { readonly [name: string]: string };
   readonly cores?: number;
   readonly memoryBytesMax?: number;
+  /** To be pinned to; only of a fixture that was opened with a pinner. */
+  readonly cpus?: readonly number[];
   readonly activation?: Partial<Activation>;
   readonly inputs?: readonly Input[];
   readonly outputs?: readonly string[];
@@ -71,19 +75,23 @@ export class TaskFixture {
   }
 
   /** With `subreaper: undefined` the way of systems that cannot adopt orphans is taken. */
-  static async open(options?: { readonly subreaper: Subreaper | undefined }): Promise<TaskFixture> {
+  static async open(
+    { pinner, ...options }: {
+      readonly subreaper?: Subreaper | undefined;
+      readonly pinner?: CpuPinner;
+    } = {},
+  ): Promise<TaskFixture> {
     const fixture = new TaskFixture();
     const watcher = {
       groupStarted: (groupId: number) => void fixture.groups.add(groupId),
       groupEnded: (groupId: number) => void fixture.groups.delete(groupId),
     };
     const env = { ...process.env, BUN_SECRET: "x", TENDRIL_SECRET: "x", DISPLAY: ":0" };
-    const groups = options === undefined ? ControlGroups.open({ mark: fixture.mark }) : undefined;
-    fixture.#groups = groups;
-    const parts = { mark: fixture.mark, env, watcher, groups };
-    fixture.#processes = options === undefined
-      ? await TaskProcesses.open(parts)
-      : new TaskProcesses(parts);
+    const isAdopting = !("subreaper" in options);
+    fixture.#groups = isAdopting ? ControlGroups.open({ mark: fixture.mark }) : undefined;
+    const groups = fixture.#groups;
+    const parts = { mark: fixture.mark, env, watcher, groups, ...(pinner && { pinner }) };
+    fixture.#processes = isAdopting ? await TaskProcesses.open(parts) : new TaskProcesses(parts);
     return fixture;
   }
 
@@ -100,8 +108,9 @@ export class TaskFixture {
       stderr: sandbox.descriptor("stderr"),
       env: options.env ?? {},
       activation: { ...NO_ACTIVATION, ...options.activation },
-      cores: options.cores ?? 0,
+      resources: { ...NO_RESOURCES, cores: options.cores ?? 0 },
       memoryBytesMax: options.memoryBytesMax ?? Infinity,
+      devices: { gpus: [], cpus: options.cpus ?? [] },
     };
     return { sandbox, process: this.#processes!.start(task) };
   }

@@ -4,6 +4,8 @@ import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import type { TaskId } from "../../shared/ids.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
+import { NO_DEVICES } from "../../worker/core/device.ts";
 import { TaskProcesses } from "../../worker/process.ts";
 import { Sandboxes } from "../../worker/sandbox.ts";
 import { NO_ACTIVATION } from "../../worker/task_environment.ts";
@@ -39,8 +41,9 @@ processes.start({
   stderr: sandbox.descriptor("stderr"),
   env: {},
   activation: NO_ACTIVATION,
-  cores: 1,
+  resources: { ...NO_RESOURCES, cores: 1 },
   memoryBytesMax: Infinity,
+  devices: NO_DEVICES,
 });
 const facts = {
   mark: workspace.mark,

@@ -13,6 +13,7 @@ import {
   touchFile,
   transferBytes,
 } from "./disk.ts";
+import { NO_DEVICES } from "./device.ts";
 import type { WorkerEvent } from "./event.ts";
 import { enqueueInstance } from "./library.ts";
 import { activateMake, leaveMake } from "./make.ts";
@@ -305,6 +306,7 @@ export function newTransfer(order: TransferRecord["order"]): TransferRecord {
     missing: 0,
     queuedAtMs: 0,
     held: NO_RESOURCES,
+    devices: NO_DEVICES,
     isTainted: false,
   };
 }

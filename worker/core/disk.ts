@@ -11,6 +11,7 @@
  */
 
 import type { CacheName } from "../../shared/ids.ts";
+import { heldResources } from "../../shared/task.ts";
 import { dropTransfer } from "./cache.ts";
 import { beginMake, recipeNames } from "./make.ts";
 import { forgetOldestPart, partBytes, releasePart } from "./part.ts";
@@ -92,7 +93,7 @@ export function leaveDisk({ disk }: WorkerState, record: TransferRecord): void {
 
 /** What a try needs beyond its inputs, which its stated disk includes. */
 export function tryDiskBytes(state: WorkerState, { task, shape }: TryRecord): number {
-  const statedBytes = shape.resources.diskBytes;
+  const statedBytes = heldResources(shape).diskBytes;
   if (statedBytes === 0) return 0;
   let inputBytes = 0;
   for (const { name } of task.inputs) inputBytes += state.cache.get(name)?.ownBytes ?? 0;

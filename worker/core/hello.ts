@@ -12,6 +12,7 @@ export function sayHello(state: WorkerState, peer: PeerAddress): void {
     protocol: PROTOCOL_VERSION,
     ...state.identity,
     ...peer,
+    ...(state.end === undefined ? {} : { leftMs: Math.max(0, state.end.atMs - state.nowMs) }),
     ...(state.session === undefined ? {} : { session: state.session }),
     tries: Array.from(state.tries.values(), ({ task, state: { kind } }) => ({
       taskId: task.taskId,

@@ -8,6 +8,7 @@ import type {
   WorkerMessage,
 } from "../../shared/protocol.ts";
 import type { CacheLevel, Exceeded, TaskShape, TryId } from "../../shared/task.ts";
+import type { HeldDevices } from "./device.ts";
 
 /** What the shell must do, in order. */
 export type WorkerInstruction =
@@ -18,6 +19,7 @@ export type WorkerInstruction =
     readonly kind: "run_task";
     readonly task: DispatchedTask;
     readonly shape: TaskShape;
+    readonly devices: HeldDevices;
     /** For the result's times. */
     readonly stagedMs: number;
   }
@@ -41,6 +43,7 @@ export type WorkerInstruction =
   | {
     readonly kind: "make";
     readonly order: Extract<ManagerMessage, { kind: "make" }>;
+    readonly devices: HeldDevices;
     /** What there is room for. */
     readonly bytesMax: number;
   }
@@ -73,6 +76,7 @@ export type WorkerInstruction =
     readonly kind: "start_instance";
     readonly instanceId: InstanceId;
     readonly library: LibraryDefinition;
+    readonly devices: HeldDevices;
   }
   /** `instance_gone` answers. */
   | { readonly kind: "stop_instance"; readonly instanceId: InstanceId }

@@ -2,6 +2,7 @@
 
 import { assert } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
+import { amountOf } from "../../shared/resources.ts";
 import { ANY_GENERATION, isCached, type Need } from "./cache.ts";
 import { heldBytes } from "./overflow.ts";
 import type { WorkerState } from "./state.ts";
@@ -38,6 +39,7 @@ export function checkInvariants(state: WorkerState): void {
   let memoryBytes = 0;
   for (const record of state.tries.values()) memoryBytes += record.memoryBytes;
   assert(state.memoryBytes === memoryBytes, `Tries must use ${memoryBytes} bytes of memory`);
+  checkDevices(state);
   checkDisk(state);
   for (const [name, waiters] of state.waiters) {
     assert(waiters.size > 0, `Somebody must wait for ${name}`);
@@ -52,6 +54,28 @@ export function checkInvariants(state: WorkerState): void {
 
 function anyOf(name: CacheName): Need {
   return { name, generation: ANY_GENERATION };
+}
+
+/** No GPU is held twice, and what is held is within what there is. */
+function checkDevices({ tries, instances, transfers, devices, used, identity }: WorkerState): void {
+  const gpus = new Set<string>();
+  let cores = 0;
+  for (const record of [...tries.values(), ...instances.values(), ...transfers.values()]) {
+    const { gpus: ids, cpus } = record.devices;
+    cores += cpus.length;
+    for (const id of ids) {
+      assert(!gpus.has(id), `GPU ${id} must be held once`);
+      gpus.add(id);
+    }
+  }
+  assert(gpus.size === devices.takenGpus.size, `${gpus.size} GPUs must be taken`);
+  assert(gpus.size === used.gpus, `${gpus.size} GPUs must be used, not ${used.gpus}`);
+  const loads = [...devices.cpuLoads.values()];
+  assert(cores > 0 || loads.every((load) => load === 0), "Nothing must be on any processor");
+  for (const [name, amount] of Object.entries(used.custom ?? {})) {
+    const total = amountOf(identity.resources, name);
+    assert(amount <= total, `${amount} of ${name} are more than the ${total} that there are`);
+  }
 }
 
 /** What is held of the disk is what the files, the transfers and the tries hold. */

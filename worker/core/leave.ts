@@ -15,6 +15,13 @@ export function requestLeave(state: WorkerState, reason: string): void {
   beginLeaving(state, { reason, isReleased: false });
 }
 
+/** Its time may be over. */
+export function leaveInTime(state: WorkerState): void {
+  if (state.end !== undefined && state.nowMs >= state.end.atMs) {
+    requestLeave(state, state.end.reason);
+  }
+}
+
 /** The manager lets this worker go: nothing here is needed any more. */
 export function requestRelease(state: WorkerState, reason: string): void {
   if (state.leaving !== undefined) return;

@@ -5,6 +5,7 @@ import type { CacheName, InstanceId } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
 import type { TryResult } from "../../shared/task.ts";
 import { ANY_GENERATION, awaitFiles, forgetWaiter, type Need } from "./cache.ts";
+import { NO_DEVICES } from "./device.ts";
 import type { WorkerEvent } from "./event.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
 import { type InstanceRecord, tell, type WorkerState } from "./state.ts";
@@ -25,6 +26,7 @@ export function takeInstance(
     library,
     order: state.orderCount++,
     state: { kind: "staging", missing: 0 },
+    devices: NO_DEVICES,
     running: new Set(),
   };
   state.instances.set(instanceId, record);
@@ -48,8 +50,8 @@ export function enqueueInstance(state: WorkerState, record: InstanceRecord): voi
 export function startInstance(state: WorkerState, record: InstanceRecord): void {
   forgetWaiter(state, record, needsOf(record));
   record.state = { kind: "starting" };
-  const { instanceId, library } = record;
-  state.instructions.push({ kind: "start_instance", instanceId, library });
+  const { instanceId, library, devices } = record;
+  state.instructions.push({ kind: "start_instance", instanceId, library, devices });
 }
 
 /** Its context is there: calls can go to it. */
@@ -118,7 +120,7 @@ function dropInstance(state: WorkerState, record: InstanceRecord): void {
     // Its entry in the queue, if any, is stale by its state.
     record.state = { kind: "stopping" };
   } else {
-    freeRoom(state, library.resources);
+    freeRoom(state, library.resources, record.devices);
   }
   state.instances.delete(instanceId);
   const instances = state.instancesByLibrary.get(library.name);

@@ -31,7 +31,9 @@ import {
   type Need,
   newTransfer,
 } from "./cache.ts";
+import { NO_DEVICES } from "./device.ts";
 import { awaitDisk, bytesToFill, startTransfersThatFit } from "./disk.ts";
+import { freeRoom, holdRoom } from "./room.ts";
 import { tell, type TransferRecord, type WorkerState } from "./state.ts";
 
 /** After so long a command takes what cores are free, though it asked for more. */
@@ -93,7 +95,7 @@ export function startMakes(state: WorkerState): boolean {
       continue;
     }
     record.held = room;
-    state.used = addResources(state.used, room);
+    record.devices = holdRoom(state, room);
     runMake(state, record, { ...order, recipe: { ...order.recipe, resources: room } });
   }
   return state.makes.size > 0;
@@ -112,8 +114,9 @@ export function makeWakeAtMs(state: WorkerState): number | undefined {
 /** The transfer is off the tables: gives back what it held, and reads its inputs no more. */
 export function leaveMake(state: WorkerState, record: TransferRecord): void {
   state.makes.delete(record);
-  state.used = subtractResources(state.used, record.held);
+  freeRoom(state, record.held, record.devices);
   record.held = NO_RESOURCES;
+  record.devices = NO_DEVICES;
   const { order } = record;
   if (order.kind !== "make") return;
   if (!record.isActive) return forgetWaiter(state, record, recipeNeeds(order.recipe));
@@ -158,7 +161,8 @@ function runMake(state: WorkerState, record: TransferRecord, order: MakeOrder): 
     if (readers === undefined) state.readers.set(name, readers = new Set());
     readers.add(record);
   }
-  state.instructions.push({ kind: "make", order, bytesMax: bytesToFill(state, record) });
+  const { devices } = record;
+  state.instructions.push({ kind: "make", order, devices, bytesMax: bytesToFill(state, record) });
 }
 
 /** An input went while it waited for room: the manager brings it, and orders this again. */

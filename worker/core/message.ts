@@ -51,6 +51,11 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return takeInstance(state, message);
     case "stop_instance":
       return stopInstance(state, message.instanceId);
+    case "watch":
+    case "watch_credit":
+    case "unwatch":
+      // The shell has taken them: what is only looked at is no state.
+      return;
     case "heartbeat":
       return;
     case "release":

@@ -7,6 +7,7 @@ import {
   type Resources,
   subtractResources,
 } from "../../shared/resources.ts";
+import { type HeldDevices, returnDevices, takeDevices } from "./device.ts";
 import { fitsOnDisk, tryDiskBytes } from "./disk.ts";
 import { startInstance } from "./library.ts";
 import { startMakes } from "./make.ts";
@@ -19,8 +20,7 @@ export function awaitRoom(
   item: TryRecord | InstanceRecord,
   resources: Resources,
 ): void {
-  const { cores, memoryBytes, diskBytes, gpus } = resources;
-  const key = `${cores}/${memoryBytes}/${diskBytes}/${gpus}`;
+  const key = roomKey(resources);
   let queue = state.roomQueues.get(key);
   if (queue === undefined) {
     queue = { resources, waiting: newHeap(comesFirst) };
@@ -37,7 +37,7 @@ export function startWhatFits(state: WorkerState): void {
       const queue = bestQueueThatFits(state);
       if (queue === undefined) break;
       const item = popHeap(queue.waiting) as TryRecord | InstanceRecord;
-      holdRoom(state, queue.resources);
+      item.devices = holdRoom(state, queue.resources);
       if (item.kind === "try") startCommand(state, item);
       else startInstance(state, item);
     }
@@ -45,14 +45,24 @@ export function startWhatFits(state: WorkerState): void {
   startCalls(state);
 }
 
-/** Takes `resources` of the worker's room. */
-export function holdRoom(state: WorkerState, resources: Resources): void {
+/** Takes `resources` of the worker's room, and says which devices that are. */
+export function holdRoom(state: WorkerState, resources: Resources): HeldDevices {
   state.used = addResources(state.used, resources);
+  return takeDevices(state.devices, resources);
 }
 
-/** Gives `resources` back. */
-export function freeRoom(state: WorkerState, resources: Resources): void {
+/** Gives `resources` back, and the devices that were taken for them. */
+export function freeRoom(state: WorkerState, resources: Resources, devices: HeldDevices): void {
   state.used = subtractResources(state.used, resources);
+  returnDevices(state.devices, devices, resources);
+}
+
+/** Alike for alike requests. */
+function roomKey({ cores, memoryBytes, diskBytes, gpus, custom }: Resources): string {
+  const key = `${cores}/${memoryBytes}/${diskBytes}/${gpus}`;
+  if (custom === undefined) return key;
+  const amounts = Object.entries(custom).toSorted(([a], [b]) => a < b ? -1 : 1);
+  return `${key}/${JSON.stringify(amounts)}`;
 }
 
 /** The queue whose head comes first among those that fit. As many queues as kinds of request. */

@@ -10,6 +10,7 @@ import type {
 } from "../../shared/protocol.ts";
 import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, TaskShape, TryResult } from "../../shared/task.ts";
+import { type DevicePool, type HeldDevices, newDevicePool } from "./device.ts";
 import type { CachedFile } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
 
@@ -53,6 +54,8 @@ export interface TryRecord {
   writtenBytes: number;
   /** Its processes had in memory when they were last looked at; 0 before that. */
   memoryBytes: number;
+  /** While it runs. */
+  devices: HeldDevices;
   /** Ended or recalled: entries of it in queues are stale. */
   isGone: boolean;
 }
@@ -83,6 +86,7 @@ export interface TransferRecord {
   /** Of a recipe that is a command: since when it waits for room, and what it holds of it. */
   queuedAtMs: number;
   held: Resources;
+  devices: HeldDevices;
   /** Of a recipe: a try that shared an input with it found it modified. */
   isTainted: boolean;
 }
@@ -132,6 +136,8 @@ export interface InstanceRecord {
   readonly library: LibraryDefinition;
   readonly order: number;
   state: InstanceState;
+  /** From its start on. */
+  devices: HeldDevices;
   /** Calls in it: as many as it has slots, and some ahead while they are short. */
   readonly running: Set<TryRecord>;
 }
@@ -183,6 +189,7 @@ export interface WorkerState {
   readonly roomQueues: Map<string, RoomQueue>;
   /** Held by running tries, by commands that make files, and by instances but those that stage. */
   used: Resources;
+  readonly devices: DevicePool;
   readonly disk: DiskState;
   /** What the processes of running tries have in memory. */
   memoryBytes: number;
@@ -195,6 +202,8 @@ export interface WorkerState {
   readonly instancesByLibrary: Map<string, Set<InstanceRecord>>;
   /** Timeouts of running tries; entries of ended ones are stale. */
   readonly deadlines: Heap<{ readonly atMs: number; readonly record: TryRecord }>;
+  /** When it has to leave, and what it says then. */
+  readonly end: WorkerTimeEnd | undefined;
   /** Set once it leaves: no try starts any more. */
   leaving:
     | { readonly reason: string; readonly untilMs: number; readonly isReleased: boolean }
@@ -208,15 +217,26 @@ export interface WorkerState {
   readonly instructions: WorkerInstruction[];
 }
 
+/** The end of a worker's time. */
+export interface WorkerTimeEnd {
+  readonly atMs: number;
+  readonly reason: string;
+}
+
 /** What a new worker knows. */
 export interface WorkerOptions extends WorkerIdentity {
+  /** As many as its resources say. */
+  readonly gpuIds: readonly string[];
+  /** To pin tries to; none when they are not. */
+  readonly cpus: readonly number[];
+  readonly end?: WorkerTimeEnd;
   /** Files that an earlier process left in the cache. */
   readonly cached: readonly CachedFile[];
 }
 
 /** The state of a worker that has seen no event. */
 export function newWorkerState(options: WorkerOptions): WorkerState {
-  const { cached, ...identity } = options;
+  const { cached, gpuIds, cpus, end, ...identity } = options;
   const cache = new Map<CacheName, CacheRecord>();
   let cachedBytes = 0;
   for (const file of cached) {
@@ -238,6 +258,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     makes: new Set(),
     roomQueues: new Map(),
     used: NO_RESOURCES,
+    devices: newDevicePool(gpuIds, cpus),
     disk: {
       cachedBytes,
       comingBytes: 0,
@@ -261,6 +282,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     callQueues: new Map(),
     instancesByLibrary: new Map(),
     deadlines: newHeap((a, b) => a.atMs < b.atMs),
+    end,
     leaving: undefined,
     hasLeft: false,
     orderCount: 0,

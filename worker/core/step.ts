@@ -15,7 +15,7 @@ import type { TimedEvent } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
-import { finishLeaving, requestLeave } from "./leave.ts";
+import { finishLeaving, leaveInTime, requestLeave } from "./leave.ts";
 import { makeWakeAtMs } from "./make.ts";
 import { measureMemory } from "./memory.ts";
 import { measureTry } from "./overflow.ts";
@@ -31,6 +31,7 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
     state.nowMs = Math.max(state.nowMs, event.atMs);
     handle(state, event);
   }
+  leaveInTime(state);
   expireTries(state);
   expireParts(state);
   startTransfersThatFit(state);
@@ -44,10 +45,10 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
 /** When the next timer of the state falls due, if there is one. */
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
-  const { deadlines, leaving, disk: { tellAtMs } } = state;
+  const { deadlines, end, leaving, disk: { tellAtMs } } = state;
   const timers = [
     peekHeap(deadlines)?.atMs,
-    leaving?.untilMs,
+    leaving === undefined ? end?.atMs : leaving.untilMs,
     diskWakeAtMs(state),
     tellAtMs,
     makeWakeAtMs(state),

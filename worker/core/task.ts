@@ -3,7 +3,13 @@
 import { filterHeap, type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
-import type { Outcome, TaskShape, TryId, TryResult } from "../../shared/task.ts";
+import {
+  heldResources,
+  type Outcome,
+  type TaskShape,
+  type TryId,
+  type TryResult,
+} from "../../shared/task.ts";
 import {
   addFile,
   ANY_GENERATION,
@@ -12,6 +18,7 @@ import {
   type Need,
   removeFile,
 } from "./cache.ts";
+import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
 import { releaseMemory } from "./memory.ts";
@@ -47,8 +54,8 @@ export function takeTasks(
 /** Queues a try whose inputs are all here: a call for a slot, a command for room. */
 export function enqueueTry(state: WorkerState, record: TryRecord): void {
   record.state = { kind: "queued" };
-  const { library, resources } = record.shape;
-  if (library === undefined) return awaitRoom(state, record, resources);
+  const { library } = record.shape;
+  if (library === undefined) return awaitRoom(state, record, heldResources(record.shape));
   let queue = state.callQueues.get(library);
   if (queue === undefined) state.callQueues.set(library, queue = newHeap(comesFirst));
   pushHeap(queue, record);
@@ -64,8 +71,8 @@ export function startCommand(state: WorkerState, record: TryRecord): void {
   }
   record.diskBytes = tryDiskBytes(state, record);
   state.disk.runningBytes += record.diskBytes;
-  const { task, shape } = record;
-  state.instructions.push({ kind: "run_task", task, shape, stagedMs });
+  const { task, shape, devices } = record;
+  state.instructions.push({ kind: "run_task", task, shape, devices, stagedMs });
 }
 
 /** Hands queued calls to free slots of ready instances: one instruction an instance. */
@@ -119,7 +126,7 @@ export function endTask(
     readers?.delete(record);
     if (readers?.size === 0) state.readers.delete(name);
   }
-  freeRoom(state, record.shape.resources);
+  freeRoom(state, heldResources(record.shape), record.devices);
   state.disk.runningBytes -= heldBytes(record);
   releaseMemory(state, record);
   const isShared = loseModified(state, modified) || record.isTainted;
@@ -208,6 +215,7 @@ function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): v
     diskBytes: 0,
     writtenBytes: 0,
     memoryBytes: 0,
+    devices: NO_DEVICES,
     isGone: false,
   };
   state.tries.set(key, record);
@@ -317,6 +325,7 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
   const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (outputBytes > diskBytes) {
     deleteOutputs(state, result);
+    if (result.outcome !== "success") return report(state, { ...result, outputs: [] });
     const message = `Cannot keep outputs of ${outputBytes} bytes: this worker has ${diskBytes} ` +
       "bytes of disk in all";
     return report(state, { ...result, outcome: "disk_full", message, outputs: [] });

@@ -44,6 +44,8 @@ export interface LibraryProcessOptions {
   readonly mark: string;
   /** Processes, and so calls at the same time; at least 1. */
   readonly slots: number;
+  /** Runs what starts a process so that it runs on the processors of the instance. */
+  readonly pinned?: <T>(start: () => T) => T;
   /** Calls that ended since the last time. */
   onResults(results: readonly CallResult[]): void;
   /** The instance was ready and cannot serve any more; its calls have ended as lost. */
@@ -254,17 +256,18 @@ export class LibraryProcess {
   }
 
   #spawn(index: number, slot: () => Slot): LibrarySlot {
-    const { command, env, mark } = this.#options;
+    const { command, env, mark, pinned = (start) => start() } = this.#options;
     const kept = Object.entries(env).filter(([name, value]) =>
       value !== undefined && !name.startsWith("BUN_")
     );
-    return new LibrarySlot({
+    const options = {
       command,
       directory: this.#directoryOf(index),
       env: { ...Object.fromEntries(kept) as Record<string, string>, TENDRIL_WORKER_MARK: mark },
-      onMessages: (messages) => this.#read(slot(), messages),
-      onEnd: (reason) => this.#slotEnded(slot(), reason),
-    });
+      onMessages: (messages: readonly LibraryMessage[]) => this.#read(slot(), messages),
+      onEnd: (reason: string) => this.#slotEnded(slot(), reason),
+    };
+    return pinned(() => new LibrarySlot(options));
   }
 
   #directoryOf(index: number): string {

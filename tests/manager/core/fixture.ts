@@ -12,6 +12,7 @@ import type {
   LibrarySpec,
   ManagerEvent,
   TaskDefinition,
+  TaskTemplate,
   WorkerReport,
 } from "../../../manager/core/event.ts";
 import type {
@@ -35,7 +36,7 @@ import type {
 } from "../../../shared/ids.ts";
 import type { DispatchedTask, ManagerMessage } from "../../../shared/protocol.ts";
 import { NO_RESOURCES } from "../../../shared/resources.ts";
-import type { FileFacts, Outcome, TaskShape, TryId, TryResult } from "../../../shared/task.ts";
+import type { FileFacts, Outcome, TryId, TryResult } from "../../../shared/task.ts";
 import {
   type EndWish,
   type FileWish,
@@ -64,7 +65,7 @@ export class ManagerFixture {
   readonly #dispatched = new Map<string, DispatchedTask>();
   readonly #outputs = new Map<string, FileFacts>();
   readonly #orders = new Map<string, FetchOrder[]>();
-  readonly #shapes = new Map<string, TaskShape>();
+  readonly #templates = new Map<string, TaskTemplate>();
   #lastFile = 0;
   #lastTask = 0;
   #lastSession = 0;
@@ -430,7 +431,7 @@ export class ManagerFixture {
       fileIds.map((fileId, index) => ({ mount: `mount${index}`, fileId }));
     return {
       taskId: ++this.#lastTask as TaskId,
-      shape: this.#shapeOf(wish),
+      template: this.#templateOf(wish),
       environments: wish.environments ?? [],
       features: wish.features ?? [],
       body: wish.library === undefined
@@ -441,20 +442,24 @@ export class ManagerFixture {
       priority: wish.priority ?? 0,
       retries: wish.retries ?? 0,
       workerLosses: wish.workerLosses ?? 5,
+      ...(wish.startsAtMs === undefined ? {} : { startsAtMs: wish.startsAtMs }),
+      ...(wish.endsAtMs === undefined ? {} : { endsAtMs: wish.endsAtMs }),
     };
   }
 
-  /** Tasks alike share a shape, as they do in production. */
-  #shapeOf({ cores = 1, gpus = 0, diskBytes = 0, library }: TaskWish): TaskShape {
-    const key = `${cores}/${gpus}/${diskBytes}/${library}`;
-    let shape = this.#shapes.get(key);
-    if (shape === undefined) {
-      const resources = { ...NO_RESOURCES, cores, gpus, diskBytes };
-      const bare = { resources, env: {}, environments: [], timeoutMs: 0 };
-      shape = library === undefined ? bare : { ...bare, library };
-      this.#shapes.set(key, shape);
+  /** Tasks alike share a template, as they do in production. */
+  #templateOf(wish: TaskWish): TaskTemplate {
+    const { cores = 1, gpus = 0, diskBytes = 0, library } = wish;
+    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0 } = wish;
+    const request = wish.request ?? { cores, gpus, diskBytes, memoryBytes };
+    const key = JSON.stringify([request, library, category, minTimeMs]);
+    let template = this.#templates.get(key);
+    if (template === undefined) {
+      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs };
+      template = library === undefined ? bare : { ...bare, request: {}, library };
+      this.#templates.set(key, template);
     }
-    return shape;
+    return template;
   }
 
   #tryOf(worker: string, taskId: TaskId): TryId {

@@ -3,13 +3,15 @@
 import type { Hello } from "../../../manager/core/event.ts";
 import type { FileId, WorkerId } from "../../../shared/ids.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
-import type { Resources } from "../../../shared/resources.ts";
+import type { CustomResources, ResourceRequest, Resources } from "../../../shared/resources.ts";
 import type { CacheLevel, Outcome } from "../../../shared/task.ts";
 
 /** What a worker of the fixture has; one core unless stated. */
 export interface WorkerWish {
   readonly cores?: number;
   readonly gpus?: number;
+  readonly memoryBytes?: number;
+  readonly custom?: CustomResources;
   /** Much unless stated. */
   readonly diskBytes?: number;
   readonly features?: readonly string[];
@@ -36,6 +38,13 @@ export interface TaskWish {
   readonly cores?: number;
   readonly gpus?: number;
   readonly diskBytes?: number;
+  readonly memoryBytes?: number;
+  /** In place of the amounts above. */
+  readonly request?: ResourceRequest;
+  readonly category?: string;
+  readonly minTimeMs?: number;
+  readonly startsAtMs?: number;
+  readonly endsAtMs?: number;
   readonly features?: readonly string[];
   readonly library?: string;
   readonly priority?: number;
@@ -63,8 +72,9 @@ export function idOf(worker: string): WorkerId {
 /** What `worker` says when it joins. */
 export function helloOf(worker: string, wish: WorkerWish): Hello {
   const { cores = 1, gpus = 0, diskBytes = 2 ** 40, host, hello } = wish;
-  const { features = [], incarnation = "1" } = wish;
-  const resources: Resources = { cores, memoryBytes: 2 ** 34, diskBytes, gpus };
+  const { features = [], incarnation = "1", memoryBytes = 2 ** 34, custom } = wish;
+  const common = { cores, memoryBytes, diskBytes, gpus };
+  const resources: Resources = custom === undefined ? common : { ...common, custom };
   return {
     kind: "hello",
     protocol: PROTOCOL_VERSION,

@@ -8,7 +8,11 @@
 import type { TimedEvent, WorkerEvent } from "../../../worker/core/event.ts";
 import type { WorkerInstruction } from "../../../worker/core/instruction.ts";
 import { checkInvariants } from "../../../worker/core/invariants.ts";
-import { newWorkerState, type WorkerState } from "../../../worker/core/state.ts";
+import {
+  newWorkerState,
+  type WorkerState,
+  type WorkerTimeEnd,
+} from "../../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../../worker/core/step.ts";
 import type {
   CacheName,
@@ -25,7 +29,7 @@ import type {
   ManagerMessage,
   WorkerMessage,
 } from "../../../shared/protocol.ts";
-import { NO_RESOURCES } from "../../../shared/resources.ts";
+import { type CustomResources, NO_RESOURCES } from "../../../shared/resources.ts";
 import type { FileFacts, Outcome, TaskShape, TryResult } from "../../../shared/task.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -33,7 +37,10 @@ const NO_BYTES = new Uint8Array(0);
 /** One try of the fixture; one core and nothing else unless stated. */
 export interface TryWish {
   readonly cores?: number;
+  readonly memoryBytes?: number;
   readonly diskBytes?: number;
+  readonly gpus?: number;
+  readonly custom?: CustomResources;
   readonly try?: number;
   readonly priority?: number;
   readonly timeoutMs?: number;
@@ -62,19 +69,34 @@ export class WorkerFixture {
   readonly #tasks = new Map<string, DispatchedTask>();
   #lastTransfer = 0;
 
-  constructor({ cores = 1, cached = [], diskBytes = 2 ** 40 }: {
-    cores?: number;
-    cached?: readonly FileFacts[];
-    diskBytes?: number;
-  } = {}) {
+  constructor(
+    { cores = 1, cached = [], diskBytes = 2 ** 40, gpuIds = [], cpus = [], custom, end }: {
+      cores?: number;
+      cached?: readonly FileFacts[];
+      diskBytes?: number;
+      gpuIds?: readonly string[];
+      cpus?: readonly number[];
+      custom?: CustomResources;
+      end?: WorkerTimeEnd;
+    } = {},
+  ) {
     this.state = newWorkerState({
       workerId: "a" as WorkerId,
       incarnation: "1",
       version: "0",
       host: "host",
       pid: 1,
-      resources: { cores, memoryBytes: 2 ** 34, diskBytes, gpus: 0 },
+      resources: {
+        cores,
+        memoryBytes: 2 ** 34,
+        diskBytes,
+        gpus: gpuIds.length,
+        ...(custom === undefined ? {} : { custom }),
+      },
       features: [],
+      gpuIds,
+      cpus,
+      ...(end === undefined ? {} : { end }),
       cached: cached.map((file) => ({ ...file, level: "workflow" })),
     });
   }
@@ -129,8 +151,11 @@ export class WorkerFixture {
   isGiven(first: number, ...wishes: TryWish[]): void {
     const shapes: TaskShape[] = [];
     const tasks = wishes.map((wish, index) => {
-      const { cores = 1, diskBytes = 0, timeoutMs = 0, library, environments = [] } = wish;
-      const bare = { resources: { ...NO_RESOURCES, cores, diskBytes }, env: {}, timeoutMs };
+      const { cores = 1, memoryBytes = 0, diskBytes = 0, gpus = 0, custom, timeoutMs = 0 } = wish;
+      const { library, environments = [] } = wish;
+      const resources = { ...NO_RESOURCES, cores, memoryBytes, diskBytes, gpus };
+      const named = custom === undefined ? resources : { ...resources, custom };
+      const bare = { resources: named, env: {}, timeoutMs };
       const shape = { ...bare, environments: environments as readonly CacheName[] };
       shapes.push(library === undefined ? shape : { ...shape, library });
       return this.#newTask(first + index, index, wish);
@@ -152,6 +177,11 @@ export class WorkerFixture {
   /** A look into the sandbox of a try finds that much. */
   measures(taskId: number, bytes: number): void {
     this.feed({ kind: "sandbox_measured", taskId: taskId as TaskId, try: 1, bytes });
+  }
+
+  /** A look at the processes of a try finds that much in memory. */
+  findsInMemory(taskId: number, bytes: number): void {
+    this.feed({ kind: "memory_measured", taskId: taskId as TaskId, try: 1, bytes });
   }
 
   /** A call in an instance ends. */

@@ -71,3 +71,20 @@ test("requestLeave() calls transfers off", () => {
   fixture.brings(transferId, factsOf("query"), "stopped");
   expect(fixture.orders).toEqual(["leave"]);
 });
+
+test("sayHello() tells the time that is left, and leaveInTime() leaves at its end", () => {
+  const end = { atMs: 60_000, reason: "its batch job ends in 30 s" };
+  const fixture = WorkerFixture.connected({ end });
+  expect(fixture.toldOf("hello")).toEqual([]);
+  fixture.passes(20_000);
+  fixture.feed({ kind: "connection_closed" });
+  fixture.feed({ kind: "connection_opened", peer: { urls: [] } });
+  expect(fixture.toldOf("hello")).toMatchObject([{ leftMs: 40_000 }]);
+  fixture.connects();
+  fixture.isGiven(1, {});
+  fixture.passes(39_999);
+  expect(fixture.told).toEqual([]);
+  fixture.passes(1);
+  expect(fixture.toldOf("leaving")).toEqual([{ kind: "leaving", reason: end.reason }]);
+  expect(fixture.orders).toEqual(["stop 1.1 as cancelled"]);
+});

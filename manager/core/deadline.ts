@@ -1,0 +1,97 @@
+/**
+ * What is to be looked at when time has passed. An entry is checked against the state as it is due:
+ * one whose reason is gone by then does nothing, and is dropped before there are many of them.
+ *
+ * @module
+ */
+
+import { unreachable } from "../../shared/assert.ts";
+import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import type {
+  ManagerState,
+  TaskRecord,
+  TransferRecord,
+  TransferSource,
+  WorkerRecord,
+} from "./state.ts";
+import { endExpired, releaseTask } from "./task.ts";
+import { resumeTransfer, reviewSource } from "./transfer.ts";
+import { evictAtRandom } from "./worker_eviction.ts";
+import { loseWorker } from "./worker.ts";
+
+/** Something to look at when time has passed. */
+export type Deadline =
+  | { readonly atMs: number; readonly kind: "grace"; readonly worker: WorkerRecord }
+  | { readonly atMs: number; readonly kind: "transfer"; readonly transfer: TransferRecord }
+  | {
+    readonly atMs: number;
+    readonly kind: "source";
+    readonly from: Exclude<TransferSource, { kind: "recipe" }>;
+  }
+  /** More is to be looked at than one step does. */
+  | { readonly atMs: number; readonly kind: "upkeep" }
+  | { readonly atMs: number; readonly kind: "eviction" }
+  /** The task was held until then; or has to have ended by then. */
+  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord };
+
+/** Entries among which no stale ones are looked for. */
+const ENTRIES_KEPT = 1_000;
+
+/** Has something looked at. What this costs does not grow with entries that are stale. */
+export function planLook(state: ManagerState, deadline: Deadline): void {
+  const { deadlines } = state;
+  if (deadlines.items.length >= state.deadlinesMax) {
+    filterHeap(deadlines, (entry) => !isStale(entry));
+    // As many again may come before the next look at all of them.
+    state.deadlinesMax = Math.max(ENTRIES_KEPT, 2 * deadlines.items.length);
+  }
+  pushHeap(deadlines, deadline);
+}
+
+/** Does what has fallen due. */
+export function passDeadlines(state: ManagerState): void {
+  while (true) {
+    const next = peekHeap(state.deadlines);
+    if (next === undefined || next.atMs > state.nowMs) return;
+    popHeap(state.deadlines);
+    if (!isStale(next)) pass(state, next);
+  }
+}
+
+function pass(state: ManagerState, due: Deadline): void {
+  switch (due.kind) {
+    case "transfer":
+      return resumeTransfer(state, due.transfer);
+    case "source":
+      return reviewSource(state, due.from);
+    case "eviction":
+      return evictAtRandom(state);
+    case "grace":
+      return passGrace(state, due.worker);
+    case "hold":
+      return releaseTask(state, due.task);
+    case "end_by":
+      return endExpired(state, due.task);
+    case "upkeep":
+      return;
+    default:
+      return unreachable(due);
+  }
+}
+
+function passGrace(state: ManagerState, worker: WorkerRecord): void {
+  const { link, workerId } = worker;
+  const isOver = link.kind === "grace" && link.untilMs <= state.nowMs;
+  if (!isOver || state.workers.get(workerId) !== worker) return;
+  loseWorker(state, worker, "it did not come back in time");
+}
+
+/** True of an entry whose reason is gone for good. */
+function isStale(entry: Deadline): boolean {
+  if (entry.kind === "hold") {
+    const { hold, isSettled, state } = entry.task;
+    const untilMs = hold !== undefined && "untilMs" in hold ? hold.untilMs : Infinity;
+    return untilMs > entry.atMs || isSettled && state.kind === "done";
+  }
+  return entry.kind === "end_by" && entry.task.isSettled;
+}
