@@ -31,14 +31,13 @@ import { Adoption } from "./adoption.ts";
 import type { ControlGroup, ControlGroups } from "./control_group.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
-import { listProcesses, type ProcessEntry, readVariable, signalProcess } from "./process_table.ts";
-import { readProcesses, walkTree } from "./process_tree.ts";
+import { type ProcessEntry, signalProcess } from "./process_table.ts";
+import { readProcesses, searchMarked, walkTree } from "./process_tree.ts";
 import { describeStartFailure } from "./start_failure.ts";
 import {
   type Activation,
   type Environment,
   inheritedEnvironment,
-  TRY_MARK_VARIABLE,
   tryEnvironment,
 } from "./task_environment.ts";
 
@@ -324,7 +323,7 @@ export class TaskProcesses {
 
   /** Processes, or with a negative sign groups, of a try whose leader has ended. */
   #findLeftovers(running: Running): number[] {
-    if (this.#subreaper === undefined) return searchLeftovers(running);
+    if (this.#subreaper === undefined) return searchMarked(running);
     const leftovers = this.#adoption.leftoversOf(running);
     if (running.group === undefined) return leftovers;
     return [...new Set([...leftovers, ...running.group.processIds()])];
@@ -384,18 +383,4 @@ function killMember({ processId, groupId }: ProcessEntry): void {
 /** The group was asked already, by `stopGroup`. */
 function askToEnd(entry: ProcessEntry, groupId: number): void {
   if (entry.groupId !== groupId) signalProcess(entry.processId, "SIGTERM");
-}
-
-function searchLeftovers(running: Running): number[] {
-  const entries = listProcesses();
-  if (entries.length === 0) {
-    return signalProcess(-running.groupId, 0) ? [-running.groupId] : [];
-  }
-  const { groupId, mark } = running;
-  return entries
-    .filter((entry) =>
-      !entry.isZombie && (entry.groupId === groupId || entry.sessionId === groupId ||
-        readVariable(entry.processId, TRY_MARK_VARIABLE) === mark)
-    )
-    .map((entry) => entry.processId);
 }

@@ -6,7 +6,15 @@
  */
 
 import { Pacer } from "./pacer.ts";
-import { childIdsOf, listProcesses, type ProcessEntry, readProcess } from "./process_table.ts";
+import {
+  childIdsOf,
+  listProcesses,
+  type ProcessEntry,
+  readProcess,
+  readVariable,
+  signalProcess,
+} from "./process_table.ts";
+import { TRY_MARK_VARIABLE } from "./task_environment.ts";
 
 /** Processes that one walk finds at most; what is beyond is found once these have ended. */
 export const TREE_PROCESSES_MAX = 4096;
@@ -42,6 +50,25 @@ export async function readProcesses(processIds: readonly number[]): Promise<Proc
     if (pacer.isDue()) await pacer.pause();
   }
   return found;
+}
+
+/**
+ * Living processes of a try that are in its group or session or carry its mark; of a system without a
+ * table of processes its group, with a negative sign.
+ */
+export function searchMarked(
+  { groupId, mark }: { readonly groupId: number; readonly mark: string },
+): number[] {
+  const entries = listProcesses();
+  if (entries.length === 0) {
+    return signalProcess(-groupId, 0) ? [-groupId] : [];
+  }
+  return entries
+    .filter((entry) =>
+      !entry.isZombie && (entry.groupId === groupId || entry.sessionId === groupId ||
+        readVariable(entry.processId, TRY_MARK_VARIABLE) === mark)
+    )
+    .map((entry) => entry.processId);
 }
 
 /** Members of the groups and sessions of the roots are taken for descendants as well. */

@@ -18,6 +18,7 @@ import { takeFailureOutputs } from "./failure_output.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { limitOf } from "./core/limit.ts";
 import { whenFull } from "./disk_usage.ts";
+import { environmentPaths, holdInputs } from "./held_input.ts";
 import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
@@ -28,12 +29,12 @@ import type { Trees } from "./trees.ts";
 import type { UsageMeter } from "./usage_meter.ts";
 import {
   failure,
-  MissingError,
   statusOf,
   type Stop,
   stopped,
   type Verdict,
   verdictOf,
+  withPeak,
 } from "./verdict.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
@@ -377,15 +378,6 @@ export class Runner {
   }
 }
 
-/** Absolute paths of unpacked environments, which are used in place. */
-export function environmentPaths(cache: CacheStore, names: readonly CacheName[]): string[] {
-  return names.map((name) => {
-    const stored = cache.get(name);
-    if (stored === undefined) throw new MissingError(`Environment "${name}" is not in the cache`);
-    return stored.path;
-  });
-}
-
 /** What every task and library is told besides what it was given. */
 export function tendrilVariables({ rootPath }: Activation): { [name: string]: string } {
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
@@ -402,26 +394,4 @@ function measured(
   let diskBytes = stdout.length + stderr.length;
   for (const { sizeBytes } of outputs) diskBytes += sizeBytes;
   return total(diskBytes);
-}
-
-/** A try that is beyond its memory grows until it is gone. */
-function withPeak(stop: Stop, { use }: TaskEnd): Stop {
-  if (stop.reason !== "resources_exhausted" || stop.exceeded.resource !== "memory") return stop;
-  const used = Math.max(stop.exceeded.used, use.memoryBytes);
-  return { ...stop, exceeded: { ...stop.exceeded, used } };
-}
-
-/** Finds the inputs and keeps them, and the environments, in place while the try runs. */
-function holdInputs(cache: CacheStore, { task, shape }: RunOrder, holds: Hold[]): Input[] {
-  for (const name of shape.environments) {
-    const stored = cache.get(name);
-    const hold = stored && cache.hold(name, stored.facts.generation);
-    if (hold !== undefined) holds.push(hold);
-  }
-  return task.inputs.map(({ mount, name, generation, isSymlink }) => {
-    const hold = cache.hold(name, generation);
-    if (hold === undefined) throw new MissingError(`Input "${mount}" is not in the cache`);
-    holds.push(hold);
-    return { mount, path: hold.path, isDirectory: hold.facts.isDirectory, isSymlink };
-  });
 }

@@ -64,3 +64,10 @@ export function failure(error: unknown): Verdict {
   if (error instanceof MissingError) return verdictOf("input_missing", found);
   return verdictOf("start_failed", `Cannot run the task: ${found}`);
 }
+
+/** A try that is beyond its memory grows until it is gone. */
+export function withPeak(stop: Stop, { use }: TaskEnd): Stop {
+  if (stop.reason !== "resources_exhausted" || stop.exceeded.resource !== "memory") return stop;
+  const used = Math.max(stop.exceeded.used, use.memoryBytes);
+  return { ...stop, exceeded: { ...stop.exceeded, used } };
+}

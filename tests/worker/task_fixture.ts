@@ -66,7 +66,7 @@ export class TaskFixture {
   readonly sandboxes: Sandboxes;
   readonly groups: Set<number> = new Set();
   #processes: TaskProcesses | undefined;
-  #groups: ControlGroups | undefined;
+  controlGroups: ControlGroups | undefined;
   #taskCount = 0;
 
   constructor() {
@@ -88,8 +88,8 @@ export class TaskFixture {
     };
     const env = { ...process.env, BUN_SECRET: "x", TENDRIL_SECRET: "x", DISPLAY: ":0" };
     const isAdopting = !("subreaper" in options);
-    fixture.#groups = isAdopting ? ControlGroups.open({ mark: fixture.mark }) : undefined;
-    const groups = fixture.#groups;
+    fixture.controlGroups = isAdopting ? ControlGroups.open({ mark: fixture.mark }) : undefined;
+    const groups = fixture.controlGroups;
     const parts = { mark: fixture.mark, env, watcher, groups, ...(pinner && { pinner }) };
     fixture.#processes = isAdopting ? await TaskProcesses.open(parts) : new TaskProcesses(parts);
     return fixture;
@@ -130,7 +130,7 @@ export class TaskFixture {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#processes?.close();
-    this.#groups?.close();
+    this.controlGroups?.close();
     await this.sandboxes.close();
     await this.folder[Symbol.asyncDispose]();
   }
