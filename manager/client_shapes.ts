@@ -33,6 +33,7 @@ import {
   type ClientRequest,
   type ClientResult,
   type ClientTask,
+  EXPLANATIONS_MAX,
   type FileRow,
   type FileTicket,
   ROWS_MAX,
@@ -43,7 +44,9 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { HOST_CHANGES } from "./host_change.ts";
 import type { FollowPart } from "./follower.ts";
+import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
 import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -164,7 +167,15 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     after: natural,
   },
   workers: { requestId },
+  host: {
+    requestId,
+    host: id,
+    change: oneOf(HOST_CHANGES),
+    forMs: optional(amount),
+  },
+  dismiss: { requestId, count: natural },
   files: { requestId, after: natural },
+  explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
   follow: {
     requestId,
@@ -246,7 +257,7 @@ const result = shape<ClientResult>({
 const workerRow = shape<WorkerRow>({
   workerId,
   host: id,
-  state: oneOf(["connected", "away", "leaving"]),
+  state: oneOf(["connected", "away", "leaving", "blocked", "draining", "out_of_time"]),
   resources,
   committed: resources,
   features: list(id),
@@ -309,6 +320,11 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   tasks: { requestId, tasks: limitedList(taskRow, ROWS_MAX), hasMore: flag },
   workers: { requestId, workers: list(workerRow) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
+  explained: {
+    requestId,
+    explanations: limitedList(explanationShape, EXPLANATIONS_MAX),
+    hasMore: flag,
+  },
   logs: { requestId, logs },
   followed: { requestId, part: optional(part) },
 });

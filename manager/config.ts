@@ -149,6 +149,24 @@ export interface PolicyOptions {
   readonly proportionalWholeTasks?: boolean;
   /** Part of a worker's disk that such shares are taken of. Default 0.75. */
   readonly taskDiskShare?: number;
+  /**
+   * So many failures in a row that are the doing of a host, and it is given nothing for a while: tries
+   * that cannot start, inputs that do not come and full disks, where tasks alike ran well elsewhere;
+   * workers that are lost. Default 5; 0 is never.
+   */
+  readonly hostFailures?: number;
+  /** For how long, the first time; each further time twice as long. Default 1 min. */
+  readonly hostBlockTime?: Duration;
+  /**
+   * A try that runs for more than so many times the mean of tasks alike is taken back and given to
+   * another worker; a worker from which two in a row were taken is sent away. From 1 up; default 0:
+   * never.
+   */
+  readonly slowWorkerFactor?: number;
+  /** For how long the host of such a worker is given nothing. Default 15 min. */
+  readonly slowHostTimeout?: Duration;
+  /** Tasks that are joined by temps go to one worker together. Default false. */
+  readonly taskGroups?: boolean;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -299,6 +317,11 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     proportionalResources: flag,
     proportionalWholeTasks: flag,
     taskDiskShare: amount(0.01, 1),
+    hostFailures: count(0, 1_000_000),
+    hostBlockTime: timeout,
+    slowWorkerFactor,
+    slowHostTimeout: timeout,
+    taskGroups: flag,
     libraryRetries: count(0, 1000),
   });
   const {
@@ -309,6 +332,8 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transferStallTimeout,
     minTransferTimeout,
     defaultTransferRate,
+    hostBlockTime,
+    slowHostTimeout,
     ...rest
   } = read;
   return {
@@ -317,6 +342,8 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
     minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
     defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
+    hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
+    slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -337,6 +364,12 @@ const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);
   if (ms >= TIMEOUT_MS_MIN) return ms;
   throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+const slowWorkerFactor: Reader<number> = (value, what) => {
+  const factor = amount(0, 1_000_000)(value, what);
+  if (factor === 0 || factor >= 1) return factor;
+  throw new RangeError(`Cannot take ${what} "${factor}" as a factor: expected 0, or 1 and more`);
 };
 
 const rate: Reader<Size> = (value, what) => {

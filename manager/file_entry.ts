@@ -53,6 +53,8 @@ export interface FileEntry {
   readonly source: FileSource;
   readonly level: CacheLevel;
   readonly peerTransfer: boolean;
+  /** Where its user has it on this machine, whether or not workers read it there by themselves. */
+  readonly path: string | undefined;
   /** Permissions of what is written to a path or a file url; undefined is the system's default. */
   readonly mode: number | undefined;
   /** Copies wanted at workers; undefined leaves it to the policy. */

@@ -34,6 +34,16 @@ export interface FileOptions {
   readonly mode?: number;
 }
 
+/** Options of a file or directory of this machine. */
+export interface LocalOptions extends FileOptions {
+  /**
+   * Removes it, a directory with all that is in it, once it is undeclared and no pending task needs
+   * it, at the latest when the manager closes: for what the workflow itself has made, never for
+   * what cannot be had again. Default false.
+   */
+  readonly unlinkWhenDone?: boolean;
+}
+
 /** Options of a url. */
 export interface UrlOptions extends FileOptions {
   /** SHA-256 that what is fetched must have, in hexadecimal; it is then named by it. */
@@ -66,13 +76,32 @@ export function localSpec(
   options: FileOptions,
   { sharedFileSystem }: Pick<Policies, "sharedFileSystem"> = DEFAULT_POLICIES,
 ): FileSpec {
+  const absolute = absolutePath(path);
+  if (sharedFileSystem && existsSync(absolute)) return urlSpec(pathToFileURL(absolute), options);
+  return { source: { kind: "local", path: absolute }, ...readFileOptions(options, "file") };
+}
+
+/** As `localSpec`, of a manager that can remove the file when it is done with. */
+export function ownLocalSpec(
+  path: unknown,
+  { unlinkWhenDone, ...options }: LocalOptions,
+  policies: Policies,
+): FileSpec {
+  const readers = { ...FILE_READERS, unlinkWhenDone: flag };
+  const own = readOptions<LocalOptions>({ unlinkWhenDone }, "file", readers);
+  return {
+    ...localSpec(path, options, policies),
+    path: absolutePath(path),
+    isUnlinkedWhenDone: own.unlinkWhenDone ?? false,
+  };
+}
+
+function absolutePath(path: unknown): string {
   if (!(path instanceof URL) && (typeof path !== "string" || path === "")) {
     throw new TypeError(`Cannot declare "${show(path)}" as a file: expected a path`);
   }
   const isUrl = path instanceof URL || path.startsWith("file://");
-  const absolute = isUrl ? fileURLToPath(String(path)) : resolve(process.cwd(), path);
-  if (sharedFileSystem && existsSync(absolute)) return urlSpec(pathToFileURL(absolute), options);
-  return { source: { kind: "local", path: absolute }, ...readFileOptions(options, "file") };
+  return isUrl ? fileURLToPath(String(path)) : resolve(process.cwd(), path);
 }
 
 /** What workers fetch from a url, or store there. */

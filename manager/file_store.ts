@@ -5,6 +5,7 @@
 
 import { randomBytes } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
+import process from "node:process";
 
 import { unreachable } from "../shared/assert.ts";
 import { isSameStamp, stampOf } from "../shared/file_stamp.ts";
@@ -15,6 +16,7 @@ import { BindQueue } from "./bind_queue.ts";
 import { bindBytes, bindLocal, bindRecipe, FileMissingError } from "./file_binding.ts";
 import { type FileEntry, type FilePlace, type FileSource, originOf } from "./file_entry.ts";
 import { FileHandle, type FileReader } from "./file_handle.ts";
+import { PathUse } from "./path_use.ts";
 import { bindUrl } from "./url_binding.ts";
 
 /** Files that are named at the same time: each may be one that is read and hashed. */
@@ -66,6 +68,9 @@ export interface FileSpec {
   readonly mode?: number | undefined;
   readonly replicas?: number | undefined;
   readonly isReleasedByUse?: boolean;
+  readonly path?: string;
+  /** See `LocalOptions.unlinkWhenDone`. */
+  readonly isUnlinkedWhenDone?: boolean;
 }
 
 /** The table of declared files. */
@@ -78,6 +83,7 @@ export class FileStore implements FileReader {
   readonly #bindQueue: BindQueue = new BindQueue(BINDINGS_MAX);
   /** Others need not wait until a server answers. */
   readonly #urlQueue: BindQueue = new BindQueue(URL_BINDINGS_MAX);
+  readonly #paths: PathUse = new PathUse();
   readonly #closing: AbortController = new AbortController();
   readonly #salt: Uint8Array = randomBytes(16);
   #lastId = 0;
@@ -96,6 +102,7 @@ export class FileStore implements FileReader {
       source: spec.source,
       level: spec.level,
       peerTransfer: spec.peerTransfer,
+      path: spec.path,
       mode: spec.mode,
       replicas: spec.replicas,
       isReleasedByUse: spec.isReleasedByUse ?? false,
@@ -110,6 +117,7 @@ export class FileStore implements FileReader {
       isUndeclared: false,
     };
     this.#entries.set(id, entry);
+    if (spec.path !== undefined) this.#paths.add(spec.path, spec.isUnlinkedWhenDone ?? false);
     const handle = new FileHandle(id, spec.source.kind, this);
     this.#handles.set(handle, entry);
     return handle;
@@ -311,9 +319,14 @@ export class FileStore implements FileReader {
     await this.#removePlace(entry);
   }
 
-  /** Contents at a local path are the user's. */
+  /** Contents at a local path are the user's, who may have said that they are done with then. */
   async #removePlace(entry: FileEntry): Promise<void> {
-    if (entry.place === undefined || entry.source.kind === "local") return;
+    const { path: local } = entry;
+    const isDone = !this.#entries.has(entry.id) && local !== undefined;
+    if (isDone && this.#paths.drop(local)) await unlinkDone(local);
+    if (entry.source.kind === "local") return;
+    if (entry.seenPath !== undefined) await rm(entry.seenPath, { force: true });
+    if (entry.place === undefined) return;
     const { path } = entry.place;
     entry.place = undefined;
     await rm(path, { recursive: true, force: true });
@@ -449,6 +462,11 @@ export class FileStore implements FileReader {
     this.#closing.abort(new Error("the manager is closing"));
   }
 
+  /** Removes what was to be removed when its user is done with it: all files are given up. */
+  async unlinkAll(): Promise<void> {
+    for (const path of this.#paths.dropAll()) await unlinkDone(path);
+  }
+
   #tellDeclared(entry: FileEntry): void {
     const { id, level, peerTransfer, bound, replicas, isReleasedByUse } = entry;
     this.#options.push({
@@ -551,6 +569,13 @@ export class FileStore implements FileReader {
     this.fail(entry, "input_modified", message);
     throw new FileMissingError(message);
   }
+}
+
+/** Removes what its user is done with; what cannot be removed is told, and stays. */
+async function unlinkDone(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+    process.stderr.write(`tendril: Cannot unlink file "${path}": ${messageOf(error)}\n`);
+  });
 }
 
 function messageOf(error: unknown): string {

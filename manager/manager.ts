@@ -21,7 +21,8 @@ import type { FileHandle } from "./file_handle.ts";
 import {
   bufferSpec,
   type FileOptions,
-  localSpec,
+  type LocalOptions,
+  ownLocalSpec,
   replicaCount,
   type TempOptions,
   tempSpec,
@@ -34,6 +35,7 @@ import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
+import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import type { Shell } from "./shell.ts";
@@ -137,8 +139,8 @@ export class Manager implements AsyncDisposable {
    * manager.submit({ command: "wc -l genome", inputs: { genome } });
    * ```
    */
-  file(path: string | URL, options: FileOptions = {}): FileHandle {
-    return this.#shell.store.declare(localSpec(path, options, this.#shell.policies));
+  file(path: string | URL, options: LocalOptions = {}): FileHandle {
+    return this.#shell.store.declare(ownLocalSpec(path, options, this.#shell.policies));
   }
 
   /**
@@ -416,6 +418,30 @@ export class Manager implements AsyncDisposable {
   tune(policies: PolicyOptions): readonly string[] {
     this.#shell.tune(readPolicies(policies, this.#shell.policies));
     return translateParameters(policies).notes;
+  }
+
+  /**
+   * Gives a host nothing for a time, or until it is unblocked; what waits there goes elsewhere.
+   *
+   * @throws {TypeError | RangeError} When the name or an option is wrong.
+   */
+  blockHost(host: string, options: BlockOptions = {}): void {
+    this.#shell.engine.push(hostChange("block", host, options));
+  }
+
+  /** Gives a host tasks again that was blocked or drained. */
+  unblockHost(host: string): void {
+    this.#shell.engine.push(hostChange("unblock", host));
+  }
+
+  /** Gives a host nothing more, and lets its workers go when what they run has ended. */
+  drainHost(host: string): void {
+    this.#shell.engine.push(hostChange("drain", host));
+  }
+
+  /** Sends workers away that run nothing, at most so many. */
+  releaseWorkers(most: number): void {
+    this.#shell.engine.push(workersReleased(most));
   }
 
   /** The manager in numbers. */

@@ -32,7 +32,11 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "category-steady-n-tasks": passedOver("what tasks are allocated is not learnt from others"),
   "clean-redundant-replicas": flag("pruneExtraReplicas"),
   "default-transfer-rate": number("defaultTransferRate"),
-  "disconnect-slow-worker-factor": passedOver("slow workers are kept"),
+  // Below 1 it is off there.
+  "disconnect-slow-worker-factor": {
+    kind: "policy",
+    read: (value) => ({ slowWorkerFactor: value < 1 ? 0 : value }),
+  },
   "disk-proportion-available-to-task": passedOver(
     "a task is allocated the disk that it states, and no share of what is left",
   ),
@@ -63,7 +67,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "max-workers": { kind: "policy", read: (value) => ({ maxWorkers: Math.max(value, 0) }) },
   "min-transfer-timeout": seconds("minTransferTimeout"),
   "monitor-interval": passedOver("there is no monitor beside a task"),
-  "option-blocklist-slow-workers-timeout": passedOver("slow workers are kept"),
+  "option-blocklist-slow-workers-timeout": seconds("slowHostTimeout"),
   "perf-log-interval": passedOver("no such log is written"),
   "prefer-dispatch": passedOver("handing over a result delays no dispatch"),
   "ramp-down-heuristic": passedOver("a task is allocated what it states"),
@@ -73,7 +77,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "sandbox-grow-factor": passedOver("a task is allocated what it states"),
   "shift-disk-load": flag("shiftDiskLoad"),
   "short-timeout": passedOver("the manager never waits for a message"),
-  "task-groups": passedOver("tasks go where their inputs are, one by one"),
+  "task-groups": flag("taskGroups"),
   "temp-replica-count": number("replicas"),
   "transfer-outlier-factor": number("transferOutlierFactor"),
   "transfer-replica-per-cycle": passedOver(

@@ -117,6 +117,13 @@ export function lacking(
   return undefined;
 }
 
+/** The amount of any resource, by the name that users give it; 0 of what is not stated. */
+export function requestOf({ custom, ...common }: ResourceRequest, name: string): number {
+  const known = RESOURCE_NAMES.find((resource) => resource === name);
+  if (known !== undefined) return common[RESOURCE_FIELDS[known]] ?? 0;
+  return custom === undefined ? 0 : amountOf({ ...NO_RESOURCES, custom }, name);
+}
+
 /** The amount of a custom resource. */
 export function amountOf({ custom }: Resources, name: string): number {
   return custom !== undefined && Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0;

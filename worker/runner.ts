@@ -68,7 +68,7 @@ const STOP_GRACE_MS = 1_000;
 const TIMER_MS_MAX: number = 2 ** 31 - 1;
 
 /** The sandbox of a try that ran so long, and ended by itself, is looked at then. */
-const DISK_LOOK_MS = 50;
+const DISK_LOOK_MS = 200;
 
 /** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
 const FULL_MS_MAX = 5_000;

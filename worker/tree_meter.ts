@@ -33,8 +33,8 @@ export interface WatchedTree extends Disposable {
 /** Looks are no closer to each other, and no further apart but for what they cost. */
 const PAUSE_MS = { shortest: 10, longest: 1_000 } as const;
 
-/** A tree is first looked at when it is so old, and then each time that it is twice as old. */
-const YOUNG_MS = 20;
+/** A tree is first looked at when it is so old, and then each time that it is three times as old. */
+const YOUNG_MS = 30;
 
 /**
  * As fast as memory is filled, in pages of 2 MB by one core: 10 GB/s on a machine of 2025, which
@@ -149,7 +149,7 @@ export class TreeMeter {
       saw(use);
     }
     const ageMs = performance.now() - watched.startAtMs;
-    const wantedMs = Math.min(ageMs, record.nextSampleAtMs - ageMs, this.#safeMs(watched));
+    const wantedMs = Math.min(2 * ageMs, record.nextSampleAtMs - ageMs, this.#safeMs(watched));
     return {
       costMs,
       pauseMs: Math.min(PAUSE_MS.longest, Math.max(PAUSE_MS.shortest, wantedMs)),

@@ -153,6 +153,13 @@ class Shell {
   #isEnding = false;
 
   static async open(options: WorkerOptions): Promise<Shell> {
+    const { gpuVariable } = options;
+    // Before anything is started: where it cannot be had, the worker is refused.
+    const pinner = options.cpus.length === 0 ? undefined : await openPinner();
+    const given = {
+      ...(gpuVariable === undefined ? {} : { gpuVariable }),
+      ...(pinner === undefined ? {} : { pinner }),
+    };
     const log = new WorkerLog(join(options.workspace.path, "logs"), options.say);
     const { mark, sandboxesPath } = options.workspace;
     // Before there are children, which would stay where they are.
@@ -163,11 +170,6 @@ class Shell {
       sandboxesPath,
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
-    const { gpuVariable } = options;
-    const given = {
-      ...(gpuVariable === undefined ? {} : { gpuVariable }),
-      ...(options.cpus.length === 0 ? {} : { pinner: await openPinner() }),
-    };
     const env = taskEnvironment(options);
     const processes = await TaskProcesses.open({ mark, env, watcher, groups, ...given });
     const { path, storePath } = options.workspace;
@@ -176,10 +178,7 @@ class Shell {
     return new Shell(options, { log, watcher, groups, processes, store, given });
   }
 
-  private constructor(
-    options: WorkerOptions,
-    opened: OpenedParts,
-  ) {
+  private constructor(options: WorkerOptions, opened: OpenedParts) {
     const { log, watcher, groups, processes, given } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;

@@ -6,6 +6,8 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { approachEnd } from "./drain.ts";
+import { endBlock } from "./host.ts";
 import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type {
   ManagerState,
@@ -32,7 +34,11 @@ export type Deadline =
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" }
   /** The task was held until then; or has to have ended by then. */
-  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord };
+  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord }
+  /** The time of the worker is nearly over. */
+  | { readonly atMs: number; readonly kind: "ending"; readonly worker: WorkerRecord }
+  /** The host is blocked until then. */
+  | { readonly atMs: number; readonly kind: "host"; readonly host: string };
 
 /** Entries among which no stale ones are looked for. */
 const ENTRIES_KEPT = 1_000;
@@ -72,6 +78,10 @@ function pass(state: ManagerState, due: Deadline): void {
       return releaseTask(state, due.task);
     case "end_by":
       return endExpired(state, due.task);
+    case "ending":
+      return approachEnd(state, due.worker);
+    case "host":
+      return endBlock(state, due.host);
     case "upkeep":
       return;
     default:

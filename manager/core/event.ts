@@ -218,6 +218,16 @@ export type ManagerEvent =
     readonly message: string;
   }
   | { readonly kind: "policies_set"; readonly policies: Policies }
+  /** The user blocks a host for a time, perhaps Infinity, drains it, or lets it be as it was. */
+  | {
+    readonly kind: "host_changed";
+    readonly host: string;
+    readonly change: "block" | "unblock" | "drain";
+    /** Of a block. */
+    readonly forMs: number;
+  }
+  /** The user has no use for so many of the workers that run nothing. */
+  | { readonly kind: "workers_released"; readonly count: number }
   /** Release every worker: the workflow is over. */
   | { readonly kind: "closed"; readonly reason: string }
   /** Time passed: `nextWakeAtMs` was reached. */

@@ -151,6 +151,17 @@ export type Fact =
     readonly movedBytes: number;
     readonly message: string;
   }
+  /** Nothing is given to the host, for so long if that is known. */
+  | {
+    readonly kind: "host_blocked";
+    readonly host: string;
+    readonly reason: string;
+    /** A user asked for it. */
+    readonly isByHand: boolean;
+    readonly forMs?: number;
+  }
+  /** Nothing is given to the host any more, and its workers are let go; or all is as it was. */
+  | { readonly kind: "host_draining" | "host_unblocked"; readonly host: string }
   /** The worker dropped its copy, which was not what it had been. */
   | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }
   | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }

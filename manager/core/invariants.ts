@@ -6,6 +6,7 @@ import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
 import { aheadFactor } from "./placement.ts";
+import { isOpen } from "./room.ts";
 import { SHIFTS_MAX } from "./shift.ts";
 import { hasSlot, lacksSlot, mayUsePeers } from "./source.ts";
 import { BLAMED_MAX, isAside } from "./source_fault.ts";
@@ -37,6 +38,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDeliveries(state);
   checkUrls(state);
   checkSpool(state);
+  checkDepartures(state);
   checkUpkeep(state);
   checkShifts(state);
 }
@@ -207,8 +209,23 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   assert(!worker.isCrowded || worker.tries.size > 0, `${workerId} must be crowded by something`);
   assert(worker.blamed.size <= BLAMED_MAX, `${workerId} must blame no more sources`);
-  const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
-  assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
+  assert(isIndexed(worker) === isOpen(worker), `${workerId} must be in the index while it is open`);
+}
+
+/** Workers that are about to go are in the tables that say so, and nobody else is. */
+function checkDepartures(state: ManagerState): void {
+  const { workers, ending, outOfTime, shortOfTime } = state;
+  for (const worker of [...ending, ...outOfTime, ...shortOfTime]) {
+    const isKnown = workers.get(worker.workerId) === worker && !worker.isLeaving;
+    assert(isKnown, `${worker.workerId} must be known to be about to go`);
+  }
+  for (const worker of workers.values()) {
+    const { workerId, isEnding, isLeaving, bar } = worker;
+    if (isLeaving) continue;
+    assert(isEnding === ending.has(worker), `${workerId} must be known to end`);
+    assert((bar === "time") === outOfTime.has(worker), `${workerId} must be out of time`);
+    assert(bar !== "draining" || isEnding, `${workerId} must be let go when it is idle`);
+  }
 }
 
 function checkFile(state: ManagerState, file: FileRecord): void {

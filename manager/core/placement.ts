@@ -344,17 +344,41 @@ export function obstacleAt(
   if (allocation === undefined) return "too_small";
   const room = { used: worker.committed, more: allocation.held, factor };
   if (!fitsWithin(worker.resources, room)) return "busy";
+  return unfitnessOf(state, worker, taskClass);
+}
+
+/** What keeps a try of the class from the worker though nobody else were there. */
+export function lastingObstacleAt(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): Exclude<Obstacle, "busy"> | undefined {
+  if (allocationAt(state, taskClass, worker) === undefined) return "too_small";
+  return unfitnessOf(state, worker, taskClass);
+}
+
+/** What keeps tries of the class from the worker, however much it has. */
+function unfitnessOf(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): "feature" | "time" | undefined {
   if (!suits(worker, taskClass)) return "feature";
   return isTimeLeft(state, worker, taskClass) ? undefined : "time";
+}
+
+/** Time that a worker is to have left for a try of the class. */
+export function neededMs({ minTimeMs, meanRanMs }: TaskClass): number {
+  return Math.max(minTimeMs, meanRanMs ?? 0);
 }
 
 /** True when a try of the class can end before the worker has to. */
 export function isTimeLeft(
   { nowMs }: ManagerState,
   { endsAtMs }: WorkerRecord,
-  { minTimeMs, meanRanMs }: TaskClass,
+  taskClass: TaskClass,
 ): boolean {
-  return endsAtMs === Infinity || nowMs + Math.max(minTimeMs, meanRanMs ?? 0) <= endsAtMs;
+  return endsAtMs === Infinity || nowMs + neededMs(taskClass) <= endsAtMs;
 }
 
 function fits(
@@ -362,5 +386,7 @@ function fits(
   worker: WorkerRecord,
   wish: { readonly taskClass: TaskClass; readonly factor: number },
 ): boolean {
-  return obstacleAt(state, worker, wish) === undefined;
+  const obstacle = obstacleAt(state, worker, wish);
+  if (obstacle === "time") state.shortOfTime.add(worker);
+  return obstacle === undefined;
 }

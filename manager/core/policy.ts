@@ -61,6 +61,16 @@ export interface Policies {
   readonly proportionalWholeTasks: boolean;
   /** Part of a worker's disk that such shares are taken of. */
   readonly taskDiskShare: number;
+  /** Failures in a row that are a host's doing, after which it is blocked; 0 is never. */
+  readonly hostFailures: number;
+  /** How long it is blocked the first time. */
+  readonly hostBlockTimeMs: number;
+  /** A try that runs for longer than this times the mean of its class goes elsewhere; 0 is never. */
+  readonly slowWorkerFactor: number;
+  /** How long the host of a worker is blocked that is sent away as it is too slow. */
+  readonly slowHostTimeoutMs: number;
+  /** Tasks that are joined by temps go to one worker together; group.ts. */
+  readonly taskGroups: boolean;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -94,5 +104,10 @@ export const DEFAULT_POLICIES: Policies = {
   proportionalResources: true,
   proportionalWholeTasks: false,
   taskDiskShare: 0.75,
+  hostFailures: 5,
+  hostBlockTimeMs: 60_000,
+  slowWorkerFactor: 0,
+  slowHostTimeoutMs: 900_000,
+  taskGroups: false,
   libraryRetries: 3,
 };

@@ -1,7 +1,8 @@
 /** What is held of a worker's resources, and the indexes that follow from it. */
 
-import { removeCapacity, setCapacity } from "./capacity_index.ts";
+import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
+import type { Bar } from "./drain.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
 /** Holds (`1`) or gives back (`-1`) `resources` of `worker`. */
@@ -18,19 +19,34 @@ export function changeRoom(
   indexWorker(state, worker);
 }
 
+/** Why nothing at all is dispatched to a worker now. */
+export type Closure = "leaving" | "away" | "crowded" | Bar;
+
+/** What has nothing be dispatched to the worker, whatever it is. */
+export function closureOf({ link, isLeaving, isCrowded, bar }: WorkerRecord): Closure | undefined {
+  if (isLeaving) return "leaving";
+  if (link.kind !== "open") return "away";
+  return bar ?? (isCrowded ? "crowded" : undefined);
+}
+
 /** True while tasks may be dispatched to it. */
-export function isOpen({ link, isLeaving, isCrowded }: WorkerRecord): boolean {
-  return link.kind === "open" && !isLeaving && !isCrowded;
+export function isOpen(worker: WorkerRecord): boolean {
+  return closureOf(worker) === undefined;
+}
+
+/** True while what it has is there for some time to come, as far as is known. */
+export function isSturdy({ link, isLeaving, isEnding }: WorkerRecord): boolean {
+  return link.kind === "open" && !isLeaving && !isEnding;
 }
 
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
-    state.upkeep.receivers.add(worker);
   } else {
     removeCapacity(state.index, worker);
-    state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
+  if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
+  else state.upkeep.receivers.delete(worker);
 }

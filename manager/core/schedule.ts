@@ -13,7 +13,15 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
 import { missingAt } from "./allocation.ts";
-import { aheadFactor, bestHolder, chooseWorker, hasRoom, suits } from "./placement.ts";
+import {
+  aheadFactor,
+  bestHolder,
+  chooseWorker,
+  hasRoom,
+  isTimeLeft,
+  type Obstacle,
+  suits,
+} from "./placement.ts";
 import type {
   FileRecord,
   LibraryRecord,
@@ -40,7 +48,7 @@ const RECALL_WORTH_MS = 50;
 
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
-  if (state.isClosed || state.joinedCount < state.policies.waitForWorkers) return;
+  if (state.isClosed || isWaitingForWorkers(state)) return;
   if (state.busyClasses.size > 0) {
     placeTasks(state);
     makeRoom(state);
@@ -49,6 +57,11 @@ export function schedule(state: ManagerState): void {
   yieldRoom(state);
   recallForIdle(state);
   state.changedWorkers.clear();
+}
+
+/** True while the policy `waitForWorkers` holds everything back. */
+export function isWaitingForWorkers({ joinedCount, policies }: ManagerState): boolean {
+  return joinedCount < policies.waitForWorkers;
 }
 
 /** Dispatches the best task of all classes until none fits anywhere. */
@@ -176,8 +189,10 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => hasFreeSlot(worker, library));
-  const service = freestService(library);
+  const holder = bestHolder(state, task, (worker) => {
+    return hasFreeSlot(worker, library) && isTimeLeft(state, worker, taskClass);
+  });
+  const service = freestService(state, library, taskClass);
   const isFree = service !== undefined && service.callCount < service.slotCount;
   const chosen = holder ?? (isFree ? service.worker : undefined);
   if (chosen !== undefined) {
@@ -190,10 +205,18 @@ function placeCall(
     dispatch(state, task, room);
     return true;
   }
-  if (service === undefined) return false;
-  if (service.callCount >= service.slotCount * aheadFactor(state, taskClass)) return false;
+  if (service === undefined || !hasSlotAhead(state, service, taskClass)) return false;
   dispatch(state, task, service.worker);
   return true;
+}
+
+/** True when one more call may be there, running or waiting. */
+export function hasSlotAhead(
+  state: ManagerState,
+  { callCount, slotCount }: ServiceRecord,
+  taskClass: TaskClass,
+): boolean {
+  return callCount < slotCount * aheadFactor(state, taskClass);
 }
 
 function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
@@ -201,31 +224,35 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
   return service !== undefined && service.callCount < service.slotCount;
 }
 
-function freestService(library: LibraryRecord): ServiceRecord | undefined {
+/** The one at which a call would be served soonest. */
+export function freestService(
+  state: ManagerState,
+  library: LibraryRecord,
+  taskClass: TaskClass,
+): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
-    freest = service;
-    return true;
+    if (isTimeLeft(state, service.worker, taskClass)) freest = service;
+    return freest !== undefined;
   });
   return freest;
 }
 
 /** A worker that should start another instance, if one should. */
-function roomForInstance(
+export function roomForInstance(
   state: ManagerState,
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  const { meanRanMs, readyCount } = taskClass;
+  if (!isInstanceWorth(taskClass, library)) return undefined;
   const slotCount = library.instances.size * library.spec.slots;
-  if (slotCount > 0 && meanRanMs !== undefined) {
-    if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
-  }
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
+  const isFit = (worker: WorkerRecord, factor: number): boolean => {
+    return instanceObstacleAt(state, worker, { taskClass, library, factor }) === undefined;
+  };
   visitFreest(state.index, (worker) => {
-    const room = { used: worker.committed, more: resources, factor: 1 };
-    if (fitsWithin(worker.resources, room) && suits(worker, taskClass)) found = worker;
+    if (isFit(worker, 1)) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
@@ -234,13 +261,37 @@ function roomForInstance(
   if (found !== undefined || slotCount > 0) return found;
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
-    const room = { used: worker.committed, more: resources, factor };
-    const isPossible = suits(worker, taskClass) &&
-      missingAt(resources, worker.resources) === undefined;
-    if (isPossible && fitsWithin(worker.resources, room)) found = worker;
+    if (isFit(worker, factor)) found = worker;
     return found !== undefined;
   });
   return found;
+}
+
+/** True when the ready calls of the class are more than the instances that there are do soon. */
+export function isInstanceWorth(
+  { meanRanMs, readyCount }: TaskClass,
+  { instances, spec: { slots } }: LibraryRecord,
+): boolean {
+  const slotCount = instances.size * slots;
+  if (slotCount === 0 || meanRanMs === undefined) return true;
+  return readyCount * meanRanMs / slotCount >= INSTANCE_WORTH_MS;
+}
+
+/** What keeps an instance for calls of the class from a worker that takes any. */
+export function instanceObstacleAt(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { taskClass, library: { spec: { resources } }, factor }: {
+    readonly taskClass: TaskClass;
+    readonly library: LibraryRecord;
+    readonly factor: number;
+  },
+): Obstacle | undefined {
+  if (missingAt(resources, worker.resources) !== undefined) return "too_small";
+  if (!suits(worker, taskClass)) return "feature";
+  if (!isTimeLeft(state, worker, taskClass)) return "time";
+  const room = { used: worker.committed, more: resources, factor };
+  return fitsWithin(worker.resources, room) ? undefined : "busy";
 }
 
 /** Where idle instances keep tries that were dispatched from starting, they go. */
@@ -314,8 +365,10 @@ function recallSome(
     }
     const more = allocationAt(state, taskClass, idle)?.held;
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    if (!isTimeLeft(state, idle, taskClass)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
+    attempt.recalledFor = idle;
     excess -= held.cores;
     used = addResources(used, more);
     const { taskId, try: number } = attempt;

@@ -18,7 +18,9 @@ import type { Allocation, Demand } from "./allocation.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
 import type { Deadline } from "./deadline.ts";
+import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
+import type { HostRecord } from "./host.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
 
@@ -105,6 +107,8 @@ export interface TaskClass {
   isBlocked: boolean;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
+  /** Where the last try ended that went well. */
+  provenHost: string | undefined;
 }
 
 /** One try at a worker, until the worker says how it ended. */
@@ -118,7 +122,11 @@ export interface TryRecord extends TryId {
   /** Ended by the manager: its result is not wanted, its room is still held. */
   isEnded: boolean;
   isStarted: boolean;
+  /** 0 before it has started. */
+  startedAtMs: number;
   isRecalled: boolean;
+  /** The idle worker that it was asked back for. */
+  recalledFor: WorkerRecord | undefined;
 }
 
 /** Where a file stands on one worker. */
@@ -310,6 +318,10 @@ export interface WorkerRecord {
   isLeaving: boolean;
   /** It gave a try back for want of disk: it gets no other before one of those that it has ended. */
   isCrowded: boolean;
+  /** Why nothing more is given to it for now; drain.ts. */
+  bar: Bar | undefined;
+  /** It is about to go: its copies do not count as such. */
+  isEnding: boolean;
   /** It has addresses for its peers. */
   isServing: boolean;
   readonly reach: Reach;
@@ -447,6 +459,15 @@ export interface ManagerState {
   readonly changedWorkers: Set<WorkerRecord>;
   /** Workers with tries that could be recalled. */
   readonly recallable: Set<WorkerRecord>;
+  /** Hosts of which there is something to be said; host.ts. */
+  readonly hosts: Map<string, HostRecord>;
+  /** Workers that are about to go. */
+  readonly ending: Set<WorkerRecord>;
+  /** When they are looked at again for those that have nothing left to do. */
+  departureLookAtMs: number;
+  /** Workers that could end nothing in time; those that lacked time for something in this pass. */
+  readonly outOfTime: Set<WorkerRecord>;
+  readonly shortOfTime: Set<WorkerRecord>;
   readonly libraries: Map<string, LibraryRecord>;
   /** Instances that are ready and serve no call. */
   readonly idleServices: Set<ServiceRecord>;

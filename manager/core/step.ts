@@ -10,9 +10,11 @@ import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
 import { passDeadlines } from "./deadline.ts";
+import { letGo } from "./drain.ts";
 import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
+import { changeHost } from "./host.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
@@ -32,6 +34,7 @@ import {
   expelLiar,
   leaveWorker,
   loseWorker,
+  releaseIdle,
   releaseWorkers,
 } from "./worker.ts";
 import { planEviction } from "./worker_eviction.ts";
@@ -50,6 +53,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   }
   passDeadlines(state);
   schedule(state);
+  letGo(state);
   // After the scheduling pass: what tasks wait for comes first.
   remakeLost(state);
   keepCopies(state);
@@ -117,6 +121,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       planEviction(state);
       reviewAll(state);
       return;
+    case "host_changed":
+      return changeHost(state, event);
+    case "workers_released":
+      return releaseIdle(state, event.count);
     case "closed":
       return releaseWorkers(state, event.reason);
     case "tick":

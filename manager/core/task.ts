@@ -17,6 +17,7 @@ import {
   releaseIfUnneeded,
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
+import { isInstanceWorth } from "./schedule.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
@@ -234,8 +235,16 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   task.state = next;
   if (next.kind !== "ready") return;
   pushHeap(taskClass.ready, task);
+  const { library } = taskClass;
+  const wasWorth = library !== undefined && isInstanceWorth(taskClass, library);
   taskClass.readyCount += 1;
-  if (taskClass.readyCount > 1) return;
+  if (taskClass.readyCount > 1) {
+    // The call by which there are too many for the instances that there are.
+    if (library !== undefined && !wasWorth && isInstanceWorth(taskClass, library)) {
+      taskClass.isBlocked = false;
+    }
+    return;
+  }
   // While the class was empty nobody noted who had room for it.
   taskClass.isBlocked = false;
   state.busyClasses.add(taskClass);

@@ -1,8 +1,10 @@
 /** Classes: tasks alike in all that decides where they fit wait in one queue. */
 
 import { newHeap } from "../../shared/heap.ts";
-import { allocate, type Allocation } from "./allocation.ts";
+import { requestOf } from "../../shared/resources.ts";
+import { allocate, type Allocation, missingAt } from "./allocation.ts";
 import { categoryOf, demandOf, forgetCategory } from "./category.ts";
+import { reviewOutOfTime } from "./drain.ts";
 import type { TaskDefinition } from "./event.ts";
 import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
@@ -45,6 +47,7 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
     // What was said of the category since then.
     taskClass.demand = demandOf(taskClass);
     taskClass.allocations.clear();
+    if (state.outOfTime.size > 0) reviewOutOfTime(state);
   }
 }
 
@@ -61,6 +64,19 @@ export function allocationAt(
   const allocation = isLarge ? allocate(taskClass.demand, resources, state.policies) : undefined;
   allocations.set(resources, allocation);
   return allocation;
+}
+
+/** The resource of which a worker has too little for any try of the class, and what one needs. */
+export function shortageAt(
+  { demand: { request, least }, workerDiskBytes }: TaskClass,
+  { resources }: WorkerRecord,
+): { readonly resource: string; readonly amount: number } | undefined {
+  if (resources.diskBytes < workerDiskBytes) return { resource: "disk", amount: workerDiskBytes };
+  for (const wanted of [request, least]) {
+    const resource = missingAt(wanted, resources);
+    if (resource !== undefined) return { resource, amount: requestOf(wanted, resource) };
+  }
+  return undefined;
 }
 
 /** Cores that a try holds wherever it runs, at least; for looks that stop where no more are free. */
@@ -106,6 +122,7 @@ function newClass(
     useCount: 0,
     isBlocked: false,
     meanRanMs: undefined,
+    provenHost: undefined,
   };
 }
 

@@ -452,6 +452,7 @@ export function activate(
 ): void {
   const { file, worker, transferId } = transfer;
   transfer.source = source;
+  transfer.startedAtMs = state.nowMs;
   if (source.kind !== "recipe") {
     source.source.active.add(transfer);
     keepUrlSource(state, source.source);

@@ -8,11 +8,12 @@ import { largestDiskFor, nextDisk } from "./disk.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
+import { noteHostFailure, noteHostSuccess } from "./host.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
-import { changeRoom, indexWorker } from "./room.ts";
+import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
@@ -64,7 +65,9 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     worker,
     isEnded: false,
     isStarted: false,
+    startedAtMs: 0,
     isRecalled: false,
+    recalledFor: undefined,
   };
   setState(state, task, { kind: "dispatched", attempt });
   worker.tries.set(tryKey(attempt), attempt);
@@ -93,7 +96,11 @@ export function startTries(
     const attempt = tryAt(state, worker, id);
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
+    attempt.startedAtMs = state.nowMs;
     forgetUnstarted(state, attempt);
+    // It had started when it was asked back: another one may wait here for the idle worker.
+    const idle = attempt.recalledFor;
+    if (idle !== undefined && isOpen(idle)) state.changedWorkers.add(idle);
     state.counters.triesStarted += 1;
     const { taskId, try: number } = attempt;
     const { workerId } = worker;
@@ -141,6 +148,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
   learnDuration(attempt, Math.min(result.times.ranMs, ranMsMax));
+  noteHostSuccess(state, attempt);
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
@@ -323,6 +331,9 @@ function countFailure(
   const { outcome, message } = failure;
   task.lastFailure = message === "" ? outcome : `${outcome}: ${message}`;
   const isFull = outcome === "disk_full";
+  if (isFull || outcome === "start_failed" || outcome === "transfer_failed") {
+    noteHostFailure(state, attempt, task.lastFailure);
+  }
   if (isFull && tryOnLargerDisk(state, attempt)) return;
   if (task.isSettled) {
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);

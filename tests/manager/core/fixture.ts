@@ -246,7 +246,10 @@ export class ManagerFixture {
     const { outcome = "success", message = "", isInline = false } = wish;
     const { try: number } = this.#tryOf(worker, taskId);
     const task = this.#dispatched.get(`${worker}/${taskId}.${number}`);
-    const outputs = outcome !== "success" ? [] : (task?.outputs ?? []).map((output) => {
+    const wanted = (task?.outputs ?? []).filter(({ only }) => {
+      return (only === "failure") === (outcome !== "success");
+    });
+    const outputs = wanted.map((output) => {
       const { name, generation } = output;
       const digest = wish.digest ?? `${name} by ${taskId}`;
       const facts = { name, generation, digest, sizeBytes: 1_000, isDirectory: false };
@@ -438,7 +441,12 @@ export class ManagerFixture {
         ? { kind: "command", command: "true" }
         : { kind: "call", function: "f", arguments: NO_BYTES },
       inputs: mounts(wish.inputs),
-      outputs: mounts(wish.outputs),
+      outputs: [
+        ...mounts(wish.outputs),
+        ...(wish.failureOutputs ?? []).map((fileId, index) => {
+          return { mount: `failure${index}`, fileId, only: "failure" as const };
+        }),
+      ],
       priority: wish.priority ?? 0,
       retries: wish.retries ?? 0,
       workerLosses: wish.workerLosses ?? 5,

@@ -110,6 +110,21 @@ test("schedule() recalls as many tries for an idle worker as it can run", () => 
   expect(fixture.task(last).state.kind).toBe("dispatched");
 });
 
+test("schedule() recalls another try when the one it asked for had started", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 2, dispatchAheadMs: 0 });
+  fixture.joins("a");
+  fixture.submits({}, {});
+  fixture.joins("b");
+  const recalled = () =>
+    fixture.told("a").filter((message) => message.kind === "recall").map(({ taskId }) => taskId);
+  expect(recalled().map(Number)).toEqual([1]);
+  // The message that it has started crossed the recall.
+  fixture.starts("a", 1 as TaskId);
+  expect(recalled().map(Number)).toEqual([2]);
+  fixture.says("a", { kind: "recalled", taskId: 2 as TaskId, try: 1 });
+  expect(fixture.dispatched).toEqual(["b 2.2"]);
+});
+
 test("schedule() recalls for an idle worker though other tasks fit nowhere", () => {
   const fixture = new ManagerFixture({ dispatchAhead: 2, dispatchAheadMs: 0 });
   fixture.joins("a");

@@ -34,6 +34,8 @@ export interface FileWish {
 export interface TaskWish {
   readonly inputs?: readonly FileId[];
   readonly outputs?: readonly FileId[];
+  /** Outputs that come of its failure only. */
+  readonly failureOutputs?: readonly FileId[];
   readonly environments?: readonly FileId[];
   readonly cores?: number;
   readonly gpus?: number;

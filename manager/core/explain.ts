@@ -1,0 +1,195 @@
+/**
+ * Why a task does not run now, from the predicates that schedule it. Nothing is kept for it: each
+ * question looks at the workers, once for all tasks of a class, and at the inputs of the task.
+ *
+ * @module
+ */
+
+import { unreachable } from "../../shared/assert.ts";
+import type { Heap } from "../../shared/heap.ts";
+import type { TaskId } from "../../shared/ids.ts";
+import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
+import { retrievalReasons, tryReasons } from "./explain_try.ts";
+import type { Explanation, Reason } from "./explanation.ts";
+import { inputFiles } from "./file.ts";
+import { canStart, libraryFiles } from "./library.ts";
+import { freestService, hasSlotAhead, isWaitingForWorkers, roomForInstance } from "./schedule.ts";
+import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
+import { comesFirst } from "./task_class.ts";
+import { taskStateOf } from "./task_standing.ts";
+import { surveyWorkers, type WorkerSurvey } from "./worker_survey.ts";
+
+/** Tasks that are counted before one: then there are that many, or more. */
+export const QUEUE_COUNTED_MAX = 1_000;
+
+/** Root causes of root causes that are told: of a task that makes a file of a library, and so on. */
+const ROOTS_MAX = 2;
+
+/** One question, about one task or many. */
+export interface Inquiry {
+  readonly state: ManagerState;
+  /** By the clock of the state's events. */
+  readonly nowMs: number;
+  /** What was found out about the workers for each class so far. */
+  readonly surveys: Map<TaskClass, WorkerSurvey>;
+}
+
+/** Begins a question. It is good until the state changes. */
+export function newInquiry(state: ManagerState, nowMs: number = state.nowMs): Inquiry {
+  return { state, nowMs: Math.max(nowMs, state.nowMs), surveys: new Map() };
+}
+
+/** Why the task does not run, or how it does; undefined when the core has no record of it. */
+export function explain(inquiry: Inquiry, taskId: TaskId): Explanation | undefined {
+  const task = inquiry.state.tasks.get(taskId);
+  if (task === undefined) return undefined;
+  const reasons = reasonsOf(inquiry, task);
+  if (task.isSettled && task.state.kind !== "done") {
+    const { recoveryTries: mostCount } = inquiry.state.policies;
+    reasons.push({ kind: "recovery", count: task.recoveryCount, mostCount });
+  }
+  return { taskId, state: taskStateOf(task), reasons };
+}
+
+/** As `explain`, of a record; `depth` tasks wait for it of which it is the root cause. */
+function reasonsOf(inquiry: Inquiry, task: TaskRecord, depth = 0): Reason[] {
+  const { state } = task;
+  switch (state.kind) {
+    case "waiting": {
+      const { hold } = task;
+      const held = hold === undefined ? [] : [holdReason(inquiry, task, hold)];
+      // Of a root cause one is enough.
+      if (depth > 0 && hold !== undefined) return held;
+      return [...held, ...inputReasons(inquiry, task, depth)];
+    }
+    case "ready":
+      return readyReasons(inquiry, task, depth);
+    case "dispatched":
+      return tryReasons(inquiry, state.attempt);
+    case "retrieving":
+      return retrievalReasons(inquiry, task, state.pending);
+    case "done":
+      // Others leave the tables as they end.
+      return [{ kind: "ended", outcome: "success", message: "", try: task.tryCount }];
+    default:
+      return unreachable(state);
+  }
+}
+
+function inputReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason[] {
+  return missingInputReasons(inquiry.state, inputFiles(inquiry.state, task), {
+    most: depth > 0 ? 1 : INPUTS_TOLD_MAX,
+    nameOf: (file) => neededBy(task, file),
+    rootOf: (producer) => rootOf(inquiry, producer, depth),
+  });
+}
+
+function rootOf(inquiry: Inquiry, producer: TaskRecord, depth: number): Reason | undefined {
+  return depth < ROOTS_MAX ? reasonsOf(inquiry, producer, depth + 1)[0] : undefined;
+}
+
+function holdReason({ nowMs }: Inquiry, task: TaskRecord, hold: Hold): Reason {
+  switch (hold.kind) {
+    case "start_after":
+      return { kind: "start_after", leftMs: Math.max(0, hold.untilMs - nowMs) };
+    case "back_off": {
+      const { failureCount } = task;
+      return { kind: "back_off", leftMs: Math.max(0, hold.untilMs - nowMs), failureCount };
+    }
+    case "retry_asked":
+      return { kind: "retry_asked", outcome: hold.result.outcome };
+    default:
+      return unreachable(hold);
+  }
+}
+
+function readyReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason[] {
+  const { state } = inquiry;
+  if (isWaitingForWorkers(state)) {
+    const { joinedCount, policies: { waitForWorkers: wantedCount } } = state;
+    return [{ kind: "few_workers", joinedCount, wantedCount }];
+  }
+  const { library } = task.taskClass;
+  if (library !== undefined) return callReasons(inquiry, { task, library, depth });
+  return placeReasons(inquiry, task);
+}
+
+/** What a call waits for before it is at a worker. */
+function callReasons(
+  inquiry: Inquiry,
+  { task, library, depth }: {
+    readonly task: TaskRecord;
+    readonly library: LibraryRecord;
+    readonly depth: number;
+  },
+): Reason[] {
+  const { state } = inquiry;
+  const { spec: { name, slots }, failureCount } = library;
+  if (library.failure === undefined && !canStart(state, library)) {
+    return missingInputReasons(state, libraryFiles(state, library), {
+      most: INPUTS_TOLD_MAX,
+      nameOf: ({ fileId }) => ({ fileId, library: name }),
+      rootOf: (producer) => rootOf(inquiry, producer, depth),
+    });
+  }
+  const { taskClass } = task;
+  const service = freestService(state, library, taskClass);
+  const canWait = service !== undefined && hasSlotAhead(state, service, taskClass);
+  const isNext = library.failure !== undefined || canWait ||
+    roomForInstance(state, { taskClass, library }) !== undefined;
+  if (isNext) return [{ kind: "placed_next" }];
+  if (library.instances.size === 0) return placeReasons(inquiry, task);
+  let callCount = 0;
+  for (const { callCount: count } of library.services.values()) callCount += count;
+  let startingCount = 0;
+  for (const instance of library.instances) {
+    if (instance.state === "starting") startingCount += 1;
+  }
+  const slotCount = library.instances.size * slots;
+  const taken = { kind: "slots", library: name, slotCount, callCount, startingCount } as const;
+  return [{ ...taken, failureCount }, ...placeReasons(inquiry, task)];
+}
+
+/** What keeps it from workers, then who goes before it. */
+function placeReasons(inquiry: Inquiry, task: TaskRecord): Reason[] {
+  const { state, surveys } = inquiry;
+  const { taskClass } = task;
+  if (state.workers.size === 0) return [{ kind: "no_worker" }];
+  let survey = surveys.get(taskClass);
+  if (survey === undefined) surveys.set(taskClass, survey = surveyWorkers(state, taskClass));
+  const { reasons, candidateCount } = survey;
+  const [first, ...others] = reasons;
+  if (first === undefined || candidateCount === 0) return [...reasons];
+  return [first, ...queueReasons(state, task), ...others];
+}
+
+function queueReasons({ busyClasses }: ManagerState, task: TaskRecord): Reason[] {
+  const { taskClass, definition: { priority } } = task;
+  const alikeCount = countBefore(taskClass, (other) => comesFirst(other, task));
+  let otherCount = 0;
+  for (const other of busyClasses) {
+    if (other === taskClass || otherCount >= QUEUE_COUNTED_MAX) continue;
+    otherCount += countBefore(other, ({ definition }) => definition.priority > priority);
+  }
+  if (alikeCount + otherCount === 0) return [];
+  return [{ kind: "queue", alikeCount, otherCount: Math.min(otherCount, QUEUE_COUNTED_MAX) }];
+}
+
+/** Ready tasks of a class that are before others; looks at those and at few besides. */
+function countBefore(
+  taskClass: TaskClass,
+  isBefore: (task: TaskRecord) => boolean,
+): number {
+  const { items }: Heap<TaskRecord> = taskClass.ready;
+  let count = 0;
+  const open = [0];
+  for (let index = open.pop(); index !== undefined; index = open.pop()) {
+    const item = items[index];
+    // What is below one that is not before them is not either.
+    if (item === undefined || !isBefore(item)) continue;
+    if (item.state.kind === "ready" && item.taskClass === taskClass) count += 1;
+    if (count >= QUEUE_COUNTED_MAX) break;
+    open.push(2 * index + 1, 2 * index + 2);
+  }
+  return count;
+}

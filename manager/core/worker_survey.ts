@@ -1,0 +1,252 @@
+/**
+ * What keeps the tasks of a class from each of the workers, by the predicates that place them.
+ * Linear in the number of workers: for who asks, not for the scheduling pass.
+ *
+ * @module
+ */
+
+import { unreachable } from "../../shared/assert.ts";
+import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
+import type { PlaceReason, Unplaceable } from "./explanation.ts";
+import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
+import { type Closure, closureOf } from "./room.ts";
+import { instanceObstacleAt } from "./schedule.ts";
+import type { LibraryRecord, ManagerState, TaskClass, WorkerRecord } from "./state.ts";
+import { allocationAt, shortageAt } from "./task_class.ts";
+import { missingAt } from "./allocation.ts";
+
+/** Classes of tasks that fit no worker of which one look tells. */
+const UNPLACEABLE_MAX = 10;
+
+/** Classes with ready tasks at which one look looks. */
+const CLASSES_PROBED = 1_000;
+
+/** How the workers stand to one class. */
+export interface WorkerSurvey {
+  /** Those that could run it, if others were not there, or they were open. */
+  readonly candidateCount: number;
+  /** Those to which one could be dispatched now. */
+  readonly freeCount: number;
+  /** What keeps it from the others, the real cause first. */
+  readonly reasons: readonly PlaceReason[];
+}
+
+/** What keeps a class from one worker: the first that does. */
+type Finding =
+  | { readonly kind: "resource"; readonly resource: string; readonly amount: number }
+  | { readonly kind: "feature"; readonly feature: string }
+  | { readonly kind: Closure | "free" }
+  | { readonly kind: "busy"; readonly resource: string };
+
+/** A finding, and of how many workers it is true. */
+interface Tally {
+  readonly finding: Finding;
+  count: number;
+  /** The longest time that one of them has left, or has to come back. */
+  leftMs: number;
+}
+
+/** In this order they stand before what lasts, where some worker could run it. */
+const PASSING = ["free", "busy", "crowded", "away", "blocked", "draining", "leaving"] as const;
+
+/** Looks at all workers for one class. */
+export function surveyWorkers(state: ManagerState, taskClass: TaskClass): WorkerSurvey {
+  const tallies = new Map<string, Tally>();
+  for (const worker of state.workers.values()) {
+    const finding = findingAt(state, worker, taskClass);
+    const key = JSON.stringify(finding);
+    let tally = tallies.get(key);
+    if (tally === undefined) tallies.set(key, tally = { finding, count: 0, leftMs: 0 });
+    tally.count += 1;
+    tally.leftMs = Math.max(tally.leftMs, leftMsOf(state, worker, finding));
+  }
+  const all = [...tallies.values()];
+  const lasting = all.filter(({ finding: { kind } }) => !isPassing(kind));
+  const passing = PASSING.flatMap((kind) => {
+    return all.filter(({ finding }) => finding.kind === kind).toSorted((a, b) => b.count - a.count);
+  });
+  const reasons = mergeBusy(passing).map((tally) => reasonOf(state, taskClass, tally));
+  const others = lasting.map((tally) => reasonOf(state, taskClass, tally)).toSorted(compareLasting);
+  return {
+    candidateCount: passing.reduce((sum, { count }) => sum + count, 0),
+    freeCount: tallies.get('{"kind":"free"}')?.count ?? 0,
+    reasons: [...reasons, ...others],
+  };
+}
+
+/** Classes whose tasks wait for what no worker has; none while there are no workers. */
+export function unplaceableTasks(state: ManagerState): readonly Unplaceable[] {
+  const found: Unplaceable[] = [];
+  if (state.workers.size === 0) return found;
+  let probed = 0;
+  for (const taskClass of state.busyClasses) {
+    probed += 1;
+    if (found.length >= UNPLACEABLE_MAX || probed > CLASSES_PROBED) break;
+    if (!taskClass.isBlocked || hasCandidate(state, taskClass)) continue;
+    const [reason] = surveyWorkers(state, taskClass).reasons;
+    if (reason === undefined) continue;
+    const { category: { name: category }, readyCount: taskCount } = taskClass;
+    found.push({ category, taskCount, reason });
+  }
+  return found;
+}
+
+/** True when some worker could ever run tasks of the class. Most often the first that is asked. */
+function hasCandidate(state: ManagerState, taskClass: TaskClass): boolean {
+  for (const worker of state.workers.values()) {
+    if (isPassing(findingAt(state, worker, taskClass).kind)) return true;
+  }
+  return false;
+}
+
+function isPassing(kind: Finding["kind"]): boolean {
+  return PASSING.some((known) => known === kind);
+}
+
+function findingAt(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): Finding {
+  const { library } = taskClass;
+  const obstacle = library === undefined
+    ? lastingObstacleAt(state, worker, taskClass)
+    : instanceObstacleAt(state, worker, { taskClass, library, factor: Infinity });
+  switch (obstacle) {
+    case "too_small":
+      return shortageFinding(taskClass, worker);
+    case "feature":
+      return { kind: "feature", feature: missingFeature(taskClass, worker) };
+    case "time":
+      return { kind: "time" };
+    case "busy":
+    case undefined:
+      break;
+    default:
+      return unreachable(obstacle);
+  }
+  const closure = closureOf(worker);
+  if (closure !== undefined) return { kind: closure };
+  const resource = library === undefined
+    ? lackingFor(state, worker, taskClass)
+    : lackingForInstance(state, worker, { taskClass, library });
+  return resource === undefined ? { kind: "free" } : { kind: "busy", resource };
+}
+
+function shortageFinding(taskClass: TaskClass, worker: WorkerRecord): Finding {
+  const { library } = taskClass;
+  if (library === undefined) {
+    return { kind: "resource", ...shortageAt(taskClass, worker) ?? { resource: "", amount: 0 } };
+  }
+  const { resources } = library.spec;
+  const resource = missingAt(resources, worker.resources) ?? "";
+  return { kind: "resource", resource, amount: requestOf(resources, resource) };
+}
+
+/** What is taken there of what a try needs; undefined where one could be dispatched. */
+function lackingFor(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): string | undefined {
+  const factor = aheadFactor(state, taskClass);
+  if (obstacleAt(state, worker, { taskClass, factor }) === undefined) return undefined;
+  const { held: more } = allocationAt(state, taskClass, worker) ?? { held: NO_RESOURCES };
+  return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
+}
+
+function lackingForInstance(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { taskClass, library }: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
+): string | undefined {
+  // The first instance may wait for room.
+  const factor = library.instances.size === 0 ? state.policies.dispatchAhead : 1;
+  const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor });
+  if (obstacle === undefined) return undefined;
+  const { resources: more } = library.spec;
+  return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
+}
+
+function missingFeature({ features }: TaskClass, worker: WorkerRecord): string {
+  return features.find((feature) => !worker.features.has(feature)) ?? "";
+}
+
+function leftMsOf(state: ManagerState, worker: WorkerRecord, { kind }: Finding): number {
+  if (kind === "time") return Math.max(0, worker.endsAtMs - state.nowMs);
+  if (kind !== "away" || worker.link.kind !== "grace") return 0;
+  return Math.max(0, worker.link.untilMs - state.nowMs);
+}
+
+/** What lacks at busy workers differs; one reason tells of all of them, by the most frequent. */
+function mergeBusy(tallies: readonly Tally[]): readonly Tally[] {
+  const merged: Tally[] = [];
+  for (const tally of tallies) {
+    const before = merged.at(-1);
+    const isMore = tally.finding.kind === "busy" && before?.finding.kind === "busy";
+    if (isMore) before.count += tally.count;
+    else merged.push({ ...tally });
+  }
+  return merged;
+}
+
+function reasonOf(
+  state: ManagerState,
+  taskClass: TaskClass,
+  { finding, count, leftMs }: Tally,
+): PlaceReason {
+  const { library } = taskClass;
+  const of = {
+    workerCount: count,
+    ofCount: state.workers.size,
+    ...(library === undefined ? {} : { library: library.spec.name }),
+  };
+  switch (finding.kind) {
+    case "free":
+      return { kind: "placed_next" };
+    case "resource":
+      return { ...finding, ...of, most: mostOf(state, finding.resource) };
+    case "feature":
+      return { ...finding, ...of, holderCount: holdersOf(state, finding.feature) };
+    case "time":
+      return { kind: "time", ...of, neededMs: neededMs(taskClass), mostMs: leftMs };
+    case "away":
+      return { kind: "away", ...of, leftMs };
+    case "busy":
+      return { ...finding, ...of };
+    case "leaving":
+    case "crowded":
+    case "blocked":
+    case "draining":
+      return { kind: finding.kind, ...of };
+    default:
+      return unreachable(finding);
+  }
+}
+
+/** What no worker has at all comes first, then what keeps it from most of them. */
+function compareLasting(a: PlaceReason, b: PlaceReason): number {
+  return Number(isNowhere(b)) - Number(isNowhere(a)) || countOf(b) - countOf(a);
+}
+
+function isNowhere(reason: PlaceReason): boolean {
+  if (reason.kind === "resource") return reason.most < reason.amount;
+  return reason.kind === "feature" && reason.holderCount === 0;
+}
+
+function countOf(reason: PlaceReason): number {
+  return "workerCount" in reason ? reason.workerCount : 0;
+}
+
+function mostOf({ workers }: ManagerState, name: string): number {
+  let most = 0;
+  const seen = new Set<Resources>();
+  for (const { resources } of workers.values()) {
+    if (seen.has(resources)) continue;
+    seen.add(resources);
+    most = Math.max(most, requestOf(resources, name));
+  }
+  return most;
+}
+
+function holdersOf({ workers }: ManagerState, feature: string): number {
+  let count = 0;
+  for (const { features } of workers.values()) if (features.has(feature)) count += 1;
+  return count;
+}

@@ -1,0 +1,331 @@
+/** Explanations in English: one line for each reason, of one task or of many alike. */
+
+import { plainText } from "../shared/plain_text.ts";
+import { formatDuration, formatSize } from "../shared/units.ts";
+import { QUEUE_COUNTED_MAX } from "./core/explain.ts";
+import { CHAIN_MAX } from "./core/explain_input.ts";
+import type {
+  CopySource,
+  Explanation,
+  NeededFile,
+  Producer,
+  Reason,
+  Unplaceable,
+} from "./core/explanation.ts";
+import { describeIds } from "./selector.ts";
+
+/** Characters of one line. */
+const LINE_CHARS_MAX = 1_000;
+
+/** How a reason is told of one task; of many without what is each one's own: `isOne` is false. */
+type Texts = {
+  readonly [Kind in Reason["kind"]]: (
+    reason: Extract<Reason, { kind: Kind }>,
+    isOne: boolean,
+  ) => string;
+};
+
+/** The reason as the end of a sentence that begins with the task. */
+export function describeReason(reason: Reason, isOne: boolean = true): string {
+  // The table has for each kind a function of that kind.
+  const text = TEXTS[reason.kind] as (reason: Reason, isOne: boolean) => string;
+  return text(reason, isOne);
+}
+
+/** A line for each reason of a task, as `task 12 waits: needs 3 gpus; …`. */
+export function describeExplanation(explanation: Explanation): readonly string[] {
+  const { taskId, state } = explanation;
+  const head = `task ${taskId} ${ONE_STATE[state]}`;
+  return textsOf(explanation, true).map((text) => line(head, text));
+}
+
+/** As `describeExplanation`, with tasks alike told of together: `tasks 12-511 (500) wait: …`. */
+export function describeExplanations(explanations: readonly Explanation[]): readonly string[] {
+  const groups: Explanation[][] = [];
+  const single: Explanation[] = [];
+  for (const group of groupBy(explanations, true)) {
+    if (group.length > 1) groups.push(group);
+    else single.push(...group);
+  }
+  groups.push(...groupBy(single, false));
+  groups.sort(([a], [b]) => (a?.taskId ?? 0) - (b?.taskId ?? 0));
+  return groups.flatMap(describeGroup);
+}
+
+/** What ready tasks wait for that no worker has, a line for each kind of them. */
+export function describeUnplaceable(found: readonly Unplaceable[]): readonly string[] {
+  return found.map(({ category, taskCount, reason }) => {
+    const tasks = `${plural(taskCount, "task")} of category "${category}"`;
+    const wait = taskCount === 1 ? "waits" : "wait";
+    return line(`${tasks} ${wait} for what no worker has`, describeReason(reason, false));
+  });
+}
+
+function describeGroup(group: readonly Explanation[]): readonly string[] {
+  const [first] = group;
+  if (first === undefined) return [];
+  if (group.length === 1) return describeExplanation(first);
+  const ids = describeIds(group.map(({ taskId }) => taskId));
+  const head = `tasks ${ids} (${group.length}) ${MANY_STATES[first.state]}`;
+  // What all of them have in common, or one of them says if that is nothing.
+  const texts = new Set(textsOf(first, groupKey(first, true) === commonKey(group)));
+  return texts.size === 0 ? [head] : [...texts].map((text) => line(head, text));
+}
+
+/** The key of all of them when they are alike in everything. */
+function commonKey(group: readonly Explanation[]): string | undefined {
+  const keys = new Set(group.map((explanation) => groupKey(explanation, true)));
+  return keys.size === 1 ? [...keys][0] : undefined;
+}
+
+function groupBy(explanations: readonly Explanation[], isOne: boolean): Explanation[][] {
+  const groups = new Map<string, Explanation[]>();
+  for (const explanation of explanations) {
+    const key = groupKey(explanation, isOne);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [explanation]);
+    else group.push(explanation);
+  }
+  return [...groups.values()];
+}
+
+function groupKey(explanation: Explanation, isOne: boolean): string {
+  return [explanation.state, ...textsOf(explanation, isOne)].join("\n");
+}
+
+function textsOf({ reasons }: Explanation, isOne: boolean): readonly string[] {
+  return reasons.map((reason) => describeReason(reason, isOne)).filter((text) => text !== "");
+}
+
+function line(head: string, text: string): string {
+  return plainText(joined(head, text), LINE_CHARS_MAX);
+}
+
+/** `task 4 waits: …`, and `task 4 waits for …`. */
+function joined(head: string, text: string): string {
+  return text.startsWith("for ") ? `${head} ${text}` : `${head}: ${text}`;
+}
+
+const ONE_STATE = {
+  waiting: "waits",
+  ready: "waits",
+  dispatched: "is dispatched",
+  running: "is running",
+  retrieving: "is retrieving",
+  done: "is done",
+} as const;
+
+const MANY_STATES = {
+  waiting: "wait",
+  ready: "wait",
+  dispatched: "are dispatched",
+  running: "are running",
+  retrieving: "are retrieving",
+  done: "are done",
+} as const;
+
+const TEXTS: Texts = {
+  "not_seen": () => "was submitted a moment ago",
+  "no_worker": () => "no worker is connected",
+  "few_workers": ({ joinedCount, wantedCount }) =>
+    `waitForWorkers holds everything back: ${joinedCount} of ${wantedCount} workers have joined`,
+  resource: (reason) => {
+    const { resource, amount, most, ofCount } = reason;
+    const what = `${needing(reason)} ${formatAmount(resource, amount)}`;
+    if (most >= amount) return `${what}; ${share(reason)} too little`;
+    const has = formatMost(resource, most);
+    if (ofCount === 1) return `${what}; the only worker has ${has}`;
+    return `${what}; the most that one of ${ofCount} workers has is ${has}`;
+  },
+  feature: (reason) => {
+    const what = `${needing(reason)} a worker with feature "${reason.feature}"`;
+    return reason.holderCount > 0
+      ? `${what}; ${share(reason)} not got it`
+      : `${what}; none of ${plural(reason.ofCount, "worker")} has it`;
+  },
+  time: (reason) =>
+    `${needing(reason)} a worker that is there for ${formatDuration(reason.neededMs)}; ` +
+    `${share(reason)} ${formatDuration(reason.mostMs)} left at most`,
+  busy: (reason) =>
+    `${could(reason)} ${be(reason)} busy: ${reason.workerCount === 1 ? "its" : "their"} ` +
+    `${taken(reason.resource)} taken`,
+  away: (reason) =>
+    `${could(reason)} ${be(reason)} without a connection, lost in ${
+      formatDuration(reason.leftMs)
+    } unless back`,
+  leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  blocked: (reason) => `${could(reason)} ${be(reason)} on hosts that are blocked`,
+  draining: (reason) => `${could(reason)} ${be(reason)} given nothing more: they are let go`,
+  crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
+  queue: ({ alikeCount, otherCount }, isOne) => {
+    if (!isOne) return "";
+    const parts = [
+      ...(alikeCount > 0 ? [`${counted(alikeCount)} alike`] : []),
+      ...(otherCount > 0 ? [`${counted(otherCount)} of higher priority`] : []),
+    ];
+    return `before it: ${parts.join(", ")}`;
+  },
+  "placed_next": () => "nothing keeps it: the next pass places it",
+  slots: ({ library, slotCount, callCount, startingCount, failureCount }) => {
+    const starting = startingCount === 0 ? "" : `; ${plural(startingCount, "instance")} starting`;
+    return `library "${library}" has ${plural(slotCount, "slot")} and ${
+      plural(callCount, "call")
+    } for them${starting}${describeFailures(failureCount)}`;
+  },
+  "input_unbound": ({ file, origin }) => {
+    if (origin === "url") return `${nameOf(file)}: its url is being looked at`;
+    return origin === "local"
+      ? `${nameOf(file)} is being looked at`
+      : `${nameOf(file)} has no name yet`;
+  },
+  "input_unmade": ({ file }) => `${nameOf(file)} is not there, and no task makes it`,
+  "input_made": ({ file, chain, root }, isOne) => {
+    const makers = chain.map((producer) => describeProducer(producer, isOne)).join(
+      ", which waits for ",
+    );
+    const what = `for ${nameOf(file)} of ${makers}`;
+    if (chain.length >= CHAIN_MAX) return `${what}, and so on`;
+    const state = chain.at(-1)?.state ?? "waiting";
+    if (root === undefined) return `${what}, which ${ONE_STATE[state]}`;
+    const text = describeReason(root, isOne);
+    if (text.startsWith("needs ")) return `${what}, which ${text}`;
+    return `${what}, which ${joined(ONE_STATE[state], text)}`;
+  },
+  "more_inputs": ({ count }) => `${count} more inputs are not there`,
+  "input_coming": ({ file, from, forMs, sizeBytes, attemptCount }, isOne) => {
+    const how = from.kind === "recipe"
+      ? "is made at its worker"
+      : `comes from ${sourceName(from, isOne)}`;
+    if (!isOne) return `${nameOf(file)} ${how}`;
+    const size = sizeBytes < 0 ? "" : ` (${formatSize(sizeBytes)})`;
+    const failed = attemptCount === 0 ? "" : `, after ${plural(attemptCount, "failed attempt")}`;
+    return `${nameOf(file)}${size} ${how}, for ${formatDuration(forMs)} now${failed}`;
+  },
+  "input_queued": ({ file, sources, queueCount, awayCount }, isOne) => {
+    const busy = sources.map((source) => describeSource(source, isOne));
+    const away = awayCount === 0 ? [] : [`${plural(awayCount, "holder")} without a connection`];
+    const why = [...busy, ...away].join("; ");
+    return `${nameOf(file)} waits for who has it${why === "" ? "" : ` (${why})`}, as ` +
+      `${plural(queueCount, "copy", "copies")} of it ${queueCount === 1 ? "does" : "do"}`;
+  },
+  "input_again": ({ file, attemptCount }) =>
+    `${nameOf(file)} did not come: ${plural(attemptCount, "attempt")} failed, the next is soon`,
+  "input_detour": ({ file }) =>
+    `${nameOf(file)} comes by way of the manager: its worker can ask none that has it`,
+  room: ({ runningCount, beforeCount, stoppingCount }, isOne) => {
+    if (!isOne) return "waits for room at its worker";
+    const stopping = stoppingCount === 0 ? "" : `, ${stoppingCount} being stopped`;
+    return `waits for room at its worker: ${plural(runningCount, "task")} running, ` +
+      `${beforeCount} before it${stopping}`;
+  },
+  disk: ({ freeBytes, comingBytes }) =>
+    `the disk of its worker is full: ${formatSize(comingBytes)} are to come, ` +
+    `${formatSize(Math.max(0, freeBytes))} are free`,
+  recalled: () => "is being taken back for a worker that is free",
+  "worker_away": ({ leftMs }, isOne) => {
+    const what = "its worker is without a connection";
+    return isOne ? `${what}; lost in ${formatDuration(leftMs)} unless back` : what;
+  },
+  instance: ({ library, failureCount }) =>
+    `the instance of library "${library}" that serves it is starting${
+      describeFailures(failureCount)
+    }`,
+  starting: () => "all it needs is there: its worker is starting it",
+  running: ({ forMs }, isOne) => isOne ? `for ${formatDuration(forMs)}` : "",
+  output: ({ mount, to, isQueued, queueCount }, isOne) => {
+    const target = to === "url" ? "its url" : "the manager";
+    if (!isQueued) return `output "${mount}" is on its way to ${target}`;
+    const behind = isOne ? `, with ${queueCount} before it` : "";
+    return `output "${mount}" waits to be brought to ${target}${behind}`;
+  },
+  "start_after": ({ leftMs }) => `starts in ${formatDuration(leftMs)} at the earliest`,
+  "back_off": ({ leftMs, failureCount }) =>
+    `is tried again in ${formatDuration(leftMs)}, after ${plural(failureCount, "failure")}`,
+  "retry_asked": ({ outcome }) => `ended as ${outcome}; its retry handler is being asked`,
+  "at_worker": ({ workerId, host, try: number, forMs }, isOne) =>
+    isOne ? `at worker ${workerId} on ${host}, try ${number}, for ${formatDuration(forMs)}` : "",
+  recovery: ({ count, mostCount }) =>
+    `has ended before, and remakes what was lost since: run ${count} of ${mostCount} at most`,
+  ended: ({ outcome, message, try: number }) => {
+    const tried = number > 1 ? ` in try ${number}` : "";
+    return `ended as ${outcome}${tried}${message === "" ? "" : `: ${message}`}`;
+  },
+};
+
+function needing({ library }: { readonly library?: string }): string {
+  return library === undefined ? "needs" : `an instance of library "${library}" needs`;
+}
+
+interface Share {
+  readonly workerCount: number;
+  readonly ofCount: number;
+  readonly library?: string;
+}
+
+/** `2 of 4 workers could run it but`. */
+function could({ workerCount, ofCount, library }: Share): string {
+  const who = ofCount === 1 ? "the only worker" : `${workerCount} of ${ofCount} workers`;
+  const what = library === undefined ? "it" : `an instance of library "${library}"`;
+  return `${who} could run ${what} but`;
+}
+
+function be({ workerCount }: Share): "is" | "are" {
+  return workerCount === 1 ? "is" : "are";
+}
+
+function taken(resource: string): string {
+  const isMany = resource === "cores" || resource === "gpus";
+  return `${resource} ${isMany ? "are" : "is"}`;
+}
+
+/** `2 of 4 workers have`. */
+function share({ workerCount, ofCount }: Share): string {
+  if (ofCount === 1) return "the only worker has";
+  return `${workerCount} of ${ofCount} workers ${workerCount === 1 ? "has" : "have"}`;
+}
+
+function formatAmount(resource: string, amount: number): string {
+  if (resource === "memory" || resource === "disk") return `${formatSize(amount)} of ${resource}`;
+  if (resource === "cores") return amount === 1 ? "1 core" : `${amount} cores`;
+  if (resource === "gpus") return amount === 1 ? "1 gpu" : `${amount} gpus`;
+  return `${amount} of resource "${resource}"`;
+}
+
+function formatMost(resource: string, most: number): string {
+  if (most === 0) return "none";
+  return resource === "memory" || resource === "disk" ? formatSize(most) : String(most);
+}
+
+function counted(count: number): string {
+  return count >= QUEUE_COUNTED_MAX ? `${count} tasks or more` : plural(count, "task");
+}
+
+function plural(count: number, one: string, many: string = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+function nameOf({ mount, library, fileId }: NeededFile): string {
+  if (library !== undefined) return `file ${fileId} of library "${library}"`;
+  return mount === undefined ? `environment (file ${fileId})` : `input "${mount}"`;
+}
+
+function describeProducer({ taskId, recovery }: Producer, isOne: boolean): string {
+  const task = isOne ? `task ${taskId}` : "another task";
+  return recovery === undefined ? task : `${task}, which runs again as it was lost`;
+}
+
+function describeFailures(failureCount: number): string {
+  return failureCount === 0 ? "" : `; ${plural(failureCount, "start")} failed in a row`;
+}
+
+function sourceName({ kind, workerId }: CopySource, isOne: boolean): string {
+  if (kind === "worker") return isOne ? `worker ${workerId ?? ""}`.trim() : "another worker";
+  return kind === "url" ? "its url" : "the manager";
+}
+
+function describeSource(source: CopySource, isOne: boolean): string {
+  const { activeCount = 0, slotCount = 0, asideMs } = source;
+  const name = sourceName(source, isOne);
+  if (asideMs !== undefined) return `${name} failed and is not asked for now`;
+  return isOne ? `${name} serves ${activeCount} of at most ${slotCount}` : name;
+}
