@@ -21,8 +21,10 @@ export { RemoteManager } from "./manager/remote_manager.ts";
 export { RemoteTask } from "./manager/remote_task.ts";
 export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
+export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
 export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
 export type {
@@ -33,7 +35,21 @@ export type {
   Size,
   TlsOptions,
 } from "./manager/config.ts";
+export type {
+  CopySource,
+  Explanation,
+  InputReason,
+  NeededFile,
+  OfWorkers,
+  PlaceReason,
+  Producer,
+  Reason,
+  TryReason,
+  UnplaceableTasks,
+} from "./manager/core/explanation.ts";
+export type { CategoryMode } from "./manager/core/category.ts";
 export type { Fact } from "./manager/core/instruction.ts";
+export type { Missing } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";

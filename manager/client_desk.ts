@@ -11,8 +11,11 @@ import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
 import type { ManagerEvent } from "./core/event.ts";
+import { readCategory } from "./category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
+import { explainTasks } from "./explanation.ts";
 import type { OutputLog } from "./output_log.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -29,11 +32,14 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly state: ManagerState;
   readonly tasks: TaskDesk;
   readonly catalog: Catalog;
+  /** By the clock of the state's events. */
+  readonly nowMs: () => number;
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
   readonly tune: (policies: Policies) => void;
   readonly push: (event: ManagerEvent) => void;
+  readonly declareCategory: (category: CategoryChange) => void;
 }
 
 /** The requests of all clients of one manager. */
@@ -55,7 +61,8 @@ export class RequestDesk implements ClientDesk {
       output,
       look: (id) => lookAt(state, id),
       recoveryOf: (id) => recoveryOf(state, id),
-      cancel: (id) => tasks.cancel(id),
+      cancelAll: (filter) => tasks.cancelAll(filter),
+      cancelMany: (ids) => tasks.cancelMany(ids),
     });
   }
 
@@ -98,6 +105,8 @@ export class RequestDesk implements ClientDesk {
         return this.#tasks.cancel(wish);
       case "tasks":
         return this.#tasks.tasks(wish);
+      case "explain":
+        return explainTasks(this.#options, wish);
       case "logs":
         return this.#tasks.logs(wish);
       case "follow":
@@ -120,6 +129,11 @@ export class RequestDesk implements ClientDesk {
       case "tune":
         this.#options.tune(readPolicies(wish.policies, this.#options.state.policies));
         return { kind: "done", requestId };
+      case "category": {
+        const { name, options } = wish;
+        this.#options.declareCategory(readCategory(name, options));
+        return { kind: "done", requestId };
+      }
       default:
         return unreachable(wish);
     }

@@ -25,6 +25,7 @@ import {
 import { growingSource, request, resources, usage, watchEnd } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
+import type { CategoryLimits, CategoryOptions } from "./category.ts";
 import {
   type ClientAnswer,
   type ClientFile,
@@ -33,6 +34,7 @@ import {
   type ClientRequest,
   type ClientResult,
   type ClientTask,
+  EXPLANATIONS_MAX,
   type FileRow,
   type FileTicket,
   ROWS_MAX,
@@ -45,7 +47,9 @@ import {
 } from "./client_protocol.ts";
 import { PLACEMENTS } from "./core/policy.ts";
 import { HOST_CHANGES } from "./host_change.ts";
+import { CATEGORY_MODES } from "./core/category.ts";
 import type { FollowPart } from "./follower.ts";
+import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
 import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -60,6 +64,8 @@ const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
 const MOUNTS_MAX = 10_000;
 /** Variables of one task. */
 const VARIABLES_MAX = 10_000;
+/** Custom resources of one task. */
+const CUSTOM_MAX = 100;
 /** Ranges of a selection. */
 const RANGES_MAX = 10_000;
 const POLICIES_MAX = 100;
@@ -89,6 +95,8 @@ const range: Check<readonly [number, number]> = (value) => {
 const selection = kinds<TaskSelection>({
   all: {},
   last: {},
+  tag: { label },
+  category: { label },
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
@@ -111,11 +119,16 @@ const task = shape<ClientTask>({
   memoryBytes: optional(amount),
   diskBytes: optional(amount),
   gpus: optional(natural),
+  custom: optional(limitedRecord(natural, CUSTOM_MAX)),
   tag: optional(label),
   category: optional(label),
   priority: optional(finite),
   retries: optional(natural),
+  retryDelayMs: optional(amount),
+  retryOn: optional(limitedList(outcome, OUTCOMES.length)),
+  maxForsaken: optional(natural),
   workerLosses: optional(natural),
+  hasSeries: optional(flag),
   timeoutMs: optional(amount),
   minTimeMs: optional(amount),
   placement: optional(oneOf(PLACEMENTS)),
@@ -136,6 +149,22 @@ const file = kinds<ClientFile>({
 });
 
 const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
+
+const limits = shape<CategoryLimits>({
+  cores: optional(amount),
+  memory: optional(policyValue),
+  disk: optional(policyValue),
+  gpus: optional(natural),
+});
+
+/** The manager reads sizes as it reads those of its own script. */
+const categoryOptions = shape<CategoryOptions>({
+  mode: optional(oneOf(CATEGORY_MODES)),
+  max: optional(limits),
+  min: optional(limits),
+  first: optional(limits),
+  maxConcurrent: optional(natural),
+});
 
 const requestId = natural;
 
@@ -175,6 +204,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   },
   dismiss: { requestId, count: natural },
   files: { requestId, after: natural },
+  explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
   follow: {
     requestId,
@@ -186,6 +216,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   },
   unfollow: { requestId, followId: randomId },
   tune: { requestId, policies: limitedRecord(policyValue, POLICIES_MAX) },
+  category: { requestId, name: id, options: categoryOptions },
 });
 
 const ticket = shape<FileTicket>({
@@ -228,6 +259,8 @@ const taskRow = shape<TaskRow>({
   exitCode: optional(integer),
   signal: optional(id),
   message: longText,
+  allocated: optional(resources),
+  used: optional(usage),
   submittedAtMs: amount,
   startedAtMs: amount,
   endedAtMs: amount,
@@ -319,6 +352,11 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   tasks: { requestId, tasks: limitedList(taskRow, ROWS_MAX), hasMore: flag },
   workers: { requestId, workers: list(workerRow) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
+  explained: {
+    requestId,
+    explanations: limitedList(explanationShape, EXPLANATIONS_MAX),
+    hasMore: flag,
+  },
   logs: { requestId, logs },
   followed: { requestId, part: optional(part) },
 });

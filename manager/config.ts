@@ -4,6 +4,9 @@ import { readFileSync } from "node:fs";
 
 import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
+import { type CategoryOptions, readCategories } from "./category.ts";
+import { CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { CustomResources } from "../shared/resources.ts";
 import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
@@ -14,6 +17,7 @@ import {
   flag,
   oneOf,
   type Reader,
+  type Readers,
   readOptions,
   show,
   size,
@@ -167,6 +171,26 @@ export interface PolicyOptions {
   readonly slowHostTimeout?: Duration;
   /** Tasks that are joined by temps go to one worker together. Default false. */
   readonly taskGroups?: boolean;
+  /**
+   * How the first try is sized of tasks whose category has no mode of its own; see `CategoryOptions`.
+   * Default `"fixed"`.
+   */
+  readonly categoryMode?: CategoryMode;
+  /** Successes of a category after which what was learnt of it is used anew. Default 25. */
+  readonly categorySteadyTasks?: number;
+  /** How many times as much disk the next try has of one that outgrew it unstated. Default 2. */
+  readonly sandboxGrowFactor?: number;
+  /**
+   * With more workers than ready tasks, a task of a category that learns is given all of a worker
+   * that has nothing else to do. Default false.
+   */
+  readonly rampDown?: boolean;
+  /** Tasks that are to wait, at least, for `hungry()` to be 0. Default 10. */
+  readonly hungryMinimum?: number;
+  /** `hungry()` wants as many times what all workers can run. Default 2. */
+  readonly hungryFactor?: number;
+  /** Time that the `retry` function of a task has to answer. Default 1 minute. */
+  readonly retryTimeout?: Duration;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -204,6 +228,8 @@ export interface ManagerOptions {
   readonly workers?: number | LocalWorkersOptions;
   /** Rules that differ from their defaults. */
   readonly policies?: PolicyOptions;
+  /** What is said of categories, by their names, as `manager.category` takes it. */
+  readonly category?: { readonly [name: string]: CategoryOptions };
   /** Folder for the logs of local workers. Default: a temporary one, removed. */
   readonly runDirectory?: string;
   /**
@@ -238,6 +264,7 @@ export interface ManagerConfig {
   readonly tls?: KeyPair;
   readonly workers: LocalWorkersConfig;
   readonly policies: Policies;
+  readonly categories: readonly CategoryChange[];
   readonly runDirectory?: string;
 }
 
@@ -255,6 +282,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     insecure: boolean;
     workers: LocalWorkersConfig;
     policies: Policies;
+    category: readonly CategoryChange[];
     runDirectory: string;
   }>(options, "Manager.start", {
     name: managerName,
@@ -264,6 +292,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     insecure: flag,
     workers: localWorkers,
     policies: (value) => readPolicies(value, DEFAULT_POLICIES),
+    category: readCategories,
     runDirectory: text,
   });
   if (read.tls !== undefined && read.insecure === true) {
@@ -278,6 +307,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     ...(read.tls === undefined ? {} : { tls: read.tls }),
     workers: read.workers ?? { count: 0 },
     policies: read.policies ?? DEFAULT_POLICIES,
+    categories: read.category ?? [],
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
   };
 }
@@ -289,41 +319,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
  */
 export function readPolicies(value: unknown, current: Policies): Policies {
   const { policies } = translateParameters(value);
-  const read = readOptions<OwnPolicies>(policies, "policies", {
-    replicas: count(1, REPLICAS_MAX),
-    pruneTemps,
-    pruneExtraReplicas: flag,
-    shiftDiskLoad: flag,
-    peerTransfers: flag,
-    sharedFileSystem: flag,
-    transfersPerWorker: count(1, 1000),
-    transfersPerUrl: count(1, 1000),
-    transfersFromManager: count(1, 1000),
-    transfersToManager: count(1, 1000),
-    recovery: oneOf("on_demand", "immediate", "off"),
-    placement: oneOf(...PLACEMENTS),
-    transferStallTimeout: timeout,
-    transferOutlierFactor: amount(1, 1000),
-    minTransferTimeout: timeout,
-    defaultTransferRate: rate,
-    dispatchAhead: amount(1, 1000),
-    dispatchAheadTime: duration,
-    waitForWorkers: count(0, 1_000_000),
-    maxWorkers: count(0, 1_000_000),
-    workerEvictionInterval: duration,
-    workerTimeout: timeout,
-    reconnectGrace: duration,
-    recoveryTries: count(0, 1000),
-    proportionalResources: flag,
-    proportionalWholeTasks: flag,
-    taskDiskShare: amount(0.01, 1),
-    hostFailures: count(0, 1_000_000),
-    hostBlockTime: timeout,
-    slowWorkerFactor,
-    slowHostTimeout: timeout,
-    taskGroups: flag,
-    libraryRetries: count(0, 1000),
-  });
+  const read = readOptions<OwnPolicies>(policies, "policies", POLICY_READERS);
   const {
     dispatchAheadTime,
     workerEvictionInterval,
@@ -334,6 +330,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     defaultTransferRate,
     hostBlockTime,
     slowHostTimeout,
+    retryTimeout,
     ...rest
   } = read;
   return {
@@ -344,6 +341,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
     hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
     slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
+    retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -460,4 +458,48 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
     ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
     ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
   };
+};
+
+/** Checks of each policy. */
+const POLICY_READERS: Readers<OwnPolicies> = {
+  replicas: count(1, REPLICAS_MAX),
+  pruneTemps,
+  pruneExtraReplicas: flag,
+  shiftDiskLoad: flag,
+  peerTransfers: flag,
+  sharedFileSystem: flag,
+  transfersPerWorker: count(1, 1000),
+  transfersPerUrl: count(1, 1000),
+  transfersFromManager: count(1, 1000),
+  transfersToManager: count(1, 1000),
+  recovery: oneOf("on_demand", "immediate", "off"),
+  placement: oneOf(...PLACEMENTS),
+  transferStallTimeout: timeout,
+  transferOutlierFactor: amount(1, 1000),
+  minTransferTimeout: timeout,
+  defaultTransferRate: rate,
+  dispatchAhead: amount(1, 1000),
+  dispatchAheadTime: duration,
+  waitForWorkers: count(0, 1_000_000),
+  maxWorkers: count(0, 1_000_000),
+  workerEvictionInterval: duration,
+  workerTimeout: timeout,
+  reconnectGrace: duration,
+  recoveryTries: count(0, 1000),
+  proportionalResources: flag,
+  proportionalWholeTasks: flag,
+  taskDiskShare: amount(0.01, 1),
+  hostFailures: count(0, 1_000_000),
+  hostBlockTime: timeout,
+  slowWorkerFactor,
+  slowHostTimeout: timeout,
+  taskGroups: flag,
+  categoryMode: oneOf(...CATEGORY_MODES),
+  categorySteadyTasks: count(1, 1_000_000),
+  sandboxGrowFactor: amount(1.1, 1000),
+  rampDown: flag,
+  hungryMinimum: count(1, 1_000_000),
+  hungryFactor: amount(1, 1000),
+  retryTimeout: timeout,
+  libraryRetries: count(0, 1000),
 };

@@ -17,9 +17,11 @@ import type {
   TryRecord,
   WorkerRecord,
 } from "./state.ts";
+import { giveUpAsking } from "./retry.ts";
 import { isUnwatched, takeSlow } from "./slow_worker.ts";
 import { endExpired, releaseTask } from "./task.ts";
 import { resumeTransfer, reviewSource } from "./transfer.ts";
+import { tellUnplaceable } from "./unplaceable.ts";
 import { evictAtRandom } from "./worker_eviction.ts";
 import { loseWorker } from "./worker.ts";
 
@@ -35,6 +37,8 @@ export type Deadline =
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" }
+  /** Some classes fit no worker that is there. */
+  | { readonly atMs: number; readonly kind: "unplaceable" }
   /** The task was held until then; or has to have ended by then. */
   | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord }
   /** The time of the worker is nearly over. */
@@ -76,10 +80,14 @@ function pass(state: ManagerState, due: Deadline): void {
       return reviewSource(state, due.from);
     case "eviction":
       return evictAtRandom(state);
+    case "unplaceable":
+      return tellUnplaceable(state);
     case "grace":
       return passGrace(state, due.worker);
     case "hold":
-      return releaseTask(state, due.task);
+      return due.task.hold?.kind === "retry_asked"
+        ? giveUpAsking(state, due.task)
+        : releaseTask(state, due.task);
     case "end_by":
       return endExpired(state, due.task);
     case "ending":

@@ -13,6 +13,7 @@ import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, TaskBody } from "../../shared/task.ts";
 import type { CategoryMode } from "./category.ts";
 import type { Policies } from "./policy.ts";
+import type { RetryDecision, RetryRule } from "./retry.ts";
 
 /** A `hello` that passed the challenge and the check of its shape. */
 export type Hello = Extract<WorkerMessage, { kind: "hello" }>;
@@ -95,6 +96,8 @@ export interface TaskTemplate {
   readonly minTimeMs: number;
   /** `TryResult.series` is wanted. */
   readonly hasSeries?: boolean;
+  /** When a try that failed is repeated; absent is at once, as long as `retries` allow it. */
+  readonly retry?: RetryRule;
   /** In place of the policy. */
   readonly placement?: Policies["placement"];
   /** Name of the library whose function is called; absent for a command. */
@@ -104,7 +107,8 @@ export interface TaskTemplate {
 /** What is said of all tasks of a category. */
 export interface CategorySpec {
   readonly name: string;
-  readonly mode: CategoryMode;
+  /** Undefined: the policy `categoryMode`. */
+  readonly mode: CategoryMode | undefined;
   /** A try never has more, unless its task states it. */
   readonly max: ResourceRequest;
   /** What is not stated is never less. */
@@ -114,6 +118,9 @@ export interface CategorySpec {
   /** Tries at workers at a time; 0 is no limit. */
   readonly maxConcurrent: number;
 }
+
+/** What is said of a category from now on; the rest stays as it was. */
+export type CategoryChange = Partial<CategorySpec> & Pick<CategorySpec, "name">;
 
 /** A task as the API submits it. Its template is shared with tasks alike, its environments too. */
 export interface TaskDefinition {
@@ -183,7 +190,16 @@ export type ManagerEvent =
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
-  | { readonly kind: "category_declared"; readonly category: CategorySpec }
+  | { readonly kind: "category_declared"; readonly category: CategoryChange }
+  /** Many at once: none of them is dispatched from now on, and they end within some steps. */
+  | { readonly kind: "tasks_cancelled"; readonly taskIds: readonly TaskId[] }
+  /** Answer to `ask_retry`: what the try costs of `retries`, or why nobody can tell. */
+  | {
+    readonly kind: "retry_decided";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly decision: RetryDecision;
+  }
   /** A worker said hello on a connection that the shell calls `session`. */
   | {
     readonly kind: "worker_connected";

@@ -4,6 +4,7 @@ import type { FileId, SessionId, TaskId, TransferId, WorkerId } from "../../shar
 import type { Resources } from "../../shared/resources.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import type { FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+import type { Missing } from "./unplaceable.ts";
 
 /** A source as the core names it; the shell adds ticket, urls and inline bytes. */
 export type SourceRef =
@@ -77,6 +78,8 @@ export type ManagerInstruction =
   | { readonly kind: "abandon"; readonly deliveryId: number }
   /** The handle of this task settles. */
   | { readonly kind: "settle"; readonly end: TaskEnd; readonly durable: true }
+  /** Ask the user what this try costs of the task's `retries`; `retry_decided` answers. */
+  | { readonly kind: "ask_retry"; readonly end: TaskEnd }
   /** Answer to `file_requested`; the contents are with the shell when it is delivered. */
   | {
     readonly kind: "file_delivered";
@@ -135,6 +138,15 @@ export type Fact =
     readonly message: string;
   }
   | { readonly kind: "worker_joined" | "worker_reconnected"; readonly workerId: WorkerId }
+  /** No worker that is there could ever run these tasks; told again when `missing` has changed. */
+  | {
+    readonly kind: "class_unplaceable";
+    readonly category: string;
+    /** Those that are ready. */
+    readonly taskCount: number;
+    readonly missing: Missing;
+    readonly workerCount: number;
+  }
   | {
     readonly kind: "worker_left";
     readonly workerId: WorkerId;

@@ -56,6 +56,8 @@ function checkCounters(state: ManagerState): void {
   }
   checkRecoveries(state);
   checkCategories(state);
+  checkKinds(state);
+  checkRoom(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -64,6 +66,15 @@ function checkCounters(state: ManagerState): void {
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
   }
+}
+
+function checkRoom({ workers, room }: ManagerState): void {
+  const open = [...workers.values()].filter(isIndexed);
+  const total = open.reduce((sum, { resources }) => sum + resources.cores, 0);
+  const committed = open.reduce((sum, worker) => sum + worker.committed.cores, 0);
+  const isRight = Math.abs(room.total.cores - total) < 1e-3 &&
+    Math.abs(room.committed.cores - committed) < 1e-3;
+  assert(room.workerCount === open.length && isRight, "The room of all workers must be their sum");
 }
 
 function checkCategories(state: ManagerState): void {
@@ -77,6 +88,15 @@ function checkCategories(state: ManagerState): void {
     const count = running.get(category) ?? 0;
     assert(category.runningCount === count, `Category "${name}" must count ${count} tries`);
     running.delete(category);
+    const { learning } = category;
+    assert(
+      category.heldCores >= 0 && (count > 0 || category.heldCores === 0),
+      `Category "${name}" must not hold ${category.heldCores} cores`,
+    );
+    assert(
+      learning === undefined || learning.newCount < Math.max(1, state.policies.categorySteadyTasks),
+      `Category "${name}" must have learnt of what has ended`,
+    );
     for (const taskClass of category.classes) {
       const { key } = taskClass;
       assert(state.classes.get(key) === taskClass, `Class ${key} of "${name}" must be known`);
@@ -84,15 +104,43 @@ function checkCategories(state: ManagerState): void {
   }
   assert(running.size === 0, "The category of every try must be known");
   const uses = new Map<object, number>();
-  for (const { taskClass } of state.tasks.values()) {
+  const queued = new Map<object, number>();
+  for (const { taskClass, state: { kind } } of state.tasks.values()) {
+    if (kind === "waiting" || kind === "ready") {
+      queued.set(taskClass, (queued.get(taskClass) ?? 0) + 1);
+    }
     uses.set(taskClass, (uses.get(taskClass) ?? 0) + 1);
   }
   for (const [key, taskClass] of state.classes) {
     const count = uses.get(taskClass) ?? 0;
     assert(taskClass.useCount === count && count > 0, `Class ${key} must have ${count} tasks`);
+    const queuedCount = queued.get(taskClass) ?? 0;
+    assert(taskClass.queuedCount === queuedCount, `Class ${key} must queue ${queuedCount} tasks`);
     uses.delete(taskClass);
   }
   assert(uses.size === 0, "The class of every task must be known");
+}
+
+/** Kinds are those of the workers that are there and stay, and what they have most is known. */
+function checkKinds({ workers, kinds, most, unlearnt, unplaceable, classes }: ManagerState): void {
+  const counts = new Map<object, number>();
+  let cores = 0;
+  for (const { kind, isLeaving } of workers.values()) {
+    if (isLeaving) continue;
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    cores = Math.max(cores, kind.resources.cores);
+  }
+  for (const [key, kind] of kinds) {
+    const count = counts.get(kind) ?? 0;
+    assert(kind.workerCount === count && count > 0, `There must be ${count} workers of ${key}`);
+  }
+  assert(kinds.size === counts.size, `There must be ${counts.size} kinds of workers`);
+  assert(most.cores === cores, `The most cores of a worker must be ${cores}, not ${most.cores}`);
+  assert(unlearnt.size === 0, "Nothing must be left to be learnt after a step");
+  for (const taskClass of unplaceable.classes.keys()) {
+    const isKnown = classes.get(taskClass.key) === taskClass;
+    assert(isKnown, `Class ${taskClass.key} must be known to be unplaceable`);
+  }
 }
 
 function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {

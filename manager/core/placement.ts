@@ -145,7 +145,10 @@ function isComingTo(state: ManagerState, file: FileRecord, worker: WorkerRecord)
 }
 
 /** True when `worker` could ever run tasks of this class. */
-export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
+export function suits(
+  worker: Pick<WorkerRecord, "features">,
+  taskClass: Pick<TaskClass, "features">,
+): boolean {
   return taskClass.features.length === 0 ||
     taskClass.features.every((feature) => worker.features.has(feature));
 }

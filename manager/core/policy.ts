@@ -1,5 +1,7 @@
 /** The tunable rules of the manager; DESIGN section 9. Ranges are checked in config.ts. */
 
+import type { CategoryMode } from "./category.ts";
+
 /** Rules for the choice of a worker; placement.ts. */
 export const PLACEMENTS = ["files", "fast", "random", "spread", "disk"] as const;
 
@@ -71,6 +73,23 @@ export interface Policies {
   readonly slowHostTimeoutMs: number;
   /** Tasks that are joined by temps go to one worker together; group.ts. */
   readonly taskGroups: boolean;
+  /** How tries are sized of categories of which nothing else is said. */
+  readonly categoryMode: CategoryMode;
+  /** Successes of a category after which its first allocations follow from them anew. */
+  readonly categorySteadyTasks: number;
+  /** How many times as much disk the next try has of one that outgrew what nobody stated. */
+  readonly sandboxGrowFactor: number;
+  /**
+   * With more workers than ready tasks a try of a category that learns is given all of a worker
+   * that has nothing else to do.
+   */
+  readonly rampDown: boolean;
+  /** Tasks that are to wait, at least, for `hungry` to be 0. */
+  readonly hungryMinimum: number;
+  /** As many times what the workers can run is wanted in all. */
+  readonly hungryFactor: number;
+  /** Time that a user's function has to say whether a try is repeated. */
+  readonly retryTimeoutMs: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -109,5 +128,12 @@ export const DEFAULT_POLICIES: Policies = {
   slowWorkerFactor: 0,
   slowHostTimeoutMs: 900_000,
   taskGroups: false,
+  categoryMode: "fixed",
+  categorySteadyTasks: 25,
+  sandboxGrowFactor: 2,
+  rampDown: false,
+  hungryMinimum: 10,
+  hungryFactor: 2,
+  retryTimeoutMs: 60_000,
   libraryRetries: 3,
 };

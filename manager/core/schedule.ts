@@ -6,10 +6,10 @@
  * @module
  */
 
-import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
+import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
 import { missingAt } from "./allocation.ts";
@@ -34,8 +34,10 @@ import type {
 import { tell } from "./state.ts";
 import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
-import { allocationAt, classOf, comesFirst } from "./task_class.ts";
+import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
+import { takeTurns } from "./turn.ts";
+import { noteBlocked } from "./unplaceable.ts";
 import { wakeUpkeep } from "./upkeep.ts";
 
 /** Workers that are asked to give tries back to one that is idle, in one pass. */
@@ -68,13 +70,13 @@ export function isWaitingForWorkers({ joinedCount, policies }: ManagerState): bo
 
 /** Dispatches the best task of all classes until none fits anywhere. */
 function placeTasks(state: ManagerState): void {
-  const classes = classesToTry(state);
-  for (let next = popHeap(classes); next !== undefined; next = popHeap(classes)) {
-    const task = headOf(next);
-    if (task === undefined) continue;
-    if (place(state, next, task)) pushHeap(classes, next);
-    else next.isBlocked = true;
-  }
+  takeTurns(classesToTry(state), (taskClass, task) => {
+    const isPlaced = place(state, taskClass, task);
+    if (isPlaced) return true;
+    taskClass.isBlocked = true;
+    noteBlocked(state, taskClass);
+    return false;
+  });
 }
 
 /** True when a try of this class is long enough to be taken back from a busy worker. */
@@ -82,15 +84,12 @@ export function isWorthRecall(taskClass: TaskClass): boolean {
   return taskClass.library === undefined && (taskClass.meanRanMs ?? Infinity) >= RECALL_WORTH_MS;
 }
 
-/** Classes that may fit somewhere, the one with the best task first. */
-function classesToTry(state: ManagerState): Heap<TaskClass> {
-  const classes = newHeap<TaskClass>((a, b) => {
-    const headA = headOf(a);
-    const headB = headOf(b);
-    return headA !== undefined && (headB === undefined || comesFirst(headA, headB));
-  });
+/** Classes that may fit somewhere. */
+function classesToTry(state: ManagerState): TaskClass[] {
+  const classes: TaskClass[] = [];
   for (const taskClass of state.busyClasses) {
-    if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) pushHeap(classes, taskClass);
+    if (isFull(taskClass.category)) continue;
+    if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) classes.push(taskClass);
   }
   return classes;
 }
@@ -103,16 +102,6 @@ function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
     if (hasRoom(state, worker, taskClass)) return true;
   }
   return false;
-}
-
-/** The best ready task of a class; stale entries before it are dropped. */
-function headOf(taskClass: TaskClass): TaskRecord | undefined {
-  while (true) {
-    const head = peekHeap(taskClass.ready);
-    if (head === undefined) return undefined;
-    if (head.state.kind === "ready" && head.taskClass === taskClass) return head;
-    popHeap(taskClass.ready);
-  }
 }
 
 function place(state: ManagerState, taskClass: TaskClass, task: TaskRecord): boolean {
@@ -154,8 +143,9 @@ function setApart(
     finishTask(state, task, { outcome: "disk_full", message });
     return true;
   }
-  const { atLeast } = taskClass;
-  const apart = classOf(state, definition, { atLeast, workerDiskBytes: roundedDisk(inputBytes) });
+  const { atLeast, workerMemoryBytes } = taskClass;
+  const workerDiskBytes = roundedDisk(inputBytes);
+  const apart = classOf(state, definition, { atLeast, workerDiskBytes, workerMemoryBytes });
   if (apart === taskClass) return false;
   moveToClass(state, task, apart);
   // Whoever it fits on may have had room all the time.
@@ -251,11 +241,8 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  const { meanRanMs, readyCount } = taskClass;
+  if (!isInstanceWorth(taskClass, library)) return undefined;
   const slotCount = library.instances.size * library.spec.slots;
-  if (slotCount > 0 && meanRanMs !== undefined) {
-    if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
-  }
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
   const isFit = (worker: WorkerRecord, factor: number): boolean => {
@@ -275,6 +262,16 @@ export function roomForInstance(
     return found !== undefined;
   });
   return found;
+}
+
+/** True when the ready calls of the class are more than the instances that there are do soon. */
+export function isInstanceWorth(
+  { meanRanMs, readyCount }: TaskClass,
+  { instances, spec: { slots } }: LibraryRecord,
+): boolean {
+  const slotCount = instances.size * slots;
+  if (slotCount === 0 || meanRanMs === undefined) return true;
+  return readyCount * meanRanMs / slotCount >= INSTANCE_WORTH_MS;
 }
 
 /** What keeps an instance for calls of the class from a worker that takes any. */

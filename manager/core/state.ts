@@ -15,16 +15,25 @@ import type { RandomState } from "../../shared/random.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import type { Allocation, Demand } from "./allocation.ts";
+import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
+import type { Counters } from "./counters.ts";
 import type { Deadline } from "./deadline.ts";
 import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { HostRecord } from "./host.ts";
+import type { RoomSums } from "./hunger.ts";
+import type { Failure } from "./failure_output.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
-import type { StrictQueue } from "./strict_input.ts";
+import type { Unplaceable } from "./unplaceable.ts";
 import type { Upkeep } from "./upkeep.ts";
+import type { WorkerKind } from "./worker_kind.ts";
+import type { TroubleRecord } from "./retry.ts";
+import type { SpoolRecord } from "./spool.ts";
+import type { StrictQueue } from "./strict_input.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -54,7 +63,16 @@ export type Hold =
   /** No worker that has its strict inputs has room for it; strict_input.ts. */
   | { readonly kind: "strict_input" }
   /** Its user is asked whether the try that failed is to be repeated. */
-  | { readonly kind: "retry_asked"; readonly result: TryResult };
+  | {
+    readonly kind: "retry_asked";
+    readonly untilMs: number;
+    readonly attempt: TryRecord;
+    readonly failure: Failure;
+    /** Of its worker: what the try left there is there as long as it is the same. */
+    readonly session: SessionId;
+  }
+  /** Its user has called it off: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" };
 
 /** One task as the manager sees it. */
 export interface TaskRecord {
@@ -70,6 +88,8 @@ export interface TaskRecord {
   failureCount: number;
   /** Workers lost while it ran; instances of its library that died under it. */
   lossCount: number;
+  /** What went wrong so far with it; undefined of a task with which nothing has. */
+  troubles: TroubleRecord | undefined;
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
@@ -77,6 +97,8 @@ export interface TaskRecord {
   lastFailure: string | undefined;
   /** Tries that had no room on the disk of their worker. */
   fullCount: number;
+  /** Tries that had too little of what the task does not state: it comes before others then. */
+  exhaustedCount: number;
   /** How often it was taken from a worker that was too slow, and from which one last. */
   slow: { readonly count: number; readonly worker: WorkerRecord } | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
@@ -95,6 +117,10 @@ export interface TaskClass {
   readonly atLeast: ResourceRequest;
   /** Disk that a worker is to have in all. */
   readonly workerDiskBytes: number;
+  /** Memory, likewise. */
+  readonly workerMemoryBytes: number;
+  /** Of a category with buckets: what was drawn for its next try. */
+  drawn: ResourceRequest | undefined;
   /** What its tries ask for now; category.ts. */
   demand: Demand;
   /** `{resources of workers: what a try is given there}`; undefined where it never fits. */
@@ -107,10 +133,14 @@ export interface TaskClass {
   readonly ready: Heap<TaskRecord>;
   /** Tasks in state `ready`; `ready.items` may hold more. */
   readyCount: number;
+  /** Tasks in state `waiting` or `ready`. */
+  queuedCount: number;
   /** Unsettled tasks, and tries at workers: it is forgotten with the last. */
   useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
   isBlocked: boolean;
+  /** Of `state.kindsChange`, when some worker was last seen to be able to run its tries. */
+  suitedAt: number;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
   /** Tries that went well; those that run and are not watched, as the mean is not known yet. */
@@ -256,14 +286,6 @@ export interface TransferRecord {
   lateCount: number;
 }
 
-/** A copy at the manager of a file that lives at workers. */
-export interface SpoolRecord {
-  readonly generation: number;
-  readonly sizeBytes: number;
-  /** A user asked for it: it stays until the file is undeclared. */
-  isRequested: boolean;
-}
-
 /** What serves bytes, with how many it serves at a time. */
 export interface Source {
   readonly kind: "manager" | "url" | "worker";
@@ -323,7 +345,8 @@ export interface WorkerRecord {
   readonly workerId: WorkerId;
   readonly incarnation: string;
   readonly host: string;
-  /** One object of all workers that have as much. */
+  readonly kind: WorkerKind;
+  /** Those of its kind: one object of all workers that have as much. */
   readonly resources: Resources;
   readonly features: ReadonlySet<string>;
   /** When it has to end; Infinity when it need not. */
@@ -424,32 +447,6 @@ export interface DeliveryRecord {
   attemptCount: number;
 }
 
-/** Numbers that are kept as things happen, so that a summary costs nothing. */
-export interface Counters {
-  submitted: number;
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  waiting: number;
-  ready: number;
-  dispatched: number;
-  retrieving: number;
-  triesStarted: number;
-  recoveries: number;
-  /** Recoveries that wait for inputs or room now, and those at workers. */
-  recoveriesWaiting: number;
-  recoveriesRunning: number;
-  /** Makings whose contents were other than those of the making before. */
-  nondeterministic: number;
-  /** Copies that workers found damaged, and dropped. */
-  replicasDamaged: number;
-  managerToWorkerBytes: number;
-  workerToWorkerBytes: number;
-  workerToManagerBytes: number;
-  urlToWorkerBytes: number;
-  workerToUrlBytes: number;
-}
-
 /** The manager's whole state. */
 export interface ManagerState {
   readonly managerId: string;
@@ -464,14 +461,23 @@ export interface ManagerState {
   readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
   readonly workers: Map<WorkerId, WorkerRecord>;
   readonly index: CapacityIndex<WorkerRecord>;
+  /** Of the workers in `index`. */
+  readonly room: RoomSums;
   /** All workers, by the size of their disks. */
   readonly disks: CapacityIndex<DiskMember>;
   readonly categories: Map<string, CategoryRecord>;
   readonly classes: Map<string, TaskClass>;
   /** Classes of templates whose tasks ask for no features: found without making a key. */
   readonly classByTemplate: WeakMap<TaskTemplate, TaskClass>;
-  /** `{what a worker has, as text: the object that such workers share}`. */
-  readonly capacities: Map<string, Resources>;
+  /** Categories of which more is known than was learnt of it. */
+  readonly unlearnt: Set<CategoryRecord>;
+  /** Kinds of the workers that are there, by their keys. */
+  readonly kinds: Map<string, WorkerKind>;
+  /** Grows when a kind comes or goes. */
+  kindsChange: number;
+  /** The most of each that any one worker has. */
+  most: Resources;
+  readonly unplaceable: Unplaceable;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */
@@ -510,6 +516,8 @@ export interface ManagerState {
   readonly upkeep: Upkeep;
   /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
   readonly lost: Set<FileRecord>;
+  /** Tasks that are cancelled as soon as it is their turn; cancel.ts. */
+  calledOff: CallingOff;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;
@@ -533,13 +541,6 @@ export interface ManagerState {
   /** Follow the messages of the step: a deletion of an older copy goes before. */
   readonly fetches: Extract<ManagerInstruction, { kind: "fetch" }>[];
   readonly facts: Fact[];
-}
-
-/** Messages for one worker that one step collects. */
-export interface Outbox {
-  readonly messages: ManagerMessage[];
-  readonly dispatched: TryRecord[];
-  readonly acknowledged: TryId[];
 }
 
 /** A source that serves nothing yet. */

@@ -2,20 +2,24 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
-import { countRunning } from "./category.ts";
+import { countRunning, drawAgain } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
+import { afterExhaustion } from "./exhaustion.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
-import { freeCall, holdCall } from "./library.ts";
+import { freeCall, holdCall, indexService } from "./library.ts";
 import { dropFollower, isMadeFor, leadGroup, promoteFollower } from "./group.ts";
 import { noteHostFailure, noteHostSuccess } from "./host.ts";
+import { noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
+import { allocationFor } from "./ramp_down.ts";
 import { isWorthRecall } from "./schedule.ts";
+import { judgeFailure, noteLoss } from "./retry.ts";
 import { noteEnded, unwatchTry, watchTry } from "./slow_worker.ts";
 import { reviewSpool } from "./spool.ts";
 import {
@@ -29,7 +33,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { changeClass, finishTask, setState, waitOrQueue } from "./task.ts";
-import { allocationAt, classOf } from "./task_class.ts";
+import { classOf, type Raise } from "./task_class.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
 const AMBIGUOUS_TRIES_MAX = 3;
@@ -65,7 +69,7 @@ export function dispatch(
   task.dispatchedAtMs = state.nowMs;
   const { definition: { taskId }, taskClass } = task;
   const { library } = taskClass;
-  const allocation = library === undefined ? allocationAt(state, taskClass, worker) : undefined;
+  const allocation = library === undefined ? allocationFor(state, taskClass, worker) : undefined;
   const attempt: TryRecord = {
     taskId,
     try: task.tryCount,
@@ -101,6 +105,7 @@ export function dispatch(
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
   state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
+  drawAgain(state, taskClass);
   leadGroup(state, attempt);
 }
 
@@ -142,8 +147,7 @@ export function returnTry(
   if (!isAsked && !isCrowded) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
   if (isCrowded) {
-    worker.isCrowded = true;
-    indexWorker(state, worker);
+    setCrowded(state, worker, true);
   }
   if (!attempt.isEnded) retry(state, attempt);
 }
@@ -166,7 +170,11 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
-  learnDuration(attempt, Math.min(result.times.ranMs, ranMsMax));
+  const ranMs = Math.min(result.times.ranMs, ranMsMax);
+  learnDuration(attempt, ranMs);
+  if (attempt.allocation !== undefined) {
+    noteUse(state, attempt.taskClass.category, { worker, used: result.used, ranMs });
+  }
   noteHostSuccess(state, attempt);
   noteEnded(state, attempt);
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
@@ -268,9 +276,8 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
   if (!isCounted) return retry(state, attempt);
   task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
+  const message = noteLoss(task, worker);
   if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
-  const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
-    `last is ${workerId} on ${worker.host}`;
   finishTask(state, task, { outcome, message, attempt });
 }
 
@@ -313,9 +320,15 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
   countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
-  worker.isCrowded = false;
   state.changedWorkers.add(worker);
+  setCrowded(state, worker, false);
+}
+
+/** Nothing more is given to a worker that is crowded, calls neither. */
+function setCrowded(state: ManagerState, worker: WorkerRecord, isCrowded: boolean): void {
+  worker.isCrowded = isCrowded;
   indexWorker(state, worker);
+  for (const service of worker.services.values()) indexService(state, service);
 }
 
 /** The result of this try is safe, or void: the worker forgets it. */
@@ -324,7 +337,8 @@ export function acknowledge(state: ManagerState, worker: WorkerRecord, id: TryId
   outboxOf(state, worker).acknowledged.push({ taskId: id.taskId, try: id.try });
 }
 
-function retry(state: ManagerState, attempt: TryRecord): void {
+/** The task of a try that is over runs again, unless it is held. */
+export function retry(state: ManagerState, attempt: TryRecord): void {
   // What was no room before may be some now, for whoever comes back.
   attempt.task.taskClass.isBlocked = false;
   attempt.isEnded = true;
@@ -360,16 +374,33 @@ function countFailure(
     noteHostFailure(state, attempt, task.lastFailure);
   }
   if (isFull && tryOnLargerDisk(state, attempt)) return;
+  if (outcome === "resources_exhausted") {
+    const verdict = afterExhaustion(state, attempt, failure.result?.exceeded);
+    if (verdict.kind === "again") return tryWithMore(state, attempt, verdict.raise);
+    if (verdict.kind === "hopeless") {
+      const told = message === "" ? verdict.message : `${message}; ${verdict.message}`;
+      const last = { ...failure, message: told };
+      if (task.isSettled) return finishTask(state, task, { ...last, attempt });
+      return finishFailed(state, attempt, last);
+    }
+  }
   if (task.isSettled) {
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
   }
-  task.failureCount += 1;
-  if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishFailed(state, attempt, {
+  const isTriedOut = isFull && task.fullCount > 1;
+  judgeFailure(state, attempt, {
     ...failure,
-    message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
+    message: isTriedOut ? `${message}; ${whyNoMore(attempt)}` : message,
   });
+}
+
+/** It had too little of what it does not state: that is no failure of its own. */
+function tryWithMore(state: ManagerState, attempt: TryRecord, raise: Raise): void {
+  const { task } = attempt;
+  task.exhaustedCount += 1;
+  changeClass(state, task, classOf(state, task.definition, raise));
+  retry(state, attempt);
 }
 
 /** No room for it at its worker, whoever's fault that is: a worker with more disk may have some. */
@@ -379,12 +410,9 @@ function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
   if (taskClass.library !== undefined || task.fullCount > FULL_TRIES_MAX) return false;
   const wantedBytes = nextDisk(worker.resources.diskBytes);
   if (largestDiskFor(state, taskClass) < wantedBytes) return false;
-  const { atLeast } = taskClass;
-  changeClass(
-    state,
-    task,
-    classOf(state, task.definition, { atLeast, workerDiskBytes: wantedBytes }),
-  );
+  const { atLeast, workerMemoryBytes } = taskClass;
+  const raise = { atLeast, workerDiskBytes: wantedBytes, workerMemoryBytes };
+  changeClass(state, task, classOf(state, task.definition, raise));
   retry(state, attempt);
   return true;
 }

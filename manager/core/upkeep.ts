@@ -23,7 +23,7 @@ import type { ManagerEvent } from "./event.ts";
 import { deleteReplicas, inputFiles, isInUse } from "./file.ts";
 import { canRemake, forgetLost } from "./recovery.ts";
 import { deleteReplica, outlivesWorkflow } from "./replica.ts";
-import { noteDisk, shiftLoad } from "./shift.ts";
+import { noteDisk, type Shift, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
 import { noteStrict } from "./strict_input.ts";
@@ -42,14 +42,6 @@ export interface Upkeep {
   readonly shifts: Map<WorkerRecord, Shift>;
   /** Workers that may have something to move since they told of their disks. */
   readonly fuller: Set<WorkerRecord>;
-}
-
-/** A temp on its way to an emptier disk. */
-export interface Shift {
-  readonly file: FileRecord;
-  readonly to: WorkerRecord;
-  /** When the copy was there; undefined before that. */
-  copiedAtMs: number | undefined;
 }
 
 /** Files that one step looks at; the others wait for the next. */

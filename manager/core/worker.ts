@@ -2,6 +2,7 @@
 
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
+import { cancelTask } from "./cancel.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { failRequests, loseDeliveries } from "./delivery.ts";
 import { forgetDeparture, planEnding } from "./drain.ts";
@@ -25,11 +26,12 @@ import {
   tell,
   type WorkerRecord,
 } from "./state.ts";
-import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import { clearFaults } from "./source_fault.ts";
-import { cancelTask, waitOrQueue } from "./task.ts";
+import { waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
+import { joinKind, kindOf, leaveKind } from "./worker_kind.ts";
 
 /** A worker said hello. The valid session wins; DESIGN section 5, Sessions. */
 export function connectWorker(state: ManagerState, session: SessionId, hello: Hello): void {
@@ -101,6 +103,7 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
   if (worker.isLeaving) return;
   worker.isLeaving = true;
   forgetDeparture(state, worker);
+  leaveKind(state, worker);
   indexWorker(state, worker);
   removeCapacity(state.disks, worker.disk);
   state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
@@ -140,6 +143,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   state.outbox.delete(worker);
   state.recallable.delete(worker);
   if (!worker.isLeaving) {
+    leaveKind(state, worker);
     state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
     if (worker.bar !== "draining" && worker.tries.size > 0) noteHostLoss(state, worker);
   }
@@ -201,14 +205,16 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
 }
 
 function addWorker(state: ManagerState, session: SessionId, hello: Hello): WorkerRecord {
-  const { workerId, incarnation, host, resources, features } = hello;
+  const { workerId, incarnation, host } = hello;
+  const kind = kindOf(state, hello);
   const worker: WorkerRecord = {
     place: newCapacityPlace(),
     workerId,
     incarnation,
     host,
-    resources: sharedCapacity(state, resources),
-    features: new Set(features),
+    kind,
+    resources: kind.resources,
+    features: kind.features,
     endsAtMs: Infinity,
     link: { kind: "open", session },
     isLeaving: false,
@@ -238,19 +244,11 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);
+  joinKind(state, worker);
   indexDisk(state, worker);
   state.joinedCount += 1;
   outboxOf(state, worker);
   return worker;
-}
-
-/** The object that stands for as much as that; there are few kinds of workers. */
-function sharedCapacity({ capacities }: ManagerState, resources: Resources): Resources {
-  const key = JSON.stringify(resources);
-  const known = capacities.get(key);
-  if (known !== undefined) return known;
-  capacities.set(key, resources);
-  return resources;
 }
 
 /** Nothing is dispatched to a worker that is away, and nothing fetched from it. */

@@ -180,6 +180,7 @@ test("ClientLinks takes any bytes from a client that is accepted and goes on ser
     { kind: "workers", requestId: 13 },
     { kind: "files", requestId: 14, after: 0 },
     { kind: "logs", requestId: 15, taskId: 1 },
+    { kind: "explain", requestId: 19, selection, after: 0 },
     { kind: "tune", requestId: 16, policies: { replicas: 2, recovery: "off" } },
   ];
   const frames = requests.map((request) => frameOf([request]));

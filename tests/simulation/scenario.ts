@@ -71,6 +71,17 @@ export interface Scenario {
   readonly growChance?: number;
 }
 
+/** Chances that are a scenario's, while there are faults. */
+export type Chance =
+  | "hangChance"
+  | "fullChance"
+  | "meddleChance"
+  | "flipChance"
+  | "rotChance"
+  | "growChance"
+  | "stallChance"
+  | "slowChance";
+
 /** How the run went. */
 export interface Outcomes {
   readonly outcomes: Map<TaskId, Outcome>;
@@ -95,4 +106,6 @@ export interface Outcomes {
   };
   /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
   readonly shifts: { readonly begun: number; readonly back: number };
+  /** `{first reason of an explanation: how often tasks had it at the instants looked at}`. */
+  readonly explained: ReadonlyMap<string, number>;
 }

@@ -22,8 +22,9 @@ import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
+import { ExplanationCheck } from "./explained.ts";
 import { Connection } from "./network.ts";
-import type { Outcomes, Scenario } from "./scenario.ts";
+import type { Chance, Outcomes, Scenario } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { sourceOf } from "./sources.ts";
@@ -38,17 +39,6 @@ const FAULTS_END_MS = 20_000;
 
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
-
-/** Chances that are a scenario's, while there are faults. */
-type Chance =
-  | "hangChance"
-  | "fullChance"
-  | "meddleChance"
-  | "flipChance"
-  | "rotChance"
-  | "growChance"
-  | "stallChance"
-  | "slowChance";
 
 /** Simulated time after which a run that has not ended is stuck. */
 const RUN_MS_MAX = 3_600_000;
@@ -80,6 +70,7 @@ class Simulation implements World {
   #sent = 0;
   readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
+  readonly #explained = new ExplanationCheck();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -156,6 +147,7 @@ class Simulation implements World {
       urlFetches: this.#urlFetchCount,
       room: this.#room,
       shifts: this.#shifts,
+      explained: this.#explained.counts,
     };
   }
 
@@ -501,6 +493,7 @@ class Simulation implements World {
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
+    this.#explained.note(this.#state);
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;

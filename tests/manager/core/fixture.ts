@@ -5,8 +5,10 @@
  * @module
  */
 
+import type { Allocation } from "../../../manager/core/allocation.ts";
 import type {
   BoundFile,
+  CategoryChange,
   FileOrigin,
   Hello,
   LibrarySpec,
@@ -24,7 +26,12 @@ import type {
 import { checkInvariants } from "../../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
 import { newManagerState } from "../../../manager/core/new_state.ts";
-import type { FileRecord, ManagerState, TaskRecord } from "../../../manager/core/state.ts";
+import {
+  type FileRecord,
+  type ManagerState,
+  type TaskRecord,
+  tryKey,
+} from "../../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../../manager/core/step.ts";
 import type {
   CacheName,
@@ -43,6 +50,7 @@ import {
   helloOf,
   idOf,
   type TaskWish,
+  usageOf,
   type WorkerWish,
 } from "./wishes.ts";
 
@@ -227,6 +235,21 @@ export class ManagerFixture {
     return taskId;
   }
 
+  /** What is said of a category from now on. */
+  category(name: string, change: Omit<CategoryChange, "name">): void {
+    this.feed({ kind: "category_declared", category: { name, ...change } });
+  }
+
+  /** What the newest try of the task was given by `worker`. */
+  allocated(worker: string, taskId: TaskId): Allocation {
+    const { try: number } = this.#tryOf(worker, taskId);
+    const attempt = this.state.workers.get(idOf(worker))?.tries.get(
+      tryKey({ taskId, try: number }),
+    );
+    if (attempt?.allocation === undefined) throw new Error(`Task ${taskId} is not at ${worker}`);
+    return attempt.allocation;
+  }
+
   cancels(taskId: TaskId): void {
     this.feed({ kind: "task_cancelled", taskId });
   }
@@ -266,6 +289,8 @@ export class ManagerFixture {
       outputs,
       times: { startedAtMs: 1, stagedMs: 0, ranMs: wish.ranMs ?? 1 },
       ...(wish.isAmbiguous === true ? { isAmbiguous: true } : {}),
+      ...(wish.used === undefined ? {} : { used: usageOf(wish.used) }),
+      ...(wish.exceeded === undefined ? {} : { exceeded: wish.exceeded }),
     };
   }
 
@@ -383,6 +408,13 @@ export class ManagerFixture {
     return fetches;
   }
 
+  /** Tries of which the last step asked what they cost, as `TASK.TRY OUTCOME`. */
+  get asked(): string[] {
+    return this.#instructionsOf("ask_retry").map(({ end }) => {
+      return `${end.taskId}.${end.try} ${end.outcome}`;
+    });
+  }
+
   /** PUTs that the last step ordered, as `NAME from WORKER`. */
   get collects(): string[] {
     return this.#instructionsOf("collect").map(({ file, workerId }) => {
@@ -460,13 +492,15 @@ export class ManagerFixture {
   /** Tasks alike share a template, as they do in production. */
   #templateOf(wish: TaskWish): TaskTemplate {
     const { cores = 1, gpus = 0, diskBytes = 0, library } = wish;
-    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0, placement } = wish;
+    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0 } = wish;
+    const { retry, placement } = wish;
     const request = wish.request ?? { cores, gpus, diskBytes, memoryBytes };
-    const key = JSON.stringify([request, library, category, minTimeMs, placement]);
+    const key = JSON.stringify([request, library, category, minTimeMs, retry, placement]);
     let template = this.#templates.get(key);
     if (template === undefined) {
-      const common = { request, category, env: {}, timeoutMs: 0, minTimeMs };
-      const bare = placement === undefined ? common : { ...common, placement };
+      const rule = retry === undefined ? {} : { retry };
+      const place = placement === undefined ? {} : { placement };
+      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs, ...rule, ...place };
       template = library === undefined ? bare : { ...bare, request: {}, library };
       this.#templates.set(key, template);
     }

@@ -3,9 +3,10 @@
 import type { Hello } from "../../../manager/core/event.ts";
 import type { Policies } from "../../../manager/core/policy.ts";
 import type { FileId, WorkerId } from "../../../shared/ids.ts";
+import type { RetryRule } from "../../../manager/core/retry.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../../../shared/resources.ts";
-import type { CacheLevel, Outcome } from "../../../shared/task.ts";
+import type { CacheLevel, Exceeded, Outcome, Usage } from "../../../shared/task.ts";
 
 /** What a worker of the fixture has; one core unless stated. */
 export interface WorkerWish {
@@ -56,6 +57,7 @@ export interface TaskWish {
   readonly priority?: number;
   readonly retries?: number;
   readonly workerLosses?: number;
+  readonly retry?: RetryRule;
 }
 
 /** How a try of the fixture ends; as a success with all its outputs unless stated. */
@@ -64,10 +66,17 @@ export interface EndWish {
   readonly message?: string;
   readonly ranMs?: number;
   readonly isAmbiguous?: boolean;
+  readonly used?: Partial<Usage>;
+  readonly exceeded?: Exceeded;
   /** Small outputs ride in the result. */
   readonly isInline?: boolean;
   /** Contents of every output, in place of what the task and its try make of it. */
   readonly digest?: string;
+}
+
+/** What a try of the fixture has used; nothing but a core unless stated. */
+export function usageOf(used: Partial<Usage>): Usage {
+  return { cores: 1, memoryBytes: 0, diskBytes: 0, processCount: 1, cpuMs: 1, ...used };
 }
 
 /** The identity of the worker of that name. */
