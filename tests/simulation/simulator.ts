@@ -22,12 +22,20 @@ import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { Connection } from "./network.ts";
-import type { Outcomes, Scenario } from "./scenario.ts";
+import type { Outcomes, Scenario, UseSums } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { sourceOf } from "./sources.ts";
 import { describeStuck } from "./stuck.ts";
-import { isKeeper, KEEPER, SimWorker, type TryPlan, type World } from "./sim_worker.ts";
+import {
+  isKeeper,
+  KEEPER,
+  SimWorker,
+  type TryPlan,
+  type UseEnd,
+  type World,
+} from "./sim_worker.ts";
+import { newSkewed } from "./skewed.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
@@ -83,6 +91,9 @@ class Simulation implements World {
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
   readonly truth: Truth;
+  readonly #use: UseSums = { repeatedCount: 0, allocatedByteMs: 0, usedByteMs: 0 };
+  #endedAtMs = 0;
+  #eventCount = 0;
   #sessionCount = 0;
   #workerCount = 0;
   #wakeAtMs = Infinity;
@@ -94,11 +105,16 @@ class Simulation implements World {
     this.#scenario = scenario;
     this.random = newRandom(scenario.seed);
     const isForgiving = scenario.failChance === 0;
-    this.#workload = scenario.graph === "stages" ? newStages(scenario) : newWorkload(this.random, {
-      taskCount: scenario.taskCount,
-      retries: scenario.retries ?? (isForgiving ? 100 : 1),
-      workerLosses: isForgiving ? 100 : 2,
-    });
+    this.#workload = scenario.graph === "stages"
+      ? newStages(scenario)
+      : scenario.graph === "skewed"
+      ? newSkewed({ request: {}, ...scenario })
+      : newWorkload(this.random, {
+        taskCount: scenario.taskCount,
+        retries: scenario.retries ?? (isForgiving ? 100 : 1),
+        workerLosses: isForgiving ? 100 : 2,
+        hasCategories: scenario.hasCategories ?? false,
+      });
     const { isNondeterministic = false } = scenario;
     this.truth = new Truth(this.#workload, { isNondeterministic });
     this.#state = newManagerState({
@@ -119,7 +135,7 @@ class Simulation implements World {
   run(): void;
   run(task: DispatchedTask): TryPlan;
   run(task?: DispatchedTask): void | TryPlan {
-    if (task !== undefined) return this.#runTask();
+    if (task !== undefined) return this.#runTask(task);
     this.#start();
     while (this.clock.advance()) {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
@@ -153,6 +169,8 @@ class Simulation implements World {
       urlFetches: this.#urlFetchCount,
       room: this.#room,
       shifts: this.#shifts,
+      use: this.#use,
+      endedAtMs: this.#endedAtMs,
     };
   }
 
@@ -266,8 +284,16 @@ class Simulation implements World {
     });
   }
 
-  #runTask(): TryPlan {
+  used({ shape, ranMs, peakBytes, isDone }: UseEnd): void {
+    this.#use.allocatedByteMs += shape.resources.memoryBytes * ranMs;
+    if (isDone) this.#use.usedByteMs += peakBytes * ranMs;
+    else this.#use.repeatedCount += 1;
+  }
+
+  #runTask({ taskId }: DispatchedTask): TryPlan {
     const { random } = this;
+    const plan = this.#workload.plans.get(taskId);
+    if (plan !== undefined) return plan;
     const { failChance, longChance = 0 } = this.#scenario;
     if (this.#happens("hangChance")) return { outcome: "success", ranMs: RUN_MS_MAX };
     const isLong = nextRandom(random) < longChance;
@@ -321,6 +347,9 @@ class Simulation implements World {
     for (let atMs = killEachMs; killEachMs > 0 && atMs < FAULTS_END_MS; atMs += killEachMs) {
       this.clock.after(atMs, () => this.#killOne());
     }
+    this.#feed((scenario.categories ?? []).map((category): ManagerEvent => {
+      return { kind: "category_declared", category };
+    }));
     this.#feed(this.#workload.declarations);
     for (const task of this.#workload.tasks) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
@@ -386,10 +415,10 @@ class Simulation implements World {
   }
 
   #startWorker(workerId: WorkerId, cores: number): SimWorker {
-    const { diskBytes: wanted = 2 ** 40 } = this.#scenario;
+    const { diskBytes: wanted = 2 ** 40, memoryBytes = 2 ** 34 } = this.#scenario;
     const sizes = typeof wanted === "number" ? [wanted] : wanted;
     const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
-    const worker = new SimWorker(this, { workerId, cores, diskBytes });
+    const worker = new SimWorker(this, { workerId, cores, diskBytes, memoryBytes });
     this.#workers.set(workerId, worker);
     worker.start();
     return worker;
@@ -495,7 +524,8 @@ class Simulation implements World {
     }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
-    checkInvariants(this.#state);
+    this.#eventCount += 1;
+    if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
@@ -578,6 +608,7 @@ class Simulation implements World {
     const { taskId, outcome } = end;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
+    this.#endedAtMs = this.clock.nowMs;
     this.#messages.set(taskId, end.message);
     this.truth.checkEnd(end);
   }
