@@ -2,6 +2,7 @@
 
 import { removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
+import { loseReservation } from "./reservation.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
 /** Holds (`1`) or gives back (`-1`) `resources` of `worker`. */
@@ -42,5 +43,6 @@ export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
     removeCapacity(state.index, worker);
     state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
+    loseReservation(state, worker);
   }
 }

@@ -25,6 +25,7 @@ import type {
 } from "./state.ts";
 import { tell } from "./state.ts";
 import { finishTask, moveToClass } from "./task.ts";
+import { reserveFor } from "./reservation.ts";
 import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
 import { takeTurns } from "./turn.ts";
@@ -65,6 +66,7 @@ function placeTasks(state: ManagerState): void {
     if (isPlaced) return true;
     taskClass.isBlocked = true;
     noteBlocked(state, taskClass);
+    reserveFor(state, taskClass);
     return false;
   });
 }
@@ -296,6 +298,7 @@ function couldHold(state: ManagerState, worker: WorkerRecord, taskClass: TaskCla
 function recallForIdle(state: ManagerState): void {
   for (const idle of state.changedWorkers) {
     if (!isIndexed(idle) || idle.unstarted.size > 0) continue;
+    if (idle.reservedFor !== undefined) continue;
     let probed = 0;
     let used = idle.committed;
     for (const busy of state.recallable) {

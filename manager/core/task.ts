@@ -17,6 +17,7 @@ import {
   releaseIfUnneeded,
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
+import { endReservation } from "./reservation.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
@@ -230,6 +231,7 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
       // What is left in the queue is stale.
       taskClass.ready.items.length = 0;
       state.busyClasses.delete(taskClass);
+      endReservation(state, taskClass);
     }
   }
   task.state = next;

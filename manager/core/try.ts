@@ -16,6 +16,7 @@ import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
+import { endReservation } from "./reservation.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { reviewSpool } from "./spool.ts";
 import {
@@ -86,6 +87,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
   state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
+  endReservation(state, taskClass);
   drawAgain(state, taskClass);
 }
 
