@@ -9,7 +9,7 @@ import { afterExhaustion } from "./exhaustion.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
-import { noteUse } from "./learning.ts";
+import { noteShortage, noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
@@ -342,7 +342,7 @@ function countFailure(
   if (isFull && tryOnLargerDisk(state, attempt)) return;
   if (outcome === "resources_exhausted") {
     const verdict = afterExhaustion(state, attempt, failure.result?.exceeded);
-    if (verdict.kind === "again") return tryWithMore(state, attempt, verdict.raise);
+    if (verdict.kind === "again") return tryWithMore(state, attempt, { ...failure, ...verdict });
     if (verdict.kind === "hopeless") {
       const told = message === "" ? verdict.message : `${message}; ${verdict.message}`;
       const last = { ...failure, message: told };
@@ -363,9 +363,15 @@ function countFailure(
 }
 
 /** It had too little of what it does not state: that is no failure of its own. */
-function tryWithMore(state: ManagerState, attempt: TryRecord, raise: Raise): void {
-  const { task } = attempt;
+function tryWithMore(
+  state: ManagerState,
+  attempt: TryRecord,
+  { raise, result }: { readonly raise: Raise; readonly result?: TryResult },
+): void {
+  const { task, taskClass, worker } = attempt;
   task.exhaustedCount += 1;
+  const ranMs = result?.times.ranMs ?? 0;
+  noteShortage(state, taskClass.category, { worker, used: result?.used, ranMs });
   changeClass(state, task, classOf(state, task.definition, raise));
   retry(state, attempt);
 }
