@@ -33,6 +33,7 @@ import { JSON_OPTION, TARGET_OPTIONS, targetArguments, withClient } from "./cli_
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
 import { readPolicyArguments } from "./cli_policy.ts";
 import { describeProgress } from "./progress.ts";
+import { describeUnplaceable } from "./explanation_text.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -79,13 +80,17 @@ export const SHOW_COMMANDS: readonly Command[] = [
   command(
     {
       name: "cancel",
-      usage: "tendril cancel SEL",
+      usage: "tendril cancel [SEL | --tag T | --category C]",
       summary: "end tasks wherever they are",
       example: "tendril cancel last",
-      options: OPTIONS,
+      options: {
+        ...OPTIONS,
+        tag: { value: "NAME", help: "those that were given this tag" },
+        category: { value: "NAME", help: "those of this category" },
+      },
     },
     cancel,
-    selectionOf,
+    labelledOf,
   ),
   command(
     {
@@ -174,7 +179,7 @@ export function reportDocument({ counts, failures }: WaitReport): object {
 }
 
 async function cancel(call: Call, connection: ClientConnection): Promise<number> {
-  const { count } = await connection.ask({ kind: "cancel", selection: selectionOf(call) });
+  const { count } = await connection.ask({ kind: "cancel", selection: labelledOf(call) });
   if (call.given.flag("json")) {
     return await printJson({ version: CLIENT_VERSION, cancelled: count });
   }
@@ -211,8 +216,9 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   const others = found.urls.slice(1);
   const also = others.length === 0 ? "" : `also at: ${others.join(", ")}\n`;
   const remade = describeRecoveries(found);
-  const text = `manager: ${found.name} at ${found.url}\n${also}${progress}\n${remade}${refused}`;
-  return await print(text);
+  const stuck = describeUnplaceable(found.unplaceable).map((line) => `${line}\n`).join("");
+  const lines = `${also}${progress}\n${stuck}${remade}${refused}`;
+  return await print(`manager: ${found.name} at ${found.url}\n${lines}`);
 }
 
 function describeRecoveries({ tasks, damaged }: ManagerStatus): string {
@@ -241,6 +247,19 @@ export function selectionOf({ spec, given }: Call): TaskSelection {
   checkPositionals(spec, given.positionals, 1);
   const [selector] = given.positionals;
   if (selector !== undefined) return readSelector(selector);
+  throw new UsageError(`Cannot tell which tasks are meant: expected ${spec.usage}`);
+}
+
+/** Tasks by their numbers, by a tag or by a category. */
+function labelledOf(call: Call): TaskSelection {
+  const { spec, given } = call;
+  const labels = (["tag", "category"] as const).flatMap((kind) => {
+    const label = given.text(kind);
+    return label === undefined ? [] : [{ kind, label }];
+  });
+  const [first, ...others] = labels;
+  if (first === undefined) return selectionOf(call);
+  if (others.length === 0 && given.positionals.length === 0) return first;
   throw new UsageError(`Cannot tell which tasks are meant: expected ${spec.usage}`);
 }
 
@@ -280,6 +299,7 @@ const TASK_COLUMNS: readonly Column<TaskRow>[] = [
   { title: "TRY", isRight: true, text: (row) => String(row.try) },
   { title: "HOST", text: ({ host }) => host ?? "-" },
   { title: "TIME", isRight: true, text: timeOf },
+  { title: "MEMORY", isRight: true, text: ({ used }) => used ? formatSize(used.memoryBytes) : "-" },
   { title: "COMMAND", text: ({ command }) => command },
   { title: "MESSAGE", text: ({ message }) => message },
 ];

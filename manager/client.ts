@@ -77,8 +77,11 @@ interface AnswerKinds {
   readonly workers: "workers";
   readonly files: "files";
   readonly logs: "logs";
+  readonly explain: "explained";
   readonly follow: "followed";
   readonly unfollow: "done";
+  readonly host: "done";
+  readonly dismiss: "done";
   readonly tune: "done";
   readonly category: "done";
 }
@@ -100,8 +103,11 @@ const ANSWER_KINDS: AnswerKinds = {
   workers: "workers",
   files: "files",
   logs: "logs",
+  explain: "explained",
   follow: "followed",
   unfollow: "done",
+  host: "done",
+  dismiss: "done",
   tune: "done",
   category: "done",
 };

@@ -14,11 +14,14 @@
 
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
-import type { ResourceRequest, Resources } from "../shared/resources.ts";
+import type { CustomResources, ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { CategoryOptions } from "./category.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
+import type { Explanation } from "./core/explanation.ts";
+import type { Policies } from "./core/policy.ts";
+import type { HostChangeKind } from "./host_change.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -32,11 +35,17 @@ export const SUBMIT_TASKS_MAX = 10_000;
 /** Rows of one answer; the rest is asked for with `after`. */
 export const ROWS_MAX = 10_000;
 
+/** Explanations of one answer; the rest is asked for with `after`. */
+export const EXPLANATIONS_MAX = 500;
+
 /** Which tasks are meant. */
 export type TaskSelection =
   | { readonly kind: "all" }
   /** Those of the newest submission of any client. */
   | { readonly kind: "last" }
+  /** Of calls that state no category, the name of their library is meant as well. */
+  | { readonly kind: "category"; readonly label: string }
+  | { readonly kind: "tag"; readonly label: string }
   /** Both ends included, in any order, at most 10,000 ranges. */
   | { readonly kind: "ids"; readonly ranges: readonly (readonly [number, number])[] };
 
@@ -82,13 +91,19 @@ export interface ClientTask {
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
   readonly gpus?: number;
+  readonly custom?: CustomResources;
   readonly tag?: string;
   readonly category?: string;
   readonly priority?: number;
   readonly retries?: number;
+  readonly retryDelayMs?: number;
+  readonly retryOn?: readonly Outcome[];
+  readonly maxForsaken?: number;
   readonly workerLosses?: number;
+  readonly hasSeries?: boolean;
   readonly timeoutMs?: number;
   readonly minTimeMs?: number;
+  readonly placement?: Policies["placement"];
   /** From when the manager takes it. */
   readonly startInMs?: number;
   readonly endInMs?: number;
@@ -178,7 +193,25 @@ export type ClientRequest =
     readonly after: number;
   }
   | { readonly kind: "workers"; readonly requestId: number }
+  /** Absent `forMs` of a block is until it is unblocked. */
+  | {
+    readonly kind: "host";
+    readonly requestId: number;
+    readonly host: string;
+    readonly change: HostChangeKind;
+    readonly forMs?: number;
+  }
+  /** Sends so many workers away that run nothing. */
+  | { readonly kind: "dismiss"; readonly requestId: number; readonly count: number }
   | { readonly kind: "files"; readonly requestId: number; readonly after: number }
+  /** Why tasks do not run, by id; of `all`, those that have not ended. */
+  | {
+    readonly kind: "explain";
+    readonly requestId: number;
+    readonly selection: TaskSelection;
+    /** Ids above this one. */
+    readonly after: number;
+  }
   /** What one task wrote, as far as the manager has it. */
   | { readonly kind: "logs"; readonly requestId: number; readonly taskId: TaskId }
   /**
@@ -273,6 +306,12 @@ export type ClientAnswer =
     readonly files: readonly FileRow[];
     readonly hasMore: boolean;
   }
+  | {
+    readonly kind: "explained";
+    readonly requestId: number;
+    readonly explanations: readonly Explanation[];
+    readonly hasMore: boolean;
+  }
   | { readonly kind: "logs"; readonly requestId: number; readonly logs: TaskLogs }
   /** Without a part when the task has ended and nothing is left. */
   | { readonly kind: "followed"; readonly requestId: number; readonly part?: FollowPart };
@@ -316,6 +355,10 @@ export interface TaskRow {
   readonly signal?: string;
   /** What went wrong; empty when nothing did. */
   readonly message: string;
+  /** What its last try was given, once it has ended. */
+  readonly allocated?: Resources;
+  /** What that used, where it was measured. */
+  readonly used?: Usage;
   /** Epoch milliseconds. */
   readonly submittedAtMs: number;
   /** Epoch milliseconds; 0 before. */
@@ -352,8 +395,11 @@ export interface WorkerRow {
   readonly workerId: WorkerId;
   /** Where it runs. */
   readonly host: string;
-  /** `away` is without a connection, expected back. */
-  readonly state: "connected" | "away" | "leaving";
+  /**
+   * `away` is without a connection, expected back; `blocked` as its host is; `draining` is let go
+   * when it runs nothing; `out_of_time` must end before anything that waits would.
+   */
+  readonly state: "connected" | "away" | "leaving" | "blocked" | "draining" | "out_of_time";
   /** What it has. */
   readonly resources: Resources;
   /** Set aside for tasks and libraries. */

@@ -34,6 +34,7 @@ import {
   type ClientRequest,
   type ClientResult,
   type ClientTask,
+  EXPLANATIONS_MAX,
   type FileRow,
   type FileTicket,
   ROWS_MAX,
@@ -44,8 +45,11 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { PLACEMENTS } from "./core/policy.ts";
+import { HOST_CHANGES } from "./host_change.ts";
 import { CATEGORY_MODES } from "./core/category.ts";
 import type { FollowPart } from "./follower.ts";
+import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
 import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -60,6 +64,8 @@ const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
 const MOUNTS_MAX = 10_000;
 /** Variables of one task. */
 const VARIABLES_MAX = 10_000;
+/** Custom resources of one task. */
+const CUSTOM_MAX = 100;
 /** Ranges of a selection. */
 const RANGES_MAX = 10_000;
 const POLICIES_MAX = 100;
@@ -89,6 +95,8 @@ const range: Check<readonly [number, number]> = (value) => {
 const selection = kinds<TaskSelection>({
   all: {},
   last: {},
+  tag: { label },
+  category: { label },
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
@@ -111,13 +119,19 @@ const task = shape<ClientTask>({
   memoryBytes: optional(amount),
   diskBytes: optional(amount),
   gpus: optional(natural),
+  custom: optional(limitedRecord(natural, CUSTOM_MAX)),
   tag: optional(label),
   category: optional(label),
   priority: optional(finite),
   retries: optional(natural),
+  retryDelayMs: optional(amount),
+  retryOn: optional(limitedList(outcome, OUTCOMES.length)),
+  maxForsaken: optional(natural),
   workerLosses: optional(natural),
+  hasSeries: optional(flag),
   timeoutMs: optional(amount),
   minTimeMs: optional(amount),
+  placement: optional(oneOf(PLACEMENTS)),
   startInMs: optional(amount),
   endInMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),
@@ -182,7 +196,15 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     after: natural,
   },
   workers: { requestId },
+  host: {
+    requestId,
+    host: id,
+    change: oneOf(HOST_CHANGES),
+    forMs: optional(amount),
+  },
+  dismiss: { requestId, count: natural },
   files: { requestId, after: natural },
+  explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
   follow: {
     requestId,
@@ -237,6 +259,8 @@ const taskRow = shape<TaskRow>({
   exitCode: optional(integer),
   signal: optional(id),
   message: longText,
+  allocated: optional(resources),
+  used: optional(usage),
   submittedAtMs: amount,
   startedAtMs: amount,
   endedAtMs: amount,
@@ -265,7 +289,7 @@ const result = shape<ClientResult>({
 const workerRow = shape<WorkerRow>({
   workerId,
   host: id,
-  state: oneOf(["connected", "away", "leaving"]),
+  state: oneOf(["connected", "away", "leaving", "blocked", "draining", "out_of_time"]),
   resources,
   committed: resources,
   features: list(id),
@@ -328,6 +352,11 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   tasks: { requestId, tasks: limitedList(taskRow, ROWS_MAX), hasMore: flag },
   workers: { requestId, workers: list(workerRow) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
+  explained: {
+    requestId,
+    explanations: limitedList(explanationShape, EXPLANATIONS_MAX),
+    hasMore: flag,
+  },
   logs: { requestId, logs },
   followed: { requestId, part: optional(part) },
 });

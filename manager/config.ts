@@ -17,6 +17,7 @@ import {
   flag,
   oneOf,
   type Reader,
+  type Readers,
   readOptions,
   show,
   size,
@@ -153,6 +154,24 @@ export interface PolicyOptions {
   /** Part of a worker's disk that such shares are taken of. Default 0.75. */
   readonly taskDiskShare?: number;
   /**
+   * So many failures in a row that are the doing of a host, and it is given nothing for a while: tries
+   * that cannot start, inputs that do not come and full disks, where tasks alike ran well elsewhere;
+   * workers that are lost. Default 5; 0 is never.
+   */
+  readonly hostFailures?: number;
+  /** For how long, the first time; each further time twice as long. Default 1 min. */
+  readonly hostBlockTime?: Duration;
+  /**
+   * A try that runs for more than so many times the mean of tasks alike is taken back and given to
+   * another worker; a worker from which two in a row were taken is sent away. From 1 up; default 0:
+   * never.
+   */
+  readonly slowWorkerFactor?: number;
+  /** For how long the host of such a worker is given nothing. Default 15 min. */
+  readonly slowHostTimeout?: Duration;
+  /** Tasks that are joined by temps go to one worker together. Default false. */
+  readonly taskGroups?: boolean;
+  /**
    * How the first try is sized of tasks whose category has no mode of its own; see `CategoryOptions`.
    * Default `"fixed"`.
    */
@@ -166,6 +185,12 @@ export interface PolicyOptions {
    * that has nothing else to do. Default false.
    */
   readonly rampDown?: boolean;
+  /** Tasks that are to wait, at least, for `hungry()` to be 0. Default 10. */
+  readonly hungryMinimum?: number;
+  /** `hungry()` wants as many times what all workers can run. Default 2. */
+  readonly hungryFactor?: number;
+  /** Time that the `retry` function of a task has to answer. Default 1 minute. */
+  readonly retryTimeout?: Duration;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -294,40 +319,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
  */
 export function readPolicies(value: unknown, current: Policies): Policies {
   const { policies } = translateParameters(value);
-  const read = readOptions<OwnPolicies>(policies, "policies", {
-    replicas: count(1, REPLICAS_MAX),
-    pruneTemps,
-    pruneExtraReplicas: flag,
-    shiftDiskLoad: flag,
-    peerTransfers: flag,
-    sharedFileSystem: flag,
-    transfersPerWorker: count(1, 1000),
-    transfersPerUrl: count(1, 1000),
-    transfersFromManager: count(1, 1000),
-    transfersToManager: count(1, 1000),
-    recovery: oneOf("on_demand", "immediate", "off"),
-    placement: oneOf(...PLACEMENTS),
-    transferStallTimeout: timeout,
-    transferOutlierFactor: amount(1, 1000),
-    minTransferTimeout: timeout,
-    defaultTransferRate: rate,
-    dispatchAhead: amount(1, 1000),
-    dispatchAheadTime: duration,
-    waitForWorkers: count(0, 1_000_000),
-    maxWorkers: count(0, 1_000_000),
-    workerEvictionInterval: duration,
-    workerTimeout: timeout,
-    reconnectGrace: duration,
-    recoveryTries: count(0, 1000),
-    proportionalResources: flag,
-    proportionalWholeTasks: flag,
-    taskDiskShare: amount(0.01, 1),
-    categoryMode: oneOf(...CATEGORY_MODES),
-    categorySteadyTasks: count(1, 1_000_000),
-    sandboxGrowFactor: amount(1.1, 1000),
-    rampDown: flag,
-    libraryRetries: count(0, 1000),
-  });
+  const read = readOptions<OwnPolicies>(policies, "policies", POLICY_READERS);
   const {
     dispatchAheadTime,
     workerEvictionInterval,
@@ -336,6 +328,9 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transferStallTimeout,
     minTransferTimeout,
     defaultTransferRate,
+    hostBlockTime,
+    slowHostTimeout,
+    retryTimeout,
     ...rest
   } = read;
   return {
@@ -344,6 +339,9 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
     minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
     defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
+    hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
+    slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
+    retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -364,6 +362,12 @@ const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);
   if (ms >= TIMEOUT_MS_MIN) return ms;
   throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+const slowWorkerFactor: Reader<number> = (value, what) => {
+  const factor = amount(0, 1_000_000)(value, what);
+  if (factor === 0 || factor >= 1) return factor;
+  throw new RangeError(`Cannot take ${what} "${factor}" as a factor: expected 0, or 1 and more`);
 };
 
 const rate: Reader<Size> = (value, what) => {
@@ -454,4 +458,48 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
     ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
     ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
   };
+};
+
+/** Checks of each policy. */
+const POLICY_READERS: Readers<OwnPolicies> = {
+  replicas: count(1, REPLICAS_MAX),
+  pruneTemps,
+  pruneExtraReplicas: flag,
+  shiftDiskLoad: flag,
+  peerTransfers: flag,
+  sharedFileSystem: flag,
+  transfersPerWorker: count(1, 1000),
+  transfersPerUrl: count(1, 1000),
+  transfersFromManager: count(1, 1000),
+  transfersToManager: count(1, 1000),
+  recovery: oneOf("on_demand", "immediate", "off"),
+  placement: oneOf(...PLACEMENTS),
+  transferStallTimeout: timeout,
+  transferOutlierFactor: amount(1, 1000),
+  minTransferTimeout: timeout,
+  defaultTransferRate: rate,
+  dispatchAhead: amount(1, 1000),
+  dispatchAheadTime: duration,
+  waitForWorkers: count(0, 1_000_000),
+  maxWorkers: count(0, 1_000_000),
+  workerEvictionInterval: duration,
+  workerTimeout: timeout,
+  reconnectGrace: duration,
+  recoveryTries: count(0, 1000),
+  proportionalResources: flag,
+  proportionalWholeTasks: flag,
+  taskDiskShare: amount(0.01, 1),
+  hostFailures: count(0, 1_000_000),
+  hostBlockTime: timeout,
+  slowWorkerFactor,
+  slowHostTimeout: timeout,
+  taskGroups: flag,
+  categoryMode: oneOf(...CATEGORY_MODES),
+  categorySteadyTasks: count(1, 1_000_000),
+  sandboxGrowFactor: amount(1.1, 1000),
+  rampDown: flag,
+  hungryMinimum: count(1, 1_000_000),
+  hungryFactor: amount(1, 1000),
+  retryTimeout: timeout,
+  libraryRetries: count(0, 1000),
 };

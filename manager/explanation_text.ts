@@ -4,7 +4,14 @@ import { plainText } from "../shared/plain_text.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import { QUEUE_COUNTED_MAX } from "./core/explain.ts";
 import { CHAIN_MAX } from "./core/explain_input.ts";
-import type { CopySource, Explanation, NeededFile, Producer, Reason } from "./core/explanation.ts";
+import type {
+  CopySource,
+  Explanation,
+  NeededFile,
+  Producer,
+  Reason,
+  UnplaceableTasks,
+} from "./core/explanation.ts";
 import { describeIds } from "./selector.ts";
 
 /** Characters of one line. */
@@ -45,6 +52,15 @@ export function describeExplanations(explanations: readonly Explanation[]): read
   return groups.flatMap(describeGroup);
 }
 
+/** What ready tasks wait for that no worker has, a line for each kind of them. */
+export function describeUnplaceable(found: readonly UnplaceableTasks[]): readonly string[] {
+  return found.map(({ category, taskCount, reason }) => {
+    const tasks = `${plural(taskCount, "task")} of category "${category}"`;
+    const wait = taskCount === 1 ? "waits" : "wait";
+    return line(`${tasks} ${wait} for what no worker has`, describeReason(reason, false));
+  });
+}
+
 function describeGroup(group: readonly Explanation[]): readonly string[] {
   const [first] = group;
   if (first === undefined) return [];
@@ -53,7 +69,7 @@ function describeGroup(group: readonly Explanation[]): readonly string[] {
   const head = `tasks ${ids} (${group.length}) ${MANY_STATES[first.state]}`;
   // What all of them have in common, or one of them says if that is nothing.
   const texts = new Set(textsOf(first, groupKey(first, true) === commonKey(group)));
-  return [...texts].map((text) => line(head, text));
+  return texts.size === 0 ? [head] : [...texts].map((text) => line(head, text));
 }
 
 /** The key of all of them when they are alike in everything. */
@@ -140,6 +156,17 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  "strict_input": ({ mounts }) =>
+    `it runs only where ${mounts.map((mount) => `"${mount}"`).join(", ")} ${
+      mounts.length === 1 ? "is" : "are"
+    }, and no worker there has room`,
+  blocked: (reason) => {
+    const { host, leftMs, workerCount } = reason;
+    const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;
+    const hosts = workerCount === 1 ? host : `${host} and others`;
+    return `${could(reason)} ${be(reason)} on a blocked host (${hosts})${time}`;
+  },
+  draining: (reason) => `${could(reason)} ${be(reason)} drained: nothing more is given there`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
   queue: ({ alikeCount, otherCount }, isOne) => {
     if (!isOne) return "";
@@ -225,6 +252,7 @@ const TEXTS: Texts = {
   "start_after": ({ leftMs }) => `starts in ${formatDuration(leftMs)} at the earliest`,
   "back_off": ({ leftMs, failureCount }) =>
     `is tried again in ${formatDuration(leftMs)}, after ${plural(failureCount, "failure")}`,
+  "called_off": () => "was cancelled, and ends in a moment",
   "retry_asked": ({ outcome }) => `ended as ${outcome}; its retry handler is being asked`,
   "at_worker": ({ workerId, host, try: number, forMs }, isOne) =>
     isOne ? `at worker ${workerId} on ${host}, try ${number}, for ${formatDuration(forMs)}` : "",

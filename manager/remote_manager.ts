@@ -6,9 +6,11 @@ import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
+import { ClientError } from "./client_error.ts";
 import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import type { Duration, PolicyOptions } from "./config.ts";
+import type { Explanation } from "./core/explanation.ts";
 import {
   bufferSpec,
   type FileOptions,
@@ -24,6 +26,7 @@ import type { FileSpec } from "./file_store.ts";
 import { duration, readOptions, text } from "./option.ts";
 import { submitParts } from "./remote_array.ts";
 import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file.ts";
+import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
@@ -37,9 +40,9 @@ import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.t
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import { followRemote } from "./remote_follow.ts";
 import { ResultQueue } from "./result_queue.ts";
-import { fileRows, taskRows } from "./rows.ts";
-import { rangesOf } from "./selector.ts";
+import { explanationsOf, fileRows, taskRows } from "./rows.ts";
 import type { ManagerStatus } from "./status.ts";
+import type { TaskFilter } from "./task_desk.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import { translateParameters } from "./tune_parameter.ts";
 
@@ -92,7 +95,8 @@ export class RemoteManager implements AsyncDisposable {
     const results = new RemoteResults(connection);
     this.#owner = {
       stateOf: (id) => this.#stateOf(id),
-      cancel: async (id) => void await this.#cancelIds([[id, id]]),
+      explain: (id) => this.explain(id),
+      cancel: async (id) => void await this.#cancel({ kind: "ids", ranges: [[id, id]] }),
       follow: (taskId, source) => followRemote(connection, { taskId, source }),
       deliver: (file) => this.#files.deliver(file),
       resultOf: (id) => results.of(id),
@@ -246,19 +250,20 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
-   * Cancels a task, the one of that id whoever submitted it, or those of this connection that
-   * have that tag.
+   * Cancels a task, or all of the manager's pending tasks that fit, whoever submitted them.
    *
    * @returns How many; the outcome of each becomes `cancelled`.
-   * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
+   * @throws {TypeError | RangeError} When it is not said which.
    */
   async cancel(what: RemoteTask | CancelOptions): Promise<number> {
-    if (what instanceof RemoteTask) return await this.#cancelTasks([what]);
-    const { tag, taskId } = readCancel(what);
-    if (tag === undefined) return await this.#cancelIds([[Number(taskId), Number(taskId)]]);
-    const tagged = [...this.#pending].filter((task) => task.tag === tag);
-    const fitting = tagged.filter(({ id }) => taskId === undefined || id === taskId);
-    return await this.#cancelTasks(fitting);
+    if (what instanceof RemoteTask) {
+      const id = await what.submitted();
+      return await this.#cancel({ kind: "ids", ranges: [[id, id]] });
+    }
+    const selection = selectionOf(readCancel(what));
+    // What this side has submitted before is to be among them.
+    await Promise.all([...this.#pending].map((task) => task.taken()));
+    return await this.#cancel(selection);
   }
 
   /** True when no task of this connection is pending and no result waits to be taken. */
@@ -322,6 +327,27 @@ export class RemoteManager implements AsyncDisposable {
     return translateParameters(policies).notes;
   }
 
+  /** As `Manager.blockHost`. */
+  async blockHost(host: string, options: BlockOptions = {}): Promise<void> {
+    await this.#changeHost(hostChange("block", host, options));
+  }
+
+  /** As `Manager.unblockHost`. */
+  async unblockHost(host: string): Promise<void> {
+    await this.#changeHost(hostChange("unblock", host));
+  }
+
+  /** As `Manager.drainHost`. */
+  async drainHost(host: string): Promise<void> {
+    await this.#changeHost(hostChange("drain", host));
+  }
+
+  /** As `Manager.releaseWorkers`. */
+  async releaseWorkers(most: number): Promise<void> {
+    const { count } = workersReleased(most);
+    await this.#connection.ask({ kind: "dismiss", count });
+  }
+
   /**
    * Says of a category how its tries are sized, between which bounds, and how many may run at a
    * time; see `Manager.category`.
@@ -353,6 +379,19 @@ export class RemoteManager implements AsyncDisposable {
   /** Files that are declared, by whomever. */
   async files(): Promise<FileRow[]> {
     return await fileRows(this.#connection);
+  }
+
+  /**
+   * Why the task of that number does not run, whoever submitted it.
+   *
+   * @throws {ClientError} When there is no such task.
+   */
+  async explain(taskId: number): Promise<Explanation> {
+    const selection = { kind: "ids", ranges: [[taskId, taskId]] } as const;
+    const { explanations } = await explanationsOf(this.#connection, { selection, most: 1 });
+    const [found] = explanations;
+    if (found !== undefined) return found;
+    throw new ClientError("failed", `Cannot explain task ${taskId}: it ended too long ago`);
   }
 
   /** What the task of that number wrote, as far as the manager has it. */
@@ -405,6 +444,11 @@ export class RemoteManager implements AsyncDisposable {
     return this.#files.declare({ source, level, mode, peerTransfer });
   }
 
+  async #changeHost({ host, change, forMs }: ReturnType<typeof hostChange>): Promise<void> {
+    const time = forMs < Infinity ? { forMs } : {};
+    await this.#connection.ask({ kind: "host", host, change, ...time });
+  }
+
   async #stateOf(id: TaskId): Promise<TaskStateName> {
     const [row] = await taskRows(this.#connection, {
       selection: { kind: "ids", ranges: [[id, id]] },
@@ -412,13 +456,7 @@ export class RemoteManager implements AsyncDisposable {
     return row?.state ?? "done";
   }
 
-  async #cancelTasks(tasks: readonly RemoteTask[]): Promise<number> {
-    const ids = await Promise.all(tasks.map((task) => task.submitted()));
-    return ids.length === 0 ? 0 : await this.#cancelIds(rangesOf(ids));
-  }
-
-  async #cancelIds(ranges: readonly (readonly [number, number])[]): Promise<number> {
-    const selection: TaskSelection = { kind: "ids", ranges };
+  async #cancel(selection: TaskSelection): Promise<number> {
     return (await this.#connection.ask({ kind: "cancel", selection })).count;
   }
 
@@ -445,6 +483,17 @@ export class RemoteManager implements AsyncDisposable {
     this.#failure = undefined;
     if (failure !== undefined) throw failure;
   }
+}
+
+/** What a manager is asked for those that fit. */
+function selectionOf({ tag, category, taskId }: TaskFilter): TaskSelection {
+  const [first = { kind: "all" }, ...others]: readonly TaskSelection[] = [
+    ...(taskId === undefined ? [] : [{ kind: "ids", ranges: [[taskId, taskId]] } as const]),
+    ...(tag === undefined ? [] : [{ kind: "tag", label: tag } as const]),
+    ...(category === undefined ? [] : [{ kind: "category", label: category } as const]),
+  ];
+  if (others.length === 0) return first;
+  throw new TypeError("Cannot cancel tasks of a manager elsewhere by more than one property");
 }
 
 /** Connects to the manager that is meant. */

@@ -3,8 +3,10 @@
 import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
+import type { Explanation } from "./core/explanation.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import { TASK_STATES, type TaskStateName, taskStateOf } from "./core/task_standing.ts";
+import { explainEnd } from "./explanation.ts";
 import { type FollowPart, restOf } from "./follower.ts";
 import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
@@ -14,6 +16,8 @@ export { TASK_STATES, type TaskStateName, taskStateOf };
 /** What a handle asks its manager for. */
 export interface TaskOwner {
   stateOf(id: TaskId): TaskStateName;
+  /** Undefined of a task that is not remembered any more. */
+  explain(id: TaskId): Explanation | undefined;
   cancel(id: TaskId): void;
   /** What a task that has not ended writes. */
   follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart>;
@@ -64,6 +68,27 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   }
 
   /**
+   * Why it does not run now: the real cause first. Of a running task since when, of one that has
+   * ended how. `describeExplanation` says it in English.
+   *
+   * @returns Data, good for the moment.
+   *
+   * @example
+   * ```ts
+   * const task = manager.submit({ command: "train", gpus: 3 });
+   * console.log(describeExplanation(task.explain()).join("\n"));
+   * // task 1 waits: needs 3 gpus; the most that one of 4 workers has is 1
+   * ```
+   */
+  explain(): Explanation {
+    const { owner, id: taskId } = this.#options;
+    const known = owner.explain(taskId);
+    if (known !== undefined) return known;
+    if (this.#end !== undefined) return explainEnd(this.#end);
+    return { taskId, state: this.state, reasons: [{ kind: "not_seen" }] };
+  }
+
+  /**
    * True when someone waits for it.
    *
    * @internal
@@ -102,7 +127,7 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     onFulfilled?: ((result: TaskResult) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    return this.#ended().then((end) => this.#resultOf(end)).then(onFulfilled, onRejected);
+    return this.#ended().then((end) => this.resultOf(end)).then(onFulfilled, onRejected);
   }
 
   /**
@@ -112,7 +137,7 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
    */
   async orThrow(): Promise<TaskResult> {
     const end = await this.#ended();
-    const result = this.#resultOf(end);
+    const result = this.resultOf(end);
     if (end.outcome === "success") return result;
     throw this.#options.readError?.(end, result) ?? new TaskError(result);
   }
@@ -137,7 +162,17 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
    * @internal
    */
   peek(): TaskResult | undefined {
-    return this.#end && this.#resultOf(this.#end);
+    return this.#end && this.resultOf(this.#end);
+  }
+
+  /**
+   * What `end`, which may be that of a try before the last, is to scripts.
+   *
+   * @internal
+   */
+  resultOf(end: TaskEnd): TaskResult {
+    const { tag, category, request } = this.#options;
+    return taskResult(this, end, { tag, category, request });
   }
 
   /**
@@ -167,10 +202,5 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     const { promise, resolve } = Promise.withResolvers<TaskEnd>();
     (this.#waiters ??= []).push(resolve);
     return promise;
-  }
-
-  #resultOf(end: TaskEnd): TaskResult {
-    const { tag, category, request } = this.#options;
-    return taskResult(this, end, { tag, category, request });
   }
 }

@@ -32,7 +32,11 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "category-steady-n-tasks": number("categorySteadyTasks"),
   "clean-redundant-replicas": flag("pruneExtraReplicas"),
   "default-transfer-rate": number("defaultTransferRate"),
-  "disconnect-slow-worker-factor": passedOver("slow workers are kept"),
+  // Below 1 it is off there.
+  "disconnect-slow-worker-factor": {
+    kind: "policy",
+    read: (value) => ({ slowWorkerFactor: value < 1 ? 0 : value }),
+  },
   "disk-proportion-available-to-task": number("taskDiskShare"),
   "enforce-worker-eviction-interval": seconds("workerEvictionInterval"),
   "file-source-max-transfers": number("transfersPerUrl"),
@@ -41,10 +45,8 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "proportional-resources": flag("proportionalResources"),
   "force-proportional-resources-whole-tasks": flag("proportionalWholeTasks"),
   "proportional-whole-tasks": flag("proportionalWholeTasks"),
-  "hungry-minimum": passedOver("isHungry() is true while a worker has room that no task wants"),
-  "hungry-minimum-factor": passedOver(
-    "isHungry() is true while a worker has room that no task wants",
-  ),
+  "hungry-minimum": number("hungryMinimum"),
+  "hungry-minimum-factor": number("hungryFactor"),
   "immediate-recovery": choice("recovery", "immediate", "on_demand"),
   "keepalive-interval": passedOver("heartbeats follow from workerTimeout"),
   "keepalive-timeout": seconds("workerTimeout"),
@@ -62,7 +64,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "max-workers": { kind: "policy", read: (value) => ({ maxWorkers: Math.max(value, 0) }) },
   "min-transfer-timeout": seconds("minTransferTimeout"),
   "monitor-interval": passedOver("there is no monitor beside a task"),
-  "option-blocklist-slow-workers-timeout": passedOver("slow workers are kept"),
+  "option-blocklist-slow-workers-timeout": seconds("slowHostTimeout"),
   "perf-log-interval": passedOver("no such log is written"),
   "prefer-dispatch": passedOver("handing over a result delays no dispatch"),
   "ramp-down-heuristic": flag("rampDown"),
@@ -75,7 +77,7 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   },
   "shift-disk-load": flag("shiftDiskLoad"),
   "short-timeout": passedOver("the manager never waits for a message"),
-  "task-groups": passedOver("tasks go where their inputs are, one by one"),
+  "task-groups": flag("taskGroups"),
   "temp-replica-count": number("replicas"),
   "transfer-outlier-factor": number("transferOutlierFactor"),
   "transfer-replica-per-cycle": passedOver(

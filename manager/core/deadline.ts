@@ -6,14 +6,19 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { approachEnd } from "./drain.ts";
+import { endBlock } from "./host.ts";
 import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type {
   ManagerState,
   TaskRecord,
   TransferRecord,
   TransferSource,
+  TryRecord,
   WorkerRecord,
 } from "./state.ts";
+import { giveUpAsking } from "./retry.ts";
+import { isUnwatched, takeSlow } from "./slow_worker.ts";
 import { endExpired, releaseTask } from "./task.ts";
 import { resumeTransfer, reviewSource } from "./transfer.ts";
 import { tellUnplaceable } from "./unplaceable.ts";
@@ -35,7 +40,13 @@ export type Deadline =
   /** Some classes fit no worker that is there. */
   | { readonly atMs: number; readonly kind: "unplaceable" }
   /** The task was held until then; or has to have ended by then. */
-  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord };
+  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord }
+  /** The time of the worker is nearly over. */
+  | { readonly atMs: number; readonly kind: "ending"; readonly worker: WorkerRecord }
+  /** The try has run for too long, if it runs still. */
+  | { readonly atMs: number; readonly kind: "slow"; readonly attempt: TryRecord }
+  /** The host is blocked until then. */
+  | { readonly atMs: number; readonly kind: "host"; readonly host: string };
 
 /** Entries among which no stale ones are looked for. */
 const ENTRIES_KEPT = 1_000;
@@ -74,9 +85,17 @@ function pass(state: ManagerState, due: Deadline): void {
     case "grace":
       return passGrace(state, due.worker);
     case "hold":
-      return releaseTask(state, due.task);
+      return due.task.hold?.kind === "retry_asked"
+        ? giveUpAsking(state, due.task)
+        : releaseTask(state, due.task);
     case "end_by":
       return endExpired(state, due.task);
+    case "ending":
+      return approachEnd(state, due.worker);
+    case "host":
+      return endBlock(state, due.host);
+    case "slow":
+      return takeSlow(state, due.attempt);
     case "upkeep":
       return;
     default:
@@ -98,5 +117,6 @@ function isStale(entry: Deadline): boolean {
     const untilMs = hold !== undefined && "untilMs" in hold ? hold.untilMs : Infinity;
     return untilMs > entry.atMs || isSettled && state.kind === "done";
   }
+  if (entry.kind === "slow") return isUnwatched(entry.attempt);
   return entry.kind === "end_by" && entry.task.isSettled;
 }

@@ -35,7 +35,7 @@ export interface Producer {
 }
 
 /** How many workers something is true of. */
-interface OfWorkers {
+export interface OfWorkers {
   /** Workers of which it is true. */
   readonly workerCount: number;
   /** All workers. */
@@ -76,8 +76,14 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "busy"; readonly resource: string }
   /** Without a connection; the first is lost unless it is back within `leftMs`. */
   | OfWorkers & { readonly kind: "away"; readonly leftMs: number }
-  /** They leave, or one gave a task back for want of disk and takes no other before some end. */
-  | OfWorkers & { readonly kind: "leaving" | "crowded" }
+  /** They said that they leave. */
+  | OfWorkers & { readonly kind: "leaving" }
+  /** They gave a task back for want of disk, and take no other before one there ends. */
+  | OfWorkers & { readonly kind: "crowded" }
+  /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
+  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  /** They are drained, and let go when they run nothing. */
+  | OfWorkers & { readonly kind: "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
@@ -118,11 +124,13 @@ export type InputReason =
 
 /** Who a copy of an input comes from. */
 export interface CopySource {
+  /** By which way; a recipe has it made at the worker itself. */
   readonly kind: "manager" | "url" | "worker" | "recipe";
   /** Of a worker. */
   readonly workerId?: WorkerId;
-  /** Transfers that it serves, of as many as it does at a time; absent of a recipe. */
+  /** Transfers that it serves; absent of a recipe. */
   readonly activeCount?: number;
+  /** As many as it serves at a time; absent of a recipe. */
   readonly slotCount?: number;
   /** It failed, and is not asked again for so long. */
   readonly asideMs?: number;
@@ -192,8 +200,12 @@ export type Reason =
   | { readonly kind: "start_after"; readonly leftMs: number }
   /** Its last try failed, and the next one is not at once. */
   | { readonly kind: "back_off"; readonly leftMs: number; readonly failureCount: number }
+  /** It runs only where these inputs are, and none of those workers has room for it. */
+  | { readonly kind: "strict_input"; readonly mounts: readonly string[] }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
+  /** Cancelled with many others: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" }
   /** At which worker it is. */
   | {
     readonly kind: "at_worker";
@@ -213,7 +225,7 @@ export type Reason =
   };
 
 /** What tasks of one class wait for that no worker has. */
-export interface Unplaceable {
+export interface UnplaceableTasks {
   /** Of the tasks. */
   readonly category: string;
   /** Tasks that are ready but for that. */

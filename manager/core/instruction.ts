@@ -78,6 +78,8 @@ export type ManagerInstruction =
   | { readonly kind: "abandon"; readonly deliveryId: number }
   /** The handle of this task settles. */
   | { readonly kind: "settle"; readonly end: TaskEnd; readonly durable: true }
+  /** Ask the user what this try costs of the task's `retries`; `retry_decided` answers. */
+  | { readonly kind: "ask_retry"; readonly end: TaskEnd }
   /** Answer to `file_requested`; the contents are with the shell when it is delivered. */
   | {
     readonly kind: "file_delivered";
@@ -161,6 +163,17 @@ export type Fact =
     readonly movedBytes: number;
     readonly message: string;
   }
+  /** Nothing is given to the host, for so long if that is known. */
+  | {
+    readonly kind: "host_blocked";
+    readonly host: string;
+    readonly reason: string;
+    /** A user asked for it. */
+    readonly isByHand: boolean;
+    readonly forMs?: number;
+  }
+  /** Nothing is given to the host any more, and its workers are let go; or all is as it was. */
+  | { readonly kind: "host_draining" | "host_unblocked"; readonly host: string }
   /** The worker dropped its copy, which was not what it had been. */
   | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }
   | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }

@@ -5,7 +5,9 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
+import { isMadeFor } from "./group.ts";
 import { aheadFactor } from "./placement.ts";
+import { isOpen } from "./room.ts";
 import { SHIFTS_MAX } from "./shift.ts";
 import { hasSlot, lacksSlot, mayUsePeers } from "./source.ts";
 import { BLAMED_MAX, isAside } from "./source_fault.ts";
@@ -14,6 +16,7 @@ import type {
   FileRecord,
   ManagerState,
   TaskRecord,
+  TryRecord,
   WorkerRecord,
 } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
@@ -37,6 +40,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDeliveries(state);
   checkUrls(state);
   checkSpool(state);
+  checkDepartures(state);
   checkUpkeep(state);
   checkShifts(state);
 }
@@ -54,6 +58,7 @@ function checkCounters(state: ManagerState): void {
   checkCategories(state);
   checkKinds(state);
   checkReservations(state);
+  checkRoom(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -62,6 +67,15 @@ function checkCounters(state: ManagerState): void {
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
   }
+}
+
+function checkRoom({ workers, room }: ManagerState): void {
+  const open = [...workers.values()].filter(isIndexed);
+  const total = open.reduce((sum, { resources }) => sum + resources.cores, 0);
+  const committed = open.reduce((sum, worker) => sum + worker.committed.cores, 0);
+  const isRight = Math.abs(room.total.cores - total) < 1e-3 &&
+    Math.abs(room.committed.cores - committed) < 1e-3;
+  assert(room.workerCount === open.length && isRight, "The room of all workers must be their sum");
 }
 
 function checkCategories(state: ManagerState): void {
@@ -91,12 +105,18 @@ function checkCategories(state: ManagerState): void {
   }
   assert(running.size === 0, "The category of every try must be known");
   const uses = new Map<object, number>();
-  for (const { taskClass } of state.tasks.values()) {
+  const queued = new Map<object, number>();
+  for (const { taskClass, state: { kind } } of state.tasks.values()) {
+    if (kind === "waiting" || kind === "ready") {
+      queued.set(taskClass, (queued.get(taskClass) ?? 0) + 1);
+    }
     uses.set(taskClass, (uses.get(taskClass) ?? 0) + 1);
   }
   for (const [key, taskClass] of state.classes) {
     const count = uses.get(taskClass) ?? 0;
     assert(taskClass.useCount === count && count > 0, `Class ${key} must have ${count} tasks`);
+    const queuedCount = queued.get(taskClass) ?? 0;
+    assert(taskClass.queuedCount === queuedCount, `Class ${key} must queue ${queuedCount} tasks`);
     uses.delete(taskClass);
   }
   assert(uses.size === 0, "The class of every task must be known");
@@ -185,7 +205,7 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
       const isThere = [...worker.tries.values()].includes(attempt);
       assert(isThere && !attempt.isEnded, `Task ${taskId} must have a current try at its worker`);
       assert(attempt.try === task.tryCount, `Task ${taskId} must run its newest try`);
-      if (!attempt.isStarted) checkStaging(state, task, worker);
+      if (!attempt.isStarted) checkStaging(state, task, attempt);
       return;
     }
     case "retrieving":
@@ -201,8 +221,15 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
 }
 
 /** What a try waits for at its worker is there or comes. */
-function checkStaging(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
+function checkStaging(state: ManagerState, task: TaskRecord, attempt: TryRecord): void {
+  const { worker, awaits } = attempt;
+  if (awaits !== undefined) {
+    const isAwaited = !awaits.isEnded && awaits.worker === worker && awaits.follower === attempt &&
+      [...worker.tries.values()].includes(awaits);
+    assert(isAwaited, `Task ${task.definition.taskId} must await a try at its worker`);
+  }
   for (const file of inputFiles(state, task)) {
+    if (isMadeFor(attempt, file)) continue;
     const replica = file.replicas.get(worker);
     const isComing = replica?.state === "ready" || replica?.transfer !== undefined;
     assert(isComing, `File ${file.fileId} must come to ${worker.workerId} for a try there`);
@@ -217,6 +244,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   for (const attempt of worker.tries.values()) {
     const { taskClass } = attempt;
     const { library } = taskClass;
+    if (attempt.awaits !== undefined) continue;
     if (library === undefined) {
       cores += attempt.allocation?.held.cores ?? 0;
       ahead = Math.max(ahead, aheadFactor(state, taskClass));
@@ -254,8 +282,23 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   assert(!worker.isCrowded || worker.tries.size > 0, `${workerId} must be crowded by something`);
   assert(worker.blamed.size <= BLAMED_MAX, `${workerId} must blame no more sources`);
-  const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
-  assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
+  assert(isIndexed(worker) === isOpen(worker), `${workerId} must be in the index while it is open`);
+}
+
+/** Workers that are about to go are in the tables that say so, and nobody else is. */
+function checkDepartures(state: ManagerState): void {
+  const { workers, ending, outOfTime, shortOfTime } = state;
+  for (const worker of [...ending, ...outOfTime, ...shortOfTime]) {
+    const isKnown = workers.get(worker.workerId) === worker && !worker.isLeaving;
+    assert(isKnown, `${worker.workerId} must be known to be about to go`);
+  }
+  for (const worker of workers.values()) {
+    const { workerId, isEnding, isLeaving, bar } = worker;
+    if (isLeaving) continue;
+    assert(isEnding === ending.has(worker), `${workerId} must be known to end`);
+    assert((bar === "time") === outOfTime.has(worker), `${workerId} must be out of time`);
+    assert(bar !== "draining" || isEnding, `${workerId} must be let go when it is idle`);
+  }
 }
 
 function checkFile(state: ManagerState, file: FileRecord): void {

@@ -12,7 +12,7 @@ import type { LibrarySpec, WorkerReport } from "./event.ts";
 import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
 import { checkGiven } from "./lie.ts";
 import { ensureReplica } from "./replica.ts";
-import { changeRoom } from "./room.ts";
+import { changeRoom, isOpen } from "./room.ts";
 import {
   type FileRecord,
   type InstanceRecord,
@@ -130,6 +130,8 @@ export function removeInstance(state: ManagerState, instance: InstanceRecord): v
   worker.instances.delete(instance.instanceId);
   library.instances.delete(instance);
   changeRoom(state, worker, library.spec.resources, -1);
+  // Calls for which there were enough may need another one, wherever it has room.
+  unblockLibrary(state, library);
   if (instance.state !== "stopping") loseSlots(state, instance);
 }
 
@@ -220,7 +222,7 @@ function serviceOf(library: LibraryRecord, worker: WorkerRecord): ServiceRecord 
 /** Keeps the index of free slots and the set of idle services true. */
 export function indexService(state: ManagerState, service: ServiceRecord): void {
   const { library, worker, slotCount, callCount } = service;
-  if (slotCount > 0 && worker.link.kind === "open" && !worker.isLeaving) {
+  if (slotCount > 0 && isOpen(worker)) {
     setCapacity(library.index, service, slotCount - callCount);
   } else {
     removeCapacity(library.index, service);

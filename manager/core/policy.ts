@@ -63,6 +63,16 @@ export interface Policies {
   readonly proportionalWholeTasks: boolean;
   /** Part of a worker's disk that such shares are taken of. */
   readonly taskDiskShare: number;
+  /** Failures in a row that are a host's doing, after which it is blocked; 0 is never. */
+  readonly hostFailures: number;
+  /** How long it is blocked the first time. */
+  readonly hostBlockTimeMs: number;
+  /** A try that runs for longer than this times the mean of its class goes elsewhere; 0 is never. */
+  readonly slowWorkerFactor: number;
+  /** How long the host of a worker is blocked that is sent away as it is too slow. */
+  readonly slowHostTimeoutMs: number;
+  /** Tasks that are joined by temps go to one worker together; group.ts. */
+  readonly taskGroups: boolean;
   /** How tries are sized of categories of which nothing else is said. */
   readonly categoryMode: CategoryMode;
   /** Successes of a category after which its first allocations follow from them anew. */
@@ -74,6 +84,12 @@ export interface Policies {
    * that has nothing else to do.
    */
   readonly rampDown: boolean;
+  /** Tasks that are to wait, at least, for `hungry` to be 0. */
+  readonly hungryMinimum: number;
+  /** As many times what the workers can run is wanted in all. */
+  readonly hungryFactor: number;
+  /** Time that a user's function has to say whether a try is repeated. */
+  readonly retryTimeoutMs: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -107,9 +123,17 @@ export const DEFAULT_POLICIES: Policies = {
   proportionalResources: true,
   proportionalWholeTasks: false,
   taskDiskShare: 0.75,
+  hostFailures: 5,
+  hostBlockTimeMs: 60_000,
+  slowWorkerFactor: 0,
+  slowHostTimeoutMs: 900_000,
+  taskGroups: false,
   categoryMode: "fixed",
   categorySteadyTasks: 25,
   sandboxGrowFactor: 2,
   rampDown: false,
+  hungryMinimum: 10,
+  hungryFactor: 2,
+  retryTimeoutMs: 60_000,
   libraryRetries: 3,
 };

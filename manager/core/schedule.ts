@@ -13,7 +13,15 @@ import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
 import { missingAt } from "./allocation.ts";
-import { aheadFactor, bestHolder, chooseWorker, hasRoom, suits } from "./placement.ts";
+import {
+  aheadFactor,
+  bestHolder,
+  chooseWorker,
+  hasRoom,
+  isTimeLeft,
+  type Obstacle,
+  suits,
+} from "./placement.ts";
 import type {
   FileRecord,
   LibraryRecord,
@@ -24,6 +32,7 @@ import type {
   WorkerRecord,
 } from "./state.ts";
 import { tell } from "./state.ts";
+import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
 import { reserveFor } from "./reservation.ts";
 import { allocationAt, classOf } from "./task_class.ts";
@@ -44,6 +53,7 @@ const RECALL_WORTH_MS = 50;
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
   if (state.isClosed || isWaitingForWorkers(state)) return;
+  wakeStrict(state);
   if (state.busyClasses.size > 0) {
     placeTasks(state);
     makeRoom(state);
@@ -99,6 +109,11 @@ function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
 function place(state: ManagerState, taskClass: TaskClass, task: TaskRecord): boolean {
   if (taskClass.library !== undefined) {
     return placeCall(state, { taskClass, task, library: taskClass.library });
+  }
+  const strict = strictInputs(state, task);
+  if (strict.length > 0) {
+    placeStrict(state, task, strict);
+    return true;
   }
   const choice = chooseWorker(state, taskClass, task);
   switch (choice.kind) {
@@ -173,8 +188,10 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => hasFreeSlot(worker, library));
-  const service = freestService(library);
+  const holder = bestHolder(state, task, (worker) => {
+    return hasFreeSlot(worker, library) && isTimeLeft(state, worker, taskClass);
+  });
+  const service = freestService(state, library, taskClass);
   const isFree = service !== undefined && service.callCount < service.slotCount;
   const chosen = holder ?? (isFree ? service.worker : undefined);
   if (chosen !== undefined) {
@@ -207,11 +224,15 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
 }
 
 /** The one at which a call would be served soonest. */
-export function freestService(library: LibraryRecord): ServiceRecord | undefined {
+export function freestService(
+  state: ManagerState,
+  library: LibraryRecord,
+  taskClass: TaskClass,
+): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
-    freest = service;
-    return true;
+    if (isTimeLeft(state, service.worker, taskClass)) freest = service;
+    return freest !== undefined;
   });
   return freest;
 }
@@ -222,15 +243,15 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  const { meanRanMs, readyCount } = taskClass;
+  if (!isInstanceWorth(taskClass, library)) return undefined;
   const slotCount = library.instances.size * library.spec.slots;
-  if (slotCount > 0 && meanRanMs !== undefined) {
-    if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
-  }
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
+  const isFit = (worker: WorkerRecord, factor: number): boolean => {
+    return instanceObstacleAt(state, worker, { taskClass, library, factor }) === undefined;
+  };
   visitFreest(state.index, (worker) => {
-    if (instanceObstacleAt(worker, { taskClass, library, factor: 1 }) === undefined) found = worker;
+    if (isFit(worker, 1)) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
@@ -239,23 +260,35 @@ export function roomForInstance(
   if (found !== undefined || slotCount > 0) return found;
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
-    if (instanceObstacleAt(worker, { taskClass, library, factor }) === undefined) found = worker;
+    if (isFit(worker, factor)) found = worker;
     return found !== undefined;
   });
   return found;
 }
 
+/** True when the ready calls of the class are more than the instances that there are do soon. */
+export function isInstanceWorth(
+  { meanRanMs, readyCount }: TaskClass,
+  { instances, spec: { slots } }: LibraryRecord,
+): boolean {
+  const slotCount = instances.size * slots;
+  if (slotCount === 0 || meanRanMs === undefined) return true;
+  return readyCount * meanRanMs / slotCount >= INSTANCE_WORTH_MS;
+}
+
 /** What keeps an instance for calls of the class from a worker that takes any. */
 export function instanceObstacleAt(
+  state: ManagerState,
   worker: WorkerRecord,
   { taskClass, library: { spec: { resources } }, factor }: {
     readonly taskClass: TaskClass;
     readonly library: LibraryRecord;
     readonly factor: number;
   },
-): "too_small" | "feature" | "busy" | undefined {
+): Obstacle | undefined {
   if (missingAt(resources, worker.resources) !== undefined) return "too_small";
   if (!suits(worker, taskClass)) return "feature";
+  if (!isTimeLeft(state, worker, taskClass)) return "time";
   const room = { used: worker.committed, more: resources, factor };
   return fitsWithin(worker.resources, room) ? undefined : "busy";
 }
@@ -332,6 +365,8 @@ function recallSome(
     }
     const more = allocationAt(state, taskClass, idle)?.held;
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    if (!isTimeLeft(state, idle, taskClass)) continue;
+    if (!hasStrictInputs(state, idle, attempt.task)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
     attempt.recalledFor = idle;

@@ -5,24 +5,29 @@
  * @module
  */
 
+import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
 import { learn } from "./learning.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
 import { passDeadlines } from "./deadline.ts";
+import { letGo } from "./drain.ts";
 import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
+import { changeHost } from "./host.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
+import { decideRetry } from "./retry.ts";
 import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
+import { watchAll } from "./slow_worker.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
-import { cancelTask, submitTask } from "./task.ts";
+import { submitTask } from "./task.ts";
 import { failFetch, failTransfer, reviewTransfers } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
@@ -33,6 +38,7 @@ import {
   expelLiar,
   leaveWorker,
   loseWorker,
+  releaseIdle,
   releaseWorkers,
 } from "./worker.ts";
 import { planEviction } from "./worker_eviction.ts";
@@ -51,7 +57,9 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   }
   passDeadlines(state);
   learn(state);
+  callOffSome(state);
   schedule(state);
+  letGo(state);
   // After the scheduling pass: what tasks wait for comes first.
   remakeLost(state);
   keepCopies(state);
@@ -93,6 +101,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return;
     case "task_cancelled":
       return cancelTask(state, event.taskId);
+    case "tasks_cancelled":
+      return cancelTasks(state, event.taskIds);
+    case "retry_decided":
+      return decideRetry(state, event, event.decision);
     case "category_declared":
       return declareCategory(state, event.category);
     case "worker_connected":
@@ -113,6 +125,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
+      watchAll(state);
       for (const category of state.categories.values()) {
         state.unlearnt.add(category);
         resize(state, category);
@@ -122,6 +135,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       planEviction(state);
       reviewAll(state);
       return;
+    case "host_changed":
+      return changeHost(state, event);
+    case "workers_released":
+      return releaseIdle(state, event.count);
     case "closed":
       return releaseWorkers(state, event.reason);
     case "tick":

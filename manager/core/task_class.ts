@@ -4,6 +4,7 @@ import { newHeap } from "../../shared/heap.ts";
 import { requestOf } from "../../shared/resources.ts";
 import { allocate, type Allocation, missingAt } from "./allocation.ts";
 import { categoryOf, demandOf, forgetCategory, sizeClass } from "./category.ts";
+import { reviewOutOfTime } from "./drain.ts";
 import type { TaskDefinition } from "./event.ts";
 import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
@@ -50,6 +51,7 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
     category.classes.add(taskClass);
     // What was said of the category since then.
     sizeClass(state, taskClass);
+    if (state.outOfTime.size > 0) reviewOutOfTime(state);
   }
 }
 
@@ -139,10 +141,14 @@ function newClass(
     library: library === undefined ? undefined : state.libraries.get(library),
     ready: newHeap(comesFirst),
     readyCount: 0,
+    queuedCount: 0,
     useCount: 0,
     isBlocked: false,
     suitedAt: -1,
     meanRanMs: undefined,
+    endedCount: 0,
+    unwatched: new Set(),
+    provenHost: undefined,
   };
 }
 

@@ -7,9 +7,9 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
-import type { PlaceReason, Unplaceable } from "./explanation.ts";
+import type { PlaceReason, UnplaceableTasks } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
-import { closureOf } from "./room.ts";
+import { type Closure, closureOf } from "./room.ts";
 import { instanceObstacleAt } from "./schedule.ts";
 import type { LibraryRecord, ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { allocationAt, shortageAt } from "./task_class.ts";
@@ -35,7 +35,7 @@ export interface WorkerSurvey {
 type Finding =
   | { readonly kind: "resource"; readonly resource: string; readonly amount: number }
   | { readonly kind: "feature"; readonly feature: string }
-  | { readonly kind: "time" | "away" | "leaving" | "crowded" | "free" }
+  | { readonly kind: Closure | "free" }
   | { readonly kind: "busy"; readonly resource: string };
 
 /** A finding, and of how many workers it is true. */
@@ -44,10 +44,12 @@ interface Tally {
   count: number;
   /** The longest time that one of them has left, or has to come back. */
   leftMs: number;
+  /** Of the first of them. */
+  readonly host: string;
 }
 
 /** In this order they stand before what lasts, where some worker could run it. */
-const PASSING = ["free", "busy", "crowded", "away", "leaving"] as const;
+const PASSING = ["free", "busy", "crowded", "away", "blocked", "draining", "leaving"] as const;
 
 /** Looks at all workers for one class. */
 export function surveyWorkers(state: ManagerState, taskClass: TaskClass): WorkerSurvey {
@@ -56,7 +58,9 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
     const finding = findingAt(state, worker, taskClass);
     const key = JSON.stringify(finding);
     let tally = tallies.get(key);
-    if (tally === undefined) tallies.set(key, tally = { finding, count: 0, leftMs: 0 });
+    if (tally === undefined) {
+      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host: worker.host });
+    }
     tally.count += 1;
     tally.leftMs = Math.max(tally.leftMs, leftMsOf(state, worker, finding));
   }
@@ -75,8 +79,8 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
 }
 
 /** Classes whose tasks wait for what no worker has; none while there are no workers. */
-export function unplaceableTasks(state: ManagerState): readonly Unplaceable[] {
-  const found: Unplaceable[] = [];
+export function unplaceableTasks(state: ManagerState): readonly UnplaceableTasks[] {
+  const found: UnplaceableTasks[] = [];
   if (state.workers.size === 0) return found;
   let probed = 0;
   for (const taskClass of state.busyClasses) {
@@ -107,7 +111,7 @@ function findingAt(state: ManagerState, worker: WorkerRecord, taskClass: TaskCla
   const { library } = taskClass;
   const obstacle = library === undefined
     ? lastingObstacleAt(state, worker, taskClass)
-    : instanceObstacleAt(worker, { taskClass, library, factor: Infinity });
+    : instanceObstacleAt(state, worker, { taskClass, library, factor: Infinity });
   switch (obstacle) {
     case "too_small":
       return shortageFinding(taskClass, worker);
@@ -152,13 +156,14 @@ function lackingFor(
 }
 
 function lackingForInstance(
-  { policies: { dispatchAhead } }: ManagerState,
+  state: ManagerState,
   worker: WorkerRecord,
   { taskClass, library }: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): string | undefined {
   // The first instance may wait for room.
-  const factor = library.instances.size === 0 ? dispatchAhead : 1;
-  if (instanceObstacleAt(worker, { taskClass, library, factor }) === undefined) return undefined;
+  const factor = library.instances.size === 0 ? state.policies.dispatchAhead : 1;
+  const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor });
+  if (obstacle === undefined) return undefined;
   const { resources: more } = library.spec;
   return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
 }
@@ -188,7 +193,7 @@ function mergeBusy(tallies: readonly Tally[]): readonly Tally[] {
 function reasonOf(
   state: ManagerState,
   taskClass: TaskClass,
-  { finding, count, leftMs }: Tally,
+  { finding, count, leftMs, host }: Tally,
 ): PlaceReason {
   const { library } = taskClass;
   const of = {
@@ -209,8 +214,14 @@ function reasonOf(
       return { kind: "away", ...of, leftMs };
     case "busy":
       return { ...finding, ...of };
+    case "blocked": {
+      const { blockedUntilMs = Infinity } = state.hosts.get(host) ?? {};
+      const left = Math.max(0, blockedUntilMs - state.nowMs);
+      return { kind: "blocked", ...of, host, ...(left < Infinity ? { leftMs: left } : {}) };
+    }
     case "leaving":
     case "crowded":
+    case "draining":
       return { kind: finding.kind, ...of };
     default:
       return unreachable(finding);

@@ -112,4 +112,6 @@ export interface Outcomes {
   readonly use: UseSums;
   /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
   readonly shifts: { readonly begun: number; readonly back: number };
+  /** `{first reason of an explanation: how often tasks had it at the instants looked at}`. */
+  readonly explained: ReadonlyMap<string, number>;
 }

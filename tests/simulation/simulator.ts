@@ -21,6 +21,7 @@ import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
+import { ExplanationCheck } from "./explained.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario, UseSums } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
@@ -87,6 +88,7 @@ class Simulation implements World {
   #sent = 0;
   readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
+  readonly #explained = new ExplanationCheck();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -171,6 +173,7 @@ class Simulation implements World {
       shifts: this.#shifts,
       use: this.#use,
       endedAtMs: this.#endedAtMs,
+      explained: this.#explained.counts,
     };
   }
 
@@ -527,6 +530,7 @@ class Simulation implements World {
     this.#eventCount += 1;
     if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
+    this.#explained.note(this.#state);
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;
