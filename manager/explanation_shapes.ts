@@ -52,6 +52,7 @@ const ofWorkers = { workerCount: natural, ofCount: natural, library: optional(id
 
 const reasonKinds = kinds<Reason>({
   no_worker: {},
+  category_full: { category: label, runningCount: natural, mostCount: natural },
   few_workers: { joinedCount: natural, wantedCount: natural },
   resource: { ...ofWorkers, resource: label, amount, most: amount },
   feature: { ...ofWorkers, feature: label, holderCount: natural },

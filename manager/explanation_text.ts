@@ -127,6 +127,8 @@ const MANY_STATES = {
 const TEXTS: Texts = {
   "not_seen": () => "was submitted a moment ago",
   "no_worker": () => "no worker is connected",
+  "category_full": ({ category, runningCount, mostCount }) =>
+    `${runningCount} tasks of its category "${category}" are at workers, of ${mostCount} at a time`,
   "few_workers": ({ joinedCount, wantedCount }) =>
     `waitForWorkers holds everything back: ${joinedCount} of ${wantedCount} workers have joined`,
   resource: (reason) => {

@@ -8,6 +8,7 @@
 import { unreachable } from "../../shared/assert.ts";
 import type { Heap } from "../../shared/heap.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import { isFull } from "./category.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
 import { retrievalReasons, tryReasons } from "./explain_try.ts";
 import type { Explanation, Reason } from "./explanation.ts";
@@ -115,7 +116,11 @@ function readyReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason
     const { joinedCount, policies: { waitForWorkers: wantedCount } } = state;
     return [{ kind: "few_workers", joinedCount, wantedCount }];
   }
-  const { library } = task.taskClass;
+  const { library, category } = task.taskClass;
+  if (isFull(category)) {
+    const { name, runningCount, spec: { maxConcurrent: mostCount } } = category;
+    return [{ kind: "category_full", category: name, runningCount, mostCount }];
+  }
   if (library !== undefined) return callReasons(inquiry, { task, library, depth });
   return placeReasons(inquiry, task);
 }

@@ -49,6 +49,13 @@ export type PlaceReason =
   /** None is there. */
   | { readonly kind: "no_worker" }
   /** The policy `waitForWorkers` holds everything back. */
+  /** As many tries of its category are at workers as may be at a time. */
+  | {
+    readonly kind: "category_full";
+    readonly category: string;
+    readonly runningCount: number;
+    readonly mostCount: number;
+  }
   | { readonly kind: "few_workers"; readonly joinedCount: number; readonly wantedCount: number }
   /** More of a resource is asked for than they have; `most` is the most that any worker has. */
   | OfWorkers & {

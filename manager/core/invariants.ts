@@ -57,6 +57,7 @@ function checkCounters(state: ManagerState): void {
   checkRecoveries(state);
   checkCategories(state);
   checkKinds(state);
+  checkReservations(state);
   checkRoom(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
@@ -140,6 +141,20 @@ function checkKinds({ workers, kinds, most, unlearnt, unplaceable, classes }: Ma
   for (const taskClass of unplaceable.classes.keys()) {
     const isKnown = classes.get(taskClass.key) === taskClass;
     assert(isKnown, `Class ${taskClass.key} must be known to be unplaceable`);
+  }
+}
+
+/** What a worker is kept for waits, and the worker takes tasks. */
+function checkReservations({ reservations, workers, busyClasses }: ManagerState): void {
+  for (const [taskClass, worker] of reservations) {
+    const { workerId } = worker;
+    assert(worker.reservedFor === taskClass, `${workerId} must be kept for whom it is`);
+    assert(busyClasses.has(taskClass), `${workerId} must be kept for a class with ready tasks`);
+    assert(workers.get(workerId) === worker && isIndexed(worker), `${workerId} must be open`);
+  }
+  for (const { workerId, reservedFor } of workers.values()) {
+    const isKnown = reservedFor === undefined || reservations.has(reservedFor);
+    assert(isKnown, `${workerId} must be kept for no one who does not know`);
   }
 }
 

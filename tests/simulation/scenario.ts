@@ -1,15 +1,27 @@
 /** What a simulated run is made of, and what is known of it at its end. */
 
+import type { CategoryChange } from "../../manager/core/event.ts";
 import type { Policies } from "../../manager/core/policy.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import type { ResourceRequest } from "../../shared/resources.ts";
 import type { Outcome } from "../../shared/task.ts";
 
 /** What to simulate. Chances are from 0 to 1. */
 export interface Scenario {
   readonly seed: number;
   /** Default a random graph over files of all kinds. */
-  readonly graph?: "stages";
+  readonly graph?: "stages" | "skewed";
+  /** Of tasks of the graph "skewed". */
+  readonly request?: ResourceRequest;
+  /** What is said of categories at the start. */
+  readonly categories?: readonly CategoryChange[];
+  /** Tasks are of several categories, some state no cores, and their memory is limited. */
+  readonly hasCategories?: boolean;
+  /** Of each worker; 16 GiB unless stated. */
+  readonly memoryBytes?: number;
+  /** Invariants are checked after each event, or after so many. */
+  readonly checkEach?: number;
   readonly taskCount: number;
   readonly workerCount: number;
   /** Disturbances of connections and processes, each at a random instant. */
@@ -82,6 +94,16 @@ export type Chance =
   | "stallChance"
   | "slowChance";
 
+/** What tries were given and used, of those whose memory is known. */
+export interface UseSums {
+  /** Tries that had too little. */
+  repeatedCount: number;
+  /** Memory that tries were given, by how long they ran. */
+  allocatedByteMs: number;
+  /** Peaks of those that succeeded, likewise. */
+  usedByteMs: number;
+}
+
 /** How the run went. */
 export interface Outcomes {
   readonly outcomes: Map<TaskId, Outcome>;
@@ -104,6 +126,9 @@ export interface Outcomes {
     /** Tries that had grown too large for the disk. */
     readonly stopped: number;
   };
+  /** When the last task was returned. */
+  readonly endedAtMs: number;
+  readonly use: UseSums;
   /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
   readonly shifts: { readonly begun: number; readonly back: number };
   /** `{first reason of an explanation: how often tasks had it at the instants looked at}`. */

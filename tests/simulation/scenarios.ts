@@ -5,6 +5,7 @@
  * @module
  */
 
+import { CATEGORY_MODES } from "../../manager/core/category.ts";
 import { PLACEMENTS } from "../../manager/core/policy.ts";
 import { combinedScenario } from "./combined.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
@@ -275,6 +276,33 @@ export const SCENARIOS: readonly NamedScenario[] = [
       killEachMs: 1_000,
       wallMs: seed % 2 === 0 ? 5_000 : 0,
       policies: { taskGroups: true, recovery: RECOVERIES[seed % 2]! },
+    }),
+  },
+  {
+    // Sizes are learnt, and found too small, while workers break; some categories may do little.
+    name: "categories",
+    claim: "sizes tasks as their categories say, and repeats those that had too little",
+    tested: { first: 8201, last: 8240 },
+    of: (seed) => ({
+      ...CALM,
+      seed,
+      hasCategories: true,
+      disturbanceCount: seed % 3 === 0 ? 8 : 0,
+      faultChance: 0.02 * (seed % 3),
+      memoryBytes: 10e9,
+      categories: [
+        { name: "a", mode: CATEGORY_MODES[seed % CATEGORY_MODES.length]! },
+        { name: "b", first: { memoryBytes: 800e6 }, maxConcurrent: 1 + seed % 3 },
+        { name: "c", mode: CATEGORY_MODES[(seed >> 1) % CATEGORY_MODES.length]! },
+      ],
+      policies: {
+        categorySteadyTasks: 3,
+        categoryMode: seed % 4 === 0 ? "min_waste" : "fixed",
+        dispatchAhead: 1 + seed % 2,
+        rampDown: seed % 5 === 0,
+        proportionalWholeTasks: seed % 7 === 0,
+      },
+      ...(seed % 6 === 0 ? { tunedTo: { categoryMode: "greedy_bucketing" } } : {}),
     }),
   },
   {

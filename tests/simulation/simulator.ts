@@ -24,12 +24,20 @@ import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
 import { ExplanationCheck } from "./explained.ts";
 import { Connection } from "./network.ts";
-import type { Chance, Outcomes, Scenario } from "./scenario.ts";
+import type { Chance, Outcomes, Scenario, UseSums } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { sourceOf } from "./sources.ts";
 import { describeStuck } from "./stuck.ts";
-import { isKeeper, KEEPER, SimWorker, type TryPlan, type World } from "./sim_worker.ts";
+import {
+  isKeeper,
+  KEEPER,
+  SimWorker,
+  type TryPlan,
+  type UseEnd,
+  type World,
+} from "./sim_worker.ts";
+import { newSkewed } from "./skewed.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
@@ -75,6 +83,9 @@ class Simulation implements World {
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
   readonly truth: Truth;
+  readonly #use: UseSums = { repeatedCount: 0, allocatedByteMs: 0, usedByteMs: 0 };
+  #endedAtMs = 0;
+  #eventCount = 0;
   #sessionCount = 0;
   #workerCount = 0;
   #wakeAtMs = Infinity;
@@ -86,13 +97,18 @@ class Simulation implements World {
     this.#scenario = scenario;
     this.random = newRandom(scenario.seed);
     const isForgiving = scenario.failChance === 0;
-    this.#workload = scenario.graph === "stages" ? newStages(scenario) : newWorkload(this.random, {
-      taskCount: scenario.taskCount,
-      strictChance: scenario.strictChance ?? 0,
-      timedChance: scenario.timedChance ?? 0,
-      retries: scenario.retries ?? (isForgiving ? 100 : 1),
-      workerLosses: isForgiving ? 100 : 2,
-    });
+    this.#workload = scenario.graph === "stages"
+      ? newStages(scenario)
+      : scenario.graph === "skewed"
+      ? newSkewed({ request: {}, ...scenario })
+      : newWorkload(this.random, {
+        taskCount: scenario.taskCount,
+        strictChance: scenario.strictChance ?? 0,
+        timedChance: scenario.timedChance ?? 0,
+        retries: scenario.retries ?? (isForgiving ? 100 : 1),
+        workerLosses: isForgiving ? 100 : 2,
+        hasCategories: scenario.hasCategories ?? false,
+      });
     const { isNondeterministic = false } = scenario;
     this.truth = new Truth(this.#workload, { isNondeterministic });
     this.#state = newManagerState({
@@ -113,7 +129,7 @@ class Simulation implements World {
   run(): void;
   run(task: DispatchedTask): TryPlan;
   run(task?: DispatchedTask): void | TryPlan {
-    if (task !== undefined) return this.#runTask();
+    if (task !== undefined) return this.#runTask(task);
     this.#start();
     while (this.clock.advance()) {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
@@ -147,6 +163,8 @@ class Simulation implements World {
       urlFetches: this.#urlFetchCount,
       room: this.#room,
       shifts: this.#shifts,
+      use: this.#use,
+      endedAtMs: this.#endedAtMs,
       explained: this.#explained.counts,
     };
   }
@@ -261,8 +279,16 @@ class Simulation implements World {
     });
   }
 
-  #runTask(): TryPlan {
+  used({ shape, ranMs, peakBytes, isDone }: UseEnd): void {
+    this.#use.allocatedByteMs += shape.resources.memoryBytes * ranMs;
+    if (isDone) this.#use.usedByteMs += peakBytes * ranMs;
+    else this.#use.repeatedCount += 1;
+  }
+
+  #runTask({ taskId }: DispatchedTask): TryPlan {
     const { random } = this;
+    const plan = this.#workload.plans.get(taskId);
+    if (plan !== undefined) return plan;
     const { failChance, longChance = 0 } = this.#scenario;
     if (this.#happens("hangChance")) return { outcome: "success", ranMs: RUN_MS_MAX };
     const isLong = nextRandom(random) < longChance;
@@ -316,6 +342,9 @@ class Simulation implements World {
     for (let atMs = killEachMs; killEachMs > 0 && atMs < FAULTS_END_MS; atMs += killEachMs) {
       this.clock.after(atMs, () => this.#killOne());
     }
+    this.feed((scenario.categories ?? []).map((category): ManagerEvent => {
+      return { kind: "category_declared", category };
+    }));
     this.feed(this.#workload.declarations);
     for (const task of this.#workload.tasks) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
@@ -382,10 +411,10 @@ class Simulation implements World {
   }
 
   #startWorker(workerId: WorkerId, cores: number): SimWorker {
-    const { diskBytes: wanted = 2 ** 40, wallMs = 0 } = this.#scenario;
+    const { diskBytes: wanted = 2 ** 40, memoryBytes = 2 ** 34, wallMs = 0 } = this.#scenario;
     const sizes = typeof wanted === "number" ? [wanted] : wanted;
     const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
-    const worker = new SimWorker(this, { workerId, cores, diskBytes, wallMs });
+    const worker = new SimWorker(this, { workerId, cores, diskBytes, memoryBytes, wallMs });
     this.workers.set(workerId, worker);
     worker.start();
     return worker;
@@ -491,7 +520,8 @@ class Simulation implements World {
     }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
-    checkInvariants(this.#state);
+    this.#eventCount += 1;
+    if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
     this.#explained.note(this.#state);
     for (const instruction of instructions) this.#carryOut(instruction);
@@ -575,6 +605,7 @@ class Simulation implements World {
     const { taskId, outcome } = end;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
+    this.#endedAtMs = this.clock.nowMs;
     this.#messages.set(taskId, end.message);
     this.truth.checkEnd(end);
   }

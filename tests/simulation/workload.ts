@@ -11,6 +11,7 @@ import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import { digestOf, type MiniTask } from "./contents.ts";
+import type { TryPlan } from "./sim_worker.ts";
 
 /** A workflow as the shell would submit it. */
 export interface Workload {
@@ -23,6 +24,8 @@ export interface Workload {
   /** Outputs that go to urls: later tasks read them as they read temps. */
   readonly stored: FileId[];
   readonly minis: MiniTask[];
+  /** How tries of some tasks go, whenever they run. */
+  readonly plans: Map<TaskId, TryPlan>;
 }
 
 /** How large a workflow is, and how forgiving. */
@@ -33,6 +36,8 @@ export interface WorkloadOptions {
   /** Chance that inputs that are temps are strict; and that a task has a time of its own. */
   readonly strictChance?: number;
   readonly timedChance?: number;
+  /** See `Scenario`. */
+  readonly hasCategories: boolean;
 }
 
 /** A workflow of nothing yet. */
@@ -45,6 +50,7 @@ export function emptyWorkload(): Workload {
     temps: [],
     stored: [],
     minis: [],
+    plans: new Map(),
   };
 }
 
@@ -89,9 +95,13 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
       const peerTransfer = nextRandom(random) < 0.5;
       minis.push(declareMini(workload, newFile(), { inputs: made, peerTransfer }));
     }
+    const category = options.hasCategories && !isCall
+      ? CATEGORIES[id % CATEGORIES.length]
+      : undefined;
+    if (category !== undefined) planMemory(workload, random, id as TaskId);
     workload.tasks.push({
       taskId: id as TaskId,
-      template,
+      template: category === undefined ? template : templates.of(template, category),
       environments: usesEnvironment ? [environment] : [],
       features: [],
       body: isCall
@@ -118,7 +128,13 @@ interface Widths {
 }
 
 /** Tasks that share a template share its environments. */
-function newTemplates(): { bare: Widths; withEnvironment: Widths; call: TaskTemplate } {
+function newTemplates(): {
+  bare: Widths;
+  withEnvironment: Widths;
+  call: TaskTemplate;
+  of: (template: TaskTemplate, category: string) => TaskTemplate;
+} {
+  const ofCategories = new Map<string, TaskTemplate>();
   const narrow: TaskTemplate = {
     request: { cores: 1 },
     category: "default",
@@ -132,7 +148,29 @@ function newTemplates(): { bare: Widths; withEnvironment: Widths; call: TaskTemp
     bare: { narrow, wide },
     withEnvironment: { narrow: { ...narrow }, wide: { ...wide } },
     call: { ...narrow, request: {}, category: "library", library: "library" },
+    of: (template, category) => {
+      // Half of the categories state no cores.
+      const request = category < "c" ? {} : template.request;
+      const key = JSON.stringify([category, request]);
+      const known = ofCategories.get(key) ?? { ...template, request, category };
+      ofCategories.set(key, known);
+      return known;
+    },
   };
+}
+
+/** Names of categories that tasks are of, one after the other. */
+export const CATEGORIES = ["a", "b", "c", "d"] as const;
+
+/** What one uses in the end: one in ten much of a worker. */
+function planMemory(workload: Workload, random: RandomState, taskId: TaskId): void {
+  const isLarge = nextRandom(random) < 0.1;
+  const peakBytes = Math.round((isLarge ? 6e9 : 1e9) * (0.5 + nextRandom(random)));
+  workload.plans.set(taskId, {
+    outcome: "success",
+    ranMs: 50 + nextRandom(random) * 500,
+    peakBytes,
+  });
 }
 
 function declareSource(workload: Workload, fileId: FileId, index: number): FileId {
