@@ -29,7 +29,9 @@ import {
   type UrlOptions,
   urlSpec,
 } from "./file_options.ts";
+import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library, LibraryOptions } from "./library.ts";
+import type { MapOptions, ReduceOptions } from "./map_option.ts";
 import { LibraryDesk } from "./library_desk.ts";
 import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
 import { LocalWorkers } from "./local_worker.ts";
@@ -305,6 +307,67 @@ export class Manager implements AsyncDisposable {
     this.#checkOpen();
     // The function says what it returns, and values arrive as they were.
     return this.#libraries.run(fn, args) as TaskHandle<Awaited<R>>;
+  }
+
+  /**
+   * Runs a function, shipped by value as by `run`, over items; it is kept running between them.
+   * As many of its tasks are pending at a time as the workers have use for, so that there may be
+   * millions of items. Files among them arrive as paths.
+   *
+   * @returns What it returned, in the order of the items.
+   * @throws {TypeError | RangeError} When the function, an item or an option cannot be taken.
+   * @throws {TaskError} When an item fails, which ends all; the message says which. With
+   * `failures: "collect"` such errors are among the results.
+   *
+   * @example
+   * ```ts
+   * const squares = await manager.map((n: number) => n * n, [1, 2, 3], { chunkSize: 100 });
+   * ```
+   */
+  async map<T, R>(
+    fn: (item: T) => R,
+    items: Iterable<T>,
+    options: MapOptions = {},
+  ): Promise<Awaited<R>[]> {
+    const results = this.#libraries.map(fn, callsOf(items), { owner: "map", options });
+    return await results as Awaited<R>[];
+  }
+
+  /**
+   * Runs a function as `map` does, over all pairs of an item of `a` and one of `b`.
+   *
+   * @returns What it returned: for the first of `a` with each of `b`, then for the next of `a`.
+   * @throws {TypeError | RangeError | TaskError} As `map`.
+   */
+  async pair<A, B, R>(
+    fn: (a: A, b: B) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    options: MapOptions = {},
+  ): Promise<Awaited<R>[]> {
+    const results = this.#libraries.map(fn, pairsOf(a, b), { owner: "pair", options });
+    return await results as Awaited<R>[];
+  }
+
+  /**
+   * Combines items to one: `fn` takes two neighbours, or what became of them, and returns what
+   * takes their place. The order is kept; which neighbours come first is not said. They are
+   * combined as soon as they are there, `arity` of them by one task.
+   *
+   * @throws {TypeError | RangeError} When there is no item, or as `map`.
+   * @throws {TaskError} When it fails; the message says for which items.
+   *
+   * @example
+   * ```ts
+   * const sum = await manager.treeReduce((a: number, b: number) => a + b, [1, 2, 3], { arity: 8 });
+   * ```
+   */
+  async treeReduce<T>(
+    fn: (a: T, b: T) => T | Promise<T>,
+    items: Iterable<T>,
+    options: ReduceOptions = {},
+  ): Promise<T> {
+    return await this.#libraries.treeReduce(fn, items, options) as T;
   }
 
   /**
