@@ -21,8 +21,10 @@ export { RemoteManager } from "./manager/remote_manager.ts";
 export { RemoteTask } from "./manager/remote_task.ts";
 export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
+export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
 export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
 export type {
@@ -33,15 +35,38 @@ export type {
   Size,
   TlsOptions,
 } from "./manager/config.ts";
+export type {
+  CopySource,
+  Explanation,
+  InputReason,
+  NeededFile,
+  OfWorkers,
+  PlaceReason,
+  Producer,
+  Reason,
+  TryReason,
+  Unplaceable,
+} from "./manager/core/explanation.ts";
+export type { CategoryMode } from "./manager/core/category.ts";
 export type { Fact } from "./manager/core/instruction.ts";
+export type { Missing } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FollowTarget } from "./manager/follow_text.ts";
+export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
+export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
 export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
 export type { RetryHandler, RetryOptions } from "./manager/retry_option.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
+export type {
+  InputMountOption,
+  InputOptions,
+  OutputMountOption,
+  OutputOptions,
+} from "./manager/mount_option.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
@@ -60,8 +85,8 @@ export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_de
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
-export type { Resources } from "./shared/resources.ts";
-export type { CacheLevel, FileFacts, Outcome } from "./shared/task.ts";
+export type { CustomResources, ResourceRequest, Resources } from "./shared/resources.ts";
+export type { CacheLevel, FileFacts, Outcome, Usage, UsageSample } from "./shared/task.ts";
 
 if (import.meta.main) {
   // Not an exit: what a script left running goes on.

@@ -25,8 +25,10 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
+import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
@@ -68,6 +70,8 @@ const COMMANDS: readonly Command[] = [
   SUBMIT_COMMAND,
   ...SHOW_COMMANDS,
   LOGS_COMMAND,
+  ...HOST_COMMANDS,
+  EXPLAIN_COMMAND,
   ACCESS_COMMAND,
 ];
 

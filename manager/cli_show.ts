@@ -33,6 +33,7 @@ import { JSON_OPTION, TARGET_OPTIONS, targetArguments, withClient } from "./cli_
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
 import { readPolicyArguments } from "./cli_policy.ts";
 import { describeProgress } from "./progress.ts";
+import { describeUnplaceable } from "./explanation_text.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -215,8 +216,9 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   const others = found.urls.slice(1);
   const also = others.length === 0 ? "" : `also at: ${others.join(", ")}\n`;
   const remade = describeRecoveries(found);
-  const text = `manager: ${found.name} at ${found.url}\n${also}${progress}\n${remade}${refused}`;
-  return await print(text);
+  const stuck = describeUnplaceable(found.unplaceable).map((line) => `${line}\n`).join("");
+  const lines = `${also}${progress}\n${stuck}${remade}${refused}`;
+  return await print(`manager: ${found.name} at ${found.url}\n${lines}`);
 }
 
 function describeRecoveries({ tasks, damaged }: ManagerStatus): string {

@@ -77,9 +77,13 @@ interface AnswerKinds {
   readonly workers: "workers";
   readonly files: "files";
   readonly logs: "logs";
+  readonly explain: "explained";
   readonly follow: "followed";
   readonly unfollow: "done";
+  readonly host: "done";
+  readonly dismiss: "done";
   readonly tune: "done";
+  readonly category: "done";
 }
 
 const ANSWER_KINDS: AnswerKinds = {
@@ -99,9 +103,13 @@ const ANSWER_KINDS: AnswerKinds = {
   workers: "workers",
   files: "files",
   logs: "logs",
+  explain: "explained",
   follow: "followed",
   unfollow: "done",
+  host: "done",
+  dismiss: "done",
   tune: "done",
+  category: "done",
 };
 
 /** The answer to a request of that kind. */

@@ -10,8 +10,12 @@ import { fileRow, workerRow } from "./client_rows.ts";
 import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
+import type { ManagerEvent } from "./core/event.ts";
+import { readCategory } from "./category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
 import type { ManagerState } from "./core/state.ts";
+import { explainTasks } from "./explanation.ts";
 import type { OutputLog } from "./output_log.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -28,10 +32,14 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly state: ManagerState;
   readonly tasks: TaskDesk;
   readonly catalog: Catalog;
+  /** By the clock of the state's events. */
+  readonly nowMs: () => number;
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
   readonly tune: (policies: Policies) => void;
+  readonly push: (event: ManagerEvent) => void;
+  readonly declareCategory: (category: CategoryChange) => void;
 }
 
 /** The requests of all clients of one manager. */
@@ -97,6 +105,8 @@ export class RequestDesk implements ClientDesk {
         return this.#tasks.cancel(wish);
       case "tasks":
         return this.#tasks.tasks(wish);
+      case "explain":
+        return explainTasks(this.#options, wish);
       case "logs":
         return this.#tasks.logs(wish);
       case "follow":
@@ -108,9 +118,22 @@ export class RequestDesk implements ClientDesk {
         return this.#workers(requestId);
       case "files":
         return this.#listFiles(requestId, wish.after);
+      case "host": {
+        const { change, host, forMs = Infinity } = wish;
+        this.#options.push({ kind: "host_changed", host, change, forMs });
+        return { kind: "done", requestId };
+      }
+      case "dismiss":
+        this.#options.push({ kind: "workers_released", count: wish.count });
+        return { kind: "done", requestId };
       case "tune":
         this.#options.tune(readPolicies(wish.policies, this.#options.state.policies));
         return { kind: "done", requestId };
+      case "category": {
+        const { name, options } = wish;
+        this.#options.declareCategory(readCategory(name, options));
+        return { kind: "done", requestId };
+      }
       default:
         return unreachable(wish);
     }

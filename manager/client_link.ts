@@ -86,6 +86,7 @@ const VIEWER_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set([
   "workers",
   "files",
   "logs",
+  "explain",
   "follow",
   "unfollow",
   "wait",

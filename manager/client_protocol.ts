@@ -16,8 +16,11 @@ import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
+import type { CategoryOptions } from "./category.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
+import type { HostChangeKind } from "./host_change.ts";
+import type { Explanation } from "./core/explanation.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -30,6 +33,9 @@ export const SUBMIT_TASKS_MAX = 10_000;
 
 /** Rows of one answer; the rest is asked for with `after`. */
 export const ROWS_MAX = 10_000;
+
+/** Explanations of one answer; the rest is asked for with `after`. */
+export const EXPLANATIONS_MAX = 500;
 
 /** Which tasks are meant. */
 export type TaskSelection =
@@ -185,7 +191,25 @@ export type ClientRequest =
     readonly after: number;
   }
   | { readonly kind: "workers"; readonly requestId: number }
+  /** Absent `forMs` of a block is until it is unblocked. */
+  | {
+    readonly kind: "host";
+    readonly requestId: number;
+    readonly host: string;
+    readonly change: HostChangeKind;
+    readonly forMs?: number;
+  }
+  /** Sends so many workers away that run nothing. */
+  | { readonly kind: "dismiss"; readonly requestId: number; readonly count: number }
   | { readonly kind: "files"; readonly requestId: number; readonly after: number }
+  /** Why tasks do not run, by id; of `all`, those that have not ended. */
+  | {
+    readonly kind: "explain";
+    readonly requestId: number;
+    readonly selection: TaskSelection;
+    /** Ids above this one. */
+    readonly after: number;
+  }
   /** What one task wrote, as far as the manager has it. */
   | { readonly kind: "logs"; readonly requestId: number; readonly taskId: TaskId }
   /**
@@ -209,6 +233,13 @@ export type ClientRequest =
     readonly kind: "tune";
     readonly requestId: number;
     readonly policies: { readonly [name: string]: string | number | boolean };
+  }
+  /** What is said of tasks that name that category. */
+  | {
+    readonly kind: "category";
+    readonly requestId: number;
+    readonly name: string;
+    readonly options: CategoryOptions;
   };
 
 /** How a client moves the bytes of one file. */
@@ -271,6 +302,12 @@ export type ClientAnswer =
     readonly kind: "files";
     readonly requestId: number;
     readonly files: readonly FileRow[];
+    readonly hasMore: boolean;
+  }
+  | {
+    readonly kind: "explained";
+    readonly requestId: number;
+    readonly explanations: readonly Explanation[];
     readonly hasMore: boolean;
   }
   | { readonly kind: "logs"; readonly requestId: number; readonly logs: TaskLogs }
@@ -356,8 +393,11 @@ export interface WorkerRow {
   readonly workerId: WorkerId;
   /** Where it runs. */
   readonly host: string;
-  /** `away` is without a connection, expected back. */
-  readonly state: "connected" | "away" | "leaving";
+  /**
+   * `away` is without a connection, expected back; `blocked` as its host is; `draining` is let go
+   * when it runs nothing; `out_of_time` must end before anything that waits would.
+   */
+  readonly state: "connected" | "away" | "leaving" | "blocked" | "draining" | "out_of_time";
   /** What it has. */
   readonly resources: Resources;
   /** Set aside for tasks and libraries. */

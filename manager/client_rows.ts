@@ -10,7 +10,7 @@ const FEATURES_MAX = 100;
 
 /** One worker. */
 export function workerRow(worker: WorkerRecord): WorkerRow {
-  const { workerId, host, link, isLeaving, resources, committed, features } = worker;
+  const { workerId, host, resources, committed, features } = worker;
   let replicas = 0;
   let cachedBytes = 0;
   for (const { state, facts } of worker.replicas.values()) {
@@ -21,7 +21,7 @@ export function workerRow(worker: WorkerRecord): WorkerRow {
   return {
     workerId,
     host,
-    state: link.kind === "grace" ? "away" : isLeaving ? "leaving" : "connected",
+    state: standingOf(worker),
     resources,
     committed,
     features: [...features].slice(0, FEATURES_MAX),
@@ -31,6 +31,12 @@ export function workerRow(worker: WorkerRecord): WorkerRow {
     cachedBytes,
     diskUsedBytes: worker.diskUsedBytes,
   };
+}
+
+function standingOf({ link, isLeaving, bar }: WorkerRecord): WorkerRow["state"] {
+  if (link.kind === "grace") return "away";
+  if (isLeaving) return "leaving";
+  return bar === "time" ? "out_of_time" : bar ?? "connected";
 }
 
 /** One declared file; `record` is what the core knows of it, once a task has used it. */

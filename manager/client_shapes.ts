@@ -25,6 +25,7 @@ import {
 import { growingSource, request, resources, usage, watchEnd } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
+import type { CategoryLimits, CategoryOptions } from "./category.ts";
 import {
   type ClientAnswer,
   type ClientFile,
@@ -33,6 +34,7 @@ import {
   type ClientRequest,
   type ClientResult,
   type ClientTask,
+  EXPLANATIONS_MAX,
   type FileRow,
   type FileTicket,
   ROWS_MAX,
@@ -43,7 +45,10 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { HOST_CHANGES } from "./host_change.ts";
+import { CATEGORY_MODES } from "./core/category.ts";
 import type { FollowPart } from "./follower.ts";
+import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
 import { TASK_STATES } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -143,6 +148,22 @@ const file = kinds<ClientFile>({
 
 const member = shape<ClientMember>({ env, outputs: limitedList(mount, MOUNTS_MAX) });
 
+const limits = shape<CategoryLimits>({
+  cores: optional(amount),
+  memory: optional(policyValue),
+  disk: optional(policyValue),
+  gpus: optional(natural),
+});
+
+/** The manager reads sizes as it reads those of its own script. */
+const categoryOptions = shape<CategoryOptions>({
+  mode: optional(oneOf(CATEGORY_MODES)),
+  max: optional(limits),
+  min: optional(limits),
+  first: optional(limits),
+  maxConcurrent: optional(natural),
+});
+
 const requestId = natural;
 
 /** What a manager takes of a client. */
@@ -173,7 +194,15 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     after: natural,
   },
   workers: { requestId },
+  host: {
+    requestId,
+    host: id,
+    change: oneOf(HOST_CHANGES),
+    forMs: optional(amount),
+  },
+  dismiss: { requestId, count: natural },
   files: { requestId, after: natural },
+  explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
   follow: {
     requestId,
@@ -185,6 +214,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   },
   unfollow: { requestId, followId: randomId },
   tune: { requestId, policies: limitedRecord(policyValue, POLICIES_MAX) },
+  category: { requestId, name: id, options: categoryOptions },
 });
 
 const ticket = shape<FileTicket>({
@@ -257,7 +287,7 @@ const result = shape<ClientResult>({
 const workerRow = shape<WorkerRow>({
   workerId,
   host: id,
-  state: oneOf(["connected", "away", "leaving"]),
+  state: oneOf(["connected", "away", "leaving", "blocked", "draining", "out_of_time"]),
   resources,
   committed: resources,
   features: list(id),
@@ -320,6 +350,11 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   tasks: { requestId, tasks: limitedList(taskRow, ROWS_MAX), hasMore: flag },
   workers: { requestId, workers: list(workerRow) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
+  explained: {
+    requestId,
+    explanations: limitedList(explanationShape, EXPLANATIONS_MAX),
+    hasMore: flag,
+  },
   logs: { requestId, logs },
   followed: { requestId, part: optional(part) },
 });

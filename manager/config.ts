@@ -4,6 +4,9 @@ import { readFileSync } from "node:fs";
 
 import { type HostPort, parseAdvertised, parseListen } from "../shared/addresses.ts";
 import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
+import { type CategoryOptions, readCategories } from "./category.ts";
+import { CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
+import type { CategoryChange } from "./core/event.ts";
 import type { CustomResources } from "../shared/resources.ts";
 import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
@@ -14,6 +17,7 @@ import {
   flag,
   oneOf,
   type Reader,
+  type Readers,
   readOptions,
   show,
   size,
@@ -155,6 +159,38 @@ export interface PolicyOptions {
   readonly hungryFactor?: number;
   /** Time that the `retry` function of a task has to answer. Default 1 minute. */
   readonly retryTimeout?: Duration;
+  /**
+   * So many failures in a row that are the doing of a host, and it is given nothing for a while: tries
+   * that cannot start, inputs that do not come and full disks, where tasks alike ran well elsewhere;
+   * workers that are lost. Default 5; 0 is never.
+   */
+  readonly hostFailures?: number;
+  /** For how long, the first time; each further time twice as long. Default 1 min. */
+  readonly hostBlockTime?: Duration;
+  /**
+   * A try that runs for more than so many times the mean of tasks alike is taken back and given to
+   * another worker; a worker from which two in a row were taken is sent away. From 1 up; default 0:
+   * never.
+   */
+  readonly slowWorkerFactor?: number;
+  /** For how long the host of such a worker is given nothing. Default 15 min. */
+  readonly slowHostTimeout?: Duration;
+  /** Tasks that are joined by temps go to one worker together. Default false. */
+  readonly taskGroups?: boolean;
+  /**
+   * How the first try is sized of tasks whose category has no mode of its own; see `CategoryOptions`.
+   * Default `"fixed"`.
+   */
+  readonly categoryMode?: CategoryMode;
+  /** Successes of a category after which what was learnt of it is used anew. Default 25. */
+  readonly categorySteadyTasks?: number;
+  /** How many times as much disk the next try has of one that outgrew it unstated. Default 2. */
+  readonly sandboxGrowFactor?: number;
+  /**
+   * With more workers than ready tasks, a task of a category that learns is given all of a worker
+   * that has nothing else to do. Default false.
+   */
+  readonly rampDown?: boolean;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -192,6 +228,8 @@ export interface ManagerOptions {
   readonly workers?: number | LocalWorkersOptions;
   /** Rules that differ from their defaults. */
   readonly policies?: PolicyOptions;
+  /** What is said of categories, by their names, as `manager.category` takes it. */
+  readonly category?: { readonly [name: string]: CategoryOptions };
   /** Folder for the logs of local workers. Default: a temporary one, removed. */
   readonly runDirectory?: string;
   /**
@@ -226,6 +264,7 @@ export interface ManagerConfig {
   readonly tls?: KeyPair;
   readonly workers: LocalWorkersConfig;
   readonly policies: Policies;
+  readonly categories: readonly CategoryChange[];
   readonly runDirectory?: string;
 }
 
@@ -243,6 +282,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     insecure: boolean;
     workers: LocalWorkersConfig;
     policies: Policies;
+    category: readonly CategoryChange[];
     runDirectory: string;
   }>(options, "Manager.start", {
     name: managerName,
@@ -252,6 +292,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     insecure: flag,
     workers: localWorkers,
     policies: (value) => readPolicies(value, DEFAULT_POLICIES),
+    category: readCategories,
     runDirectory: text,
   });
   if (read.tls !== undefined && read.insecure === true) {
@@ -266,6 +307,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     ...(read.tls === undefined ? {} : { tls: read.tls }),
     workers: read.workers ?? { count: 0 },
     policies: read.policies ?? DEFAULT_POLICIES,
+    categories: read.category ?? [],
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
   };
 }
@@ -277,7 +319,39 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
  */
 export function readPolicies(value: unknown, current: Policies): Policies {
   const { policies } = translateParameters(value);
-  const read = readOptions<OwnPolicies>(policies, "policies", {
+  const read = readOptions<OwnPolicies>(policies, "policies", policyReaders());
+  const {
+    dispatchAheadTime,
+    workerEvictionInterval,
+    workerTimeout,
+    reconnectGrace,
+    transferStallTimeout,
+    minTransferTimeout,
+    defaultTransferRate,
+    retryTimeout,
+    hostBlockTime,
+    slowHostTimeout,
+    ...rest
+  } = read;
+  return {
+    ...current,
+    ...rest,
+    transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
+    minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
+    defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
+    retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
+    hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
+    slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
+    dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
+    workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
+    workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
+    reconnectGraceMs: Number(reconnectGrace ?? current.reconnectGraceMs),
+  };
+}
+
+/** A check of each policy. */
+function policyReaders(): Readers<OwnPolicies> {
+  return {
     replicas: count(1, REPLICAS_MAX),
     pruneTemps,
     pruneExtraReplicas: flag,
@@ -308,30 +382,16 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     hungryMinimum: count(1, 1_000_000),
     hungryFactor: amount(1, 1000),
     retryTimeout: timeout,
+    hostFailures: count(0, 1_000_000),
+    hostBlockTime: timeout,
+    slowWorkerFactor,
+    slowHostTimeout: timeout,
+    taskGroups: flag,
+    categoryMode: oneOf(...CATEGORY_MODES),
+    categorySteadyTasks: count(1, 1_000_000),
+    sandboxGrowFactor: amount(1.1, 1000),
+    rampDown: flag,
     libraryRetries: count(0, 1000),
-  });
-  const {
-    dispatchAheadTime,
-    workerEvictionInterval,
-    workerTimeout,
-    reconnectGrace,
-    transferStallTimeout,
-    minTransferTimeout,
-    defaultTransferRate,
-    retryTimeout,
-    ...rest
-  } = read;
-  return {
-    ...current,
-    ...rest,
-    transferStallTimeoutMs: Number(transferStallTimeout ?? current.transferStallTimeoutMs),
-    minTransferTimeoutMs: Number(minTransferTimeout ?? current.minTransferTimeoutMs),
-    defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
-    retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
-    dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
-    workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
-    workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
-    reconnectGraceMs: Number(reconnectGrace ?? current.reconnectGraceMs),
   };
 }
 
@@ -348,6 +408,12 @@ const timeout: Reader<Duration> = (value, what) => {
   const ms = duration(value, what);
   if (ms >= TIMEOUT_MS_MIN) return ms;
   throw new RangeError(`Cannot take ${what} "${ms}" as a timeout: at least ${TIMEOUT_MS_MIN} ms`);
+};
+
+const slowWorkerFactor: Reader<number> = (value, what) => {
+  const factor = amount(0, 1_000_000)(value, what);
+  if (factor === 0 || factor >= 1) return factor;
+  throw new RangeError(`Cannot take ${what} "${factor}" as a factor: expected 0, or 1 and more`);
 };
 
 const rate: Reader<Size> = (value, what) => {

@@ -41,7 +41,7 @@ export function readConfigFile(path: string): ManagerOptions {
 
 /**
  * Options from several places, the foremost first: each is taken from the first that states it,
- * and each policy likewise.
+ * and each policy and category likewise.
  */
 export function mergeOptions(...places: readonly ManagerOptions[]): ManagerOptions {
   let merged: ManagerOptions = {};
@@ -50,6 +50,8 @@ export function mergeOptions(...places: readonly ManagerOptions[]): ManagerOptio
     const policies = { ...options.policies, ...merged.policies };
     merged = { ...Object.fromEntries(stated), ...merged };
     if (Object.keys(policies).length > 0) merged = { ...merged, policies };
+    const category = { ...options.category, ...merged.category };
+    if (Object.keys(category).length > 0) merged = { ...merged, category };
   }
   return merged;
 }

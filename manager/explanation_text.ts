@@ -4,7 +4,14 @@ import { plainText } from "../shared/plain_text.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import { QUEUE_COUNTED_MAX } from "./core/explain.ts";
 import { CHAIN_MAX } from "./core/explain_input.ts";
-import type { CopySource, Explanation, NeededFile, Producer, Reason } from "./core/explanation.ts";
+import type {
+  CopySource,
+  Explanation,
+  NeededFile,
+  Producer,
+  Reason,
+  Unplaceable,
+} from "./core/explanation.ts";
 import { describeIds } from "./selector.ts";
 
 /** Characters of one line. */
@@ -45,6 +52,15 @@ export function describeExplanations(explanations: readonly Explanation[]): read
   return groups.flatMap(describeGroup);
 }
 
+/** What ready tasks wait for that no worker has, a line for each kind of them. */
+export function describeUnplaceable(found: readonly Unplaceable[]): readonly string[] {
+  return found.map(({ category, taskCount, reason }) => {
+    const tasks = `${plural(taskCount, "task")} of category "${category}"`;
+    const wait = taskCount === 1 ? "waits" : "wait";
+    return line(`${tasks} ${wait} for what no worker has`, describeReason(reason, false));
+  });
+}
+
 function describeGroup(group: readonly Explanation[]): readonly string[] {
   const [first] = group;
   if (first === undefined) return [];
@@ -53,7 +69,7 @@ function describeGroup(group: readonly Explanation[]): readonly string[] {
   const head = `tasks ${ids} (${group.length}) ${MANY_STATES[first.state]}`;
   // What all of them have in common, or one of them says if that is nothing.
   const texts = new Set(textsOf(first, groupKey(first, true) === commonKey(group)));
-  return [...texts].map((text) => line(head, text));
+  return texts.size === 0 ? [head] : [...texts].map((text) => line(head, text));
 }
 
 /** The key of all of them when they are alike in everything. */
@@ -138,6 +154,8 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  blocked: (reason) => `${could(reason)} ${be(reason)} on hosts that are blocked`,
+  draining: (reason) => `${could(reason)} ${be(reason)} given nothing more: they are let go`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
   queue: ({ alikeCount, otherCount }, isOne) => {
     if (!isOne) return "";

@@ -324,7 +324,9 @@ export class FileStore implements FileReader {
     const { path: local } = entry;
     const isDone = !this.#entries.has(entry.id) && local !== undefined;
     if (isDone && this.#paths.drop(local)) await unlinkDone(local);
-    if (entry.place === undefined || entry.source.kind === "local") return;
+    if (entry.source.kind === "local") return;
+    if (entry.seenPath !== undefined) await rm(entry.seenPath, { force: true });
+    if (entry.place === undefined) return;
     const { path } = entry.place;
     entry.place = undefined;
     await rm(path, { recursive: true, force: true });

@@ -10,13 +10,23 @@
  * @module
  */
 
-import { closeSync, constants, fstatSync, ftruncate, mkdirSync, openSync, write } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncate,
+  mkdirSync,
+  openSync,
+  rmSync,
+  write,
+} from "node:fs";
 import process from "node:process";
 import { promisify } from "node:util";
 
 import { dirname, join } from "@std/path";
 
 import type { TaskId } from "../shared/ids.ts";
+import type { TaskEnd } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { CheckedMount } from "./mount_option.ts";
 import type { Tail, TailDesk, TailPiece, TailSink } from "./tail_desk.ts";
@@ -52,8 +62,12 @@ export class OutputWatches {
     for (const { mount, entry, isWatched } of outputs) {
       if (isWatched !== true) continue;
       entry.seenPath = this.#pathOf(entry);
+      const isOwn = entry.source.kind !== "local";
+      // What an earlier task made of it will be written over.
+      if (!isOwn) entry.place = undefined;
       const sink = new GrowingCopy({
         path: entry.seenPath,
+        isOwn,
         mode: entry.mode,
         take: () => {
           const canOpen = this.#openCount < FILES_MAX;
@@ -81,6 +95,8 @@ export class OutputWatches {
 
 interface GrowingCopyOptions {
   readonly path: string;
+  /** Of the manager: of no use beside the contents. */
+  readonly isOwn: boolean;
   readonly mode: number | undefined;
   /** Takes leave to open one more file; false when there are too many. */
   readonly take: () => boolean;
@@ -132,9 +148,13 @@ class GrowingCopy implements TailSink {
     this.#leave();
   }
 
-  end(): void {
+  end(end: TaskEnd | undefined): void {
     this.#leave();
-    this.#work = this.#work.then(this.#options.onEnd);
+    const { path, isOwn, onEnd } = this.#options;
+    this.#work = this.#work.then(() => {
+      if (isOwn && end?.outcome === "success") rmSync(path, { force: true });
+      onEnd();
+    });
   }
 
   async closed(): Promise<void> {

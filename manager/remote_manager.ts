@@ -6,8 +6,11 @@ import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
+import { ClientError } from "./client_error.ts";
 import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
+import { type CategoryOptions, readCategory } from "./category.ts";
 import type { Duration, PolicyOptions } from "./config.ts";
+import type { Explanation } from "./core/explanation.ts";
 import {
   bufferSpec,
   type FileOptions,
@@ -23,6 +26,7 @@ import type { FileSpec } from "./file_store.ts";
 import { duration, readOptions, text } from "./option.ts";
 import { submitParts } from "./remote_array.ts";
 import { type RemoteFile, RemoteFiles, type RemoteFileSpec } from "./remote_file.ts";
+import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { RemoteResults } from "./remote_results.ts";
 import {
   readRemoteMember,
@@ -36,7 +40,7 @@ import { type RemoteOwner, type RemoteResult, RemoteTask } from "./remote_task.t
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
 import { followRemote } from "./remote_follow.ts";
 import { ResultQueue } from "./result_queue.ts";
-import { fileRows, taskRows } from "./rows.ts";
+import { explanationsOf, fileRows, taskRows } from "./rows.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskFilter } from "./task_desk.ts";
 import type { TaskStateName } from "./task_handle.ts";
@@ -91,6 +95,7 @@ export class RemoteManager implements AsyncDisposable {
     const results = new RemoteResults(connection);
     this.#owner = {
       stateOf: (id) => this.#stateOf(id),
+      explain: (id) => this.explain(id),
       cancel: async (id) => void await this.#cancel({ kind: "ids", ranges: [[id, id]] }),
       follow: (taskId, source) => followRemote(connection, { taskId, source }),
       deliver: (file) => this.#files.deliver(file),
@@ -322,6 +327,40 @@ export class RemoteManager implements AsyncDisposable {
     return translateParameters(policies).notes;
   }
 
+  /** As `Manager.blockHost`. */
+  async blockHost(host: string, options: BlockOptions = {}): Promise<void> {
+    await this.#changeHost(hostChange("block", host, options));
+  }
+
+  /** As `Manager.unblockHost`. */
+  async unblockHost(host: string): Promise<void> {
+    await this.#changeHost(hostChange("unblock", host));
+  }
+
+  /** As `Manager.drainHost`. */
+  async drainHost(host: string): Promise<void> {
+    await this.#changeHost(hostChange("drain", host));
+  }
+
+  /** As `Manager.releaseWorkers`. */
+  async releaseWorkers(most: number): Promise<void> {
+    const { count } = workersReleased(most);
+    await this.#connection.ask({ kind: "dismiss", count });
+  }
+
+  /**
+   * Says of a category how its tries are sized, between which bounds, and how many may run at a
+   * time; see `Manager.category`.
+   *
+   * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+   */
+  category(name: string, options: CategoryOptions): Promise<void> {
+    return Promise.try(async () => {
+      readCategory(name, options);
+      await this.#connection.ask({ kind: "category", name, options });
+    });
+  }
+
   /** The manager in numbers. */
   async status(): Promise<ManagerStatus> {
     return (await this.#connection.ask({ kind: "status" })).status;
@@ -340,6 +379,19 @@ export class RemoteManager implements AsyncDisposable {
   /** Files that are declared, by whomever. */
   async files(): Promise<FileRow[]> {
     return await fileRows(this.#connection);
+  }
+
+  /**
+   * Why the task of that number does not run, whoever submitted it.
+   *
+   * @throws {ClientError} When there is no such task.
+   */
+  async explain(taskId: number): Promise<Explanation> {
+    const selection = { kind: "ids", ranges: [[taskId, taskId]] } as const;
+    const { explanations } = await explanationsOf(this.#connection, { selection, most: 1 });
+    const [found] = explanations;
+    if (found !== undefined) return found;
+    throw new ClientError("failed", `Cannot explain task ${taskId}: it ended too long ago`);
   }
 
   /** What the task of that number wrote, as far as the manager has it. */
@@ -390,6 +442,11 @@ export class RemoteManager implements AsyncDisposable {
     };
     const source = { kind: "mini_task", toClientFile } as const;
     return this.#files.declare({ source, level, mode, peerTransfer });
+  }
+
+  async #changeHost({ host, change, forMs }: ReturnType<typeof hostChange>): Promise<void> {
+    const time = forMs < Infinity ? { forMs } : {};
+    await this.#connection.ask({ kind: "host", host, change, ...time });
   }
 
   async #stateOf(id: TaskId): Promise<TaskStateName> {

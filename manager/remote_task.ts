@@ -3,6 +3,7 @@
 import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { ClientResult } from "./client_protocol.ts";
+import type { Explanation } from "./core/explanation.ts";
 import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
 import type { FollowPart } from "./follower.ts";
 import type { RemoteFile } from "./remote_file.ts";
@@ -18,6 +19,7 @@ export interface RemoteResult extends Omit<TaskResult, "task" | "used"> {
 /** What a handle asks its manager for. */
 export interface RemoteOwner {
   stateOf(id: TaskId): Promise<TaskStateName>;
+  explain(id: TaskId): Promise<Explanation>;
   cancel(id: TaskId): Promise<void>;
   /** What the task writes, part by part. */
   follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart>;
@@ -111,6 +113,11 @@ export class RemoteTask implements PromiseLike<RemoteResult> {
   /** Where it stands, as the manager says. */
   async state(): Promise<TaskStateName> {
     return this.#result !== undefined ? "done" : await this.#owner.stateOf(await this.submitted());
+  }
+
+  /** Why it does not run now, as the manager says; as `explain` of a `TaskHandle`. */
+  async explain(): Promise<Explanation> {
+    return await this.#owner.explain(await this.submitted());
   }
 
   /** Ends the task wherever it is, with outcome `cancelled`; nothing if it has ended. */

@@ -1,6 +1,7 @@
 /** Tables of a manager that are asked for in parts. */
 
 import type { ClientConnection } from "./client.ts";
+import type { Explanation } from "./core/explanation.ts";
 import type { FileRow, TaskRow, TaskSelection } from "./client_protocol.ts";
 import type { TaskStateName } from "./task_handle.ts";
 
@@ -38,6 +39,25 @@ export async function fileRows(connection: Pick<ClientConnection, "ask">): Promi
     rows.push(...files);
     const last = files.at(-1)?.fileId ?? 0;
     if (!hasMore || last <= after) return rows;
+    after = last;
+  }
+}
+
+/** Why tasks do not run, by id; of no more than `most`. */
+export async function explanationsOf(
+  connection: Pick<ClientConnection, "ask">,
+  { selection, most }: { readonly selection: TaskSelection; readonly most: number },
+): Promise<{ readonly explanations: readonly Explanation[]; readonly hasMore: boolean }> {
+  const found: Explanation[] = [];
+  for (let after = 0;;) {
+    const page = await connection.ask({ kind: "explain", selection, after });
+    found.push(...page.explanations);
+    const last = found.at(-1)?.taskId ?? 0;
+    const hasMore = page.hasMore || found.length > most;
+    // A page that does not go on would go on for ever.
+    if (!page.hasMore || found.length >= most || last <= after) {
+      return { explanations: found.slice(0, most), hasMore };
+    }
     after = last;
   }
 }

@@ -11,13 +11,13 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { unreachable } from "../shared/assert.ts";
-import type { FileId, WorkerId } from "../shared/ids.ts";
+import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
 import { Catalog } from "./catalog.ts";
 import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
-import type { Hello } from "./core/event.ts";
+import type { CategoryChange, Hello } from "./core/event.ts";
 import type { Fact, ManagerInstruction } from "./core/instruction.ts";
 import type { Policies } from "./core/policy.ts";
 import { countWanted } from "./core/hunger.ts";
@@ -25,12 +25,16 @@ import { newManagerState } from "./core/new_state.ts";
 import type { ManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
+import { unplaceableTasks } from "./core/worker_survey.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
+import type { Explanation } from "./core/explanation.ts";
+import { explainTask } from "./explanation.ts";
 import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
+import { tellHosts } from "./host_change.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
@@ -41,6 +45,7 @@ import { TailDesk } from "./tail_desk.ts";
 import { TaskDesk } from "./task_desk.ts";
 import { taskStateOf } from "./task_handle.ts";
 import { Tickets } from "./tickets.ts";
+import { tellUnplaceable } from "./unplaceable_note.ts";
 import { WorkerLinks } from "./worker_link.ts";
 
 /** Time that released workers have to hang up before they are cut off. */
@@ -141,9 +146,12 @@ export class Shell {
       watches: this.#watches,
       follow: (id, source) => follow(this.#tails, { taskId: id, source }),
       stateOf: (id) => taskStateOf(state.tasks.get(id)),
+      explain: (id) => this.#explain(id),
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
+    this.engine.subscribe(tellHosts);
+    this.engine.subscribe(tellUnplaceable);
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
@@ -159,6 +167,7 @@ export class Shell {
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
       door: this.#door,
     });
+    for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
     this.#clients = new ClientLinks({
       host: hostname(),
@@ -195,6 +204,11 @@ export class Shell {
     this.engine.push({ kind: "policies_set", policies });
   }
 
+  /** What is said of a category from now on. */
+  declareCategory(category: CategoryChange): void {
+    this.engine.push({ kind: "category_declared", category });
+  }
+
   /** Tasks that are wanted beside those that wait. */
   hungry(): number {
     return countWanted(this.#state, this.tasks.takenCount - this.#state.counters.submitted);
@@ -206,7 +220,9 @@ export class Shell {
     const startedAtMs = this.#startedAtMs;
     const refused = this.#refusals.counts();
     const { url, urls } = this;
-    return statusOf({ name, url, urls, startedAtMs, refused }, summarize(this.#state));
+    const unplaceable = unplaceableTasks(this.#state);
+    const said = { name, url, urls, startedAtMs, refused, unplaceable };
+    return statusOf(said, summarize(this.#state));
   }
 
   /** True when the process of that id has said hello as a worker. */
@@ -268,12 +284,15 @@ export class Shell {
       store: this.store,
       tasks: this.tasks,
       catalog: this.catalog,
+      nowMs: () => this.engine.nowMs(),
       output: this.#output,
       tails: this.#tails,
       desk: this.#desk,
       tickets: this.#tickets,
       status: () => this.status(),
       tune: (policies) => this.tune(policies),
+      push: (event) => this.engine.push(event),
+      declareCategory: (category) => this.declareCategory(category),
       onBug: (error) => this.#onBug(error),
     });
   }
@@ -389,6 +408,11 @@ export class Shell {
     this.#requests.delete(requestId);
     if (message === "") request?.resolve();
     else request?.reject(new Error(message));
+  }
+
+  #explain(id: TaskId): Explanation | undefined {
+    const { catalog } = this;
+    return explainTask({ state: this.#state, catalog, nowMs: () => this.engine.nowMs() }, id);
   }
 
   #forgetFiles(facts: readonly Fact[]): void {

@@ -1,5 +1,6 @@
 /** What a manager tells of itself: `manager.status()`, `tendril status --json`. */
 
+import type { Unplaceable } from "./core/explanation.ts";
 import type { ManagerSummary } from "./core/summary.ts";
 import type { RefusalCounts } from "./refusal.ts";
 
@@ -29,6 +30,8 @@ export interface ManagerStatus {
   readonly damaged: number;
   /** Declared libraries. */
   readonly libraries: number;
+  /** Ready tasks that wait for what no worker has: a line for each kind of them, at most 10. */
+  readonly unplaceable: readonly Unplaceable[];
   /** What was turned away, by kind; manager/refusal.ts says what the kinds are. */
   readonly refused: RefusalCounts;
 }
@@ -95,7 +98,7 @@ export interface ByteCounts {
 
 /** The status of a manager, from what its core counts. */
 export function statusOf(
-  manager: Pick<ManagerStatus, "name" | "url" | "urls" | "startedAtMs" | "refused">,
+  manager: Pick<ManagerStatus, "name" | "url" | "urls" | "startedAtMs" | "refused" | "unplaceable">,
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;

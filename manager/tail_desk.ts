@@ -149,6 +149,8 @@ export class TailDesk {
       if (report.reason !== "ended") look.sink.stopped(report.reason);
       return;
     }
+    // Of a try that was given up since.
+    if (this.#attemptOf(look.taskId)?.try !== look.try) return;
     const { atByte, bytes } = report;
     const skippedBytes = atByte - look.atByte;
     look.creditBytes -= bytes.length;
@@ -168,6 +170,9 @@ export class TailDesk {
   end(end: TaskEnd): void {
     for (const look of this.#byTask.get(end.taskId) ?? []) {
       this.#remove(look);
+      // Its last try was over before it was said to have started.
+      const isUnseen = end.result !== undefined && end.try !== look.try;
+      if (isUnseen && end.outcome !== "success") look.sink.begin(end.try);
       look.sink.end(end);
     }
   }

@@ -11,6 +11,7 @@ import type { GrowingSource } from "../shared/protocol.ts";
 import type { TaskBody } from "../shared/task.ts";
 import type { Catalog, TaskEntry } from "./catalog.ts";
 import type { ManagerEvent, TaskDefinition } from "./core/event.ts";
+import type { Explanation } from "./core/explanation.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
@@ -46,6 +47,8 @@ export interface TaskDeskOptions {
   readonly follow: (id: TaskId, source: GrowingSource) => AsyncIterable<FollowPart>;
   /** What the core says of a task that has not ended. */
   readonly stateOf: (id: TaskId) => TaskStateName;
+  /** Undefined of a task that is not remembered any more. */
+  readonly explain: (id: TaskId) => Explanation | undefined;
 }
 
 /** A checked task with what its handle needs. */
@@ -310,6 +313,11 @@ export class TaskDesk implements TaskOwner {
   /** See `TaskHandle.follow`. */
   follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart> {
     return this.#options.follow(id, source);
+  }
+
+  /** See `TaskOwner`. */
+  explain(id: TaskId): Explanation | undefined {
+    return this.#options.explain(id);
   }
 
   /** See `TaskHandle.cancel`. */

@@ -3,8 +3,10 @@
 import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
+import type { Explanation } from "./core/explanation.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import { TASK_STATES, type TaskStateName, taskStateOf } from "./core/task_standing.ts";
+import { explainEnd } from "./explanation.ts";
 import { type FollowPart, restOf } from "./follower.ts";
 import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
@@ -14,6 +16,8 @@ export { TASK_STATES, type TaskStateName, taskStateOf };
 /** What a handle asks its manager for. */
 export interface TaskOwner {
   stateOf(id: TaskId): TaskStateName;
+  /** Undefined of a task that is not remembered any more. */
+  explain(id: TaskId): Explanation | undefined;
   cancel(id: TaskId): void;
   /** What a task that has not ended writes. */
   follow(id: TaskId, source: GrowingSource): AsyncIterable<FollowPart>;
@@ -61,6 +65,27 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   /** Where it stands now. */
   get state(): TaskStateName {
     return this.#end === undefined ? this.#options.owner.stateOf(this.id) : "done";
+  }
+
+  /**
+   * Why it does not run now: the real cause first. Of a running task since when, of one that has
+   * ended how. `describeExplanation` says it in English.
+   *
+   * @returns Data, good for the moment.
+   *
+   * @example
+   * ```ts
+   * const task = manager.submit({ command: "train", gpus: 3 });
+   * console.log(describeExplanation(task.explain()).join("\n"));
+   * // task 1 waits: needs 3 gpus; the most that one of 4 workers has is 1
+   * ```
+   */
+  explain(): Explanation {
+    const { owner, id: taskId } = this.#options;
+    const known = owner.explain(taskId);
+    if (known !== undefined) return known;
+    if (this.#end !== undefined) return explainEnd(this.#end);
+    return { taskId, state: this.state, reasons: [{ kind: "not_seen" }] };
   }
 
   /**

@@ -184,6 +184,7 @@ export interface Usage {
   readonly memoryBytes: number;
   /** What its sandbox held beside what was linked into it. */
   readonly diskBytes: number;
+  /** All of them, and those that they started. */
   readonly processCount: number;
   /** Processor time of all processes together. */
   readonly cpuMs: number;
@@ -195,8 +196,11 @@ export interface UsageSample {
   readonly atMs: number;
   /** So far. */
   readonly cpuMs: number;
+  /** As of `Usage`, at that instant. */
   readonly memoryBytes: number;
+  /** As of `Usage`, when its sandbox was looked at last. */
   readonly diskBytes: number;
+  /** As of `Usage`, at that instant. */
   readonly processCount: number;
 }
 

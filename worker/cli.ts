@@ -78,20 +78,24 @@ async function work(options: WorkerCommandOptions): Promise<number> {
     ...(options.workspace === undefined ? {} : { directory: options.workspace }),
   });
   const isTalkative = options.isVerbose || process.stderr.isTTY === true;
-  const offered = await offer(options, workspace.path);
-  const worker = await startWorker({
-    workspace,
-    finder,
-    peers: options.peers,
-    waiting: (reason) => {
-      const limit = formatDuration(options.idleTimeoutMs);
-      tell(`waiting for ${finder.manager}, ${limit} at most: ${reason}`);
-    },
-    ...offered,
-    idleTimeoutMs: options.idleTimeoutMs,
-    isSingle: options.isSingle,
-    hasCleanEnvironment: options.hasCleanEnvironment,
-    ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
+  const start = async () =>
+    await startWorker({
+      workspace,
+      finder,
+      peers: options.peers,
+      waiting: (reason) => {
+        const limit = formatDuration(options.idleTimeoutMs);
+        tell(`waiting for ${finder.manager}, ${limit} at most: ${reason}`);
+      },
+      ...await offer(options, workspace.path),
+      idleTimeoutMs: options.idleTimeoutMs,
+      isSingle: options.isSingle,
+      hasCleanEnvironment: options.hasCleanEnvironment,
+      ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
+    });
+  const worker = await start().catch(async (error: unknown) => {
+    await workspace.close();
+    throw error;
   });
   const release = leaveOnSignals(worker);
   const end = await worker.ended;

@@ -150,6 +150,13 @@ class Shell {
   #isEnding = false;
 
   static async open(options: WorkerOptions): Promise<Shell> {
+    const { gpuVariable } = options;
+    // Before anything is started: where it cannot be had, the worker is refused.
+    const pinner = options.cpus.length === 0 ? undefined : await openPinner();
+    const given = {
+      ...(gpuVariable === undefined ? {} : { gpuVariable }),
+      ...(pinner === undefined ? {} : { pinner }),
+    };
     const log = new WorkerLog(join(options.workspace.path, "logs"), options.say);
     const { mark, sandboxesPath } = options.workspace;
     const watcher = new Watcher({
@@ -158,11 +165,6 @@ class Shell {
       sandboxesPath,
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
-    const { gpuVariable } = options;
-    const given = {
-      ...(gpuVariable === undefined ? {} : { gpuVariable }),
-      ...(options.cpus.length === 0 ? {} : { pinner: await openPinner() }),
-    };
     const env = taskEnvironment(options);
     const processes = await TaskProcesses.open({ mark, env, watcher, ...given });
     const { path, storePath } = options.workspace;

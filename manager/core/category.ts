@@ -2,21 +2,28 @@
 
 import type { ResourceRequest } from "../../shared/resources.ts";
 import { DEFAULT_REQUEST, type Demand } from "./allocation.ts";
-import type { CategorySpec } from "./event.ts";
+import type { CategoryChange, CategorySpec } from "./event.ts";
+import { drawFrom, type Learning } from "./learning.ts";
 import type { ManagerState, TaskClass } from "./state.ts";
 
 /** How the first try of a task is sized for which something was not stated. */
-export const CATEGORY_MODES = [
+export type CategoryMode =
+  | "fixed"
+  | "max"
+  | "min_waste"
+  | "max_throughput"
+  | "greedy_bucketing"
+  | "exhaustive_bucketing";
+
+/** All of them. */
+export const CATEGORY_MODES: readonly CategoryMode[] = [
   "fixed",
   "max",
   "min_waste",
   "max_throughput",
   "greedy_bucketing",
   "exhaustive_bucketing",
-] as const;
-
-/** One of them. */
-export type CategoryMode = (typeof CATEGORY_MODES)[number];
+];
 
 /** Tasks alike in resource use. */
 export interface CategoryRecord {
@@ -24,6 +31,8 @@ export interface CategoryRecord {
   spec: CategorySpec;
   /** False of one that tasks name and nothing is said of. */
   isDeclared: boolean;
+  /** What its tasks have used, once one has ended while its mode was to learn of it. */
+  learning: Learning | undefined;
   /** What its next first tries are allocated of what was not stated, as was learnt. */
   learnt: ResourceRequest;
   /** Its classes that have tasks. */
@@ -34,14 +43,33 @@ export interface CategoryRecord {
   heldCores: number;
 }
 
+/** Categories of which something was learnt that are kept though nobody has said anything of them. */
+const LEARNT_MAX = 1_000;
+
+/**
+ * Of a category that cuts what was used into buckets, until it knows enough.
+ *
+ * Source: `bucketing_manager.c` of CCTools 8.0.0.
+ */
+export const BUCKETING_DEFAULT: ResourceRequest = {
+  cores: 1,
+  memoryBytes: 1_000_000_000,
+  diskBytes: 1_000_000_000,
+  gpus: 0,
+};
+
+/** The resources that a category has limits of. */
+export const CATEGORY_FIELDS = ["cores", "memoryBytes", "diskBytes", "gpus"] as const;
+
 /** The category of that name; it is made when it is first named. */
 export function categoryOf(state: ManagerState, name: string): CategoryRecord {
   let category = state.categories.get(name);
   if (category === undefined) {
     category = {
       name,
-      spec: { name, mode: "fixed", max: {}, min: {}, first: {}, maxConcurrent: 0 },
+      spec: { name, mode: undefined, max: {}, min: {}, first: {}, maxConcurrent: 0 },
       isDeclared: false,
+      learning: undefined,
       learnt: {},
       classes: new Set(),
       runningCount: 0,
@@ -53,17 +81,36 @@ export function categoryOf(state: ManagerState, name: string): CategoryRecord {
 }
 
 /** What is said of a category holds for its tries that are dispatched from now on. */
-export function declareCategory(state: ManagerState, spec: CategorySpec): void {
-  const category = categoryOf(state, spec.name);
-  category.spec = spec;
+export function declareCategory(state: ManagerState, change: CategoryChange): void {
+  const category = categoryOf(state, change.name);
+  category.spec = { ...category.spec, ...change };
   category.isDeclared = true;
-  resize(category);
+  state.unlearnt.add(category);
+  for (const taskClass of category.classes) taskClass.drawn = undefined;
+  resize(state, category);
+}
+
+/** How first tries of the category are sized. */
+export function modeOf({ policies }: ManagerState, { spec }: CategoryRecord): CategoryMode {
+  return spec.mode ?? policies.categoryMode;
+}
+
+/** True of modes that cut what was used into buckets. */
+export function isBucketing(mode: CategoryMode): boolean {
+  return mode === "greedy_bucketing" || mode === "exhaustive_bucketing";
+}
+
+/** True while as many of its tries are at workers as may be. */
+export function isFull({ spec: { maxConcurrent }, runningCount }: CategoryRecord): boolean {
+  return maxConcurrent > 0 && runningCount >= maxConcurrent;
 }
 
 /** Nothing is kept of a category without tasks of which nothing is known. */
 export function forgetCategory(state: ManagerState, category: CategoryRecord): void {
   const isUsed = category.classes.size > 0 || category.runningCount > 0;
   if (isUsed || category.isDeclared) return;
+  if (category.learning !== undefined && state.categories.size <= LEARNT_MAX) return;
+  state.unlearnt.delete(category);
   if (state.categories.get(category.name) === category) state.categories.delete(category.name);
 }
 
@@ -83,12 +130,26 @@ export function countRunning(
 }
 
 /** Has the classes of a category ask for what is right now. */
-export function resize(category: CategoryRecord): void {
-  for (const taskClass of category.classes) {
-    taskClass.demand = demandOf(taskClass);
-    taskClass.allocations.clear();
-    taskClass.isBlocked = false;
-  }
+export function resize(state: ManagerState, category: CategoryRecord): void {
+  for (const taskClass of category.classes) sizeClass(state, taskClass);
+}
+
+/** Has one class ask for what is right now. */
+export function sizeClass(state: ManagerState, taskClass: TaskClass): void {
+  const { category } = taskClass;
+  const buckets = category.learning?.buckets;
+  const isDrawn = buckets !== undefined && isBucketing(modeOf(state, category));
+  taskClass.drawn = isDrawn ? taskClass.drawn ?? drawFrom(buckets, state.random) : undefined;
+  taskClass.demand = demandOf(state, taskClass);
+  taskClass.allocations.clear();
+  taskClass.isBlocked = false;
+}
+
+/** A try was given what had been drawn for it: for the next one it is drawn anew. */
+export function drawAgain(state: ManagerState, taskClass: TaskClass): void {
+  if (taskClass.drawn === undefined) return;
+  taskClass.drawn = undefined;
+  sizeClass(state, taskClass);
 }
 
 /**
@@ -97,14 +158,27 @@ export function resize(category: CategoryRecord): void {
  * after one that had too little, it is given.
  */
 export function demandOf(
-  { stated, atLeast, category }: Pick<TaskClass, "stated" | "atLeast" | "category">,
+  state: ManagerState,
+  { stated, atLeast, category, drawn }: Pick<
+    TaskClass,
+    "stated" | "atLeast" | "category" | "drawn"
+  >,
 ): Demand {
-  const { spec: { max, min, first, mode }, learnt } = category;
+  const { spec: { max, min, first }, learnt } = category;
+  const mode = modeOf(state, category);
+  const known = drawn ?? learnt;
+  const unknown = isBucketing(mode) ? BUCKETING_DEFAULT : NOTHING;
   const request: { -readonly [Key in keyof ResourceRequest]: ResourceRequest[Key] } = {};
-  for (const field of ["cores", "memoryBytes", "diskBytes", "gpus"] as const) {
-    const guess = learnt[field] ?? first[field];
-    const sized = guess === undefined ? undefined : Math.max(guess, min[field] ?? 0);
-    let amount = stated[field] ?? (sized === undefined ? max[field] : capped(sized, max[field]));
+  for (const field of CATEGORY_FIELDS) {
+    const guess = known[field] ?? first[field] ??
+      (max[field] === undefined ? unknown[field] : undefined);
+    let amount = stated[field];
+    if (amount === undefined && guess !== undefined) {
+      const sized = capped(Math.max(guess, min[field] ?? 0), max[field]);
+      // A guess keeps no task from running: it is of all that a worker has, if need be.
+      amount = capped(sized, mostOf(state, field));
+    }
+    amount ??= max[field];
     const needed = atLeast[field];
     if (needed !== undefined) amount = Math.max(amount ?? 0, capped(needed, max[field]));
     if (amount !== undefined) request[field] = amount;
@@ -114,6 +188,14 @@ export function demandOf(
   // Of a category that learns, nothing is known yet: the first of them are to have enough.
   const bare = mode === "fixed" ? DEFAULT_REQUEST : { cores: Infinity };
   return { request: isBare ? { ...bare, ...request } : request, least: min };
+}
+
+const NOTHING: ResourceRequest = {};
+
+/** The most that any worker has; undefined while there is none. */
+function mostOf({ most, kinds }: ManagerState, field: keyof typeof most): number | undefined {
+  const amount = most[field];
+  return kinds.size === 0 || typeof amount !== "number" ? undefined : amount;
 }
 
 function capped(amount: number, most: number | undefined): number {

@@ -7,6 +7,7 @@
 
 import { diskShare, freeDiskBytes } from "./disk.ts";
 import { boundName, outputFiles } from "./file.ts";
+import { isSturdy } from "./room.ts";
 import type { Policies } from "./policy.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
 
@@ -99,8 +100,7 @@ export function suggestExtras(state: ManagerState, file: FileRecord): WorkerReco
   // One that may not come back, or may be damaged, does not count.
   const sturdy: WorkerRecord[] = [];
   for (const [worker, replica] of file.replicas) {
-    const isSturdy = worker.link.kind === "open" && !worker.isLeaving;
-    if (replica.state === "ready" && !replica.isSuspect && isSturdy) sturdy.push(worker);
+    if (replica.state === "ready" && !replica.isSuspect && isSturdy(worker)) sturdy.push(worker);
   }
   const hosts = new Set<string>();
   const doubled: WorkerRecord[] = [];

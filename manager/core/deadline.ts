@@ -6,6 +6,8 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { approachEnd } from "./drain.ts";
+import { endBlock } from "./host.ts";
 import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type {
   ManagerState,
@@ -17,6 +19,7 @@ import type {
 import { giveUpAsking } from "./retry.ts";
 import { endExpired, releaseTask } from "./task.ts";
 import { resumeTransfer, reviewSource } from "./transfer.ts";
+import { tellUnplaceable } from "./unplaceable.ts";
 import { evictAtRandom } from "./worker_eviction.ts";
 import { loseWorker } from "./worker.ts";
 
@@ -32,8 +35,14 @@ export type Deadline =
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" }
+  /** Some classes fit no worker that is there. */
+  | { readonly atMs: number; readonly kind: "unplaceable" }
   /** The task was held until then; or has to have ended by then. */
-  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord };
+  | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord }
+  /** The time of the worker is nearly over. */
+  | { readonly atMs: number; readonly kind: "ending"; readonly worker: WorkerRecord }
+  /** The host is blocked until then. */
+  | { readonly atMs: number; readonly kind: "host"; readonly host: string };
 
 /** Entries among which no stale ones are looked for. */
 const ENTRIES_KEPT = 1_000;
@@ -67,6 +76,8 @@ function pass(state: ManagerState, due: Deadline): void {
       return reviewSource(state, due.from);
     case "eviction":
       return evictAtRandom(state);
+    case "unplaceable":
+      return tellUnplaceable(state);
     case "grace":
       return passGrace(state, due.worker);
     case "hold":
@@ -75,6 +86,10 @@ function pass(state: ManagerState, due: Deadline): void {
         : releaseTask(state, due.task);
     case "end_by":
       return endExpired(state, due.task);
+    case "ending":
+      return approachEnd(state, due.worker);
+    case "host":
+      return endBlock(state, due.host);
     case "upkeep":
       return;
     default:

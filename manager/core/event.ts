@@ -105,7 +105,8 @@ export interface TaskTemplate {
 /** What is said of all tasks of a category. */
 export interface CategorySpec {
   readonly name: string;
-  readonly mode: CategoryMode;
+  /** Undefined: the policy `categoryMode`. */
+  readonly mode: CategoryMode | undefined;
   /** A try never has more, unless its task states it. */
   readonly max: ResourceRequest;
   /** What is not stated is never less. */
@@ -115,6 +116,9 @@ export interface CategorySpec {
   /** Tries at workers at a time; 0 is no limit. */
   readonly maxConcurrent: number;
 }
+
+/** What is said of a category from now on; the rest stays as it was. */
+export type CategoryChange = Partial<CategorySpec> & Pick<CategorySpec, "name">;
 
 /** A task as the API submits it. Its template is shared with tasks alike, its environments too. */
 export interface TaskDefinition {
@@ -193,7 +197,7 @@ export type ManagerEvent =
     readonly try: number;
     readonly decision: RetryDecision;
   }
-  | { readonly kind: "category_declared"; readonly category: CategorySpec }
+  | { readonly kind: "category_declared"; readonly category: CategoryChange }
   /** A worker said hello on a connection that the shell calls `session`. */
   | {
     readonly kind: "worker_connected";
@@ -230,6 +234,16 @@ export type ManagerEvent =
     readonly message: string;
   }
   | { readonly kind: "policies_set"; readonly policies: Policies }
+  /** The user blocks a host for a time, perhaps Infinity, drains it, or lets it be as it was. */
+  | {
+    readonly kind: "host_changed";
+    readonly host: string;
+    readonly change: "block" | "unblock" | "drain";
+    /** Of a block. */
+    readonly forMs: number;
+  }
+  /** The user has no use for so many of the workers that run nothing. */
+  | { readonly kind: "workers_released"; readonly count: number }
   /** Release every worker: the workflow is over. */
   | { readonly kind: "closed"; readonly reason: string }
   /** Time passed: `nextWakeAtMs` was reached. */

@@ -14,6 +14,7 @@ import { isAtUrl, isInUse } from "./file.ts";
 import { canBeMade } from "./recipe.ts";
 import { canRemake } from "./recovery.ts";
 import { deleteReplica, isNeededAt } from "./replica.ts";
+import { isSturdy } from "./room.ts";
 import { isHere } from "./spool.ts";
 import {
   type FileRecord,
@@ -87,9 +88,7 @@ function canBeHadElsewhere(state: ManagerState, file: FileRecord, worker: Worker
   let probed = 0;
   for (const [holder, { state: kind, generation, isSuspect }] of file.replicas) {
     const isReady = kind === "ready" && generation === file.generation && !isSuspect;
-    if (isReady && holder !== worker && holder.link.kind === "open" && !holder.isLeaving) {
-      return true;
-    }
+    if (isReady && holder !== worker && isSturdy(holder)) return true;
     probed += 1;
     if (probed >= HOLDERS_PROBED) return false;
   }

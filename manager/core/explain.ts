@@ -135,7 +135,7 @@ function callReasons(
     });
   }
   const { taskClass } = task;
-  const service = freestService(library);
+  const service = freestService(state, library, taskClass);
   const canWait = service !== undefined && hasSlotAhead(state, service, taskClass);
   const isNext = library.failure !== undefined || canWait ||
     roomForInstance(state, { taskClass, library }) !== undefined;

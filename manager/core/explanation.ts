@@ -35,7 +35,7 @@ export interface Producer {
 }
 
 /** How many workers something is true of. */
-interface OfWorkers {
+export interface OfWorkers {
   /** Workers of which it is true. */
   readonly workerCount: number;
   /** All workers. */
@@ -69,8 +69,14 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "busy"; readonly resource: string }
   /** Without a connection; the first is lost unless it is back within `leftMs`. */
   | OfWorkers & { readonly kind: "away"; readonly leftMs: number }
-  /** They leave, or one gave a task back for want of disk and takes no other before some end. */
-  | OfWorkers & { readonly kind: "leaving" | "crowded" }
+  /** They said that they leave. */
+  | OfWorkers & { readonly kind: "leaving" }
+  /** They gave a task back for want of disk, and take no other before one there ends. */
+  | OfWorkers & { readonly kind: "crowded" }
+  /** Their hosts are blocked for a while. */
+  | OfWorkers & { readonly kind: "blocked" }
+  /** Their hosts are drained: they are let go when they run nothing. */
+  | OfWorkers & { readonly kind: "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
@@ -111,11 +117,13 @@ export type InputReason =
 
 /** Who a copy of an input comes from. */
 export interface CopySource {
+  /** By which way; a recipe has it made at the worker itself. */
   readonly kind: "manager" | "url" | "worker" | "recipe";
   /** Of a worker. */
   readonly workerId?: WorkerId;
-  /** Transfers that it serves, of as many as it does at a time; absent of a recipe. */
+  /** Transfers that it serves; absent of a recipe. */
   readonly activeCount?: number;
+  /** As many as it serves at a time; absent of a recipe. */
   readonly slotCount?: number;
   /** It failed, and is not asked again for so long. */
   readonly asideMs?: number;

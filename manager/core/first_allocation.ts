@@ -10,11 +10,11 @@
  * @module
  */
 
-import { sortedBuckets, type UsageBucket, type UsageHistory } from "./usage_history.ts";
+import { roundUp, sortedBuckets, type UsageBucket, type UsageHistory } from "./usage_history.ts";
 
-/** The most that was used; undefined when nothing is known. */
-export function maxSeen(history: UsageHistory): number | undefined {
-  return history.buckets.size === 0 ? undefined : sortedBuckets(history).at(-1)?.value;
+/** The most that was used, and `margin` more, as the end of its bucket; undefined of no tasks. */
+export function maxSeen({ count, max, width }: UsageHistory, margin = 0): number | undefined {
+  return count === 0 ? undefined : roundUp(max + margin, width);
 }
 
 /**

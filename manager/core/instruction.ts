@@ -4,6 +4,7 @@ import type { FileId, SessionId, TaskId, TransferId, WorkerId } from "../../shar
 import type { Resources } from "../../shared/resources.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import type { FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+import type { Missing } from "./unplaceable.ts";
 
 /** A source as the core names it; the shell adds ticket, urls and inline bytes. */
 export type SourceRef =
@@ -137,6 +138,15 @@ export type Fact =
     readonly message: string;
   }
   | { readonly kind: "worker_joined" | "worker_reconnected"; readonly workerId: WorkerId }
+  /** No worker that is there could ever run these tasks; told again when `missing` has changed. */
+  | {
+    readonly kind: "class_unplaceable";
+    readonly category: string;
+    /** Those that are ready. */
+    readonly taskCount: number;
+    readonly missing: Missing;
+    readonly workerCount: number;
+  }
   | {
     readonly kind: "worker_left";
     readonly workerId: WorkerId;
@@ -153,6 +163,17 @@ export type Fact =
     readonly movedBytes: number;
     readonly message: string;
   }
+  /** Nothing is given to the host, for so long if that is known. */
+  | {
+    readonly kind: "host_blocked";
+    readonly host: string;
+    readonly reason: string;
+    /** A user asked for it. */
+    readonly isByHand: boolean;
+    readonly forMs?: number;
+  }
+  /** Nothing is given to the host any more, and its workers are let go; or all is as it was. */
+  | { readonly kind: "host_draining" | "host_unblocked"; readonly host: string }
   /** The worker dropped its copy, which was not what it had been. */
   | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }
   | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }

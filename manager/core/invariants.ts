@@ -6,6 +6,7 @@ import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
 import { aheadFactor } from "./placement.ts";
+import { isOpen } from "./room.ts";
 import { SHIFTS_MAX } from "./shift.ts";
 import { hasSlot, lacksSlot, mayUsePeers } from "./source.ts";
 import { BLAMED_MAX, isAside } from "./source_fault.ts";
@@ -37,6 +38,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDeliveries(state);
   checkUrls(state);
   checkSpool(state);
+  checkDepartures(state);
   checkUpkeep(state);
   checkShifts(state);
 }
@@ -53,6 +55,7 @@ function checkCounters(state: ManagerState): void {
   checkRecoveries(state);
   checkCategories(state);
   checkRoom(state);
+  checkKinds(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -83,6 +86,15 @@ function checkCategories(state: ManagerState): void {
     const count = running.get(category) ?? 0;
     assert(category.runningCount === count, `Category "${name}" must count ${count} tries`);
     running.delete(category);
+    const { learning } = category;
+    assert(
+      category.heldCores >= 0 && (count > 0 || category.heldCores === 0),
+      `Category "${name}" must not hold ${category.heldCores} cores`,
+    );
+    assert(
+      learning === undefined || learning.newCount < Math.max(1, state.policies.categorySteadyTasks),
+      `Category "${name}" must have learnt of what has ended`,
+    );
     for (const taskClass of category.classes) {
       const { key } = taskClass;
       assert(state.classes.get(key) === taskClass, `Class ${key} of "${name}" must be known`);
@@ -105,6 +117,28 @@ function checkCategories(state: ManagerState): void {
     uses.delete(taskClass);
   }
   assert(uses.size === 0, "The class of every task must be known");
+}
+
+/** Kinds are those of the workers that are there and stay, and what they have most is known. */
+function checkKinds({ workers, kinds, most, unlearnt, unplaceable, classes }: ManagerState): void {
+  const counts = new Map<object, number>();
+  let cores = 0;
+  for (const { kind, isLeaving } of workers.values()) {
+    if (isLeaving) continue;
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    cores = Math.max(cores, kind.resources.cores);
+  }
+  for (const [key, kind] of kinds) {
+    const count = counts.get(kind) ?? 0;
+    assert(kind.workerCount === count && count > 0, `There must be ${count} workers of ${key}`);
+  }
+  assert(kinds.size === counts.size, `There must be ${counts.size} kinds of workers`);
+  assert(most.cores === cores, `The most cores of a worker must be ${cores}, not ${most.cores}`);
+  assert(unlearnt.size === 0, "Nothing must be left to be learnt after a step");
+  for (const taskClass of unplaceable.classes.keys()) {
+    const isKnown = classes.get(taskClass.key) === taskClass;
+    assert(isKnown, `Class ${taskClass.key} must be known to be unplaceable`);
+  }
 }
 
 function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
@@ -223,8 +257,23 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
   assert(!worker.isCrowded || worker.tries.size > 0, `${workerId} must be crowded by something`);
   assert(worker.blamed.size <= BLAMED_MAX, `${workerId} must blame no more sources`);
-  const isOpen = worker.link.kind === "open" && !worker.isLeaving && !worker.isCrowded;
-  assert(isIndexed(worker) === isOpen, `${workerId} must be in the index while it is open`);
+  assert(isIndexed(worker) === isOpen(worker), `${workerId} must be in the index while it is open`);
+}
+
+/** Workers that are about to go are in the tables that say so, and nobody else is. */
+function checkDepartures(state: ManagerState): void {
+  const { workers, ending, outOfTime, shortOfTime } = state;
+  for (const worker of [...ending, ...outOfTime, ...shortOfTime]) {
+    const isKnown = workers.get(worker.workerId) === worker && !worker.isLeaving;
+    assert(isKnown, `${worker.workerId} must be known to be about to go`);
+  }
+  for (const worker of workers.values()) {
+    const { workerId, isEnding, isLeaving, bar } = worker;
+    if (isLeaving) continue;
+    assert(isEnding === ending.has(worker), `${workerId} must be known to end`);
+    assert((bar === "time") === outOfTime.has(worker), `${workerId} must be out of time`);
+    assert(bar !== "draining" || isEnding, `${workerId} must be let go when it is idle`);
+  }
 }
 
 function checkFile(state: ManagerState, file: FileRecord): void {

@@ -130,6 +130,8 @@ export function removeInstance(state: ManagerState, instance: InstanceRecord): v
   worker.instances.delete(instance.instanceId);
   library.instances.delete(instance);
   changeRoom(state, worker, library.spec.resources, -1);
+  // Calls for which there were enough may need another one, wherever it has room.
+  unblockLibrary(state, library);
   if (instance.state !== "stopping") loseSlots(state, instance);
 }
 
@@ -220,7 +222,8 @@ function serviceOf(library: LibraryRecord, worker: WorkerRecord): ServiceRecord 
 /** Keeps the index of free slots and the set of idle services true. */
 export function indexService(state: ManagerState, service: ServiceRecord): void {
   const { library, worker, slotCount, callCount } = service;
-  if (slotCount > 0 && worker.link.kind === "open" && !worker.isLeaving) {
+  const isTaking = worker.link.kind === "open" && !worker.isLeaving && worker.bar === undefined;
+  if (slotCount > 0 && isTaking) {
     setCapacity(library.index, service, slotCount - callCount);
   } else {
     removeCapacity(library.index, service);

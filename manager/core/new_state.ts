@@ -2,11 +2,14 @@
 
 import { newHeap } from "../../shared/heap.ts";
 import { newRandom } from "../../shared/random.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import { newCallingOff } from "./cancel.ts";
 import { newCapacityIndex } from "./capacity_index.ts";
 import { newRoomSums } from "./hunger.ts";
 import type { Policies } from "./policy.ts";
 import { type Counters, type ManagerState, newSource } from "./state.ts";
+import { newUnplaceable } from "./unplaceable.ts";
+import type { Upkeep } from "./upkeep.ts";
 
 /** What a manager starts with. */
 export interface ManagerOptions {
@@ -35,10 +38,19 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     categories: new Map(),
     classes: new Map(),
     classByTemplate: new WeakMap(),
-    capacities: new Map(),
+    unlearnt: new Set(),
+    kinds: new Map(),
+    kindsChange: 0,
+    most: NO_RESOURCES,
+    unplaceable: newUnplaceable(),
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),
+    hosts: new Map(),
+    ending: new Set(),
+    departureLookAtMs: 0,
+    outOfTime: new Set(),
+    shortOfTime: new Set(),
     libraries: new Map(),
     idleServices: new Set(),
     transfers: new Map(),
@@ -56,14 +68,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     spooledBytes: 0,
     lost: new Set(),
     calledOff: newCallingOff(),
-    upkeep: {
-      reviews: new Map(),
-      rest: undefined,
-      scarce: [],
-      receivers: new Set(),
-      shifts: new Map(),
-      fuller: new Set(),
-    },
+    upkeep: newUpkeep(),
     deliveries: new Map(),
     deliveryQueue: new Set(),
     collectingCount: 0,
@@ -103,5 +108,16 @@ function newCounters(): Counters {
     workerToManagerBytes: 0,
     urlToWorkerBytes: 0,
     workerToUrlBytes: 0,
+  };
+}
+
+function newUpkeep(): Upkeep {
+  return {
+    reviews: new Map(),
+    rest: undefined,
+    scarce: [],
+    receivers: new Set(),
+    shifts: new Map(),
+    fuller: new Set(),
   };
 }

@@ -1,12 +1,19 @@
 /** The end of a step: what each worker is told, as one ordered list. */
 
-import type { DispatchedTask } from "../../shared/protocol.ts";
+import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import type { OutputMount, TaskShape } from "../../shared/task.ts";
+import type { OutputMount, TaskShape, TryId } from "../../shared/task.ts";
 import type { Allocation } from "./allocation.ts";
 import type { TaskDefinition, TaskTemplate } from "./event.ts";
 import { boundName, fileOf, isInPlace, outputFiles } from "./file.ts";
-import type { ManagerState, Outbox, TryRecord } from "./state.ts";
+import type { ManagerState, TryRecord } from "./state.ts";
+
+/** Messages for one worker that one step collects. */
+export interface Outbox {
+  readonly messages: ManagerMessage[];
+  readonly dispatched: TryRecord[];
+  readonly acknowledged: TryId[];
+}
 
 /** Makes one `send` for each worker that this step has something for. */
 export function flushOutbox(state: ManagerState): void {

@@ -139,7 +139,10 @@ function isComingTo(state: ManagerState, file: FileRecord, worker: WorkerRecord)
 }
 
 /** True when `worker` could ever run tasks of this class. */
-export function suits(worker: WorkerRecord, taskClass: TaskClass): boolean {
+export function suits(
+  worker: Pick<WorkerRecord, "features">,
+  taskClass: Pick<TaskClass, "features">,
+): boolean {
   return taskClass.features.length === 0 ||
     taskClass.features.every((feature) => worker.features.has(feature));
 }
@@ -386,5 +389,7 @@ function fits(
   worker: WorkerRecord,
   wish: { readonly taskClass: TaskClass; readonly factor: number },
 ): boolean {
-  return obstacleAt(state, worker, wish) === undefined;
+  const obstacle = obstacleAt(state, worker, wish);
+  if (obstacle === "time") state.shortOfTime.add(worker);
+  return obstacle === undefined;
 }

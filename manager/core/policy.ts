@@ -1,5 +1,7 @@
 /** The tunable rules of the manager; DESIGN section 9. Ranges are checked in config.ts. */
 
+import type { CategoryMode } from "./category.ts";
+
 /** Rules for the choice of a worker; placement.ts. */
 export const PLACEMENTS = ["files", "fast", "random", "spread", "disk"] as const;
 
@@ -67,6 +69,27 @@ export interface Policies {
   readonly hungryFactor: number;
   /** Time that a user's function has to say whether a try is repeated. */
   readonly retryTimeoutMs: number;
+  /** Failures in a row that are a host's doing, after which it is blocked; 0 is never. */
+  readonly hostFailures: number;
+  /** How long it is blocked the first time. */
+  readonly hostBlockTimeMs: number;
+  /** A try that runs for longer than this times the mean of its class goes elsewhere; 0 is never. */
+  readonly slowWorkerFactor: number;
+  /** How long the host of a worker is blocked that is sent away as it is too slow. */
+  readonly slowHostTimeoutMs: number;
+  /** Tasks that are joined by temps go to one worker together; group.ts. */
+  readonly taskGroups: boolean;
+  /** How tries are sized of categories of which nothing else is said. */
+  readonly categoryMode: CategoryMode;
+  /** Successes of a category after which its first allocations follow from them anew. */
+  readonly categorySteadyTasks: number;
+  /** How many times as much disk the next try has of one that outgrew what nobody stated. */
+  readonly sandboxGrowFactor: number;
+  /**
+   * With more workers than ready tasks a try of a category that learns is given all of a worker
+   * that has nothing else to do.
+   */
+  readonly rampDown: boolean;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -103,5 +126,14 @@ export const DEFAULT_POLICIES: Policies = {
   hungryMinimum: 10,
   hungryFactor: 2,
   retryTimeoutMs: 60_000,
+  hostFailures: 5,
+  hostBlockTimeMs: 60_000,
+  slowWorkerFactor: 0,
+  slowHostTimeoutMs: 900_000,
+  taskGroups: false,
+  categoryMode: "fixed",
+  categorySteadyTasks: 25,
+  sandboxGrowFactor: 2,
+  rampDown: false,
   libraryRetries: 3,
 };

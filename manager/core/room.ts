@@ -3,6 +3,7 @@
 import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addAmounts, countWorker } from "./hunger.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
+import type { Bar } from "./drain.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
 /** Holds (`1`) or gives back (`-1`) `resources` of `worker`. */
@@ -21,13 +22,13 @@ export function changeRoom(
 }
 
 /** Why nothing at all is dispatched to a worker now. */
-export type Closure = "leaving" | "away" | "crowded";
+export type Closure = "leaving" | "away" | "crowded" | Bar;
 
 /** What has nothing be dispatched to the worker, whatever it is. */
-export function closureOf({ link, isLeaving, isCrowded }: WorkerRecord): Closure | undefined {
+export function closureOf({ link, isLeaving, isCrowded, bar }: WorkerRecord): Closure | undefined {
   if (isLeaving) return "leaving";
   if (link.kind !== "open") return "away";
-  return isCrowded ? "crowded" : undefined;
+  return bar ?? (isCrowded ? "crowded" : undefined);
 }
 
 /** True while tasks may be dispatched to it. */
@@ -35,16 +36,21 @@ export function isOpen(worker: WorkerRecord): boolean {
   return closureOf(worker) === undefined;
 }
 
+/** True while what it has is there for some time to come, as far as is known. */
+export function isSturdy({ link, isLeaving, isEnding }: WorkerRecord): boolean {
+  return link.kind === "open" && !isLeaving && !isEnding;
+}
+
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   const wasIndexed = isIndexed(worker);
   if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
-    state.upkeep.receivers.add(worker);
   } else {
     removeCapacity(state.index, worker);
-    state.upkeep.receivers.delete(worker);
     state.changedWorkers.delete(worker);
   }
   if (isIndexed(worker) !== wasIndexed) countWorker(state.room, worker, wasIndexed ? -1 : 1);
+  if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
+  else state.upkeep.receivers.delete(worker);
 }

@@ -6,14 +6,22 @@
  * @module
  */
 
-import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
+import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { canStart, startInstance, stopService } from "./library.ts";
 import { missingAt } from "./allocation.ts";
-import { aheadFactor, bestHolder, chooseWorker, hasRoom, suits } from "./placement.ts";
+import {
+  aheadFactor,
+  bestHolder,
+  chooseWorker,
+  hasRoom,
+  isTimeLeft,
+  type Obstacle,
+  suits,
+} from "./placement.ts";
 import type {
   FileRecord,
   LibraryRecord,
@@ -25,8 +33,10 @@ import type {
 } from "./state.ts";
 import { tell } from "./state.ts";
 import { finishTask, moveToClass } from "./task.ts";
-import { allocationAt, classOf, comesFirst } from "./task_class.ts";
+import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
+import { takeTurns } from "./turn.ts";
+import { noteBlocked } from "./unplaceable.ts";
 import { wakeUpkeep } from "./upkeep.ts";
 
 /** Workers that are asked to give tries back to one that is idle, in one pass. */
@@ -58,13 +68,13 @@ export function isWaitingForWorkers({ joinedCount, policies }: ManagerState): bo
 
 /** Dispatches the best task of all classes until none fits anywhere. */
 function placeTasks(state: ManagerState): void {
-  const classes = classesToTry(state);
-  for (let next = popHeap(classes); next !== undefined; next = popHeap(classes)) {
-    const task = headOf(next);
-    if (task === undefined) continue;
-    if (place(state, next, task)) pushHeap(classes, next);
-    else next.isBlocked = true;
-  }
+  takeTurns(classesToTry(state), (taskClass, task) => {
+    const isPlaced = place(state, taskClass, task);
+    if (isPlaced) return true;
+    taskClass.isBlocked = true;
+    noteBlocked(state, taskClass);
+    return false;
+  });
 }
 
 /** True when a try of this class is long enough to be taken back from a busy worker. */
@@ -72,15 +82,12 @@ export function isWorthRecall(taskClass: TaskClass): boolean {
   return taskClass.library === undefined && (taskClass.meanRanMs ?? Infinity) >= RECALL_WORTH_MS;
 }
 
-/** Classes that may fit somewhere, the one with the best task first. */
-function classesToTry(state: ManagerState): Heap<TaskClass> {
-  const classes = newHeap<TaskClass>((a, b) => {
-    const headA = headOf(a);
-    const headB = headOf(b);
-    return headA !== undefined && (headB === undefined || comesFirst(headA, headB));
-  });
+/** Classes that may fit somewhere. */
+function classesToTry(state: ManagerState): TaskClass[] {
+  const classes: TaskClass[] = [];
   for (const taskClass of state.busyClasses) {
-    if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) pushHeap(classes, taskClass);
+    if (isFull(taskClass.category)) continue;
+    if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) classes.push(taskClass);
   }
   return classes;
 }
@@ -93,16 +100,6 @@ function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
     if (hasRoom(state, worker, taskClass)) return true;
   }
   return false;
-}
-
-/** The best ready task of a class; stale entries before it are dropped. */
-function headOf(taskClass: TaskClass): TaskRecord | undefined {
-  while (true) {
-    const head = peekHeap(taskClass.ready);
-    if (head === undefined) return undefined;
-    if (head.state.kind === "ready" && head.taskClass === taskClass) return head;
-    popHeap(taskClass.ready);
-  }
 }
 
 function place(state: ManagerState, taskClass: TaskClass, task: TaskRecord): boolean {
@@ -139,8 +136,9 @@ function setApart(
     finishTask(state, task, { outcome: "disk_full", message });
     return true;
   }
-  const { atLeast } = taskClass;
-  const apart = classOf(state, definition, { atLeast, workerDiskBytes: roundedDisk(inputBytes) });
+  const { atLeast, workerMemoryBytes } = taskClass;
+  const workerDiskBytes = roundedDisk(inputBytes);
+  const apart = classOf(state, definition, { atLeast, workerDiskBytes, workerMemoryBytes });
   if (apart === taskClass) return false;
   moveToClass(state, task, apart);
   // Whoever it fits on may have had room all the time.
@@ -181,8 +179,10 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => hasFreeSlot(worker, library));
-  const service = freestService(library);
+  const holder = bestHolder(state, task, (worker) => {
+    return hasFreeSlot(worker, library) && isTimeLeft(state, worker, taskClass);
+  });
+  const service = freestService(state, library, taskClass);
   const isFree = service !== undefined && service.callCount < service.slotCount;
   const chosen = holder ?? (isFree ? service.worker : undefined);
   if (chosen !== undefined) {
@@ -215,11 +215,15 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
 }
 
 /** The one at which a call would be served soonest. */
-export function freestService(library: LibraryRecord): ServiceRecord | undefined {
+export function freestService(
+  state: ManagerState,
+  library: LibraryRecord,
+  taskClass: TaskClass,
+): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
-    freest = service;
-    return true;
+    if (isTimeLeft(state, service.worker, taskClass)) freest = service;
+    return freest !== undefined;
   });
   return freest;
 }
@@ -230,15 +234,15 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  const { meanRanMs, readyCount } = taskClass;
+  if (!isInstanceWorth(taskClass, library)) return undefined;
   const slotCount = library.instances.size * library.spec.slots;
-  if (slotCount > 0 && meanRanMs !== undefined) {
-    if (readyCount * meanRanMs / slotCount < INSTANCE_WORTH_MS) return undefined;
-  }
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
+  const isFit = (worker: WorkerRecord, factor: number): boolean => {
+    return instanceObstacleAt(state, worker, { taskClass, library, factor }) === undefined;
+  };
   visitFreest(state.index, (worker) => {
-    if (instanceObstacleAt(worker, { taskClass, library, factor: 1 }) === undefined) found = worker;
+    if (isFit(worker, 1)) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
@@ -247,23 +251,35 @@ export function roomForInstance(
   if (found !== undefined || slotCount > 0) return found;
   const factor = state.policies.dispatchAhead;
   visitFreest(state.index, (worker) => {
-    if (instanceObstacleAt(worker, { taskClass, library, factor }) === undefined) found = worker;
+    if (isFit(worker, factor)) found = worker;
     return found !== undefined;
   });
   return found;
 }
 
+/** True when the ready calls of the class are more than the instances that there are do soon. */
+export function isInstanceWorth(
+  { meanRanMs, readyCount }: TaskClass,
+  { instances, spec: { slots } }: LibraryRecord,
+): boolean {
+  const slotCount = instances.size * slots;
+  if (slotCount === 0 || meanRanMs === undefined) return true;
+  return readyCount * meanRanMs / slotCount >= INSTANCE_WORTH_MS;
+}
+
 /** What keeps an instance for calls of the class from a worker that takes any. */
 export function instanceObstacleAt(
+  state: ManagerState,
   worker: WorkerRecord,
   { taskClass, library: { spec: { resources } }, factor }: {
     readonly taskClass: TaskClass;
     readonly library: LibraryRecord;
     readonly factor: number;
   },
-): "too_small" | "feature" | "busy" | undefined {
+): Obstacle | undefined {
   if (missingAt(resources, worker.resources) !== undefined) return "too_small";
   if (!suits(worker, taskClass)) return "feature";
+  if (!isTimeLeft(state, worker, taskClass)) return "time";
   const room = { used: worker.committed, more: resources, factor };
   return fitsWithin(worker.resources, room) ? undefined : "busy";
 }
@@ -339,6 +355,7 @@ function recallSome(
     }
     const more = allocationAt(state, taskClass, idle)?.held;
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
+    if (!isTimeLeft(state, idle, taskClass)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
     attempt.recalledFor = idle;

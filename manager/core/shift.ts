@@ -17,6 +17,14 @@ import { isOpen } from "./room.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
 import { noteCopies, wakeUpkeep } from "./upkeep.ts";
 
+/** A temp on its way to an emptier disk. */
+export interface Shift {
+  readonly file: FileRecord;
+  readonly to: WorkerRecord;
+  /** When the copy was there; undefined before that. */
+  copiedAtMs: number | undefined;
+}
+
 /** Files on their way from fuller disks at a time. */
 export const SHIFTS_MAX = 16;
 

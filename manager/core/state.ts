@@ -19,12 +19,18 @@ import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
 import type { Deadline } from "./deadline.ts";
+import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
-import type { RoomSums } from "./hunger.ts";
 import type { Failure } from "./failure_output.ts";
+import type { HostRecord } from "./host.ts";
+import type { RoomSums } from "./hunger.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
 import type { TroubleRecord } from "./retry.ts";
+import type { Unplaceable } from "./unplaceable.ts";
+import type { Upkeep } from "./upkeep.ts";
+import type { WorkerKind } from "./worker_kind.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -86,6 +92,8 @@ export interface TaskRecord {
   lastFailure: string | undefined;
   /** Tries that had no room on the disk of their worker. */
   fullCount: number;
+  /** Tries that had too little of what the task does not state: it comes before others then. */
+  exhaustedCount: number;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -102,6 +110,10 @@ export interface TaskClass {
   readonly atLeast: ResourceRequest;
   /** Disk that a worker is to have in all. */
   readonly workerDiskBytes: number;
+  /** Memory, likewise. */
+  readonly workerMemoryBytes: number;
+  /** Of a category with buckets: what was drawn for its next try. */
+  drawn: ResourceRequest | undefined;
   /** What its tries ask for now; category.ts. */
   demand: Demand;
   /** `{resources of workers: what a try is given there}`; undefined where it never fits. */
@@ -120,8 +132,12 @@ export interface TaskClass {
   useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
   isBlocked: boolean;
+  /** Of `state.kindsChange`, when some worker was last seen to be able to run its tries. */
+  suitedAt: number;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
+  /** Where the last try ended that went well. */
+  provenHost: string | undefined;
 }
 
 /** One try at a worker, until the worker says how it ended. */
@@ -321,7 +337,8 @@ export interface WorkerRecord {
   readonly workerId: WorkerId;
   readonly incarnation: string;
   readonly host: string;
-  /** One object of all workers that have as much. */
+  readonly kind: WorkerKind;
+  /** Those of its kind: one object of all workers that have as much. */
   readonly resources: Resources;
   readonly features: ReadonlySet<string>;
   /** When it has to end; Infinity when it need not. */
@@ -331,6 +348,10 @@ export interface WorkerRecord {
   isLeaving: boolean;
   /** It gave a try back for want of disk: it gets no other before one of those that it has ended. */
   isCrowded: boolean;
+  /** Why nothing more is given to it for now; drain.ts. */
+  bar: Bar | undefined;
+  /** It is about to go: its copies do not count as such. */
+  isEnding: boolean;
   /** It has addresses for its peers. */
   isServing: boolean;
   readonly reach: Reach;
@@ -462,14 +483,30 @@ export interface ManagerState {
   readonly classes: Map<string, TaskClass>;
   /** Classes of templates whose tasks ask for no features: found without making a key. */
   readonly classByTemplate: WeakMap<TaskTemplate, TaskClass>;
-  /** `{what a worker has, as text: the object that such workers share}`. */
-  readonly capacities: Map<string, Resources>;
+  /** Categories of which more is known than was learnt of it. */
+  readonly unlearnt: Set<CategoryRecord>;
+  /** Kinds of the workers that are there, by their keys. */
+  readonly kinds: Map<string, WorkerKind>;
+  /** Grows when a kind comes or goes. */
+  kindsChange: number;
+  /** The most of each that any one worker has. */
+  most: Resources;
+  readonly unplaceable: Unplaceable;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */
   readonly changedWorkers: Set<WorkerRecord>;
   /** Workers with tries that could be recalled. */
   readonly recallable: Set<WorkerRecord>;
+  /** Hosts of which there is something to be said; host.ts. */
+  readonly hosts: Map<string, HostRecord>;
+  /** Workers that are about to go. */
+  readonly ending: Set<WorkerRecord>;
+  /** When they are looked at again for those that have nothing left to do. */
+  departureLookAtMs: number;
+  /** Workers that could end nothing in time; those that lacked time for something in this pass. */
+  readonly outOfTime: Set<WorkerRecord>;
+  readonly shortOfTime: Set<WorkerRecord>;
   readonly libraries: Map<string, LibraryRecord>;
   /** Instances that are ready and serve no call. */
   readonly idleServices: Set<ServiceRecord>;
@@ -516,37 +553,6 @@ export interface ManagerState {
   /** Follow the messages of the step: a deletion of an older copy goes before. */
   readonly fetches: Extract<ManagerInstruction, { kind: "fetch" }>[];
   readonly facts: Fact[];
-}
-
-/** What the policies for copies work on; upkeep.ts. */
-export interface Upkeep {
-  /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
-  readonly reviews: Map<FileRecord, number>;
-  /** All files are to be looked at, as policies have changed: those that are left. */
-  rest: IterableIterator<FileRecord> | undefined;
-  /** By how many copies there are: files that should have more. */
-  readonly scarce: Set<FileRecord>[];
-  /** Workers that may be given copies; who was given one last is at the end. */
-  readonly receivers: Set<WorkerRecord>;
-  /** `{worker: the temp that moves from there to an emptier disk}`. */
-  readonly shifts: Map<WorkerRecord, Shift>;
-  /** Workers that may have something to move since they told of their disks. */
-  readonly fuller: Set<WorkerRecord>;
-}
-
-/** A temp on its way to an emptier disk. */
-export interface Shift {
-  readonly file: FileRecord;
-  readonly to: WorkerRecord;
-  /** When the copy was there; undefined before that. */
-  copiedAtMs: number | undefined;
-}
-
-/** Messages for one worker that one step collects. */
-export interface Outbox {
-  readonly messages: ManagerMessage[];
-  readonly dispatched: TryRecord[];
-  readonly acknowledged: TryId[];
 }
 
 /** A source that serves nothing yet. */

@@ -7,13 +7,16 @@
 
 import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
+import { learn } from "./learning.ts";
 import { answerRoomWanted } from "./eviction.ts";
 import { unreachable } from "../../shared/assert.ts";
 import { peekHeap } from "../../shared/heap.ts";
 import { passDeadlines } from "./deadline.ts";
+import { letGo } from "./drain.ts";
 import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts";
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
+import { changeHost } from "./host.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
@@ -34,6 +37,7 @@ import {
   expelLiar,
   leaveWorker,
   loseWorker,
+  releaseIdle,
   releaseWorkers,
 } from "./worker.ts";
 import { planEviction } from "./worker_eviction.ts";
@@ -52,7 +56,9 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   }
   passDeadlines(state);
   callOffSome(state);
+  learn(state);
   schedule(state);
+  letGo(state);
   // After the scheduling pass: what tasks wait for comes first.
   remakeLost(state);
   keepCopies(state);
@@ -118,12 +124,19 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
-      for (const category of state.categories.values()) resize(category);
+      for (const category of state.categories.values()) {
+        state.unlearnt.add(category);
+        resize(state, category);
+      }
       for (const source of [...state.urlSources.values()]) startStores(state, source);
       reviewTransfers(state);
       planEviction(state);
       reviewAll(state);
       return;
+    case "host_changed":
+      return changeHost(state, event);
+    case "workers_released":
+      return releaseIdle(state, event.count);
     case "closed":
       return releaseWorkers(state, event.reason);
     case "tick":

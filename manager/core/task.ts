@@ -17,6 +17,7 @@ import {
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { dropAsked } from "./retry.ts";
+import { isInstanceWorth } from "./schedule.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
@@ -58,6 +59,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     recoveryCount: 0,
     lastFailure: undefined,
     fullCount: 0,
+    exhaustedCount: 0,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
@@ -240,8 +242,16 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   if (taskClass.ready.items.length > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
   pushHeap(taskClass.ready, task);
+  const { library } = taskClass;
+  const wasWorth = library !== undefined && isInstanceWorth(taskClass, library);
   taskClass.readyCount += 1;
-  if (taskClass.readyCount > 1) return;
+  if (taskClass.readyCount > 1) {
+    // The call by which there are too many for the instances that there are.
+    if (library !== undefined && !wasWorth && isInstanceWorth(taskClass, library)) {
+      taskClass.isBlocked = false;
+    }
+    return;
+  }
   // While the class was empty nobody noted who had room for it.
   taskClass.isBlocked = false;
   state.busyClasses.add(taskClass);

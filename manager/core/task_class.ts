@@ -3,14 +3,15 @@
 import { newHeap } from "../../shared/heap.ts";
 import { requestOf } from "../../shared/resources.ts";
 import { allocate, type Allocation, missingAt } from "./allocation.ts";
-import { categoryOf, demandOf, forgetCategory } from "./category.ts";
+import { categoryOf, demandOf, forgetCategory, sizeClass } from "./category.ts";
+import { reviewOutOfTime } from "./drain.ts";
 import type { TaskDefinition } from "./event.ts";
 import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
 /** What tries of a task need more than it says, as earlier ones had too little. */
-export type Raise = Pick<TaskClass, "atLeast" | "workerDiskBytes">;
+export type Raise = Pick<TaskClass, "atLeast" | "workerDiskBytes" | "workerMemoryBytes">;
 
-const NO_RAISE: Raise = { atLeast: {}, workerDiskBytes: 0 };
+const NO_RAISE: Raise = { atLeast: {}, workerDiskBytes: 0, workerMemoryBytes: 0 };
 
 /** The class of a task, found by its template; of one that needs more than it says, another. */
 export function classOf(
@@ -23,10 +24,14 @@ export function classOf(
   const known = isByTemplate ? state.classByTemplate.get(template) : undefined;
   if (known !== undefined && known.useCount > 0) return known;
   const { request, category, minTimeMs, library } = template;
-  const { atLeast, workerDiskBytes } = raise;
-  const parts = [category, request, atLeast, workerDiskBytes, minTimeMs, library, features];
-  const key = JSON.stringify(parts, amounts);
-  const taskClass = state.classes.get(key) ?? known ?? newClass(state, { key, definition, raise });
+  const { atLeast, workerDiskBytes, workerMemoryBytes } = raise;
+  const least = [atLeast, workerDiskBytes, workerMemoryBytes];
+  const key = JSON.stringify([category, request, least, minTimeMs, library, features], amounts);
+  // One without tasks may be of a category that was forgotten, and has begun anew since.
+  const current = state.categories.get(category);
+  const isKnown = known !== undefined && (current ?? known.category) === known.category;
+  const taskClass = state.classes.get(key) ??
+    (isKnown ? known : newClass(state, { key, definition, raise }));
   if (isByTemplate) state.classByTemplate.set(template, taskClass);
   return taskClass;
 }
@@ -38,14 +43,15 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
   if (taskClass.useCount === 0) {
     state.classes.delete(key);
     category.classes.delete(taskClass);
+    state.unplaceable.classes.delete(taskClass);
     forgetCategory(state, category);
   } else if (change > 0 && taskClass.useCount === 1) {
     state.classes.set(key, taskClass);
     state.categories.set(category.name, category);
     category.classes.add(taskClass);
     // What was said of the category since then.
-    taskClass.demand = demandOf(taskClass);
-    taskClass.allocations.clear();
+    sizeClass(state, taskClass);
+    if (state.outOfTime.size > 0) reviewOutOfTime(state);
   }
 }
 
@@ -53,12 +59,13 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
 export function allocationAt(
   state: ManagerState,
   taskClass: TaskClass,
-  { resources }: WorkerRecord,
+  { resources }: Pick<WorkerRecord, "resources">,
 ): Allocation | undefined {
   const { allocations } = taskClass;
   const known = allocations.get(resources);
   if (known !== undefined || allocations.has(resources)) return known;
-  const isLarge = resources.diskBytes >= taskClass.workerDiskBytes;
+  const isLarge = resources.diskBytes >= taskClass.workerDiskBytes &&
+    resources.memoryBytes >= taskClass.workerMemoryBytes;
   const allocation = isLarge ? allocate(taskClass.demand, resources, state.policies) : undefined;
   allocations.set(resources, allocation);
   return allocation;
@@ -66,10 +73,13 @@ export function allocationAt(
 
 /** The resource of which a worker has too little for any try of the class, and what one needs. */
 export function shortageAt(
-  { demand: { request, least }, workerDiskBytes }: TaskClass,
+  { demand: { request, least }, workerDiskBytes, workerMemoryBytes }: TaskClass,
   { resources }: WorkerRecord,
 ): { readonly resource: string; readonly amount: number } | undefined {
   if (resources.diskBytes < workerDiskBytes) return { resource: "disk", amount: workerDiskBytes };
+  if (resources.memoryBytes < workerMemoryBytes) {
+    return { resource: "memory", amount: workerMemoryBytes };
+  }
   for (const wanted of [request, least]) {
     const resource = missingAt(wanted, resources);
     if (resource !== undefined) return { resource, amount: requestOf(wanted, resource) };
@@ -85,11 +95,23 @@ export function leastCores({ demand: { request } }: TaskClass): number {
   return cores === Infinity ? 1 : cores;
 }
 
-/** True when `a` is to be dispatched before `b`. */
+/** True when `a` is to be dispatched before `b`, of the same category. */
 export function comesFirst(a: TaskRecord, b: TaskRecord): boolean {
-  const { priority, taskId } = a.definition;
-  const other = b.definition;
-  return priority !== other.priority ? priority > other.priority : taskId < other.taskId;
+  const order = compareRanks(a, b);
+  return order !== 0 ? order < 0 : a.definition.taskId < b.definition.taskId;
+}
+
+/**
+ * Below 0 when `a` is to be dispatched before `b` whatever their categories hold: by priority,
+ * then what is repeated with more than it had, then what makes lost temps again.
+ */
+export function compareRanks(a: TaskRecord, b: TaskRecord): number {
+  return b.definition.priority - a.definition.priority || rankOf(a) - rankOf(b);
+}
+
+function rankOf({ exhaustedCount, isSettled }: TaskRecord): number {
+  if (exhaustedCount > 0) return 0;
+  return isSettled ? 1 : 2;
 }
 
 function newClass(
@@ -102,7 +124,7 @@ function newClass(
 ): TaskClass {
   const { template, features } = definition;
   const { request: stated, minTimeMs, library } = template;
-  const { atLeast, workerDiskBytes } = raise;
+  const { atLeast, workerDiskBytes, workerMemoryBytes } = raise;
   const category = categoryOf(state, template.category);
   return {
     key,
@@ -110,7 +132,9 @@ function newClass(
     stated,
     atLeast,
     workerDiskBytes,
-    demand: demandOf({ stated, atLeast, category }),
+    workerMemoryBytes,
+    drawn: undefined,
+    demand: demandOf(state, { stated, atLeast, category, drawn: undefined }),
     allocations: new Map(),
     features,
     minTimeMs,
@@ -120,7 +144,9 @@ function newClass(
     queuedCount: 0,
     useCount: 0,
     isBlocked: false,
+    suitedAt: -1,
     meanRanMs: undefined,
+    provenHost: undefined,
   };
 }
 

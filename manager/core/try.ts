@@ -2,17 +2,21 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
-import { countRunning } from "./category.ts";
+import { countRunning, drawAgain } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
-import { type Failure, failWithOutputs, giveUpRetrieval } from "./failure_output.ts";
+import { afterExhaustion } from "./exhaustion.ts";
+import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall } from "./library.ts";
+import { noteHostFailure, noteHostSuccess } from "./host.ts";
+import { noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
+import { allocationFor } from "./ramp_down.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { judgeFailure, noteLoss } from "./retry.ts";
 import { reviewSpool } from "./spool.ts";
@@ -27,7 +31,7 @@ import {
   type WorkerRecord,
 } from "./state.ts";
 import { changeClass, finishTask, setState, waitOrQueue } from "./task.ts";
-import { allocationAt, classOf } from "./task_class.ts";
+import { classOf, type Raise } from "./task_class.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
 const AMBIGUOUS_TRIES_MAX = 3;
@@ -55,7 +59,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   task.dispatchedAtMs = state.nowMs;
   const { definition: { taskId }, taskClass } = task;
   const { library } = taskClass;
-  const allocation = library === undefined ? allocationAt(state, taskClass, worker) : undefined;
+  const allocation = library === undefined ? allocationFor(state, taskClass, worker) : undefined;
   const attempt: TryRecord = {
     taskId,
     try: task.tryCount,
@@ -84,6 +88,7 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
   state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
+  drawAgain(state, taskClass);
 }
 
 /** The worker started these tries. */
@@ -147,7 +152,12 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   if (lie !== undefined) return voidTry(state, attempt, { result, lie });
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
-  learnDuration(attempt, Math.min(result.times.ranMs, ranMsMax));
+  const ranMs = Math.min(result.times.ranMs, ranMsMax);
+  learnDuration(attempt, ranMs);
+  if (attempt.allocation !== undefined) {
+    noteUse(state, attempt.taskClass.category, { worker, used: result.used, ranMs });
+  }
+  noteHostSuccess(state, attempt);
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
@@ -330,7 +340,20 @@ function countFailure(
   const { outcome, message } = failure;
   task.lastFailure = message === "" ? outcome : `${outcome}: ${message}`;
   const isFull = outcome === "disk_full";
+  if (isFull || outcome === "start_failed" || outcome === "transfer_failed") {
+    noteHostFailure(state, attempt, task.lastFailure);
+  }
   if (isFull && tryOnLargerDisk(state, attempt)) return;
+  if (outcome === "resources_exhausted") {
+    const verdict = afterExhaustion(state, attempt, failure.result?.exceeded);
+    if (verdict.kind === "again") return tryWithMore(state, attempt, verdict.raise);
+    if (verdict.kind === "hopeless") {
+      const told = message === "" ? verdict.message : `${message}; ${verdict.message}`;
+      const last = { ...failure, message: told };
+      if (task.isSettled) return finishTask(state, task, { ...last, attempt });
+      return finishFailed(state, attempt, last);
+    }
+  }
   if (task.isSettled) {
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
@@ -342,6 +365,14 @@ function countFailure(
   });
 }
 
+/** It had too little of what it does not state: that is no failure of its own. */
+function tryWithMore(state: ManagerState, attempt: TryRecord, raise: Raise): void {
+  const { task } = attempt;
+  task.exhaustedCount += 1;
+  changeClass(state, task, classOf(state, task.definition, raise));
+  retry(state, attempt);
+}
+
 /** No room for it at its worker, whoever's fault that is: a worker with more disk may have some. */
 function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
   const { task, taskClass, worker } = attempt;
@@ -349,12 +380,9 @@ function tryOnLargerDisk(state: ManagerState, attempt: TryRecord): boolean {
   if (taskClass.library !== undefined || task.fullCount > FULL_TRIES_MAX) return false;
   const wantedBytes = nextDisk(worker.resources.diskBytes);
   if (largestDiskFor(state, taskClass) < wantedBytes) return false;
-  const { atLeast } = taskClass;
-  changeClass(
-    state,
-    task,
-    classOf(state, task.definition, { atLeast, workerDiskBytes: wantedBytes }),
-  );
+  const { atLeast, workerMemoryBytes } = taskClass;
+  const raise = { atLeast, workerDiskBytes: wantedBytes, workerMemoryBytes };
+  changeClass(state, task, classOf(state, task.definition, raise));
   retry(state, attempt);
   return true;
 }

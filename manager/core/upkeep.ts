@@ -23,12 +23,31 @@ import type { ManagerEvent } from "./event.ts";
 import { deleteReplicas, inputFiles, isInUse } from "./file.ts";
 import { canRemake, forgetLost } from "./recovery.ts";
 import { deleteReplica, outlivesWorkflow } from "./replica.ts";
-import { noteDisk, shiftLoad } from "./shift.ts";
+import { noteDisk, type Shift, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
 
+/** What the policies for copies work on; upkeep.ts. */
+export interface Upkeep {
+  /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
+  readonly reviews: Map<FileRecord, number>;
+  /** All files are to be looked at, as policies have changed: those that are left. */
+  rest: IterableIterator<FileRecord> | undefined;
+  /** By how many copies there are: files that should have more. */
+  readonly scarce: Set<FileRecord>[];
+  /** Workers that may be given copies; who was given one last is at the end. */
+  readonly receivers: Set<WorkerRecord>;
+  /** `{worker: the temp that moves from there to an emptier disk}`. */
+  readonly shifts: Map<WorkerRecord, Shift>;
+  /** Workers that may have something to move since they told of their disks. */
+  readonly fuller: Set<WorkerRecord>;
+}
+
 /** Files that one step looks at; the others wait for the next. */
 const REVIEWS_MAX = 1000;
+
+/** Copies of one file that are counted while workers are about to go: none wants as many. */
+const COPIES_COUNTED = 1024;
 
 /** Files of one number of copies that one step looks at and cannot copy. */
 const MISSES_MAX = 16;
@@ -36,9 +55,18 @@ const MISSES_MAX = 16;
 /** The file has more or fewer copies than before. */
 export function noteCopies(state: ManagerState, file: FileRecord): void {
   const { replicas, pruneTemps, pruneExtraReplicas } = state.policies;
-  const isPlain = replicas === 1 && pruneTemps === "never" && !pruneExtraReplicas;
+  const isPlain = replicas === 1 && pruneTemps === "never" && !pruneExtraReplicas &&
+    state.ending.size === 0;
   if (isPlain && file.copiesWanted === undefined && file.scarceAt < 0) return;
   note(state, file, 1);
+}
+
+/** Copies at the worker count as such, or do not any more. */
+export function noteReplicas(state: ManagerState, worker: WorkerRecord): void {
+  for (const { name } of worker.replicas.values()) {
+    const file = state.filesByName.get(name);
+    if (file !== undefined) note(state, file, 1);
+  }
 }
 
 /** Nothing waits for the file any more, at least for now. */
@@ -127,10 +155,26 @@ export function keepCopies(state: ManagerState): void {
 
 /** The number of copies under which the file must stand in the queue; -1 when it has enough. */
 export function placeInQueue(state: ManagerState, file: FileRecord): number {
-  const { origin, isAvailable, readyCount, replicas: { size } } = file;
+  const { origin, isAvailable, readyCount } = file;
   // A temp that is at the manager alone is safe there, and was perhaps pruned by its user.
   const isThere = origin.kind === "temp" ? readyCount > 0 : isAvailable;
-  return isThere && size < wantedCopies(state.policies, file) ? size : -1;
+  if (!isThere) return -1;
+  const staying = stayingCopies(state, file);
+  // What is at workers only that are about to go is brought to another one.
+  const isAtRisk = staying === 0 && origin.kind === "temp";
+  const wanted = Math.max(isAtRisk ? 1 : 0, wantedCopies(state.policies, file));
+  return staying < wanted ? staying : -1;
+}
+
+/** Copies, those that come included, at workers that are not about to go. */
+function stayingCopies({ ending }: ManagerState, { replicas }: FileRecord): number {
+  if (ending.size === 0) return replicas.size;
+  let count = 0;
+  for (const worker of replicas.keys()) {
+    if (!worker.isEnding) count += 1;
+    if (count >= COPIES_COUNTED) break;
+  }
+  return count;
 }
 
 function note(state: ManagerState, file: FileRecord, levels: number): void {
@@ -227,6 +271,7 @@ function startCopy(state: ManagerState, file: FileRecord): boolean {
   if (file.copyAgain !== undefined && file.copyAgain.atMs > state.nowMs) return false;
   // What goes as soon as it can, is not copied before.
   if (isSpent(state, file)) return false;
+  if (wantedCopies(state.policies, file) === 0 && isHere(state, file)) return false;
   // If nobody can serve it, nobody need be asked whether he can take it.
   if (spareSource(state, file) === undefined) return false;
   for (const worker of suggestReceivers(state, file)) {

@@ -5,9 +5,11 @@ import type { SessionId } from "../../shared/ids.ts";
 import { cancelTask } from "./cancel.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { failRequests, loseDeliveries } from "./delivery.ts";
+import { forgetDeparture, planEnding } from "./drain.ts";
 import type { Hello, ManagerEvent } from "./event.ts";
 import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
+import { barByHost, noteHostLoss } from "./host.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach, setServing } from "./reach.ts";
@@ -24,11 +26,12 @@ import {
   tell,
   type WorkerRecord,
 } from "./state.ts";
-import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import { clearFaults } from "./source_fault.ts";
 import { waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
+import { joinKind, kindOf, leaveKind } from "./worker_kind.ts";
 
 /** A worker said hello. The valid session wins; DESIGN section 5, Sessions. */
 export function connectWorker(state: ManagerState, session: SessionId, hello: Hello): void {
@@ -65,12 +68,14 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   // It tells what is in use as soon as it knows what of it may stay.
   worker.diskUsedBytes = 0;
   worker.endsAtMs = state.nowMs + (hello.leftMs ?? Infinity);
+  planEnding(state, worker);
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
   state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
   // What was collected for the old connection has no reader.
   state.outbox.delete(worker);
   reconcile(state, worker, hello);
+  barByHost(state, worker);
   indexWorker(state, worker);
   state.changedWorkers.add(worker);
   for (const service of worker.services.values()) indexService(state, service);
@@ -97,6 +102,8 @@ export function disconnectWorker(
 export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: string): void {
   if (worker.isLeaving) return;
   worker.isLeaving = true;
+  forgetDeparture(state, worker);
+  leaveKind(state, worker);
   indexWorker(state, worker);
   removeCapacity(state.disks, worker.disk);
   state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
@@ -116,14 +123,29 @@ export function sendAway(state: ManagerState, worker: WorkerRecord, reason: stri
   leaveWorker(state, worker, reason);
 }
 
+/** Sends so many workers away that run nothing and have nothing to hand over. */
+export function releaseIdle(state: ManagerState, count: number): void {
+  let left = count;
+  for (const worker of [...state.workers.values()]) {
+    if (left === 0) return;
+    const { link, isLeaving, tries, deliveries } = worker;
+    if (link.kind !== "open" || isLeaving || tries.size + deliveries.size > 0) continue;
+    left -= 1;
+    sendAway(state, worker, "It ran nothing, and the user has no more use for it");
+  }
+}
+
 /** A worker is gone for good: its tasks run elsewhere, its temps are had from others or made anew. */
 export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: string): void {
   closeLink(state, worker);
   state.workers.delete(worker.workerId);
+  forgetDeparture(state, worker);
   state.outbox.delete(worker);
   state.recallable.delete(worker);
   if (!worker.isLeaving) {
+    leaveKind(state, worker);
     state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
+    if (worker.bar !== "draining" && worker.tries.size > 0) noteHostLoss(state, worker);
   }
   const touched = new Set<FileRecord>();
   for (const replica of [...worker.replicas.values()]) {
@@ -183,18 +205,22 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
 }
 
 function addWorker(state: ManagerState, session: SessionId, hello: Hello): WorkerRecord {
-  const { workerId, incarnation, host, resources, features } = hello;
+  const { workerId, incarnation, host } = hello;
+  const kind = kindOf(state, hello);
   const worker: WorkerRecord = {
     place: newCapacityPlace(),
     workerId,
     incarnation,
     host,
-    resources: sharedCapacity(state, resources),
-    features: new Set(features),
+    kind,
+    resources: kind.resources,
+    features: kind.features,
     endsAtMs: Infinity,
     link: { kind: "open", session },
     isLeaving: false,
     isCrowded: false,
+    bar: undefined,
+    isEnding: false,
     isServing: true,
     reach: newReach(),
     lieCount: 0,
@@ -216,19 +242,11 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);
+  joinKind(state, worker);
   indexDisk(state, worker);
   state.joinedCount += 1;
   outboxOf(state, worker);
   return worker;
-}
-
-/** The object that stands for as much as that; there are few kinds of workers. */
-function sharedCapacity({ capacities }: ManagerState, resources: Resources): Resources {
-  const key = JSON.stringify(resources);
-  const known = capacities.get(key);
-  if (known !== undefined) return known;
-  capacities.set(key, resources);
-  return resources;
 }
 
 /** Nothing is dispatched to a worker that is away, and nothing fetched from it. */

@@ -9,7 +9,7 @@ import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
 import type { PlaceReason, Unplaceable } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
-import { closureOf } from "./room.ts";
+import { type Closure, closureOf } from "./room.ts";
 import { instanceObstacleAt } from "./schedule.ts";
 import type { LibraryRecord, ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { allocationAt, shortageAt } from "./task_class.ts";
@@ -35,7 +35,7 @@ export interface WorkerSurvey {
 type Finding =
   | { readonly kind: "resource"; readonly resource: string; readonly amount: number }
   | { readonly kind: "feature"; readonly feature: string }
-  | { readonly kind: "time" | "away" | "leaving" | "crowded" | "free" }
+  | { readonly kind: Closure | "free" }
   | { readonly kind: "busy"; readonly resource: string };
 
 /** A finding, and of how many workers it is true. */
@@ -47,7 +47,7 @@ interface Tally {
 }
 
 /** In this order they stand before what lasts, where some worker could run it. */
-const PASSING = ["free", "busy", "crowded", "away", "leaving"] as const;
+const PASSING = ["free", "busy", "crowded", "away", "blocked", "draining", "leaving"] as const;
 
 /** Looks at all workers for one class. */
 export function surveyWorkers(state: ManagerState, taskClass: TaskClass): WorkerSurvey {
@@ -107,7 +107,7 @@ function findingAt(state: ManagerState, worker: WorkerRecord, taskClass: TaskCla
   const { library } = taskClass;
   const obstacle = library === undefined
     ? lastingObstacleAt(state, worker, taskClass)
-    : instanceObstacleAt(worker, { taskClass, library, factor: Infinity });
+    : instanceObstacleAt(state, worker, { taskClass, library, factor: Infinity });
   switch (obstacle) {
     case "too_small":
       return shortageFinding(taskClass, worker);
@@ -152,13 +152,14 @@ function lackingFor(
 }
 
 function lackingForInstance(
-  { policies: { dispatchAhead } }: ManagerState,
+  state: ManagerState,
   worker: WorkerRecord,
   { taskClass, library }: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): string | undefined {
   // The first instance may wait for room.
-  const factor = library.instances.size === 0 ? dispatchAhead : 1;
-  if (instanceObstacleAt(worker, { taskClass, library, factor }) === undefined) return undefined;
+  const factor = library.instances.size === 0 ? state.policies.dispatchAhead : 1;
+  const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor });
+  if (obstacle === undefined) return undefined;
   const { resources: more } = library.spec;
   return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
 }
@@ -211,6 +212,8 @@ function reasonOf(
       return { ...finding, ...of };
     case "leaving":
     case "crowded":
+    case "blocked":
+    case "draining":
       return { kind: finding.kind, ...of };
     default:
       return unreachable(finding);

@@ -92,7 +92,8 @@ function measure(load: Load): Omit<CoreFigures, "callsPerSecond"> {
   return { tasksPerSecond: taskCount / elapsedMs * 1_000, bytesPerPendingTask };
 }
 
-function newTask(id: number, template: TaskTemplate): TaskDefinition {
+/** A no-op task, or call. */
+export function newTask(id: number, template: TaskTemplate): TaskDefinition {
   return {
     taskId: id as TaskId,
     template,
@@ -136,7 +137,8 @@ function declaring(): TimedEvent[] {
   }];
 }
 
-function joining({ workerCount, cores }: Load): TimedEvent[] {
+/** Workers alike join. */
+export function joining({ workerCount, cores }: Pick<Load, "workerCount" | "cores">): TimedEvent[] {
   return Array.from({ length: workerCount }, (_, index) => ({
     kind: "worker_connected",
     atMs: 0,
@@ -161,7 +163,7 @@ function joining({ workerCount, cores }: Load): TimedEvent[] {
 }
 
 /** A simulated worker: every try succeeds in a millisecond. */
-function answer(instruction: ManagerInstruction, events: TimedEvent[]): void {
+export function answer(instruction: ManagerInstruction, events: TimedEvent[]): void {
   if (instruction.kind !== "send") return;
   const { workerId, session } = instruction;
   for (const message of instruction.messages) {

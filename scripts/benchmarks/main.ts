@@ -9,6 +9,7 @@ import { measureCalls } from "./calls.ts";
 import { measureDoors } from "./doors.ts";
 import { type Figure, tableOf } from "./figure.ts";
 import { measureManagerCore } from "./manager_core.ts";
+import { measureMixed } from "./mixed.ts";
 import { measureStart } from "./start.ts";
 import { measureChains, measureTasks } from "./tasks.ts";
 import { measureTransfer } from "./transfer.ts";
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   transfer: measureTransfer,
   broadcast: measureBroadcast,
   core: measureManagerCore,
+  mixed: measureMixed,
   start: measureStart,
   doors: measureDoors,
   unpack: measureUnpack,

@@ -7,13 +7,7 @@ import { type Figure, repeat } from "./figure.ts";
 
 /** Tasks and calls a second, and bytes of memory for each that waits. */
 export async function measureManagerCore(): Promise<Figure[]> {
-  const runs = await repeat(async () => {
-    const child = Bun.spawn({
-      cmd: [process.execPath, fileURLToPath(new URL("core.ts", import.meta.url).href)],
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    return JSON.parse(await child.stdout.text()) as CoreFigures;
-  });
+  const runs = await repeat(() => runFresh<CoreFigures>("core.ts"));
   return [{
     name: "core: 100000 tasks, 1000 workers",
     unit: "tasks/s",
@@ -33,4 +27,13 @@ export async function measureManagerCore(): Promise<Figure[]> {
     aim: "at most 1024",
     runs: runs.map(({ bytesPerPendingTask }) => ({ value: bytesPerPendingTask, baseline: 0 })),
   }];
+}
+
+/** What a bench of this folder prints, as a process of its own. */
+export async function runFresh<T>(script: string): Promise<T> {
+  const child = Bun.spawn({
+    cmd: [process.execPath, fileURLToPath(new URL(script, import.meta.url).href)],
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  return JSON.parse(await child.stdout.text()) as T;
 }

@@ -117,7 +117,7 @@ test("a member that fails makes --wait fail, with its number and what it wrote l
   expect(bench.run("logs", "2", "--stderr")).toMatchObject({ status: 0, stdout: "no oak\n" });
   const list = bench.run("tasks", "--failed");
   expect(list.stdout.trim().split("\n")).toHaveLength(2);
-  for (const args of [["wait", "9"], ["logs", "9"], ["cancel", "9"]]) {
+  for (const args of [["wait", "9"], ["logs", "9"], ["cancel", "9"], ["explain", "9"]]) {
     const unknown = bench.run(...args);
     expect(unknown).toMatchObject({ status: 1, stdout: "" });
     expect(unknown.stderr).toMatch(/^tendril [a-z]+: [^\n]+\n$/);
@@ -200,3 +200,37 @@ test("tasks go on when the wait for them is interrupted, and can be cancelled", 
       "message\n",
   });
 }, 60_000);
+
+test(
+  "explain says why tasks wait, alike ones together, and status that no worker can",
+  async () => {
+    await using bench = await Bench.open();
+    bench.start("manager", "--name", "demo");
+    bench.start("worker", "--name", "demo", "--gpus", "1", "--cores", "2");
+    expect(bench.run("submit", "--wait", "--", "true").status).toBe(0);
+    bench.run("submit", "--gpus", "3", "--array", "1-500", "--", "train");
+    const reason = "needs 3 gpus; the only worker has 1";
+    expect(bench.run("explain", "all")).toEqual({
+      status: 0,
+      stdout: `tasks 2-501 (500) wait: ${reason}\n`,
+      stderr: "",
+    });
+    expect(bench.run("explain", "1,7").stdout).toBe(
+      `task 1 is done: ended as success\ntask 7 waits: ${reason}\n`,
+    );
+    const { explanations, hasMore } = JSON.parse(bench.run("explain", "7", "--json").stdout);
+    expect([explanations.length, hasMore]).toEqual([1, false]);
+    expect(explanations[0]).toMatchObject({
+      taskId: 7,
+      state: "ready",
+      reasons: [{ kind: "resource", resource: "gpus", amount: 3, most: 1 }],
+      lines: [`task 7 waits: ${reason}`],
+    });
+    expect(bench.run("status").stdout).toContain(
+      `500 tasks of category "default" wait for what no worker has: ${reason}\n`,
+    );
+    bench.run("cancel", "all");
+    expect(bench.run("explain", "all").stdout).toBe("no task waits or runs\n");
+  },
+  60_000,
+);

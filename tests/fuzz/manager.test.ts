@@ -162,6 +162,8 @@ test("ClientLinks takes any bytes from a client that is accepted and goes on ser
     { kind: "undeclare", requestId: 6, fileId: 1 },
     { kind: "replicate", requestId: 17, fileId: 1, count: 2 },
     { kind: "prune", requestId: 18, fileId: 1 },
+    { kind: "host", requestId: 19, host: "north", change: "block", forMs: 1000 },
+    { kind: "dismiss", requestId: 20, count: 2 },
     { kind: "fetch", requestId: 7, fileId: 1 },
     {
       kind: "submit",
@@ -178,6 +180,7 @@ test("ClientLinks takes any bytes from a client that is accepted and goes on ser
     { kind: "workers", requestId: 13 },
     { kind: "files", requestId: 14, after: 0 },
     { kind: "logs", requestId: 15, taskId: 1 },
+    { kind: "explain", requestId: 19, selection, after: 0 },
     { kind: "tune", requestId: 16, policies: { replicas: 2, recovery: "off" } },
   ];
   const frames = requests.map((request) => frameOf([request]));

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
 import { promisify } from "node:util";
 
 import { Manager } from "../../mod.ts";
@@ -138,7 +139,8 @@ test("A worker hands back its tasks and leaves before its batch job ends", async
   expect([outcome, last]).toEqual(["success", 2]);
 }, 30_000);
 
-test("tendril worker refuses amounts that it cannot read, and says what is wanted", () => {
+test("tendril worker refuses amounts that it cannot read or have, and says what is wanted", async () => {
+  await using _scratch = await Scratch.open();
   const wrong = [
     [["--cores", "-1"], 'Cannot read --cores "-1" as a number above 0'],
     [["--resource", "license"], "it states no amount, as license=2 does"],
@@ -148,6 +150,19 @@ test("tendril worker refuses amounts that it cannot read, and says what is wante
     const { status, stderr } = spawnSync(BINARY, ["worker", ...args], { encoding: "utf8" });
     expect([status, stderr]).toEqual([2, expect.stringContaining(message)]);
   }
+  const run = (args: string[], env: Record<string, string> = {}) => {
+    const given = ["worker", "--name", "none", "--idle-timeout", "100ms", ...args];
+    const options = { encoding: "utf8", env: { ...process.env, ...env } } as const;
+    const { status, stderr } = spawnSync(BINARY, given, options);
+    return `${status} ${stderr}`;
+  };
+  expect(run(["--gpus", "2"], { CUDA_VISIBLE_DEVICES: "3" })).toBe(
+    "1 tendril worker: Cannot offer 2 GPUs, as --gpus says: CUDA_VISIBLE_DEVICES names 1 for this " +
+      "worker\n",
+  );
+  expect(run(["--pin-cores", "--cores", "9999"])).toStartWith(
+    "1 tendril worker: Cannot pin 9999 cores, as --pin-cores says: this worker may run on ",
+  );
   const { stdout } = spawnSync(BINARY, ["worker", "--help"], { encoding: "utf8" });
   expect(stdout).toContain("The first of these that says something wins:");
 });

@@ -14,6 +14,7 @@ test("readManagerOptions() fills in the defaults", () => {
     isInsecure: false,
     workers: { count: 0 },
     policies: DEFAULT_POLICIES,
+    categories: [],
   });
 });
 

@@ -82,8 +82,8 @@ export class FakeWorker {
     return worker;
   }
 
-  /** Says hello. */
-  greet(): void {
+  /** Says hello, with what the test says of it. */
+  greet(more: Partial<Extract<WorkerMessage, { kind: "hello" }>> = {}): void {
     const { cores = 2, protocol = PROTOCOL_VERSION, pid = 1 } = this.#options;
     const { features = [], incarnation = "first" } = this.#options;
     this.send({
@@ -101,6 +101,7 @@ export class FakeWorker {
       results: [],
       replicas: [],
       instances: [],
+      ...more,
     });
   }
 

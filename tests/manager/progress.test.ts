@@ -42,6 +42,7 @@ function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus 
     transfers: 0,
     damaged: 0,
     libraries: 0,
+    unplaceable: [],
     refused: new Refusals().counts(),
   };
 }

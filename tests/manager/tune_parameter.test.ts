@@ -8,6 +8,7 @@ import { PARAMETER_NAMES, translateParameters } from "../../manager/tune_paramet
 const PARAMETERS = {
   "clean-redundant-replicas": 1,
   "default-transfer-rate": 2_000_000,
+  "disconnect-slow-worker-factor": 3,
   "enforce-worker-eviction-interval": 60,
   "file-source-max-transfers": 3,
   "immediate-recovery": 1,
@@ -16,8 +17,16 @@ const PARAMETERS = {
   "max-library-retries": 7,
   "max-workers": 12,
   "min-transfer-timeout": 20,
+  "option-blocklist-slow-workers-timeout": 600,
   "resource-submit-multiplier": 1.5,
+  "category-steady-n-tasks": 10,
+  "disk-proportion-available-to-task": 0.5,
+  "force-proportional-resources": 0,
+  "proportional-whole-tasks": 1,
+  "ramp-down-heuristic": 1,
+  "sandbox-grow-factor": 3,
   "shift-disk-load": 1,
+  "task-groups": 1,
   "temp-replica-count": 2,
   "transfer-outlier-factor": 20,
   "wait-for-workers": 4,
@@ -49,7 +58,16 @@ test("readPolicies() honours parameters in their own units", () => {
     libraryRetries: 7,
     maxWorkers: 12,
     dispatchAhead: 1.5,
+    categorySteadyTasks: 10,
+    taskDiskShare: 0.5,
+    proportionalResources: false,
+    proportionalWholeTasks: true,
+    rampDown: true,
+    sandboxGrowFactor: 3,
     shiftDiskLoad: true,
+    slowWorkerFactor: 3,
+    slowHostTimeoutMs: 600_000,
+    taskGroups: true,
     replicas: 2,
     waitForWorkers: 4,
     transfersPerWorker: 5,
@@ -59,6 +77,8 @@ test("readPolicies() honours parameters in their own units", () => {
 test("translateParameters() takes underscores, no limit and truth as TaskVine does", () => {
   expect(translateParameters({ temp_replica_count: 3 }).policies).toEqual({ replicas: 3 });
   expect(translateParameters({ "max-workers": -1 }).policies).toEqual({ maxWorkers: 0 });
+  const off = translateParameters({ "disconnect-slow-worker-factor": -1 });
+  expect(off.policies).toEqual({ slowWorkerFactor: 0 });
   const { policies } = translateParameters({ "clean-redundant-replicas": true });
   expect(policies).toEqual({ pruneExtraReplicas: true });
 });

@@ -87,4 +87,6 @@ export interface Outcomes {
   };
   /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
   readonly shifts: { readonly begun: number; readonly back: number };
+  /** `{first reason of an explanation: how often tasks had it at the instants looked at}`. */
+  readonly explained: ReadonlyMap<string, number>;
 }

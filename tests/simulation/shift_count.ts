@@ -1,6 +1,7 @@
 /** Counts temps that move to emptier disks, and those that come back. */
 
-import type { Shift, WorkerRecord } from "../../manager/core/state.ts";
+import type { Shift } from "../../manager/core/shift.ts";
+import type { WorkerRecord } from "../../manager/core/state.ts";
 
 /** What was seen of the moves so far. */
 export class ShiftCount {

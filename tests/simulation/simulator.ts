@@ -21,6 +21,7 @@ import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
+import { ExplanationCheck } from "./explained.ts";
 import { Connection } from "./network.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
@@ -79,6 +80,7 @@ class Simulation implements World {
   #sent = 0;
   readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
+  readonly #explained = new ExplanationCheck();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -153,6 +155,7 @@ class Simulation implements World {
       urlFetches: this.#urlFetchCount,
       room: this.#room,
       shifts: this.#shifts,
+      explained: this.#explained.counts,
     };
   }
 
@@ -497,6 +500,7 @@ class Simulation implements World {
     const { instructions } = step(this.#state, timed);
     checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
+    this.#explained.note(this.#state);
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;

@@ -1,16 +1,20 @@
 /** What a simulated manager waits for when nothing happens any more. */
 
+import { explain, newInquiry } from "../../manager/core/explain.ts";
+import type { Explanation } from "../../manager/core/explanation.ts";
+import { describeExplanations } from "../../manager/explanation_text.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
 
-/** The unfinished tasks and the sizes of the tables, for the message of a failed run. */
+/** The unfinished tasks, why they are, and the sizes of the tables, for the message of a failed run. */
 export function describeStuck(state: ManagerState, requestCount: number): string {
-  const stuck: string[] = [];
-  for (const task of state.tasks.values()) {
-    if (task.isSettled && task.state.kind === "done") continue;
-    stuck.push(`task ${task.definition.taskId} is ${task.state.kind}`);
+  const stuck: Explanation[] = [];
+  const inquiry = newInquiry(state);
+  for (const { state: { kind }, definition: { taskId } } of state.tasks.values()) {
+    const explanation = kind === "done" ? undefined : explain(inquiry, taskId);
+    if (explanation !== undefined) stuck.push(explanation);
   }
   const { transfers, deliveries, workers, nowMs } = state;
-  return `${stuck.slice(0, 5).join("; ")}; ${stuck.length} unfinished, ${transfers.size} ` +
-    `transfers, ${deliveries.size} deliveries, ${workers.size} workers, ` +
-    `${requestCount} requests at ${nowMs} ms`;
+  return `${stuck.length} unfinished, ${transfers.size} transfers, ${deliveries.size} deliveries, ` +
+    `${workers.size} workers, ${requestCount} requests at ${nowMs} ms\n` +
+    describeExplanations(stuck).join("\n");
 }

@@ -56,6 +56,21 @@ for (
     expect(stdout).toBe("in a directory\n");
   });
 
+  test(`A task reads a directory that is mounted as a link (${transport})`, async () => {
+    const stdout = await run(async ({ Manager, ONE_WORKER }) => {
+      const { mkdirSync, writeFileSync } = await import("node:fs");
+      mkdirSync("data/sub", { recursive: true });
+      writeFileSync("data/sub/a", "in a directory\n");
+      await using manager = await Manager.start({ workers: ONE_WORKER });
+      const result = await manager.submit({
+        command: "test -h data && cat data/sub/a",
+        inputs: { data: { file: manager.file("data"), symlink: true } },
+      });
+      return result.stdout;
+    });
+    expect(stdout).toBe("in a directory\n");
+  });
+
   test(`A task writes a file into a mounted directory of its outputs (${transport})`, async () => {
     const output = await run(async ({ Manager, ONE_WORKER }) => {
       const { readFileSync } = await import("node:fs");

@@ -92,6 +92,28 @@ test('A task beyond its timeout ends as "timeout" (TR_vine_python, time_max)', a
   expect(result.exitCode).toBeUndefined();
 });
 
+test("A task that ends before its endBy succeeds (TR_vine_python, time_end)", async () => {
+  const result = await runWorkflow(async ({ Manager, ONE_WORKER }) => {
+    await using manager = await Manager.start({ workers: ONE_WORKER });
+    return await manager.submit({ command: "sleep 0.05", endBy: new Date(Date.now() + 60_000) });
+  });
+  expect(result).toMatchObject({ outcome: "success", exitCode: 0 });
+});
+
+// TaskVine: "max end time" with exit code 9.
+test('A task beyond its endBy ends as "expired" (TR_vine_python, time_end)', async () => {
+  const outcomes = await runWorkflow(async ({ Manager, ONE_WORKER, until }) => {
+    await using manager = await Manager.start({ workers: ONE_WORKER });
+    const endBy = new Date(Date.now() + 500);
+    const running = manager.submit({ command: "sleep 600", endBy });
+    // On a machine that is busy it may be over before.
+    await until(() => ["running", "done"].includes(running.state), "it runs");
+    const waiting = manager.submit({ command: "true", endBy });
+    return [(await running).outcome, (await waiting).outcome];
+  });
+  expect(outcomes).toEqual(["expired", "expired"]);
+});
+
 test(
   'Tasks cancelled all at once come back "cancelled", each once (TR_vine_python_cancel)',
   async () => {

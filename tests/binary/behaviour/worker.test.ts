@@ -72,7 +72,8 @@ for (const peerTransfer of [true, false]) {
 
 test("A temp with two replicas outlives a worker, and nothing runs again (replication)", async () => {
   const { read, made, recoveries } = await runWorkflow(async ({ Manager, startWorker, until }) => {
-    await using manager = await Manager.start({ policies: { replicas: 2 } });
+    const policies = { replicas: 2, reconnectGrace: "100ms" } as const;
+    await using manager = await Manager.start({ policies });
     const maker = await startWorker(manager);
     const temp = manager.temp();
     const command = "head -c 100000 /dev/urandom > data; cksum < data";

@@ -5,8 +5,10 @@
  * @module
  */
 
+import type { Allocation } from "../../../manager/core/allocation.ts";
 import type {
   BoundFile,
+  CategoryChange,
   FileOrigin,
   Hello,
   LibrarySpec,
@@ -24,7 +26,12 @@ import type {
 import { checkInvariants } from "../../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
 import { newManagerState } from "../../../manager/core/new_state.ts";
-import type { FileRecord, ManagerState, TaskRecord } from "../../../manager/core/state.ts";
+import {
+  type FileRecord,
+  type ManagerState,
+  type TaskRecord,
+  tryKey,
+} from "../../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../../manager/core/step.ts";
 import type {
   CacheName,
@@ -43,6 +50,7 @@ import {
   helloOf,
   idOf,
   type TaskWish,
+  usageOf,
   type WorkerWish,
 } from "./wishes.ts";
 
@@ -227,6 +235,21 @@ export class ManagerFixture {
     return taskId;
   }
 
+  /** What is said of a category from now on. */
+  category(name: string, change: Omit<CategoryChange, "name">): void {
+    this.feed({ kind: "category_declared", category: { name, ...change } });
+  }
+
+  /** What the newest try of the task was given by `worker`. */
+  allocated(worker: string, taskId: TaskId): Allocation {
+    const { try: number } = this.#tryOf(worker, taskId);
+    const attempt = this.state.workers.get(idOf(worker))?.tries.get(
+      tryKey({ taskId, try: number }),
+    );
+    if (attempt?.allocation === undefined) throw new Error(`Task ${taskId} is not at ${worker}`);
+    return attempt.allocation;
+  }
+
   cancels(taskId: TaskId): void {
     this.feed({ kind: "task_cancelled", taskId });
   }
@@ -246,7 +269,10 @@ export class ManagerFixture {
     const { outcome = "success", message = "", isInline = false } = wish;
     const { try: number } = this.#tryOf(worker, taskId);
     const task = this.#dispatched.get(`${worker}/${taskId}.${number}`);
-    const outputs = outcome !== "success" ? [] : (task?.outputs ?? []).map((output) => {
+    const wanted = (task?.outputs ?? []).filter(({ only }) => {
+      return (only === "failure") === (outcome !== "success");
+    });
+    const outputs = wanted.map((output) => {
       const { name, generation } = output;
       const digest = wish.digest ?? `${name} by ${taskId}`;
       const facts = { name, generation, digest, sizeBytes: 1_000, isDirectory: false };
@@ -263,6 +289,8 @@ export class ManagerFixture {
       outputs,
       times: { startedAtMs: 1, stagedMs: 0, ranMs: wish.ranMs ?? 1 },
       ...(wish.isAmbiguous === true ? { isAmbiguous: true } : {}),
+      ...(wish.used === undefined ? {} : { used: usageOf(wish.used) }),
+      ...(wish.exceeded === undefined ? {} : { exceeded: wish.exceeded }),
     };
   }
 
@@ -445,7 +473,12 @@ export class ManagerFixture {
         ? { kind: "command", command: "true" }
         : { kind: "call", function: "f", arguments: NO_BYTES },
       inputs: mounts(wish.inputs),
-      outputs: mounts(wish.outputs),
+      outputs: [
+        ...mounts(wish.outputs),
+        ...(wish.failureOutputs ?? []).map((fileId, index) => {
+          return { mount: `failure${index}`, fileId, only: "failure" as const };
+        }),
+      ],
       priority: wish.priority ?? 0,
       retries: wish.retries ?? 0,
       workerLosses: wish.workerLosses ?? 5,

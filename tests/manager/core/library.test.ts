@@ -144,3 +144,35 @@ test("removeInstance() gives calls back when their worker is lost", () => {
   expect(fixture.dispatched).toEqual([`b ${call}.2`]);
   expect(fixture.state.libraries.get("digits")?.instances.size).toBe(1);
 });
+
+test("removeInstance() has calls placed elsewhere for which its instance was enough", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 });
+  fixture.joins("a");
+  const first = fixture.submits(CALL);
+  fixture.says("a", { kind: "instance_ready", instanceId: instanceAt(fixture, "a") });
+  fixture.finishes("a", first, { ranMs: 1 });
+  fixture.joins("b");
+  fixture.breaks("a");
+  // It is done soon by the instance that there is, if that comes back.
+  const call = fixture.submits(CALL);
+  expect(fixture.dispatched).toEqual([]);
+  fixture.exits("a");
+  expect(fixture.dispatched).toEqual([`b ${call}.1`]);
+});
+
+test("isInstanceWorth() has a blocked class looked at with the call that makes it so", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 });
+  fixture.joins("a");
+  const first = fixture.submits(CALL);
+  fixture.says("a", { kind: "instance_ready", instanceId: instanceAt(fixture, "a") });
+  fixture.nowMs = 1_000;
+  fixture.finishes("a", first, { ranMs: 40 });
+  fixture.joins("b");
+  const held = fixture.submits(CALL);
+  expect(fixture.dispatched).toEqual([`a ${held}.1`]);
+  fixture.submits(CALL);
+  fixture.submits(CALL);
+  expect(fixture.dispatched).toEqual([]);
+  fixture.submits(CALL);
+  expect(fixture.dispatched).toEqual([`b ${held + 1}.1`]);
+});

@@ -5,7 +5,7 @@ import type { FileId, WorkerId } from "../../../shared/ids.ts";
 import type { RetryRule } from "../../../manager/core/retry.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../../../shared/resources.ts";
-import type { CacheLevel, Outcome } from "../../../shared/task.ts";
+import type { CacheLevel, Exceeded, Outcome, Usage } from "../../../shared/task.ts";
 
 /** What a worker of the fixture has; one core unless stated. */
 export interface WorkerWish {
@@ -35,6 +35,8 @@ export interface FileWish {
 export interface TaskWish {
   readonly inputs?: readonly FileId[];
   readonly outputs?: readonly FileId[];
+  /** Outputs that come of its failure only. */
+  readonly failureOutputs?: readonly FileId[];
   readonly environments?: readonly FileId[];
   readonly cores?: number;
   readonly gpus?: number;
@@ -60,10 +62,17 @@ export interface EndWish {
   readonly message?: string;
   readonly ranMs?: number;
   readonly isAmbiguous?: boolean;
+  readonly used?: Partial<Usage>;
+  readonly exceeded?: Exceeded;
   /** Small outputs ride in the result. */
   readonly isInline?: boolean;
   /** Contents of every output, in place of what the task and its try make of it. */
   readonly digest?: string;
+}
+
+/** What a try of the fixture has used; nothing but a core unless stated. */
+export function usageOf(used: Partial<Usage>): Usage {
+  return { cores: 1, memoryBytes: 0, diskBytes: 0, processCount: 1, cpuMs: 1, ...used };
 }
 
 /** The identity of the worker of that name. */

@@ -1,0 +1,58 @@
+/** The line that says that tasks fit no worker. */
+
+import process from "node:process";
+
+import { formatSize } from "../shared/units.ts";
+import type { Fact } from "./core/instruction.ts";
+
+type Unplaceable = Extract<Fact, { kind: "class_unplaceable" }>;
+
+/** Lines of one step; of more it is said how many they are. */
+const LINES_MAX = 20;
+
+/** Says so on stderr. */
+export function tellUnplaceable(facts: readonly Fact[]): void {
+  const told = facts.filter((fact): fact is Unplaceable => fact.kind === "class_unplaceable");
+  for (const fact of told.slice(0, LINES_MAX)) {
+    process.stderr.write(`tendril: ${describeUnplaceable(fact)}\n`);
+  }
+  const moreCount = told.length - LINES_MAX;
+  if (moreCount <= 0) return;
+  process.stderr.write(`tendril: ${moreCount} more kinds of tasks fit no worker that is there\n`);
+}
+
+/** What is missing, as `12 tasks of category "blast" need 3 gpus: …`. */
+export function describeUnplaceable(fact: Omit<Unplaceable, "kind">): string {
+  const { category, taskCount, missing, workerCount } = fact;
+  const isOne = taskCount === 1;
+  const who = `${taskCount} ${isOne ? "task" : "tasks"} of category "${category}" ` +
+    (isOne ? "needs" : "need");
+  const workers = workerCount === 1 ? "the only worker" : `${workerCount} workers`;
+  switch (missing.kind) {
+    case "resource": {
+      const { name, needed, most } = missing;
+      const of = workerCount === 1 ? "all that the only worker" : `the most that one of ${workers}`;
+      return `${who} ${amountOf(name, needed)}: ${of} has is ${shown(name, most)}`;
+    }
+    case "feature": {
+      const none = workerCount === 1 ? "the only worker lacks it" : `none of ${workers} has it`;
+      return `${who} feature "${missing.name}": ${none}`;
+    }
+    case "together": {
+      const none = workerCount === 1 ? "the only worker lacks some" : `none of ${workers} has all`;
+      return `${who} ${missing.names.join(", ")} at one worker: ${none} of what they ask for`;
+    }
+  }
+}
+
+function amountOf(name: string, amount: number): string {
+  return `${shown(name, amount)} ${isBytes(name) ? "of " : ""}${name}`;
+}
+
+function shown(name: string, amount: number): string {
+  return isBytes(name) ? formatSize(amount) : String(amount);
+}
+
+function isBytes(name: string): boolean {
+  return name === "memory" || name === "disk";
+}
