@@ -98,6 +98,8 @@ export interface TaskTemplate {
   readonly hasSeries?: boolean;
   /** When a try that failed is repeated; absent is at once, as long as `retries` allow it. */
   readonly retry?: RetryRule;
+  /** In place of the policy. */
+  readonly placement?: Policies["placement"];
   /** Name of the library whose function is called; absent for a command. */
   readonly library?: string;
 }
@@ -188,6 +190,7 @@ export type ManagerEvent =
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
+  | { readonly kind: "category_declared"; readonly category: CategoryChange }
   /** Many at once: none of them is dispatched from now on, and they end within some steps. */
   | { readonly kind: "tasks_cancelled"; readonly taskIds: readonly TaskId[] }
   /** Answer to `ask_retry`: what the try costs of `retries`, or why nobody can tell. */
@@ -197,7 +200,6 @@ export type ManagerEvent =
     readonly try: number;
     readonly decision: RetryDecision;
   }
-  | { readonly kind: "category_declared"; readonly category: CategoryChange }
   /** A worker said hello on a connection that the shell calls `session`. */
   | {
     readonly kind: "worker_connected";

@@ -73,9 +73,9 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "leaving" }
   /** They gave a task back for want of disk, and take no other before one there ends. */
   | OfWorkers & { readonly kind: "crowded" }
-  /** Their hosts are blocked for a while. */
-  | OfWorkers & { readonly kind: "blocked" }
-  /** Their hosts are drained: they are let go when they run nothing. */
+  /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
+  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
@@ -193,6 +193,8 @@ export type Reason =
   | { readonly kind: "start_after"; readonly leftMs: number }
   /** Its last try failed, and the next one is not at once. */
   | { readonly kind: "back_off"; readonly leftMs: number; readonly failureCount: number }
+  /** It runs only where these inputs are, and none of those workers has room for it. */
+  | { readonly kind: "strict_input"; readonly mounts: readonly string[] }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
   /** Cancelled with many others: it ends as soon as it is its turn. */
@@ -216,7 +218,7 @@ export type Reason =
   };
 
 /** What tasks of one class wait for that no worker has. */
-export interface Unplaceable {
+export interface UnplaceableTasks {
   /** Of the tasks. */
   readonly category: string;
   /** Tasks that are ready but for that. */

@@ -63,12 +63,6 @@ export interface Policies {
   readonly proportionalWholeTasks: boolean;
   /** Part of a worker's disk that such shares are taken of. */
   readonly taskDiskShare: number;
-  /** Tasks that are to wait, at least, for `hungry` to be 0. */
-  readonly hungryMinimum: number;
-  /** As many times what the workers can run is wanted in all. */
-  readonly hungryFactor: number;
-  /** Time that a user's function has to say whether a try is repeated. */
-  readonly retryTimeoutMs: number;
   /** Failures in a row that are a host's doing, after which it is blocked; 0 is never. */
   readonly hostFailures: number;
   /** How long it is blocked the first time. */
@@ -90,6 +84,12 @@ export interface Policies {
    * that has nothing else to do.
    */
   readonly rampDown: boolean;
+  /** Tasks that are to wait, at least, for `hungry` to be 0. */
+  readonly hungryMinimum: number;
+  /** As many times what the workers can run is wanted in all. */
+  readonly hungryFactor: number;
+  /** Time that a user's function has to say whether a try is repeated. */
+  readonly retryTimeoutMs: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -123,9 +123,6 @@ export const DEFAULT_POLICIES: Policies = {
   proportionalResources: true,
   proportionalWholeTasks: false,
   taskDiskShare: 0.75,
-  hungryMinimum: 10,
-  hungryFactor: 2,
-  retryTimeoutMs: 60_000,
   hostFailures: 5,
   hostBlockTimeMs: 60_000,
   slowWorkerFactor: 0,
@@ -135,5 +132,8 @@ export const DEFAULT_POLICIES: Policies = {
   categorySteadyTasks: 25,
   sandboxGrowFactor: 2,
   rampDown: false,
+  hungryMinimum: 10,
+  hungryFactor: 2,
+  retryTimeoutMs: 60_000,
   libraryRetries: 3,
 };

@@ -50,7 +50,7 @@ export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
     removeCapacity(state.index, worker);
     state.changedWorkers.delete(worker);
   }
-  if (isIndexed(worker) !== wasIndexed) countWorker(state.room, worker, wasIndexed ? -1 : 1);
   if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
   else state.upkeep.receivers.delete(worker);
+  if (isIndexed(worker) !== wasIndexed) countWorker(state.room, worker, wasIndexed ? -1 : 1);
 }
