@@ -62,6 +62,8 @@ export interface Scenario {
   readonly killEachMs?: number;
   /** Cores of each worker; 2 to 4 unless stated. */
   readonly workerCores?: number;
+  /** Tasks have rules for their repetition, users answer late or never, and call a part off. */
+  readonly isControlled?: boolean;
   /** Further tries after a task's own failure; 100 unless tasks fail in the scenario. */
   readonly retries?: number;
   /** Workers whose connection takes a second each way. */

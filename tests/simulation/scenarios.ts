@@ -173,6 +173,25 @@ export const SCENARIOS: readonly NamedScenario[] = [
     }),
   },
   {
+    // Users are asked what tries cost, and answer late or never; tasks pause; a part is called off.
+    name: "controlled",
+    claim: "settles every task once though users decide late and call many off",
+    tested: { first: 8001, last: 8040 },
+    mayFail: true,
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      isControlled: true,
+      retries: 3,
+      disturbanceCount: seed % 10,
+      faultChance: 0.02 * (seed % 3),
+      failChance: 0.15,
+      cancelCount: seed % 4,
+      policies: { retryTimeoutMs: 2_000, recoveryTries: 3, recovery: RECOVERIES[seed % 2]! },
+    }),
+  },
+  {
     // Copies of temps are made, go again and are lost, while everything else goes wrong.
     name: "copies",
     claim: "keeps as many copies of temps as are wanted, and no more",

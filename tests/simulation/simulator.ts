@@ -23,7 +23,8 @@ import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
 import { ExplanationCheck } from "./explained.ts";
-import { Connection } from "./network.ts";
+import { answerTo, callingOff, withRules } from "./control.ts";
+import { Connection, welcomeOf } from "./network.ts";
 import type { Chance, Outcomes, Scenario, UseSums } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
@@ -346,7 +347,7 @@ class Simulation implements World {
       return { kind: "category_declared", category };
     }));
     this.feed(this.#workload.declarations);
-    for (const task of this.#workload.tasks) {
+    for (const task of withRules(this.#workload.tasks, scenario)) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
         this.feed([{ kind: "task_submitted", task }]);
@@ -357,6 +358,9 @@ class Simulation implements World {
       this.clock.after(nextRandom(random) * 5_000, () => {
         this.feed([{ kind: "task_cancelled", taskId }]);
       });
+    }
+    if (scenario.isControlled === true) {
+      this.clock.after(300, () => this.feed([callingOff(scenario.taskCount)]));
     }
     for (let index = 0; index < scenario.disturbanceCount; index++) {
       this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
@@ -537,15 +541,8 @@ class Simulation implements World {
   #carryOut(instruction: ManagerInstruction): void {
     switch (instruction.kind) {
       case "welcome":
-        return this.#connections.get(instruction.session)?.connection.sendToWorker([{
-          kind: "welcome",
-          managerId: "manager",
-          epoch: 1,
-          session: instruction.session,
-          transferKey: new Uint8Array(0),
-          heartbeatMs: 1_000,
-          atMs: 0,
-        }]);
+        return this.#connections.get(instruction.session)?.connection
+          .sendToWorker([welcomeOf(instruction.session)]);
       case "send":
         return this.#connections.get(instruction.session)?.connection
           .sendToWorker(instruction.messages);
@@ -583,8 +580,11 @@ class Simulation implements World {
         return;
       }
       case "abandon":
-        this.#abandoned.add(instruction.deliveryId);
-        return;
+        return void this.#abandoned.add(instruction.deliveryId);
+      case "ask_retry": {
+        const { afterMs, event } = answerTo(instruction.end, this.random);
+        return this.clock.after(afterMs, () => this.feed([event]));
+      }
       case "settle":
         return this.#settle(instruction);
       case "file_delivered":
