@@ -45,7 +45,7 @@ export type {
   Producer,
   Reason,
   TryReason,
-  Unplaceable,
+  UnplaceableTasks,
 } from "./manager/core/explanation.ts";
 export type { CategoryMode } from "./manager/core/category.ts";
 export type { Fact } from "./manager/core/instruction.ts";

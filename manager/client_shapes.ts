@@ -63,6 +63,8 @@ const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
 const MOUNTS_MAX = 10_000;
 /** Variables of one task. */
 const VARIABLES_MAX = 10_000;
+/** Custom resources of one task. */
+const CUSTOM_MAX = 100;
 /** Ranges of a selection. */
 const RANGES_MAX = 10_000;
 const POLICIES_MAX = 100;
@@ -92,6 +94,8 @@ const range: Check<readonly [number, number]> = (value) => {
 const selection = kinds<TaskSelection>({
   all: {},
   last: {},
+  tag: { label },
+  category: { label },
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
@@ -114,11 +118,16 @@ const task = shape<ClientTask>({
   memoryBytes: optional(amount),
   diskBytes: optional(amount),
   gpus: optional(natural),
+  custom: optional(limitedRecord(natural, CUSTOM_MAX)),
   tag: optional(label),
   category: optional(label),
   priority: optional(finite),
   retries: optional(natural),
+  retryDelayMs: optional(amount),
+  retryOn: optional(limitedList(outcome, OUTCOMES.length)),
+  maxForsaken: optional(natural),
   workerLosses: optional(natural),
+  hasSeries: optional(flag),
   timeoutMs: optional(amount),
   minTimeMs: optional(amount),
   startInMs: optional(amount),
@@ -248,6 +257,8 @@ const taskRow = shape<TaskRow>({
   exitCode: optional(integer),
   signal: optional(id),
   message: longText,
+  allocated: optional(resources),
+  used: optional(usage),
   submittedAtMs: amount,
   startedAtMs: amount,
   endedAtMs: amount,

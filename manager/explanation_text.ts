@@ -10,7 +10,7 @@ import type {
   NeededFile,
   Producer,
   Reason,
-  Unplaceable,
+  UnplaceableTasks,
 } from "./core/explanation.ts";
 import { describeIds } from "./selector.ts";
 
@@ -53,7 +53,7 @@ export function describeExplanations(explanations: readonly Explanation[]): read
 }
 
 /** What ready tasks wait for that no worker has, a line for each kind of them. */
-export function describeUnplaceable(found: readonly Unplaceable[]): readonly string[] {
+export function describeUnplaceable(found: readonly UnplaceableTasks[]): readonly string[] {
   return found.map(({ category, taskCount, reason }) => {
     const tasks = `${plural(taskCount, "task")} of category "${category}"`;
     const wait = taskCount === 1 ? "waits" : "wait";
@@ -154,8 +154,13 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
-  blocked: (reason) => `${could(reason)} ${be(reason)} on hosts that are blocked`,
-  draining: (reason) => `${could(reason)} ${be(reason)} given nothing more: they are let go`,
+  blocked: (reason) => {
+    const { host, leftMs, workerCount } = reason;
+    const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;
+    const hosts = workerCount === 1 ? host : `${host} and others`;
+    return `${could(reason)} ${be(reason)} on a blocked host (${hosts})${time}`;
+  },
+  draining: (reason) => `${could(reason)} ${be(reason)} drained: nothing more is given there`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
   queue: ({ alikeCount, otherCount }, isOne) => {
     if (!isOne) return "";
@@ -241,6 +246,7 @@ const TEXTS: Texts = {
   "start_after": ({ leftMs }) => `starts in ${formatDuration(leftMs)} at the earliest`,
   "back_off": ({ leftMs, failureCount }) =>
     `is tried again in ${formatDuration(leftMs)}, after ${plural(failureCount, "failure")}`,
+  "called_off": () => "was cancelled, and ends in a moment",
   "retry_asked": ({ outcome }) => `ended as ${outcome}; its retry handler is being asked`,
   "at_worker": ({ workerId, host, try: number, forMs }, isOne) =>
     isOne ? `at worker ${workerId} on ${host}, try ${number}, for ${formatDuration(forMs)}` : "",

@@ -1,6 +1,6 @@
 /** What a manager tells of itself: `manager.status()`, `tendril status --json`. */
 
-import type { Unplaceable } from "./core/explanation.ts";
+import type { UnplaceableTasks } from "./core/explanation.ts";
 import type { ManagerSummary } from "./core/summary.ts";
 import type { RefusalCounts } from "./refusal.ts";
 
@@ -31,7 +31,7 @@ export interface ManagerStatus {
   /** Declared libraries. */
   readonly libraries: number;
   /** Ready tasks that wait for what no worker has: a line for each kind of them, at most 10. */
-  readonly unplaceable: readonly Unplaceable[];
+  readonly unplaceable: readonly UnplaceableTasks[];
   /** What was turned away, by kind; manager/refusal.ts says what the kinds are. */
   readonly refused: RefusalCounts;
 }

@@ -16,6 +16,7 @@ import type {
   TransferSource,
   WorkerRecord,
 } from "./state.ts";
+import { giveUpAsking } from "./retry.ts";
 import { endExpired, releaseTask } from "./task.ts";
 import { resumeTransfer, reviewSource } from "./transfer.ts";
 import { tellUnplaceable } from "./unplaceable.ts";
@@ -80,7 +81,9 @@ function pass(state: ManagerState, due: Deadline): void {
     case "grace":
       return passGrace(state, due.worker);
     case "hold":
-      return releaseTask(state, due.task);
+      return due.task.hold?.kind === "retry_asked"
+        ? giveUpAsking(state, due.task)
+        : releaseTask(state, due.task);
     case "end_by":
       return endExpired(state, due.task);
     case "ending":

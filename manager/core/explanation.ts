@@ -73,9 +73,9 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "leaving" }
   /** They gave a task back for want of disk, and take no other before one there ends. */
   | OfWorkers & { readonly kind: "crowded" }
-  /** Their hosts are blocked for a while. */
-  | OfWorkers & { readonly kind: "blocked" }
-  /** Their hosts are drained: they are let go when they run nothing. */
+  /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
+  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
@@ -195,6 +195,8 @@ export type Reason =
   | { readonly kind: "back_off"; readonly leftMs: number; readonly failureCount: number }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
+  /** Cancelled with many others: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" }
   /** At which worker it is. */
   | {
     readonly kind: "at_worker";
@@ -214,7 +216,7 @@ export type Reason =
   };
 
 /** What tasks of one class wait for that no worker has. */
-export interface Unplaceable {
+export interface UnplaceableTasks {
   /** Of the tasks. */
   readonly category: string;
   /** Tasks that are ready but for that. */

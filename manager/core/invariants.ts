@@ -55,6 +55,7 @@ function checkCounters(state: ManagerState): void {
   checkRecoveries(state);
   checkCategories(state);
   checkKinds(state);
+  checkRoom(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -63,6 +64,15 @@ function checkCounters(state: ManagerState): void {
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
   }
+}
+
+function checkRoom({ workers, room }: ManagerState): void {
+  const open = [...workers.values()].filter(isIndexed);
+  const total = open.reduce((sum, { resources }) => sum + resources.cores, 0);
+  const committed = open.reduce((sum, worker) => sum + worker.committed.cores, 0);
+  const isRight = Math.abs(room.total.cores - total) < 1e-3 &&
+    Math.abs(room.committed.cores - committed) < 1e-3;
+  assert(room.workerCount === open.length && isRight, "The room of all workers must be their sum");
 }
 
 function checkCategories(state: ManagerState): void {
@@ -92,12 +102,18 @@ function checkCategories(state: ManagerState): void {
   }
   assert(running.size === 0, "The category of every try must be known");
   const uses = new Map<object, number>();
-  for (const { taskClass } of state.tasks.values()) {
+  const queued = new Map<object, number>();
+  for (const { taskClass, state: { kind } } of state.tasks.values()) {
+    if (kind === "waiting" || kind === "ready") {
+      queued.set(taskClass, (queued.get(taskClass) ?? 0) + 1);
+    }
     uses.set(taskClass, (uses.get(taskClass) ?? 0) + 1);
   }
   for (const [key, taskClass] of state.classes) {
     const count = uses.get(taskClass) ?? 0;
     assert(taskClass.useCount === count && count > 0, `Class ${key} must have ${count} tasks`);
+    const queuedCount = queued.get(taskClass) ?? 0;
+    assert(taskClass.queuedCount === queuedCount, `Class ${key} must queue ${queuedCount} tasks`);
     uses.delete(taskClass);
   }
   assert(uses.size === 0, "The class of every task must be known");

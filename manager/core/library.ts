@@ -12,7 +12,7 @@ import type { LibrarySpec, WorkerReport } from "./event.ts";
 import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
 import { checkGiven } from "./lie.ts";
 import { ensureReplica } from "./replica.ts";
-import { changeRoom } from "./room.ts";
+import { changeRoom, isOpen } from "./room.ts";
 import {
   type FileRecord,
   type InstanceRecord,
@@ -222,8 +222,7 @@ function serviceOf(library: LibraryRecord, worker: WorkerRecord): ServiceRecord 
 /** Keeps the index of free slots and the set of idle services true. */
 export function indexService(state: ManagerState, service: ServiceRecord): void {
   const { library, worker, slotCount, callCount } = service;
-  const isTaking = worker.link.kind === "open" && !worker.isLeaving && worker.bar === undefined;
-  if (slotCount > 0 && isTaking) {
+  if (slotCount > 0 && isOpen(worker)) {
     setCapacity(library.index, service, slotCount - callCount);
   } else {
     removeCapacity(library.index, service);

@@ -3,7 +3,9 @@
 import { newHeap } from "../../shared/heap.ts";
 import { newRandom } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
+import { newCallingOff } from "./cancel.ts";
 import { newCapacityIndex } from "./capacity_index.ts";
+import { newRoomSums } from "./hunger.ts";
 import type { Policies } from "./policy.ts";
 import { type Counters, type ManagerState, newSource } from "./state.ts";
 import { newUnplaceable } from "./unplaceable.ts";
@@ -31,6 +33,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     unclaimed: new Map(),
     workers: new Map(),
     index: newCapacityIndex(),
+    room: newRoomSums(),
     disks: newCapacityIndex(),
     categories: new Map(),
     classes: new Map(),
@@ -65,6 +68,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     spooledBytes: 0,
     lost: new Set(),
     upkeep: newUpkeep(),
+    calledOff: newCallingOff(),
     deliveries: new Map(),
     deliveryQueue: new Set(),
     collectingCount: 0,

@@ -15,18 +15,22 @@ import type { RandomState } from "../../shared/random.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import type { Allocation, Demand } from "./allocation.ts";
+import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
 import type { Deadline } from "./deadline.ts";
 import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { HostRecord } from "./host.ts";
+import type { RoomSums } from "./hunger.ts";
+import type { Failure } from "./failure_output.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
 import type { Unplaceable } from "./unplaceable.ts";
 import type { Upkeep } from "./upkeep.ts";
 import type { WorkerKind } from "./worker_kind.ts";
+import type { TroubleRecord } from "./retry.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -54,7 +58,16 @@ export type Hold =
   /** Its user wants it no sooner, or its last try failed a moment ago. */
   | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
   /** Its user is asked whether the try that failed is to be repeated. */
-  | { readonly kind: "retry_asked"; readonly result: TryResult };
+  | {
+    readonly kind: "retry_asked";
+    readonly untilMs: number;
+    readonly attempt: TryRecord;
+    readonly failure: Failure;
+    /** Of its worker: what the try left there is there as long as it is the same. */
+    readonly session: SessionId;
+  }
+  /** Its user has called it off: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" };
 
 /** One task as the manager sees it. */
 export interface TaskRecord {
@@ -70,6 +83,8 @@ export interface TaskRecord {
   failureCount: number;
   /** Workers lost while it ran; instances of its library that died under it. */
   lossCount: number;
+  /** What went wrong so far with it; undefined of a task with which nothing has. */
+  troubles: TroubleRecord | undefined;
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
@@ -111,6 +126,8 @@ export interface TaskClass {
   readonly ready: Heap<TaskRecord>;
   /** Tasks in state `ready`; `ready.items` may hold more. */
   readyCount: number;
+  /** Tasks in state `waiting` or `ready`. */
+  queuedCount: number;
   /** Unsettled tasks, and tries at workers: it is forgotten with the last. */
   useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
@@ -458,6 +475,8 @@ export interface ManagerState {
   readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
   readonly workers: Map<WorkerId, WorkerRecord>;
   readonly index: CapacityIndex<WorkerRecord>;
+  /** Of the workers in `index`. */
+  readonly room: RoomSums;
   /** All workers, by the size of their disks. */
   readonly disks: CapacityIndex<DiskMember>;
   readonly categories: Map<string, CategoryRecord>;
@@ -509,6 +528,8 @@ export interface ManagerState {
   readonly upkeep: Upkeep;
   /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
   readonly lost: Set<FileRecord>;
+  /** Tasks that are cancelled as soon as it is their turn; cancel.ts. */
+  calledOff: CallingOff;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;

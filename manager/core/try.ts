@@ -8,7 +8,7 @@ import { largestDiskFor, nextDisk } from "./disk.ts";
 import { afterExhaustion } from "./exhaustion.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
-import { freeCall, holdCall } from "./library.ts";
+import { freeCall, holdCall, indexService } from "./library.ts";
 import { noteHostFailure, noteHostSuccess } from "./host.ts";
 import { noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
@@ -18,6 +18,7 @@ import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } fr
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
 import { isWorthRecall } from "./schedule.ts";
+import { judgeFailure, noteLoss } from "./retry.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -127,8 +128,7 @@ export function returnTry(
   if (!isAsked && !isCrowded) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
   if (isCrowded) {
-    worker.isCrowded = true;
-    indexWorker(state, worker);
+    setCrowded(state, worker, true);
   }
   if (!attempt.isEnded) retry(state, attempt);
 }
@@ -254,9 +254,8 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
   if (!isCounted) return retry(state, attempt);
   task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
+  const message = noteLoss(task, worker);
   if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
-  const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
-    `last is ${workerId} on ${worker.host}`;
   finishTask(state, task, { outcome, message, attempt });
 }
 
@@ -297,9 +296,15 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
   countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
-  worker.isCrowded = false;
   state.changedWorkers.add(worker);
+  setCrowded(state, worker, false);
+}
+
+/** Nothing more is given to a worker that is crowded, calls neither. */
+function setCrowded(state: ManagerState, worker: WorkerRecord, isCrowded: boolean): void {
+  worker.isCrowded = isCrowded;
   indexWorker(state, worker);
+  for (const service of worker.services.values()) indexService(state, service);
 }
 
 /** The result of this try is safe, or void: the worker forgets it. */
@@ -308,7 +313,8 @@ export function acknowledge(state: ManagerState, worker: WorkerRecord, id: TryId
   outboxOf(state, worker).acknowledged.push({ taskId: id.taskId, try: id.try });
 }
 
-function retry(state: ManagerState, attempt: TryRecord): void {
+/** The task of a try that is over runs again, unless it is held. */
+export function retry(state: ManagerState, attempt: TryRecord): void {
   // What was no room before may be some now, for whoever comes back.
   attempt.task.taskClass.isBlocked = false;
   attempt.isEnded = true;
@@ -357,11 +363,10 @@ function countFailure(
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
   }
-  task.failureCount += 1;
-  if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishFailed(state, attempt, {
+  const isTriedOut = isFull && task.fullCount > 1;
+  judgeFailure(state, attempt, {
     ...failure,
-    message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
+    message: isTriedOut ? `${message}; ${whyNoMore(attempt)}` : message,
   });
 }
 

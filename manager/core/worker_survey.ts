@@ -7,7 +7,7 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
-import type { PlaceReason, Unplaceable } from "./explanation.ts";
+import type { PlaceReason, UnplaceableTasks } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
 import { type Closure, closureOf } from "./room.ts";
 import { instanceObstacleAt } from "./schedule.ts";
@@ -44,6 +44,8 @@ interface Tally {
   count: number;
   /** The longest time that one of them has left, or has to come back. */
   leftMs: number;
+  /** Of the first of them. */
+  readonly host: string;
 }
 
 /** In this order they stand before what lasts, where some worker could run it. */
@@ -56,7 +58,9 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
     const finding = findingAt(state, worker, taskClass);
     const key = JSON.stringify(finding);
     let tally = tallies.get(key);
-    if (tally === undefined) tallies.set(key, tally = { finding, count: 0, leftMs: 0 });
+    if (tally === undefined) {
+      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host: worker.host });
+    }
     tally.count += 1;
     tally.leftMs = Math.max(tally.leftMs, leftMsOf(state, worker, finding));
   }
@@ -75,8 +79,8 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
 }
 
 /** Classes whose tasks wait for what no worker has; none while there are no workers. */
-export function unplaceableTasks(state: ManagerState): readonly Unplaceable[] {
-  const found: Unplaceable[] = [];
+export function unplaceableTasks(state: ManagerState): readonly UnplaceableTasks[] {
+  const found: UnplaceableTasks[] = [];
   if (state.workers.size === 0) return found;
   let probed = 0;
   for (const taskClass of state.busyClasses) {
@@ -189,7 +193,7 @@ function mergeBusy(tallies: readonly Tally[]): readonly Tally[] {
 function reasonOf(
   state: ManagerState,
   taskClass: TaskClass,
-  { finding, count, leftMs }: Tally,
+  { finding, count, leftMs, host }: Tally,
 ): PlaceReason {
   const { library } = taskClass;
   const of = {
@@ -210,9 +214,13 @@ function reasonOf(
       return { kind: "away", ...of, leftMs };
     case "busy":
       return { ...finding, ...of };
+    case "blocked": {
+      const { blockedUntilMs = Infinity } = state.hosts.get(host) ?? {};
+      const left = Math.max(0, blockedUntilMs - state.nowMs);
+      return { kind: "blocked", ...of, host, ...(left < Infinity ? { leftMs: left } : {}) };
+    }
     case "leaving":
     case "crowded":
-    case "blocked":
     case "draining":
       return { kind: finding.kind, ...of };
     default:

@@ -251,13 +251,10 @@ test("explain() says when a task that is held starts, and what else it lacks", (
 test("explain() says that the retry handler is asked", () => {
   const fixture = new ManagerFixture();
   fixture.joins("a");
-  const task = fixture.submits({});
-  const result = fixture.result("a", task, { outcome: "exit" });
+  const task = fixture.submits({ retry: { isAsked: true, delayMs: 0 } });
   fixture.finishes("a", task, { outcome: "exit" });
-  const again = fixture.submits({ gpus: 1 });
-  holdTask(fixture.state, fixture.task(again), { kind: "retry_asked", result });
-  expect(lines(fixture, again)).toEqual([
-    "task 2 waits: ended as exit; its retry handler is being asked",
+  expect(lines(fixture, task)).toEqual([
+    "task 1 waits: ended as exit; its retry handler is being asked",
   ]);
 });
 
@@ -501,4 +498,25 @@ test("explain() knows nothing of tasks that have left the core, and that others 
   const kept = fixture.submits({ outputs: [fixture.temp("t")] });
   fixture.finishes("a", kept);
   expect(explained(fixture, kept)).toMatchObject({ state: "done", reasons: [{ kind: "ended" }] });
+});
+
+test("explain() says that hosts are blocked for a while or by hand, and that others drain", () => {
+  const fixture = new ManagerFixture();
+  for (const host of ["h1", "h2", "h3"]) fixture.joins(`at ${host}`, { host });
+  fixture.feed(
+    { kind: "host_changed", host: "h1", change: "block", forMs: 60_000 },
+    { kind: "host_changed", host: "h2", change: "block", forMs: 60_000 },
+  );
+  // One that runs something stays until that has ended.
+  fixture.submits({});
+  fixture.feed({ kind: "host_changed", host: "h3", change: "drain", forMs: Infinity });
+  const task = fixture.submits({});
+  expect(lines(fixture, task)).toEqual([
+    "task 2 waits: 2 of 3 workers could run it but are on a blocked host (h1 and others), for 1 m " +
+    "more",
+    "task 2 waits: 1 of 3 workers could run it but is drained: nothing more is given there",
+  ]);
+  fixture.feed({ kind: "host_changed", host: "h1", change: "block", forMs: Infinity });
+  fixture.feed({ kind: "host_changed", host: "h2", change: "unblock", forMs: 0 });
+  expect(fixture.dispatched).toEqual([`at h2 ${task}.1`]);
 });

@@ -408,6 +408,13 @@ export class ManagerFixture {
     return fetches;
   }
 
+  /** Tries of which the last step asked what they cost, as `TASK.TRY OUTCOME`. */
+  get asked(): string[] {
+    return this.#instructionsOf("ask_retry").map(({ end }) => {
+      return `${end.taskId}.${end.try} ${end.outcome}`;
+    });
+  }
+
   /** PUTs that the last step ordered, as `NAME from WORKER`. */
   get collects(): string[] {
     return this.#instructionsOf("collect").map(({ file, workerId }) => {
@@ -483,12 +490,13 @@ export class ManagerFixture {
   /** Tasks alike share a template, as they do in production. */
   #templateOf(wish: TaskWish): TaskTemplate {
     const { cores = 1, gpus = 0, diskBytes = 0, library } = wish;
-    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0 } = wish;
+    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0, retry } = wish;
     const request = wish.request ?? { cores, gpus, diskBytes, memoryBytes };
-    const key = JSON.stringify([request, library, category, minTimeMs]);
+    const key = JSON.stringify([request, library, category, minTimeMs, retry]);
     let template = this.#templates.get(key);
     if (template === undefined) {
-      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs };
+      const rule = retry === undefined ? {} : { retry };
+      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs, ...rule };
       template = library === undefined ? bare : { ...bare, request: {}, library };
       this.#templates.set(key, template);
     }

@@ -176,3 +176,15 @@ test("isInstanceWorth() has a blocked class looked at with the call that makes i
   fixture.submits(CALL);
   expect(fixture.dispatched).toEqual([`b ${held + 1}.1`]);
 });
+
+test("indexService() offers no slots of a worker that has no disk for more", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 }, { slots: 2 });
+  fixture.joins("a", { cores: 2 });
+  const call = fixture.submits(CALL);
+  const task = fixture.submits({});
+  fixture.says("a", { kind: "recalled", taskId: task, try: 1, isCrowded: true });
+  const late = fixture.submits(CALL);
+  expect(fixture.dispatched).toEqual([]);
+  fixture.finishes("a", call);
+  expect(fixture.dispatched).toEqual([`a ${task}.2`, `a ${late}.1`]);
+});

@@ -2,6 +2,7 @@
 
 import type { Hello } from "../../../manager/core/event.ts";
 import type { FileId, WorkerId } from "../../../shared/ids.ts";
+import type { RetryRule } from "../../../manager/core/retry.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../../../shared/resources.ts";
 import type { CacheLevel, Exceeded, Outcome, Usage } from "../../../shared/task.ts";
@@ -52,6 +53,7 @@ export interface TaskWish {
   readonly priority?: number;
   readonly retries?: number;
   readonly workerLosses?: number;
+  readonly retry?: RetryRule;
 }
 
 /** How a try of the fixture ends; as a success with all its outputs unless stated. */
