@@ -20,6 +20,7 @@ import type { CategoryOptions } from "./category.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
 import type { Explanation } from "./core/explanation.ts";
+import type { Policies } from "./core/policy.ts";
 import type { HostChangeKind } from "./host_change.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
@@ -102,6 +103,7 @@ export interface ClientTask {
   readonly hasSeries?: boolean;
   readonly timeoutMs?: number;
   readonly minTimeMs?: number;
+  readonly placement?: Policies["placement"];
   /** From when the manager takes it. */
   readonly startInMs?: number;
   readonly endInMs?: number;

@@ -45,6 +45,7 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { PLACEMENTS } from "./core/policy.ts";
 import { HOST_CHANGES } from "./host_change.ts";
 import { CATEGORY_MODES } from "./core/category.ts";
 import type { FollowPart } from "./follower.ts";
@@ -130,6 +131,7 @@ const task = shape<ClientTask>({
   hasSeries: optional(flag),
   timeoutMs: optional(amount),
   minTimeMs: optional(amount),
+  placement: optional(oneOf(PLACEMENTS)),
   startInMs: optional(amount),
   endInMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),

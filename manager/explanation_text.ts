@@ -154,6 +154,10 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  "strict_input": ({ mounts }) =>
+    `it runs only where ${mounts.map((mount) => `"${mount}"`).join(", ")} ${
+      mounts.length === 1 ? "is" : "are"
+    }, and no worker there has room`,
   blocked: (reason) => {
     const { host, leftMs, workerCount } = reason;
     const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;

@@ -135,7 +135,7 @@ function toPlain(
   read: Partial<TaskOptions>,
 ): Omit<ClientTask, "command" | "inputs" | "outputs" | "environments"> {
   const { env = {}, cores, memory, disk, gpus, tag, category, priority, retries } = read;
-  const { workerLosses, timeout, minTime, features, series, resources } = read;
+  const { placement, workerLosses, timeout, minTime, features, series, resources } = read;
   const { retryDelay, retryOn, maxForsaken } = read;
   const fields = {
     env,
@@ -150,6 +150,7 @@ function toPlain(
     retries,
     workerLosses,
     timeoutMs: timeout as number | undefined,
+    placement,
     minTimeMs: minTime as number | undefined,
     retryDelayMs: retryDelay as number | undefined,
     retryOn,

@@ -4,7 +4,8 @@ import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
-import type { Duration, Size } from "./config.ts";
+import type { Duration, PolicyOptions, Size } from "./config.ts";
+import { PLACEMENTS } from "./core/policy.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
@@ -21,6 +22,7 @@ import {
   duration,
   flag,
   moment,
+  oneOf,
   type Reader,
   type Readers,
   readOptions,
@@ -75,6 +77,8 @@ export interface CallOptions extends RetryOptions {
   readonly endBy?: Date | Duration;
   /** Only workers that are there for as long yet get it. Default any. */
   readonly minTime?: Duration;
+  /** Where it goes among workers that have room, in place of the policy `placement`. */
+  readonly placement?: PolicyOptions["placement"];
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
@@ -125,6 +129,7 @@ export interface CheckedCall {
   /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
   readonly startsAtMs: number | undefined;
   readonly endsAtMs: number | undefined;
+  readonly placement: PolicyOptions["placement"];
   readonly features: readonly string[];
 }
 
@@ -170,6 +175,7 @@ const CALL_READERS: Readers<CallOptions> = {
   startAfter: moment,
   endBy: moment,
   minTime: duration,
+  placement: oneOf(...PLACEMENTS),
   features,
 };
 
@@ -306,6 +312,7 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     minTimeMs: Number(read.minTime ?? 0),
     startsAtMs: instantOf(read.startAfter),
     endsAtMs: instantOf(read.endBy),
+    placement: read.placement,
     features: read.features ?? [],
   };
 }
@@ -403,7 +410,7 @@ export class TaskMaker {
   }
 
   #templateOf(
-    { timeoutMs, minTimeMs, category: given, retry: { rule }, hasSeries }: CheckedCall,
+    { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -417,6 +424,7 @@ export class TaskMaker {
       category,
       timeoutMs,
       minTimeMs,
+      placement,
       library,
       request,
       env,
@@ -435,6 +443,7 @@ export class TaskMaker {
       minTimeMs,
       ...(hasSeries ? { hasSeries } : {}),
       ...(rule === undefined ? {} : { retry: rule }),
+      ...(placement === undefined ? {} : { placement }),
       ...(library === undefined ? {} : { library }),
     };
     this.#templates.set(key, template);

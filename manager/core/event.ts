@@ -98,6 +98,8 @@ export interface TaskTemplate {
   readonly hasSeries?: boolean;
   /** When a try that failed is repeated; absent is at once, as long as `retries` allow it. */
   readonly retry?: RetryRule;
+  /** In place of the policy. */
+  readonly placement?: Policies["placement"];
   /** Name of the library whose function is called; absent for a command. */
   readonly library?: string;
 }

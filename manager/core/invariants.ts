@@ -5,6 +5,7 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
+import { isMadeFor } from "./group.ts";
 import { aheadFactor } from "./placement.ts";
 import { isOpen } from "./room.ts";
 import { SHIFTS_MAX } from "./shift.ts";
@@ -15,6 +16,7 @@ import type {
   FileRecord,
   ManagerState,
   TaskRecord,
+  TryRecord,
   WorkerRecord,
 } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
@@ -188,7 +190,7 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
       const isThere = [...worker.tries.values()].includes(attempt);
       assert(isThere && !attempt.isEnded, `Task ${taskId} must have a current try at its worker`);
       assert(attempt.try === task.tryCount, `Task ${taskId} must run its newest try`);
-      if (!attempt.isStarted) checkStaging(state, task, worker);
+      if (!attempt.isStarted) checkStaging(state, task, attempt);
       return;
     }
     case "retrieving":
@@ -204,8 +206,15 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
 }
 
 /** What a try waits for at its worker is there or comes. */
-function checkStaging(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
+function checkStaging(state: ManagerState, task: TaskRecord, attempt: TryRecord): void {
+  const { worker, awaits } = attempt;
+  if (awaits !== undefined) {
+    const isAwaited = !awaits.isEnded && awaits.worker === worker && awaits.follower === attempt &&
+      [...worker.tries.values()].includes(awaits);
+    assert(isAwaited, `Task ${task.definition.taskId} must await a try at its worker`);
+  }
   for (const file of inputFiles(state, task)) {
+    if (isMadeFor(attempt, file)) continue;
     const replica = file.replicas.get(worker);
     const isComing = replica?.state === "ready" || replica?.transfer !== undefined;
     assert(isComing, `File ${file.fileId} must come to ${worker.workerId} for a try there`);
@@ -220,6 +229,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   for (const attempt of worker.tries.values()) {
     const { taskClass } = attempt;
     const { library } = taskClass;
+    if (attempt.awaits !== undefined) continue;
     if (library === undefined) {
       cores += attempt.allocation?.held.cores ?? 0;
       ahead = Math.max(ahead, aheadFactor(state, taskClass));

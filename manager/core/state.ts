@@ -18,6 +18,7 @@ import type { Allocation, Demand } from "./allocation.ts";
 import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
+import type { Counters } from "./counters.ts";
 import type { Deadline } from "./deadline.ts";
 import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
@@ -31,6 +32,8 @@ import type { Unplaceable } from "./unplaceable.ts";
 import type { Upkeep } from "./upkeep.ts";
 import type { WorkerKind } from "./worker_kind.ts";
 import type { TroubleRecord } from "./retry.ts";
+import type { SpoolRecord } from "./spool.ts";
+import type { StrictQueue } from "./strict_input.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -57,6 +60,8 @@ export type TaskState =
 export type Hold =
   /** Its user wants it no sooner, or its last try failed a moment ago. */
   | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
+  /** No worker that has its strict inputs has room for it; strict_input.ts. */
+  | { readonly kind: "strict_input" }
   /** Its user is asked whether the try that failed is to be repeated. */
   | {
     readonly kind: "retry_asked";
@@ -94,6 +99,8 @@ export interface TaskRecord {
   fullCount: number;
   /** Tries that had too little of what the task does not state: it comes before others then. */
   exhaustedCount: number;
+  /** How often it was taken from a worker that was too slow, and from which one last. */
+  slow: { readonly count: number; readonly worker: WorkerRecord } | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -136,6 +143,9 @@ export interface TaskClass {
   suitedAt: number;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
+  /** Tries that went well; those that run and are not watched, as the mean is not known yet. */
+  endedCount: number;
+  readonly unwatched: Set<TryRecord>;
   /** Where the last try ended that went well. */
   provenHost: string | undefined;
 }
@@ -154,6 +164,10 @@ export interface TryRecord extends TryId {
   /** 0 before it has started. */
   startedAtMs: number;
   isRecalled: boolean;
+  /** The try at the same worker that makes an input of it: until that ends it holds no room. */
+  awaits: TryRecord | undefined;
+  /** The try at the same worker that awaits this one, or did; group.ts. */
+  follower: TryRecord | undefined;
   /** The idle worker that it was asked back for. */
   recalledFor: WorkerRecord | undefined;
 }
@@ -227,6 +241,8 @@ export interface FileRecord {
   scarceAt: number;
   /** Copies that nobody waited for failed, or went again: the next one is not before that. */
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
+  /** Tasks were submitted that run only where it is. */
+  hasStrict: boolean;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
   /** The newest transfer that makes it by its recipe. */
@@ -268,14 +284,6 @@ export interface TransferRecord {
   lateAtMs: number;
   /** How often it was late. */
   lateCount: number;
-}
-
-/** A copy at the manager of a file that lives at workers. */
-export interface SpoolRecord {
-  readonly generation: number;
-  readonly sizeBytes: number;
-  /** A user asked for it: it stays until the file is undeclared. */
-  isRequested: boolean;
 }
 
 /** What serves bytes, with how many it serves at a time. */
@@ -370,6 +378,10 @@ export interface WorkerRecord {
   comingBytes: number;
   /** Moving mean of how long its tries ran, as a multiple of the mean of their class. */
   slowness: number;
+  /** Tasks that run only here, or at few others, and wait for room. */
+  strictQueue: StrictQueue | undefined;
+  /** Tries that were taken from it in a row as it is too slow; slow_worker.ts. */
+  slowCount: number;
   /** In the index of disks. */
   readonly disk: DiskMember;
   /** Files that are looked at next for one that may move to an emptier disk. */
@@ -435,32 +447,6 @@ export interface DeliveryRecord {
   attemptCount: number;
 }
 
-/** Numbers that are kept as things happen, so that a summary costs nothing. */
-export interface Counters {
-  submitted: number;
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  waiting: number;
-  ready: number;
-  dispatched: number;
-  retrieving: number;
-  triesStarted: number;
-  recoveries: number;
-  /** Recoveries that wait for inputs or room now, and those at workers. */
-  recoveriesWaiting: number;
-  recoveriesRunning: number;
-  /** Makings whose contents were other than those of the making before. */
-  nondeterministic: number;
-  /** Copies that workers found damaged, and dropped. */
-  replicasDamaged: number;
-  managerToWorkerBytes: number;
-  workerToWorkerBytes: number;
-  workerToManagerBytes: number;
-  urlToWorkerBytes: number;
-  workerToUrlBytes: number;
-}
-
 /** The manager's whole state. */
 export interface ManagerState {
   readonly managerId: string;
@@ -498,6 +484,8 @@ export interface ManagerState {
   readonly changedWorkers: Set<WorkerRecord>;
   /** Workers with tries that could be recalled. */
   readonly recallable: Set<WorkerRecord>;
+  /** Files with strict consumers that have come to a worker, or gone from one, since the last pass. */
+  readonly strictFiles: Set<FileRecord>;
   /** Hosts of which there is something to be said; host.ts. */
   readonly hosts: Map<string, HostRecord>;
   /** Workers that are about to go. */

@@ -25,6 +25,7 @@ import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { decideRetry } from "./retry.ts";
 import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
+import { watchAll } from "./slow_worker.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { submitTask } from "./task.ts";
 import { failFetch, failTransfer, reviewTransfers } from "./transfer.ts";
@@ -124,6 +125,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
+      watchAll(state);
       for (const category of state.categories.values()) {
         state.unlearnt.add(category);
         resize(state, category);

@@ -6,6 +6,7 @@ import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
+import { joinGroup } from "./group.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
   fileOf,
@@ -19,6 +20,7 @@ import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { isInstanceWorth } from "./schedule.ts";
 import { dropAsked } from "./retry.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import { noteStrict, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
 
@@ -60,6 +62,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     lastFailure: undefined,
     fullCount: 0,
     exhaustedCount: 0,
+    slow: undefined,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
@@ -78,12 +81,14 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     file.isAvailable = false;
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);
+  for (const { file } of strictInputs(state, task)) file.hasStrict = true;
   const { startsAtMs = 0, endsAtMs } = definition;
   if (startsAtMs > state.nowMs) {
     task.hold = planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
   }
   if (endsAtMs !== undefined) planLook(state, { atMs: endsAtMs, kind: "end_by", task });
   waitOrQueue(state, task);
+  joinGroup(state, task);
   for (const file of inputFiles(state, task)) {
     if (file.failure !== undefined) {
       return giveUp(state, failTask(state, task, file.failure), file.failure);
@@ -183,7 +188,10 @@ function whereabouts({ state, hold }: TaskRecord): string {
   if (state.kind === "waiting" && state.missing > 0) {
     return `waited for ${state.missing === 1 ? "an input" : `${state.missing} inputs`}`;
   }
-  return hold === undefined ? "waited for a worker" : "was held back";
+  if (hold === undefined) return "waited for a worker";
+  return hold.kind === "strict_input"
+    ? "waited for room where its strict inputs are"
+    : "was held back";
 }
 
 /** Ends a task wherever it is; returns the outputs that will never be. */
@@ -333,6 +341,8 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
+    // It was to bring the file to a worker, perhaps.
+    if (file.readyCount === 0) noteStrict(state, file);
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }

@@ -146,6 +146,8 @@ function newClass(
     isBlocked: false,
     suitedAt: -1,
     meanRanMs: undefined,
+    endedCount: 0,
+    unwatched: new Set(),
     provenHost: undefined,
   };
 }

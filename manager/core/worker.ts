@@ -231,6 +231,8 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     diskUsedBytes: 0,
     comingBytes: 0,
     slowness: 1,
+    strictQueue: undefined,
+    slowCount: 0,
     disk: { place: newCapacityPlace(), workerId },
     shiftable: undefined,
     replicas: new Map(),

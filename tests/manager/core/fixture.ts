@@ -472,7 +472,9 @@ export class ManagerFixture {
       body: wish.library === undefined
         ? { kind: "command", command: "true" }
         : { kind: "call", function: "f", arguments: NO_BYTES },
-      inputs: mounts(wish.inputs),
+      inputs: mounts(wish.inputs).map((input) => {
+        return wish.strict?.includes(input.fileId) ? { ...input, isStrict: true } : input;
+      }),
       outputs: [
         ...mounts(wish.outputs),
         ...(wish.failureOutputs ?? []).map((fileId, index) => {
@@ -490,13 +492,15 @@ export class ManagerFixture {
   /** Tasks alike share a template, as they do in production. */
   #templateOf(wish: TaskWish): TaskTemplate {
     const { cores = 1, gpus = 0, diskBytes = 0, library } = wish;
-    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0, retry } = wish;
+    const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0 } = wish;
+    const { retry, placement } = wish;
     const request = wish.request ?? { cores, gpus, diskBytes, memoryBytes };
-    const key = JSON.stringify([request, library, category, minTimeMs, retry]);
+    const key = JSON.stringify([request, library, category, minTimeMs, retry, placement]);
     let template = this.#templates.get(key);
     if (template === undefined) {
       const rule = retry === undefined ? {} : { retry };
-      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs, ...rule };
+      const place = placement === undefined ? {} : { placement };
+      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs, ...rule, ...place };
       template = library === undefined ? bare : { ...bare, request: {}, library };
       this.#templates.set(key, template);
     }

@@ -1,6 +1,7 @@
 /** What workers, files, tasks and their ends are in a fixture, unless a test states otherwise. */
 
 import type { Hello } from "../../../manager/core/event.ts";
+import type { Policies } from "../../../manager/core/policy.ts";
 import type { FileId, WorkerId } from "../../../shared/ids.ts";
 import type { RetryRule } from "../../../manager/core/retry.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
@@ -47,6 +48,9 @@ export interface TaskWish {
   readonly category?: string;
   readonly minTimeMs?: number;
   readonly startsAtMs?: number;
+  readonly placement?: Policies["placement"];
+  /** Of `inputs`. */
+  readonly strict?: readonly FileId[];
   readonly endsAtMs?: number;
   readonly features?: readonly string[];
   readonly library?: string;
