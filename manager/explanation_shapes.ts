@@ -62,6 +62,7 @@ const reasonKinds = kinds<Reason>({
   crowded: ofWorkers,
   blocked: { ...ofWorkers, host: id, leftMs: optional(amount) },
   draining: ofWorkers,
+  category_full: { category: label, runningCount: natural, maxConcurrent: natural },
   queue: { alikeCount: natural, otherCount: natural },
   placed_next: {},
   slots: {

@@ -10,12 +10,13 @@ import type { Heap } from "../../shared/heap.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
 import { retrievalReasons, tryReasons } from "./explain_try.ts";
+import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
 import { canStart, libraryFiles } from "./library.ts";
 import { freestService, hasSlotAhead, isWaitingForWorkers, roomForInstance } from "./schedule.ts";
 import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
-import { comesFirst } from "./task_class.ts";
+import { comesFirst, compareRanks } from "./task_class.ts";
 import { taskStateOf } from "./task_standing.ts";
 import { surveyWorkers, type WorkerSurvey } from "./worker_survey.ts";
 
@@ -109,9 +110,16 @@ function readyReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason
     const { joinedCount, policies: { waitForWorkers: wantedCount } } = state;
     return [{ kind: "few_workers", joinedCount, wantedCount }];
   }
-  const { library } = task.taskClass;
+  const { library, category } = task.taskClass;
+  if (isFull(category)) return fullReasons(state, task);
   if (library !== undefined) return callReasons(inquiry, { task, library, depth });
   return placeReasons(inquiry, task);
+}
+
+function fullReasons(state: ManagerState, task: TaskRecord): Reason[] {
+  const { name: category, runningCount, spec: { maxConcurrent } } = task.taskClass.category;
+  const full = { kind: "category_full", category, runningCount, maxConcurrent } as const;
+  return [full, ...queueReasons(state, task)];
 }
 
 /** What a call waits for before it is at a worker. */
@@ -164,12 +172,12 @@ function placeReasons(inquiry: Inquiry, task: TaskRecord): Reason[] {
 }
 
 function queueReasons({ busyClasses }: ManagerState, task: TaskRecord): Reason[] {
-  const { taskClass, definition: { priority } } = task;
+  const { taskClass } = task;
   const alikeCount = countBefore(taskClass, (other) => comesFirst(other, task));
   let otherCount = 0;
   for (const other of busyClasses) {
     if (other === taskClass || otherCount >= QUEUE_COUNTED_MAX) continue;
-    otherCount += countBefore(other, ({ definition }) => definition.priority > priority);
+    otherCount += countBefore(other, (item) => compareRanks(item, task) < 0);
   }
   if (alikeCount + otherCount === 0) return [];
   return [{ kind: "queue", alikeCount, otherCount: Math.min(otherCount, QUEUE_COUNTED_MAX) }];

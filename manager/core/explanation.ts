@@ -77,6 +77,13 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
   /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
+  /** As many tries of its category are at workers as may be: `maxConcurrent`. */
+  | {
+    readonly kind: "category_full";
+    readonly category: string;
+    readonly runningCount: number;
+    readonly maxConcurrent: number;
+  }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
@@ -212,13 +219,3 @@ export type Reason =
     readonly message: string;
     readonly try: number;
   };
-
-/** What tasks of one class wait for that no worker has. */
-export interface UnplaceableTasks {
-  /** Of the tasks. */
-  readonly category: string;
-  /** Tasks that are ready but for that. */
-  readonly taskCount: number;
-  /** What no worker has. */
-  readonly reason: PlaceReason;
-}
