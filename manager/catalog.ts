@@ -15,6 +15,7 @@ import type { Outcome, TaskBody, Usage } from "../shared/task.ts";
 import type { TaskSelection } from "./client_protocol.ts";
 import type { Fact, TaskEnd } from "./core/instruction.ts";
 import type { OutputPlace } from "./output_log.ts";
+import { labelOf } from "./task_index.ts";
 import { type TaskTimes, timesOf } from "./task_result.ts";
 import type { TaskWait } from "./task_wait.ts";
 
@@ -40,6 +41,8 @@ export interface TaskEntry {
   readonly command: string;
   readonly tag: string | undefined;
   readonly category: string | undefined;
+  /** Of a call. */
+  readonly library: string | undefined;
   readonly requested: ResourceRequest;
   /** Epoch milliseconds. */
   readonly submittedAtMs: number;
@@ -84,6 +87,8 @@ export interface NewTask {
 
 const NO_WAITS: readonly TaskWait[] = [];
 
+const ALL: readonly (readonly [number, number])[] = [[1, Infinity]];
+
 /** The tasks of one manager. */
 export class Catalog {
   readonly #endedMax: number;
@@ -107,13 +112,14 @@ export class Catalog {
   }
 
   /** Adds a task that was submitted; ids must grow. */
-  add({ id, body, library, tag, category, requested }: NewTask): void {
+  add({ id, body, library, tag, category, requested }: NewTask): TaskEntry {
     assert(id > this.lastId, `Task ${id} must be newer than task ${this.lastId}`);
-    this.#entries.push({
+    const entry: TaskEntry = {
       id,
       command: this.#show(body, library),
       tag,
       category,
+      library,
       requested,
       submittedAtMs: Date.now(),
       startedAtMs: 0,
@@ -121,11 +127,13 @@ export class Catalog {
       ending: undefined,
       waits: NO_WAITS,
       isForgotten: false,
-    });
+    };
+    this.#entries.push(entry);
+    return entry;
   }
 
   /** Notes how a task ended. */
-  end(end: TaskEnd, output: OutputPlace): void {
+  end(end: TaskEnd, output: OutputPlace): TaskEntry {
     const entry = this.get(end.taskId);
     assert(entry, `Task ${end.taskId} must be remembered while it is pending`);
     const before = standingOf(entry);
@@ -148,6 +156,7 @@ export class Catalog {
     entry.waits = NO_WAITS;
     this.#ended.push(entry);
     if (this.#ended.length - this.#endedFrom > this.#endedMax) this.#forgetOldest();
+    return entry;
   }
 
   /** Notes which tasks run. */
@@ -188,20 +197,26 @@ export class Catalog {
    * @throws {RangeError} When a number is no task's, or nothing was submitted.
    */
   *select(selection: TaskSelection, after: number = 0): Generator<TaskEntry, void> {
-    for (const [first, last] of this.#rangesOf(selection)) {
+    const isLabelled = selection.kind === "tag" || selection.kind === "category";
+    const ranges = isLabelled ? ALL : this.#rangesOf(selection);
+    for (const [first, last] of ranges) {
       let index = this.#indexFrom(Math.max(first, after + 1));
       for (; index < this.#entries.length; index++) {
         const entry = this.#entries[index];
         if (entry === undefined || entry.id > last) break;
-        if (!entry.isForgotten) yield entry;
+        if (entry.isForgotten) continue;
+        if (isLabelled && labelOf(entry, selection.kind) !== selection.label) continue;
+        yield entry;
       }
     }
   }
 
-  #rangesOf(selection: TaskSelection): readonly (readonly [number, number])[] {
+  #rangesOf(
+    selection: Exclude<TaskSelection, { readonly label: string }>,
+  ): readonly (readonly [number, number])[] {
     switch (selection.kind) {
       case "all":
-        return [[1, Infinity]];
+        return ALL;
       case "last":
         if (this.#last !== undefined) return mergeRanges(this.#last.ranges);
         throw new Error("Cannot find the last submission: no client has submitted a task");

@@ -80,13 +80,17 @@ export const SHOW_COMMANDS: readonly Command[] = [
   command(
     {
       name: "cancel",
-      usage: "tendril cancel SEL",
+      usage: "tendril cancel [SEL | --tag T | --category C]",
       summary: "end tasks wherever they are",
       example: "tendril cancel last",
-      options: OPTIONS,
+      options: {
+        ...OPTIONS,
+        tag: { value: "NAME", help: "those that were given this tag" },
+        category: { value: "NAME", help: "those of this category" },
+      },
     },
     cancel,
-    selectionOf,
+    labelledOf,
   ),
   command(
     {
@@ -175,7 +179,7 @@ export function reportDocument({ counts, failures }: WaitReport): object {
 }
 
 async function cancel(call: Call, connection: ClientConnection): Promise<number> {
-  const { count } = await connection.ask({ kind: "cancel", selection: selectionOf(call) });
+  const { count } = await connection.ask({ kind: "cancel", selection: labelledOf(call) });
   if (call.given.flag("json")) {
     return await printJson({ version: CLIENT_VERSION, cancelled: count });
   }
@@ -246,6 +250,19 @@ export function selectionOf({ spec, given }: Call): TaskSelection {
   throw new UsageError(`Cannot tell which tasks are meant: expected ${spec.usage}`);
 }
 
+/** Tasks by their numbers, by a tag or by a category. */
+function labelledOf(call: Call): TaskSelection {
+  const { spec, given } = call;
+  const labels = (["tag", "category"] as const).flatMap((kind) => {
+    const label = given.text(kind);
+    return label === undefined ? [] : [{ kind, label }];
+  });
+  const [first, ...others] = labels;
+  if (first === undefined) return selectionOf(call);
+  if (others.length === 0 && given.positionals.length === 0) return first;
+  throw new UsageError(`Cannot tell which tasks are meant: expected ${spec.usage}`);
+}
+
 function optionalSelection(call: Call): TaskSelection {
   return call.given.positionals.length === 0 ? { kind: "all" } : selectionOf(call);
 }
@@ -282,6 +299,7 @@ const TASK_COLUMNS: readonly Column<TaskRow>[] = [
   { title: "TRY", isRight: true, text: (row) => String(row.try) },
   { title: "HOST", text: ({ host }) => host ?? "-" },
   { title: "TIME", isRight: true, text: timeOf },
+  { title: "MEMORY", isRight: true, text: ({ used }) => used ? formatSize(used.memoryBytes) : "-" },
   { title: "COMMAND", text: ({ command }) => command },
   { title: "MESSAGE", text: ({ message }) => message },
 ];

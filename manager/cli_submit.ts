@@ -19,14 +19,13 @@ import type { ClientConnection } from "./client.ts";
 import { CLIENT_VERSION, type TaskSelection } from "./client_protocol.ts";
 import { JSON_OPTION, shellQuote, TARGET_OPTIONS, withClient } from "./cli_client.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
+import { readPairs, readTaskOptions, TASK_OPTIONS } from "./cli_task_option.ts";
 import { exitCodeOf, reportDocument, tellInterrupted } from "./cli_show.ts";
-import { readOptions } from "./option.ts";
 import type { RemoteFile } from "./remote_file.ts";
 import { RemoteManager } from "./remote_manager.ts";
 import type { RemoteTaskOptions } from "./remote_task_options.ts";
 import { taskRows } from "./rows.ts";
 import { describeIds, rangesOf } from "./selector.ts";
-import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
 import { describeReport, waitForTasks } from "./wait_report.ts";
 
 /** Time for a manager that was started in the background just before. */
@@ -52,20 +51,7 @@ const SPEC: CommandSpec = {
       help: "a file that is left, there or at a url; %{ARRAY_ID} stands for the number",
     },
     environment: { value: "FILE", isMultiple: true, help: "packed software to run in; repeatable" },
-    env: { value: "NAME=VALUE", isMultiple: true, help: "a variable; repeatable" },
-    cores: { value: "N", help: "cores of each task; default 1" },
-    memory: { value: "SIZE", help: "as 2GB" },
-    disk: { value: "SIZE", help: "as 10GB" },
-    gpus: { value: "N", help: "whole devices" },
-    priority: { value: "N", help: "larger first; default 0" },
-    retries: { value: "N", help: "further tries of a task that fails; default 0" },
-    timeout: { value: "TIME", help: "as 10m: a try that takes longer is stopped" },
-    "start-after": { value: "TIME", help: "as 2h, or 2026-05-01T06:00: it waits until then" },
-    "end-by": { value: "TIME", help: "as 2h, or an instant: it ends as expired then" },
-    "min-time": { value: "TIME", help: "only workers that are there for as long yet get it" },
-    category: { value: "NAME", help: "tasks alike in resource use have the same" },
-    tag: { value: "NAME", help: "a label" },
-    feature: { value: "NAME", isMultiple: true, help: "what the worker must have; repeatable" },
+    ...TASK_OPTIONS,
     ...TARGET_OPTIONS,
     json: JSON_OPTION,
   },
@@ -241,60 +227,6 @@ function readCommand({ spec, given: { positionals } }: Call): string {
     throw new UsageError(`Cannot submit a task without a command: expected ${spec.usage}`);
   }
   return others.length === 0 ? first : positionals.map(shellQuote).join(" ");
-}
-
-/** Values of a repeatable option, as `NAME=VALUE`; each name once. */
-function readPairs(given: CommandArguments, option: string): [name: string, value: string][] {
-  const pairs = new Map<string, string>();
-  for (const text of given.texts(option)) {
-    const at = text.indexOf("=");
-    const [name, value] = [text.slice(0, at), text.slice(at + 1)];
-    const wanted = option === "env" ? "NAME=VALUE" : "NAME=PATH";
-    if (at < 1 || (value === "" && option !== "env")) {
-      throw new UsageError(`Cannot read --${option} "${text}": expected ${wanted}`);
-    }
-    if (pairs.has(name)) throw new UsageError(`Cannot take --${option} "${name}" twice`);
-    pairs.set(name, value);
-  }
-  return [...pairs];
-}
-
-/** What of a task is neither its command nor a file, checked as for scripts. */
-function readTaskOptions(given: CommandArguments): Omit<RemoteTaskOptions, "command"> {
-  const options: Record<string, unknown> = { env: Object.fromEntries(readPairs(given, "env")) };
-  const features = given.texts("feature");
-  if (features.length > 0) options["features"] = features;
-  for (const name of ["memory", "disk", "timeout", "category", "tag"]) {
-    const text = given.text(name);
-    if (text !== undefined) options[name] = text;
-  }
-  const times: Record<string, string> = {};
-  for (const [name, option] of [["startAfter", "start-after"], ["endBy", "end-by"]] as const) {
-    const text = given.text(option);
-    if (text !== undefined) times[name] = text;
-  }
-  const minTime = given.text("min-time");
-  if (minTime !== undefined) options["minTime"] = minTime;
-  for (const name of ["cores", "gpus", "priority", "retries"]) {
-    const text = given.text(name);
-    if (text !== undefined) options[name] = readNumber(text, name);
-  }
-  try {
-    const { inputs: _, outputs: __, environment: ___, ...read } = readOptions<TaskOptions>(
-      { ...options, ...times },
-      "submit",
-      TASK_READERS,
-    );
-    // They count from when the tasks are submitted, not from now.
-    return { ...read, ...times };
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
-}
-
-function readNumber(text: string, option: string): number {
-  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
-  throw new UsageError(`Cannot read --${option} "${text}" as a number`);
 }
 
 function toSelection(ids: readonly TaskId[]): TaskSelection {

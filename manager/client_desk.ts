@@ -61,7 +61,8 @@ export class RequestDesk implements ClientDesk {
       output,
       look: (id) => lookAt(state, id),
       recoveryOf: (id) => recoveryOf(state, id),
-      cancel: (id) => tasks.cancel(id),
+      cancelAll: (filter) => tasks.cancelAll(filter),
+      cancelMany: (ids) => tasks.cancelMany(ids),
     });
   }
 

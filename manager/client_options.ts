@@ -13,7 +13,7 @@ type Handles = Pick<ClientFiles, "handleOf">;
 /** Options of a task. */
 export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
   const { command, env, cores, memoryBytes, diskBytes, gpus, timeoutMs } = task;
-  const { minTimeMs, startInMs, endInMs } = task;
+  const { placement, minTimeMs, startInMs, endInMs, retryDelayMs, retryOn, maxForsaken } = task;
   const { tag, category, priority, retries, workerLosses, features } = task;
   const options: { -readonly [Name in keyof TaskOptions]: TaskOptions[Name] | undefined } = {
     command,
@@ -26,6 +26,7 @@ export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
     disk: diskBytes,
     gpus,
     timeout: timeoutMs,
+    placement,
     minTime: minTimeMs,
     startAfter: startInMs,
     endBy: endInMs,
@@ -33,6 +34,11 @@ export function optionsOf(task: ClientTask, files: Handles): TaskOptions {
     category,
     priority,
     retries,
+    retryDelay: retryDelayMs,
+    retryOn,
+    maxForsaken,
+    series: task.hasSeries,
+    resources: task.custom,
     workerLosses,
     features,
   };

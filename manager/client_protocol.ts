@@ -14,12 +14,13 @@
 
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
-import type { ResourceRequest, Resources } from "../shared/resources.ts";
+import type { CustomResources, ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { CategoryOptions } from "./category.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
 import type { Explanation } from "./core/explanation.ts";
+import type { Policies } from "./core/policy.ts";
 import type { HostChangeKind } from "./host_change.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
@@ -42,6 +43,9 @@ export type TaskSelection =
   | { readonly kind: "all" }
   /** Those of the newest submission of any client. */
   | { readonly kind: "last" }
+  /** Of calls that state no category, the name of their library is meant as well. */
+  | { readonly kind: "category"; readonly label: string }
+  | { readonly kind: "tag"; readonly label: string }
   /** Both ends included, in any order, at most 10,000 ranges. */
   | { readonly kind: "ids"; readonly ranges: readonly (readonly [number, number])[] };
 
@@ -87,13 +91,19 @@ export interface ClientTask {
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
   readonly gpus?: number;
+  readonly custom?: CustomResources;
   readonly tag?: string;
   readonly category?: string;
   readonly priority?: number;
   readonly retries?: number;
+  readonly retryDelayMs?: number;
+  readonly retryOn?: readonly Outcome[];
+  readonly maxForsaken?: number;
   readonly workerLosses?: number;
+  readonly hasSeries?: boolean;
   readonly timeoutMs?: number;
   readonly minTimeMs?: number;
+  readonly placement?: Policies["placement"];
   /** From when the manager takes it. */
   readonly startInMs?: number;
   readonly endInMs?: number;
@@ -345,6 +355,10 @@ export interface TaskRow {
   readonly signal?: string;
   /** What went wrong; empty when nothing did. */
   readonly message: string;
+  /** What its last try was given, once it has ended. */
+  readonly allocated?: Resources;
+  /** What that used, where it was measured. */
+  readonly used?: Usage;
   /** Epoch milliseconds. */
   readonly submittedAtMs: number;
   /** Epoch milliseconds; 0 before. */

@@ -45,6 +45,7 @@ import {
   type WaitCounts,
   type WorkerRow,
 } from "./client_protocol.ts";
+import { PLACEMENTS } from "./core/policy.ts";
 import { HOST_CHANGES } from "./host_change.ts";
 import { CATEGORY_MODES } from "./core/category.ts";
 import type { FollowPart } from "./follower.ts";
@@ -63,6 +64,8 @@ const TEXT_CHARS_MAX: number = 2 * 1024 * 1024;
 const MOUNTS_MAX = 10_000;
 /** Variables of one task. */
 const VARIABLES_MAX = 10_000;
+/** Custom resources of one task. */
+const CUSTOM_MAX = 100;
 /** Ranges of a selection. */
 const RANGES_MAX = 10_000;
 const POLICIES_MAX = 100;
@@ -92,6 +95,8 @@ const range: Check<readonly [number, number]> = (value) => {
 const selection = kinds<TaskSelection>({
   all: {},
   last: {},
+  tag: { label },
+  category: { label },
   ids: { ranges: limitedList(range, RANGES_MAX) },
 });
 
@@ -114,13 +119,19 @@ const task = shape<ClientTask>({
   memoryBytes: optional(amount),
   diskBytes: optional(amount),
   gpus: optional(natural),
+  custom: optional(limitedRecord(natural, CUSTOM_MAX)),
   tag: optional(label),
   category: optional(label),
   priority: optional(finite),
   retries: optional(natural),
+  retryDelayMs: optional(amount),
+  retryOn: optional(limitedList(outcome, OUTCOMES.length)),
+  maxForsaken: optional(natural),
   workerLosses: optional(natural),
+  hasSeries: optional(flag),
   timeoutMs: optional(amount),
   minTimeMs: optional(amount),
+  placement: optional(oneOf(PLACEMENTS)),
   startInMs: optional(amount),
   endInMs: optional(amount),
   features: optional(limitedList(id, MOUNTS_MAX)),
@@ -248,6 +259,8 @@ const taskRow = shape<TaskRow>({
   exitCode: optional(integer),
   signal: optional(id),
   message: longText,
+  allocated: optional(resources),
+  used: optional(usage),
   submittedAtMs: amount,
   startedAtMs: amount,
   endedAtMs: amount,

@@ -1,7 +1,5 @@
 /** What clients ask of tasks: to wait for them, how they ended, what they wrote, to end them. */
 
-import { setImmediate } from "node:timers/promises";
-
 import type { TaskId, WorkerId } from "../shared/ids.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { type Catalog, standingOf, type TaskEnding, type TaskEntry } from "./catalog.ts";
@@ -17,6 +15,7 @@ import {
   type WaitCounts,
 } from "./client_protocol.ts";
 import type { OutputLog, TaskOutput } from "./output_log.ts";
+import type { TaskFilter } from "./task_desk.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import { TaskWait } from "./task_wait.ts";
 
@@ -25,9 +24,6 @@ const WAITS_MAX = 2000;
 
 /** Between two `progress` of one wait, at the least. */
 const PROGRESS_MS_MIN = 100;
-
-/** Tasks that are cancelled in one turn of the event loop. */
-const SLICE_TASKS = 500;
 
 /** Text in one answer, so that it fits a frame; a character takes up to 3 bytes. */
 const ANSWER_CHARS_MAX: number = 1024 * 1024;
@@ -54,7 +50,9 @@ export interface ClientTasksOptions {
   readonly look: (id: TaskId) => PendingTask;
   /** Where a task that has ended stands, while it runs again to remake a temp. */
   readonly recoveryOf: (id: TaskId) => TaskStateName | undefined;
-  readonly cancel: (id: TaskId) => void;
+  /** Both return how many tasks were pending. */
+  readonly cancelAll: (filter: TaskFilter) => number;
+  readonly cancelMany: (ids: readonly TaskId[]) => number;
 }
 
 /** Answers about the tasks of one manager. */
@@ -97,15 +95,17 @@ export class ClientTasks {
   }
 
   /** Ends what has not ended. */
-  async cancel({ requestId, selection }: Wish<"cancel">): Promise<ClientAnswer> {
-    let count = 0;
-    for (const entry of [...this.#options.catalog.select(selection)]) {
-      if (entry.ending !== undefined) continue;
-      this.#options.cancel(entry.id);
-      count += 1;
-      if (count % SLICE_TASKS === 0) await setImmediate();
+  cancel({ requestId, selection }: Wish<"cancel">): ClientAnswer {
+    const { cancelAll, cancelMany, catalog } = this.#options;
+    if (selection.kind === "tag" || selection.kind === "category") {
+      const count = cancelAll({ [selection.kind]: selection.label });
+      return { kind: "cancelled", requestId, count };
     }
-    return { kind: "cancelled", requestId, count };
+    const ids: TaskId[] = [];
+    for (const { id, ending } of catalog.select(selection)) {
+      if (ending === undefined) ids.push(id);
+    }
+    return { kind: "cancelled", requestId, count: cancelMany(ids) };
   }
 
   /** One page of a table. */
@@ -213,6 +213,8 @@ function rowOf(
     ...(ending?.exitCode === undefined ? {} : { exitCode: ending.exitCode }),
     ...(ending?.signal === undefined ? {} : { signal: ending.signal }),
     message: ending?.message ?? "",
+    ...(ending?.allocated === undefined ? {} : { allocated: ending.allocated }),
+    ...(ending?.used === undefined ? {} : { used: ending.used }),
     submittedAtMs: ending?.times.submittedAtMs ?? submittedAtMs,
     startedAtMs: ending?.times.startedAtMs ?? entry.startedAtMs,
     endedAtMs: ending?.times.endedAtMs ?? 0,

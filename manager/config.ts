@@ -17,6 +17,7 @@ import {
   flag,
   oneOf,
   type Reader,
+  type Readers,
   readOptions,
   show,
   size,
@@ -184,6 +185,12 @@ export interface PolicyOptions {
    * that has nothing else to do. Default false.
    */
   readonly rampDown?: boolean;
+  /** Tasks that are to wait, at least, for `hungry()` to be 0. Default 10. */
+  readonly hungryMinimum?: number;
+  /** `hungry()` wants as many times what all workers can run. Default 2. */
+  readonly hungryFactor?: number;
+  /** Time that the `retry` function of a task has to answer. Default 1 minute. */
+  readonly retryTimeout?: Duration;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
 }
@@ -312,45 +319,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
  */
 export function readPolicies(value: unknown, current: Policies): Policies {
   const { policies } = translateParameters(value);
-  const read = readOptions<OwnPolicies>(policies, "policies", {
-    replicas: count(1, REPLICAS_MAX),
-    pruneTemps,
-    pruneExtraReplicas: flag,
-    shiftDiskLoad: flag,
-    peerTransfers: flag,
-    sharedFileSystem: flag,
-    transfersPerWorker: count(1, 1000),
-    transfersPerUrl: count(1, 1000),
-    transfersFromManager: count(1, 1000),
-    transfersToManager: count(1, 1000),
-    recovery: oneOf("on_demand", "immediate", "off"),
-    placement: oneOf(...PLACEMENTS),
-    transferStallTimeout: timeout,
-    transferOutlierFactor: amount(1, 1000),
-    minTransferTimeout: timeout,
-    defaultTransferRate: rate,
-    dispatchAhead: amount(1, 1000),
-    dispatchAheadTime: duration,
-    waitForWorkers: count(0, 1_000_000),
-    maxWorkers: count(0, 1_000_000),
-    workerEvictionInterval: duration,
-    workerTimeout: timeout,
-    reconnectGrace: duration,
-    recoveryTries: count(0, 1000),
-    proportionalResources: flag,
-    proportionalWholeTasks: flag,
-    taskDiskShare: amount(0.01, 1),
-    hostFailures: count(0, 1_000_000),
-    hostBlockTime: timeout,
-    slowWorkerFactor,
-    slowHostTimeout: timeout,
-    taskGroups: flag,
-    categoryMode: oneOf(...CATEGORY_MODES),
-    categorySteadyTasks: count(1, 1_000_000),
-    sandboxGrowFactor: amount(1.1, 1000),
-    rampDown: flag,
-    libraryRetries: count(0, 1000),
-  });
+  const read = readOptions<OwnPolicies>(policies, "policies", POLICY_READERS);
   const {
     dispatchAheadTime,
     workerEvictionInterval,
@@ -361,6 +330,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     defaultTransferRate,
     hostBlockTime,
     slowHostTimeout,
+    retryTimeout,
     ...rest
   } = read;
   return {
@@ -371,6 +341,7 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     defaultTransferRate: Number(defaultTransferRate ?? current.defaultTransferRate),
     hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
     slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
+    retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
@@ -487,4 +458,48 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
     ...(memory === undefined ? {} : { memoryBytes: Number(memory) }),
     ...(disk === undefined ? {} : { diskBytes: Number(disk) }),
   };
+};
+
+/** Checks of each policy. */
+const POLICY_READERS: Readers<OwnPolicies> = {
+  replicas: count(1, REPLICAS_MAX),
+  pruneTemps,
+  pruneExtraReplicas: flag,
+  shiftDiskLoad: flag,
+  peerTransfers: flag,
+  sharedFileSystem: flag,
+  transfersPerWorker: count(1, 1000),
+  transfersPerUrl: count(1, 1000),
+  transfersFromManager: count(1, 1000),
+  transfersToManager: count(1, 1000),
+  recovery: oneOf("on_demand", "immediate", "off"),
+  placement: oneOf(...PLACEMENTS),
+  transferStallTimeout: timeout,
+  transferOutlierFactor: amount(1, 1000),
+  minTransferTimeout: timeout,
+  defaultTransferRate: rate,
+  dispatchAhead: amount(1, 1000),
+  dispatchAheadTime: duration,
+  waitForWorkers: count(0, 1_000_000),
+  maxWorkers: count(0, 1_000_000),
+  workerEvictionInterval: duration,
+  workerTimeout: timeout,
+  reconnectGrace: duration,
+  recoveryTries: count(0, 1000),
+  proportionalResources: flag,
+  proportionalWholeTasks: flag,
+  taskDiskShare: amount(0.01, 1),
+  hostFailures: count(0, 1_000_000),
+  hostBlockTime: timeout,
+  slowWorkerFactor,
+  slowHostTimeout: timeout,
+  taskGroups: flag,
+  categoryMode: oneOf(...CATEGORY_MODES),
+  categorySteadyTasks: count(1, 1_000_000),
+  sandboxGrowFactor: amount(1.1, 1000),
+  rampDown: flag,
+  hungryMinimum: count(1, 1_000_000),
+  hungryFactor: amount(1, 1000),
+  retryTimeout: timeout,
+  libraryRetries: count(0, 1000),
 };

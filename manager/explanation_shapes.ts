@@ -103,6 +103,8 @@ const reasonKinds = kinds<Reason>({
   start_after: { leftMs: amount },
   back_off: { leftMs: amount, failureCount: natural },
   retry_asked: { outcome },
+  called_off: {},
+  strict_input: { mounts: list(text(PATH_CHARS_MAX)) },
   at_worker: { workerId, host: id, try: positive, forMs: amount },
   recovery: { count: natural, mostCount: natural },
   ended: { outcome, message: text(MESSAGE_CHARS_MAX), try: natural },

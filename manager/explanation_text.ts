@@ -138,6 +138,10 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
+  "strict_input": ({ mounts }) =>
+    `it runs only where ${mounts.map((mount) => `"${mount}"`).join(", ")} ${
+      mounts.length === 1 ? "is" : "are"
+    }, and no worker there has room`,
   blocked: (reason) => {
     const { host, leftMs, workerCount } = reason;
     const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;
@@ -233,6 +237,7 @@ const TEXTS: Texts = {
   "start_after": ({ leftMs }) => `starts in ${formatDuration(leftMs)} at the earliest`,
   "back_off": ({ leftMs, failureCount }) =>
     `is tried again in ${formatDuration(leftMs)}, after ${plural(failureCount, "failure")}`,
+  "called_off": () => "was cancelled, and ends in a moment",
   "retry_asked": ({ outcome }) => `ended as ${outcome}; its retry handler is being asked`,
   "at_worker": ({ workerId, host, try: number, forMs }, isOne) =>
     isOne ? `at worker ${workerId} on ${host}, try ${number}, for ${formatDuration(forMs)}` : "",

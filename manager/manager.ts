@@ -333,14 +333,20 @@ export class Manager implements AsyncDisposable {
   }
 
   /**
-   * Cancels a task, or all pending tasks that fit.
+   * Cancels a task, or all pending tasks that fit, those of clients among them. None of them is
+   * started from now on; processes that run are ended with all that they have started.
    *
    * @returns How many; the outcome of each becomes `cancelled`.
-   * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
+   * @throws {TypeError | RangeError} When it is not said which.
+   *
+   * @example
+   * ```ts
+   * manager.cancel({ tag: "night run" });
+   * ```
    */
   cancel(what: TaskHandle<unknown> | CancelOptions): number {
     const { tasks } = this.#shell;
-    if (what instanceof TaskHandle) return tasks.cancelAll({ taskId: what.id });
+    if (what instanceof TaskHandle) return tasks.cancelMany([what.id]);
     return tasks.cancelAll(readCancel(what));
   }
 
@@ -350,9 +356,23 @@ export class Manager implements AsyncDisposable {
     return pendingCount === 0 && results.isEmpty;
   }
 
-  /** True when the workers could run more tasks than are submitted. */
+  /**
+   * How many more tasks to submit so that the workers do not run dry: what `hungryFactor` times
+   * their capacity has room for, or at least `hungryMinimum`, less the tasks that wait already. As
+   * large as those that wait, or run, one more is taken to be.
+   *
+   * @example
+   * ```ts
+   * for (let left = manager.hungry(); left > 0; left--) manager.submit({ command: "true" });
+   * ```
+   */
+  hungry(): number {
+    return this.#shell.hungry();
+  }
+
+  /** True when more tasks should be submitted: `hungry()` is above 0. */
   isHungry(): boolean {
-    return this.#shell.isHungry();
+    return this.hungry() > 0;
   }
 
   /**

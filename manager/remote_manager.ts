@@ -41,8 +41,8 @@ import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./re
 import { followRemote } from "./remote_follow.ts";
 import { ResultQueue } from "./result_queue.ts";
 import { explanationsOf, fileRows, taskRows } from "./rows.ts";
-import { rangesOf } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
+import type { TaskFilter } from "./task_desk.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import { translateParameters } from "./tune_parameter.ts";
 
@@ -96,7 +96,7 @@ export class RemoteManager implements AsyncDisposable {
     this.#owner = {
       stateOf: (id) => this.#stateOf(id),
       explain: (id) => this.explain(id),
-      cancel: async (id) => void await this.#cancelIds([[id, id]]),
+      cancel: async (id) => void await this.#cancel({ kind: "ids", ranges: [[id, id]] }),
       follow: (taskId, source) => followRemote(connection, { taskId, source }),
       deliver: (file) => this.#files.deliver(file),
       resultOf: (id) => results.of(id),
@@ -250,19 +250,20 @@ export class RemoteManager implements AsyncDisposable {
   }
 
   /**
-   * Cancels a task, the one of that id whoever submitted it, or those of this connection that
-   * have that tag.
+   * Cancels a task, or all of the manager's pending tasks that fit, whoever submitted them.
    *
    * @returns How many; the outcome of each becomes `cancelled`.
-   * @throws {TypeError | RangeError} When neither a task, a tag nor an id is given.
+   * @throws {TypeError | RangeError} When it is not said which.
    */
   async cancel(what: RemoteTask | CancelOptions): Promise<number> {
-    if (what instanceof RemoteTask) return await this.#cancelTasks([what]);
-    const { tag, taskId } = readCancel(what);
-    if (tag === undefined) return await this.#cancelIds([[Number(taskId), Number(taskId)]]);
-    const tagged = [...this.#pending].filter((task) => task.tag === tag);
-    const fitting = tagged.filter(({ id }) => taskId === undefined || id === taskId);
-    return await this.#cancelTasks(fitting);
+    if (what instanceof RemoteTask) {
+      const id = await what.submitted();
+      return await this.#cancel({ kind: "ids", ranges: [[id, id]] });
+    }
+    const selection = selectionOf(readCancel(what));
+    // What this side has submitted before is to be among them.
+    await Promise.all([...this.#pending].map((task) => task.taken()));
+    return await this.#cancel(selection);
   }
 
   /** True when no task of this connection is pending and no result waits to be taken. */
@@ -455,13 +456,7 @@ export class RemoteManager implements AsyncDisposable {
     return row?.state ?? "done";
   }
 
-  async #cancelTasks(tasks: readonly RemoteTask[]): Promise<number> {
-    const ids = await Promise.all(tasks.map((task) => task.submitted()));
-    return ids.length === 0 ? 0 : await this.#cancelIds(rangesOf(ids));
-  }
-
-  async #cancelIds(ranges: readonly (readonly [number, number])[]): Promise<number> {
-    const selection: TaskSelection = { kind: "ids", ranges };
+  async #cancel(selection: TaskSelection): Promise<number> {
     return (await this.#connection.ask({ kind: "cancel", selection })).count;
   }
 
@@ -488,6 +483,17 @@ export class RemoteManager implements AsyncDisposable {
     this.#failure = undefined;
     if (failure !== undefined) throw failure;
   }
+}
+
+/** What a manager is asked for those that fit. */
+function selectionOf({ tag, category, taskId }: TaskFilter): TaskSelection {
+  const [first = { kind: "all" }, ...others]: readonly TaskSelection[] = [
+    ...(taskId === undefined ? [] : [{ kind: "ids", ranges: [[taskId, taskId]] } as const]),
+    ...(tag === undefined ? [] : [{ kind: "tag", label: tag } as const]),
+    ...(category === undefined ? [] : [{ kind: "category", label: category } as const]),
+  ];
+  if (others.length === 0) return first;
+  throw new TypeError("Cannot cancel tasks of a manager elsewhere by more than one property");
 }
 
 /** Connects to the manager that is meant. */

@@ -13,7 +13,8 @@ import { RemoteFile, type RemoteFiles } from "./remote_file.ts";
 import { checkMount, TASK_READERS, type TaskOptions } from "./task_definition.ts";
 
 /** A command for a manager elsewhere: as `TaskOptions`, with files of that manager. */
-export interface RemoteTaskOptions extends Omit<TaskOptions, "inputs" | "outputs" | "environment"> {
+export interface RemoteTaskOptions
+  extends Omit<TaskOptions, "inputs" | "outputs" | "environment" | "retry"> {
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
   readonly inputs?: { readonly [mount: string]: InputMountOption<RemoteFile> };
   /** Mount name: file that the task leaves there. */
@@ -51,6 +52,11 @@ type Mounts = readonly {
 export function readRemoteTask(task: RemoteTaskOptions, files: RemoteFiles): RemoteDefinition {
   const { inputs = {}, outputs = {}, environment = [], ...others } = task;
   const read = readOptions<TaskOptions>(others, "submit", TASK_READERS);
+  if (read.retry !== undefined) {
+    throw new TypeError(
+      "Cannot take a retry function to a manager elsewhere: expected retryOn and retryDelay",
+    );
+  }
   const { command } = read;
   if (command === undefined) {
     throw new TypeError('Cannot submit a task without a command: expected { command: "…" }');
@@ -129,7 +135,8 @@ function toPlain(
   read: Partial<TaskOptions>,
 ): Omit<ClientTask, "command" | "inputs" | "outputs" | "environments"> {
   const { env = {}, cores, memory, disk, gpus, tag, category, priority, retries } = read;
-  const { workerLosses, timeout, minTime, features } = read;
+  const { placement, workerLosses, timeout, minTime, features, series, resources } = read;
+  const { retryDelay, retryOn, maxForsaken } = read;
   const fields = {
     env,
     cores,
@@ -143,7 +150,13 @@ function toPlain(
     retries,
     workerLosses,
     timeoutMs: timeout as number | undefined,
+    placement,
     minTimeMs: minTime as number | undefined,
+    retryDelayMs: retryDelay as number | undefined,
+    retryOn,
+    maxForsaken,
+    hasSeries: series,
+    custom: resources,
     features,
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);

@@ -20,6 +20,7 @@ import type { ManagerConfig } from "./config.ts";
 import type { CategoryChange, Hello } from "./core/event.ts";
 import type { Fact, ManagerInstruction } from "./core/instruction.ts";
 import type { Policies } from "./core/policy.ts";
+import { countWanted } from "./core/hunger.ts";
 import { newManagerState } from "./core/new_state.ts";
 import type { ManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
@@ -208,11 +209,9 @@ export class Shell {
     this.engine.push({ kind: "category_declared", category });
   }
 
-  /** True when fewer tasks are ready or dispatched than workers could be given. */
-  isHungry(): boolean {
-    const { ready, dispatched } = this.#state.counters;
-    const { coresTotal } = summarize(this.#state);
-    return ready + dispatched < Math.max(1, coresTotal * this.#state.policies.dispatchAhead);
+  /** Tasks that are wanted beside those that wait. */
+  hungry(): number {
+    return countWanted(this.#state, this.tasks.takenCount - this.#state.counters.submitted);
   }
 
   /** The manager in numbers. */
@@ -333,6 +332,8 @@ export class Shell {
       case "settle":
         this.#tails.end(instruction.end);
         return this.tasks.settle(instruction.end);
+      case "ask_retry":
+        return this.tasks.askRetry(instruction.end);
       case "file_delivered":
         return this.#answerRequest(instruction);
       case "file_pruned":

@@ -4,7 +4,8 @@ import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
-import type { Duration, Size } from "./config.ts";
+import type { Duration, PolicyOptions, Size } from "./config.ts";
+import { PLACEMENTS } from "./core/policy.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileHandle } from "./file_handle.ts";
@@ -19,7 +20,9 @@ import {
   amount,
   count,
   duration,
+  flag,
   moment,
+  oneOf,
   type Reader,
   type Readers,
   readOptions,
@@ -28,6 +31,12 @@ import {
   text,
   texts,
 } from "./option.ts";
+import {
+  type CheckedRetries,
+  checkRetries,
+  RETRY_READERS,
+  type RetryOptions,
+} from "./retry_option.ts";
 import { customResources, features } from "./resource_option.ts";
 
 /** Further tries after losing the worker, unless the task says otherwise; DESIGN section 7. */
@@ -43,7 +52,7 @@ const COMMAND_CHARS_MAX: number = 1024 * 1024;
 const TEMPLATES_MAX = 10_000;
 
 /** What tasks and calls can be given alike. */
-export interface CallOptions {
+export interface CallOptions extends RetryOptions {
   /** Mount name: file that the task leaves there. */
   readonly outputs?: { readonly [mount: string]: OutputMountOption };
   /** Label for `wait` and `cancel`. */
@@ -52,8 +61,6 @@ export interface CallOptions {
   readonly category?: string;
   /** Larger first. Default 0. */
   readonly priority?: number;
-  /** Further tries after the task's own failure. Default 0. */
-  readonly retries?: number;
   /** Further tries after losing the worker while it ran. Default 5. */
   readonly workerLosses?: number;
   /** Wall time after which a try is stopped. Default none. */
@@ -70,6 +77,8 @@ export interface CallOptions {
   readonly endBy?: Date | Duration;
   /** Only workers that are there for as long yet get it. Default any. */
   readonly minTime?: Duration;
+  /** Where it goes among workers that have room, in place of the policy `placement`. */
+  readonly placement?: PolicyOptions["placement"];
   /** What the worker must have, as `avx512`. */
   readonly features?: readonly string[];
 }
@@ -101,6 +110,8 @@ export interface TaskOptions extends CallOptions, ProcessOptions {
   readonly command: string;
   /** Mount name: file. A task finds its inputs under these names in its sandbox. */
   readonly inputs?: { readonly [mount: string]: InputMountOption };
+  /** What it uses is told as it changes, in `series` of its result. Default false. */
+  readonly series?: boolean;
 }
 
 /** Checked options of what tasks and calls have alike. */
@@ -110,13 +121,15 @@ export interface CheckedCall {
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly priority: number;
-  readonly retries: number;
+  readonly retry: CheckedRetries;
   readonly workerLosses: number;
   readonly timeoutMs: number;
+  readonly hasSeries: boolean;
   readonly minTimeMs: number;
   /** As `performance.now()` tells the time: no clock that is set wrong, or right, moves them. */
   readonly startsAtMs: number | undefined;
   readonly endsAtMs: number | undefined;
+  readonly placement: PolicyOptions["placement"];
   readonly features: readonly string[];
 }
 
@@ -156,12 +169,13 @@ const CALL_READERS: Readers<CallOptions> = {
   tag: text,
   category: text,
   priority: amount(-1e9, 1e9),
-  retries: count(0, 1_000_000),
+  ...RETRY_READERS,
   workerLosses: count(0, 1_000_000),
   timeout: duration,
   startAfter: moment,
   endBy: moment,
   minTime: duration,
+  placement: oneOf(...PLACEMENTS),
   features,
 };
 
@@ -180,6 +194,7 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
   inputs: mounts,
+  series: flag,
   ...CALL_READERS,
   ...PROCESS_READERS,
 };
@@ -290,12 +305,14 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     tag: read.tag,
     category: read.category,
     priority: read.priority ?? 0,
-    retries: read.retries ?? 0,
+    retry: checkRetries(read),
     workerLosses: read.workerLosses ?? WORKER_LOSSES_DEFAULT,
     timeoutMs: Number(read.timeout ?? 0),
+    hasSeries: read.series ?? false,
     minTimeMs: Number(read.minTime ?? 0),
     startsAtMs: instantOf(read.startAfter),
     endsAtMs: instantOf(read.endBy),
+    placement: read.placement,
     features: read.features ?? [],
   };
 }
@@ -372,7 +389,7 @@ export class TaskMaker {
     checked: CheckedCall & { readonly body: TaskBody; readonly files?: readonly FileEntry[] },
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
-    const { body, inputs, outputs, priority, retries, workerLosses, features } = checked;
+    const { body, inputs, outputs, priority, retry, workerLosses, features } = checked;
     const { startsAtMs, endsAtMs } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
     const library = "library" in runsIn ? runsIn.library : undefined;
@@ -385,7 +402,7 @@ export class TaskMaker {
       inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
       outputs: outputs.map(toMount),
       priority,
-      retries,
+      retries: retry.retries,
       workerLosses,
       ...(startsAtMs === undefined ? {} : { startsAtMs }),
       ...(endsAtMs === undefined ? {} : { endsAtMs }),
@@ -393,7 +410,7 @@ export class TaskMaker {
   }
 
   #templateOf(
-    { timeoutMs, minTimeMs, category: given }: CheckedCall,
+    { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries }: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
@@ -407,10 +424,13 @@ export class TaskMaker {
       category,
       timeoutMs,
       minTimeMs,
+      placement,
       library,
       request,
       env,
       environments,
+      rule,
+      hasSeries,
     ]);
     const known = this.#templates.get(key);
     if (known !== undefined) return known;
@@ -421,6 +441,9 @@ export class TaskMaker {
       env,
       timeoutMs,
       minTimeMs,
+      ...(hasSeries ? { hasSeries } : {}),
+      ...(rule === undefined ? {} : { retry: rule }),
+      ...(placement === undefined ? {} : { placement }),
       ...(library === undefined ? {} : { library }),
     };
     this.#templates.set(key, template);

@@ -9,7 +9,7 @@ import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { TaskBody } from "../shared/task.ts";
-import type { Catalog } from "./catalog.ts";
+import type { Catalog, TaskEntry } from "./catalog.ts";
 import type { ManagerEvent, TaskDefinition } from "./core/event.ts";
 import type { Explanation } from "./core/explanation.ts";
 import type { TaskEnd } from "./core/instruction.ts";
@@ -18,6 +18,7 @@ import type { FileStore } from "./file_store.ts";
 import type { OutputLog } from "./output_log.ts";
 import type { FollowPart } from "./follower.ts";
 import type { OutputWatches } from "./output_watch.ts";
+import { askHandler, type RetryHandler } from "./retry_option.ts";
 import { ResultQueue } from "./result_queue.ts";
 import {
   type CheckedCall,
@@ -32,6 +33,7 @@ import {
   type TaskOwner,
   type TaskStateName,
 } from "./task_handle.ts";
+import { labelOf, TaskIndex } from "./task_index.ts";
 import type { TaskResult } from "./task_result.ts";
 
 /** What a desk is made of. */
@@ -59,9 +61,10 @@ export interface Submission<T> {
   readonly readers?: Pick<TaskHandleOptions<T>, "readValue" | "readError">;
 }
 
-/** Which tasks `cancel` ends. */
+/** Which tasks `cancel` ends: those that fit all that is stated. */
 export interface TaskFilter {
   readonly tag?: string | undefined;
+  readonly category?: string | undefined;
   readonly taskId?: TaskId | undefined;
 }
 
@@ -81,6 +84,9 @@ interface Untold {
   readonly cancelled: Set<TaskId>;
 }
 
+/** Tasks of one event: what is at workers ends as part of it. */
+const CANCELS_MAX = 100;
+
 const NO_BYTES = new Uint8Array();
 
 /** The pending tasks of one manager, and the results that nobody has taken. */
@@ -94,6 +100,9 @@ export class TaskDesk implements TaskOwner {
   readonly #untold: Set<Untold> = new Set();
   /** `{task: files it makes}`, of pending tasks that make some. */
   readonly #made: Map<TaskId, readonly FileEntry[]> = new Map();
+  readonly #index: TaskIndex = new TaskIndex();
+  /** Of pending tasks that have one. */
+  readonly #retryHandlers: Map<TaskId, RetryHandler> = new Map();
   #lastId = 0;
   #isClosed = false;
 
@@ -106,6 +115,11 @@ export class TaskDesk implements TaskOwner {
     return this.#pending.size;
   }
 
+  /** Tasks that were submitted so far. */
+  get takenCount(): number {
+    return this.#lastId;
+  }
+
   /** Gives a task to the core. */
   submit<T>(submission: Submission<T>): TaskHandle<T> {
     const { call, readers = {} } = submission;
@@ -116,6 +130,8 @@ export class TaskDesk implements TaskOwner {
     const { request } = task.template;
     const handle = new TaskHandle<T>({ id, owner: this, tag, category, request, ...readers });
     this.#pending.set(id, handle);
+    const { handler } = call.retry;
+    if (handler !== undefined) this.#retryHandlers.set(id, handler);
     this.#note(task, call);
     this.#options.push({ kind: "task_submitted", task });
     return handle;
@@ -180,7 +196,8 @@ export class TaskDesk implements TaskOwner {
     this.#made.delete(taskId);
     const { catalog, output } = this.#options;
     const { stdout = NO_BYTES, stderr = NO_BYTES } = result ?? {};
-    catalog.end(end, output.append({ stdout, stderr }));
+    this.#index.remove(catalog.end(end, output.append({ stdout, stderr })));
+    this.#retryHandlers.delete(taskId);
     if (handle === undefined) return;
     const wasAwaited = handle.isAwaited;
     handle.settle(end);
@@ -214,18 +231,78 @@ export class TaskDesk implements TaskOwner {
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {
     const { taskId: id, body, template: { library, request: requested } } = task;
-    this.#options.catalog.add({ id, body, library, tag, category, requested });
+    this.#index.add(this.#options.catalog.add({ id, body, library, tag, category, requested }));
   }
 
-  /** Cancels the pending tasks that fit; returns how many. */
-  cancelAll({ tag, taskId }: TaskFilter): number {
-    let cancelledCount = 0;
-    for (const handle of this.#pending.values()) {
-      if ((taskId ?? handle.id) !== handle.id || (tag ?? handle.tag) !== handle.tag) continue;
-      this.cancel(handle.id);
-      cancelledCount += 1;
+  /** Cancels the pending tasks that fit, whoever submitted them; returns how many. */
+  cancelAll(filter: TaskFilter): number {
+    const { tag, category, taskId } = filter;
+    const candidates = taskId !== undefined
+      ? [taskId]
+      : tag !== undefined
+      ? this.#index.with("tag", tag, () => this.#pendingEntries())
+      : category !== undefined
+      ? this.#index.with("category", category, () => this.#pendingEntries())
+      : this.#pendingIds();
+    return this.cancelMany([...candidates].filter((id) => this.#fits(id, filter)));
+  }
+
+  /** Cancels those of the tasks that are pending; returns how many. */
+  cancelMany(taskIds: readonly TaskId[]): number {
+    const pending = taskIds.filter((id) => this.#isPending(id));
+    // The newest first: what is made by a task is needed by newer ones.
+    const told = pending.filter((id) => !this.#callOffUntold(id)).sort((a, b) => b - a);
+    for (let at = 0; at < told.length; at += CANCELS_MAX) {
+      const ids = told.slice(at, at + CANCELS_MAX);
+      this.#options.push({ kind: "tasks_cancelled", taskIds: ids });
     }
-    return cancelledCount;
+    return pending.length;
+  }
+
+  #fits(id: TaskId, { tag, category }: TaskFilter): boolean {
+    if (tag === undefined && category === undefined) return true;
+    const entry = this.#options.catalog.get(id);
+    if (entry === undefined) return false;
+    return (tag === undefined || labelOf(entry, "tag") === tag) &&
+      (category === undefined || labelOf(entry, "category") === category);
+  }
+
+  #isPending(id: TaskId): boolean {
+    return this.#pending.has(id) || this.#detached.has(id);
+  }
+
+  *#pendingIds(): Generator<TaskId, void> {
+    yield* this.#pending.keys();
+    yield* this.#detached;
+  }
+
+  *#pendingEntries(): Generator<TaskEntry, void> {
+    for (const id of this.#pendingIds()) {
+      const entry = this.#options.catalog.get(id);
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  /** Has a task end that the core does not know yet; false if it does. */
+  #callOffUntold(id: TaskId): boolean {
+    for (const { fromId, toId, cancelled } of this.#untold) {
+      if (id < fromId || id > toId) continue;
+      cancelled.add(id);
+      return true;
+    }
+    return false;
+  }
+
+  /** Asks the script what a try that failed costs, and tells the core. */
+  askRetry(end: TaskEnd): void {
+    const { taskId, try: number } = end;
+    const handle = this.#pending.get(taskId);
+    const ask = this.#retryHandlers.get(taskId);
+    if (handle === undefined || ask === undefined) return;
+    // What it may throw it has caught.
+    void askHandler(ask, handle.resultOf(end)).then((decision) => {
+      this.#options.push({ kind: "retry_decided", taskId, try: number, decision });
+    });
   }
 
   /** See `TaskHandle.state`. */
@@ -245,10 +322,7 @@ export class TaskDesk implements TaskOwner {
 
   /** See `TaskHandle.cancel`. */
   cancel(id: TaskId): void {
-    for (const { fromId, toId, cancelled } of this.#untold) {
-      if (id >= fromId && id <= toId) return void cancelled.add(id);
-    }
-    this.#options.push({ kind: "task_cancelled", taskId: id });
+    if (!this.#callOffUntold(id)) this.#options.push({ kind: "task_cancelled", taskId: id });
   }
 
   /** See `TaskOwner`. */

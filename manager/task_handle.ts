@@ -127,7 +127,7 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     onFulfilled?: ((result: TaskResult) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    return this.#ended().then((end) => this.#resultOf(end)).then(onFulfilled, onRejected);
+    return this.#ended().then((end) => this.resultOf(end)).then(onFulfilled, onRejected);
   }
 
   /**
@@ -137,7 +137,7 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
    */
   async orThrow(): Promise<TaskResult> {
     const end = await this.#ended();
-    const result = this.#resultOf(end);
+    const result = this.resultOf(end);
     if (end.outcome === "success") return result;
     throw this.#options.readError?.(end, result) ?? new TaskError(result);
   }
@@ -162,7 +162,17 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
    * @internal
    */
   peek(): TaskResult | undefined {
-    return this.#end && this.#resultOf(this.#end);
+    return this.#end && this.resultOf(this.#end);
+  }
+
+  /**
+   * What `end`, which may be that of a try before the last, is to scripts.
+   *
+   * @internal
+   */
+  resultOf(end: TaskEnd): TaskResult {
+    const { tag, category, request } = this.#options;
+    return taskResult(this, end, { tag, category, request });
   }
 
   /**
@@ -192,10 +202,5 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     const { promise, resolve } = Promise.withResolvers<TaskEnd>();
     (this.#waiters ??= []).push(resolve);
     return promise;
-  }
-
-  #resultOf(end: TaskEnd): TaskResult {
-    const { tag, category, request } = this.#options;
-    return taskResult(this, end, { tag, category, request });
   }
 }

@@ -45,10 +45,8 @@ const PARAMETERS: { readonly [name: string]: Parameter } = {
   "proportional-resources": flag("proportionalResources"),
   "force-proportional-resources-whole-tasks": flag("proportionalWholeTasks"),
   "proportional-whole-tasks": flag("proportionalWholeTasks"),
-  "hungry-minimum": passedOver("isHungry() is true while a worker has room that no task wants"),
-  "hungry-minimum-factor": passedOver(
-    "isHungry() is true while a worker has room that no task wants",
-  ),
+  "hungry-minimum": number("hungryMinimum"),
+  "hungry-minimum-factor": number("hungryFactor"),
   "immediate-recovery": choice("recovery", "immediate", "on_demand"),
   "keepalive-interval": passedOver("heartbeats follow from workerTimeout"),
   "keepalive-timeout": seconds("workerTimeout"),

@@ -27,11 +27,13 @@ const FULL_PART: number = 1 / 64;
 
 /**
  * Adds up the blocks of all that is below `root`, each inode once, on its file system alone; what
- * goes or cannot be read meanwhile counts nothing, as do inodes of `shared`.
+ * goes or cannot be read meanwhile counts nothing, as do inodes of `shared`. With `isBrief` what
+ * takes more than one stretch is not added up to its end.
  */
 export async function diskUsage(
   root: string,
   shared: ReadonlySet<number>,
+  { isBrief = false }: { readonly isBrief?: boolean } = {},
 ): Promise<DiskUsage> {
   const waiting = [root];
   const linked = new Set<number>();
@@ -57,6 +59,7 @@ export async function diskUsage(
       const heldMs = performance.now() - stretchAtMs;
       if (heldMs < STRETCH_MS) continue;
       costMs += heldMs;
+      if (isBrief) return { bytes, costMs };
       await delay(REST_MS);
       stretchAtMs = performance.now();
     }

@@ -28,7 +28,8 @@ import type { WorkerInstruction } from "./core/instruction.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
 import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
-import { environmentPaths, tendrilVariables } from "./runner.ts";
+import { environmentPaths } from "./held_input.ts";
+import { tendrilVariables } from "./runner.ts";
 import {
   activated,
   type Activation,

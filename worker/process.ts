@@ -10,7 +10,9 @@
  *   "nothing left". A child that the worker did not start belongs to the try whose
  *   group or session it is in or whose mark it carries; with neither (it left the
  *   session and cleared its environment) it belongs to the tries that ran when it
- *   was first seen, and goes when the last of them ends.
+ *   was first seen, and goes when the last of them ends. See adoption.ts.
+ * - A try with a limit of memory has a control group as well, where there are any
+ *   (control_group.ts): nothing gets out of that. One costs a tenth of a spawn.
  * - Elsewhere, or where the call is not to be had, the group is asked whether it is
  *   still there, and `/proc`, if there is one, is searched for the try's mark.
  *
@@ -22,20 +24,21 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { Resources } from "../shared/resources.ts";
 import type { CpuPinner } from "../shared/runtime/affinity.ts";
-import { type ChildEnd, isOwnChild, spawnDetached } from "../shared/runtime/spawn.ts";
+import { type ChildEnd, type ChildUse, spawnDetached } from "../shared/runtime/spawn.ts";
 import { becomeSubreaper, type Subreaper } from "../shared/runtime/subreaper.ts";
 import type { TryId } from "../shared/task.ts";
+import { Adoption } from "./adoption.ts";
+import type { ControlGroup, ControlGroups } from "./control_group.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
-import { listProcesses, readProcess, readVariable, signalProcess } from "./process_table.ts";
+import { type ProcessEntry, signalProcess } from "./process_table.ts";
+import { readProcesses, searchMarked, walkTree } from "./process_tree.ts";
 import { describeStartFailure } from "./start_failure.ts";
 import {
   type Activation,
   type Environment,
   inheritedEnvironment,
-  TRY_MARK_VARIABLE,
   tryEnvironment,
-  WORKER_MARK_VARIABLE,
 } from "./task_environment.ts";
 
 /** What to run for one try. */
@@ -50,6 +53,8 @@ export interface TaskCommand extends TryId {
   readonly env: Environment;
   readonly activation: Activation;
   readonly resources: Resources;
+  /** What its processes may have in memory; `Infinity` is no limit. */
+  readonly memoryBytesMax: number;
   readonly devices: HeldDevices;
 }
 
@@ -58,11 +63,13 @@ export type TaskEnd =
   & (
     | ChildEnd
     /** No process was started, for this one-line reason. */
-    | { readonly kind: "start_failed"; readonly message: string }
+    | { readonly kind: "start_failed"; readonly message: string; readonly use: ChildUse }
   )
   & {
     /** True when a process of the try could not be ended in `LEFTOVER_LIMIT_MS`. */
     readonly hasSurvivors: boolean;
+    /** True when the kernel ended it for what it had in memory, beyond `memoryBytesMax`. */
+    readonly isOverLimit: boolean;
   };
 
 /** A try whose processes run. */
@@ -73,6 +80,17 @@ export interface TaskProcess {
   readonly ended: Promise<TaskEnd>;
   /** Asks the whole group to end, and makes it end `graceMs` later. */
   stop(graceMs: number): void;
+  /** Ends all of it at once. */
+  kill(): void;
+  /** Every living process of it, and what they have in memory where the kernel counts that. */
+  look(): Promise<TreeLook>;
+}
+
+/** What a look at the processes of a try finds. */
+export interface TreeLook {
+  readonly members: readonly ProcessEntry[];
+  /** Absent where the members have to be added up. */
+  readonly memoryBytes?: number;
 }
 
 /** Told of every process group, for the case that the worker dies without a word. */
@@ -94,6 +112,8 @@ export interface TaskProcessesOptions {
   readonly pinner?: CpuPinner;
   /** Absent where orphans cannot be adopted. */
   readonly subreaper?: Subreaper;
+  /** Absent where this worker may make none. */
+  readonly groups?: ControlGroups | undefined;
 }
 
 /** How long what a task left behind is killed again before it is given up. */
@@ -104,12 +124,10 @@ const LOOK_PAUSE_MS = { first: 1, longest: 50 } as const;
 
 const SHELL = "/bin/sh";
 
-/** After this long an ended child that nobody waited for is waited for here. */
-const UNCLAIMED_MS = 1_000;
-
 /** A try with a living leader or living leftovers. */
 interface Running {
   readonly mark: string;
+  readonly group: ControlGroup | undefined;
   /** Process id of the leader; set as soon as it runs. */
   groupId: number;
   readonly ended: Promise<TaskEnd>;
@@ -117,10 +135,12 @@ interface Running {
   killAtMs: number;
   killTimer: ReturnType<typeof setTimeout> | undefined;
   hasEnded: boolean;
+  /** Of adopted processes that have ended. */
+  use: ChildUse;
+  readonly reaped: (use: ChildUse) => void;
 }
 
-/** Whom an adopted process belongs to: all these tries must have ended before it is killed. */
-type Owners = readonly Running[] | "worker";
+const NO_USE: ChildUse = { cpuMs: 0, memoryBytes: 0 };
 
 /** Owner of every task process of this worker. */
 export class TaskProcesses {
@@ -131,13 +151,10 @@ export class TaskProcesses {
   readonly #gpuVariable: GpuVariable | undefined;
   readonly #pinner: CpuPinner | undefined;
   readonly #nullDevice: number;
+  readonly #groups: ControlGroups | undefined;
   /** {group id: its try}; one that has ended stays until nothing of it is left. */
   readonly #running: Map<number, Running> = new Map();
-  /** {process id: owners} of adopted processes seen alive at the last look. */
-  #adopted: Map<number, Owners> = new Map();
-  /** {process id: when it was first seen ended} of children that are no task's. */
-  #unclaimed: Map<number, number> = new Map();
-  #nextUnclaimedAtMs = 0;
+  readonly #adoption: Adoption<Running>;
 
   /** Starts the processes of one worker; `open` also finds a subreaper. */
   constructor(options: TaskProcessesOptions) {
@@ -145,6 +162,9 @@ export class TaskProcesses {
     this.#inherited = inheritedEnvironment(options.env);
     this.#watcher = options.watcher;
     this.#subreaper = options.subreaper;
+    this.#groups = options.groups;
+    const { subreaper, mark } = options;
+    this.#adoption = new Adoption({ subreaper, mark, running: this.#running });
     this.#gpuVariable = options.gpuVariable;
     this.#pinner = options.pinner;
     this.#nullDevice = openSync("/dev/null", "r");
@@ -158,25 +178,21 @@ export class TaskProcesses {
 
   /** Starts a try. That it could not be started is an end like any other. */
   start(task: TaskCommand): TaskProcess {
+    const { memoryBytesMax, devices: { cpus } } = task;
+    const group = memoryBytesMax < Infinity
+      ? this.#groups?.make(task, { memoryBytes: memoryBytesMax })
+      : undefined;
+    const command = group === undefined ? task.command : group.entering(task.command);
     const env = tryEnvironment(this.#inherited, {
       ...task,
       workerMark: this.#mark,
       gpuVariable: this.#gpuVariable,
     });
-    const argv = [SHELL, "-c", task.command];
     const { promise: ended, resolve } = Promise.withResolvers<TaskEnd>();
-    const running: Running = {
-      mark: `${task.taskId}.${task.try}.${this.#mark}`,
-      groupId: 0,
-      ended,
-      killAtMs: 0,
-      killTimer: undefined,
-      hasEnded: false,
-    };
-    const { cpus } = task.devices;
+    const running = newRunning({ mark: `${task.taskId}.${task.try}.${this.#mark}`, group, ended });
     const spawn = () =>
       spawnDetached({
-        argv,
+        argv: [SHELL, "-c", command],
         env,
         directory: task.directory,
         stdin: this.#nullDevice,
@@ -188,20 +204,32 @@ export class TaskProcesses {
         ? spawn()
         : this.#pinner.run(cpus, spawn);
     } catch (error) {
+      group?.remove();
       const message = describeStartFailure({ command: task.command, env, error });
-      resolve({ kind: "start_failed", message, hasSurvivors: false });
-      return { ended, stop: () => {} };
+      const end = { kind: "start_failed", message, use: NO_USE } as const;
+      resolve({ ...end, hasSurvivors: false, isOverLimit: false });
+      return {
+        ended,
+        stop: () => {},
+        kill: () => {},
+        look: () => Promise.resolve({ members: [] }),
+      };
     }
     this.#running.set(running.groupId, running);
     this.#watcher.groupStarted(running.groupId);
-    return { processId: running.groupId, ended, stop: (graceMs) => stopGroup(running, graceMs) };
+    return {
+      processId: running.groupId,
+      ended,
+      stop: (graceMs) => stopGroup(running, graceMs),
+      kill: () => killGroup(running),
+      look: () => this.#look(running),
+    };
   }
 
   /** Kills what still runs, waits for it, and closes. */
   async close(): Promise<void> {
     for (const running of this.#running.values()) {
-      running.killAtMs = 0;
-      signalProcess(-running.groupId, "SIGKILL");
+      killGroup(running);
     }
     const timeout = new AbortController();
     const limit = delay(2 * LEFTOVER_LIMIT_MS, undefined, { signal: timeout.signal });
@@ -218,95 +246,116 @@ export class TaskProcesses {
     return this.close();
   }
 
+  async #look(running: Running): Promise<TreeLook> {
+    const { group, groupId } = running;
+    const processIds = group?.processIds() ?? [];
+    // Its shell may not have entered it yet, or was not let.
+    if (group !== undefined && processIds.length > 0) {
+      const { memoryBytes } = group;
+      const members = await readProcesses(processIds);
+      this.#know(running, members);
+      return { members, ...(memoryBytes === undefined ? {} : { memoryBytes }) };
+    }
+    const rootIds = [groupId, ...this.#adoption.processesOf(running)];
+    const members = await this.#walk(rootIds);
+    this.#know(running, members);
+    return { members };
+  }
+
+  /** What is found while the last of it is being ended is known better by `#endLeftovers`. */
+  #know(running: Running, members: readonly ProcessEntry[]): void {
+    if (!running.hasEnded) this.#adoption.know(running, members);
+  }
+
+  #walk(rootIds: readonly number[]): Promise<ProcessEntry[]> {
+    return walkTree(rootIds, { hasChildLists: this.#subreaper !== undefined });
+  }
+
   #leaderEnded(running: Running, end: ChildEnd, resolve: (end: TaskEnd) => void): void {
     running.hasEnded = true;
-    if (this.#findLeftovers(running).length === 0) {
+    const finish = (hasSurvivors: boolean) => {
+      const { group } = running;
+      const use = sumOfUse(running, end);
+      const isOverLimit = group?.isOverLimit ?? false;
       this.#forget(running);
-      resolve({ ...end, hasSurvivors: false });
-      return;
-    }
-    this.#endLeftovers(running).then((hasSurvivors) => {
-      this.#forget(running);
-      resolve({ ...end, hasSurvivors });
-    });
+      resolve({ ...end, use, hasSurvivors, isOverLimit });
+    };
+    if (this.#findLeftovers(running).length === 0) finish(false);
+    else this.#endLeftovers(running).then(finish);
   }
 
   /** True when something could not be killed. While a stop's grace runs, all may go by itself. */
   async #endLeftovers(running: Running): Promise<boolean> {
     const startAtMs = performance.now();
-    const asked = new Set<number>();
+    const known = new Set<number>();
     let pauseMs: number = LOOK_PAUSE_MS.first;
     while (true) {
       const leftovers = this.#findLeftovers(running);
       if (leftovers.length === 0) return false;
       const nowMs = performance.now();
       if (nowMs >= Math.max(startAtMs, running.killAtMs) + LEFTOVER_LIMIT_MS) return true;
-      for (const processId of leftovers) {
-        if (nowMs >= running.killAtMs) signalProcess(processId, "SIGKILL");
-        else if (!asked.has(processId)) askToEnd(processId, running.groupId);
-        asked.add(processId);
+      const isKilling = nowMs >= running.killAtMs;
+      const knownCount = known.size;
+      for (const id of leftovers) if (id < 0 && isKilling) signalProcess(id, "SIGKILL");
+      // Not the uppermost alone: what they leave would be found a layer at a time.
+      const members = await this.#walk(leftovers);
+      this.#adoption.know(running, members);
+      if (isKilling) running.group?.kill();
+      for (const entry of members) {
+        if (isKilling) killMember(entry);
+        else if (!known.has(entry.processId)) askToEnd(entry, running.groupId);
+        known.add(entry.processId);
       }
       await delay(pauseMs);
-      pauseMs = Math.min(pauseMs * 2, LOOK_PAUSE_MS.longest);
+      // Whoever goes on forking is followed at once.
+      const isGrowing = known.size > knownCount;
+      pauseMs = isGrowing ? LOOK_PAUSE_MS.first : Math.min(pauseMs * 2, LOOK_PAUSE_MS.longest);
     }
   }
 
   #forget(running: Running): void {
     clearTimeout(running.killTimer);
     this.#running.delete(running.groupId);
+    this.#adoption.forget(running);
     this.#watcher.groupEnded(running.groupId);
+    running.group?.remove();
   }
 
   /** Processes, or with a negative sign groups, of a try whose leader has ended. */
   #findLeftovers(running: Running): number[] {
-    if (this.#subreaper === undefined) return searchLeftovers(running);
-    const adopted = new Map<number, Owners>();
-    const leftovers: number[] = [];
-    for (const processId of this.#subreaper.childIds()) {
-      if (isOwnChild(processId)) continue;
-      const owners = this.#adopted.get(processId) ?? this.#findOwners(processId);
-      adopted.set(processId, owners);
-      if (owners === "worker" || this.#subreaper.reap(processId)) continue;
-      if (!owners.every((owner) => owner.hasEnded)) continue;
-      if (owners.length === 0 || owners.includes(running)) leftovers.push(processId);
-    }
-    this.#adopted = adopted;
-    this.#reapUnclaimed(this.#subreaper);
-    return leftovers;
+    if (this.#subreaper === undefined) return searchMarked(running);
+    const leftovers = this.#adoption.leftoversOf(running);
+    if (running.group === undefined) return leftovers;
+    return [...new Set([...leftovers, ...running.group.processIds()])];
   }
+}
 
-  /** Whoever started a child waits for it at once, so the ones that stay ended were adopted. */
-  #reapUnclaimed(subreaper: Subreaper): void {
-    const nowMs = performance.now();
-    if (nowMs < this.#nextUnclaimedAtMs) return;
-    this.#nextUnclaimedAtMs = nowMs + UNCLAIMED_MS;
-    const unclaimed = new Map<number, number>();
-    for (const [processId, owners] of this.#adopted) {
-      if (owners !== "worker" || !readProcess(processId)?.isZombie) continue;
-      const sinceMs = this.#unclaimed.get(processId) ?? nowMs;
-      if (nowMs - sinceMs < UNCLAIMED_MS || !subreaper.reap(processId)) {
-        unclaimed.set(processId, sinceMs);
-      }
-    }
-    this.#unclaimed = unclaimed;
-  }
+function newRunning(parts: Pick<Running, "mark" | "group" | "ended">): Running {
+  const running: Running = {
+    ...parts,
+    groupId: 0,
+    killAtMs: 0,
+    killTimer: undefined,
+    hasEnded: false,
+    use: NO_USE,
+    reaped: ({ cpuMs, memoryBytes }) => {
+      const { use } = running;
+      running.use = {
+        cpuMs: use.cpuMs + cpuMs,
+        memoryBytes: Math.max(use.memoryBytes, memoryBytes),
+      };
+    },
+  };
+  return running;
+}
 
-  #findOwners(processId: number): Owners {
-    const entry = readProcess(processId);
-    if (entry === undefined) return [];
-    const byGroup = this.#running.get(entry.sessionId) ?? this.#running.get(entry.groupId);
-    if (byGroup !== undefined) return [byGroup];
-    // Nothing more is told of a process that has ended, so it may be a child of another's.
-    if (entry.isZombie) return "worker";
-    const tryMark = readVariable(processId, TRY_MARK_VARIABLE);
-    if (tryMark?.endsWith(`.${this.#mark}`)) {
-      return [...this.#running.values()].filter((running) => running.mark === tryMark);
-    }
-    // A child of the worker that is no task: a library instance, an unpacking process.
-    if (readVariable(processId, WORKER_MARK_VARIABLE) === this.#mark) return "worker";
-    if (entry.sessionId === readProcess(process.pid)?.sessionId) return "worker";
-    return [...this.#running.values()];
-  }
+/** A control group knows of all that was in it; else what was waited for is added up. */
+function sumOfUse({ group, use: adopted }: Running, { use }: ChildEnd): ChildUse {
+  const cpuMs = use.cpuMs + adopted.cpuMs;
+  return {
+    cpuMs: group === undefined ? cpuMs : Math.max(cpuMs, group.cpuMs),
+    memoryBytes: Math.max(use.memoryBytes, adopted.memoryBytes),
+  };
 }
 
 function stopGroup(running: Running, graceMs: number): void {
@@ -318,22 +367,20 @@ function stopGroup(running: Running, graceMs: number): void {
   running.killTimer = setTimeout(() => signalProcess(-running.groupId, "SIGKILL"), graceMs);
 }
 
-/** The group was asked already, by `stopGroup`. */
-function askToEnd(processId: number, groupId: number): void {
-  if (processId < 0 || readProcess(processId)?.groupId === groupId) return;
-  signalProcess(processId, "SIGTERM");
+function killGroup(running: Running): void {
+  running.killAtMs = 0;
+  running.group?.kill();
+  // Whoever has ended may have given its number to another.
+  if (!running.hasEnded) signalProcess(-running.groupId, "SIGKILL");
 }
 
-function searchLeftovers(running: Running): number[] {
-  const entries = listProcesses();
-  if (entries.length === 0) {
-    return signalProcess(-running.groupId, 0) ? [-running.groupId] : [];
-  }
-  const { groupId, mark } = running;
-  return entries
-    .filter((entry) =>
-      !entry.isZombie && (entry.groupId === groupId || entry.sessionId === groupId ||
-        readVariable(entry.processId, TRY_MARK_VARIABLE) === mark)
-    )
-    .map((entry) => entry.processId);
+/** With the group that it leads, which nobody else is in: what forks there cannot get away. */
+function killMember({ processId, groupId }: ProcessEntry): void {
+  if (processId === groupId) signalProcess(-groupId, "SIGKILL");
+  signalProcess(processId, "SIGKILL");
+}
+
+/** The group was asked already, by `stopGroup`. */
+function askToEnd(entry: ProcessEntry, groupId: number): void {
+  if (entry.groupId !== groupId) signalProcess(entry.processId, "SIGTERM");
 }

@@ -9,22 +9,33 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { type CommandRecipe, STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import type { CacheName, TaskId } from "../shared/ids.ts";
-import type { CacheLevel, InputMount, Outcome, TryResult } from "../shared/task.ts";
+import type { CacheLevel, InputMount, TryResult, Usage, UsageSample } from "../shared/task.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { takeFailureOutputs } from "./failure_output.ts";
-import { whenFull } from "./disk_usage.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
+import { limitOf } from "./core/limit.ts";
+import { whenFull } from "./disk_usage.ts";
+import { environmentPaths, holdInputs } from "./held_input.ts";
 import type { Input } from "./mount.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
-import type { SandboxMeter } from "./sandbox_meter.ts";
 import type { Activation } from "./task_environment.ts";
 import { isDiskFull, measureFile, type OutputPlaces, takeOutputs } from "./task_output.ts";
 import type { Tails } from "./tails.ts";
 import type { Trees } from "./trees.ts";
+import type { UsageMeter } from "./usage_meter.ts";
+import {
+  failure,
+  statusOf,
+  type Stop,
+  stopped,
+  type Verdict,
+  verdictOf,
+  withPeak,
+} from "./verdict.ts";
 
 type RunOrder = Extract<WorkerInstruction, { kind: "run_task" }>;
 type TaskEnded = Pick<Extract<WorkerEvent, { kind: "task_ended" }>, "result" | "modified">;
@@ -44,36 +55,44 @@ export interface RunnerOptions {
   readonly trees: Pick<Trees, "read">;
   readonly sandboxes: Sandboxes;
   readonly processes: TaskProcesses;
-  readonly meter: Pick<SandboxMeter, "watch">;
+  readonly meter: Pick<UsageMeter, "watch">;
   readonly tails: Pick<Tails, "expect" | "attach" | "forget">;
   readonly activations: Activations;
   readonly push: (event: WorkerEvent) => void;
 }
 
 /** Time between the polite signal and the one that cannot be ignored. */
-const STOP_GRACE_MS = 1_000;
+const STOP_GRACE_MS = 500;
 
 /** Longest delay that timers take. */
 const TIMER_MS_MAX: number = 2 ** 31 - 1;
+
+/** The sandbox of a try that ran so long, and ended by itself, is looked at then. */
+const DISK_LOOK_MS = 200;
+
 /** How long a try waits for a full disk to have room for its sandbox, and between two looks. */
 const FULL_MS_MAX = 5_000;
 const FULL_PAUSE_MS = 100;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
+/** What a try used. */
+interface Measured {
+  readonly used: Usage;
+  readonly series?: readonly UsageSample[];
+}
+
 /** One try under way. */
 interface Run {
   readonly order: RunOrder;
   process: TaskProcess | undefined;
-  stopReason: StopOrder["reason"] | undefined;
+  /** Why it is to end, first come. */
+  stop: Stop | undefined;
   startedAtMs: number;
   ranMs: number;
+  /** What it used, once its processes have ended; at least `diskBytes` of disk. */
+  total: ((diskBytes: number) => Measured) | undefined;
 }
-
-/** What a finished try is reported as, less what every result has. */
-type Verdict =
-  & Pick<TryResult, "outcome" | "message" | "outputs">
-  & Partial<Pick<TryResult, "exitCode" | "signal" | "mount">>;
 
 /** Owner of the tries that run here. */
 export class Runner {
@@ -93,11 +112,17 @@ export class Runner {
   }
 
   /** Ends the processes of a try; `task_ended` still answers. */
-  stop({ taskId, try: number, reason }: StopOrder): void {
+  stop({ taskId, try: number, reason, exceeded }: StopOrder): void {
     const run = this.#runs.get(`${taskId}.${number}`);
     if (run === undefined) return;
-    run.stopReason ??= reason;
-    run.process?.stop(STOP_GRACE_MS);
+    if (reason !== "resources_exhausted") {
+      run.stop ??= { reason };
+      run.process?.stop(STOP_GRACE_MS);
+    } else if (exceeded !== undefined) {
+      run.stop ??= { reason, exceeded, isShare: true };
+      // It would use more of what there is none of.
+      run.process?.kill();
+    }
   }
 
   /** Resolves when no try runs any more; the processes are ended by their owner. */
@@ -149,9 +174,10 @@ export class Runner {
     const run: Run = {
       order,
       process: undefined,
-      stopReason: undefined,
+      stop: undefined,
       startedAtMs: 0,
       ranMs: 0,
+      total: undefined,
     };
     this.#runs.set(key, run);
     this.#options.tails.expect(order.task);
@@ -186,14 +212,14 @@ export class Runner {
       verdict = await this.#judge(run, { sandbox, end, changed });
       if (!hasSurvivors) verdict = await this.#addFailureOutputs(run, { sandbox, verdict });
     } catch (error) {
-      verdict = run.stopReason === undefined ? failure(error) : stopped(run.stopReason);
+      verdict = run.stop === undefined ? failure(error) : stopped(run.stop);
     }
     for (const hold of holds) hold.release();
     const { taskId, try: number } = run.order.task;
     const { startedAtMs, ranMs } = run;
     const times = { startedAtMs, stagedMs: run.order.stagedMs, ranMs };
-    const result: TryResult = { taskId, try: number, ...verdict, ...streams, times };
-    ended({ result, modified });
+    const result = { taskId, try: number, ...verdict, ...streams, times };
+    ended({ result: { ...result, ...measured(run, result) }, modified });
     // Whoever waits for the result need not wait for this.
     await sandbox?.remove({ hasSurvivors }).catch(() => {
       // What cannot be removed now goes with the whole folder when the worker ends.
@@ -215,7 +241,7 @@ export class Runner {
       try {
         return await sandboxes.create(content);
       } catch (error) {
-        const isOver = run.stopReason !== undefined || performance.now() >= untilMs;
+        const isOver = run.stop !== undefined || performance.now() >= untilMs;
         if (!isDiskFull(error) || isOver) throw error;
       }
       // What others left, and is being removed, may be all that is in the way; or one of them is.
@@ -230,7 +256,7 @@ export class Runner {
     const { cache, activations, processes } = this.#options;
     const activation = await activations.of(environmentPaths(cache, shape.environments));
     // It may have taken a while.
-    if (run.stopReason !== undefined) throw new Error("it was stopped before it started");
+    if (run.stop !== undefined) throw new Error("it was stopped before it started");
     run.startedAtMs = Date.now();
     const startedAtMs = performance.now();
     run.process = processes.start({
@@ -244,13 +270,34 @@ export class Runner {
       env: { ...shape.env, ...task.body.env, ...tendrilVariables(activation) },
       activation,
       resources: shape.resources,
+      memoryBytesMax: limitOf(shape, "memory"),
       devices,
     });
-    using _watch = this.#options.meter.watch(task, sandbox);
+    using usage = this.#options.meter.watch({
+      id: task,
+      shape,
+      process: run.process,
+      sandbox,
+      exceeded: (exceeded) => {
+        run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
+      },
+    });
     using _tail = this.#options.tails.attach(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
-    if (end.kind === "start_failed") run.startedAtMs = 0;
+    if (end.kind === "start_failed") {
+      run.startedAtMs = 0;
+      return end;
+    }
+    const exceeded = usage.endedFor(end);
+    if (exceeded !== undefined) {
+      run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
+    }
+    if (run.stop !== undefined) run.stop = withPeak(run.stop, end);
+    else if (run.ranMs >= DISK_LOOK_MS) {
+      usage.sawDisk((await sandbox.measure({ isBrief: true })).bytes);
+    }
+    run.total = (diskBytes) => usage.total(end, { ranMs: run.ranMs, diskBytes });
     return end;
   }
 
@@ -300,7 +347,7 @@ export class Runner {
       changed: readonly InputMount[];
     },
   ): Promise<Verdict> {
-    if (run.stopReason !== undefined) return { ...stopped(run.stopReason), ...statusOf(end) };
+    if (run.stop !== undefined) return { ...stopped(run.stop), ...statusOf(end) };
     if (end.kind === "start_failed") return verdictOf("start_failed", end.message);
     const [first] = changed;
     if (first !== undefined) {
@@ -331,15 +378,6 @@ export class Runner {
   }
 }
 
-/** Absolute paths of unpacked environments, which are used in place. */
-export function environmentPaths(cache: CacheStore, names: readonly CacheName[]): string[] {
-  return names.map((name) => {
-    const stored = cache.get(name);
-    if (stored === undefined) throw new MissingError(`Environment "${name}" is not in the cache`);
-    return stored.path;
-  });
-}
-
 /** What every task and library is told besides what it was given. */
 export function tendrilVariables({ rootPath }: Activation): { [name: string]: string } {
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
@@ -347,50 +385,13 @@ export function tendrilVariables({ rootPath }: Activation): { [name: string]: st
   return variables;
 }
 
-/** A file that a try needs is not there, although the manager had been told so. */
-class MissingError extends Error {
-  override readonly name = "MissingError";
-}
-
-/** Finds the inputs and keeps them, and the environments, in place while the try runs. */
-function holdInputs(cache: CacheStore, { task, shape }: RunOrder, holds: Hold[]): Input[] {
-  for (const name of shape.environments) {
-    const stored = cache.get(name);
-    const hold = stored && cache.hold(name, stored.facts.generation);
-    if (hold !== undefined) holds.push(hold);
-  }
-  return task.inputs.map(({ mount, name, generation, isSymlink }) => {
-    const hold = cache.hold(name, generation);
-    if (hold === undefined) throw new MissingError(`Input "${mount}" is not in the cache`);
-    holds.push(hold);
-    return { mount, path: hold.path, isDirectory: hold.facts.isDirectory, isSymlink };
-  });
-}
-
-function verdictOf(outcome: Outcome, message: string): Verdict {
-  return { outcome, message, outputs: [] };
-}
-
-const WHY_STOPPED: { readonly [reason in StopOrder["reason"]]: string } = {
-  timeout: "its time was up",
-  cancelled: "it was cancelled",
-  "disk_full": "the disk of the worker was full",
-};
-
-function stopped(reason: StopOrder["reason"]): Verdict {
-  return verdictOf(reason, `The try was stopped: ${WHY_STOPPED[reason]}`);
-}
-
-function statusOf(end: TaskEnd): { exitCode?: number; signal?: string } {
-  if (end.kind === "exit") return { exitCode: end.exitCode };
-  return end.kind === "signal" ? { signal: end.signal } : {};
-}
-
-function failure(error: unknown): Verdict {
-  const found = error instanceof Error ? error.message : String(error);
-  if (isDiskFull(error)) {
-    return verdictOf("disk_full", `Cannot run the task: the disk of the worker is full: ${found}`);
-  }
-  if (error instanceof MissingError) return verdictOf("input_missing", found);
-  return verdictOf("start_failed", `Cannot run the task: ${found}`);
+/** What a try used, on whose result that much is known to have been written. */
+function measured(
+  { total }: Run,
+  { outputs, stdout, stderr }: Pick<TryResult, "outputs" | "stdout" | "stderr">,
+): Partial<Measured> {
+  if (total === undefined) return {};
+  let diskBytes = stdout.length + stderr.length;
+  for (const { sizeBytes } of outputs) diskBytes += sizeBytes;
+  return total(diskBytes);
 }

@@ -230,13 +230,13 @@ export class Sandbox {
   }
 
   /** What all of it takes of the disk, but for what the cache has in any case. */
-  measure(): Promise<DiskUsage> {
+  measure(options: { readonly isBrief?: boolean } = {}): Promise<DiskUsage> {
     const shared = new Set(this.#clones);
     for (const { path } of this.#links) {
       const inode = this.#parts.links.inodeOf(path);
       if (inode !== undefined) shared.add(inode);
     }
-    return diskUsage(this.#parts.folder.path, shared);
+    return diskUsage(this.#parts.folder.path, shared, options);
   }
 
   /** Looks at one output and makes it fit to be moved away; see output.ts. */

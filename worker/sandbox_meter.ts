@@ -1,79 +1,73 @@
 /**
  * Looks at what running tasks have in their sandboxes. One that has just begun is left alone, so
- * that short tasks cost nothing; the others are looked at the more seldom the longer it takes, so
- * that all of it together takes a small part of the worker's time.
+ * that short tasks cost nothing; then each is looked at again before it could fill what it may have.
  *
  * @module
  */
 
-import type { TryId } from "../shared/task.ts";
+import { LookSchedule } from "./look_schedule.ts";
 import type { Sandbox } from "./sandbox.ts";
 
-/** A sandbox is first looked at when it is so old, and then so often at most. */
-const YOUNG_MS = 2_000;
-const PAUSE_MS = 1_000;
-
-/** Between two looks for sandboxes that are due. */
-const TICK_MS = 250;
-
-/** What all looks together take of the control loop's time at most. */
-const SHARE_MAX = 0.02;
-
-interface Watched {
-  readonly id: TryId;
+/** What to look at. */
+export interface SandboxWatch {
   readonly sandbox: Pick<Sandbox, "measure">;
-  dueAtMs: number;
+  /** `Infinity` is none. */
+  readonly limitBytes: number;
+  /** Told what was found. */
+  readonly saw: (bytes: number) => void;
 }
 
-/** Owner of the timer and of the look under way. */
-export class SandboxMeter {
-  readonly #told: (id: TryId, bytes: number) => void;
-  readonly #watched: Set<Watched> = new Set();
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #isLooking = false;
-  #isClosed = false;
+/** Looks are no closer to each other, and no further apart but for what they cost. */
+const PAUSE_MS = { shortest: 50, longest: 1_000 } as const;
 
-  /** `told` hears of each sandbox what was found in it. */
-  constructor(told: (id: TryId, bytes: number) => void) {
-    this.#told = told;
+/** As fast a disk as there is: what a task may write between two looks. */
+const WRITTEN_BYTES_PER_MS = 2e6;
+
+/** How much faster than it did a task may go on. */
+const HASTE = 4;
+
+const SCHEDULE = { tickMs: PAUSE_MS.shortest, shareMax: 0.02, concurrencyMax: 2 } as const;
+
+/** Owner of the looks. */
+export class SandboxMeter {
+  readonly #capacityBytes: number;
+  readonly #schedule: LookSchedule = new LookSchedule(SCHEDULE);
+
+  /** `capacityBytes` is the disk of the worker; 0 is not known. */
+  constructor({ capacityBytes }: { readonly capacityBytes: number }) {
+    this.#capacityBytes = capacityBytes > 0 ? capacityBytes : Infinity;
   }
 
   /** Looks at a sandbox from time to time until this is disposed. */
-  watch(id: TryId, sandbox: Pick<Sandbox, "measure">): Disposable {
-    const watched = { id, sandbox, dueAtMs: performance.now() + YOUNG_MS };
-    this.#watched.add(watched);
-    // It goes on from task to task: starting and ending it with each would cost more.
-    if (!this.#isClosed) this.#timer ??= setInterval(this.#tick, TICK_MS);
-    return { [Symbol.dispose]: () => void this.#watched.delete(watched) };
+  watch({ sandbox, limitBytes, saw }: SandboxWatch): Disposable {
+    let isOver = false;
+    let last = { bytes: 0, atMs: performance.now() };
+    const firstMs = pauseMs(Math.min(limitBytes, this.#capacityBytes) / WRITTEN_BYTES_PER_MS);
+    const scheduled = this.#schedule.add(firstMs, async () => {
+      const { bytes, costMs } = await sandbox.measure();
+      const nowMs = performance.now();
+      if (!isOver) saw(bytes);
+      const grownBytes = Math.max(0, bytes - last.bytes);
+      const bytesPerMs = grownBytes / Math.max(1, nowMs - last.atMs) * HASTE;
+      last = { bytes, atMs: nowMs };
+      const ownMs = Math.max(0, limitBytes - bytes) / WRITTEN_BYTES_PER_MS;
+      const sharedMs = Math.max(0, this.#capacityBytes - bytes) / Math.max(1, bytesPerMs);
+      return { costMs, pauseMs: pauseMs(Math.min(ownMs, sharedMs)) };
+    });
+    return {
+      [Symbol.dispose]: () => {
+        isOver = true;
+        scheduled[Symbol.dispose]();
+      },
+    };
   }
 
   /** Looks no more. */
   close(): void {
-    this.#isClosed = true;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#schedule.close();
   }
+}
 
-  readonly #tick = (): void => {
-    if (this.#watched.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      return;
-    }
-    if (!this.#isLooking) void this.#lookAtDue();
-  };
-
-  /** One after another: `measure` throws nothing. */
-  async #lookAtDue(): Promise<void> {
-    this.#isLooking = true;
-    for (const watched of this.#watched) {
-      if (this.#isClosed) return;
-      if (watched.dueAtMs > performance.now()) continue;
-      const { bytes, costMs } = await watched.sandbox.measure();
-      const pauseMs = Math.max(PAUSE_MS, costMs * this.#watched.size / SHARE_MAX);
-      watched.dueAtMs = performance.now() + pauseMs;
-      if (this.#watched.has(watched)) this.#told(watched.id, bytes);
-    }
-    this.#isLooking = false;
-  }
+function pauseMs(wantedMs: number): number {
+  return Math.min(PAUSE_MS.longest, Math.max(PAUSE_MS.shortest, wantedMs));
 }

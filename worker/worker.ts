@@ -17,6 +17,7 @@ import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command
 import { VERSION } from "../shared/version.ts";
 import { Activations } from "./activation.ts";
 import { CacheStore } from "./cache_store.ts";
+import { ControlGroups } from "./control_group.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { newWorkerState, type WorkerTimeEnd } from "./core/state.ts";
 import { Engine } from "./engine.ts";
@@ -31,12 +32,12 @@ import { TaskProcesses, type TaskProcessesOptions } from "./process.ts";
 import { SharedStore } from "./shared_store.ts";
 import { Runner } from "./runner.ts";
 import { Sandboxes } from "./sandbox.ts";
-import { SandboxMeter } from "./sandbox_meter.ts";
 import { isTailOrder, Tails } from "./tails.ts";
 import { type Environment, inheritedEnvironment } from "./task_environment.ts";
 import type { TimeLimit } from "./time_limit.ts";
 import { Transfers } from "./transfer.ts";
 import { newTrees } from "./trees.ts";
+import { UsageMeter } from "./usage_meter.ts";
 import { Verifications } from "./verification.ts";
 import { Watcher } from "./watcher.ts";
 import type { Workspace } from "./workspace.ts";
@@ -100,13 +101,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 interface Parts {
   readonly log: WorkerLog;
   readonly watcher: Watcher;
+  /** Absent where this worker may make none. */
+  readonly groups: ControlGroups | undefined;
   readonly cache: CacheStore;
   readonly processes: TaskProcesses;
   readonly sandboxes: Sandboxes;
   readonly peers: PeerServer;
   readonly transfers: Transfers;
   readonly verifications: Verifications;
-  readonly meter: SandboxMeter;
+  readonly meter: UsageMeter;
   readonly tails: Tails;
   readonly activations: Activations;
   readonly runner: Runner;
@@ -114,7 +117,7 @@ interface Parts {
 }
 
 /** What is open before the others can be. */
-interface OpenedParts extends Pick<Parts, "log" | "watcher" | "processes"> {
+interface OpenedParts extends Pick<Parts, "log" | "watcher" | "groups" | "processes"> {
   readonly store: SharedStore;
   readonly given: Pick<TaskProcessesOptions, "gpuVariable" | "pinner">;
 }
@@ -159,6 +162,8 @@ class Shell {
     };
     const log = new WorkerLog(join(options.workspace.path, "logs"), options.say);
     const { mark, sandboxesPath } = options.workspace;
+    // Before there are children, which would stay where they are.
+    const groups = ControlGroups.open({ mark });
     const watcher = new Watcher({
       command: selfCommand(["internal-watch"]),
       mark,
@@ -166,15 +171,15 @@ class Shell {
       onTrouble: (message) => log.write("watcher_trouble", { message }),
     });
     const env = taskEnvironment(options);
-    const processes = await TaskProcesses.open({ mark, env, watcher, ...given });
+    const processes = await TaskProcesses.open({ mark, env, watcher, groups, ...given });
     const { path, storePath } = options.workspace;
     const store = new SharedStore(storePath, { user: basename(path) });
     await store.sweep();
-    return new Shell(options, { log, watcher, processes, store, given });
+    return new Shell(options, { log, watcher, groups, processes, store, given });
   }
 
   private constructor(options: WorkerOptions, opened: OpenedParts) {
-    const { log, watcher, processes, given } = opened;
+    const { log, watcher, groups, processes, given } = opened;
     const { workspace } = options;
     const { trash, mark } = workspace;
     this.#options = options;
@@ -187,9 +192,7 @@ class Shell {
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
     const verifications = new Verifications({ cache, trees, push });
-    const meter = new SandboxMeter(({ taskId, try: number }, bytes) => {
-      push({ kind: "sandbox_measured", taskId, try: number, bytes });
-    });
+    const meter = new UsageMeter({ resources: options.resources, push });
     const activations = new Activations({ env: taskEnvironment(options), mark });
     const tails = new Tails((messages) => this.#link?.send(messages));
     const runner = new Runner({
@@ -225,6 +228,7 @@ class Shell {
     this.#parts = {
       log,
       watcher,
+      groups,
       cache,
       processes,
       sandboxes,
@@ -394,6 +398,7 @@ class Shell {
     clearTimeout(timer);
     parts.log.write("ended", { how: end.kind, message: end.message });
     if (isQuiet) await parts.watcher.close();
+    parts.groups?.close();
     await this.#options.workspace.close();
   }
 }

@@ -14,8 +14,11 @@ import type {
   TaskRecord,
   TransferRecord,
   TransferSource,
+  TryRecord,
   WorkerRecord,
 } from "./state.ts";
+import { giveUpAsking } from "./retry.ts";
+import { isUnwatched, takeSlow } from "./slow_worker.ts";
 import { endExpired, releaseTask } from "./task.ts";
 import { resumeTransfer, reviewSource } from "./transfer.ts";
 import { tellUnplaceable } from "./unplaceable.ts";
@@ -40,6 +43,8 @@ export type Deadline =
   | { readonly atMs: number; readonly kind: "hold" | "end_by"; readonly task: TaskRecord }
   /** The time of the worker is nearly over. */
   | { readonly atMs: number; readonly kind: "ending"; readonly worker: WorkerRecord }
+  /** The try has run for too long, if it runs still. */
+  | { readonly atMs: number; readonly kind: "slow"; readonly attempt: TryRecord }
   /** The host is blocked until then. */
   | { readonly atMs: number; readonly kind: "host"; readonly host: string };
 
@@ -80,13 +85,17 @@ function pass(state: ManagerState, due: Deadline): void {
     case "grace":
       return passGrace(state, due.worker);
     case "hold":
-      return releaseTask(state, due.task);
+      return due.task.hold?.kind === "retry_asked"
+        ? giveUpAsking(state, due.task)
+        : releaseTask(state, due.task);
     case "end_by":
       return endExpired(state, due.task);
     case "ending":
       return approachEnd(state, due.worker);
     case "host":
       return endBlock(state, due.host);
+    case "slow":
+      return takeSlow(state, due.attempt);
     case "upkeep":
       return;
     default:
@@ -108,5 +117,6 @@ function isStale(entry: Deadline): boolean {
     const untilMs = hold !== undefined && "untilMs" in hold ? hold.untilMs : Infinity;
     return untilMs > entry.atMs || isSettled && state.kind === "done";
   }
+  if (entry.kind === "slow") return isUnwatched(entry.attempt);
   return entry.kind === "end_by" && entry.task.isSettled;
 }

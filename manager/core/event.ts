@@ -13,6 +13,7 @@ import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, TaskBody } from "../../shared/task.ts";
 import type { CategoryMode } from "./category.ts";
 import type { Policies } from "./policy.ts";
+import type { RetryDecision, RetryRule } from "./retry.ts";
 
 /** A `hello` that passed the challenge and the check of its shape. */
 export type Hello = Extract<WorkerMessage, { kind: "hello" }>;
@@ -95,6 +96,10 @@ export interface TaskTemplate {
   readonly minTimeMs: number;
   /** `TryResult.series` is wanted. */
   readonly hasSeries?: boolean;
+  /** When a try that failed is repeated; absent is at once, as long as `retries` allow it. */
+  readonly retry?: RetryRule;
+  /** In place of the policy. */
+  readonly placement?: Policies["placement"];
   /** Name of the library whose function is called; absent for a command. */
   readonly library?: string;
 }
@@ -186,6 +191,15 @@ export type ManagerEvent =
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
   | { readonly kind: "category_declared"; readonly category: CategoryChange }
+  /** Many at once: none of them is dispatched from now on, and they end within some steps. */
+  | { readonly kind: "tasks_cancelled"; readonly taskIds: readonly TaskId[] }
+  /** Answer to `ask_retry`: what the try costs of `retries`, or why nobody can tell. */
+  | {
+    readonly kind: "retry_decided";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly decision: RetryDecision;
+  }
   /** A worker said hello on a connection that the shell calls `session`. */
   | {
     readonly kind: "worker_connected";

@@ -94,11 +94,17 @@ function holdReason({ nowMs }: Inquiry, task: TaskRecord, hold: Hold): Reason {
     case "start_after":
       return { kind: "start_after", leftMs: Math.max(0, hold.untilMs - nowMs) };
     case "back_off": {
-      const { failureCount } = task;
+      const failureCount = task.failureCount + (task.troubles?.forsaken.count ?? 0);
       return { kind: "back_off", leftMs: Math.max(0, hold.untilMs - nowMs), failureCount };
     }
+    case "strict_input": {
+      const mounts = task.definition.inputs.filter(({ isStrict }) => isStrict);
+      return { kind: "strict_input", mounts: mounts.map(({ mount }) => mount) };
+    }
     case "retry_asked":
-      return { kind: "retry_asked", outcome: hold.result.outcome };
+      return { kind: "retry_asked", outcome: hold.failure.outcome };
+    case "called_off":
+      return { kind: "called_off" };
     default:
       return unreachable(hold);
   }

@@ -34,7 +34,8 @@ export function failWithOutputs(
   const lie = outputLie(state, attempt, result);
   if (lie !== undefined) noteLie(state, worker, lie);
   fail(lie === undefined && !task.isSettled ? result : { ...result, outputs: [] });
-  const isKept = task.state.kind === "retrieving" && task.state.attempt === attempt;
+  const isAsked = task.hold?.kind === "retry_asked" && task.hold.attempt === attempt;
+  const isKept = isAsked || task.state.kind === "retrieving" && task.state.attempt === attempt;
   if (!isKept) discard(state, attempt, result);
 }
 

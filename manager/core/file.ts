@@ -50,6 +50,7 @@ export function declareFile(
     isReleasedByUse: isReleasedByUse ?? false,
     scarceAt: -1,
     copyAgain: undefined,
+    hasStrict: false,
     recipes: new Set(),
     maker: undefined,
     libraries: new Set(),
@@ -314,6 +315,7 @@ function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): voi
   same.consumed.succeeded += file.consumed.succeeded;
   same.consumed.failed += file.consumed.failed;
   same.copiesWanted ??= file.copiesWanted;
+  same.hasStrict ||= file.hasStrict;
   for (const recipe of file.recipes) same.recipes.add(recipe);
   for (const library of file.libraries) same.libraries.add(library);
   for (const request of file.requests) same.requests.add(request);

@@ -78,6 +78,8 @@ export type ManagerInstruction =
   | { readonly kind: "abandon"; readonly deliveryId: number }
   /** The handle of this task settles. */
   | { readonly kind: "settle"; readonly end: TaskEnd; readonly durable: true }
+  /** Ask the user what this try costs of the task's `retries`; `retry_decided` answers. */
+  | { readonly kind: "ask_retry"; readonly end: TaskEnd }
   /** Answer to `file_requested`; the contents are with the shell when it is delivered. */
   | {
     readonly kind: "file_delivered";

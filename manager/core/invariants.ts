@@ -5,6 +5,7 @@ import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
+import { isMadeFor } from "./group.ts";
 import { aheadFactor } from "./placement.ts";
 import { isOpen } from "./room.ts";
 import { SHIFTS_MAX } from "./shift.ts";
@@ -15,6 +16,7 @@ import type {
   FileRecord,
   ManagerState,
   TaskRecord,
+  TryRecord,
   WorkerRecord,
 } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
@@ -55,6 +57,7 @@ function checkCounters(state: ManagerState): void {
   checkRecoveries(state);
   checkCategories(state);
   checkKinds(state);
+  checkRoom(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -63,6 +66,15 @@ function checkCounters(state: ManagerState): void {
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
   }
+}
+
+function checkRoom({ workers, room }: ManagerState): void {
+  const open = [...workers.values()].filter(isIndexed);
+  const total = open.reduce((sum, { resources }) => sum + resources.cores, 0);
+  const committed = open.reduce((sum, worker) => sum + worker.committed.cores, 0);
+  const isRight = Math.abs(room.total.cores - total) < 1e-3 &&
+    Math.abs(room.committed.cores - committed) < 1e-3;
+  assert(room.workerCount === open.length && isRight, "The room of all workers must be their sum");
 }
 
 function checkCategories(state: ManagerState): void {
@@ -92,12 +104,18 @@ function checkCategories(state: ManagerState): void {
   }
   assert(running.size === 0, "The category of every try must be known");
   const uses = new Map<object, number>();
-  for (const { taskClass } of state.tasks.values()) {
+  const queued = new Map<object, number>();
+  for (const { taskClass, state: { kind } } of state.tasks.values()) {
+    if (kind === "waiting" || kind === "ready") {
+      queued.set(taskClass, (queued.get(taskClass) ?? 0) + 1);
+    }
     uses.set(taskClass, (uses.get(taskClass) ?? 0) + 1);
   }
   for (const [key, taskClass] of state.classes) {
     const count = uses.get(taskClass) ?? 0;
     assert(taskClass.useCount === count && count > 0, `Class ${key} must have ${count} tasks`);
+    const queuedCount = queued.get(taskClass) ?? 0;
+    assert(taskClass.queuedCount === queuedCount, `Class ${key} must queue ${queuedCount} tasks`);
     uses.delete(taskClass);
   }
   assert(uses.size === 0, "The class of every task must be known");
@@ -172,7 +190,7 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
       const isThere = [...worker.tries.values()].includes(attempt);
       assert(isThere && !attempt.isEnded, `Task ${taskId} must have a current try at its worker`);
       assert(attempt.try === task.tryCount, `Task ${taskId} must run its newest try`);
-      if (!attempt.isStarted) checkStaging(state, task, worker);
+      if (!attempt.isStarted) checkStaging(state, task, attempt);
       return;
     }
     case "retrieving":
@@ -188,8 +206,15 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
 }
 
 /** What a try waits for at its worker is there or comes. */
-function checkStaging(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
+function checkStaging(state: ManagerState, task: TaskRecord, attempt: TryRecord): void {
+  const { worker, awaits } = attempt;
+  if (awaits !== undefined) {
+    const isAwaited = !awaits.isEnded && awaits.worker === worker && awaits.follower === attempt &&
+      [...worker.tries.values()].includes(awaits);
+    assert(isAwaited, `Task ${task.definition.taskId} must await a try at its worker`);
+  }
   for (const file of inputFiles(state, task)) {
+    if (isMadeFor(attempt, file)) continue;
     const replica = file.replicas.get(worker);
     const isComing = replica?.state === "ready" || replica?.transfer !== undefined;
     assert(isComing, `File ${file.fileId} must come to ${worker.workerId} for a try there`);
@@ -204,6 +229,7 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   for (const attempt of worker.tries.values()) {
     const { taskClass } = attempt;
     const { library } = taskClass;
+    if (attempt.awaits !== undefined) continue;
     if (library === undefined) {
       cores += attempt.allocation?.held.cores ?? 0;
       ahead = Math.max(ahead, aheadFactor(state, taskClass));

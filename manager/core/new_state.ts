@@ -3,9 +3,12 @@
 import { newHeap } from "../../shared/heap.ts";
 import { newRandom } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
+import { newCallingOff } from "./cancel.ts";
 import { newCapacityIndex } from "./capacity_index.ts";
+import { newRoomSums } from "./hunger.ts";
 import type { Policies } from "./policy.ts";
-import { type Counters, type ManagerState, newSource } from "./state.ts";
+import { newCounters } from "./counters.ts";
+import { type ManagerState, newSource } from "./state.ts";
 import { newUnplaceable } from "./unplaceable.ts";
 import type { Upkeep } from "./upkeep.ts";
 
@@ -31,6 +34,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     unclaimed: new Map(),
     workers: new Map(),
     index: newCapacityIndex(),
+    room: newRoomSums(),
     disks: newCapacityIndex(),
     categories: new Map(),
     classes: new Map(),
@@ -43,6 +47,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),
+    strictFiles: new Set(),
     hosts: new Map(),
     ending: new Set(),
     departureLookAtMs: 0,
@@ -65,6 +70,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     spooledBytes: 0,
     lost: new Set(),
     upkeep: newUpkeep(),
+    calledOff: newCallingOff(),
     deliveries: new Map(),
     deliveryQueue: new Set(),
     collectingCount: 0,
@@ -80,30 +86,6 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     instructions: [],
     fetches: [],
     facts: [],
-  };
-}
-
-function newCounters(): Counters {
-  return {
-    submitted: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-    waiting: 0,
-    ready: 0,
-    dispatched: 0,
-    retrieving: 0,
-    triesStarted: 0,
-    recoveries: 0,
-    recoveriesWaiting: 0,
-    recoveriesRunning: 0,
-    nondeterministic: 0,
-    replicasDamaged: 0,
-    managerToWorkerBytes: 0,
-    workerToWorkerBytes: 0,
-    workerToManagerBytes: 0,
-    urlToWorkerBytes: 0,
-    workerToUrlBytes: 0,
   };
 }
 

@@ -6,6 +6,7 @@ import type { OutputMount, TaskShape, TryId } from "../../shared/task.ts";
 import type { Allocation } from "./allocation.ts";
 import type { TaskDefinition, TaskTemplate } from "./event.ts";
 import { boundName, fileOf, isInPlace, outputFiles } from "./file.ts";
+import { comingGeneration } from "./group.ts";
 import type { ManagerState, TryRecord } from "./state.ts";
 
 /** Messages for one worker that one step collects. */
@@ -62,7 +63,8 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   const { definition } = attempt.task;
   const inputs = definition.inputs.map(({ mount, fileId, isSymlink }) => {
     const file = fileOf(state, fileId);
-    const input = { mount, name: boundName(file), generation: file.generation };
+    const generation = comingGeneration(attempt, file) ?? file.generation;
+    const input = { mount, name: boundName(file), generation };
     return isSymlink === true ? { ...input, isSymlink } : input;
   });
   const outputs: OutputMount[] = [];

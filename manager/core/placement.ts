@@ -1,5 +1,5 @@
 /**
- * Which worker gets a task: the rules of the policy `placement`. Each looks at a bounded number of
+ * Which worker gets a task: the rules of the policy `placement`, or of the task. Each looks at a bounded number of
  * workers that have room, however many there are; one whose disk has no room for what the task
  * needs is taken only when none of these has.
  *
@@ -11,6 +11,7 @@ import { fitsWithin } from "../../shared/resources.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
+import type { Policies } from "./policy.ts";
 import { canReach, hasTrouble } from "./reach.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
@@ -43,6 +44,7 @@ export type Choice =
 interface Wish {
   readonly taskClass: TaskClass;
   readonly need: DiskNeed;
+  readonly placement: Policies["placement"];
   /** How much may wait there, as a multiple of what it can run. */
   readonly factor: number;
   /** True of a worker that inputs can reach by way of the manager only, if at all. */
@@ -59,20 +61,24 @@ export function chooseWorker(
 ): Choice {
   const need = diskNeed(state, task);
   const isPlain = need === NO_NEED && task.definition.environments.length === 0;
-  if (isPlain && takesFirst(state)) {
+  const placement = placementOf(state, task);
+  const other = task.slow === undefined ? undefined : otherThan(state, task, task.slow.worker);
+  if (other !== undefined) return { kind: "worker", worker: other };
+  if (isPlain && takesFirst(placement)) {
     const first = firstWithRoom(state, taskClass);
     return first === undefined ? NONE : { kind: "worker", worker: first };
   }
   const wish: Wish = {
     taskClass,
     need,
+    placement,
     factor: aheadFactor(state, taskClass),
     isRemote: (worker) => bytesOutOfReach(state, task, worker) > 0,
   };
   const found = holderFor(state, task, { wish, factor: 1 }) ?? draw(state, wish);
   if (found !== undefined) return { kind: "worker", worker: found };
   const { candidates, remote, ahead, full, fullAhead, isTooSmall } = lookAround(state, wish);
-  const now = bestOf(state, candidates) ?? remote ?? full;
+  const now = bestOf(placement, candidates) ?? remote ?? full;
   if (now !== undefined) return { kind: "worker", worker: now };
   const later = ahead ?? fullAhead;
   if (later !== undefined) {
@@ -91,7 +97,7 @@ export function bestHolder(
   task: TaskRecord,
   accept: (worker: WorkerRecord) => boolean,
 ): WorkerRecord | undefined {
-  if (state.policies.placement !== "files" || task.definition.inputs.length === 0) return undefined;
+  if (placementOf(state, task) !== "files" || task.definition.inputs.length === 0) return undefined;
   const bytesByWorker = new Map<WorkerRecord, number>();
   for (const file of inputFiles(state, task)) {
     let probed = 0;
@@ -179,8 +185,32 @@ function holderFor(
   });
 }
 
+/** The freest worker with room now for a task that the one it was at was too slow for. */
+function otherThan(
+  state: ManagerState,
+  { taskClass }: TaskRecord,
+  slow: WorkerRecord,
+): WorkerRecord | undefined {
+  let found: WorkerRecord | undefined;
+  let probedCount = 0;
+  visitFreest(state.index, (worker) => {
+    probedCount += 1;
+    if (worker !== slow && fits(state, worker, { taskClass, factor: 1 })) found = worker;
+    return found !== undefined || probedCount >= WORKERS_PROBED;
+  });
+  return found;
+}
+
+/** The rule by which a worker is chosen for the task: its own, else that of all. */
+function placementOf(
+  { policies }: ManagerState,
+  { definition }: TaskRecord,
+): Policies["placement"] {
+  return definition.template.placement ?? policies.placement;
+}
+
 /** True when the freest worker is as good as any other for a task without inputs. */
-function takesFirst({ policies: { placement } }: ManagerState): boolean {
+function takesFirst(placement: Policies["placement"]): boolean {
   return placement === "files" || placement === "spread";
 }
 
@@ -243,9 +273,9 @@ function lookAround(state: ManagerState, wish: Wish): Survey {
     probedCount: 0,
     furtherCount: 0,
   };
-  const wanted = takesFirst(state) ? 1 : CANDIDATES_MAX;
+  const wanted = takesFirst(wish.placement) ? 1 : CANDIDATES_MAX;
   // Among those that are as free, not always the same ones.
-  const start = takesFirst(state) ? 0 : nextRandomBelow(state.random, 2 ** 30);
+  const start = takesFirst(wish.placement) ? 0 : nextRandomBelow(state.random, 2 ** 30);
   visitFreest(state.index, (worker) => {
     see(state, survey, { worker, wish });
     return survey.candidates.length >= wanted || isEnough(survey, worker, taskClass);
@@ -293,9 +323,12 @@ function isEnough(survey: Survey, last: WorkerRecord, taskClass: TaskClass): boo
 }
 
 /** With `random`: one with room, of some that were drawn from all. */
-function draw(state: ManagerState, { taskClass, need }: Wish): WorkerRecord | undefined {
-  const { index, random, policies } = state;
-  if (policies.placement !== "random" || index.count === 0) return undefined;
+function draw(
+  state: ManagerState,
+  { taskClass, need, placement }: Wish,
+): WorkerRecord | undefined {
+  const { index, random } = state;
+  if (placement !== "random" || index.count === 0) return undefined;
   for (let drawn = 0; drawn < DRAWS_MAX; drawn++) {
     const worker = memberAt(index, nextRandomBelow(random, index.count));
     if (worker === undefined || !fits(state, worker, { taskClass, factor: 1 })) continue;
@@ -305,7 +338,7 @@ function draw(state: ManagerState, { taskClass, need }: Wish): WorkerRecord | un
 }
 
 function bestOf(
-  { policies: { placement } }: ManagerState,
+  placement: Policies["placement"],
   candidates: readonly WorkerRecord[],
 ): WorkerRecord | undefined {
   let [best] = candidates;

@@ -84,6 +84,12 @@ export interface Policies {
    * that has nothing else to do.
    */
   readonly rampDown: boolean;
+  /** Tasks that are to wait, at least, for `hungry` to be 0. */
+  readonly hungryMinimum: number;
+  /** As many times what the workers can run is wanted in all. */
+  readonly hungryFactor: number;
+  /** Time that a user's function has to say whether a try is repeated. */
+  readonly retryTimeoutMs: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
 }
@@ -126,5 +132,8 @@ export const DEFAULT_POLICIES: Policies = {
   categorySteadyTasks: 25,
   sandboxGrowFactor: 2,
   rampDown: false,
+  hungryMinimum: 10,
+  hungryFactor: 2,
+  retryTimeoutMs: 60_000,
   libraryRetries: 3,
 };

@@ -11,6 +11,7 @@ import type { CacheLevel, FileFacts, TryId } from "../../shared/task.ts";
 import { repeatDeliveries } from "./delivery.ts";
 import type { Hello } from "./event.ts";
 import { isUnneeded } from "./file.ts";
+import { dropFollower } from "./group.ts";
 import { removeInstance } from "./library.ts";
 import { factsLie, noteLie } from "./lie.ts";
 import {
@@ -100,6 +101,7 @@ function returnUnheardTries(state: ManagerState, worker: WorkerRecord, hello: He
     if (attempt.isEnded) continue;
     attempt.isEnded = true;
     waitOrQueue(state, attempt.task);
+    dropFollower(state, attempt);
   }
 }
 

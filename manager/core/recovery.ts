@@ -144,6 +144,7 @@ function startRecovery(state: ManagerState, task: TaskRecord): FileRecord[] {
   countRecovery(state, task);
   // The limits of a task are those of each of its runs.
   task.lossCount = 0;
+  task.troubles = undefined;
   task.ambiguousCount = 0;
   // It needs its own inputs again, lost ones of which follow.
   const inputs = [...inputFiles(state, task)];

@@ -20,6 +20,7 @@ import { noteLost } from "./recovery.ts";
 import { forgiveSource } from "./source_fault.ts";
 import { noteRate } from "./source_watch.ts";
 import { tell } from "./state.ts";
+import { noteStrict } from "./strict_input.ts";
 import {
   endTransfer,
   failTransfer,
@@ -122,6 +123,7 @@ export function markReady(
   file.replicas.set(worker, replica);
   updateAvailability(state, file);
   noteCopies(state, file);
+  noteStrict(state, file);
   if (file.queued.size > 0) startQueued(state, file, worker);
   if (state.stranded.size > 0) supplyStranded(state, file);
 }
@@ -196,6 +198,7 @@ export function deleteReplica(
   if (file === undefined) return forgetUnclaimed(state, name, worker);
   if (!file.replicas.delete(worker)) return;
   if (wasReady) file.readyCount -= 1;
+  noteStrict(state, file);
   noteCopies(state, file);
   updateAvailability(state, file);
   if (wasReady) loseHolder(state, file);
@@ -310,6 +313,7 @@ function leaveFile(
   const file = state.filesByName.get(name);
   if (file === undefined || !file.replicas.delete(worker)) return;
   if (was === "ready") file.readyCount -= 1;
+  noteStrict(state, file);
   noteCopies(state, file);
 }
 

@@ -1,6 +1,7 @@
 /** What is held of a worker's resources, and the indexes that follow from it. */
 
 import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
+import { addAmounts, countWorker } from "./hunger.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
 import type { Bar } from "./drain.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
@@ -12,6 +13,7 @@ export function changeRoom(
   resources: Resources,
   sign: 1 | -1,
 ): void {
+  if (isIndexed(worker)) addAmounts(state.room.committed, resources, sign);
   worker.committed = sign > 0
     ? addResources(worker.committed, resources)
     : subtractResources(worker.committed, resources);
@@ -41,6 +43,7 @@ export function isSturdy({ link, isLeaving, isEnding }: WorkerRecord): boolean {
 
 /** Puts `worker` where its free cores are, or nowhere while nothing may be dispatched to it. */
 export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
+  const wasIndexed = isIndexed(worker);
   if (isOpen(worker) && state.workers.has(worker.workerId)) {
     setCapacity(state.index, worker, worker.resources.cores - worker.committed.cores);
   } else {
@@ -49,4 +52,5 @@ export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   }
   if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
   else state.upkeep.receivers.delete(worker);
+  if (isIndexed(worker) !== wasIndexed) countWorker(state.room, worker, wasIndexed ? -1 : 1);
 }

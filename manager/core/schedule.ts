@@ -32,6 +32,7 @@ import type {
   WorkerRecord,
 } from "./state.ts";
 import { tell } from "./state.ts";
+import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
 import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
@@ -51,6 +52,7 @@ const RECALL_WORTH_MS = 50;
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
   if (state.isClosed || isWaitingForWorkers(state)) return;
+  wakeStrict(state);
   if (state.busyClasses.size > 0) {
     placeTasks(state);
     makeRoom(state);
@@ -109,6 +111,11 @@ function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
 function place(state: ManagerState, taskClass: TaskClass, task: TaskRecord): boolean {
   if (taskClass.library !== undefined) {
     return placeCall(state, { taskClass, task, library: taskClass.library });
+  }
+  const strict = strictInputs(state, task);
+  if (strict.length > 0) {
+    placeStrict(state, task, strict);
+    return true;
   }
   const choice = chooseWorker(state, taskClass, task);
   switch (choice.kind) {
@@ -360,6 +367,7 @@ function recallSome(
     const more = allocationAt(state, taskClass, idle)?.held;
     if (more === undefined || !isWorthRecall(taskClass) || !suits(idle, taskClass)) continue;
     if (!isTimeLeft(state, idle, taskClass)) continue;
+    if (!hasStrictInputs(state, idle, attempt.task)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
     attempt.isRecalled = true;
     attempt.recalledFor = idle;

@@ -7,7 +7,15 @@
 
 import type { FileFacts } from "../../shared/task.ts";
 import { isWanted, updateAvailability } from "./file.ts";
-import type { FileRecord, ManagerState, SpoolRecord } from "./state.ts";
+import type { FileRecord, ManagerState } from "./state.ts";
+
+/** A copy at the manager of a file that lives at workers. */
+export interface SpoolRecord {
+  readonly generation: number;
+  readonly sizeBytes: number;
+  /** A user asked for it: it stays until the file is undeclared. */
+  isRequested: boolean;
+}
 
 /** Bytes of copies that nothing waits for at the moment, though somebody may again. */
 const KEPT_BYTES_MAX = 4 * 2 ** 30;

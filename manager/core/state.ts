@@ -15,18 +15,25 @@ import type { RandomState } from "../../shared/random.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, Outcome, TryId, TryResult } from "../../shared/task.ts";
 import type { Allocation, Demand } from "./allocation.ts";
+import type { CallingOff } from "./cancel.ts";
 import type { CapacityIndex, CapacityPlace } from "./capacity_index.ts";
 import type { CategoryRecord } from "./category.ts";
+import type { Counters } from "./counters.ts";
 import type { Deadline } from "./deadline.ts";
 import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { HostRecord } from "./host.ts";
+import type { RoomSums } from "./hunger.ts";
+import type { Failure } from "./failure_output.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
 import type { Unplaceable } from "./unplaceable.ts";
 import type { Upkeep } from "./upkeep.ts";
 import type { WorkerKind } from "./worker_kind.ts";
+import type { TroubleRecord } from "./retry.ts";
+import type { SpoolRecord } from "./spool.ts";
+import type { StrictQueue } from "./strict_input.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -53,8 +60,19 @@ export type TaskState =
 export type Hold =
   /** Its user wants it no sooner, or its last try failed a moment ago. */
   | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
+  /** No worker that has its strict inputs has room for it; strict_input.ts. */
+  | { readonly kind: "strict_input" }
   /** Its user is asked whether the try that failed is to be repeated. */
-  | { readonly kind: "retry_asked"; readonly result: TryResult };
+  | {
+    readonly kind: "retry_asked";
+    readonly untilMs: number;
+    readonly attempt: TryRecord;
+    readonly failure: Failure;
+    /** Of its worker: what the try left there is there as long as it is the same. */
+    readonly session: SessionId;
+  }
+  /** Its user has called it off: it ends as soon as it is its turn. */
+  | { readonly kind: "called_off" };
 
 /** One task as the manager sees it. */
 export interface TaskRecord {
@@ -70,6 +88,8 @@ export interface TaskRecord {
   failureCount: number;
   /** Workers lost while it ran; instances of its library that died under it. */
   lossCount: number;
+  /** What went wrong so far with it; undefined of a task with which nothing has. */
+  troubles: TroubleRecord | undefined;
   /** Tries repeated because another task modified a shared input, or nobody knows which. */
   ambiguousCount: number;
   recoveryCount: number;
@@ -79,6 +99,8 @@ export interface TaskRecord {
   fullCount: number;
   /** Tries that had too little of what the task does not state: it comes before others then. */
   exhaustedCount: number;
+  /** How often it was taken from a worker that was too slow, and from which one last. */
+  slow: { readonly count: number; readonly worker: WorkerRecord } | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
   readonly submittedAtMs: number;
@@ -111,6 +133,8 @@ export interface TaskClass {
   readonly ready: Heap<TaskRecord>;
   /** Tasks in state `ready`; `ready.items` may hold more. */
   readyCount: number;
+  /** Tasks in state `waiting` or `ready`. */
+  queuedCount: number;
   /** Unsettled tasks, and tries at workers: it is forgotten with the last. */
   useCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
@@ -119,6 +143,9 @@ export interface TaskClass {
   suitedAt: number;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
   meanRanMs: number | undefined;
+  /** Tries that went well; those that run and are not watched, as the mean is not known yet. */
+  endedCount: number;
+  readonly unwatched: Set<TryRecord>;
   /** Where the last try ended that went well. */
   provenHost: string | undefined;
 }
@@ -137,6 +164,10 @@ export interface TryRecord extends TryId {
   /** 0 before it has started. */
   startedAtMs: number;
   isRecalled: boolean;
+  /** The try at the same worker that makes an input of it: until that ends it holds no room. */
+  awaits: TryRecord | undefined;
+  /** The try at the same worker that awaits this one, or did; group.ts. */
+  follower: TryRecord | undefined;
   /** The idle worker that it was asked back for. */
   recalledFor: WorkerRecord | undefined;
 }
@@ -210,6 +241,8 @@ export interface FileRecord {
   scarceAt: number;
   /** Copies that nobody waited for failed, or went again: the next one is not before that. */
   copyAgain: { readonly atMs: number; readonly failureCount: number } | undefined;
+  /** Tasks were submitted that run only where it is. */
+  hasStrict: boolean;
   /** Files made of it by a recipe. */
   readonly recipes: Set<FileRecord>;
   /** The newest transfer that makes it by its recipe. */
@@ -251,14 +284,6 @@ export interface TransferRecord {
   lateAtMs: number;
   /** How often it was late. */
   lateCount: number;
-}
-
-/** A copy at the manager of a file that lives at workers. */
-export interface SpoolRecord {
-  readonly generation: number;
-  readonly sizeBytes: number;
-  /** A user asked for it: it stays until the file is undeclared. */
-  isRequested: boolean;
 }
 
 /** What serves bytes, with how many it serves at a time. */
@@ -353,6 +378,10 @@ export interface WorkerRecord {
   comingBytes: number;
   /** Moving mean of how long its tries ran, as a multiple of the mean of their class. */
   slowness: number;
+  /** Tasks that run only here, or at few others, and wait for room. */
+  strictQueue: StrictQueue | undefined;
+  /** Tries that were taken from it in a row as it is too slow; slow_worker.ts. */
+  slowCount: number;
   /** In the index of disks. */
   readonly disk: DiskMember;
   /** Files that are looked at next for one that may move to an emptier disk. */
@@ -418,32 +447,6 @@ export interface DeliveryRecord {
   attemptCount: number;
 }
 
-/** Numbers that are kept as things happen, so that a summary costs nothing. */
-export interface Counters {
-  submitted: number;
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  waiting: number;
-  ready: number;
-  dispatched: number;
-  retrieving: number;
-  triesStarted: number;
-  recoveries: number;
-  /** Recoveries that wait for inputs or room now, and those at workers. */
-  recoveriesWaiting: number;
-  recoveriesRunning: number;
-  /** Makings whose contents were other than those of the making before. */
-  nondeterministic: number;
-  /** Copies that workers found damaged, and dropped. */
-  replicasDamaged: number;
-  managerToWorkerBytes: number;
-  workerToWorkerBytes: number;
-  workerToManagerBytes: number;
-  urlToWorkerBytes: number;
-  workerToUrlBytes: number;
-}
-
 /** The manager's whole state. */
 export interface ManagerState {
   readonly managerId: string;
@@ -458,6 +461,8 @@ export interface ManagerState {
   readonly unclaimed: Map<CacheName, Set<WorkerRecord>>;
   readonly workers: Map<WorkerId, WorkerRecord>;
   readonly index: CapacityIndex<WorkerRecord>;
+  /** Of the workers in `index`. */
+  readonly room: RoomSums;
   /** All workers, by the size of their disks. */
   readonly disks: CapacityIndex<DiskMember>;
   readonly categories: Map<string, CategoryRecord>;
@@ -479,6 +484,8 @@ export interface ManagerState {
   readonly changedWorkers: Set<WorkerRecord>;
   /** Workers with tries that could be recalled. */
   readonly recallable: Set<WorkerRecord>;
+  /** Files with strict consumers that have come to a worker, or gone from one, since the last pass. */
+  readonly strictFiles: Set<FileRecord>;
   /** Hosts of which there is something to be said; host.ts. */
   readonly hosts: Map<string, HostRecord>;
   /** Workers that are about to go. */
@@ -509,6 +516,8 @@ export interface ManagerState {
   readonly upkeep: Upkeep;
   /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
   readonly lost: Set<FileRecord>;
+  /** Tasks that are cancelled as soon as it is their turn; cancel.ts. */
+  calledOff: CallingOff;
   readonly deliveries: Map<number, DeliveryRecord>;
   /** Deliveries to the manager that wait for one of `transfersToManager`. */
   readonly deliveryQueue: Set<DeliveryRecord>;

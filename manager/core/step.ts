@@ -5,6 +5,7 @@
  * @module
  */
 
+import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
 import { learn } from "./learning.ts";
 import { answerRoomWanted } from "./eviction.ts";
@@ -21,10 +22,12 @@ import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
+import { decideRetry } from "./retry.ts";
 import { schedule } from "./schedule.ts";
 import { noteDisk } from "./shift.ts";
+import { watchAll } from "./slow_worker.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
-import { cancelTask, submitTask } from "./task.ts";
+import { submitTask } from "./task.ts";
 import { failFetch, failTransfer, reviewTransfers } from "./transfer.ts";
 import { endTry, returnTry, startTries } from "./try.ts";
 import { keepCopies, pruneFile, replicateFile, reviewAll } from "./upkeep.ts";
@@ -54,6 +57,7 @@ export function step(state: ManagerState, events: readonly TimedEvent[]): StepOu
   }
   passDeadlines(state);
   learn(state);
+  callOffSome(state);
   schedule(state);
   letGo(state);
   // After the scheduling pass: what tasks wait for comes first.
@@ -97,6 +101,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return;
     case "task_cancelled":
       return cancelTask(state, event.taskId);
+    case "tasks_cancelled":
+      return cancelTasks(state, event.taskIds);
+    case "retry_decided":
+      return decideRetry(state, event, event.decision);
     case "category_declared":
       return declareCategory(state, event.category);
     case "worker_connected":
@@ -117,6 +125,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return failFetch(state, event);
     case "policies_set":
       state.policies = event.policies;
+      watchAll(state);
       for (const category of state.categories.values()) {
         state.unlearnt.add(category);
         resize(state, category);

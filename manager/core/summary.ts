@@ -1,6 +1,7 @@
 /** What the manager holds, in numbers that are kept as things happen. */
 
-import type { Counters, ManagerState } from "./state.ts";
+import type { Counters } from "./counters.ts";
+import type { ManagerState } from "./state.ts";
 
 /** A snapshot for people and programs; costs nothing per task. */
 export interface ManagerSummary extends Counters {

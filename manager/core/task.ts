@@ -2,11 +2,11 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
-import type { TaskId } from "../../shared/ids.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
+import { joinGroup } from "./group.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
   fileOf,
@@ -18,7 +18,9 @@ import {
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { isInstanceWorth } from "./schedule.ts";
+import { dropAsked } from "./retry.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import { noteStrict, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
 
@@ -30,7 +32,16 @@ export interface Ending {
   readonly result?: TryResult;
 }
 
+/** A hold that ends by itself. */
+export type TimedHold = Extract<Hold, { readonly untilMs: number }>;
+
+/** How a task ends that its user calls off. */
+export const CANCELLED: Ending = { outcome: "cancelled", message: "The task was cancelled" };
+
 const READY = { kind: "ready" } as const;
+
+/** Entries of a queue that are of no task in it, beside as many as there are tasks in it. */
+const STALE_MAX = 1_024;
 
 /** Takes a task; it waits for its inputs or for room. */
 export function submitTask(state: ManagerState, definition: TaskDefinition): void {
@@ -45,17 +56,20 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     tryCount: 0,
     failureCount: 0,
     lossCount: 0,
+    troubles: undefined,
     ambiguousCount: 0,
     recoveryCount: 0,
     lastFailure: undefined,
     fullCount: 0,
     exhaustedCount: 0,
+    slow: undefined,
     isSettled: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
   };
   state.tasks.set(taskId, task);
   countUse(state, task.taskClass, 1);
+  task.taskClass.queuedCount += 1;
   state.counters.waiting += 1;
   state.counters.submitted += 1;
   state.facts.push({ kind: "task_submitted", taskId });
@@ -67,12 +81,14 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     file.isAvailable = false;
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);
+  for (const { file } of strictInputs(state, task)) file.hasStrict = true;
   const { startsAtMs = 0, endsAtMs } = definition;
   if (startsAtMs > state.nowMs) {
     task.hold = planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
   }
   if (endsAtMs !== undefined) planLook(state, { atMs: endsAtMs, kind: "end_by", task });
   waitOrQueue(state, task);
+  joinGroup(state, task);
   for (const file of inputFiles(state, task)) {
     if (file.failure !== undefined) {
       return giveUp(state, failTask(state, task, file.failure), file.failure);
@@ -102,11 +118,7 @@ export function holdTask(state: ManagerState, task: TaskRecord, hold: Hold): voi
 }
 
 /** Keeps a task that is not at a worker from being scheduled until then. */
-export function holdUntil(
-  state: ManagerState,
-  task: TaskRecord,
-  hold: Extract<Hold, { untilMs: number }>,
-): void {
+export function holdUntil(state: ManagerState, task: TaskRecord, hold: TimedHold): void {
   holdTask(state, task, planHold(state, task, hold));
 }
 
@@ -120,6 +132,10 @@ export function releaseTask(state: ManagerState, task: TaskRecord): void {
 export function changeClass(state: ManagerState, task: TaskRecord, taskClass: TaskClass): void {
   countUse(state, taskClass, 1);
   countUse(state, task.taskClass, -1);
+  if (isQueued(task.state)) {
+    task.taskClass.queuedCount -= 1;
+    taskClass.queuedCount += 1;
+  }
   task.taskClass = taskClass;
 }
 
@@ -152,17 +168,6 @@ export function takeBackTask(state: ManagerState, task: TaskRecord, file: FileRe
   waitOrQueue(state, task);
 }
 
-/** The user calls a task off, at whatever age. */
-export function cancelTask(state: ManagerState, taskId: TaskId): void {
-  const task = state.tasks.get(taskId);
-  if (task === undefined || task.isSettled) return;
-  const failure = { outcome: "cancelled", message: "The task was cancelled" } as const;
-  giveUp(state, failTask(state, task, failure), {
-    outcome: "input_missing",
-    message: `Cannot run: task ${taskId}, which makes an input, was cancelled`,
-  });
-}
-
 /** Its time is over: the task ends wherever it is, unless a worker is done with it. */
 export function endExpired(state: ManagerState, task: TaskRecord): void {
   if (task.isSettled || task.state.kind === "retrieving") return;
@@ -183,7 +188,10 @@ function whereabouts({ state, hold }: TaskRecord): string {
   if (state.kind === "waiting" && state.missing > 0) {
     return `waited for ${state.missing === 1 ? "an input" : `${state.missing} inputs`}`;
   }
-  return hold === undefined ? "waited for a worker" : "was held back";
+  if (hold === undefined) return "waited for a worker";
+  return hold.kind === "strict_input"
+    ? "waited for room where its strict inputs are"
+    : "was held back";
 }
 
 /** Ends a task wherever it is; returns the outputs that will never be. */
@@ -193,12 +201,15 @@ export function failTask(
   failure: Ending,
 ): FileRecord[] {
   if (task.state.kind === "done") return [];
+  dropAsked(state, task);
+  // What happens to one that its user has called off meanwhile is of no interest.
+  const ending = task.hold?.kind === "called_off" ? CANCELLED : failure;
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
   if (task.state.kind === "retrieving") {
     abandonDeliveries(state, task.state.pending);
     endAttempt(state, task.state.attempt);
   }
-  return endTask(state, task, failure);
+  return endTask(state, task, ending);
 }
 
 /** A try was the task's last: the handle settles and what only it needed goes. */
@@ -221,6 +232,8 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   const { taskClass } = task;
   if (task.state.kind !== "done") counters[task.state.kind] -= 1;
   if (next.kind !== "done") counters[next.kind] += 1;
+  if (isQueued(task.state)) taskClass.queuedCount -= 1;
+  if (isQueued(next)) taskClass.queuedCount += 1;
   if (task.isSettled) {
     countRecovering(counters, task.state.kind, -1);
     countRecovering(counters, next.kind, 1);
@@ -234,6 +247,7 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
     }
   }
   task.state = next;
+  if (taskClass.ready.items.length > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
   pushHeap(taskClass.ready, task);
   const { library } = taskClass;
@@ -251,6 +265,22 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   state.busyClasses.add(taskClass);
 }
 
+function isQueued({ kind }: TaskRecord["state"]): boolean {
+  return kind === "waiting" || kind === "ready";
+}
+
+/** Tasks that were called off do not fill the queue of a class whose turn does not come. */
+function dropStale(taskClass: TaskClass): void {
+  const { ready } = taskClass;
+  // A task that left and came back is there twice, and is to be there once.
+  const left = new Set(
+    ready.items.splice(0).filter((task) => {
+      return task.state.kind === "ready" && task.taskClass === taskClass;
+    }),
+  );
+  for (const task of left) pushHeap(ready, task);
+}
+
 /** A recovery counts as waiting until it is at a worker. */
 function countRecovering(
   counters: ManagerState["counters"],
@@ -262,11 +292,8 @@ function countRecovering(
   counters[isWaiting ? "recoveriesWaiting" : "recoveriesRunning"] += change;
 }
 
-function planHold(
-  state: ManagerState,
-  task: TaskRecord,
-  hold: Extract<Hold, { untilMs: number }>,
-): Hold {
+/** Has the hold looked at when its time is over. */
+export function planHold(state: ManagerState, task: TaskRecord, hold: TimedHold): TimedHold {
   planLook(state, { atMs: hold.untilMs, kind: "hold", task });
   return hold;
 }
@@ -280,7 +307,8 @@ function describeEnd(
     (message === "" ? "" : `: ${message}`);
 }
 
-function giveUp(
+/** The outputs of a task will never be: what needs them ends. */
+export function giveUp(
   state: ManagerState,
   files: readonly FileRecord[],
   failure: NonNullable<FileRecord["failure"]>,
@@ -313,6 +341,8 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
+    // It was to bring the file to a worker, perhaps.
+    if (file.readyCount === 0) noteStrict(state, file);
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }
@@ -333,7 +363,7 @@ function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): voi
 }
 
 function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
-  const { outcome, message, attempt, result } = ending;
+  const { outcome, result } = ending;
   const { taskId } = task.definition;
   const { counters } = state;
   task.isSettled = true;
@@ -341,8 +371,18 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   else if (outcome === "cancelled") counters.cancelled += 1;
   else counters.failed += 1;
   state.facts.push({ kind: "task_ended", taskId, outcome, outputs: result?.outputs ?? [] });
+  const end = endOf(state, task, ending);
+  state.instructions.push({ kind: "settle", durable: true, end });
+}
+
+/** How a task, or a try that was not its last, ended: for whoever waits, or is asked. */
+export function endOf(
+  state: ManagerState,
+  task: TaskRecord,
+  { outcome, message, attempt, result }: Ending,
+): TaskEnd {
   const end: { -readonly [Key in keyof TaskEnd]: TaskEnd[Key] } = {
-    taskId,
+    taskId: task.definition.taskId,
     try: task.tryCount,
     outcome,
     message,
@@ -356,5 +396,5 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
     if (attempt.allocation !== undefined) end.allocated = attempt.allocation.resources;
   }
   if (result !== undefined) end.result = result;
-  state.instructions.push({ kind: "settle", durable: true, end });
+  return end;
 }

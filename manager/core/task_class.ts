@@ -141,10 +141,13 @@ function newClass(
     library: library === undefined ? undefined : state.libraries.get(library),
     ready: newHeap(comesFirst),
     readyCount: 0,
+    queuedCount: 0,
     useCount: 0,
     isBlocked: false,
     suitedAt: -1,
     meanRanMs: undefined,
+    endedCount: 0,
+    unwatched: new Set(),
     provenHost: undefined,
   };
 }

@@ -9,6 +9,7 @@ import { afterExhaustion } from "./exhaustion.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
 import { freeCall, holdCall, indexService } from "./library.ts";
+import { dropFollower, isMadeFor, leadGroup, promoteFollower } from "./group.ts";
 import { noteHostFailure, noteHostSuccess } from "./host.ts";
 import { noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
@@ -18,6 +19,8 @@ import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } fr
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
 import { isWorthRecall } from "./schedule.ts";
+import { judgeFailure, noteLoss } from "./retry.ts";
+import { noteEnded, unwatchTry, watchTry } from "./slow_worker.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -52,8 +55,16 @@ const MEAN_WEIGHT = 0.1;
 
 const NO_WORKERS: readonly WorkerRecord[] = [];
 
-/** Gives a ready task to `worker`, which gets what it lacks. */
-export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRecord): void {
+/**
+ * Gives a ready task to `worker`, which gets what it lacks; or one that waits for nothing but an
+ * output of `awaits`, a try that is there.
+ */
+export function dispatch(
+  state: ManagerState,
+  task: TaskRecord,
+  worker: WorkerRecord,
+  awaits?: TryRecord,
+): void {
   task.tryCount += 1;
   task.dispatchedAtMs = state.nowMs;
   const { definition: { taskId }, taskClass } = task;
@@ -71,11 +82,16 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     startedAtMs: 0,
     isRecalled: false,
     recalledFor: undefined,
+    awaits,
+    follower: undefined,
   };
   setState(state, task, { kind: "dispatched", attempt });
   worker.tries.set(tryKey(attempt), attempt);
-  worker.unstarted.add(attempt);
-  if (allocation !== undefined) changeRoom(state, worker, allocation.held, 1);
+  if (awaits === undefined) worker.unstarted.add(attempt);
+  else awaits.follower = attempt;
+  if (allocation !== undefined && awaits === undefined) {
+    changeRoom(state, worker, allocation.held, 1);
+  }
   if (library !== undefined) holdCall(state, library, worker);
   countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: 1 });
   if (worker.committed.cores > worker.resources.cores) {
@@ -83,11 +99,14 @@ export function dispatch(state: ManagerState, task: TaskRecord, worker: WorkerRe
     // An idle instance there may be all that is in the way.
     if (worker.services.size > 0) state.changedWorkers.add(worker);
   }
-  for (const file of inputFiles(state, task)) ensureReplica(state, file, worker);
+  for (const file of inputFiles(state, task)) {
+    if (!isMadeFor(attempt, file)) ensureReplica(state, file, worker);
+  }
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
   state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
   drawAgain(state, taskClass);
+  leadGroup(state, attempt);
 }
 
 /** The worker started these tries. */
@@ -101,6 +120,7 @@ export function startTries(
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
     attempt.startedAtMs = state.nowMs;
+    watchTry(state, attempt);
     forgetUnstarted(state, attempt);
     // It had started when it was asked back: another one may wait here for the idle worker.
     const idle = attempt.recalledFor;
@@ -156,6 +176,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
     noteUse(state, attempt.taskClass.category, { worker, used: result.used, ranMs });
   }
   noteHostSuccess(state, attempt);
+  noteEnded(state, attempt);
   if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
@@ -181,6 +202,7 @@ function endWithOutputs(state: ManagerState, attempt: TryRecord, result: TryResu
   const { task, worker } = attempt;
   const { outcome, message } = result;
   takeOutputs(state, attempt, result);
+  promoteFollower(state, attempt);
   const pending = deliverOutputs(state, { task, worker, result });
   if (pending.size > 0) {
     return setState(state, task, { kind: "retrieving", attempt, result, pending });
@@ -240,6 +262,7 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   if (!attempt.isStarted) callOffMaking(state, attempt);
   if (worker.tries.has(tryKey(attempt))) tell(state, worker, { kind: "kill", taskId, try: number });
   else acknowledge(state, worker, attempt);
+  dropFollower(state, attempt);
 }
 
 /** The worker of a try is gone. `isCounted` tells whether that may be the task's doing. */
@@ -253,9 +276,8 @@ export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: bool
   if (!isCounted) return retry(state, attempt);
   task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
+  const message = noteLoss(task, worker);
   if (task.lossCount <= task.definition.workerLosses) return retry(state, attempt);
-  const message = `The task was running on ${task.lossCount} workers when they were lost; the ` +
-    `last is ${workerId} on ${worker.host}`;
   finishTask(state, task, { outcome, message, attempt });
 }
 
@@ -292,7 +314,9 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
-  if (allocation !== undefined) changeRoom(state, worker, allocation.held, -1);
+  unwatchTry(attempt);
+  const isHeld = allocation !== undefined && attempt.awaits === undefined;
+  if (isHeld) changeRoom(state, worker, allocation.held, -1);
   if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
   countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
@@ -313,11 +337,13 @@ export function acknowledge(state: ManagerState, worker: WorkerRecord, id: TryId
   outboxOf(state, worker).acknowledged.push({ taskId: id.taskId, try: id.try });
 }
 
-function retry(state: ManagerState, attempt: TryRecord): void {
+/** The task of a try that is over runs again, unless it is held. */
+export function retry(state: ManagerState, attempt: TryRecord): void {
   // What was no room before may be some now, for whoever comes back.
   attempt.task.taskClass.isBlocked = false;
   attempt.isEnded = true;
   waitOrQueue(state, attempt.task);
+  dropFollower(state, attempt);
 }
 
 function failTry(state: ManagerState, attempt: TryRecord, result: TryResult): void {
@@ -362,11 +388,10 @@ function countFailure(
     if (tryRecoveryAgain(state, task)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
   }
-  task.failureCount += 1;
-  if (task.failureCount <= task.definition.retries) return retry(state, attempt);
-  finishFailed(state, attempt, {
+  const isTriedOut = isFull && task.fullCount > 1;
+  judgeFailure(state, attempt, {
     ...failure,
-    message: isFull && task.fullCount > 1 ? `${message}; ${whyNoMore(attempt)}` : message,
+    message: isTriedOut ? `${message}; ${whyNoMore(attempt)}` : message,
   });
 }
 

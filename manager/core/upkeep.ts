@@ -26,8 +26,9 @@ import { deleteReplica, outlivesWorkflow } from "./replica.ts";
 import { noteDisk, type Shift, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
+import { noteStrict } from "./strict_input.ts";
 
-/** What the policies for copies work on; upkeep.ts. */
+/** What the policies for copies work on. */
 export interface Upkeep {
   /** `{file to look at: levels of what it was made of to look at next, with itself}`. */
   readonly reviews: Map<FileRecord, number>;
@@ -106,6 +107,7 @@ export function replicateFile(
   const file = state.files.get(event.fileId);
   if (file === undefined) return;
   file.copiesWanted = event.count;
+  noteStrict(state, file);
   note(state, file, 1);
 }
 

@@ -2,6 +2,7 @@
 
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
+import { cancelTask } from "./cancel.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { failRequests, loseDeliveries } from "./delivery.ts";
 import { forgetDeparture, planEnding } from "./drain.ts";
@@ -27,7 +28,7 @@ import {
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import { clearFaults } from "./source_fault.ts";
-import { cancelTask, waitOrQueue } from "./task.ts";
+import { waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
 import { joinKind, kindOf, leaveKind } from "./worker_kind.ts";
@@ -230,6 +231,8 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     diskUsedBytes: 0,
     comingBytes: 0,
     slowness: 1,
+    strictQueue: undefined,
+    slowCount: 0,
     disk: { place: newCapacityPlace(), workerId },
     shiftable: undefined,
     replicas: new Map(),

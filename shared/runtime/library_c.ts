@@ -8,7 +8,13 @@
 /** The calls; each returns what the manual page of its name says. */
 export interface LibraryC {
   readonly prctl: (option: number, a: number, b: number, c: number, d: number) => number;
-  readonly waitpid: (processId: number, status: null, options: number) => number;
+  /** `use` is a `struct rusage`: 18 longs, as seconds and microseconds of user and system time first. */
+  readonly wait4: (
+    processId: number,
+    status: null,
+    options: number,
+    use: BigInt64Array,
+  ) => number;
   /** `limits` is the soft and the hard one. */
   readonly getrlimit: (resource: number, limits: BigUint64Array) => number;
   readonly setrlimit: (resource: number, limits: BigUint64Array) => number;
@@ -47,7 +53,7 @@ async function open(): Promise<LibraryC | undefined> {
       const foreign: ForeignModule = await import(moduleName);
       const { symbols } = foreign.dlopen(name, {
         prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
-        waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
+        wait4: { args: ["i32", "ptr", "i32", "ptr"], returns: "i32" },
         getrlimit: { args: ["i32", "ptr"], returns: "i32" },
         setrlimit: { args: ["i32", "ptr"], returns: "i32" },
         "sched_getaffinity": { args: ["i32", "u64", "ptr"], returns: "i32" },

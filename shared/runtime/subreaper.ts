@@ -11,17 +11,25 @@
 import { readFileSync } from "node:fs";
 
 import { openLibraryC } from "./library_c.ts";
+import type { ChildUse } from "./spawn.ts";
 
 /** Ends adopted children for good and lists them. */
 export interface Subreaper {
   /** Process ids of all children, running or ended and not waited for. */
   childIds(): number[];
-  /** Removes an ended child from the process table; false while it runs or is no child. */
-  reap(processId: number): boolean;
+  /**
+   * Removes an ended child from the process table and says what it used; undefined while it runs or
+   * is no child.
+   */
+  reap(processId: number): ChildUse | undefined;
 }
 
 const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
+
+/** Longs of a `struct rusage`, and which of them is the largest resident set, in KiB. */
+const RUSAGE_LONGS = 18;
+const MAXRSS_INDEX = 4;
 
 /** Turns adoption on; undefined where the system or the runtime cannot do it. */
 export async function becomeSubreaper(): Promise<Subreaper | undefined> {
@@ -36,6 +44,7 @@ export async function becomeSubreaper(): Promise<Subreaper | undefined> {
     library.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
     return undefined;
   }
+  const use = new BigInt64Array(RUSAGE_LONGS);
   return {
     childIds: () => {
       const ids: number[] = [];
@@ -44,6 +53,12 @@ export async function becomeSubreaper(): Promise<Subreaper | undefined> {
       }
       return ids;
     },
-    reap: (processId) => library.waitpid(processId, null, WNOHANG) === processId,
+    reap: (processId) => {
+      if (library.wait4(processId, null, WNOHANG, use) !== processId) return undefined;
+      const [userSeconds, userMicros, systemSeconds, systemMicros] = Array.from(use, Number);
+      const seconds = (userSeconds ?? 0) + (systemSeconds ?? 0);
+      const cpuMs = seconds * 1000 + ((userMicros ?? 0) + (systemMicros ?? 0)) / 1000;
+      return { cpuMs, memoryBytes: Number(use[MAXRSS_INDEX]) * 1024 };
+    },
   };
 }

@@ -55,7 +55,9 @@ test("A task that fills the disk ends alone: what it kept waiting beside it succ
   using disk = smallDisk(workspace, 64 * 2 ** 20);
   if (disk === undefined) return;
   await using manager = await Manager.start();
-  const worker = await scratch.worker(manager, { workspace, cores: 4 });
+  // It takes the disk for larger than it is, or it would stop the task before the disk is full.
+  const args = ["--disk", "80MB"];
+  const worker = await scratch.worker(manager, { workspace, args, cores: 4 });
   const input = scratch.path("input");
   writeFileSync(input, new Uint8Array(20_000_000));
   const [full, go] = [scratch.path("full"), scratch.path("go")];

@@ -301,12 +301,12 @@ test("An output of a failure comes of a try that was stopped at its timeout", as
   expect(await log.text()).toBe("so far\n");
 });
 
-test("An input as a symlink is one link to a large directory, which stays what it was", async () => {
+test("An input as a symlink is one link, and what is below it stays what it was", async () => {
   await using scratch = await Scratch.open();
   await using manager = await Manager.start();
   await scratch.worker(manager);
   const tree = scratch.path("tree");
-  for (let index = 0; index < 50; index++) {
+  for (let index = 0; index < 10; index++) {
     mkdirSync(`${tree}/${index}`, { recursive: true });
     for (let file = 0; file < 40; file++) writeFileSync(`${tree}/${index}/${file}`, `${file}\n`);
   }
@@ -321,7 +321,7 @@ test("An input as a symlink is one link to a large directory, which stays what i
     "find -L big -type f | wc -l";
   expect(await manager.submit({ command: look, inputs })).toMatchObject({
     outcome: "success",
-    stdout: "small\n2000\n",
+    stdout: "small\n400\n",
   });
   const spoil = await manager.submit({ command: "chmod u+w big/0; echo x > big/0/new", inputs });
   expect(spoil).toMatchObject({ outcome: "input_modified", mount: "big" });

@@ -299,7 +299,10 @@ export class SimWorker {
   }
 
   #stop(
-    order: { taskId: number; try: number; reason: "cancelled" | "timeout" | "disk_full" },
+    order: Pick<
+      Extract<WorkerInstruction, { kind: "stop_task" }>,
+      "taskId" | "try" | "reason" | "exceeded"
+    >,
     end: (result: TryResult) => void,
   ): void {
     const key = `${order.taskId}.${order.try}`;
@@ -307,7 +310,9 @@ export class SimWorker {
       const task = this.#running.get(key);
       if (task === undefined) return;
       this.#running.delete(key);
-      end(newResult(task, { outcome: order.reason, ranMs: 5, outputs: [] }));
+      const { reason: outcome, exceeded } = order;
+      const result = newResult(task, { outcome, ranMs: 5, outputs: [] });
+      end(exceeded === undefined ? result : { ...result, exceeded });
     });
   }
 

@@ -26,10 +26,10 @@ function isAlive(processId: number): boolean {
 test("start() tells exit codes, and 127 of a command that is not found", async () => {
   await using fixture = await TaskFixture.open();
   const clean = { hasSurvivors: false };
-  expect((await fixture.run("true")).end).toEqual({ kind: "exit", exitCode: 0, ...clean });
-  expect((await fixture.run("exit 7")).end).toEqual({ kind: "exit", exitCode: 7, ...clean });
+  expect((await fixture.run("true")).end).toMatchObject({ kind: "exit", exitCode: 0, ...clean });
+  expect((await fixture.run("exit 7")).end).toMatchObject({ kind: "exit", exitCode: 7, ...clean });
   const missing = await fixture.run("no-such-command-here");
-  expect(missing.end).toEqual({ kind: "exit", exitCode: 127, ...clean });
+  expect(missing.end).toMatchObject({ kind: "exit", exitCode: 127, ...clean });
   expect(missing.stderr).toContain("not found");
 });
 
@@ -93,7 +93,7 @@ for (const [way, options] of WAYS) {
         "while [ ! -s child ]; do :; done",
     );
     const end = await process.ended;
-    expect(end).toEqual({ kind: "exit", exitCode: 0, hasSurvivors: false });
+    expect(end).toMatchObject({ kind: "exit", exitCode: 0, hasSurvivors: false });
     expect(isAlive(await readId(sandbox.directory, "child"))).toBe(false);
     expect(fixture.groups.size).toBe(0);
     await sandbox.remove();

@@ -4,42 +4,64 @@ import { writeFileSync } from "node:fs";
 import { join } from "@std/path";
 
 import type { TaskId } from "../../shared/ids.ts";
+import type { DiskUsage } from "../../worker/disk_usage.ts";
 import { SandboxMeter } from "../../worker/sandbox_meter.ts";
 import { TaskFixture, until } from "./task_fixture.ts";
 
 const idOf = (taskId: number) => ({ taskId: taskId as TaskId, try: 1 });
 
-test("SandboxMeter looks at what lasts: seldom where it costs much, never at what is short", async () => {
-  const told: number[] = [];
-  const meter = new SandboxMeter(({ taskId }) => void told.push(taskId));
-  const costing = (costMs: number) => ({ measure: () => Promise.resolve({ bytes: 7, costMs }) });
-  using _cheap = meter.watch(idOf(1), costing(0.01));
-  using _dear = meter.watch(idOf(2), costing(1_000));
-  meter.watch(idOf(3), costing(0))[Symbol.dispose]();
-  await until("three looks at the cheap one", () => told.filter((id) => id === 1).length === 3);
-  expect(told.filter((id) => id === 2).length).toBe(1);
-  expect(told).not.toContain(3);
+/** A sandbox in which so much is found, at the latest look the last of it. */
+function holding(...bytes: number[]): { looks: number; measure: () => Promise<DiskUsage> } {
+  const sandbox = {
+    looks: 0,
+    measure: () => {
+      const found = bytes[Math.min(sandbox.looks, bytes.length - 1)] ?? 0;
+      sandbox.looks += 1;
+      return Promise.resolve({ bytes: found, costMs: 0 });
+    },
+  };
+  return sandbox;
+}
+
+test("SandboxMeter looks soon and often at what could fill its limit, and seldom at the rest", async () => {
+  const meter = new SandboxMeter({ capacityBytes: 1e15 });
+  const [close, far] = [holding(5e6), holding(5e6)];
+  using _close = meter.watch({ sandbox: close, limitBytes: 1e7, saw: () => {} });
+  using _far = meter.watch({ sandbox: far, limitBytes: Infinity, saw: () => {} });
+  await until("a look at the one that is far", () => far.looks > 0);
+  expect(close.looks).toBeGreaterThan(5);
+  meter.close();
+});
+
+test("SandboxMeter follows what fills the worker's disk more closely", async () => {
+  const meter = new SandboxMeter({ capacityBytes: 1e9 });
+  const growing = holding(3e8, 6e8, 8e8, 9e8);
+  const still = holding(1e8);
+  using _growing = meter.watch({ sandbox: growing, limitBytes: Infinity, saw: () => {} });
+  using _still = meter.watch({ sandbox: still, limitBytes: Infinity, saw: () => {} });
+  await until("three looks at what stands still", () => still.looks >= 3);
+  expect(growing.looks).toBeGreaterThan(still.looks);
   meter.close();
 });
 
 test("SandboxMeter tells of no sandbox that has ended while it was looked at", async () => {
   const told: number[] = [];
-  const meter = new SandboxMeter(({ taskId }) => void told.push(taskId));
+  const meter = new SandboxMeter({ capacityBytes: 0 });
   const { promise: isLooking, resolve: look } = Promise.withResolvers<void>();
   const { promise: measured, resolve: end } = Promise.withResolvers<void>();
-  const watch = meter.watch(idOf(1), {
-    measure: async () => {
-      look();
-      await measured;
-      return { bytes: 7, costMs: 0 };
-    },
-  });
+  const measure = async () => {
+    look();
+    await measured;
+    return { bytes: 7, costMs: 0 };
+  };
+  const saw = (bytes: number) => void told.push(bytes);
+  const watch = meter.watch({ sandbox: { measure }, limitBytes: 1, saw });
   await isLooking;
   watch[Symbol.dispose]();
   end();
-  using _next = meter.watch(idOf(2), { measure: () => Promise.resolve({ bytes: 1, costMs: 0 }) });
+  using _next = meter.watch({ sandbox: holding(1), limitBytes: 1, saw });
   await until("a look at the next one", () => told.length > 0);
-  expect(told).toEqual([2]);
+  expect(told).toEqual([1]);
   meter.close();
 });
 

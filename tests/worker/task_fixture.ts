@@ -11,6 +11,7 @@ import { NO_RESOURCES } from "../../shared/resources.ts";
 import type { CpuPinner } from "../../shared/runtime/affinity.ts";
 import type { Subreaper } from "../../shared/runtime/subreaper.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import { ControlGroups } from "../../worker/control_group.ts";
 import type { Input } from "../../worker/mount.ts";
 import { listProcesses, readVariable } from "../../worker/process_table.ts";
 import {
@@ -44,6 +45,7 @@ export class TemporaryFolder {
 export interface TaskOptions {
   readonly env?: { readonly [name: string]: string };
   readonly cores?: number;
+  readonly memoryBytesMax?: number;
   /** To be pinned to; only of a fixture that was opened with a pinner. */
   readonly cpus?: readonly number[];
   readonly activation?: Partial<Activation>;
@@ -64,6 +66,7 @@ export class TaskFixture {
   readonly sandboxes: Sandboxes;
   readonly groups: Set<number> = new Set();
   #processes: TaskProcesses | undefined;
+  controlGroups: ControlGroups | undefined;
   #taskCount = 0;
 
   constructor() {
@@ -84,10 +87,11 @@ export class TaskFixture {
       groupEnded: (groupId: number) => void fixture.groups.delete(groupId),
     };
     const env = { ...process.env, BUN_SECRET: "x", TENDRIL_SECRET: "x", DISPLAY: ":0" };
-    const parts = { mark: fixture.mark, env, watcher, ...(pinner && { pinner }) };
-    fixture.#processes = "subreaper" in options
-      ? new TaskProcesses(parts)
-      : await TaskProcesses.open(parts);
+    const isAdopting = !("subreaper" in options);
+    fixture.controlGroups = isAdopting ? ControlGroups.open({ mark: fixture.mark }) : undefined;
+    const groups = fixture.controlGroups;
+    const parts = { mark: fixture.mark, env, watcher, groups, ...(pinner && { pinner }) };
+    fixture.#processes = isAdopting ? await TaskProcesses.open(parts) : new TaskProcesses(parts);
     return fixture;
   }
 
@@ -105,6 +109,7 @@ export class TaskFixture {
       env: options.env ?? {},
       activation: { ...NO_ACTIVATION, ...options.activation },
       resources: { ...NO_RESOURCES, cores: options.cores ?? 0 },
+      memoryBytesMax: options.memoryBytesMax ?? Infinity,
       devices: { gpus: [], cpus: options.cpus ?? [] },
     };
     return { sandbox, process: this.#processes!.start(task) };
@@ -125,6 +130,7 @@ export class TaskFixture {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#processes?.close();
+    this.controlGroups?.close();
     await this.sandboxes.close();
     await this.folder[Symbol.asyncDispose]();
   }

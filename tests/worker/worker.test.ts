@@ -1,48 +1,13 @@
 import { expect, test } from "bun:test";
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import process from "node:process";
 
 import { join } from "@std/path";
 
 import type { CacheName, TransferId } from "../../shared/ids.ts";
-import { selfCommand } from "../../shared/runtime/self_command.ts";
 import type { OutputMount } from "../../shared/task.ts";
 import { FakeManager, SHAPE } from "./fake_manager.ts";
-
-/** A real worker process of a fake manager. */
-class WorkerProcess implements AsyncDisposable {
-  readonly child: ChildProcess;
-  readonly ended: Promise<{ code: number | null; signal: string | null }>;
-  stderr = "";
-
-  constructor(manager: FakeManager, ...more: readonly string[]) {
-    const [program = "", ...args] = selfCommand([
-      "worker",
-      "--access",
-      manager.accessPath,
-      "--workspace",
-      join(manager.directory, "workspace"),
-      "--cores",
-      "2",
-      ...more,
-    ]);
-    this.child = spawn(program, args, { stdio: ["ignore", "inherit", "pipe"] });
-    this.child.stderr?.on("data", (chunk) => this.stderr += chunk);
-    this.ended = new Promise((resolve) => {
-      this.child.once("close", (code, signal) => resolve({ code, signal }));
-    });
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.kill("SIGKILL");
-    await this.ended;
-  }
-}
+import { WorkerProcess } from "./worker_process.ts";
 
 function output(mount: string, more: Partial<OutputMount> = {}): OutputMount {
   const name = `temp-${mount}` as CacheName;

@@ -42,6 +42,7 @@ processes.start({
   env: {},
   activation: NO_ACTIVATION,
   resources: { ...NO_RESOURCES, cores: 1 },
+  memoryBytesMax: Infinity,
   devices: NO_DEVICES,
 });
 const facts = {

@@ -46,6 +46,13 @@ export type WorkerEvent =
     readonly try: number;
     readonly bytes: number;
   }
+  /** A look at the processes of a running try found that much in memory. */
+  | {
+    readonly kind: "memory_measured";
+    readonly taskId: TaskId;
+    readonly try: number;
+    readonly bytes: number;
+  }
   | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
   /** The file is in the cache, or it is not. */
   | {

@@ -7,7 +7,7 @@ import type {
   ManagerMessage,
   WorkerMessage,
 } from "../../shared/protocol.ts";
-import type { CacheLevel, TaskShape, TryId } from "../../shared/task.ts";
+import type { CacheLevel, Exceeded, TaskShape, TryId } from "../../shared/task.ts";
 import type { HeldDevices } from "./device.ts";
 
 /** What the shell must do, in order. */
@@ -23,12 +23,14 @@ export type WorkerInstruction =
     /** For the result's times. */
     readonly stagedMs: number;
   }
-  /** End the whole process group of a try that runs; `task_ended` still answers. */
+  /** End all processes of a try that runs; `task_ended` still answers. */
   | {
     readonly kind: "stop_task";
     readonly taskId: TryId["taskId"];
     readonly try: number;
-    readonly reason: "cancelled" | "timeout" | "disk_full";
+    readonly reason: "cancelled" | "timeout" | "disk_full" | "resources_exhausted";
+    /** Of `resources_exhausted`: what there was too little of for it beside the other tries. */
+    readonly exceeded?: Exceeded;
   }
   /** `transfer_ended` answers. */
   | {

@@ -36,6 +36,9 @@ export function checkInvariants(state: WorkerState): void {
   const { used, identity } = state;
   assert(Math.abs(used.cores - cores) < 1e-3, `${cores} cores must be used, not ${used.cores}`);
   assert(cores <= identity.resources.cores + 1e-3, `${cores} cores are more than there are`);
+  let memoryBytes = 0;
+  for (const record of state.tries.values()) memoryBytes += record.memoryBytes;
+  assert(state.memoryBytes === memoryBytes, `Tries must use ${memoryBytes} bytes of memory`);
   checkDevices(state);
   checkDisk(state);
   for (const [name, waiters] of state.waiters) {

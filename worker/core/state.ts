@@ -29,8 +29,8 @@ export type TryState =
   /** A process or a call; `instance` of a call. */
   | { readonly kind: "running"; readonly instance?: InstanceRecord };
 
-/** Why a running try is stopped: nobody wants it, its time is up, or it has filled the disk. */
-export type StopReason = "cancelled" | "timeout" | "disk_full";
+/** Why a running try is stopped: nobody wants it, its time is up, or it uses more than there is. */
+export type StopReason = "cancelled" | "timeout" | "disk_full" | "resources_exhausted";
 
 /** One try that was dispatched here and has not ended. */
 export interface TryRecord {
@@ -52,6 +52,8 @@ export interface TryRecord {
   diskBytes: number;
   /** Found in its sandbox when it was last looked at; 0 before that. */
   writtenBytes: number;
+  /** Its processes had in memory when they were last looked at; 0 before that. */
+  memoryBytes: number;
   /** While it runs. */
   devices: HeldDevices;
   /** Ended or recalled: entries of it in queues are stale. */
@@ -189,6 +191,8 @@ export interface WorkerState {
   used: Resources;
   readonly devices: DevicePool;
   readonly disk: DiskState;
+  /** What the processes of running tries have in memory. */
+  memoryBytes: number;
   readonly instances: Map<InstanceId, InstanceRecord>;
   /** `{library: moving mean of how long its calls ran, milliseconds}`. */
   readonly meanCallMs: Map<string, number>;
@@ -272,6 +276,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
       toldAtMs: -Infinity,
       tellAtMs: undefined,
     },
+    memoryBytes: 0,
     instances: new Map(),
     meanCallMs: new Map(),
     callQueues: new Map(),

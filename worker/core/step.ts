@@ -17,6 +17,7 @@ import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, leaveInTime, requestLeave } from "./leave.ts";
 import { makeWakeAtMs } from "./make.ts";
+import { measureMemory } from "./memory.ts";
 import { measureTry } from "./overflow.ts";
 import { expireParts, partWakeAtMs } from "./part.ts";
 import { startWhatFits } from "./room.ts";
@@ -71,6 +72,8 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return endTask(state, event.result, event.modified);
     case "sandbox_measured":
       return measureTry(state, event);
+    case "memory_measured":
+      return measureMemory(state, event);
     case "calls_ended":
       return endCalls(state, event.ends);
     case "transfer_ended":

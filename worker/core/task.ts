@@ -21,16 +21,10 @@ import {
 import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
+import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
-import {
-  type InstanceRecord,
-  type StopReason,
-  tell,
-  tryKey,
-  type TryRecord,
-  type WorkerState,
-} from "./state.ts";
+import { type InstanceRecord, tell, tryKey, type TryRecord, type WorkerState } from "./state.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -134,6 +128,7 @@ export function endTask(
   }
   freeRoom(state, heldResources(record.shape), record.devices);
   state.disk.runningBytes -= heldBytes(record);
+  releaseMemory(state, record);
   const isShared = loseModified(state, modified) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
   endRunning(state, record, isShared ? markAmbiguous(result) : result);
@@ -188,7 +183,7 @@ export function endWithoutStart(
 export function stopRunning(
   state: WorkerState,
   record: TryRecord,
-  reason: Exclude<StopReason, "disk_full">,
+  reason: "cancelled" | "timeout",
 ): void {
   const isStopping = record.stopReason !== undefined;
   // One that is past its time may be called off as well: nobody wants what it has made.
@@ -219,6 +214,7 @@ function takeTask(state: WorkerState, task: DispatchedTask, shape: TaskShape): v
     isTainted: false,
     diskBytes: 0,
     writtenBytes: 0,
+    memoryBytes: 0,
     devices: NO_DEVICES,
     isGone: false,
   };

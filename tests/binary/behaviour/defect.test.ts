@@ -72,6 +72,23 @@ test("Every task is counted once, however it ends and however often it runs (A9)
   expect(counts).toEqual({ submitted: 7, succeeded: 3, failed: 3, cancelled: 1, triesStarted: 11 });
 });
 
+test("Only a task that fits no worker is said to fit none, however idle they are (A8)", async () => {
+  const report = await runWorkflow(async ({ Manager, startWorker, until }) => {
+    await using manager = await Manager.start({ policies: { dispatchAhead: 1 } });
+    for (let count = 0; count < 2; count++) await startWorker(manager);
+    const idle = manager.status().unplaceable;
+    const held = ["a", "b"].map(() => manager.submit({ command: "sleep 600" }));
+    await until(() => held.every(({ state }) => state === "running"), "both workers are in use");
+    manager.submit({ command: "true", cores: 1 });
+    manager.submit({ command: "true", cores: 2, category: "large" });
+    await until(() => manager.status().unplaceable.length > 0, "the large one is found");
+    return { idle, unplaceable: manager.status().unplaceable };
+  });
+  expect(report.idle).toEqual([]);
+  expect(report.unplaceable).toMatchObject([{ category: "large", taskCount: 1 }]);
+  expect(JSON.stringify(report.unplaceable)).toContain("cores");
+});
+
 test("The mode of what comes from a url is that of the file that a task runs (A11)", async () => {
   const report = await runWorkflow(async ({ Manager, startServer }) => {
     const { statSync } = await import("node:fs");

@@ -28,6 +28,8 @@ export interface WorkerOptions {
   readonly args?: readonly string[];
   /** Its `TENDRIL_HOME`, where that is not the manager's. */
   readonly home?: string;
+  /** The name of its host: it is given one of its own by `unshare`, which asks for rights. */
+  readonly host?: string;
 }
 
 const workers: ChildProcess[] = [];
@@ -48,15 +50,26 @@ export async function startWorker(
 }
 
 /** Starts `tendril worker` for the manager of that name, with one core unless `args` say more. */
-export function spawnWorker(name: string, { args = [], home }: WorkerOptions = {}): ChildProcess {
+export function spawnWorker(
+  name: string,
+  { args = [], home, host }: WorkerOptions = {},
+): ChildProcess {
   const workspace = `${process.cwd()}/workspaces/${workers.length + 1}`;
   const all = ["worker", "--name", name, "--single", "--cores", "1", "--workspace", workspace];
-  const worker = spawn(process.execPath, [...all, ...args], {
+  const command = [...host === undefined ? [] : onHost(host), process.execPath, ...all, ...args];
+  const [program = "", ...rest] = command;
+  const worker = spawn(program, rest, {
     stdio: ["ignore", "ignore", "inherit"],
     env: { ...process.env, ...(home === undefined ? {} : { TENDRIL_HOME: home }) },
   });
   workers.push(worker);
   return worker;
+}
+
+/** What a command is put behind to run on a host of that name, which is this machine. */
+function onHost(host: string): string[] {
+  const asRoot = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
+  return ["unshare", ...asRoot, "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host];
 }
 
 /** Waits until all workers of `startWorker` have ended. */

@@ -408,6 +408,13 @@ export class ManagerFixture {
     return fetches;
   }
 
+  /** Tries of which the last step asked what they cost, as `TASK.TRY OUTCOME`. */
+  get asked(): string[] {
+    return this.#instructionsOf("ask_retry").map(({ end }) => {
+      return `${end.taskId}.${end.try} ${end.outcome}`;
+    });
+  }
+
   /** PUTs that the last step ordered, as `NAME from WORKER`. */
   get collects(): string[] {
     return this.#instructionsOf("collect").map(({ file, workerId }) => {
@@ -465,7 +472,9 @@ export class ManagerFixture {
       body: wish.library === undefined
         ? { kind: "command", command: "true" }
         : { kind: "call", function: "f", arguments: NO_BYTES },
-      inputs: mounts(wish.inputs),
+      inputs: mounts(wish.inputs).map((input) => {
+        return wish.strict?.includes(input.fileId) ? { ...input, isStrict: true } : input;
+      }),
       outputs: [
         ...mounts(wish.outputs),
         ...(wish.failureOutputs ?? []).map((fileId, index) => {
@@ -484,11 +493,14 @@ export class ManagerFixture {
   #templateOf(wish: TaskWish): TaskTemplate {
     const { cores = 1, gpus = 0, diskBytes = 0, library } = wish;
     const { memoryBytes = 0, category = library ?? "default", minTimeMs = 0 } = wish;
+    const { retry, placement } = wish;
     const request = wish.request ?? { cores, gpus, diskBytes, memoryBytes };
-    const key = JSON.stringify([request, library, category, minTimeMs]);
+    const key = JSON.stringify([request, library, category, minTimeMs, retry, placement]);
     let template = this.#templates.get(key);
     if (template === undefined) {
-      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs };
+      const rule = retry === undefined ? {} : { retry };
+      const place = placement === undefined ? {} : { placement };
+      const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs, ...rule, ...place };
       template = library === undefined ? bare : { ...bare, request: {}, library };
       this.#templates.set(key, template);
     }

@@ -203,3 +203,23 @@ test("tryOnLargerDisk() gives a file that has no room to a worker with more, too
   fixture.failsToBring("small", { canRetry: false, isDiskFull: true });
   expect(fixture.dispatched).toEqual([`large ${task}.2`]);
 });
+
+test("chooseWorker() follows the placement of the task in place of the policy", () => {
+  const fixture = new ManagerFixture(PLAIN);
+  const file = fixture.local("large", { sizeBytes: 4_000 });
+  fixture.joins("a", { cores: 2, diskBytes: 20_000 });
+  expect(placesOf(fixture, { inputs: [file] })).toEqual(["a"]);
+  fixture.joins("b", { cores: 4, diskBytes: 20_000 });
+  fixture.joins("c", { cores: 2, diskBytes: 90_000 });
+  const inputs = [file];
+  expect(placesOf(
+    fixture,
+    { inputs },
+    { inputs, placement: "disk" },
+    { placement: "disk" },
+    { placement: "spread" },
+    { inputs, placement: "files" },
+  )).toEqual(["a", "c", "c", "b", "a"]);
+  const random = Array.from({ length: 40 }, (): TaskWish => ({ placement: "random" }));
+  expect(new Set(placesOf(fixture, ...random)).size).toBe(3);
+});

@@ -277,7 +277,8 @@ test("startRecovery() gives a run the losses that its task may have", () => {
   fixture.starts("d", maker);
   fixture.exits("d");
   expect(fixture.ends.get(consumer)?.message).toBe(
-    'Cannot make file "temp" again: task 1, which makes it, ended as worker_lost: The task was ' +
-      "running on 2 workers when they were lost; the last is d on host of d",
+    'Cannot make file "temp" again: task 1, which makes it, ended as worker_lost: The task is ' +
+      "suspected of ending its workers: 2 workers were lost while it ran there, c on host of c, " +
+      "d on host of d",
   );
 });

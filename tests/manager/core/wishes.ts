@@ -1,7 +1,9 @@
 /** What workers, files, tasks and their ends are in a fixture, unless a test states otherwise. */
 
 import type { Hello } from "../../../manager/core/event.ts";
+import type { Policies } from "../../../manager/core/policy.ts";
 import type { FileId, WorkerId } from "../../../shared/ids.ts";
+import type { RetryRule } from "../../../manager/core/retry.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../../../shared/resources.ts";
 import type { CacheLevel, Exceeded, Outcome, Usage } from "../../../shared/task.ts";
@@ -46,12 +48,16 @@ export interface TaskWish {
   readonly category?: string;
   readonly minTimeMs?: number;
   readonly startsAtMs?: number;
+  readonly placement?: Policies["placement"];
+  /** Of `inputs`. */
+  readonly strict?: readonly FileId[];
   readonly endsAtMs?: number;
   readonly features?: readonly string[];
   readonly library?: string;
   readonly priority?: number;
   readonly retries?: number;
   readonly workerLosses?: number;
+  readonly retry?: RetryRule;
 }
 
 /** How a try of the fixture ends; as a success with all its outputs unless stated. */

@@ -37,6 +37,7 @@ const NO_BYTES = new Uint8Array(0);
 /** One try of the fixture; one core and nothing else unless stated. */
 export interface TryWish {
   readonly cores?: number;
+  readonly memoryBytes?: number;
   readonly diskBytes?: number;
   readonly gpus?: number;
   readonly custom?: CustomResources;
@@ -150,9 +151,9 @@ export class WorkerFixture {
   isGiven(first: number, ...wishes: TryWish[]): void {
     const shapes: TaskShape[] = [];
     const tasks = wishes.map((wish, index) => {
-      const { cores = 1, diskBytes = 0, gpus = 0, custom, timeoutMs = 0 } = wish;
+      const { cores = 1, memoryBytes = 0, diskBytes = 0, gpus = 0, custom, timeoutMs = 0 } = wish;
       const { library, environments = [] } = wish;
-      const resources = { ...NO_RESOURCES, cores, diskBytes, gpus };
+      const resources = { ...NO_RESOURCES, cores, memoryBytes, diskBytes, gpus };
       const named = custom === undefined ? resources : { ...resources, custom };
       const bare = { resources: named, env: {}, timeoutMs };
       const shape = { ...bare, environments: environments as readonly CacheName[] };
@@ -176,6 +177,11 @@ export class WorkerFixture {
   /** A look into the sandbox of a try finds that much. */
   measures(taskId: number, bytes: number): void {
     this.feed({ kind: "sandbox_measured", taskId: taskId as TaskId, try: 1, bytes });
+  }
+
+  /** A look at the processes of a try finds that much in memory. */
+  findsInMemory(taskId: number, bytes: number): void {
+    this.feed({ kind: "memory_measured", taskId: taskId as TaskId, try: 1, bytes });
   }
 
   /** A call in an instance ends. */

@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+
+import { SERIES_SAMPLES_MAX } from "../../shared/protocol.ts";
+import { SAMPLE_PAUSE_MS, UsageRecord } from "../../worker/usage_record.ts";
+
+const END = { ranMs: 1_000, cpuMs: 500, memoryBytes: 0, diskBytes: 0 };
+
+test("total() gives the most of each resource, whichever way it was found", () => {
+  const record = new UsageRecord({ hasSeries: false });
+  record.sawTree(20, { memoryBytes: 300, processCount: 4, cpuMs: 900 });
+  record.sawTree(40, { memoryBytes: 200, processCount: 2, cpuMs: 100 });
+  record.sawDisk(70);
+  record.sawDisk(50);
+  expect(record.total(END)).toEqual({
+    used: { cores: 0.9, memoryBytes: 300, diskBytes: 70, processCount: 4, cpuMs: 900 },
+  });
+  const { used } = record.total({ ranMs: 2_000, cpuMs: 1_000, memoryBytes: 400, diskBytes: 80 });
+  expect(used).toEqual({
+    cores: 0.5,
+    memoryBytes: 400,
+    diskBytes: 80,
+    processCount: 4,
+    cpuMs: 1_000,
+  });
+});
+
+test("total() of a try that nobody has looked at is one process and what the kernel counted", () => {
+  const { used, series } = new UsageRecord({ hasSeries: true }).total({ ...END, ranMs: 0 });
+  expect(used).toEqual({ cores: 0, memoryBytes: 0, diskBytes: 0, processCount: 1, cpuMs: 500 });
+  expect(series).toEqual([]);
+});
+
+test("sawTree() keeps samples evenly spread however long it goes on", () => {
+  const record = new UsageRecord({ hasSeries: true });
+  for (let atMs = 0; atMs < 600_000; atMs += 50) {
+    record.sawTree(atMs, { memoryBytes: atMs, processCount: 1, cpuMs: atMs });
+  }
+  const { series = [] } = record.total(END);
+  expect(series.length).toBeLessThanOrEqual(SERIES_SAMPLES_MAX);
+  expect(series.length).toBeGreaterThan(SERIES_SAMPLES_MAX / 2 - 1);
+  const pauses = series.slice(1).map(({ atMs }, index) => atMs - series[index]!.atMs);
+  expect(new Set(pauses).size).toBe(1);
+  expect(pauses[0]! % SAMPLE_PAUSE_MS).toBe(0);
+});

@@ -1,0 +1,73 @@
+/** What a try is reported as: the words for each way in which it can end. */
+
+import type { Exceeded, Outcome, TryResult } from "../shared/task.ts";
+import { describeExceeded } from "./core/limit.ts";
+import type { WorkerInstruction } from "./core/instruction.ts";
+import type { TaskEnd } from "./process.ts";
+import { isDiskFull } from "./task_output.ts";
+
+/** What a finished try is reported as, less what every result has. */
+export type Verdict =
+  & Pick<TryResult, "outcome" | "message" | "outputs">
+  & Partial<Pick<TryResult, "exitCode" | "signal" | "mount" | "exceeded">>;
+
+/** Why a try was told to stop. */
+export type Stop =
+  | { readonly reason: Exclude<StopReason, "resources_exhausted"> }
+  /** `isShare`: the tries of the worker are beyond what it has, and not this one beyond its limit. */
+  | {
+    readonly reason: "resources_exhausted";
+    readonly exceeded: Exceeded;
+    readonly isShare: boolean;
+  };
+
+type StopReason = Extract<WorkerInstruction, { kind: "stop_task" }>["reason"];
+
+const WHY_STOPPED: { readonly [reason in Exclude<StopReason, "resources_exhausted">]: string } = {
+  timeout: "its time was up",
+  cancelled: "it was cancelled",
+  "disk_full": "the disk of the worker was full",
+};
+
+/** A file that a try needs is not there, although the manager had been told so. */
+export class MissingError extends Error {
+  override readonly name = "MissingError";
+}
+
+/** A verdict without outputs. */
+export function verdictOf(outcome: Outcome, message: string): Verdict {
+  return { outcome, message, outputs: [] };
+}
+
+/** Of a try that was stopped. */
+export function stopped(stop: Stop): Verdict {
+  if (stop.reason !== "resources_exhausted") {
+    return verdictOf(stop.reason, `The try was stopped: ${WHY_STOPPED[stop.reason]}`);
+  }
+  const { exceeded, isShare } = stop;
+  const message = describeExceeded(exceeded, isShare);
+  return { ...verdictOf("resources_exhausted", message), exceeded };
+}
+
+/** How its process ended. */
+export function statusOf(end: TaskEnd): Pick<Verdict, "exitCode" | "signal"> {
+  if (end.kind === "exit") return { exitCode: end.exitCode };
+  return end.kind === "signal" ? { signal: end.signal } : {};
+}
+
+/** Of a try that this worker could not run. */
+export function failure(error: unknown): Verdict {
+  const found = error instanceof Error ? error.message : String(error);
+  if (isDiskFull(error)) {
+    return verdictOf("disk_full", `Cannot run the task: the disk of the worker is full: ${found}`);
+  }
+  if (error instanceof MissingError) return verdictOf("input_missing", found);
+  return verdictOf("start_failed", `Cannot run the task: ${found}`);
+}
+
+/** A try that is beyond its memory grows until it is gone. */
+export function withPeak(stop: Stop, { use }: TaskEnd): Stop {
+  if (stop.reason !== "resources_exhausted" || stop.exceeded.resource !== "memory") return stop;
+  const used = Math.max(stop.exceeded.used, use.memoryBytes);
+  return { ...stop, exceeded: { ...stop.exceeded, used } };
+}
