@@ -45,11 +45,10 @@ export type {
   Producer,
   Reason,
   TryReason,
-  UnplaceableTasks,
 } from "./manager/core/explanation.ts";
 export type { CategoryMode } from "./manager/core/category.ts";
 export type { Fact } from "./manager/core/instruction.ts";
-export type { Missing } from "./manager/core/unplaceable.ts";
+export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";

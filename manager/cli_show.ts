@@ -33,13 +33,13 @@ import { JSON_OPTION, TARGET_OPTIONS, targetArguments, withClient } from "./cli_
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
 import { readPolicyArguments } from "./cli_policy.ts";
 import { describeProgress } from "./progress.ts";
-import { describeUnplaceable } from "./explanation_text.ts";
 import { fileRows, taskRows } from "./rows.ts";
 import { readSelector } from "./selector.ts";
 import type { ManagerStatus } from "./status.ts";
 import { type Column, formatTable } from "./table.ts";
 import { TASK_STATES, type TaskStateName } from "./task_handle.ts";
 import { translateParameters } from "./tune_parameter.ts";
+import { describeUnplaceable } from "./unplaceable_note.ts";
 import { describeReport, waitForTasks, type WaitReport } from "./wait_report.ts";
 
 /** Exit code of a wait that Ctrl-C ended: 128 and the number of SIGINT, as shells have it. */
@@ -216,7 +216,7 @@ async function status({ given }: Call, connection: ClientConnection): Promise<nu
   const others = found.urls.slice(1);
   const also = others.length === 0 ? "" : `also at: ${others.join(", ")}\n`;
   const remade = describeRecoveries(found);
-  const stuck = describeUnplaceable(found.unplaceable).map((line) => `${line}\n`).join("");
+  const stuck = found.unplaceable.map((tasks) => `${describeUnplaceable(tasks)}\n`).join("");
   const lines = `${also}${progress}\n${stuck}${remade}${refused}`;
   return await print(`manager: ${found.name} at ${found.url}\n${lines}`);
 }

@@ -52,7 +52,6 @@ const ofWorkers = { workerCount: natural, ofCount: natural, library: optional(id
 
 const reasonKinds = kinds<Reason>({
   no_worker: {},
-  category_full: { category: label, runningCount: natural, mostCount: natural },
   few_workers: { joinedCount: natural, wantedCount: natural },
   resource: { ...ofWorkers, resource: label, amount, most: amount },
   feature: { ...ofWorkers, feature: label, holderCount: natural },
@@ -63,6 +62,7 @@ const reasonKinds = kinds<Reason>({
   crowded: ofWorkers,
   blocked: { ...ofWorkers, host: id, leftMs: optional(amount) },
   draining: ofWorkers,
+  category_full: { category: label, runningCount: natural, maxConcurrent: natural },
   queue: { alikeCount: natural, otherCount: natural },
   placed_next: {},
   slots: {

@@ -4,14 +4,7 @@ import { plainText } from "../shared/plain_text.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import { QUEUE_COUNTED_MAX } from "./core/explain.ts";
 import { CHAIN_MAX } from "./core/explain_input.ts";
-import type {
-  CopySource,
-  Explanation,
-  NeededFile,
-  Producer,
-  Reason,
-  UnplaceableTasks,
-} from "./core/explanation.ts";
+import type { CopySource, Explanation, NeededFile, Producer, Reason } from "./core/explanation.ts";
 import { describeIds } from "./selector.ts";
 
 /** Characters of one line. */
@@ -50,15 +43,6 @@ export function describeExplanations(explanations: readonly Explanation[]): read
   groups.push(...groupBy(single, false));
   groups.sort(([a], [b]) => (a?.taskId ?? 0) - (b?.taskId ?? 0));
   return groups.flatMap(describeGroup);
-}
-
-/** What ready tasks wait for that no worker has, a line for each kind of them. */
-export function describeUnplaceable(found: readonly UnplaceableTasks[]): readonly string[] {
-  return found.map(({ category, taskCount, reason }) => {
-    const tasks = `${plural(taskCount, "task")} of category "${category}"`;
-    const wait = taskCount === 1 ? "waits" : "wait";
-    return line(`${tasks} ${wait} for what no worker has`, describeReason(reason, false));
-  });
 }
 
 function describeGroup(group: readonly Explanation[]): readonly string[] {
@@ -127,8 +111,6 @@ const MANY_STATES = {
 const TEXTS: Texts = {
   "not_seen": () => "was submitted a moment ago",
   "no_worker": () => "no worker is connected",
-  "category_full": ({ category, runningCount, mostCount }) =>
-    `${runningCount} tasks of its category "${category}" are at workers, of ${mostCount} at a time`,
   "few_workers": ({ joinedCount, wantedCount }) =>
     `waitForWorkers holds everything back: ${joinedCount} of ${wantedCount} workers have joined`,
   resource: (reason) => {
@@ -168,6 +150,9 @@ const TEXTS: Texts = {
   },
   draining: (reason) => `${could(reason)} ${be(reason)} drained: nothing more is given there`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
+  "category_full": ({ category, runningCount, maxConcurrent }) =>
+    `category "${category}" has ${plural(runningCount, "task")} at workers, of ${maxConcurrent} ` +
+    "at most at a time",
   queue: ({ alikeCount, otherCount }, isOne) => {
     if (!isOne) return "";
     const parts = [

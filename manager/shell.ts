@@ -25,7 +25,7 @@ import { newManagerState } from "./core/new_state.ts";
 import type { ManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
-import { unplaceableTasks } from "./core/worker_survey.ts";
+import { unplaceableTasks } from "./core/unplaceable.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";

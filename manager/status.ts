@@ -1,7 +1,7 @@
 /** What a manager tells of itself: `manager.status()`, `tendril status --json`. */
 
-import type { UnplaceableTasks } from "./core/explanation.ts";
 import type { ManagerSummary } from "./core/summary.ts";
+import type { UnplaceableTasks } from "./core/unplaceable.ts";
 import type { RefusalCounts } from "./refusal.ts";
 
 /** A snapshot of a manager. `version` grows when a field changes its meaning or goes. */

@@ -4,15 +4,16 @@ import process from "node:process";
 
 import { formatSize } from "../shared/units.ts";
 import type { Fact } from "./core/instruction.ts";
+import type { UnplaceableTasks } from "./core/unplaceable.ts";
 
-type Unplaceable = Extract<Fact, { kind: "class_unplaceable" }>;
+type ClassUnplaceable = Extract<Fact, { kind: "class_unplaceable" }>;
 
 /** Lines of one step; of more it is said how many they are. */
 const LINES_MAX = 20;
 
 /** Says so on stderr. */
 export function tellUnplaceable(facts: readonly Fact[]): void {
-  const told = facts.filter((fact): fact is Unplaceable => fact.kind === "class_unplaceable");
+  const told = facts.filter((fact): fact is ClassUnplaceable => fact.kind === "class_unplaceable");
   for (const fact of told.slice(0, LINES_MAX)) {
     process.stderr.write(`tendril: ${describeUnplaceable(fact)}\n`);
   }
@@ -22,8 +23,8 @@ export function tellUnplaceable(facts: readonly Fact[]): void {
 }
 
 /** What is missing, as `12 tasks of category "blast" need 3 gpus: …`. */
-export function describeUnplaceable(fact: Omit<Unplaceable, "kind">): string {
-  const { category, taskCount, missing, workerCount } = fact;
+export function describeUnplaceable(tasks: UnplaceableTasks): string {
+  const { category, taskCount, missing, workerCount } = tasks;
   const isOne = taskCount === 1;
   const who = `${taskCount} ${isOne ? "task" : "tasks"} of category "${category}" ` +
     (isOne ? "needs" : "need");

@@ -8,15 +8,15 @@
 import { unreachable } from "../../shared/assert.ts";
 import type { Heap } from "../../shared/heap.ts";
 import type { TaskId } from "../../shared/ids.ts";
-import { isFull } from "./category.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
 import { retrievalReasons, tryReasons } from "./explain_try.ts";
+import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
 import { canStart, libraryFiles } from "./library.ts";
 import { freestService, hasSlotAhead, isWaitingForWorkers, roomForInstance } from "./schedule.ts";
 import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
-import { comesFirst } from "./task_class.ts";
+import { comesFirst, compareRanks } from "./task_class.ts";
 import { taskStateOf } from "./task_standing.ts";
 import { surveyWorkers, type WorkerSurvey } from "./worker_survey.ts";
 
@@ -117,12 +117,15 @@ function readyReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason
     return [{ kind: "few_workers", joinedCount, wantedCount }];
   }
   const { library, category } = task.taskClass;
-  if (isFull(category)) {
-    const { name, runningCount, spec: { maxConcurrent: mostCount } } = category;
-    return [{ kind: "category_full", category: name, runningCount, mostCount }];
-  }
+  if (isFull(category)) return fullReasons(state, task);
   if (library !== undefined) return callReasons(inquiry, { task, library, depth });
   return placeReasons(inquiry, task);
+}
+
+function fullReasons(state: ManagerState, task: TaskRecord): Reason[] {
+  const { name: category, runningCount, spec: { maxConcurrent } } = task.taskClass.category;
+  const full = { kind: "category_full", category, runningCount, maxConcurrent } as const;
+  return [full, ...queueReasons(state, task)];
 }
 
 /** What a call waits for before it is at a worker. */
@@ -175,12 +178,12 @@ function placeReasons(inquiry: Inquiry, task: TaskRecord): Reason[] {
 }
 
 function queueReasons({ busyClasses }: ManagerState, task: TaskRecord): Reason[] {
-  const { taskClass, definition: { priority } } = task;
+  const { taskClass } = task;
   const alikeCount = countBefore(taskClass, (other) => comesFirst(other, task));
   let otherCount = 0;
   for (const other of busyClasses) {
     if (other === taskClass || otherCount >= QUEUE_COUNTED_MAX) continue;
-    otherCount += countBefore(other, ({ definition }) => definition.priority > priority);
+    otherCount += countBefore(other, (item) => compareRanks(item, task) < 0);
   }
   if (alikeCount + otherCount === 0) return [];
   return [{ kind: "queue", alikeCount, otherCount: Math.min(otherCount, QUEUE_COUNTED_MAX) }];

@@ -49,13 +49,6 @@ export type PlaceReason =
   /** None is there. */
   | { readonly kind: "no_worker" }
   /** The policy `waitForWorkers` holds everything back. */
-  /** As many tries of its category are at workers as may be at a time. */
-  | {
-    readonly kind: "category_full";
-    readonly category: string;
-    readonly runningCount: number;
-    readonly mostCount: number;
-  }
   | { readonly kind: "few_workers"; readonly joinedCount: number; readonly wantedCount: number }
   /** More of a resource is asked for than they have; `most` is the most that any worker has. */
   | OfWorkers & {
@@ -84,6 +77,13 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
   /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
+  /** As many tries of its category are at workers as may be: `maxConcurrent`. */
+  | {
+    readonly kind: "category_full";
+    readonly category: string;
+    readonly runningCount: number;
+    readonly maxConcurrent: number;
+  }
   /** Ready tasks that are dispatched sooner: alike ones, and of other classes. Counted to a limit. */
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
@@ -223,13 +223,3 @@ export type Reason =
     readonly message: string;
     readonly try: number;
   };
-
-/** What tasks of one class wait for that no worker has. */
-export interface UnplaceableTasks {
-  /** Of the tasks. */
-  readonly category: string;
-  /** Tasks that are ready but for that. */
-  readonly taskCount: number;
-  /** What no worker has. */
-  readonly reason: PlaceReason;
-}

@@ -4,7 +4,7 @@ import type { FileId, SessionId, TaskId, TransferId, WorkerId } from "../../shar
 import type { Resources } from "../../shared/resources.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import type { FileFacts, Outcome, TryResult } from "../../shared/task.ts";
-import type { Missing } from "./unplaceable.ts";
+import type { UnplaceableTasks } from "./unplaceable.ts";
 
 /** A source as the core names it; the shell adds ticket, urls and inline bytes. */
 export type SourceRef =
@@ -139,14 +139,7 @@ export type Fact =
   }
   | { readonly kind: "worker_joined" | "worker_reconnected"; readonly workerId: WorkerId }
   /** No worker that is there could ever run these tasks; told again when `missing` has changed. */
-  | {
-    readonly kind: "class_unplaceable";
-    readonly category: string;
-    /** Those that are ready. */
-    readonly taskCount: number;
-    readonly missing: Missing;
-    readonly workerCount: number;
-  }
+  | UnplaceableTasks & { readonly kind: "class_unplaceable" }
   | {
     readonly kind: "worker_left";
     readonly workerId: WorkerId;

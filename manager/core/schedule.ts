@@ -90,7 +90,11 @@ export function isWorthRecall(taskClass: TaskClass): boolean {
 function classesToTry(state: ManagerState): TaskClass[] {
   const classes: TaskClass[] = [];
   for (const taskClass of state.busyClasses) {
-    if (isFull(taskClass.category)) continue;
+    if (isFull(taskClass.category)) {
+      // Who changes meanwhile is not noted for it.
+      taskClass.isBlocked = false;
+      continue;
+    }
     if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) classes.push(taskClass);
   }
   return classes;

@@ -30,7 +30,10 @@ export function takeTurns(
   const turns = turnsOf(classes);
   for (let turn = popHeap(turns); turn !== undefined; turn = popHeap(turns)) {
     // It is passed over until one of its tries ends, however many classes it has.
-    if (isFull(turn.category)) continue;
+    if (isFull(turn.category)) {
+      for (const taskClass of turn.classes.items) taskClass.isBlocked = false;
+      continue;
+    }
     const taskClass = popHeap(turn.classes);
     const task = taskClass && headOf(taskClass);
     if (taskClass !== undefined && task !== undefined && place(taskClass, task)) {

@@ -24,6 +24,9 @@ const PATIENCE_MS = 2_000;
 /** Classes that are remembered; what is beyond it is not said. */
 const CLASSES_MAX = 1_000;
 
+/** Classes of which one look tells. */
+const TOLD_MAX = 10;
+
 /** What a class asks for that no worker has. */
 export type Missing =
   /** No worker has that much. */
@@ -38,6 +41,18 @@ export type Missing =
   | { readonly kind: "feature"; readonly name: string }
   /** Each of them is there, and no worker has all of them. */
   | { readonly kind: "together"; readonly names: readonly string[] };
+
+/** Ready tasks of one class that no worker which is there could ever run. */
+export interface UnplaceableTasks {
+  /** Of the tasks. */
+  readonly category: string;
+  /** Those that are ready. */
+  readonly taskCount: number;
+  /** What no worker has. */
+  readonly missing: Missing;
+  /** Workers that are there. */
+  readonly workerCount: number;
+}
 
 /** Classes that no worker could run. */
 export interface Unplaceable {
@@ -82,24 +97,36 @@ export function tellUnplaceable(state: ManagerState): void {
   // Nothing is missing but workers.
   if (kinds.size === 0) return;
   for (const [taskClass, said] of classes) {
-    const { category: { name: category }, readyCount } = taskClass;
-    if (readyCount === 0 || isPlaceable(state, taskClass)) {
+    const tasks = tasksOf(state, taskClass);
+    if (tasks === undefined) {
       classes.delete(taskClass);
       continue;
     }
-    const missing = missingOf(state, taskClass);
-    const text = JSON.stringify(missing);
+    const text = JSON.stringify(tasks.missing);
     if (text === said) continue;
     classes.set(taskClass, text);
-    const workerCount = countWorkers(state);
-    facts.push({
-      kind: "class_unplaceable",
-      category,
-      taskCount: readyCount,
-      missing,
-      workerCount,
-    });
+    facts.push({ kind: "class_unplaceable", ...tasks });
   }
+}
+
+/** Tasks that wait for what no worker has, of some classes; none while there are no workers. */
+export function unplaceableTasks(state: ManagerState): readonly UnplaceableTasks[] {
+  const found: UnplaceableTasks[] = [];
+  if (state.kinds.size === 0) return found;
+  for (const taskClass of state.unplaceable.classes.keys()) {
+    const tasks = tasksOf(state, taskClass);
+    if (tasks !== undefined) found.push(tasks);
+    if (found.length >= TOLD_MAX) break;
+  }
+  return found;
+}
+
+/** Undefined when none is ready, or a worker could run them after all. */
+function tasksOf(state: ManagerState, taskClass: TaskClass): UnplaceableTasks | undefined {
+  const { category: { name: category }, readyCount: taskCount } = taskClass;
+  if (taskCount === 0 || isPlaceable(state, taskClass)) return undefined;
+  const missing = missingOf(state, taskClass);
+  return { category, taskCount, missing, workerCount: countWorkers(state) };
 }
 
 /** Why no worker that is there could run tries of the class, of one that none could. */

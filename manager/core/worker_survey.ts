@@ -7,19 +7,13 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
-import type { PlaceReason, UnplaceableTasks } from "./explanation.ts";
+import type { PlaceReason } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
 import { type Closure, closureOf } from "./room.ts";
 import { instanceObstacleAt } from "./schedule.ts";
 import type { LibraryRecord, ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { allocationAt, shortageAt } from "./task_class.ts";
 import { missingAt } from "./allocation.ts";
-
-/** Classes of tasks that fit no worker of which one look tells. */
-const UNPLACEABLE_MAX = 10;
-
-/** Classes with ready tasks at which one look looks. */
-const CLASSES_PROBED = 1_000;
 
 /** How the workers stand to one class. */
 export interface WorkerSurvey {
@@ -76,31 +70,6 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
     freeCount: tallies.get('{"kind":"free"}')?.count ?? 0,
     reasons: [...reasons, ...others],
   };
-}
-
-/** Classes whose tasks wait for what no worker has; none while there are no workers. */
-export function unplaceableTasks(state: ManagerState): readonly UnplaceableTasks[] {
-  const found: UnplaceableTasks[] = [];
-  if (state.workers.size === 0) return found;
-  let probed = 0;
-  for (const taskClass of state.busyClasses) {
-    probed += 1;
-    if (found.length >= UNPLACEABLE_MAX || probed > CLASSES_PROBED) break;
-    if (!taskClass.isBlocked || hasCandidate(state, taskClass)) continue;
-    const [reason] = surveyWorkers(state, taskClass).reasons;
-    if (reason === undefined) continue;
-    const { category: { name: category }, readyCount: taskCount } = taskClass;
-    found.push({ category, taskCount, reason });
-  }
-  return found;
-}
-
-/** True when some worker could ever run tasks of the class. Most often the first that is asked. */
-function hasCandidate(state: ManagerState, taskClass: TaskClass): boolean {
-  for (const worker of state.workers.values()) {
-    if (isPassing(findingAt(state, worker, taskClass).kind)) return true;
-  }
-  return false;
 }
 
 function isPassing(kind: Finding["kind"]): boolean {

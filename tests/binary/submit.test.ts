@@ -227,7 +227,7 @@ test(
       lines: [`task 7 waits: ${reason}`],
     });
     expect(bench.run("status").stdout).toContain(
-      `500 tasks of category "default" wait for what no worker has: ${reason}\n`,
+      '500 tasks of category "default" need 3 gpus: all that the only worker has is 1\n',
     );
     bench.run("cancel", "all");
     expect(bench.run("explain", "all").stdout).toBe("no task waits or runs\n");

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { Explanation, Reason } from "../../manager/core/explanation.ts";
-import { describeExplanations, describeUnplaceable } from "../../manager/explanation_text.ts";
+import { describeExplanations } from "../../manager/explanation_text.ts";
 import type { FileId, TaskId, WorkerId } from "../../shared/ids.ts";
 
 const NO_GPUS = {
@@ -61,13 +61,5 @@ test("describeExplanations() shows no control characters of what others named", 
   const reason = { kind: "ended", outcome: "exit", message: "\u001b[2Jno\noak", try: 2 } as const;
   expect(describeExplanations([of(1, "done", reason)])).toEqual([
     "task 1 is done: ended as exit in try 2: [2Jno oak",
-  ]);
-});
-
-test("describeUnplaceable() says how many tasks wait for what no worker has", () => {
-  const found = { category: "train", taskCount: 500, reason: NO_GPUS };
-  expect(describeUnplaceable([found])).toEqual([
-    '500 tasks of category "train" wait for what no worker has: needs 3 gpus; the most that one ' +
-    "of 4 workers has is 1",
   ]);
 });

@@ -530,3 +530,18 @@ test("explain() says that hosts are blocked for a while or by hand, and that oth
   fixture.feed({ kind: "host_changed", host: "h2", change: "unblock", forMs: 0 });
   expect(fixture.dispatched).toEqual([`at h2 ${task}.1`]);
 });
+
+test("explain() says that as many tasks of its category run as may", () => {
+  const fixture = new ManagerFixture(NO_AHEAD);
+  fixture.joins("a", { cores: 4 });
+  fixture.category("blast", { maxConcurrent: 2 });
+  const wish = { category: "blast" };
+  const task = fixture.submits(wish, wish, wish, wish);
+  expect(explained(fixture, task).reasons).toEqual([
+    { kind: "category_full", category: "blast", runningCount: 2, maxConcurrent: 2 },
+    { kind: "queue", alikeCount: 1, otherCount: 0 },
+  ]);
+  expect(lines(fixture, task)[0]).toBe(
+    'task 4 waits: category "blast" has 2 tasks at workers, of 2 at most at a time',
+  );
+});

@@ -77,3 +77,18 @@ test("takeTurns() counts a cancelled try until its worker has ended it", () => {
   fixture.finishes("worker", first!, { outcome: "cancelled" });
   expect(fixture.dispatched).toEqual([`worker ${second}.1`]);
 });
+
+test("takeTurns() has a class looked at again that was passed over as its category was full", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.joins("large", { cores: 2 });
+  fixture.joins("small", { cores: 1 });
+  fixture.category("one", { maxConcurrent: 1 });
+  const other = fixture.submits({ cores: 2, category: "other" });
+  const wide = fixture.submits({ cores: 2, category: "one" });
+  const narrow = fixture.submits({ cores: 1, category: "one" });
+  // Only now there is room for the first.
+  fixture.finishes("large", other);
+  expect(fixture.dispatched).toEqual([]);
+  fixture.finishes("small", narrow);
+  expect(fixture.dispatched).toEqual([`large ${wide}.1`]);
+});
