@@ -55,6 +55,10 @@ export type { FollowTarget } from "./manager/follow_text.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryOptions } from "./manager/library.ts";
 export type { WithFiles } from "./manager/manager.ts";
+export type { ManagerFiles } from "./manager/manager_files.ts";
+export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
+export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
+export type { RetryHandler, RetryOptions } from "./manager/retry_option.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
 export type {
   InputMountOption,

@@ -4,6 +4,16 @@ import { VALUE_BYTES_MAX } from "../shared/protocol.ts";
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
 import { decodeValue, encodeArguments, encodeValueFile } from "../shared/value.ts";
 import type { TaskEnd } from "./core/instruction.ts";
+import {
+  callsOf,
+  FAN_OUT_READERS,
+  type FanOut,
+  type FanOutOptions,
+  ITEM_READERS,
+  type ItemOptions,
+  mapCalls,
+  reduceItems,
+} from "./fan_out.ts";
 import type { FileEntry } from "./file_entry.ts";
 import { FileHandle } from "./file_handle.ts";
 import { anyText, count, type Reader, readOptions, text } from "./option.ts";
@@ -65,6 +75,8 @@ export interface LibraryOwner {
     readonly args: readonly unknown[];
     readonly options: CallOptions;
   }): TaskHandle<unknown>;
+  /** Tasks that the manager wants besides those it has. */
+  hungry(): number;
 }
 
 /** A declared library; its `call` submits a function call. */
@@ -106,6 +118,51 @@ export class Library {
   // The result of a function that is named by text is whatever the caller says it is.
   call<T = unknown>(name: string, ...args: readonly unknown[]): TaskHandle<T> {
     return this.#owner.call(this.name, name, { args, options: this.#options }) as TaskHandle<T>;
+  }
+
+  /**
+   * Calls the exported function `name` with each item; as many calls are pending at a time as the
+   * workers have use for.
+   *
+   * @returns What the calls returned, in the order of the items.
+   * @throws {TaskError} When one fails, which ends all; the message says which item it was.
+   */
+  async map<T = unknown>(
+    name: string,
+    items: Iterable<unknown>,
+    options: ItemOptions = {},
+  ): Promise<T[]> {
+    const read = readOptions<ItemOptions>(options, "map", ITEM_READERS);
+    const calls = callsOf(items);
+    return await mapCalls(this.#fanOut(name), calls, { ...read, chunkSize: 1 }) as T[];
+  }
+
+  /**
+   * Combines the items to one by the exported function `name`, which takes two neighbours and
+   * returns what takes their place; it should not matter which neighbours come first.
+   *
+   * @throws {TaskError} When a call fails, which ends all; the message says which items it was of.
+   * @throws {TypeError} When there is no item.
+   */
+  async treeReduce<T = unknown>(
+    name: string,
+    items: Iterable<unknown>,
+    options: FanOutOptions = {},
+  ): Promise<T> {
+    const read = readOptions<FanOutOptions>(options, "treeReduce", FAN_OUT_READERS);
+    return await reduceItems(this.#fanOut(name), items, { ...read, arity: 2 }) as T;
+  }
+
+  /** A task for each call. */
+  #fanOut(name: string): FanOut {
+    return {
+      hungry: () => this.#owner.hungry(),
+      submit: (calls) => {
+        const [args = []] = calls;
+        const task = this.call(name, ...args);
+        return { task, ended: task.value().then((value) => [{ isOk: true, value }]) };
+      },
+    };
   }
 }
 

@@ -2,8 +2,9 @@
 
 import { createHash } from "node:crypto";
 
-import { functionModule } from "../shared/function_source.ts";
+import { batchModule, functionModule } from "../shared/function_source.ts";
 import { statedResources } from "../shared/resources.ts";
+import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileSpec } from "./file_store.ts";
 import {
@@ -15,6 +16,7 @@ import {
   readCallValue,
   readLibrary,
 } from "./library.ts";
+import { type MapOptions, readMap, readReduce, type ReduceOptions } from "./map_option.ts";
 import { moduleSource } from "./library_source.ts";
 import { throwLater } from "./manager_parts.ts";
 import type { Shell } from "./shell.ts";
@@ -47,14 +49,58 @@ export class LibraryDesk {
 
   /** See `Manager.run`. */
   run(fn: (...args: never[]) => unknown, args: readonly unknown[]): TaskHandle<unknown> {
-    const source = new TextEncoder().encode(functionModule(fn));
-    const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
-    const name = `run-${digest}`;
-    if (!this.#names.has(name)) {
-      const runsIn = checkProcess({}, this.#shell.store);
-      this.#declare({ ...runsIn, name, context: "", slots: 1 }, source);
-    }
+    const name = this.#ship("run", functionModule(fn));
     return this.#call(name, "run", { args, options: {} });
+  }
+
+  /** See `Manager.map` and `Manager.pair`, one of which is the `owner` of the options. */
+  async map(
+    fn: (...args: never[]) => unknown,
+    calls: Iterable<readonly unknown[]>,
+    { owner, options }: { readonly owner: "map" | "pair"; readonly options: MapOptions },
+  ): Promise<unknown[]> {
+    const { items, call } = readMap(owner, options);
+    const stops = items.failures !== "collect";
+    return await mapCalls(this.#batch(fn, call, (some) => ["each", some, stops]), calls, items);
+  }
+
+  /** See `Manager.treeReduce`. */
+  async treeReduce(
+    fn: (...args: never[]) => unknown,
+    items: Iterable<unknown>,
+    options: ReduceOptions,
+  ): Promise<unknown> {
+    const { tree, call } = readReduce(options);
+    return await reduceItems(this.#batch(fn, call, (lists) => ["fold", lists]), items, tree);
+  }
+
+  /** Many calls of `fn`, shipped by value, in each task; `toCall` makes one call of them. */
+  #batch(
+    fn: (...args: never[]) => unknown,
+    options: CallOptions,
+    toCall: (calls: readonly unknown[]) => readonly [name: string, ...args: readonly unknown[]],
+  ): FanOut {
+    this.#checkOpen();
+    const library = this.#ship("map", batchModule(fn));
+    return {
+      hungry: () => this.#shell.hungry(),
+      submit: (calls) => {
+        const [name, ...args] = toCall(calls);
+        const task = this.#call(library, name, { args, options });
+        return { task, ended: task.value().then((ends) => readEnds(task, ends)) };
+      },
+    };
+  }
+
+  /** The name of a library for this source, declared when it is first wanted. */
+  #ship(prefix: "run" | "map", text: string): string {
+    const source = new TextEncoder().encode(text);
+    const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
+    const name = `${prefix}-${digest}`;
+    if (this.#names.has(name)) return name;
+    const runsIn = checkProcess({}, this.#shell.store);
+    this.#declare({ ...runsIn, name, context: "", slots: 1 }, source);
+    return name;
   }
 
   #declare(
@@ -79,7 +125,10 @@ export class LibraryDesk {
         environments: environments.map(({ id }) => id),
       },
     });
-    return new Library(name, { call: (...call) => this.#call(...call) });
+    return new Library(name, {
+      call: (...call) => this.#call(...call),
+      hungry: () => this.#shell.hungry(),
+    });
   }
 
   #call(
@@ -105,6 +154,17 @@ export class LibraryDesk {
     if (long !== undefined) store.undeclare(store.entryOf(long, "file")).catch(throwLater);
     return handle;
   }
+}
+
+/** How the calls of one task ended, as `batchModule` says it. */
+function readEnds(task: TaskHandle<unknown>, ends: unknown): readonly ItemEnd[] {
+  // Only a source of our own makes them.
+  return (ends as readonly (readonly [boolean, ...unknown[]])[]).map(([isOk, ...rest]) => {
+    if (isOk) return { isOk, value: rest[0] };
+    const [name, message, stack] = rest.map(String);
+    const thrown = { name: name ?? "Error", message: message ?? "", stack: stack ?? "" };
+    return { isOk: false, error: thrownError(task, thrown) };
+  });
 }
 
 /** Code, or arguments, that the manager itself ships. */

@@ -3,10 +3,7 @@
 import { rm } from "node:fs/promises";
 import process from "node:process";
 
-import { join, resolve } from "@std/path";
-
-import { loopbackFirst } from "../shared/addresses.ts";
-import { removeAccessFile, writeAccessCopy } from "./access.ts";
+import { removeAccessFile } from "./access.ts";
 import {
   type ManagerConfig,
   type ManagerOptions,
@@ -17,24 +14,14 @@ import {
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
-import { copyContents } from "./directory.ts";
 import type { FileHandle } from "./file_handle.ts";
-import {
-  bufferSpec,
-  type FileOptions,
-  type LocalOptions,
-  ownLocalSpec,
-  replicaCount,
-  type TempOptions,
-  tempSpec,
-  type UrlOptions,
-  urlSpec,
-} from "./file_options.ts";
+import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library, LibraryOptions } from "./library.ts";
+import type { MapOptions, ReduceOptions } from "./map_option.ts";
 import { LibraryDesk } from "./library_desk.ts";
-import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
-import { LocalWorkers } from "./local_worker.ts";
-import { type ManagerParts, startParts, throwLater } from "./manager_parts.ts";
+import type { LocalWorkers } from "./local_worker.ts";
+import { ManagerFiles } from "./manager_files.ts";
+import { type ManagerParts, startLocalWorkers, startParts, throwLater } from "./manager_parts.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
 import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
@@ -61,7 +48,7 @@ export type WithFiles<A extends unknown[]> = {
  * console.log((await hello).stdout);
  * ```
  */
-export class Manager implements AsyncDisposable {
+export class Manager extends ManagerFiles implements AsyncDisposable {
   readonly #parts: ManagerParts;
   #workers: LocalWorkers | undefined;
   readonly #libraries: LibraryDesk;
@@ -71,6 +58,7 @@ export class Manager implements AsyncDisposable {
   #failure: Error | undefined;
 
   private constructor(parts: ManagerParts) {
+    super(parts.shell);
     this.#parts = parts;
     this.#libraries = new LibraryDesk(parts.shell, () => this.#checkOpen());
   }
@@ -126,114 +114,6 @@ export class Manager implements AsyncDisposable {
   /** Where it is reached best, as `http://127.0.0.1:41234`. */
   get address(): string {
     return this.#shell.url;
-  }
-
-  /**
-   * Declares a file or directory of this machine: an input, or an output that comes back to it.
-   *
-   * @param path Relative to the working directory.
-   * @throws {TypeError | RangeError} When it is no path, or an option is wrong.
-   *
-   * @example
-   * ```ts
-   * const genome = manager.file("genome.fa", { cache: "worker" });
-   * manager.submit({ command: "wc -l genome", inputs: { genome } });
-   * ```
-   */
-  file(path: string | URL, options: LocalOptions = {}): FileHandle {
-    return this.#shell.store.declare(ownLocalSpec(path, options, this.#shell.policies));
-  }
-
-  /**
-   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`; as
-   * the output of a task, where its worker stores it: by PUT, or beside its path and then renamed.
-   *
-   * @param url May hold a user and a password, which are sent to its own host only and never shown.
-   * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.
-   *
-   * @example
-   * ```ts
-   * const genome = manager.url("https://data.example.org/genome.fa", { cache: "worker" });
-   * ```
-   */
-  url(url: string | URL, options: UrlOptions = {}): FileHandle {
-    return this.#shell.store.declare(urlSpec(url, options));
-  }
-
-  /**
-   * Declares text or bytes as an input; with no data an output, to be read by `contents()`.
-   *
-   * @param data Bytes are copied.
-   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
-   *
-   * @example
-   * ```ts
-   * const report = manager.buffer();
-   * manager.submit({ command: "uname -a > report", outputs: { report } });
-   * console.log(await report.text());
-   * ```
-   */
-  buffer(data?: string | Uint8Array, options: FileOptions = {}): FileHandle {
-    return this.#shell.store.declare(bufferSpec(data, options));
-  }
-
-  /**
-   * Declares an output that stays in the cluster, where other tasks read it.
-   *
-   * @throws {TypeError | RangeError} When an option is wrong.
-   */
-  temp(options: TempOptions = {}): FileHandle {
-    return this.#shell.store.declare(tempSpec(options));
-  }
-
-  /**
-   * Declares the directory that the worker which needs it makes of an archive.
-   *
-   * @param archive An archive: a declared file, or the path of one.
-   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
-   */
-  unpack(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
-    return this.#recipe("unpack", archive, options);
-  }
-
-  /**
-   * Declares unpacked software for the `environment` of tasks and libraries.
-   *
-   * Each worker unpacks it once and makes it fit for the path there: archives of conda-pack, poncho
-   * and `tendril pack`, and virtual environments that `tar` or venv-pack packed. Tasks have its `bin`
-   * first in `PATH`, `VIRTUAL_ENV` or `CONDA_PREFIX`, and what its `activate.d` sets.
-   *
-   * @param archive An archive with a `bin` folder: a declared file, or the path of one.
-   * @throws {TypeError | RangeError} When it is neither, or an option is wrong.
-   *
-   * @example
-   * ```ts
-   * const environment = manager.environment("python.tar.gz");
-   * manager.submit({ command: "python3 --version", environment });
-   * ```
-   */
-  environment(archive: FileHandle | string, options: FileOptions = {}): FileHandle {
-    return this.#recipe("environment", archive, options);
-  }
-
-  /**
-   * Declares what a command makes: each worker that needs the file runs it once, as it runs tasks.
-   * With `peerTransfer: true` one worker does, and the others fetch what it made.
-   *
-   * @param task The command, its files and what it needs.
-   * @param mount The file or directory that the command leaves in its sandbox.
-   * @throws {TypeError | RangeError} When the definition or an option is wrong.
-   *
-   * @example
-   * ```ts
-   * const command = "xrdcp -s root://eospublic.cern.ch//eos/run1.root run1.root";
-   * const events = manager.miniTask({ command, timeout: "10m" }, "run1.root", { cache: "worker" });
-   * manager.submit({ command: "ls -l run1.root", inputs: { "run1.root": events } });
-   * ```
-   */
-  miniTask(task: MiniTaskOptions, mount: string, options: FileOptions = {}): FileHandle {
-    const { store } = this.#shell;
-    return store.declare(miniTaskSpec({ options: task, mount }, options, store));
   }
 
   /**
@@ -310,6 +190,67 @@ export class Manager implements AsyncDisposable {
   }
 
   /**
+   * Runs a function, shipped by value as by `run`, over items; it is kept running between them.
+   * As many of its tasks are pending at a time as the workers have use for, so that there may be
+   * millions of items. Files among them arrive as paths.
+   *
+   * @returns What it returned, in the order of the items.
+   * @throws {TypeError | RangeError} When the function, an item or an option cannot be taken.
+   * @throws {TaskError} When an item fails, which ends all; the message says which. With
+   * `failures: "collect"` such errors are among the results.
+   *
+   * @example
+   * ```ts
+   * const squares = await manager.map((n: number) => n * n, [1, 2, 3], { chunkSize: 100 });
+   * ```
+   */
+  async map<T, R>(
+    fn: (item: T) => R,
+    items: Iterable<T>,
+    options: MapOptions = {},
+  ): Promise<Awaited<R>[]> {
+    const results = this.#libraries.map(fn, callsOf(items), { owner: "map", options });
+    return await results as Awaited<R>[];
+  }
+
+  /**
+   * Runs a function as `map` does, over all pairs of an item of `a` and one of `b`.
+   *
+   * @returns What it returned: for the first of `a` with each of `b`, then for the next of `a`.
+   * @throws {TypeError | RangeError | TaskError} As `map`.
+   */
+  async pair<A, B, R>(
+    fn: (a: A, b: B) => R,
+    a: Iterable<A>,
+    b: Iterable<B>,
+    options: MapOptions = {},
+  ): Promise<Awaited<R>[]> {
+    const results = this.#libraries.map(fn, pairsOf(a, b), { owner: "pair", options });
+    return await results as Awaited<R>[];
+  }
+
+  /**
+   * Combines items to one: `fn` takes two neighbours, or what became of them, and returns what
+   * takes their place. The order is kept; which neighbours come first is not said. They are
+   * combined as soon as they are there, `arity` of them by one task.
+   *
+   * @throws {TypeError | RangeError} When there is no item, or as `map`.
+   * @throws {TaskError} When it fails; the message says for which items.
+   *
+   * @example
+   * ```ts
+   * const sum = await manager.treeReduce((a: number, b: number) => a + b, [1, 2, 3], { arity: 8 });
+   * ```
+   */
+  async treeReduce<T>(
+    fn: (a: T, b: T) => T | Promise<T>,
+    items: Iterable<T>,
+    options: ReduceOptions = {},
+  ): Promise<T> {
+    return await this.#libraries.treeReduce(fn, items, options) as T;
+  }
+
+  /**
    * Results as tasks end, until none is pending; each result once.
    *
    * @example
@@ -360,11 +301,6 @@ export class Manager implements AsyncDisposable {
    * How many more tasks to submit so that the workers do not run dry: what `hungryFactor` times
    * their capacity has room for, or at least `hungryMinimum`, less the tasks that wait already. As
    * large as those that wait, or run, one more is taken to be.
-   *
-   * @example
-   * ```ts
-   * for (let left = manager.hungry(); left > 0; left--) manager.submit({ command: "true" });
-   * ```
    */
   hungry(): number {
     return this.#shell.hungry();
@@ -373,56 +309,6 @@ export class Manager implements AsyncDisposable {
   /** True when more tasks should be submitted: `hungry()` is above 0. */
   isHungry(): boolean {
     return this.hungry() > 0;
-  }
-
-  /**
-   * Brings the contents of a file to this machine.
-   *
-   * @param path Where to put them. Default: a place of the manager's, gone when it closes.
-   * @returns Where they are.
-   * @throws {Error} When they cannot be had.
-   */
-  async fetch(file: FileHandle, path?: string): Promise<string> {
-    const { store } = this.#shell;
-    const source = await store.bring(store.entryOf(file, "file"));
-    if (path === undefined) return source;
-    const target = resolve(process.cwd(), path);
-    if (target !== source) await copyContents(source, target);
-    return target;
-  }
-
-  /**
-   * Gives a file up: copies go when no task needs them.
-   *
-   * @throws {TypeError} When it is no file of this manager, or was given up before.
-   */
-  async undeclare(file: FileHandle): Promise<void> {
-    const { store } = this.#shell;
-    await store.undeclare(store.entryOf(file, "file"));
-  }
-
-  /**
-   * Has copies of a file brought to that many workers, on different hosts where there are some,
-   * and kept at that number; tasks come first. `replicaCount` of the file tells how many there are.
-   *
-   * @throws {TypeError | RangeError} When it is no file of this manager, or the count is wrong.
-   */
-  replicate(file: FileHandle, count: number): Promise<void> {
-    const { store } = this.#shell;
-    return Promise.try(() => {
-      store.replicate(store.entryOf(file, "file"), replicaCount(count, "count of replicate"));
-    });
-  }
-
-  /**
-   * Removes the copies of a file from the workers; it is had again when a task needs it.
-   *
-   * @throws {TypeError} When it is no file of this manager.
-   * @throws {Error} When something waits for it, or it could not be had again.
-   */
-  async prune(file: FileHandle): Promise<void> {
-    const { store } = this.#shell;
-    await store.prune(store.entryOf(file, "file"));
   }
 
   /**
@@ -519,44 +405,16 @@ export class Manager implements AsyncDisposable {
     return this.#parts.shell;
   }
 
-  #recipe(
-    recipe: "unpack" | "environment",
-    archive: FileHandle | string,
-    options: FileOptions,
-  ): FileHandle {
-    const { store } = this.#shell;
-    const file = typeof archive === "string" ? this.file(archive, options) : archive;
-    const entry = store.entryOf(file, "archive");
-    return store.declare(recipeSpec(recipe, entry, options));
-  }
-
   #checkOpen(): void {
     if (this.#closing === undefined) return;
     throw this.#failure ?? new Error("Cannot use a manager that was closed");
   }
 
   async #startWorkers(config: ManagerConfig): Promise<void> {
-    const { shell, folder, access } = this.#parts;
-    const accessPath = join(folder, "access.json");
-    const { worker = "" } = access.secrets;
-    const urls = loopbackFirst(access.urls);
-    await writeAccessCopy(accessPath, { ...access, urls, secrets: { worker } });
-    let leftCount = config.workers.count;
-    let haveJoined = false;
-    this.#workers = await LocalWorkers.start({
-      config: config.workers,
-      accessPath,
-      workspaces: config.workers.workspace ?? join(folder, "workers"),
-      logs: join(config.runDirectory ?? folder, "logs"),
-      hasJoined: (pid) => shell.hasJoined(pid),
-      onExit: (pid, message) => {
-        leftCount -= 1;
-        haveJoined = shell.noteExit(pid) || haveJoined;
-        if (this.#closing !== undefined) return;
-        const isAlone = shell.status().workers.connected === 0;
-        if (leftCount === 0 && !haveJoined && isAlone) return this.#fail(message);
-        process.stderr.write(`tendril: ${message}\n`);
-      },
+    this.#workers = await startLocalWorkers(this.#parts, {
+      config,
+      isClosing: () => this.#closing !== undefined,
+      onNoneCame: (message) => this.#fail(message),
     });
     if (this.#failure !== undefined) throw this.#failure;
   }

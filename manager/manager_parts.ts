@@ -8,9 +8,11 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { type AccessFile, processStart } from "../shared/access_file.ts";
+import { loopbackFirst } from "../shared/addresses.ts";
 import { newSecret } from "../shared/handshake.ts";
-import { writeAccessFile } from "./access.ts";
+import { writeAccessCopy, writeAccessFile } from "./access.ts";
 import type { ManagerConfig } from "./config.ts";
+import { LocalWorkers } from "./local_worker.ts";
 import { findPlace } from "./place.ts";
 import { Shell } from "./shell.ts";
 
@@ -54,6 +56,39 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Starts the local workers of a manager. */
+export async function startLocalWorkers(
+  { shell, folder, access }: ManagerParts,
+  { config, isClosing, onNoneCame }: {
+    readonly config: ManagerConfig;
+    readonly isClosing: () => boolean;
+    /** All have ended, none has joined, and nobody else is there. */
+    readonly onNoneCame: (message: string) => void;
+  },
+): Promise<LocalWorkers> {
+  const accessPath = join(folder, "access.json");
+  const { worker = "" } = access.secrets;
+  const urls = loopbackFirst(access.urls);
+  await writeAccessCopy(accessPath, { ...access, urls, secrets: { worker } });
+  let leftCount = config.workers.count;
+  let haveJoined = false;
+  return await LocalWorkers.start({
+    config: config.workers,
+    accessPath,
+    workspaces: config.workers.workspace ?? join(folder, "workers"),
+    logs: join(config.runDirectory ?? folder, "logs"),
+    hasJoined: (pid) => shell.hasJoined(pid),
+    onExit: (pid, message) => {
+      leftCount -= 1;
+      haveJoined = shell.noteExit(pid) || haveJoined;
+      if (isClosing()) return;
+      const isAlone = shell.status().workers.connected === 0;
+      if (leftCount === 0 && !haveJoined && isAlone) return onNoneCame(message);
+      process.stderr.write(`tendril: ${message}\n`);
+    },
+  });
 }
 
 /** Ends the process as an uncaught error: a manager with a bug must not seem to run. */

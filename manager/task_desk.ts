@@ -244,23 +244,30 @@ export class TaskDesk implements TaskOwner {
       : category !== undefined
       ? this.#index.with("category", category, () => this.#pendingEntries())
       : this.#pendingIds();
-    return this.cancelMany([...candidates].filter((id) => this.#fits(id, filter)));
+    const isExact = [taskId, tag, category].filter((given) => given !== undefined).length < 2;
+    const ids = [...candidates];
+    return this.cancelMany(isExact ? ids : ids.filter((id) => this.#fits(id, filter)));
   }
 
   /** Cancels those of the tasks that are pending; returns how many. */
   cancelMany(taskIds: readonly TaskId[]): number {
-    const pending = taskIds.filter((id) => this.#isPending(id));
+    const told: TaskId[] = [];
+    let count = 0;
+    for (const id of taskIds) {
+      if (!this.#isPending(id)) continue;
+      count += 1;
+      if (!this.#callOffUntold(id)) told.push(id);
+    }
     // The newest first: what is made by a task is needed by newer ones.
-    const told = pending.filter((id) => !this.#callOffUntold(id)).sort((a, b) => b - a);
+    told.sort((a, b) => b - a);
     for (let at = 0; at < told.length; at += CANCELS_MAX) {
       const ids = told.slice(at, at + CANCELS_MAX);
       this.#options.push({ kind: "tasks_cancelled", taskIds: ids });
     }
-    return pending.length;
+    return count;
   }
 
   #fits(id: TaskId, { tag, category }: TaskFilter): boolean {
-    if (tag === undefined && category === undefined) return true;
     const entry = this.#options.catalog.get(id);
     if (entry === undefined) return false;
     return (tag === undefined || labelOf(entry, "tag") === tag) &&

@@ -121,12 +121,12 @@ export function taskResult(
 }
 
 /** When things happened to a task that has ended. */
-export function timesOf({ result, ...end }: TaskEnd): TaskTimes {
+export function timesOf({ result, submittedAtMs, dispatchedAtMs, endedAtMs }: TaskEnd): TaskTimes {
   return {
-    submittedAtMs: toEpochMs(end.submittedAtMs),
-    dispatchedAtMs: toEpochMs(end.dispatchedAtMs),
+    submittedAtMs: toEpochMs(submittedAtMs),
+    dispatchedAtMs: toEpochMs(dispatchedAtMs),
     startedAtMs: result?.times.startedAtMs ?? 0,
-    endedAtMs: toEpochMs(end.endedAtMs),
+    endedAtMs: toEpochMs(endedAtMs),
     stagedMs: result?.times.stagedMs ?? 0,
     ranMs: result?.times.ranMs ?? 0,
   };

@@ -3,8 +3,13 @@
 import process from "node:process";
 
 import { type NamedScenario, SCENARIOS, simulateNamed } from "../tests/simulation/scenarios.ts";
+import { measureWaste, SIZINGS, wasteTable } from "../tests/simulation/waste.ts";
+
+/** Tasks of the workload of which the waste is measured. */
+const WASTE_TASKS = 2_000;
 
 const HELP = `usage: scripts/simulate [SCENARIO...] [--seeds N | --seeds FIRST-LAST]
+       scripts/simulate waste [--seed N]
 
 Joins the real cores of the manager and its workers by a simulated network, clock and disks, and
 lets them be killed, parted, slowed and lied to by their disks. One seed is one run; after every
@@ -16,9 +21,21 @@ event all invariants are checked. A failing seed fails again when it is run alon
 Without --seeds each scenario runs the seeds that the tests run. Prints one line a scenario, and
 one for each failing seed; ends with 1 when there is one.
 
+With "waste" it runs ${WASTE_TASKS} tasks whose memory follows a skewed distribution once for each mode of
+categories, and prints how long that took, what was repeated, and what was allocated and not used.
+
 scenarios:
 ${SCENARIOS.map(({ name, claim }) => `  ${name.padEnd(18)}${claim}`).join("\n")}
 `;
+
+/** Prints what each mode of categories wastes. */
+function runWaste(args: readonly string[]): void {
+  const [option, text = "1", ...rest] = args;
+  const isSeed = option === undefined || option === "--seed" && /^\d{1,9}$/.test(text);
+  if (!isSeed || rest.length > 0) throw new Error(`Cannot take "${args.join(" ")}" as --seed N`);
+  const workload = { seed: Number(text), taskCount: WASTE_TASKS };
+  process.stdout.write(wasteTable(SIZINGS.map((sizing) => measureWaste(sizing, workload))));
+}
 
 /** Exit code of a command line that makes no sense. */
 const EXIT_USAGE = 2;
@@ -37,6 +54,10 @@ function main(args: readonly string[]): number {
     return 0;
   }
   try {
+    if (args[0] === "waste") {
+      runWaste(args.slice(1));
+      return 0;
+    }
     const { scenarios, seeds } = readArguments(args);
     let failedCount = 0;
     for (const scenario of scenarios) failedCount += runSeeds(scenario, seeds ?? scenario.tested);

@@ -22,6 +22,9 @@ export type AnyFunction = (...args: never[]) => unknown;
 /** Values and functions that a function uses by name. */
 export type FunctionContext = { readonly [name: string]: unknown };
 
+/** What `batchModule` declares beside the function. */
+const BATCH_NAMES = ["each", "fold", "ended"];
+
 /** How Bun writes `import.meta` in the text of a function. */
 const BUN_IMPORT_META = "$Bun_import_meta";
 
@@ -40,15 +43,66 @@ interface ParsedFunction {
  * @throws {TypeError} if the function, or one of its context, cannot be taken out of its place.
  */
 export function functionModule(fn: AnyFunction, context: FunctionContext = {}): string {
+  return moduleOf(fn, context, (name) => {
+    return `export { ${name} as run, ${name} as ${ONE_CALL_EXPORT} };\n`;
+  });
+}
+
+/**
+ * Returns the source of a module that makes many calls of `fn` in one: `each(calls, stops)` with
+ * the arguments of each, `fold(lists)` combines the values of each list, two at a time from the
+ * left. Both return what became of them in order, as `[true, value]`, or `[false, name, message,
+ * stack]` of what was thrown, after which `each` goes on unless `stops`.
+ *
+ * @throws {TypeError} if the function cannot be taken out of its place.
+ */
+export function batchModule(fn: AnyFunction): string {
+  return moduleOf(fn, {}, (name) => {
+    return `export async function each(calls, stops) {
+  const ends = [];
+  for (const call of calls) {
+    const end = await ended(() => ${name}(...call));
+    ends.push(end);
+    if (stops && !end[0]) break;
+  }
+  return ends;
+}
+export async function fold(lists) {
+  const ends = [];
+  for (const list of lists) {
+    ends.push(await ended(async () => {
+      let value = list[0];
+      for (const next of list.slice(1)) value = await ${name}(value, next);
+      return value;
+    }));
+  }
+  return ends;
+}
+async function ended(make) {
+  try {
+    return [true, await make()];
+  } catch (error) {
+    if (!(error instanceof Error)) return [false, "Error", String(error), ""];
+    return [false, String(error.name), String(error.message), String(error.stack ?? "")];
+  }
+}
+`;
+  });
+}
+
+function moduleOf(
+  fn: AnyFunction,
+  context: FunctionContext,
+  exportsOf: (name: string) => string,
+): string {
   const main = parseFunction(fn, fn.name === "" ? "anonymous" : fn.name);
   const needed = new Map<string, string>();
   addContext(needed, main, { context, of: fn.name });
-  const taken = new Set([...needed.keys(), ...main.free.names]);
+  const taken = new Set([...needed.keys(), ...main.free.names, ...BATCH_NAMES]);
   let name = "run";
   while (taken.has(name)) name += "_";
   const constants = [...needed].map(([key, source]) => `const ${key} = ${source};\n`);
-  const exports = `export { ${name} as run, ${name} as ${ONE_CALL_EXPORT} };\n`;
-  return `${constants.join("")}const ${name} = ${main.source};\n${exports}`;
+  return `${constants.join("")}const ${name} = ${main.source};\n${exportsOf(name)}`;
 }
 
 /** Adds the context that `parsed` uses, and what that uses, to `needed`: `{name: its source}`. */

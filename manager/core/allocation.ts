@@ -75,7 +75,11 @@ export function allocate(
     gpus,
     ...(request.custom === undefined ? {} : { custom: request.custom }),
   };
-  const shares = (["memory", "disk"] as const).filter((name) => stated(name) === undefined);
+  const shares = (["memory", "disk"] as const).filter((name) => {
+    // All of a disk cannot be kept free: what is cached there is on it as well.
+    const isAllOfDisk = name === "disk" && request.diskBytes === Infinity;
+    return stated(name) === undefined || isAllOfDisk;
+  });
   if (missingAt(resources, capacity) !== undefined) return undefined;
   const isDiskHeld = stated("disk") !== undefined && request.diskBytes !== Infinity;
   return { resources, held: isDiskHeld ? resources : { ...resources, diskBytes: 0 }, shares };

@@ -49,18 +49,20 @@ export function noteSample(known: Samples, value: number): void {
   if (known.samples.length > SAMPLES_MAX) known.samples.shift();
 }
 
-/** Cuts the samples where that wastes least, then each part likewise until a cut saves nothing. */
+/** Cuts the samples where that saves most, then the parts likewise, until a cut saves nothing. */
 export function greedyBuckets(known: Samples): Bucket[] {
   const sums = sumsOf(known);
-  const ends: number[] = [];
-  const cut = (from: number, to: number): void => {
-    const at = bestCut(sums, from, to);
-    if (at === undefined) return void ends.push(to);
-    cut(from, at);
-    cut(at, to);
-  };
-  if (sums.values.length > 0) cut(0, sums.values.length);
-  return partsOf(sums, 0, ends);
+  const count = sums.values.length;
+  const ends = new Set(count === 0 ? [] : [count]);
+  const cuts: (Cut | undefined)[] = [count === 0 ? undefined : bestCut(sums, 0, count)];
+  while (ends.size < BUCKETS_MAX) {
+    const best = cuts.reduce((a, b) => (b?.savedWaste ?? 0) > (a?.savedWaste ?? 0) ? b : a);
+    if (best === undefined) break;
+    ends.add(best.at);
+    cuts.splice(cuts.indexOf(best), 1);
+    cuts.push(bestCut(sums, best.from, best.at), bestCut(sums, best.at, best.to));
+  }
+  return partsOf(sums, 0, [...ends].sort((a, b) => a - b));
 }
 
 /** Tries one to ten buckets of equal width and takes the number that wastes least. */
@@ -112,6 +114,15 @@ interface Sums {
   readonly weighted: readonly number[];
 }
 
+/** A stretch of samples in two. */
+interface Cut {
+  readonly from: number;
+  readonly at: number;
+  readonly to: number;
+  /** On all tasks alike to these, by their weight. */
+  readonly savedWaste: number;
+}
+
 interface Part extends Bucket {
   readonly mean: number;
 }
@@ -144,8 +155,9 @@ function partsOf(
 }
 
 /** Where to cut the samples from `from` to `to` in two; undefined where whole they waste least. */
-function bestCut(sums: Sums, from: number, to: number): number | undefined {
-  let least = wasteOf(partsOf(sums, from, [to]));
+function bestCut(sums: Sums, from: number, to: number): Cut | undefined {
+  const whole = wasteOf(partsOf(sums, from, [to]));
+  let least = whole;
   let found: number | undefined;
   for (let at = from + 1; at < to; at++) {
     // Equal values are one.
@@ -153,7 +165,9 @@ function bestCut(sums: Sums, from: number, to: number): number | undefined {
     const waste = wasteOf(partsOf(sums, from, [at, to]));
     if (waste < least) [least, found] = [waste, at];
   }
-  return found;
+  if (found === undefined) return undefined;
+  const weight = (sums.weights[to] ?? 0) - (sums.weights[from] ?? 0);
+  return { from, at: found, to, savedWaste: (whole - least) * weight };
 }
 
 /**

@@ -126,7 +126,8 @@ export function letGo(state: ManagerState): void {
     // The next look begins with those that this one does not come to.
     ending.delete(worker);
     ending.add(worker);
-    if (worker.tries.size > 0 || worker.link.kind !== "open") continue;
+    const { tries, link, isLeaving } = worker;
+    if (tries.size > 0 || link.kind !== "open" || isLeaving) continue;
     reviewTime(state, worker);
     const { bar } = worker;
     const isToGo = bar === "time" || bar === "draining" || waiting + ready === 0;
@@ -137,11 +138,11 @@ export function letGo(state: ManagerState): void {
   planLook(state, { atMs: state.departureLookAtMs, kind: "upkeep" });
 }
 
-/** The worker is gone, or leaves. */
+/** The worker leaves, or is gone: until then what it has does not count as copies. */
 export function forgetDeparture(state: ManagerState, worker: WorkerRecord): void {
   state.outOfTime.delete(worker);
   state.shortOfTime.delete(worker);
-  state.ending.delete(worker);
+  if (!isKnown(state, worker)) state.ending.delete(worker);
 }
 
 function whyLetGo(state: ManagerState, { host }: WorkerRecord): string {

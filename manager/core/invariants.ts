@@ -57,6 +57,7 @@ function checkCounters(state: ManagerState): void {
   checkRecoveries(state);
   checkCategories(state);
   checkKinds(state);
+  checkReservations(state);
   checkRoom(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
@@ -140,6 +141,20 @@ function checkKinds({ workers, kinds, most, unlearnt, unplaceable, classes }: Ma
   for (const taskClass of unplaceable.classes.keys()) {
     const isKnown = classes.get(taskClass.key) === taskClass;
     assert(isKnown, `Class ${taskClass.key} must be known to be unplaceable`);
+  }
+}
+
+/** What a worker is kept for waits, and the worker takes tasks. */
+function checkReservations({ reservations, workers, busyClasses }: ManagerState): void {
+  for (const [taskClass, worker] of reservations) {
+    const { workerId } = worker;
+    assert(worker.reservedFor === taskClass, `${workerId} must be kept for whom it is`);
+    assert(busyClasses.has(taskClass), `${workerId} must be kept for a class with ready tasks`);
+    assert(workers.get(workerId) === worker && isIndexed(worker), `${workerId} must be open`);
+  }
+  for (const { workerId, reservedFor } of workers.values()) {
+    const isKnown = reservedFor === undefined || reservations.has(reservedFor);
+    assert(isKnown, `${workerId} must be kept for no one who does not know`);
   }
 }
 
@@ -274,13 +289,13 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
 function checkDepartures(state: ManagerState): void {
   const { workers, ending, outOfTime, shortOfTime } = state;
   for (const worker of [...ending, ...outOfTime, ...shortOfTime]) {
-    const isKnown = workers.get(worker.workerId) === worker && !worker.isLeaving;
+    const isKnown = workers.get(worker.workerId) === worker;
     assert(isKnown, `${worker.workerId} must be known to be about to go`);
   }
   for (const worker of workers.values()) {
     const { workerId, isEnding, isLeaving, bar } = worker;
-    if (isLeaving) continue;
     assert(isEnding === ending.has(worker), `${workerId} must be known to end`);
+    if (isLeaving) continue;
     assert((bar === "time") === outOfTime.has(worker), `${workerId} must be out of time`);
     assert(bar !== "draining" || isEnding, `${workerId} must be let go when it is idle`);
   }

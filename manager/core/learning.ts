@@ -64,12 +64,23 @@ const MARGIN = 1 / 3;
 /** Successes before buckets are made of them. */
 const SAMPLES_MIN = 10;
 
+/** What a try used until it ended. */
+interface Use {
+  readonly worker: WorkerRecord;
+  readonly used: TryResult["used"];
+  readonly ranMs: number;
+}
+
+/**
+ * A try of the category had too little. Mode `max_throughput` counts how many tasks an allocation is
+ * enough for, and those that need little succeed first: without the others it would give ever less.
+ */
+export function noteShortage(state: ManagerState, category: CategoryRecord, use: Use): void {
+  if (modeOf(state, category) === "max_throughput") noteUse(state, category, use);
+}
+
 /** A try of the category has succeeded; what it used was not more than its worker has. */
-export function noteUse(
-  state: ManagerState,
-  category: CategoryRecord,
-  use: { readonly worker: WorkerRecord; readonly used: TryResult["used"]; readonly ranMs: number },
-): void {
+export function noteUse(state: ManagerState, category: CategoryRecord, use: Use): void {
   const { worker: { resources }, used } = use;
   if (used === undefined || modeOf(state, category) === "fixed") return;
   const learning = category.learning ??= newLearning();

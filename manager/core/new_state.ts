@@ -44,6 +44,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     kindsChange: 0,
     most: NO_RESOURCES,
     unplaceable: newUnplaceable(),
+    reservations: new Map(),
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),

@@ -13,6 +13,7 @@ import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED 
 import { inputFiles } from "./file.ts";
 import type { Policies } from "./policy.ts";
 import { canReach, hasTrouble } from "./reach.ts";
+import { isReserved } from "./reservation.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 import { allocationAt, leastCores } from "./task_class.ts";
@@ -378,8 +379,11 @@ export function obstacleAt(
   const allocation = allocationAt(state, taskClass, worker);
   // Ahead or not, a task must be able to run there at all.
   if (allocation === undefined) return "too_small";
-  const room = { used: worker.committed, more: allocation.held, factor };
+  // What a worker is kept for does not wait there, where others might go before it.
+  const isKept = worker.reservedFor !== undefined;
+  const room = { used: worker.committed, more: allocation.held, factor: isKept ? 1 : factor };
   if (!fitsWithin(worker.resources, room)) return "busy";
+  if (isKept && isReserved(worker, taskClass)) return "busy";
   return unfitnessOf(state, worker, taskClass);
 }
 

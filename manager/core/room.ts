@@ -3,6 +3,7 @@
 import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addAmounts, countWorker } from "./hunger.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
+import { loseReservation } from "./reservation.ts";
 import type { Bar } from "./drain.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
@@ -49,6 +50,7 @@ export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   } else {
     removeCapacity(state.index, worker);
     state.changedWorkers.delete(worker);
+    loseReservation(state, worker);
   }
   if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
   else state.upkeep.receivers.delete(worker);

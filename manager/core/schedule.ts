@@ -34,6 +34,7 @@ import type {
 import { tell } from "./state.ts";
 import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
+import { reserveFor } from "./reservation.ts";
 import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
 import { takeTurns } from "./turn.ts";
@@ -75,6 +76,7 @@ function placeTasks(state: ManagerState): void {
     if (isPlaced) return true;
     taskClass.isBlocked = true;
     noteBlocked(state, taskClass);
+    reserveFor(state, taskClass);
     return false;
   });
 }
@@ -333,6 +335,7 @@ function couldHold(state: ManagerState, worker: WorkerRecord, taskClass: TaskCla
 function recallForIdle(state: ManagerState): void {
   for (const idle of state.changedWorkers) {
     if (!isIndexed(idle) || idle.unstarted.size > 0) continue;
+    if (idle.reservedFor !== undefined) continue;
     let probed = 0;
     let used = idle.committed;
     for (const busy of state.recallable) {

@@ -346,6 +346,8 @@ export interface WorkerRecord {
   readonly incarnation: string;
   readonly host: string;
   readonly kind: WorkerKind;
+  /** Others that are not more urgent get nothing there; reservation.ts. */
+  reservedFor: TaskClass | undefined;
   /** Those of its kind: one object of all workers that have as much. */
   readonly resources: Resources;
   readonly features: ReadonlySet<string>;
@@ -478,6 +480,8 @@ export interface ManagerState {
   /** The most of each that any one worker has. */
   most: Resources;
   readonly unplaceable: Unplaceable;
+  /** `{class: the worker that is kept for its best task}` */
+  readonly reservations: Map<TaskClass, WorkerRecord>;
   /** Classes with ready tasks. */
   readonly busyClasses: Set<TaskClass>;
   /** Workers whose room grew since the last pass. */

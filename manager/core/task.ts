@@ -17,6 +17,7 @@ import {
   releaseIfUnneeded,
 } from "./file.ts";
 import { noteLost, recoverIfWanted } from "./recovery.ts";
+import { endReservation } from "./reservation.ts";
 import { isInstanceWorth } from "./schedule.ts";
 import { dropAsked } from "./retry.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
@@ -244,6 +245,7 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
       // What is left in the queue is stale.
       taskClass.ready.items.length = 0;
       state.busyClasses.delete(taskClass);
+      endReservation(state, taskClass);
     }
   }
   task.state = next;

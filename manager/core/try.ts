@@ -11,13 +11,14 @@ import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.t
 import { freeCall, holdCall, indexService } from "./library.ts";
 import { dropFollower, isMadeFor, leadGroup, promoteFollower } from "./group.ts";
 import { noteHostFailure, noteHostSuccess } from "./host.ts";
-import { noteUse } from "./learning.ts";
+import { noteShortage, noteUse } from "./learning.ts";
 import { isOutputOf, noteLie, outputLie, tryAt } from "./lie.ts";
 import { callOffMaking } from "./recipe.ts";
 import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
+import { endReservation } from "./reservation.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { judgeFailure, noteLoss } from "./retry.ts";
 import { noteEnded, unwatchTry, watchTry } from "./slow_worker.ts";
@@ -105,6 +106,7 @@ export function dispatch(
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
   state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
+  endReservation(state, taskClass);
   drawAgain(state, taskClass);
   leadGroup(state, attempt);
 }
@@ -376,7 +378,7 @@ function countFailure(
   if (isFull && tryOnLargerDisk(state, attempt)) return;
   if (outcome === "resources_exhausted") {
     const verdict = afterExhaustion(state, attempt, failure.result?.exceeded);
-    if (verdict.kind === "again") return tryWithMore(state, attempt, verdict.raise);
+    if (verdict.kind === "again") return tryWithMore(state, attempt, { ...failure, ...verdict });
     if (verdict.kind === "hopeless") {
       const told = message === "" ? verdict.message : `${message}; ${verdict.message}`;
       const last = { ...failure, message: told };
@@ -396,9 +398,15 @@ function countFailure(
 }
 
 /** It had too little of what it does not state: that is no failure of its own. */
-function tryWithMore(state: ManagerState, attempt: TryRecord, raise: Raise): void {
-  const { task } = attempt;
+function tryWithMore(
+  state: ManagerState,
+  attempt: TryRecord,
+  { raise, result }: { readonly raise: Raise; readonly result?: TryResult },
+): void {
+  const { task, taskClass, worker } = attempt;
   task.exhaustedCount += 1;
+  const ranMs = result?.times.ranMs ?? 0;
+  noteShortage(state, taskClass.category, { worker, used: result?.used, ranMs });
   changeClass(state, task, classOf(state, task.definition, raise));
   retry(state, attempt);
 }

@@ -213,6 +213,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     incarnation,
     host,
     kind,
+    reservedFor: undefined,
     resources: kind.resources,
     features: kind.features,
     endsAtMs: Infinity,

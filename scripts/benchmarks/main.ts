@@ -6,6 +6,7 @@ import process from "node:process";
 
 import { measureBroadcast } from "./broadcast.ts";
 import { measureCalls } from "./calls.ts";
+import { measureCancel } from "./cancel.ts";
 import { measureDoors } from "./doors.ts";
 import { type Figure, tableOf } from "./figure.ts";
 import { measureManagerCore } from "./manager_core.ts";
@@ -22,6 +23,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   transfer: measureTransfer,
   broadcast: measureBroadcast,
   core: measureManagerCore,
+  cancel: measureCancel,
   mixed: measureMixed,
   start: measureStart,
   doors: measureDoors,

@@ -81,3 +81,16 @@ export class Connection {
     this.#ends.workerClosed();
   }
 }
+
+/** What the manager says first on a connection. */
+export function welcomeOf(session: SessionId): ManagerMessage {
+  return {
+    kind: "welcome",
+    managerId: "manager",
+    epoch: 1,
+    session,
+    transferKey: new Uint8Array(0),
+    heartbeatMs: 1_000,
+    atMs: 0,
+  };
+}

@@ -1,15 +1,27 @@
 /** What a simulated run is made of, and what is known of it at its end. */
 
+import type { CategoryChange } from "../../manager/core/event.ts";
 import type { Policies } from "../../manager/core/policy.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import type { ResourceRequest } from "../../shared/resources.ts";
 import type { Outcome } from "../../shared/task.ts";
 
 /** What to simulate. Chances are from 0 to 1. */
 export interface Scenario {
   readonly seed: number;
   /** Default a random graph over files of all kinds. */
-  readonly graph?: "stages";
+  readonly graph?: "stages" | "skewed";
+  /** Of tasks of the graph "skewed". */
+  readonly request?: ResourceRequest;
+  /** What is said of categories at the start. */
+  readonly categories?: readonly CategoryChange[];
+  /** Tasks are of several categories, some state no cores, and their memory is limited. */
+  readonly hasCategories?: boolean;
+  /** Of each worker; 16 GiB unless stated. */
+  readonly memoryBytes?: number;
+  /** Invariants are checked after each event, or after so many. */
+  readonly checkEach?: number;
   readonly taskCount: number;
   readonly workerCount: number;
   /** Disturbances of connections and processes, each at a random instant. */
@@ -50,6 +62,8 @@ export interface Scenario {
   readonly killEachMs?: number;
   /** Cores of each worker; 2 to 4 unless stated. */
   readonly workerCores?: number;
+  /** Tasks have rules for their repetition, users answer late or never, and call a part off. */
+  readonly isControlled?: boolean;
   /** Further tries after a task's own failure; 100 unless tasks fail in the scenario. */
   readonly retries?: number;
   /** Workers whose connection takes a second each way. */
@@ -59,8 +73,37 @@ export interface Scenario {
   readonly tunedTo?: Partial<Policies>;
   /** Of each worker, or of one after the other; much unless stated. */
   readonly diskBytes?: number | readonly number[];
+  /** Each process of a worker ends after so long, as its allocation does; 0 is never. */
+  readonly wallMs?: number;
+  /** Times that a host is blocked for a while, drained, or unblocked, amid faults. */
+  readonly hostChangeCount?: number;
+  /** Chance that inputs of a task which are temps are strict. */
+  readonly strictChance?: number;
+  /** Chance that a task has a startAfter and a minTime. */
+  readonly timedChance?: number;
   /** Chance that a try writes up to 20 MB into its sandbox that it has not reserved. */
   readonly growChance?: number;
+}
+
+/** Chances that are a scenario's, while there are faults. */
+export type Chance =
+  | "hangChance"
+  | "fullChance"
+  | "meddleChance"
+  | "flipChance"
+  | "rotChance"
+  | "growChance"
+  | "stallChance"
+  | "slowChance";
+
+/** What tries were given and used, of those whose memory is known. */
+export interface UseSums {
+  /** Tries that had too little. */
+  repeatedCount: number;
+  /** Memory that tries were given, by how long they ran. */
+  allocatedByteMs: number;
+  /** Peaks of those that succeeded, likewise. */
+  usedByteMs: number;
 }
 
 /** How the run went. */
@@ -85,6 +128,9 @@ export interface Outcomes {
     /** Tries that had grown too large for the disk. */
     readonly stopped: number;
   };
+  /** When the last task was returned. */
+  readonly endedAtMs: number;
+  readonly use: UseSums;
   /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
   readonly shifts: { readonly begun: number; readonly back: number };
   /** `{first reason of an explanation: how often tasks had it at the instants looked at}`. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { CATEGORY_MODES } from "../../manager/core/category.ts";
 import { PLACEMENTS } from "../../manager/core/policy.ts";
 import { combinedScenario } from "./combined.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
@@ -172,6 +173,25 @@ export const SCENARIOS: readonly NamedScenario[] = [
     }),
   },
   {
+    // Users are asked what tries cost, and answer late or never; tasks pause; a part is called off.
+    name: "controlled",
+    claim: "settles every task once though users decide late and call many off",
+    tested: { first: 8001, last: 8040 },
+    mayFail: true,
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      isControlled: true,
+      retries: 3,
+      disturbanceCount: seed % 10,
+      faultChance: 0.02 * (seed % 3),
+      failChance: 0.15,
+      cancelCount: seed % 4,
+      policies: { retryTimeoutMs: 2_000, recoveryTries: 3, recovery: RECOVERIES[seed % 2]! },
+    }),
+  },
+  {
     // Copies of temps are made, go again and are lost, while everything else goes wrong.
     name: "copies",
     claim: "keeps as many copies of temps as are wanted, and no more",
@@ -231,6 +251,77 @@ export const SCENARIOS: readonly NamedScenario[] = [
       rotChance: 0.2,
       disturbanceCount: seed % 2 === 0 ? 0 : seed % 9,
       policies: { replicas: 1 + seed % 3, recovery: RECOVERIES[seed % 3 === 0 ? 1 : 0]! },
+    }),
+  },
+  {
+    // Chains go to workers together; workers have to end, and are slow; hosts are blocked and drained.
+    name: "places",
+    claim: "ends a workflow though workers end, hosts are blocked and chains travel together",
+    tested: { first: 8001, last: 8040 },
+    // A strict input may be at the manager alone after a loss.
+    mayFail: true,
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      disturbanceCount: seed % 8,
+      faultChance: 0.02 * (seed % 3),
+      wallMs: seed % 4 === 0 ? 0 : 4_000,
+      hostChangeCount: seed % 6,
+      strictChance: 0.3,
+      timedChance: seed % 2 === 0 ? 0.3 : 0,
+      policies: {
+        taskGroups: seed % 5 !== 0,
+        slowWorkerFactor: seed % 2 === 0 ? 2 : 0,
+        hostFailures: 2,
+        hostBlockTimeMs: 2_000,
+        slowHostTimeoutMs: 3_000,
+        replicas: 1 + seed % 2,
+        dispatchAhead: 1 + seed % 3,
+      },
+    }),
+  },
+  {
+    // One worker after the other is killed while chains are there.
+    name: "chains",
+    claim: "ends stages that go to workers together though those are killed",
+    tested: { first: 8101, last: 8108 },
+    of: (seed) => ({
+      ...CALM,
+      graph: "stages",
+      taskCount: 120,
+      seed,
+      workerCores: 1,
+      killEachMs: 1_000,
+      wallMs: seed % 2 === 0 ? 5_000 : 0,
+      policies: { taskGroups: true, recovery: RECOVERIES[seed % 2]! },
+    }),
+  },
+  {
+    // Sizes are learnt, and found too small, while workers break; some categories may do little.
+    name: "categories",
+    claim: "sizes tasks as their categories say, and repeats those that had too little",
+    tested: { first: 8201, last: 8240 },
+    of: (seed) => ({
+      ...CALM,
+      seed,
+      hasCategories: true,
+      disturbanceCount: seed % 3 === 0 ? 8 : 0,
+      faultChance: 0.02 * (seed % 3),
+      memoryBytes: 10e9,
+      categories: [
+        { name: "a", mode: CATEGORY_MODES[seed % CATEGORY_MODES.length]! },
+        { name: "b", first: { memoryBytes: 800e6 }, maxConcurrent: 1 + seed % 3 },
+        { name: "c", mode: CATEGORY_MODES[(seed >> 1) % CATEGORY_MODES.length]! },
+      ],
+      policies: {
+        categorySteadyTasks: 3,
+        categoryMode: seed % 4 === 0 ? "min_waste" : "fixed",
+        dispatchAhead: 1 + seed % 2,
+        rampDown: seed % 5 === 0,
+        proportionalWholeTasks: seed % 7 === 0,
+      },
+      ...(seed % 6 === 0 ? { tunedTo: { categoryMode: "greedy_bucketing" } } : {}),
     }),
   },
   {

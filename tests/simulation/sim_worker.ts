@@ -3,7 +3,7 @@
 import type { CacheName, InstanceId, TransferId, WorkerId } from "../../shared/ids.ts";
 import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
 import { nextRandom, type RandomState } from "../../shared/random.ts";
-import type { CacheLevel, FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+import type { CacheLevel, FileFacts, Outcome, TaskShape, TryResult } from "../../shared/task.ts";
 import type { TimedEvent, WorkerEvent } from "../../worker/core/event.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { checkInvariants } from "../../worker/core/invariants.ts";
@@ -25,6 +25,16 @@ export interface TryPlan {
   readonly ranMs: number;
   /** Found in the sandbox halfway. */
   readonly writtenBytes?: number;
+  /** Memory that it has at its end, growing evenly; one that is limited to less ends before. */
+  readonly peakBytes?: number;
+}
+
+/** What a try was given and what it used. */
+export interface UseEnd {
+  readonly shape: TaskShape;
+  readonly ranMs: number;
+  readonly peakBytes: number;
+  readonly isDone: boolean;
 }
 
 /** What a simulated host needs of the rest of the world. */
@@ -55,6 +65,8 @@ export interface World {
   readonly isSlow: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
   readonly faultChance: () => number;
+  /** A try with a known use of memory has ended. */
+  used(end: UseEnd): void;
   /** The process of this host ended. */
   exited(worker: SimWorker): void;
 }
@@ -67,16 +79,27 @@ const PART_BYTES = 1_000_000;
 /** What stands for the contents of every small output. */
 const SMALL_BYTES = new Uint8Array(1_000);
 
+/** Which host. */
+export interface SimWorkerOptions {
+  readonly workerId: WorkerId;
+  readonly cores: number;
+  readonly diskBytes: number;
+  readonly memoryBytes: number;
+  readonly wallMs: number;
+}
+
 /** One host. A restart is a new process on the same disk. */
 export class SimWorker {
   readonly workerId: WorkerId;
   readonly cores: number;
   readonly diskBytes: number;
+  readonly memoryBytes: number;
   readonly disk: Map<CacheName, DiskFile> = new Map();
   state: WorkerState | undefined;
   connection: Connection | undefined;
   incarnation = "";
   readonly #world: World;
+  readonly #wallMs: number;
   /** Grows with each process: callbacks of earlier ones do nothing. */
   #process = 0;
   #running = new Map<string, DispatchedTask>();
@@ -89,11 +112,13 @@ export class SimWorker {
   #queued: WorkerEvent[] = [];
   #wakeAtMs = Infinity;
 
-  constructor(world: World, options: { workerId: WorkerId; cores: number; diskBytes: number }) {
+  constructor(world: World, options: SimWorkerOptions) {
     this.#world = world;
     this.workerId = options.workerId;
     this.cores = options.cores;
     this.diskBytes = options.diskBytes;
+    this.#wallMs = options.wallMs;
+    this.memoryBytes = options.memoryBytes;
   }
 
   get isAlive(): boolean {
@@ -117,12 +142,18 @@ export class SimWorker {
       version: "0",
       host: this.workerId,
       pid: this.#process,
-      resources: { cores: this.cores, memoryBytes: 2 ** 34, diskBytes: this.diskBytes, gpus: 0 },
+      resources: {
+        cores: this.cores,
+        memoryBytes: this.memoryBytes,
+        diskBytes: this.diskBytes,
+        gpus: 0,
+      },
       features: [],
       gpuIds: [],
       // Tries are pinned, so that what they hold of processors is looked at too.
       cpus: Array.from({ length: Math.ceil(this.cores) }, (_, cpu) => cpu),
       cached: [...this.disk.values()],
+      ...(this.#wallMs === 0 ? {} : { end: this.#endOf(this.#world.clock.nowMs) }),
     });
     this.dial();
   }
@@ -167,6 +198,12 @@ export class SimWorker {
       this.#wakeAtMs = Infinity;
       this.feed([{ kind: "tick" }]);
     });
+  }
+
+  /** Processes end at times of their own, some before they could run much. */
+  #endOf(startedAtMs: number): { readonly atMs: number; readonly reason: string } {
+    const wallMs = this.#wallMs * (0.5 + nextRandom(this.#world.random));
+    return { atMs: startedAtMs + wallMs, reason: "its wall time is over" };
   }
 
   #later(delayMs: number, run: () => void): void {
@@ -234,11 +271,12 @@ export class SimWorker {
     }
   }
 
-  #runTask({ task }: Extract<WorkerInstruction, { kind: "run_task" }>): void {
+  #runTask({ task, shape }: Extract<WorkerInstruction, { kind: "run_task" }>): void {
     const key = `${task.taskId}.${task.try}`;
     const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
-    const { outcome, ranMs, writtenBytes: bytes = 0 } = this.#world.run(task);
+    const plan = enforced(this.#world.run(task), shape);
+    const { outcome, ranMs, writtenBytes: bytes = 0, use } = plan;
     if (bytes > 0) {
       const { taskId, try: number } = task;
       this.#later(ranMs / 2, () => {
@@ -256,7 +294,10 @@ export class SimWorker {
       const outputs = isDone || isFailed ? this.#writeOutputs(task, { read, isDone }) : [];
       const ended = isDone ? "success" as const : outcome;
       const result = newResult(task, { outcome: ended, ranMs, outputs });
-      this.feed([{ kind: "task_ended", result, modified }]);
+      if (use.used !== undefined) {
+        this.#world.used({ shape, ranMs, peakBytes: plan.peakBytes ?? 0, isDone });
+      }
+      this.feed([{ kind: "task_ended", result: { ...result, ...use }, modified }]);
     });
   }
 
@@ -470,6 +511,31 @@ export class SimWorker {
     const { taskId, try: number } = result;
     this.feed([{ kind: "calls_ended", ends: [{ taskId, try: number, result }] }]);
   }
+}
+
+/** How a try goes whose memory is limited, unless what it was given is a share. */
+function enforced(
+  plan: TryPlan,
+  { resources, shares = [] }: TaskShape,
+): TryPlan & { readonly use: Pick<TryResult, "used" | "exceeded"> } {
+  const { peakBytes } = plan;
+  if (peakBytes === undefined) return { ...plan, use: {} };
+  const limit = resources.memoryBytes;
+  const usage = { cores: 0.9, diskBytes: 0, processCount: 1, cpuMs: plan.ranMs };
+  if (shares.includes("memory") || limit === 0 || peakBytes <= limit) {
+    return { ...plan, use: { used: { ...usage, memoryBytes: peakBytes } } };
+  }
+  // Seen a little too late, as it would be.
+  const used = Math.min(peakBytes, limit * 1.02);
+  return {
+    ...plan,
+    outcome: "resources_exhausted",
+    ranMs: plan.ranMs * limit / peakBytes,
+    use: {
+      used: { ...usage, memoryBytes: used },
+      exceeded: { resource: "memory", limit, used },
+    },
+  };
 }
 
 /** What a transfer brings that begins with one read and ends with another. */

@@ -21,14 +21,24 @@ import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
+import { planHostChanges } from "./host_changes.ts";
 import { ExplanationCheck } from "./explained.ts";
-import { Connection } from "./network.ts";
-import type { Outcomes, Scenario } from "./scenario.ts";
+import { answerTo, callingOff, withRules } from "./control.ts";
+import { Connection, welcomeOf } from "./network.ts";
+import type { Chance, Outcomes, Scenario, UseSums } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { sourceOf } from "./sources.ts";
 import { describeStuck } from "./stuck.ts";
-import { isKeeper, KEEPER, SimWorker, type TryPlan, type World } from "./sim_worker.ts";
+import {
+  isKeeper,
+  KEEPER,
+  SimWorker,
+  type TryPlan,
+  type UseEnd,
+  type World,
+} from "./sim_worker.ts";
+import { newSkewed } from "./skewed.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
 import { newWorkload, type Workload } from "./workload.ts";
@@ -38,17 +48,6 @@ const FAULTS_END_MS = 20_000;
 
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
-
-/** Chances that are a scenario's, while there are faults. */
-type Chance =
-  | "hangChance"
-  | "fullChance"
-  | "meddleChance"
-  | "flipChance"
-  | "rotChance"
-  | "growChance"
-  | "stallChance"
-  | "slowChance";
 
 /** Simulated time after which a run that has not ended is stuck. */
 const RUN_MS_MAX = 3_600_000;
@@ -66,7 +65,7 @@ class Simulation implements World {
   readonly #scenario: Scenario;
   readonly #state: ManagerState;
   readonly #workload: Workload;
-  readonly #workers = new Map<WorkerId, SimWorker>();
+  readonly workers = new Map<WorkerId, SimWorker>();
   readonly #connections = new Map<SessionId, { connection: Connection; worker: SimWorker }>();
   readonly #collecting = new Map<TransferId, number>();
   readonly #abandoned = new Set<number>();
@@ -85,6 +84,9 @@ class Simulation implements World {
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
   readonly truth: Truth;
+  readonly #use: UseSums = { repeatedCount: 0, allocatedByteMs: 0, usedByteMs: 0 };
+  #endedAtMs = 0;
+  #eventCount = 0;
   #sessionCount = 0;
   #workerCount = 0;
   #wakeAtMs = Infinity;
@@ -96,11 +98,18 @@ class Simulation implements World {
     this.#scenario = scenario;
     this.random = newRandom(scenario.seed);
     const isForgiving = scenario.failChance === 0;
-    this.#workload = scenario.graph === "stages" ? newStages(scenario) : newWorkload(this.random, {
-      taskCount: scenario.taskCount,
-      retries: scenario.retries ?? (isForgiving ? 100 : 1),
-      workerLosses: isForgiving ? 100 : 2,
-    });
+    this.#workload = scenario.graph === "stages"
+      ? newStages(scenario)
+      : scenario.graph === "skewed"
+      ? newSkewed({ request: {}, ...scenario })
+      : newWorkload(this.random, {
+        taskCount: scenario.taskCount,
+        strictChance: scenario.strictChance ?? 0,
+        timedChance: scenario.timedChance ?? 0,
+        retries: scenario.retries ?? (isForgiving ? 100 : 1),
+        workerLosses: isForgiving ? 100 : 2,
+        hasCategories: scenario.hasCategories ?? false,
+      });
     const { isNondeterministic = false } = scenario;
     this.truth = new Truth(this.#workload, { isNondeterministic });
     this.#state = newManagerState({
@@ -121,7 +130,7 @@ class Simulation implements World {
   run(): void;
   run(task: DispatchedTask): TryPlan;
   run(task?: DispatchedTask): void | TryPlan {
-    if (task !== undefined) return this.#runTask();
+    if (task !== undefined) return this.#runTask(task);
     this.#start();
     while (this.clock.advance()) {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
@@ -155,6 +164,8 @@ class Simulation implements World {
       urlFetches: this.#urlFetchCount,
       room: this.#room,
       shifts: this.#shifts,
+      use: this.#use,
+      endedAtMs: this.#endedAtMs,
       explained: this.#explained.counts,
     };
   }
@@ -174,7 +185,7 @@ class Simulation implements World {
             const fault = message.kind === "hello" ? helloFault(message) : undefined;
             if (fault !== undefined) throw new Error(fault);
           }
-          this.#feed(
+          this.feed(
             messages.map((message): ManagerEvent =>
               message.kind === "hello"
                 ? { kind: "worker_connected", session, hello: message }
@@ -187,7 +198,7 @@ class Simulation implements World {
           worker.feed(messages.map((message) => ({ kind: "message_received", message })));
         },
         managerClosed: (wasSilent) => {
-          this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent }]);
+          this.feed([{ kind: "worker_disconnected", workerId, session, wasSilent }]);
         },
         workerClosed: () => worker.disconnected(connection),
       },
@@ -203,7 +214,7 @@ class Simulation implements World {
     const { name, generation, source } = order;
     if (source.kind === "worker") {
       if (!this.#canReach(reader.workerId, source.workerId)) return "unreachable";
-      const holder = this.#workers.get(source.workerId);
+      const holder = this.workers.get(source.workerId);
       const file = holder?.isAlive === true ? holder.disk.get(name) : undefined;
       const isThere = file?.generation === generation && holder !== reader;
       if (holder === undefined || file === undefined || !isThere) return undefined;
@@ -250,7 +261,7 @@ class Simulation implements World {
     const isDelivered = file !== undefined;
     if (isDelivered) this.#here.set(file.name, bare(file));
     this.#sent += 1;
-    this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
+    this.feed([{ kind: "delivery_ended", deliveryId, isDelivered, message: "" }]);
   }
 
   store(file: FileFacts): void {
@@ -261,7 +272,7 @@ class Simulation implements World {
   exited(worker: SimWorker): void {
     const { workerId, incarnation } = worker;
     if (nextRandom(this.random) < 0.5) {
-      this.clock.after(3, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
+      this.clock.after(3, () => this.feed([{ kind: "worker_exited", workerId, incarnation }]));
     }
     if (this.#isClosing) return;
     this.clock.after(500, () => {
@@ -269,8 +280,16 @@ class Simulation implements World {
     });
   }
 
-  #runTask(): TryPlan {
+  used({ shape, ranMs, peakBytes, isDone }: UseEnd): void {
+    this.#use.allocatedByteMs += shape.resources.memoryBytes * ranMs;
+    if (isDone) this.#use.usedByteMs += peakBytes * ranMs;
+    else this.#use.repeatedCount += 1;
+  }
+
+  #runTask({ taskId }: DispatchedTask): TryPlan {
     const { random } = this;
+    const plan = this.#workload.plans.get(taskId);
+    if (plan !== undefined) return plan;
     const { failChance, longChance = 0 } = this.#scenario;
     if (this.#happens("hangChance")) return { outcome: "success", ranMs: RUN_MS_MAX };
     const isLong = nextRandom(random) < longChance;
@@ -324,26 +343,33 @@ class Simulation implements World {
     for (let atMs = killEachMs; killEachMs > 0 && atMs < FAULTS_END_MS; atMs += killEachMs) {
       this.clock.after(atMs, () => this.#killOne());
     }
-    this.#feed(this.#workload.declarations);
-    for (const task of this.#workload.tasks) {
+    this.feed((scenario.categories ?? []).map((category): ManagerEvent => {
+      return { kind: "category_declared", category };
+    }));
+    this.feed(this.#workload.declarations);
+    for (const task of withRules(this.#workload.tasks, scenario)) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
-        this.#feed([{ kind: "task_submitted", task }]);
+        this.feed([{ kind: "task_submitted", task }]);
       });
     }
     for (let index = 0; index < scenario.cancelCount; index++) {
       const taskId = (1 + nextRandomBelow(random, scenario.taskCount)) as TaskId;
       this.clock.after(nextRandom(random) * 5_000, () => {
-        this.#feed([{ kind: "task_cancelled", taskId }]);
+        this.feed([{ kind: "task_cancelled", taskId }]);
       });
+    }
+    if (scenario.isControlled === true) {
+      this.clock.after(300, () => this.feed([callingOff(scenario.taskCount)]));
     }
     for (let index = 0; index < scenario.disturbanceCount; index++) {
       this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
     }
+    planHostChanges(this, scenario, FAULTS_END_MS * 0.6);
     this.#requestTemps();
     this.#tune();
     // The end is looked for when something happens.
-    this.clock.after(FAULTS_END_MS + 1, () => this.#feed([{ kind: "tick" }]));
+    this.clock.after(FAULTS_END_MS + 1, () => this.feed([{ kind: "tick" }]));
   }
 
   /** Policies change, and users see to the copies of some temps themselves. */
@@ -352,14 +378,14 @@ class Simulation implements World {
     if (tunedTo === undefined) return;
     this.clock.after(4_000, () => {
       const policies = { ...this.#state.policies, ...tunedTo };
-      this.#feed([{ kind: "policies_set", policies }]);
+      this.feed([{ kind: "policies_set", policies }]);
     });
     for (const [index, fileId] of this.#workload.temps.entries()) {
       this.clock.after(2_000 + nextRandom(this.random) * 9_000, () => {
         const event: ManagerEvent = index % 3 === 0
           ? { kind: "file_replicated", fileId, count: 1 + index % 4 }
           : { kind: "file_pruned", fileId, requestId: index };
-        this.#feed([event]);
+        this.feed([event]);
       });
     }
   }
@@ -371,10 +397,10 @@ class Simulation implements World {
         const requestId = index + 1;
         this.#pendingRequests.add(requestId);
         this.clock.after(6_000 + nextRandom(this.random) * 6_000, () => {
-          this.#feed([{ kind: "file_requested", fileId, requestId }]);
+          this.feed([{ kind: "file_requested", fileId, requestId }]);
         });
       } else if (index % 5 === 1) {
-        this.clock.after(15_000, () => this.#feed([{ kind: "file_undeclared", fileId }]));
+        this.clock.after(15_000, () => this.feed([{ kind: "file_undeclared", fileId }]));
       }
     }
   }
@@ -389,11 +415,11 @@ class Simulation implements World {
   }
 
   #startWorker(workerId: WorkerId, cores: number): SimWorker {
-    const { diskBytes: wanted = 2 ** 40 } = this.#scenario;
+    const { diskBytes: wanted = 2 ** 40, memoryBytes = 2 ** 34, wallMs = 0 } = this.#scenario;
     const sizes = typeof wanted === "number" ? [wanted] : wanted;
     const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
-    const worker = new SimWorker(this, { workerId, cores, diskBytes });
-    this.#workers.set(workerId, worker);
+    const worker = new SimWorker(this, { workerId, cores, diskBytes, memoryBytes, wallMs });
+    this.workers.set(workerId, worker);
     worker.start();
     return worker;
   }
@@ -401,7 +427,7 @@ class Simulation implements World {
   /** Kills a worker for good, with all that it holds; another one comes. */
   #killOne(): void {
     if (this.#isClosing) return;
-    const alive = [...this.#workers.values()].filter((worker) => worker.isAlive);
+    const alive = [...this.workers.values()].filter((worker) => worker.isAlive);
     const worker = alive[nextRandomBelow(this.random, alive.length)];
     if (worker === undefined) return;
     worker.crash();
@@ -413,13 +439,13 @@ class Simulation implements World {
   /** A local worker's process is seen to end; another one is only missed. */
   #noteExit({ workerId, incarnation }: SimWorker): void {
     if (nextRandom(this.random) >= 0.5) return;
-    this.clock.after(5, () => this.#feed([{ kind: "worker_exited", workerId, incarnation }]));
+    this.clock.after(5, () => this.feed([{ kind: "worker_exited", workerId, incarnation }]));
   }
 
   /** One thing goes wrong with one worker. */
   #disturb(): void {
     const { random, clock } = this;
-    const workers = [...this.#workers.values()];
+    const workers = [...this.workers.values()];
     const worker = workers[nextRandomBelow(random, workers.length)];
     if (worker === undefined || this.#isClosing) return;
     const { connection } = worker;
@@ -482,14 +508,14 @@ class Simulation implements World {
       incarnation,
       ...empty,
     } as const;
-    this.#feed([{ kind: "worker_connected", session, hello }]);
+    this.feed([{ kind: "worker_connected", session, hello }]);
     this.clock.after(300, () => {
-      this.#feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
-      this.#feed([{ kind: "worker_exited", workerId, incarnation }]);
+      this.feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
+      this.feed([{ kind: "worker_exited", workerId, incarnation }]);
     });
   }
 
-  #feed(events: readonly ManagerEvent[]): void {
+  feed(events: readonly ManagerEvent[]): void {
     if (events.length === 0) return;
     const atMs = this.clock.nowMs;
     for (const event of events) {
@@ -498,7 +524,8 @@ class Simulation implements World {
     }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
     const { instructions } = step(this.#state, timed);
-    checkInvariants(this.#state);
+    this.#eventCount += 1;
+    if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
     this.#explained.note(this.#state);
     for (const instruction of instructions) this.#carryOut(instruction);
@@ -507,22 +534,15 @@ class Simulation implements World {
     this.#wakeAtMs = wakeAtMs;
     this.clock.after(Math.max(0, wakeAtMs - atMs), () => {
       this.#wakeAtMs = Infinity;
-      this.#feed([{ kind: "tick" }]);
+      this.feed([{ kind: "tick" }]);
     });
   }
 
   #carryOut(instruction: ManagerInstruction): void {
     switch (instruction.kind) {
       case "welcome":
-        return this.#connections.get(instruction.session)?.connection.sendToWorker([{
-          kind: "welcome",
-          managerId: "manager",
-          epoch: 1,
-          session: instruction.session,
-          transferKey: new Uint8Array(0),
-          heartbeatMs: 1_000,
-          atMs: 0,
-        }]);
+        return this.#connections.get(instruction.session)?.connection
+          .sendToWorker([welcomeOf(instruction.session)]);
       case "send":
         return this.#connections.get(instruction.session)?.connection
           .sendToWorker(instruction.messages);
@@ -544,7 +564,7 @@ class Simulation implements World {
         this.clock.after(2, () => {
           if (this.#abandoned.has(deliveryId)) return;
           this.#here.set(file.name, bare(file));
-          this.#feed([{ kind: "delivery_ended", deliveryId, isDelivered: true, message: "" }]);
+          this.feed([{ kind: "delivery_ended", deliveryId, isDelivered: true, message: "" }]);
         });
         return;
       }
@@ -560,8 +580,11 @@ class Simulation implements World {
         return;
       }
       case "abandon":
-        this.#abandoned.add(instruction.deliveryId);
-        return;
+        return void this.#abandoned.add(instruction.deliveryId);
+      case "ask_retry": {
+        const { afterMs, event } = answerTo(instruction.end, this.random);
+        return this.clock.after(afterMs, () => this.feed([event]));
+      }
       case "settle":
         return this.#settle(instruction);
       case "file_delivered":
@@ -582,6 +605,7 @@ class Simulation implements World {
     const { taskId, outcome } = end;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
+    this.#endedAtMs = this.clock.nowMs;
     this.#messages.set(taskId, end.message);
     this.truth.checkEnd(end);
   }
@@ -589,12 +613,12 @@ class Simulation implements World {
   #close(): void {
     this.#isClosing = true;
     for (const fileId of this.#workload.names.keys()) {
-      this.#feed([{ kind: "file_undeclared", fileId }]);
+      this.feed([{ kind: "file_undeclared", fileId }]);
     }
-    this.#feed([{ kind: "closed", reason: "done" }]);
+    this.feed([{ kind: "closed", reason: "done" }]);
   }
 
   #allGone(): boolean {
-    return [...this.#workers.values()].every((worker) => !worker.isAlive);
+    return [...this.workers.values()].every((worker) => !worker.isAlive);
   }
 }

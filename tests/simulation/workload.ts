@@ -11,6 +11,7 @@ import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import { digestOf, type MiniTask } from "./contents.ts";
+import type { TryPlan } from "./sim_worker.ts";
 
 /** A workflow as the shell would submit it. */
 export interface Workload {
@@ -23,6 +24,8 @@ export interface Workload {
   /** Outputs that go to urls: later tasks read them as they read temps. */
   readonly stored: FileId[];
   readonly minis: MiniTask[];
+  /** How tries of some tasks go, whenever they run. */
+  readonly plans: Map<TaskId, TryPlan>;
 }
 
 /** How large a workflow is, and how forgiving. */
@@ -30,6 +33,11 @@ export interface WorkloadOptions {
   readonly taskCount: number;
   readonly retries: number;
   readonly workerLosses: number;
+  /** Chance that inputs that are temps are strict; and that a task has a time of its own. */
+  readonly strictChance?: number;
+  readonly timedChance?: number;
+  /** See `Scenario`. */
+  readonly hasCategories: boolean;
 }
 
 /** A workflow of nothing yet. */
@@ -42,11 +50,13 @@ export function emptyWorkload(): Workload {
     temps: [],
     stored: [],
     minis: [],
+    plans: new Map(),
   };
 }
 
 /** Makes a workflow out of the generator's numbers. */
 export function newWorkload(random: RandomState, options: WorkloadOptions): Workload {
+  const { strictChance = 0, timedChance = 0 } = options;
   const workload = emptyWorkload();
   const sources: FileId[] = [];
   let lastFile = 0;
@@ -72,6 +82,7 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
   const templates = newTemplates();
   for (let id = 1; id <= options.taskCount; id++) {
     const isCall = nextRandom(random) < 0.25;
+    const isTimed = timedChance > 0 && nextRandom(random) < timedChance;
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
     const { narrow, wide } = usesEnvironment ? templates.withEnvironment : templates.bare;
     const template = isCall ? templates.call : nextRandom(random) < 0.3 ? wide : narrow;
@@ -84,15 +95,24 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
       const peerTransfer = nextRandom(random) < 0.5;
       minis.push(declareMini(workload, newFile(), { inputs: made, peerTransfer }));
     }
+    const category = options.hasCategories && !isCall
+      ? CATEGORIES[id % CATEGORIES.length]
+      : undefined;
+    if (category !== undefined) planMemory(workload, random, id as TaskId);
     workload.tasks.push({
       taskId: id as TaskId,
-      template,
+      template: category === undefined ? template : templates.of(template, category),
       environments: usesEnvironment ? [environment] : [],
       features: [],
       body: isCall
         ? { kind: "call", function: "f", arguments: new Uint8Array(0) }
         : { kind: "command", command: "true" },
-      inputs: inputs.map((fileId, index) => ({ mount: `in${index}`, fileId })),
+      inputs: inputs.map((fileId, index) => {
+        const isStrict = !isCall && workload.temps.includes(fileId) && strictChance > 0 &&
+          nextRandom(random) < strictChance / inputs.length;
+        return { mount: `in${index}`, fileId, ...(isStrict ? { isStrict } : {}) };
+      }),
+      ...(isTimed ? { startsAtMs: id * 10 + nextRandom(random) * 4_000 } : {}),
       outputs,
       priority: nextRandomBelow(random, 3),
       retries: options.retries,
@@ -108,7 +128,13 @@ interface Widths {
 }
 
 /** Tasks that share a template share its environments. */
-function newTemplates(): { bare: Widths; withEnvironment: Widths; call: TaskTemplate } {
+function newTemplates(): {
+  bare: Widths;
+  withEnvironment: Widths;
+  call: TaskTemplate;
+  of: (template: TaskTemplate, category: string) => TaskTemplate;
+} {
+  const ofCategories = new Map<string, TaskTemplate>();
   const narrow: TaskTemplate = {
     request: { cores: 1 },
     category: "default",
@@ -122,7 +148,29 @@ function newTemplates(): { bare: Widths; withEnvironment: Widths; call: TaskTemp
     bare: { narrow, wide },
     withEnvironment: { narrow: { ...narrow }, wide: { ...wide } },
     call: { ...narrow, request: {}, category: "library", library: "library" },
+    of: (template, category) => {
+      // Half of the categories state no cores.
+      const request = category < "c" ? {} : template.request;
+      const key = JSON.stringify([category, request]);
+      const known = ofCategories.get(key) ?? { ...template, request, category };
+      ofCategories.set(key, known);
+      return known;
+    },
   };
+}
+
+/** Names of categories that tasks are of, one after the other. */
+export const CATEGORIES = ["a", "b", "c", "d"] as const;
+
+/** What one uses in the end: one in ten much of a worker. */
+function planMemory(workload: Workload, random: RandomState, taskId: TaskId): void {
+  const isLarge = nextRandom(random) < 0.1;
+  const peakBytes = Math.round((isLarge ? 6e9 : 1e9) * (0.5 + nextRandom(random)));
+  workload.plans.set(taskId, {
+    outcome: "success",
+    ranMs: 50 + nextRandom(random) * 500,
+    peakBytes,
+  });
 }
 
 function declareSource(workload: Workload, fileId: FileId, index: number): FileId {

@@ -94,3 +94,27 @@ test("What a growing output gains is here while the task runs (watch)", async ()
     ends: ["a one\ntwo\n", "b one\ntwo\n"],
   });
 });
+
+test("A category has no more tasks at workers than it may (categories max_concurrent)", async () => {
+  const { most, outcomes, others } = await runWorkflow(async ({ Manager }) => {
+    const { mkdirSync } = await import("node:fs");
+    await using manager = await Manager.start({ workers: { count: 2, cores: 2 } });
+    manager.category("few", { maxConcurrent: 2 });
+    mkdirSync("at");
+    const at = `${process.cwd()}/at`;
+    const command = `touch ${at}/$TENDRIL_TASK_ID; ls ${at} | wc -l; sleep 0.05; ` +
+      `rm ${at}/$TENDRIL_TASK_ID`;
+    const tasks = Array.from({ length: 8 }, () => manager.submit({ command, category: "few" }));
+    // Others go past them.
+    const other = Array.from({ length: 4 }, () => manager.submit({ command: "true" }));
+    const results = await Promise.all(tasks);
+    return {
+      most: Math.max(...results.map(({ stdout }) => Number(stdout))),
+      outcomes: results.map(({ outcome }) => outcome),
+      others: (await Promise.all(other)).map(({ outcome }) => outcome),
+    };
+  });
+  expect(most).toBeLessThanOrEqual(2);
+  expect(outcomes).toEqual(new Array(8).fill("success"));
+  expect(others).toEqual(new Array(4).fill("success"));
+});

@@ -53,6 +53,31 @@ test("Death by a signal is told from an exit with that number (A5)", async () =>
   expect(ends).toEqual(["signal SIGSEGV", "exit 11", "signal SIGKILL", "exit 9"]);
 });
 
+test("A sandbox that outgrows its first disk has more, up to the most of its category (A6)", async () => {
+  const [grown, beyond] = await runWorkflow(async ({ Manager }) => {
+    await using manager = await Manager.start({
+      workers: { cores: 2, memory: "1GB", disk: "1GB" },
+    });
+    const limits = { mode: "max", first: { disk: "10MB" }, max: { disk: "100MB" } } as const;
+    manager.category("growing", limits);
+    // Tries that have too little end by being stopped alone.
+    const submit = (bytes: number, end: string) =>
+      manager.submit({ command: `head -c ${bytes} /dev/zero > data; ${end}`, category: "growing" });
+    return await Promise.all([
+      submit(30_000_000, "test $TENDRIL_TRY -ge 2 || sleep 600"),
+      submit(130_000_000, "sleep 600"),
+    ]);
+  });
+  expect(grown?.outcome).toBe("success");
+  expect(grown?.allocated?.diskBytes).toBeGreaterThan(10_000_000);
+  expect(grown?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
+  expect(beyond?.outcome).toBe("resources_exhausted");
+  expect(beyond?.try).toBeGreaterThan(1);
+  // It is given up for what it used, which no try may have.
+  expect(beyond?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
+  expect(beyond?.used?.diskBytes).toBeGreaterThan(100_000_000);
+});
+
 test("Every task is counted once, however it ends and however often it runs (A9)", async () => {
   const counts = await runWorkflow(async ({ Manager, until }) => {
     await using manager = await Manager.start({ workers: { count: 2, cores: 2 } });

@@ -1,4 +1,19 @@
-/** TaskVine's behaviour: one task, many tasks, their outcomes, cancelling and tags. */
+/**
+ * TaskVine's behaviour: one task, many tasks, their outcomes, cancelling and tags.
+ *
+ * Lines of its list that have no test in this folder:
+ *
+ * | line | why |
+ * |---|---|
+ * | TR_vine_valgrind | no C; what tests of the binary leave behind is looked for after each run |
+ * | TR_vine_allocations det_*, quantized | these modes are not here |
+ * | TR_vine_python_cache | results are not cached yet |
+ * | TR_vine_python_serverless fork | comes with libraries in Python |
+ * | TR_vine_python_prometheus | there are no metrics yet |
+ * | TR_vine_task_graph_compat | there is no layer for Dask's graphs |
+ * | factory scaling | there is no factory yet |
+ * | bandwidth limit | there is none: the manager does not wait for bytes |
+ */
 
 import { expect, test } from "bun:test";
 

@@ -112,3 +112,8 @@ test("allocate() gives the first guess of a category, within its bounds", () => 
   const request = { memoryBytes: 3 * GB };
   expect(given({ request, category: { max: { memoryBytes: GB } } })[0]?.[1]).toBe(3);
 });
+
+test("allocate() takes all of a disk for a share: what is cached there is on it as well", () => {
+  const request = { cores: 1, diskBytes: Infinity };
+  expect(given({ request })).toEqual([[1, 8, 16, 0], ["memory", "disk"]]);
+});

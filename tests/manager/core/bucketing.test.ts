@@ -9,7 +9,7 @@ import {
   noteSample,
   type Samples,
 } from "../../../manager/core/bucketing.ts";
-import { newRandom } from "../../../shared/random.ts";
+import { newRandom, nextRandom } from "../../../shared/random.ts";
 
 function samplesOf(...values: number[]): Samples {
   const known = newSamples();
@@ -56,4 +56,22 @@ test("chooseAllocation() takes buckets by their shares, and higher ones after a 
   expect(chooseAllocation(buckets, { atLeast: 1, random })).toBe(8);
   expect(chooseAllocation(buckets, { atLeast: 8, random })).toBe(16);
   expect(chooseAllocation([], { atLeast: 0, random })).toBeUndefined();
+});
+
+test("greedyBuckets() makes at most ten buckets, the last of which holds the largest value", () => {
+  const random = newRandom(7);
+  const values = Array.from({ length: 500 }, () => Math.exp(12 * nextRandom(random)));
+  const buckets = greedyBuckets(samplesOf(...values));
+  expect(buckets.length).toBeLessThanOrEqual(10);
+  expect(buckets.length).toBeGreaterThan(2);
+  expect(buckets.at(-1)?.top).toBe(Math.max(...values));
+});
+
+test("greedyBuckets() cuts where that wastes least", () => {
+  // Whole, 0.4 tasks waste 99: 39.6. In two, 0.4 tasks waste 99 with chance 0.6: 23.8; and 0.6
+  // tasks waste 1, of a first try, with chance 0.4: 0.24.
+  const buckets = greedyBuckets(samplesOf(1, 100, 1, 100));
+  expect(tops(buckets)).toEqual([1, 100]);
+  // Weights of 1 are 1 and 3, of 100 are 2 and 4.
+  expect(buckets.map(({ share }) => share)).toEqual([0.4, 0.6]);
 });

@@ -147,3 +147,25 @@ test("rampDown has a try of a category that learns take a worker that has nothin
   const last = [...fixture.state.tasks.keys()].at(-1) as TaskId;
   expect(fixture.allocated("worker", last).resources.memoryBytes / GB).toBe(1.25);
 });
+
+test("noteShortage() has max_throughput reckon with tasks that have not succeeded yet", () => {
+  const fixture = learning("max_throughput");
+  for (let count = 0; count < 25; count++) runs(fixture, count === 0 ? 1 : 0.25);
+  expect(next(fixture)).toBe(0.25);
+  const limit = 0.25 * GB;
+  for (let count = 0; count < 100; count++) {
+    const task = fixture.submits(WISH);
+    const used = { memoryBytes: 0.9 * GB };
+    const exceeded = { resource: "memory", limit, used: 0.9 * GB } as const;
+    fixture.finishes("worker", task, {
+      outcome: "resources_exhausted",
+      used,
+      exceeded,
+      ranMs: 500,
+    });
+    fixture.cancels(task);
+    fixture.finishes("worker", task, { outcome: "cancelled" });
+  }
+  // 24 of 125 fit 0.25 GB: (4 * 0.19 + 0.81) s a task of 0.6 s and 0.4 s again, against 1 of 0.6.
+  expect(next(fixture)).toBe(1);
+});

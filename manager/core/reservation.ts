@@ -1,0 +1,66 @@
+/**
+ * Workers that are kept for tasks which would wait for ever else: what needs much of a worker finds
+ * none with that much free while smaller tasks take whatever one gives back.
+ *
+ * Source of the rule: the reservation of backfilling batch schedulers, as of EASY (D. Lifka, 1995).
+ *
+ * @module
+ */
+
+import { visitFreest } from "./capacity_index.ts";
+import { lastingObstacleAt } from "./placement.ts";
+import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
+import { headOf } from "./turn.ts";
+import { wakeUpkeep } from "./upkeep.ts";
+
+/** Workers that are looked at, freest first, for one to keep. */
+const WORKERS_PROBED = 64;
+
+/** One worker of so many is kept at most, or one of fewer. */
+const WORKERS_PER_RESERVATION = 4;
+
+/**
+ * A class has found no room. Where its category has nothing at any worker, one of them takes no
+ * tasks of other classes until it has room for one of these.
+ */
+export function reserveFor(state: ManagerState, taskClass: TaskClass): void {
+  const { reservations, index } = state;
+  const { category, library } = taskClass;
+  if (category.runningCount > 0 || library !== undefined || reservations.has(taskClass)) return;
+  if (reservations.size >= Math.max(1, index.count / WORKERS_PER_RESERVATION)) return;
+  let probedCount = 0;
+  visitFreest(index, (worker) => {
+    probedCount += 1;
+    const isFree = worker.reservedFor === undefined && worker.services.size === 0;
+    if (!isFree || lastingObstacleAt(state, worker, taskClass) !== undefined) {
+      return probedCount >= WORKERS_PROBED;
+    }
+    worker.reservedFor = taskClass;
+    reservations.set(taskClass, worker);
+    return true;
+  });
+}
+
+/** The class was given a worker, or has no task left: others may go where it was awaited. */
+export function endReservation(state: ManagerState, taskClass: TaskClass): void {
+  const worker = state.reservations.get(taskClass);
+  if (worker === undefined) return;
+  state.reservations.delete(taskClass);
+  worker.reservedFor = undefined;
+  // There may be room for others, whom the pass that is under way has passed over.
+  for (const other of state.busyClasses) other.isBlocked = false;
+  wakeUpkeep(state, state.nowMs);
+}
+
+/** The worker takes no tasks any more. */
+export function loseReservation(state: ManagerState, { reservedFor }: WorkerRecord): void {
+  if (reservedFor !== undefined) endReservation(state, reservedFor);
+}
+
+/** True when a try of the class has to leave the worker to another one, of no lower priority. */
+export function isReserved({ reservedFor }: WorkerRecord, taskClass: TaskClass): boolean {
+  if (reservedFor === undefined || reservedFor === taskClass) return false;
+  const mine = headOf(taskClass)?.definition.priority ?? -Infinity;
+  const other = headOf(reservedFor)?.definition.priority ?? -Infinity;
+  return mine <= other;
+}
