@@ -482,7 +482,8 @@ function retireMaking(
 function retireMade(state: ManagerState, file: FileRecord): void {
   for (const made of file.recipes) {
     takeBackUnstarted(state, made);
-    for (const [worker, replica] of made.replicas) {
+    // Of a copy: what is to come again enters the map anew.
+    for (const [worker, replica] of [...made.replicas]) {
       deleteReplica(state, worker, replica);
       if (isNeededAt(worker, made)) ensureReplica(state, made, worker);
     }

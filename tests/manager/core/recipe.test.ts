@@ -148,3 +148,19 @@ test("abandonTransfer() calls off what was to be made of a file that does not co
   expect(fixture.outcome(task)).toBe("transfer_failed");
   expect(fixture.toldOf("a", "delete")).toMatchObject({ name: "mini" });
 });
+
+test("retireMade() has what was made of other bytes made again once where it is needed", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a", { cores: 4 });
+  const archive = fixture.temp("archive");
+  const producer = fixture.submits({ outputs: [archive] });
+  fixture.finishes("a", producer, { digest: "first" });
+  const environment = fixture.environment("env", archive);
+  fixture.library("digits", fixture.local("module"), { environments: [environment] });
+  fixture.submits({ library: "digits" });
+  fixture.brings("a");
+  // The instance still starts as its environment's archive turns out to be damaged.
+  fixture.says("a", { kind: "replica_gone", name: "archive" as CacheName, generation: 1 });
+  fixture.finishes("a", producer, { digest: "second" });
+  expect(fixture.told("a").filter(({ kind }) => kind === "make")).toHaveLength(1);
+});
