@@ -42,16 +42,6 @@ test("explain() says how many workers waitForWorkers still waits for", () => {
   ]);
 });
 
-test("explain() says that its category has as many tasks at workers as it may", () => {
-  const fixture = new ManagerFixture();
-  fixture.joins("a", { cores: 4 });
-  fixture.category("few", { maxConcurrent: 1 });
-  const [, task] = [1, 2].map(() => fixture.submits({ category: "few" }));
-  expect(lines(fixture, task!)).toEqual([
-    'task 2 waits: 1 tasks of its category "few" are at workers, of 1 at a time',
-  ]);
-});
-
 test("explain() says that the workers are busy, and who goes first", () => {
   const fixture = new ManagerFixture(NO_AHEAD);
   fixture.joins("a");
