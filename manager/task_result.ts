@@ -96,7 +96,7 @@ export function taskResult(
   end: TaskEnd,
   labels: TaskLabels,
 ): TaskResult {
-  const { result } = end;
+  const { result, mount } = end;
   return {
     task,
     id: end.taskId,
@@ -106,7 +106,7 @@ export function taskResult(
     outcome: end.outcome,
     ...(result?.exitCode === undefined ? {} : { exitCode: result.exitCode }),
     ...(result?.signal === undefined ? {} : { signal: result.signal }),
-    ...(result?.mount === undefined ? {} : { mount: result.mount }),
+    ...(mount === undefined ? {} : { mount }),
     message: end.message,
     stdout: decode(result?.stdout),
     stderr: decode(result?.stderr),

@@ -1,5 +1,5 @@
 /**
- * Looks at what running tasks have in their sandboxes. One that has just begun is left alone, so
+ * Looks at what running tasks have in their sandboxes, and instances in their directories. One that has just begun is left alone, so
  * that short tasks cost nothing; then each is looked at again before it could fill what it may have.
  *
  * @module
@@ -15,6 +15,12 @@ export interface SandboxWatch {
   readonly limitBytes: number;
   /** Told what was found. */
   readonly saw: (bytes: number) => void;
+}
+
+/** A place that is looked at until this is disposed. */
+export interface WatchedSandbox extends Disposable {
+  /** It may be written to from now on as if it had just begun. */
+  lookSoon(): void;
 }
 
 /** Looks are no closer to each other, and no further apart but for what they cost. */
@@ -39,7 +45,7 @@ export class SandboxMeter {
   }
 
   /** Looks at a sandbox from time to time until this is disposed. */
-  watch({ sandbox, limitBytes, saw }: SandboxWatch): Disposable {
+  watch({ sandbox, limitBytes, saw }: SandboxWatch): WatchedSandbox {
     let isOver = false;
     let last = { bytes: 0, atMs: performance.now() };
     const firstMs = pauseMs(Math.min(limitBytes, this.#capacityBytes) / WRITTEN_BYTES_PER_MS);
@@ -55,6 +61,7 @@ export class SandboxMeter {
       return { costMs, pauseMs: pauseMs(Math.min(ownMs, sharedMs)) };
     });
     return {
+      lookSoon: () => scheduled.hasten(firstMs),
       [Symbol.dispose]: () => {
         isOver = true;
         scheduled[Symbol.dispose]();

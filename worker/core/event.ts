@@ -53,6 +53,13 @@ export type WorkerEvent =
     readonly try: number;
     readonly bytes: number;
   }
+  /** A look at an instance found that much in its directory, or in the memory of its processes. */
+  | {
+    readonly kind: "instance_measured";
+    readonly instanceId: InstanceId;
+    readonly resource: "memory" | "disk";
+    readonly bytes: number;
+  }
   | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
   /** The file is in the cache, or it is not. */
   | {
