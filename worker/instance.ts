@@ -24,7 +24,7 @@ import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
-import { exhaustionOf, type InstanceStop } from "./core/instance_use.ts";
+import type { InstanceStop } from "./core/instance_use.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { describeTimeout } from "./core/limit.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
@@ -143,8 +143,8 @@ export class Instances {
   /** Hands calls to an instance; `calls_ended` answers. */
   call({ instanceId, calls }: Order<"call">): void {
     const instance = this.#instances.get(instanceId);
-    // An instance that is gone has told so already, and its calls ended with it.
-    if (instance?.process === undefined) return;
+    // The calls of one that is gone, or goes, end with it.
+    if (instance?.process?.isOpen !== true) return;
     const given: LibraryCall[] = [];
     const refused: CallEnd[] = [];
     for (const task of calls) {
@@ -157,9 +157,7 @@ export class Instances {
       }
     }
     if (refused.length > 0) this.#options.push({ kind: "calls_ended", ends: refused });
-    if (given.length === 0) return;
-    instance.process.call(given);
-    instance.usage?.lookSoon();
+    if (given.length > 0) instance.process.call(given);
   }
 
   /** Ends a call; `calls_ended` still answers. */
@@ -208,19 +206,18 @@ export class Instances {
 
   #opened(instance: Instance, process: LibraryProcess): void {
     instance.process = process;
-    const { meter, walk } = this.#options;
-    const { id: instanceId, library: { name, resources } } = instance;
+    const { meter, walk, push } = this.#options;
+    const { id: instanceId, library: { resources } } = instance;
     instance.usage = meter.watch({
       id: { instanceId },
       shape: { resources },
       process: {
         look: async () => ({ members: await walk(process.processIds) }),
-        // Told by `exceeded`.
+        // The core does, so that it gives it no more calls.
         kill: () => {},
       },
       sandbox: { measure: () => measureDirectory(instance) },
-      exceeded: (exceeded) =>
-        this.#stop(instance, exhaustionOf(name, exceeded, { isShare: false })),
+      exceeded: (exceeded) => push({ kind: "instance_exceeded", instanceId, exceeded }),
     });
   }
 

@@ -21,19 +21,9 @@ export interface LookScheduleOptions {
   readonly concurrencyMax: number;
 }
 
-/** A thing that is looked at until this is disposed. */
-export interface ScheduledLooks extends Disposable {
-  /** Has the next look happen within so many milliseconds, but for what looks cost. */
-  hasten(ms: number): void;
-}
-
 interface Entry {
   readonly look: () => Promise<LookEnd>;
   dueAtMs: number;
-  /** The last look was so dear that the next one may not come before. */
-  restsUntilMs: number;
-  /** By when a look is wanted that begins after this was set. */
-  wantedAtMs: number;
   isLooking: boolean;
 }
 
@@ -51,15 +41,11 @@ export class LookSchedule {
   }
 
   /** Has `look` called after `firstMs` and from time to time until this is disposed; it never rejects. */
-  add(firstMs: number, look: () => Promise<LookEnd>): ScheduledLooks {
-    const dueAtMs = performance.now() + firstMs;
-    const entry = { look, dueAtMs, restsUntilMs: 0, wantedAtMs: Infinity, isLooking: false };
+  add(firstMs: number, look: () => Promise<LookEnd>): Disposable {
+    const entry = { look, dueAtMs: performance.now() + firstMs, isLooking: false };
     this.#entries.add(entry);
     this.#wake(entry.dueAtMs);
-    return {
-      hasten: (ms) => this.#hasten(entry, performance.now() + ms),
-      [Symbol.dispose]: () => void this.#entries.delete(entry),
-    };
+    return { [Symbol.dispose]: () => void this.#entries.delete(entry) };
   }
 
   /** Looks no more. */
@@ -67,14 +53,6 @@ export class LookSchedule {
     this.#isClosed = true;
     this.#entries.clear();
     clearTimeout(this.#timer);
-  }
-
-  #hasten(entry: Entry, atMs: number): void {
-    // One that is under way may have passed by what is to be seen.
-    if (entry.isLooking) entry.wantedAtMs = Math.min(entry.wantedAtMs, atMs);
-    if (entry.isLooking || atMs >= entry.dueAtMs) return;
-    entry.dueAtMs = Math.max(atMs, entry.restsUntilMs);
-    this.#wake(entry.dueAtMs);
   }
 
   /** A timer set for an entry that is gone finds nothing: setting it anew each time would cost more. */
@@ -105,11 +83,8 @@ export class LookSchedule {
     this.#lookingCount -= 1;
     entry.isLooking = false;
     const dearMs = costMs * this.#entries.size / this.#options.shareMax;
-    const nowMs = performance.now();
-    entry.restsUntilMs = nowMs + dearMs;
-    entry.dueAtMs = Math.max(Math.min(nowMs + pauseMs, entry.wantedAtMs), entry.restsUntilMs);
-    entry.wantedAtMs = Infinity;
+    entry.dueAtMs = performance.now() + Math.max(pauseMs, dearMs);
     const isCrowded = this.#lookingCount === this.#options.concurrencyMax - 1;
-    this.#wake(isCrowded ? nowMs : entry.dueAtMs);
+    this.#wake(isCrowded ? performance.now() : entry.dueAtMs);
   }
 }

@@ -17,12 +17,6 @@ export interface SandboxWatch {
   readonly saw: (bytes: number) => void;
 }
 
-/** A place that is looked at until this is disposed. */
-export interface WatchedSandbox extends Disposable {
-  /** It may be written to from now on as if it had just begun. */
-  lookSoon(): void;
-}
-
 /** Looks are no closer to each other, and no further apart but for what they cost. */
 const PAUSE_MS = { shortest: 50, longest: 1_000 } as const;
 
@@ -45,10 +39,11 @@ export class SandboxMeter {
   }
 
   /** Looks at a sandbox from time to time until this is disposed. */
-  watch({ sandbox, limitBytes, saw }: SandboxWatch): WatchedSandbox {
+  watch({ sandbox, limitBytes, saw }: SandboxWatch): Disposable {
     let isOver = false;
     let last = { bytes: 0, atMs: performance.now() };
-    const firstMs = pauseMs(Math.min(limitBytes, this.#capacityBytes) / WRITTEN_BYTES_PER_MS);
+    const mostBytes = Math.min(limitBytes, this.#capacityBytes);
+    const firstMs = pauseMs(mostBytes / WRITTEN_BYTES_PER_MS);
     const scheduled = this.#schedule.add(firstMs, async () => {
       const { bytes, costMs } = await sandbox.measure();
       const nowMs = performance.now();
@@ -56,12 +51,12 @@ export class SandboxMeter {
       const grownBytes = Math.max(0, bytes - last.bytes);
       const bytesPerMs = grownBytes / Math.max(1, nowMs - last.atMs) * HASTE;
       last = { bytes, atMs: nowMs };
-      const ownMs = Math.max(0, limitBytes - bytes) / WRITTEN_BYTES_PER_MS;
+      // It may not have begun to write: one that is long still can fill a small disk at any time.
+      const ownMs = Math.max(0, mostBytes - bytes) / WRITTEN_BYTES_PER_MS;
       const sharedMs = Math.max(0, this.#capacityBytes - bytes) / Math.max(1, bytesPerMs);
       return { costMs, pauseMs: pauseMs(Math.min(ownMs, sharedMs)) };
     });
     return {
-      lookSoon: () => scheduled.hasten(firstMs),
       [Symbol.dispose]: () => {
         isOver = true;
         scheduled[Symbol.dispose]();

@@ -38,8 +38,6 @@ export interface WatchedUsage extends Disposable {
   ): { readonly used: Usage; readonly series?: readonly UsageSample[] };
   /** Takes in what is found of the sandbox once the processes have ended. */
   sawDisk(bytes: number): void;
-  /** It may write from now on as if it had just begun. */
-  lookSoon(): void;
   /** What the kernel ended it for, when it did so for its memory. */
   endedFor(end: TaskEnd): Exceeded | undefined;
 }
@@ -101,7 +99,6 @@ export class UsageMeter {
     });
     return {
       sawDisk: (bytes) => record.sawDisk(bytes),
-      lookSoon: () => disk.lookSoon(),
       total: ({ use }, known) => record.total({ ...use, ...known }),
       endedFor: (end) => {
         const isKilled = end.kind === "signal" && end.signal === "SIGKILL" ||

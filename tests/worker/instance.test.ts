@@ -14,6 +14,7 @@ import { Activations } from "../../worker/activation.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import { NO_DEVICES } from "../../worker/core/device.ts";
 import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
+import { exhaustionOf } from "../../worker/core/instance_use.ts";
 import { Instances } from "../../worker/instance.ts";
 import { readProcess } from "../../worker/process_table.ts";
 import { walkTree } from "../../worker/process_tree.ts";
@@ -63,6 +64,12 @@ class Bench implements AsyncDisposable {
   readonly trash: Trash = new Trash(join(this.directory, "trash"));
   readonly #events: WorkerEvent[] = [];
   readonly #push = (event: WorkerEvent): void => {
+    if (event.kind === "instance_exceeded") {
+      // As the core does.
+      const { instanceId, exceeded } = event;
+      const stop = exhaustionOf("lib", exceeded, { isShare: false });
+      this.instances.stop({ kind: "stop_instance", instanceId, stop });
+    }
     this.#events.push(event);
     this.#wake();
   };
@@ -326,7 +333,7 @@ test("Instances with more on the disk than their library states are stopped", as
   expect(message).toContain('library "lib" was stopped: its directory had 100 MB on the disk');
 });
 
-test("Instances tell what is in their directories, soon after they are given a call", async () => {
+test("Instances tell what is in their directories, and soon on a small disk", async () => {
   await using bench = new Bench();
   await bench.start(MODULE);
   bench.send("spill", [30e6]);

@@ -14,7 +14,7 @@ import type { WorkerEvent } from "./event.ts";
 import { describeExceeded } from "./limit.ts";
 import { stopOverdrawn } from "./memory.ts";
 import { stopWhoeverHasAll } from "./overflow.ts";
-import type { InstanceRecord, WorkerState } from "./state.ts";
+import { type InstanceRecord, isStopping, type WorkerState } from "./state.ts";
 
 /** Why an instance is stopped, and how the calls that run in it end. */
 export interface InstanceStop {
@@ -43,6 +43,16 @@ export function measureInstance(
   state.disk.runningBytes += bytes - record.writtenBytes;
   record.writtenBytes = bytes;
   stopWhoeverHasAll(state, bytes);
+}
+
+/** Stops an instance that is beyond a limit of its own. */
+export function stopExceeding(
+  state: WorkerState,
+  { instanceId, exceeded }: Extract<WorkerEvent, { kind: "instance_exceeded" }>,
+): void {
+  const record = state.instances.get(instanceId);
+  if (record === undefined || !hasStarted(record) || isStopping(record)) return;
+  failInstance(state, record, exhaustionOf(record.library.name, exceeded, { isShare: false }));
 }
 
 /** What a call has made is in the cache now, and in the directory of its instance no more. */

@@ -13,7 +13,7 @@ import { tellDisk } from "./disk_report.ts";
 import { handleMessage } from "./message.ts";
 import type { TimedEvent } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
-import { measureInstance } from "./instance_use.ts";
+import { measureInstance, stopExceeding } from "./instance_use.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, leaveInTime, requestLeave } from "./leave.ts";
@@ -77,6 +77,8 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return measureMemory(state, event);
     case "instance_measured":
       return measureInstance(state, event);
+    case "instance_exceeded":
+      return stopExceeding(state, event);
     case "calls_ended":
       return endCalls(state, event.ends);
     case "transfer_ended":

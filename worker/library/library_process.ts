@@ -200,6 +200,11 @@ export class LibraryProcess {
     return instance;
   }
 
+  /** False before it is ready and once it ends: nothing that it is given then is run. */
+  get isOpen(): boolean {
+    return this.#state === "ready";
+  }
+
   /** Takes calls; `onResults` tells the end of each. */
   call(calls: readonly LibraryCall[]): void {
     for (const call of calls) {

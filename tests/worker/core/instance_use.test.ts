@@ -90,6 +90,29 @@ test("stopOverdrawn() stops the instance that is furthest above what it may expe
   expect(fixture.orders).toEqual([]);
 });
 
+test("stopExceeding() stops an instance once, and gives it no more calls", () => {
+  const fixture = withInstance();
+  const exceeded = { resource: "memory", limit: 1 * GB, used: 2 * GB } as const;
+  const event = { kind: "instance_exceeded", instanceId: 1 as InstanceId, exceeded } as const;
+  fixture.feed(event);
+  expect(fixture.orders).toEqual(["stop instance 1"]);
+  expect(fixture.instructions[0]).toMatchObject({
+    stop: {
+      outcome: "resources_exhausted",
+      exceeded,
+      isAmbiguous: false,
+      message:
+        'The instance of library "digits" was stopped: its processes had 2 GB of memory in ' +
+        "use, 1 GB were stated for it",
+    },
+  });
+  fixture.feed(event);
+  expect(fixture.orders).toEqual([]);
+  fixture.answers(1, { outcome: "resources_exhausted" });
+  fixture.isGiven(2, { library: "digits" });
+  expect(fixture.orders).toEqual([]);
+});
+
 test("takeFromInstance() counts what a call has made once, in the cache", () => {
   const fixture = withInstance();
   fixture.measuresInstance(1, "disk", 1_500);
