@@ -133,7 +133,9 @@ async function runCommand(
   const [output] = result.outputs;
   if (result.outcome !== "success" || output === undefined) {
     const message = describeFailure(order.recipe, result);
-    if (result.outcome === "disk_full") throw new RoomError(message, { canRetry: true });
+    const isFull = result.outcome === "disk_full" ||
+      result.exceeded?.resource === "disk" && order.recipe.resources.diskBytes === 0;
+    if (isFull) throw new RoomError(message, { canRetry: true });
     throw new MakeError(message, { canRetry: mayPass(result) });
   }
   const { content: _content, ...facts } = output;

@@ -46,6 +46,8 @@ export interface MakeOrder {
   readonly name: CacheName;
   readonly level: CacheLevel;
   readonly recipe: CommandRecipe;
+  /** Of the disk, where the recipe states none: what there is room for. */
+  readonly bytesMax: number;
   readonly devices: HeldDevices;
 }
 
@@ -141,6 +143,7 @@ export class Runner {
     const {
       name,
       level,
+      bytesMax,
       devices,
       recipe: { command, env, resources, timeoutMs, mount, ...needs },
     } = order;
@@ -155,7 +158,9 @@ export class Runner {
     const tryId = { taskId, try: this.#makeCount };
     const body = { kind: "command", command } as const;
     const task = { ...tryId, shape: 0, priority: 0, body, inputs, outputs };
-    const shape = { resources, env, environments: needs.environments, timeoutMs };
+    const diskBytes = resources.diskBytes || bytesMax;
+    const { environments } = needs;
+    const shape = { resources: { ...resources, diskBytes }, env, environments, timeoutMs };
     const { promise, resolve } = Promise.withResolvers<TaskEnded>();
     this.#start({ kind: "run_task", task, shape, devices, stagedMs: 0 }, resolve);
     const cancel = (): void => this.stop({ kind: "stop_task", ...tryId, reason: "cancelled" });

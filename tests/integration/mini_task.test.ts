@@ -76,7 +76,17 @@ test(
         why: /"data", failed: .*code 127.*no such host/,
       },
       { command: "echo done", why: /"data" was not made; it said: done/ },
-      { command: "sleep 60", timeout: 100, why: /its time was up/ },
+      { command: "sleep 60", timeout: 100, why: /its time was up: 100 ms/ },
+      {
+        command: "head -c 900000000 /dev/zero | tail -c 900000000",
+        memory: "100MB",
+        why: /its processes had \d+ MB of memory in use, 100 MB were allocated/,
+      },
+      {
+        command: "head -c 90000000 /dev/zero > filler; sleep 60",
+        disk: "10MB",
+        why: /its sandbox had \S+ MB on the disk, 10 MB were allocated/,
+      },
       { command: "kill -9 $$", why: /ended by SIGKILL/ },
       { command: "echo x >> in", inputs: { in: manager.buffer("y") }, why: /was not made/ },
     ];
@@ -93,6 +103,26 @@ test(
     const data = manager.miniTask({ command }, "data");
     expect((await manager.submit({ command: "cat data", inputs: { data } })).stdout).toBe("made\n");
     expect(runCount(log)).toBe(3);
+  },
+  60_000,
+);
+
+test(
+  "miniTask() that states no disk is stopped when it takes more than there is room for",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    const worker = await scratch.worker(manager, { args: ["--disk", "40MB"] });
+    const data = manager.miniTask({
+      command: "head -c 300000000 /dev/zero > filler; sleep 60; touch data",
+    }, "data");
+    const { outcome, message } = await manager.submit({ command: "true", inputs: { data } });
+    expect([outcome, message]).toEqual([
+      expect.stringMatching(/^(transfer_failed|disk_full)$/),
+      expect.stringMatching(/its sandbox had \S+ MB on the disk, 40 MB were allocated/),
+    ]);
+    expect((await manager.submit({ command: "echo on" })).stdout).toBe("on\n");
+    expect(worker.child.exitCode).toBe(null);
   },
   60_000,
 );

@@ -96,7 +96,10 @@ export function startMakes(state: WorkerState): boolean {
     }
     record.held = room;
     record.devices = holdRoom(state, room);
-    runMake(state, record, { ...order, recipe: { ...order.recipe, resources: room } });
+    // Whatever is free for it, its limits are what it states.
+    const { memoryBytes, diskBytes } = order.recipe.resources;
+    const resources = { ...room, memoryBytes, diskBytes };
+    runMake(state, record, { ...order, recipe: { ...order.recipe, resources } });
   }
   return state.makes.size > 0;
 }
