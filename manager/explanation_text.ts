@@ -138,10 +138,11 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
-  "strict_input": ({ mounts }) =>
-    `it runs only where ${mounts.map((mount) => `"${mount}"`).join(", ")} ${
-      mounts.length === 1 ? "is" : "are"
-    }, and no worker there has room`,
+  "strict_input": ({ mounts, holderCount }) => {
+    const inputs = mounts.map((mount) => `"${mount}"`).join(", ");
+    const where = holderCount === 0 ? "nowhere yet" : `at ${plural(holderCount, "worker")}`;
+    return `runs only where ${inputs} ${mounts.length === 1 ? "is" : "are"}: ${where}`;
+  },
   blocked: (reason) => {
     const { host, leftMs, workerCount } = reason;
     const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;

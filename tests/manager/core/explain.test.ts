@@ -42,16 +42,6 @@ test("explain() says how many workers waitForWorkers still waits for", () => {
   ]);
 });
 
-test("explain() says that its category has as many tasks at workers as it may", () => {
-  const fixture = new ManagerFixture();
-  fixture.joins("a", { cores: 4 });
-  fixture.category("few", { maxConcurrent: 1 });
-  const [, task] = [1, 2].map(() => fixture.submits({ category: "few" }));
-  expect(lines(fixture, task!)).toEqual([
-    'task 2 waits: 1 tasks of its category "few" are at workers, of 1 at a time',
-  ]);
-});
-
 test("explain() says that the workers are busy, and who goes first", () => {
   const fixture = new ManagerFixture(NO_AHEAD);
   fixture.joins("a");
@@ -544,4 +534,23 @@ test("explain() says that as many tasks of its category run as may", () => {
   expect(lines(fixture, task)[0]).toBe(
     'task 4 waits: category "blast" has 2 tasks at workers, of 2 at most at a time',
   );
+});
+
+test("explain() says where strict inputs are, and what keeps the task from there", () => {
+  const fixture = new ManagerFixture(NO_AHEAD);
+  fixture.joins("a");
+  const made = fixture.temp("t");
+  fixture.finishes("a", fixture.submits({ outputs: [made] }));
+  fixture.submits({});
+  fixture.joins("b");
+  const task = fixture.submits({ inputs: [made], strict: [made] });
+  expect(lines(fixture, task)).toEqual([
+    'task 3 waits: runs only where "mount0" is: at 1 worker',
+    "task 3 waits: the only worker could run it but is busy: its cores are taken",
+  ]);
+  fixture.breaks("a");
+  expect(explained(fixture, task).reasons.map(({ kind }) => kind)).toEqual([
+    "strict_input",
+    "away",
+  ]);
 });
