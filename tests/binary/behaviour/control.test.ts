@@ -7,7 +7,11 @@ import { runWorkflow } from "./workflow.ts";
 test("A task is tried again as often as its retries say, and no oftener (retries)", async () => {
   const report = await runWorkflow(async ({ Manager }) => {
     const { readFileSync } = await import("node:fs");
-    await using manager = await Manager.start({ workers: { count: 2, cores: 1 } });
+    // A try that is taken back from a worker before it starts would have a number as well.
+    await using manager = await Manager.start({
+      workers: { count: 2, cores: 1 },
+      policies: { dispatchAhead: 1, dispatchAheadTime: 0 },
+    });
     const log = (name: string) => `${process.cwd()}/${name}`;
     const submit = (name: string, retries: number) =>
       manager.submit({
@@ -117,4 +121,64 @@ test("A category has no more tasks at workers than it may (categories max_concur
   expect(most).toBeLessThanOrEqual(2);
   expect(outcomes).toEqual(new Array(8).fill("success"));
   expect(others).toEqual(new Array(4).fill("success"));
+});
+
+test("A handler says what a failure costs, and so how often it is tried (retries)", async () => {
+  const report = await runWorkflow(async ({ Manager }) => {
+    await using manager = await Manager.start({ workers: { count: 2, cores: 1 } });
+    const costs: string[] = [];
+    const task = manager.submit({
+      command: "test $TENDRIL_TRY = 4 && exit 1; exit 75",
+      retries: 1,
+      // What the machine is to blame for costs nothing.
+      retry: ({ exitCode, try: last }) => {
+        costs.push(`${last}: ${exitCode}`);
+        return exitCode === 75 ? 0 : 2;
+      },
+    });
+    const { outcome, exitCode, try: last } = await task;
+    return { outcome, exitCode, last, costs };
+  });
+  expect(report).toEqual({
+    outcome: "exit",
+    exitCode: 1,
+    last: 4,
+    costs: ["1: 75", "2: 75", "3: 75", "4: 1"],
+  });
+});
+
+test("A task is given up once it was forsaken more often than it may (max_forsaken)", async () => {
+  const report = await runWorkflow(async ({ Manager }) => {
+    await using manager = await Manager.start({
+      workers: { count: 2, cores: 1 },
+      policies: { dispatchAhead: 1, dispatchAheadTime: 0 },
+    });
+    // Variables of which one is too large for a process: no worker can start it.
+    const env = { LARGE: "x".repeat(200_000) };
+    const submit = (maxForsaken: number) => manager.submit({ command: "true", env, maxForsaken });
+    const results = await Promise.all([submit(0), submit(3)]);
+    const other = await manager.submit({ command: "echo fine" });
+    return {
+      ends: results.map(({ outcome, try: last }) => `${outcome} ${last}`),
+      other: other.stdout,
+    };
+  });
+  expect(report).toEqual({ ends: ["start_failed 1", "start_failed 4"], other: "fine\n" });
+});
+
+test("Tasks of a category are cancelled, and no others (TR_vine_python_cancel)", async () => {
+  const report = await runWorkflow(async ({ Manager, until }) => {
+    await using manager = await Manager.start({ workers: { count: 2, cores: 1 } });
+    const [doomed, spared] = ["doomed", "spared"].map((category) =>
+      Array.from({ length: 3 }, () => manager.submit({ command: "sleep 600", category }))
+    );
+    await until(() => manager.status().tasks.triesStarted === 2, "both workers run one");
+    const counts = [manager.cancel({ category: "doomed" })];
+    const ends = (await Promise.all(doomed ?? [])).map(({ outcome }) => outcome);
+    const isLeft = (spared ?? []).every(({ state }) => state !== "done");
+    counts.push(manager.cancel({ all: true }));
+    ends.push(...(await Promise.all(spared ?? [])).map(({ outcome }) => outcome));
+    return { counts, isLeft, ends };
+  });
+  expect(report).toEqual({ counts: [3, 3], isLeft: true, ends: new Array(6).fill("cancelled") });
 });

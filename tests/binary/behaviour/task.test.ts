@@ -136,10 +136,10 @@ test(
       async ({ Manager, ONE_WORKER, until }) => {
         await using manager = await Manager.start({ workers: ONE_WORKER });
         for (let count = 0; count < 10; count++) {
-          manager.submit({ command: "sleep 600", tag: "sleeps" });
+          manager.submit({ command: "sleep 600" });
         }
         await until(() => manager.status().tasks.triesStarted > 0, "one of them runs");
-        const cancelledCount = manager.cancel({ tag: "sleeps" });
+        const cancelledCount = manager.cancel({ all: true });
         const results = [];
         for await (const { id, outcome } of manager.completed()) results.push({ id, outcome });
         return { cancelledCount, results, isEmpty: manager.isEmpty() };
