@@ -105,6 +105,11 @@ function wakeAt(state: ManagerState, worker: WorkerRecord, { heap, members }: St
   }
 }
 
+/** Workers at which a task may run for its strict inputs. */
+export function strictHolders(state: ManagerState, task: TaskRecord): readonly WorkerRecord[] {
+  return holdersOf(strictInputs(state, task)).ready;
+}
+
 /** Workers that have all of them; and whether all of them come to some worker, or are there. */
 function holdersOf(
   inputs: readonly StrictInput[],
