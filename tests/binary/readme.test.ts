@@ -107,6 +107,9 @@ test("README.md names options that exist, and links to what is there", () => {
     "status",
     "tasks",
     "logs",
+    "cancel",
+    "explain",
+    "block",
   ];
   const help = commands.map((command) => {
     return spawnSync(BINARY, [command, "--help"], { encoding: "utf8" }).stdout;
