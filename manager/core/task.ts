@@ -31,6 +31,8 @@ export interface Ending {
   readonly message: string;
   readonly attempt?: TryRecord;
   readonly result?: TryResult;
+  /** The mount that it is about, where no result tells. */
+  readonly mount?: string;
 }
 
 /** A hold that ends by itself. */
@@ -381,7 +383,7 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
 export function endOf(
   state: ManagerState,
   task: TaskRecord,
-  { outcome, message, attempt, result }: Ending,
+  { outcome, message, attempt, result, mount = result?.mount }: Ending,
 ): TaskEnd {
   const end: { -readonly [Key in keyof TaskEnd]: TaskEnd[Key] } = {
     taskId: task.definition.taskId,
@@ -397,6 +399,7 @@ export function endOf(
     end.host = attempt.worker.host;
     if (attempt.allocation !== undefined) end.allocated = attempt.allocation.resources;
   }
+  if (mount !== undefined) end.mount = mount;
   if (result !== undefined) end.result = result;
   return end;
 }
