@@ -1,7 +1,7 @@
 /** Tasks: from their submission to the end that settles their handle. */
 
 import { AssertionError } from "../../shared/assert.ts";
-import { pushHeap } from "../../shared/heap.ts";
+import { countOrdered, filterOrdered, pushOrdered } from "../../shared/ordered_queue.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
@@ -243,15 +243,15 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
     taskClass.readyCount -= 1;
     if (taskClass.readyCount === 0) {
       // What is left in the queue is stale.
-      taskClass.ready.items.length = 0;
+      filterOrdered(taskClass.ready, () => false);
       state.busyClasses.delete(taskClass);
       endReservation(state, taskClass);
     }
   }
   task.state = next;
-  if (taskClass.ready.items.length > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
+  if (countOrdered(taskClass.ready) > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
-  pushHeap(taskClass.ready, task);
+  pushOrdered(taskClass.ready, task);
   const { library } = taskClass;
   const wasWorth = library !== undefined && isInstanceWorth(taskClass, library);
   taskClass.readyCount += 1;
@@ -273,14 +273,13 @@ function isQueued({ kind }: TaskRecord["state"]): boolean {
 
 /** Tasks that were called off do not fill the queue of a class whose turn does not come. */
 function dropStale(taskClass: TaskClass): void {
-  const { ready } = taskClass;
   // A task that left and came back is there twice, and is to be there once.
-  const left = new Set(
-    ready.items.splice(0).filter((task) => {
-      return task.state.kind === "ready" && task.taskClass === taskClass;
-    }),
-  );
-  for (const task of left) pushHeap(ready, task);
+  const kept = new Set<TaskRecord>();
+  filterOrdered(taskClass.ready, (task) => {
+    if (task.state.kind !== "ready" || task.taskClass !== taskClass || kept.has(task)) return false;
+    kept.add(task);
+    return true;
+  });
 }
 
 /** A recovery counts as waiting until it is at a worker. */

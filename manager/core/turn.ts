@@ -8,6 +8,7 @@
  */
 
 import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { peekOrdered, popOrdered } from "../../shared/ordered_queue.ts";
 import { type CategoryRecord, isFull } from "./category.ts";
 import type { TaskClass, TaskRecord } from "./state.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
@@ -46,10 +47,10 @@ export function takeTurns(
 /** The best ready task of a class; stale entries before it are dropped. */
 export function headOf(taskClass: TaskClass): TaskRecord | undefined {
   while (true) {
-    const head = peekHeap(taskClass.ready);
+    const head = peekOrdered(taskClass.ready);
     if (head === undefined) return undefined;
     if (head.state.kind === "ready" && head.taskClass === taskClass) return head;
-    popHeap(taskClass.ready);
+    popOrdered(taskClass.ready);
   }
 }
 
