@@ -317,7 +317,10 @@ export function giveUp(
   for (const file of files) giveUpFile(state, file, failure);
 }
 
-/** Settles the handle, lets go of inputs and keeps the record only as lineage. */
+/**
+ * Settles the handle, lets go of inputs and keeps the record only as lineage; returns the outputs of
+ * which there is nothing to hope for.
+ */
 function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRecord[] {
   const isSuccess = ending.outcome === "success";
   const { definition } = task;
@@ -326,16 +329,12 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
   const made = outputFiles(state, task);
-  const outputs = made.map(({ file }) => file);
-  // Of these there is nothing to hope for.
-  const unmade = new Set<FileRecord>();
-  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
-  if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
+  if (isSuccess && made.some(({ file: { origin } }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
     state.tasks.delete(definition.taskId);
     countUse(state, task.taskClass, -1);
-    for (const file of outputs) {
+    for (const { file } of made) {
       file.producer = undefined;
       file.lastFailure = describeEnd(task, ending, "it");
     }
@@ -347,14 +346,18 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }
-  for (const file of outputs) {
+  const unmade: FileRecord[] = [];
+  for (const { file, only } of made) {
     releaseIfUnneeded(state, file);
-    // One that was lost while the others were made again.
-    if (!isSuccess || unmade.has(file)) continue;
-    noteLost(state, file);
-    recoverIfWanted(state, file);
+    if (isSuccess && only !== "failure") {
+      // One that was lost while the others were made again.
+      noteLost(state, file);
+      recoverIfWanted(state, file);
+    } else if (isSuccess || !file.isAvailable) {
+      unmade.push(file);
+    }
   }
-  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
+  return unmade;
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
