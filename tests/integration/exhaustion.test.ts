@@ -183,12 +183,14 @@ test("A shell with children in the background is killed with them", async () => 
   await using manager = new FakeManager();
   await using _worker = new WorkerProcess(manager);
   await manager.next("hello");
-  const shape = allocated({});
-  manager.dispatch("(sleep 33.25 & setsid sleep 33.5 & wait) & echo ready; wait", { shape });
-  await manager.next("tries_started");
+  const family = crypto.randomUUID();
+  const shape = { ...allocated({}), env: { FAMILY: family } };
+  manager.dispatch("(sleep 33 & setsid sleep 33 & wait) & wait", { shape });
+  await until("both sleeps", () => countProcesses("FAMILY", family) >= 4);
   manager.send({ kind: "kill", taskId: 1 as TaskId, try: 1 });
   const { result } = await manager.next("result");
   expect(result.outcome).toBe("cancelled");
+  expect(countProcesses("FAMILY", family)).toBe(0);
 }, 30_000);
 
 test.skipIf(!HAS_PYTHON)(
