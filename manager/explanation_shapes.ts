@@ -104,7 +104,7 @@ const reasonKinds = kinds<Reason>({
   back_off: { leftMs: amount, failureCount: natural },
   retry_asked: { outcome },
   called_off: {},
-  strict_input: { mounts: list(text(PATH_CHARS_MAX)) },
+  strict_input: { mounts: list(text(PATH_CHARS_MAX)), holderCount: natural },
   at_worker: { workerId, host: id, try: positive, forMs: amount },
   recovery: { count: natural, mostCount: natural },
   ended: { outcome, message: text(MESSAGE_CHARS_MAX), try: natural },

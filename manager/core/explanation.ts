@@ -200,8 +200,13 @@ export type Reason =
   | { readonly kind: "start_after"; readonly leftMs: number }
   /** Its last try failed, and the next one is not at once. */
   | { readonly kind: "back_off"; readonly leftMs: number; readonly failureCount: number }
-  /** It runs only where these inputs are, and none of those workers has room for it. */
-  | { readonly kind: "strict_input"; readonly mounts: readonly string[] }
+  /** It runs only where these inputs are; what keeps it from those workers follows. */
+  | {
+    readonly kind: "strict_input";
+    readonly mounts: readonly string[];
+    /** Workers that have all of them now. */
+    readonly holderCount: number;
+  }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
   /** Cancelled with many others: it ends as soon as it is its turn. */

@@ -68,7 +68,9 @@ export function placeStrict(
   if (isAway && !inputs.every(({ file }) => mayCome(state, file, task))) {
     const where = ready.length === 0 ? "" : ", but at workers that could not run it";
     const message = `Cannot run the task: ${describe(inputs)}${where}, and nothing brings it there`;
-    return finishTask(state, task, { outcome: "unsatisfiable", message });
+    const lacking = inputs.find(({ file }) => file.replicas.size === 0);
+    const mount = lacking === undefined ? {} : { mount: lacking.mount };
+    return finishTask(state, task, { outcome: "unsatisfiable", message, ...mount });
   }
   for (const worker of ready) {
     const obstacle = lastingObstacleAt(state, worker, taskClass);
@@ -166,6 +168,11 @@ function wakeAt(state: ManagerState, worker: WorkerRecord, { heap, members }: St
     left -= 1;
     releaseTask(state, head);
   }
+}
+
+/** Workers at which a task may run for its strict inputs. */
+export function strictHolders(state: ManagerState, task: TaskRecord): readonly WorkerRecord[] {
+  return holdersOf(strictInputs(state, task)).ready;
 }
 
 /** Workers that have all of them; and whether all of them come to some worker, or are there. */

@@ -535,3 +535,22 @@ test("explain() says that as many tasks of its category run as may", () => {
     'task 4 waits: category "blast" has 2 tasks at workers, of 2 at most at a time',
   );
 });
+
+test("explain() says where strict inputs are, and what keeps the task from there", () => {
+  const fixture = new ManagerFixture(NO_AHEAD);
+  fixture.joins("a");
+  const made = fixture.temp("t");
+  fixture.finishes("a", fixture.submits({ outputs: [made] }));
+  fixture.submits({});
+  fixture.joins("b");
+  const task = fixture.submits({ inputs: [made], strict: [made] });
+  expect(lines(fixture, task)).toEqual([
+    'task 3 waits: runs only where "mount0" is: at 1 worker',
+    "task 3 waits: the only worker could run it but is busy: its cores are taken",
+  ]);
+  fixture.breaks("a");
+  expect(explained(fixture, task).reasons.map(({ kind }) => kind)).toEqual([
+    "strict_input",
+    "away",
+  ]);
+});
