@@ -63,6 +63,44 @@ const TOUCHERS: readonly (readonly [string, string])[] = [
   ],
 ];
 
+test(
+  "A try is stopped neither for files that it maps or caches, nor twice for what it shares",
+  async () => {
+    await using manager = new FakeManager();
+    await using _worker = new WorkerProcess(manager);
+    await manager.next("hello");
+    const commands = [
+      // 400 MB of a file in memory, mapped by four processes.
+      python(
+        "import mmap, os, time",
+        "size = 400_000_000",
+        'with open("data", "wb") as f:',
+        '    for _ in range(400): f.write(b"x" * 1_000_000)',
+        'with open("data", "rb") as f: mapped = mmap.mmap(f.fileno(), size, prot=mmap.PROT_READ)',
+        "for _ in range(2): os.fork()",
+        "for at in range(0, size, 4096): mapped[at]",
+        "time.sleep(1)",
+      ),
+      // 100 MB of its own, which three children have as well, and 60 MB that all of them share.
+      python(
+        "import mmap, os, time",
+        'own = bytearray(b"x" * 100_000_000)',
+        "shared = mmap.mmap(-1, 60_000_000)",
+        "for _ in range(2): os.fork()",
+        "for at in range(0, 60_000_000, 4096): shared[at] = 1",
+        "time.sleep(1)",
+      ),
+    ];
+    for (const [index, command] of commands.entries()) {
+      const shape = allocated({ memoryMb: 250 });
+      const { outcome, message, used } = await manager.run(command, { taskId: index + 1, shape });
+      process.stdout.write(`${outcome} ${message} ${JSON.stringify(used)}\n`);
+      expect([outcome, message]).toEqual(["success", ""]);
+    }
+  },
+  40_000,
+);
+
 for (const [what, command] of TOUCHERS) {
   const canRun = HAS_PYTHON || !command.includes("python3");
   test.skipIf(!canRun)(`A try with 500 MB of memory is stopped before 1 GB: ${what}`, async () => {
