@@ -296,6 +296,7 @@ test("ManagerLink dials no more the manager that released it, until it starts ag
   bench.link.release("done");
   await closed;
   await bench.waiting();
+  expect(bench.waits).toEqual(["it has let this worker go (done), and no other has its name"]);
   expect(manager.connectionCount).toBe(1);
   bench.access = accessOf(manager, { identity: "m1 2" });
   bench.changed();

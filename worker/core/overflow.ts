@@ -6,6 +6,7 @@
  * @module
  */
 
+import { formatSize } from "../../shared/units.ts";
 import type { WorkerEvent } from "./event.ts";
 import { freeDiskBytes } from "./disk.ts";
 import { tryKey, type TryRecord, type WorkerState } from "./state.ts";
@@ -68,8 +69,10 @@ export function stopOvergrown(state: WorkerState): boolean {
 
 function why(state: WorkerState, { writtenBytes, diskBytes }: TryRecord): string {
   const limitBytes = state.identity.resources.diskBytes;
-  const reserved = diskBytes === 0 ? "none of them reserved" : `${diskBytes} of them reserved`;
-  return `The try was stopped: its sandbox had ${writtenBytes} bytes, ${reserved}, which with what ` +
-    `else is held is ${-freeDiskBytes(state)} more than the ${limitBytes} bytes of disk of this ` +
-    "worker, and nothing else can go";
+  const reserved = diskBytes === 0 ? "none of it reserved" : `${formatSize(diskBytes)} reserved`;
+  return `The try was stopped: its sandbox had ${
+    formatSize(writtenBytes)
+  } on the disk, ${reserved}, ` +
+    `which with what else is held is ${formatSize(-freeDiskBytes(state))} more than the ` +
+    `${formatSize(limitBytes)} of disk of this worker, and nothing else can go`;
 }
