@@ -98,7 +98,7 @@ export function taskResult(
   end: TaskEnd,
   labels: TaskLabels,
 ): TaskResult {
-  const { result } = end;
+  const { result, mount } = end;
   return {
     task,
     id: end.taskId,
@@ -108,7 +108,7 @@ export function taskResult(
     outcome: end.outcome,
     ...(result?.exitCode === undefined ? {} : { exitCode: result.exitCode }),
     ...(result?.signal === undefined ? {} : { signal: result.signal }),
-    ...(result?.mount === undefined ? {} : { mount: result.mount }),
+    ...(mount === undefined ? {} : { mount }),
     message: end.message,
     stdout: decode(result?.stdout),
     stderr: decode(result?.stderr),

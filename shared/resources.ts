@@ -65,6 +65,8 @@ export function addResources(a: Resources, b: Resources): Resources {
     diskBytes: a.diskBytes + b.diskBytes,
     gpus: a.gpus + b.gpus,
   };
+  // Most sums have no custom resources: these cost them nothing.
+  if (a.custom === undefined && b.custom === undefined) return sum;
   return withCustom(sum, { a: a.custom, b: b.custom, sign: 1 });
 }
 
@@ -77,6 +79,7 @@ export function subtractResources(a: Resources, b: Resources): Resources {
     diskBytes: a.diskBytes - b.diskBytes,
     gpus: a.gpus - b.gpus,
   };
+  if (a.custom === undefined && b.custom === undefined) return rest;
   return withCustom(rest, { a: a.custom, b: b.custom, sign: -1 });
 }
 
@@ -129,7 +132,6 @@ export function amountOf({ custom }: Resources, name: string): number {
   return custom !== undefined && Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0;
 }
 
-/** Most sums have no custom resources: these cost them nothing. */
 function withCustom(
   resources: Resources,
   { a = NO_CUSTOM, b = NO_CUSTOM, sign }: {
@@ -138,7 +140,6 @@ function withCustom(
     readonly sign: 1 | -1;
   },
 ): Resources {
-  if (a === NO_CUSTOM && b === NO_CUSTOM) return resources;
   const custom: Record<string, number> = { ...a };
   for (const [name, amount] of Object.entries(b)) {
     const sum = (Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0) + sign * amount;

@@ -212,7 +212,7 @@ export class Runner {
       verdict = await this.#judge(run, { sandbox, end, changed });
       if (!hasSurvivors) verdict = await this.#addFailureOutputs(run, { sandbox, verdict });
     } catch (error) {
-      verdict = run.stop === undefined ? failure(error) : stopped(run.stop);
+      verdict = run.stop === undefined ? failure(error) : stoppedRun(run, run.stop);
     }
     for (const hold of holds) hold.release();
     const { taskId, try: number } = run.order.task;
@@ -347,7 +347,7 @@ export class Runner {
       changed: readonly InputMount[];
     },
   ): Promise<Verdict> {
-    if (run.stop !== undefined) return { ...stopped(run.stop), ...statusOf(end) };
+    if (run.stop !== undefined) return { ...stoppedRun(run, run.stop), ...statusOf(end) };
     if (end.kind === "start_failed") return verdictOf("start_failed", end.message);
     const [first] = changed;
     if (first !== undefined) {
@@ -383,6 +383,10 @@ export function tendrilVariables({ rootPath }: Activation): { [name: string]: st
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
   if (rootPath !== "") variables["TENDRIL_ENVIRONMENT"] = rootPath;
   return variables;
+}
+
+function stoppedRun({ order: { shape } }: Run, stop: Stop): Verdict {
+  return stopped(stop, shape.timeoutMs);
 }
 
 /** What a try used, on whose result that much is known to have been written. */

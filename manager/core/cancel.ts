@@ -31,7 +31,9 @@ export function newCallingOff(): CallingOff {
 export function cancelTask(state: ManagerState, taskId: TaskId): void {
   const task = state.tasks.get(taskId);
   if (task === undefined || task.isSettled) return;
-  giveUp(state, failTask(state, task, CANCELLED), {
+  const unmade = failTask(state, task, CANCELLED);
+  if (unmade.length === 0) return;
+  giveUp(state, unmade, {
     outcome: "input_missing",
     message: `Cannot run: task ${taskId}, which makes an input, was cancelled`,
   });

@@ -6,7 +6,7 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
-import type { Heap } from "../../shared/heap.ts";
+import { visitBefore } from "../../shared/ordered_queue.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
 import { retrievalReasons, tryReasons } from "./explain_try.ts";
@@ -202,16 +202,10 @@ function countBefore(
   taskClass: TaskClass,
   isBefore: (task: TaskRecord) => boolean,
 ): number {
-  const { items }: Heap<TaskRecord> = taskClass.ready;
   let count = 0;
-  const open = [0];
-  for (let index = open.pop(); index !== undefined; index = open.pop()) {
-    const item = items[index];
-    // What is below one that is not before them is not either.
-    if (item === undefined || !isBefore(item)) continue;
+  visitBefore(taskClass.ready, isBefore, (item) => {
     if (item.state.kind === "ready" && item.taskClass === taskClass) count += 1;
-    if (count >= QUEUE_COUNTED_MAX) break;
-    open.push(2 * index + 1, 2 * index + 2);
-  }
+    return count >= QUEUE_COUNTED_MAX;
+  });
   return count;
 }

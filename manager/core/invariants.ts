@@ -1,6 +1,7 @@
 /** Every relation between the manager's tables. Linear in their size: for tests and simulation. */
 
 import { assert } from "../../shared/assert.ts";
+import type { OrderedQueue } from "../../shared/ordered_queue.ts";
 import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
@@ -196,7 +197,7 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
     case "ready":
       assert(missing === 0, `Ready task ${taskId} must miss nothing`);
       assert(task.hold === undefined, `Ready task ${taskId} must not be held`);
-      assert(task.taskClass.ready.items.includes(task), `Ready task ${taskId} must be queued`);
+      assert(isIn(task.taskClass.ready, task), `Ready task ${taskId} must be queued`);
       return;
     case "dispatched": {
       const { attempt } = task.state;
@@ -499,6 +500,10 @@ function checkStore(state: ManagerState, delivery: DeliveryRecord): void {
   assert(isStored === (transferId !== undefined), `Delivery ${deliveryId} must be ordered`);
   assert(task !== undefined, `Delivery ${deliveryId} must be an output`);
   assert(worker?.deliveries.has(delivery), `Delivery ${deliveryId} must be known of its worker`);
+}
+
+function isIn<T>({ run, early }: OrderedQueue<T>, item: T): boolean {
+  return run.includes(item) || early.items.includes(item);
 }
 
 function checkDeliveries(state: ManagerState): void {

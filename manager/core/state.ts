@@ -1,6 +1,7 @@
 /** The manager's tables. Only `step` changes them. */
 
 import type { Heap } from "../../shared/heap.ts";
+import type { OrderedQueue } from "../../shared/ordered_queue.ts";
 import type {
   CacheName,
   FileId,
@@ -130,8 +131,8 @@ export interface TaskClass {
   readonly minTimeMs: number;
   readonly library: LibraryRecord | undefined;
   /** Ready tasks, best first; entries of tasks that left the queue are stale. */
-  readonly ready: Heap<TaskRecord>;
-  /** Tasks in state `ready`; `ready.items` may hold more. */
+  readonly ready: OrderedQueue<TaskRecord>;
+  /** Tasks in state `ready`; the queue may hold more. */
   readyCount: number;
   /** Tasks in state `waiting` or `ready`. */
   queuedCount: number;

@@ -65,7 +65,9 @@ export function placeStrict(
   if (chosen !== undefined) return dispatch(state, task, chosen);
   if (ready.length === 0 && !isComing && !inputs.every(({ file }) => mayCome(state, file, task))) {
     const message = `Cannot run the task: ${describe(inputs)}, and nothing brings it there`;
-    return finishTask(state, task, { outcome: "unsatisfiable", message });
+    const lacking = inputs.find(({ file }) => file.replicas.size === 0);
+    const mount = lacking === undefined ? {} : { mount: lacking.mount };
+    return finishTask(state, task, { outcome: "unsatisfiable", message, ...mount });
   }
   for (const worker of ready) {
     // One that never fits there would keep those behind it waiting.

@@ -1,7 +1,7 @@
 /** Tasks: from their submission to the end that settles their handle. */
 
 import { AssertionError } from "../../shared/assert.ts";
-import { pushHeap } from "../../shared/heap.ts";
+import { countOrdered, filterOrdered, pushOrdered } from "../../shared/ordered_queue.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
@@ -31,6 +31,8 @@ export interface Ending {
   readonly message: string;
   readonly attempt?: TryRecord;
   readonly result?: TryResult;
+  /** The mount that it is about, where no result tells. */
+  readonly mount?: string;
 }
 
 /** A hold that ends by itself. */
@@ -243,15 +245,15 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
     taskClass.readyCount -= 1;
     if (taskClass.readyCount === 0) {
       // What is left in the queue is stale.
-      taskClass.ready.items.length = 0;
+      filterOrdered(taskClass.ready, () => false);
       state.busyClasses.delete(taskClass);
       endReservation(state, taskClass);
     }
   }
   task.state = next;
-  if (taskClass.ready.items.length > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
+  if (countOrdered(taskClass.ready) > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
-  pushHeap(taskClass.ready, task);
+  pushOrdered(taskClass.ready, task);
   const { library } = taskClass;
   const wasWorth = library !== undefined && isInstanceWorth(taskClass, library);
   taskClass.readyCount += 1;
@@ -273,14 +275,13 @@ function isQueued({ kind }: TaskRecord["state"]): boolean {
 
 /** Tasks that were called off do not fill the queue of a class whose turn does not come. */
 function dropStale(taskClass: TaskClass): void {
-  const { ready } = taskClass;
   // A task that left and came back is there twice, and is to be there once.
-  const left = new Set(
-    ready.items.splice(0).filter((task) => {
-      return task.state.kind === "ready" && task.taskClass === taskClass;
-    }),
-  );
-  for (const task of left) pushHeap(ready, task);
+  const kept = new Set<TaskRecord>();
+  filterOrdered(taskClass.ready, (task) => {
+    if (task.state.kind !== "ready" || task.taskClass !== taskClass || kept.has(task)) return false;
+    kept.add(task);
+    return true;
+  });
 }
 
 /** A recovery counts as waiting until it is at a worker. */
@@ -318,7 +319,10 @@ export function giveUp(
   for (const file of files) giveUpFile(state, file, failure);
 }
 
-/** Settles the handle, lets go of inputs and keeps the record only as lineage. */
+/**
+ * Settles the handle, lets go of inputs and keeps the record only as lineage; returns the outputs of
+ * which there is nothing to hope for.
+ */
 function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRecord[] {
   const isSuccess = ending.outcome === "success";
   const { definition } = task;
@@ -327,16 +331,12 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
   const made = outputFiles(state, task);
-  const outputs = made.map(({ file }) => file);
-  // Of these there is nothing to hope for.
-  const unmade = new Set<FileRecord>();
-  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
-  if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
+  if (isSuccess && made.some(({ file: { origin } }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
     state.tasks.delete(definition.taskId);
     countUse(state, task.taskClass, -1);
-    for (const file of outputs) {
+    for (const { file } of made) {
       file.producer = undefined;
       file.lastFailure = describeEnd(task, ending, "it");
     }
@@ -348,14 +348,18 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }
-  for (const file of outputs) {
+  const unmade: FileRecord[] = [];
+  for (const { file, only } of made) {
     releaseIfUnneeded(state, file);
-    // One that was lost while the others were made again.
-    if (!isSuccess || unmade.has(file)) continue;
-    noteLost(state, file);
-    recoverIfWanted(state, file);
+    if (isSuccess && only !== "failure") {
+      // One that was lost while the others were made again.
+      noteLost(state, file);
+      recoverIfWanted(state, file);
+    } else if (isSuccess || !file.isAvailable) {
+      unmade.push(file);
+    }
   }
-  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
+  return unmade;
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
@@ -381,7 +385,7 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
 export function endOf(
   state: ManagerState,
   task: TaskRecord,
-  { outcome, message, attempt, result }: Ending,
+  { outcome, message, attempt, result, mount = result?.mount }: Ending,
 ): TaskEnd {
   const end: { -readonly [Key in keyof TaskEnd]: TaskEnd[Key] } = {
     taskId: task.definition.taskId,
@@ -397,6 +401,7 @@ export function endOf(
     end.host = attempt.worker.host;
     if (attempt.allocation !== undefined) end.allocated = attempt.allocation.resources;
   }
+  if (mount !== undefined) end.mount = mount;
   if (result !== undefined) end.result = result;
   return end;
 }

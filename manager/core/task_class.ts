@@ -1,6 +1,6 @@
 /** Classes: tasks alike in all that decides where they fit wait in one queue. */
 
-import { newHeap } from "../../shared/heap.ts";
+import { newOrderedQueue } from "../../shared/ordered_queue.ts";
 import { requestOf } from "../../shared/resources.ts";
 import { allocate, type Allocation, missingAt } from "./allocation.ts";
 import { categoryOf, demandOf, forgetCategory, sizeClass } from "./category.ts";
@@ -139,7 +139,7 @@ function newClass(
     features,
     minTimeMs,
     library: library === undefined ? undefined : state.libraries.get(library),
-    ready: newHeap(comesFirst),
+    ready: newOrderedQueue(comesFirst),
     readyCount: 0,
     queuedCount: 0,
     useCount: 0,

@@ -292,6 +292,7 @@ test("ManagerLink dials no more the manager that released it, until it starts ag
   await using manager = new FakeManager();
   using bench = new Bench(accessOf(manager));
   await manager.next("hello");
+  await bench.welcomed;
   const closed = manager.closed();
   bench.link.release("done");
   await closed;

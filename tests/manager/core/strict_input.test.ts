@@ -46,6 +46,7 @@ test("placeStrict() ends a task whose strict input is nowhere and comes nowhere,
   const task = fixture.submits({ inputs: [file], strict: [file] });
   expect(fixture.ends.get(task)).toMatchObject({
     outcome: "unsatisfiable",
+    mount: "mount0",
     message: 'Cannot run the task: its strict input "mount0" is at no worker, and nothing brings ' +
       "it there",
   });

@@ -72,12 +72,20 @@ test("stopOvergrown() stops nothing that keeps to what it reserved", () => {
 });
 
 test("stopOvergrown() waits a while without a manager, who could let files go", () => {
-  const fixture = running(0);
+  const fixture = running(0, 0);
   fixture.feed({ kind: "connection_closed" });
-  fixture.measures(1, 11_000);
+  fixture.measures(1, 9_000);
+  fixture.measures(2, 2_000);
   expect(fixture.orders).toEqual([]);
   fixture.nowMs += 3_000;
-  fixture.measures(1, 11_000);
+  fixture.measures(2, 2_000);
+  expect(fixture.orders).toEqual(["stop 1.1 as disk_full"]);
+});
+
+test("stopWhoeverHasAll() asks for no files when none that could go is enough", () => {
+  const fixture = running(0, 0);
+  fixture.brings(fixture.fetches("old"), factsOf("old"));
+  fixture.measures(1, 10_500);
   expect(fixture.orders).toEqual(["stop 1.1 as disk_full"]);
 });
 
