@@ -1,6 +1,7 @@
 /**
- * Pending tasks by tag and by category. An index is made when somebody first asks by it, and kept
- * from then on: it costs nothing where nobody does.
+ * Pending tasks by tag and by category. Most tasks have no tag, and cost nothing here: tags are
+ * indexed as tasks come, so that nobody waits for it. All have a category: that index is made when
+ * somebody first asks by it, and kept from then on.
  *
  * @module
  */
@@ -16,7 +17,7 @@ type Index = Map<string, Set<TaskId>>;
 
 /** The indexes of one desk. */
 export class TaskIndex {
-  readonly #indexes: Map<LabelKind, Index> = new Map();
+  readonly #indexes: Map<LabelKind, Index> = new Map([["tag", new Map()]]);
 
   /** Adds a task that is pending from now on. */
   add(entry: TaskEntry): void {
@@ -34,7 +35,7 @@ export class TaskIndex {
     }
   }
 
-  /** Those with that label; `pending` are all, to make the index of when there is none yet. */
+  /** Those with that label, by id; `pending` are all, to make the index of when there is none yet. */
   with(kind: LabelKind, label: string, pending: () => Iterable<TaskEntry>): Iterable<TaskId> {
     let index = this.#indexes.get(kind);
     if (index === undefined) {

@@ -75,8 +75,8 @@ const IS_CORE = /^(manager|worker)\/core\//;
 
 /** Modules of shared/ that both cores may run: they are held to the same purity. */
 const PURE_SHARED = new RegExp(
-  "^shared/(assert|backoff|cache_name|errors|file|heap|ids|protocol|random|resources|task|units)" +
-    "\\.ts$",
+  "^shared/(assert|backoff|cache_name|errors|file|heap|ids|ordered_queue|protocol|random|" +
+    "resources|task|units)\\.ts$",
 );
 
 /** Globals that give the same answer on every host, at every time. */

@@ -43,6 +43,12 @@ export function popHeap<T>(heap: Heap<T>): T | undefined {
   return first;
 }
 
+/** Puts the first element where it belongs, which comes later than it did; O(log n). */
+export function lowerFirst<T>(heap: Heap<T>): void {
+  const [first] = heap.items;
+  if (first !== undefined) sink(heap, first, 0);
+}
+
 /** Removes what `keep` does not want; O(n). */
 export function filterHeap<T>(heap: Heap<T>, keep: (item: T) => boolean): void {
   const { items } = heap;

@@ -57,6 +57,9 @@ const NO_CUSTOM: CustomResources = {};
 /** Slack for sums of fractional cores: one part in 10,000 of a core, HyperQueue's granularity. */
 const CORES_SLACK = 1e-4;
 
+/** The same for amounts in bytes, of which users may state parts: what rounding leaves is far less. */
+const BYTES_SLACK = 0.5;
+
 /** The sum of `a` and `b`. */
 export function addResources(a: Resources, b: Resources): Resources {
   const sum = {
@@ -65,6 +68,8 @@ export function addResources(a: Resources, b: Resources): Resources {
     diskBytes: a.diskBytes + b.diskBytes,
     gpus: a.gpus + b.gpus,
   };
+  // Most sums have no custom resources: these cost them nothing.
+  if (a.custom === undefined && b.custom === undefined) return sum;
   return withCustom(sum, { a: a.custom, b: b.custom, sign: 1 });
 }
 
@@ -77,6 +82,7 @@ export function subtractResources(a: Resources, b: Resources): Resources {
     diskBytes: a.diskBytes - b.diskBytes,
     gpus: a.gpus - b.gpus,
   };
+  if (a.custom === undefined && b.custom === undefined) return rest;
   return withCustom(rest, { a: a.custom, b: b.custom, sign: -1 });
 }
 
@@ -107,8 +113,10 @@ export function lacking(
   // What is not asked for is not lacking, even where there is too little of it.
   const isCoresShort = used.cores + more.cores > capacity.cores * factor + CORES_SLACK;
   if (isCoresShort) return "cores";
-  if (used.memoryBytes + more.memoryBytes > capacity.memoryBytes * factor) return "memory";
-  if (used.diskBytes + more.diskBytes > capacity.diskBytes * factor) return "disk";
+  const memoryBytes = capacity.memoryBytes * factor + BYTES_SLACK;
+  if (used.memoryBytes + more.memoryBytes > memoryBytes) return "memory";
+  const diskBytes = capacity.diskBytes * factor + BYTES_SLACK;
+  if (used.diskBytes + more.diskBytes > diskBytes) return "disk";
   if (used.gpus + more.gpus > capacity.gpus * factor) return "gpus";
   if (more.custom === undefined) return undefined;
   for (const [name, amount] of Object.entries(more.custom)) {
@@ -129,7 +137,6 @@ export function amountOf({ custom }: Resources, name: string): number {
   return custom !== undefined && Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0;
 }
 
-/** Most sums have no custom resources: these cost them nothing. */
 function withCustom(
   resources: Resources,
   { a = NO_CUSTOM, b = NO_CUSTOM, sign }: {
@@ -138,7 +145,6 @@ function withCustom(
     readonly sign: 1 | -1;
   },
 ): Resources {
-  if (a === NO_CUSTOM && b === NO_CUSTOM) return resources;
   const custom: Record<string, number> = { ...a };
   for (const [name, amount] of Object.entries(b)) {
     const sum = (Object.hasOwn(custom, name) ? custom[name] ?? 0 : 0) + sign * amount;

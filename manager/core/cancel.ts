@@ -7,6 +7,7 @@
  */
 
 import type { TaskId } from "../../shared/ids.ts";
+import { dropAsked } from "./retry.ts";
 import type { ManagerState, TaskRecord } from "./state.ts";
 import { CANCELLED, failTask, giveUp, setState } from "./task.ts";
 import { wakeUpkeep } from "./upkeep.ts";
@@ -31,7 +32,9 @@ export function newCallingOff(): CallingOff {
 export function cancelTask(state: ManagerState, taskId: TaskId): void {
   const task = state.tasks.get(taskId);
   if (task === undefined || task.isSettled) return;
-  giveUp(state, failTask(state, task, CANCELLED), {
+  const unmade = failTask(state, task, CANCELLED);
+  if (unmade.length === 0) return;
+  giveUp(state, unmade, {
     outcome: "input_missing",
     message: `Cannot run: task ${taskId}, which makes an input, was cancelled`,
   });
@@ -47,6 +50,7 @@ export function cancelTasks(state: ManagerState, taskIds: readonly TaskId[]): vo
       placed.push(taskId);
       continue;
     }
+    dropAsked(state, task);
     task.hold = CALLED_OFF;
     if (task.state.kind === "ready") setState(state, task, { kind: "waiting", missing: 0 });
     state.calledOff.tasks.push(task);

@@ -147,11 +147,14 @@ export interface OutputFile {
   readonly only: "failure" | undefined;
 }
 
+const NO_OUTPUTS: readonly OutputFile[] = [];
+
 /** The files that a task makes, but those that nobody has a use for any more. */
 export function outputFiles(
   state: ManagerState,
   task: TaskRecord,
-): OutputFile[] {
+): readonly OutputFile[] {
+  if (task.definition.outputs.length === 0) return NO_OUTPUTS;
   const outputs: OutputFile[] = [];
   for (const { mount, fileId, only } of task.definition.outputs) {
     const file = state.files.get(fileId);

@@ -43,7 +43,10 @@ export function countWorker(
 
 /** Workers that count hold more, or less. */
 export function addAmounts(amounts: Amounts, more: Resources, sign: 1 | -1): void {
-  for (const field of FIELDS) amounts[field] += sign * more[field];
+  amounts.cores += sign * more.cores;
+  amounts.memoryBytes += sign * more.memoryBytes;
+  amounts.diskBytes += sign * more.diskBytes;
+  amounts.gpus += sign * more.gpus;
 }
 
 /** Tasks that are wanted beside those that wait and `unseenCount` that were submitted just now. */

@@ -1,6 +1,7 @@
 /** Every relation between the manager's tables. Linear in their size: for tests and simulation. */
 
 import { assert } from "../../shared/assert.ts";
+import type { OrderedQueue } from "../../shared/ordered_queue.ts";
 import { ARRIVING_MAX } from "./background.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
@@ -80,9 +81,15 @@ function checkRoom({ workers, room }: ManagerState): void {
 
 function checkCategories(state: ManagerState): void {
   const running = new Map<object, number>();
+  const held = new Map<object, number>();
   for (const { tries } of state.workers.values()) {
-    for (const { taskClass: { category } } of tries.values()) {
+    for (const { taskClass: { category, library }, allocation, awaits } of tries.values()) {
       running.set(category, (running.get(category) ?? 0) + 1);
+      const spec = library?.spec;
+      const cores = spec === undefined
+        ? allocation?.held.cores ?? 0
+        : spec.resources.cores / spec.slots;
+      if (awaits === undefined) held.set(category, (held.get(category) ?? 0) + cores);
     }
   }
   for (const [name, category] of state.categories) {
@@ -90,10 +97,9 @@ function checkCategories(state: ManagerState): void {
     assert(category.runningCount === count, `Category "${name}" must count ${count} tries`);
     running.delete(category);
     const { learning } = category;
-    assert(
-      category.heldCores >= 0 && (count > 0 || category.heldCores === 0),
-      `Category "${name}" must not hold ${category.heldCores} cores`,
-    );
+    const cores = held.get(category) ?? 0;
+    const isRight = Math.abs(category.heldCores - cores) < 1e-3;
+    assert(isRight, `Category "${name}" must hold ${cores} cores, not ${category.heldCores}`);
     assert(
       learning === undefined || learning.newCount < Math.max(1, state.policies.categorySteadyTasks),
       `Category "${name}" must have learnt of what has ended`,
@@ -196,7 +202,7 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
     case "ready":
       assert(missing === 0, `Ready task ${taskId} must miss nothing`);
       assert(task.hold === undefined, `Ready task ${taskId} must not be held`);
-      assert(task.taskClass.ready.items.includes(task), `Ready task ${taskId} must be queued`);
+      assert(isIn(task.taskClass.ready, task), `Ready task ${taskId} must be queued`);
       return;
     case "dispatched": {
       const { attempt } = task.state;
@@ -499,6 +505,10 @@ function checkStore(state: ManagerState, delivery: DeliveryRecord): void {
   assert(isStored === (transferId !== undefined), `Delivery ${deliveryId} must be ordered`);
   assert(task !== undefined, `Delivery ${deliveryId} must be an output`);
   assert(worker?.deliveries.has(delivery), `Delivery ${deliveryId} must be known of its worker`);
+}
+
+function isIn<T>({ run, early }: OrderedQueue<T>, item: T): boolean {
+  return run.includes(item) || early.items.includes(item);
 }
 
 function checkDeliveries(state: ManagerState): void {

@@ -2,7 +2,7 @@
 
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import type { OutputMount, TaskShape, TryId } from "../../shared/task.ts";
+import type { InputMount, OutputMount, TaskShape, TryId } from "../../shared/task.ts";
 import type { Allocation } from "./allocation.ts";
 import type { TaskDefinition, TaskTemplate } from "./event.ts";
 import { boundName, fileOf, isInPlace, outputFiles } from "./file.ts";
@@ -61,12 +61,13 @@ function dispatchMessage(
 
 function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
   const { definition } = attempt.task;
-  const inputs = definition.inputs.map(({ mount, fileId, isSymlink }) => {
+  const inputs: InputMount[] = [];
+  for (const { mount, fileId, isSymlink } of definition.inputs) {
     const file = fileOf(state, fileId);
     const generation = comingGeneration(attempt, file) ?? file.generation;
     const input = { mount, name: boundName(file), generation };
-    return isSymlink === true ? { ...input, isSymlink } : input;
-  });
+    inputs.push(isSymlink === true ? { ...input, isSymlink } : input);
+  }
   const outputs: OutputMount[] = [];
   for (const { mount, file, only } of outputFiles(state, attempt.task)) {
     // What is in place is not made twice; all else is, so that it is all of one run.

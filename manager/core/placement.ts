@@ -234,7 +234,9 @@ function firstWithRoom(state: ManagerState, taskClass: TaskClass): WorkerRecord 
     return found !== undefined || ahead !== undefined && !isFree ||
       taskClass.isBlocked && probedCount >= WORKERS_PROBED;
   });
-  if (found !== undefined || !taskClass.isBlocked) return found ?? ahead;
+  // Those that were not looked at are no freer, unless the look was cut short.
+  const isCut = taskClass.isBlocked && probedCount >= WORKERS_PROBED;
+  if (found !== undefined || !isCut) return found ?? ahead;
   for (const worker of state.changedWorkers) {
     if (!isIndexed(worker)) continue;
     if (fits(state, worker, now)) return worker;
@@ -282,6 +284,9 @@ function lookAround(state: ManagerState, wish: Wish): Survey {
     return survey.candidates.length >= wanted || isEnough(survey, worker, taskClass);
   }, start);
   if (!taskClass.isBlocked || survey.candidates.length > 0) return survey;
+  const { probedCount, furtherCount } = survey;
+  // All that are free enough were looked at.
+  if (probedCount < WORKERS_PROBED && furtherCount <= CANDIDATES_MAX) return survey;
   for (const worker of state.changedWorkers) {
     if (isIndexed(worker)) see(state, survey, { worker, wish });
     if (survey.candidates.length > 0) break;

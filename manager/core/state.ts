@@ -1,6 +1,7 @@
 /** The manager's tables. Only `step` changes them. */
 
 import type { Heap } from "../../shared/heap.ts";
+import type { OrderedQueue } from "../../shared/ordered_queue.ts";
 import type {
   CacheName,
   FileId,
@@ -129,9 +130,11 @@ export interface TaskClass {
   /** Time that a worker is to have left. */
   readonly minTimeMs: number;
   readonly library: LibraryRecord | undefined;
+  /** `{holder of strict inputs that never has enough for a try: tasks that wait for these}` */
+  unfitAt: Map<WorkerRecord, Set<TaskRecord>> | undefined;
   /** Ready tasks, best first; entries of tasks that left the queue are stale. */
-  readonly ready: Heap<TaskRecord>;
-  /** Tasks in state `ready`; `ready.items` may hold more. */
+  readonly ready: OrderedQueue<TaskRecord>;
+  /** Tasks in state `ready`; the queue may hold more. */
   readyCount: number;
   /** Tasks in state `waiting` or `ready`. */
   queuedCount: number;
@@ -490,6 +493,8 @@ export interface ManagerState {
   readonly recallable: Set<WorkerRecord>;
   /** Files with strict consumers that have come to a worker, or gone from one, since the last pass. */
   readonly strictFiles: Set<FileRecord>;
+  /** Classes with such files at unfit workers that ask for other amounts since the last pass. */
+  readonly resized: Set<TaskClass>;
   /** Hosts of which there is something to be said; host.ts. */
   readonly hosts: Map<string, HostRecord>;
   /** Workers that are about to go. */

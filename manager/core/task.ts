@@ -1,7 +1,7 @@
 /** Tasks: from their submission to the end that settles their handle. */
 
 import { AssertionError } from "../../shared/assert.ts";
-import { pushHeap } from "../../shared/heap.ts";
+import { countOrdered, filterOrdered, pushOrdered } from "../../shared/ordered_queue.ts";
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
@@ -21,9 +21,10 @@ import { endReservation } from "./reservation.ts";
 import { isInstanceWorth } from "./schedule.ts";
 import { dropAsked } from "./retry.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
-import { noteStrict, strictInputs } from "./strict_input.ts";
+import { noteConsumed, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
+import { headOf } from "./turn.ts";
 
 /** How a task ends, apart from what its record tells. */
 export interface Ending {
@@ -243,17 +244,23 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   }
   if (task.state.kind === "ready") {
     taskClass.readyCount -= 1;
+    // It may have been the one for whose sake a worker is kept from others.
+    if (next.kind !== "dispatched") endReservation(state, taskClass);
     if (taskClass.readyCount === 0) {
       // What is left in the queue is stale.
-      taskClass.ready.items.length = 0;
+      filterOrdered(taskClass.ready, () => false);
       state.busyClasses.delete(taskClass);
       endReservation(state, taskClass);
     }
   }
   task.state = next;
-  if (taskClass.ready.items.length > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
+  if (countOrdered(taskClass.ready) > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
-  pushHeap(taskClass.ready, task);
+  if (taskClass.isBlocked && state.reservations.size > 0 && isMoreUrgent(task)) {
+    // What is kept for others is not kept from it.
+    taskClass.isBlocked = false;
+  }
+  pushOrdered(taskClass.ready, task);
   const { library } = taskClass;
   const wasWorth = library !== undefined && isInstanceWorth(taskClass, library);
   taskClass.readyCount += 1;
@@ -269,20 +276,25 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   state.busyClasses.add(taskClass);
 }
 
+/** True of a task that is of a higher priority than those of its class that are ready. */
+function isMoreUrgent({ taskClass, definition: { priority } }: TaskRecord): boolean {
+  const head = headOf(taskClass);
+  return head === undefined || priority > head.definition.priority;
+}
+
 function isQueued({ kind }: TaskRecord["state"]): boolean {
   return kind === "waiting" || kind === "ready";
 }
 
 /** Tasks that were called off do not fill the queue of a class whose turn does not come. */
 function dropStale(taskClass: TaskClass): void {
-  const { ready } = taskClass;
   // A task that left and came back is there twice, and is to be there once.
-  const left = new Set(
-    ready.items.splice(0).filter((task) => {
-      return task.state.kind === "ready" && task.taskClass === taskClass;
-    }),
-  );
-  for (const task of left) pushHeap(ready, task);
+  const kept = new Set<TaskRecord>();
+  filterOrdered(taskClass.ready, (task) => {
+    if (task.state.kind !== "ready" || task.taskClass !== taskClass || kept.has(task)) return false;
+    kept.add(task);
+    return true;
+  });
 }
 
 /** A recovery counts as waiting until it is at a worker. */
@@ -320,7 +332,10 @@ export function giveUp(
   for (const file of files) giveUpFile(state, file, failure);
 }
 
-/** Settles the handle, lets go of inputs and keeps the record only as lineage. */
+/**
+ * Settles the handle, lets go of inputs and keeps the record only as lineage; returns the outputs of
+ * which there is nothing to hope for.
+ */
 function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRecord[] {
   const isSuccess = ending.outcome === "success";
   const { definition } = task;
@@ -329,35 +344,34 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
   const made = outputFiles(state, task);
-  const outputs = made.map(({ file }) => file);
-  // Of these there is nothing to hope for.
-  const unmade = new Set<FileRecord>();
-  for (const { file, only } of made) if (isSuccess && only === "failure") unmade.add(file);
-  if (isSuccess && outputs.some(({ origin }) => origin.kind === "temp")) {
+  if (isSuccess && made.some(({ file: { origin } }) => origin.kind === "temp")) {
     keepLineage(state, task);
   } else {
     state.tasks.delete(definition.taskId);
     countUse(state, task.taskClass, -1);
-    for (const file of outputs) {
+    for (const { file } of made) {
       file.producer = undefined;
       file.lastFailure = describeEnd(task, ending, "it");
     }
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
-    // It was to bring the file to a worker, perhaps.
-    if (file.readyCount === 0) noteStrict(state, file);
+    noteConsumed(state, file);
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }
-  for (const file of outputs) {
+  const unmade: FileRecord[] = [];
+  for (const { file, only } of made) {
     releaseIfUnneeded(state, file);
-    // One that was lost while the others were made again.
-    if (!isSuccess || unmade.has(file)) continue;
-    noteLost(state, file);
-    recoverIfWanted(state, file);
+    if (isSuccess && only !== "failure") {
+      // One that was lost while the others were made again.
+      noteLost(state, file);
+      recoverIfWanted(state, file);
+    } else if (isSuccess || !file.isAvailable) {
+      unmade.push(file);
+    }
   }
-  return isSuccess ? [...unmade] : outputs.filter((file) => !file.isAvailable);
+  return unmade;
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {

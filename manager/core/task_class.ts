@@ -1,6 +1,6 @@
 /** Classes: tasks alike in all that decides where they fit wait in one queue. */
 
-import { newHeap } from "../../shared/heap.ts";
+import { newOrderedQueue } from "../../shared/ordered_queue.ts";
 import { requestOf } from "../../shared/resources.ts";
 import { allocate, type Allocation, missingAt } from "./allocation.ts";
 import { categoryOf, demandOf, forgetCategory, sizeClass } from "./category.ts";
@@ -44,6 +44,8 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
     state.classes.delete(key);
     category.classes.delete(taskClass);
     state.unplaceable.classes.delete(taskClass);
+    state.resized.delete(taskClass);
+    taskClass.unfitAt = undefined;
     forgetCategory(state, category);
   } else if (change > 0 && taskClass.useCount === 1) {
     state.classes.set(key, taskClass);
@@ -137,9 +139,10 @@ function newClass(
     demand: demandOf(state, { stated, atLeast, category, drawn: undefined }),
     allocations: new Map(),
     features,
+    unfitAt: undefined,
     minTimeMs,
     library: library === undefined ? undefined : state.libraries.get(library),
-    ready: newHeap(comesFirst),
+    ready: newOrderedQueue(comesFirst),
     readyCount: 0,
     queuedCount: 0,
     useCount: 0,

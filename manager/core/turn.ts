@@ -7,16 +7,25 @@
  * @module
  */
 
-import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { type Heap, lowerFirst, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { peekOrdered, popOrdered } from "../../shared/ordered_queue.ts";
 import { type CategoryRecord, isFull } from "./category.ts";
 import type { TaskClass, TaskRecord } from "./state.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
 
+/** A class that may fit somewhere, with its best task as it was when last looked at. */
+interface Candidate {
+  readonly taskClass: TaskClass;
+  head: TaskRecord;
+}
+
 /** What a category may dispatch in one pass. */
 interface Turn {
   readonly category: CategoryRecord;
-  /** Its classes that may fit somewhere, the one with the best task first. */
-  readonly classes: Heap<TaskClass>;
+  /** Its classes, the one with the best task first. */
+  readonly candidates: Heap<Candidate>;
+  /** Of those the best task. */
+  head: TaskRecord;
 }
 
 /**
@@ -28,28 +37,43 @@ export function takeTurns(
   place: (taskClass: TaskClass, task: TaskRecord) => boolean,
 ): void {
   const turns = turnsOf(classes);
-  for (let turn = popHeap(turns); turn !== undefined; turn = popHeap(turns)) {
+  for (let turn = peekHeap(turns); turn !== undefined; turn = peekHeap(turns)) {
+    const { category, candidates } = turn;
+    const candidate = peekHeap(candidates);
     // It is passed over until one of its tries ends, however many classes it has.
-    if (isFull(turn.category)) {
-      for (const taskClass of turn.classes.items) taskClass.isBlocked = false;
+    if (candidate === undefined || isFull(category)) {
+      for (const { taskClass } of candidates.items) taskClass.isBlocked = false;
+      popHeap(turns);
       continue;
     }
-    const taskClass = popHeap(turn.classes);
-    const task = taskClass && headOf(taskClass);
-    if (taskClass !== undefined && task !== undefined && place(taskClass, task)) {
-      pushHeap(turn.classes, taskClass);
+    const { taskClass, head } = candidate;
+    const task = headOf(taskClass);
+    // Where another one took the best task away, the next has its turn when it comes to it.
+    const isLeft = task !== undefined && (task !== head || place(taskClass, task));
+    const next = isLeft ? headOf(taskClass) : undefined;
+    if (next === undefined) {
+      popHeap(candidates);
+    } else {
+      candidate.head = next;
+      lowerFirst(candidates);
     }
-    if (turn.classes.items.length > 0) pushHeap(turns, turn);
+    const best = peekHeap(candidates);
+    if (best === undefined) {
+      popHeap(turns);
+    } else {
+      turn.head = best.head;
+      lowerFirst(turns);
+    }
   }
 }
 
 /** The best ready task of a class; stale entries before it are dropped. */
 export function headOf(taskClass: TaskClass): TaskRecord | undefined {
   while (true) {
-    const head = peekHeap(taskClass.ready);
+    const head = peekOrdered(taskClass.ready);
     if (head === undefined) return undefined;
     if (head.state.kind === "ready" && head.taskClass === taskClass) return head;
-    popHeap(taskClass.ready);
+    popOrdered(taskClass.ready);
   }
 }
 
@@ -57,33 +81,26 @@ function turnsOf(classes: Iterable<TaskClass>): Heap<Turn> {
   const byCategory = new Map<CategoryRecord, Turn>();
   for (const taskClass of classes) {
     const { category } = taskClass;
+    const head = headOf(taskClass);
+    if (head === undefined) continue;
     let turn = byCategory.get(category);
     if (turn === undefined) {
-      turn = { category, classes: newHeap(headsFirst) };
+      turn = { category, candidates: newHeap(headsFirst), head };
       byCategory.set(category, turn);
     }
-    pushHeap(turn.classes, taskClass);
+    pushHeap(turn.candidates, { taskClass, head });
+    if (comesFirst(head, turn.head)) turn.head = head;
   }
   const turns = newHeap(goesFirst);
   for (const turn of byCategory.values()) pushHeap(turns, turn);
   return turns;
 }
 
-function headsFirst(a: TaskClass, b: TaskClass): boolean {
-  const headA = headOf(a);
-  const headB = headOf(b);
-  return headA !== undefined && (headB === undefined || comesFirst(headA, headB));
+function headsFirst(a: Candidate, b: Candidate): boolean {
+  return comesFirst(a.head, b.head);
 }
 
 function goesFirst(a: Turn, b: Turn): boolean {
-  const headA = bestOf(a);
-  const headB = bestOf(b);
-  if (headA === undefined || headB === undefined) return headA !== undefined;
-  const order = compareRanks(headA, headB) || a.category.heldCores - b.category.heldCores;
-  return order !== 0 ? order < 0 : headA.definition.taskId < headB.definition.taskId;
-}
-
-function bestOf({ classes }: Turn): TaskRecord | undefined {
-  const best = peekHeap(classes);
-  return best && headOf(best);
+  const order = compareRanks(a.head, b.head) || a.category.heldCores - b.category.heldCores;
+  return order !== 0 ? order < 0 : a.head.definition.taskId < b.head.definition.taskId;
 }
