@@ -46,7 +46,7 @@ test(
     process.stdout.write(`${message}\n`);
     expect(outcome).toBe("disk_full");
     expect(message).toMatch(
-      /The instance of library "greedy" was stopped: its directory had \d+ bytes, .* the 40000000 bytes of disk/,
+      /The instance of library "greedy" was stopped: its directory had \d+ MB on the disk, .* the 40 MB of disk of this worker/,
     );
     expect(await library.call<number>("write", 1_000_000).value()).toBe(1_000_000);
     expect(worker.child.exitCode).toBe(null);
