@@ -32,7 +32,8 @@ import type { GpuVariable } from "./gpu_devices.ts";
 import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
 import { environmentPaths } from "./held_input.ts";
-import { type ProcessEntry, readProcess, signalProcess } from "./process_table.ts";
+import type { ProcessEntry } from "./process_table.ts";
+import { killAll } from "./process_tree.ts";
 import { tendrilVariables } from "./runner.ts";
 import {
   activated,
@@ -433,13 +434,6 @@ async function measureDirectory(instance: Instance): Promise<DiskUsage> {
   const takenBytes = instance.takenBytes;
   const { bytes, costMs } = await diskUsage(instance.directory, new Set());
   return { bytes: Math.max(0, bytes - (instance.takenBytes - takenBytes)), costMs };
-}
-
-/** Those that live still, and no others that have their numbers by now. */
-function killAll(members: readonly ProcessEntry[]): void {
-  for (const { processId, startTicks } of members) {
-    if (readProcess(processId)?.startTicks === startTicks) signalProcess(processId, "SIGKILL");
-  }
 }
 
 function messageOf(error: unknown): string {

@@ -19,6 +19,9 @@ import { TRY_MARK_VARIABLE } from "./task_environment.ts";
 /** Processes that one walk finds at most; what is beyond is found once these have ended. */
 export const TREE_PROCESSES_MAX = 4096;
 
+/** Processes that are listed at once, 20 µs each. */
+const LISTED_PROCESSES_MAX = 256;
+
 /** `rootIds` and their descendants as far as they live, parents before their children. */
 export async function walkTree(
   rootIds: readonly number[],
@@ -38,6 +41,27 @@ export async function walkTree(
     if (pacer.isDue()) await pacer.pause();
   }
   return found;
+}
+
+/** The same at once, of what has no more than a few hundred: for what is killed in the next moment. */
+export function listTree(rootId: number): ProcessEntry[] {
+  const found: ProcessEntry[] = [];
+  const seen = new Set([rootId]);
+  for (const processId of seen) {
+    const entry = readProcess(processId);
+    if (entry === undefined || entry.isZombie) continue;
+    found.push(entry);
+    if (found.length >= LISTED_PROCESSES_MAX) break;
+    for (const childId of childIdsOf(entry)) seen.add(childId);
+  }
+  return found;
+}
+
+/** Kills those that live still, and no others that have their numbers by now. */
+export function killAll(members: readonly ProcessEntry[]): void {
+  for (const { processId, startTicks } of members) {
+    if (readProcess(processId)?.startTicks === startTicks) signalProcess(processId, "SIGKILL");
+  }
 }
 
 /** The entries of `processIds` that live. */

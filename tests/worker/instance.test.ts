@@ -268,6 +268,18 @@ test("Instances.stop() ends what a slot has started outside of its group", async
   await until("it to be gone", () => readProcess(processId)?.isZombie !== false);
 });
 
+test("Instances.stopCall() ends what the call has started outside of its group", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  const { value } = await bench.call("leave", []);
+  const processId = decodeValue(value!) as number;
+  const taskId = bench.send("hang", []);
+  const call = { instanceId: 1 as InstanceId, taskId, try: 1, timeoutMs: 0 };
+  bench.instances.stopCall({ kind: "stop_call", ...call, reason: "cancelled" });
+  expect((await bench.nextResult()).outcome).toBe("cancelled");
+  await until("it to be gone", () => readProcess(processId)?.isZombie !== false);
+});
+
 test("Instances.stop() ends one that still starts", async () => {
   await using bench = new Bench();
   const gone = bench.start(MODULE, { context: "hang" });

@@ -2,7 +2,8 @@
  * One process of a library instance: its pipes, its log and its end. It speaks the call
  * protocol and knows nothing of which call goes where.
  *
- * The process leads a process group of its own; whatever it started ends with it.
+ * The process leads a process group of its own. What it started ends with it, but for what left the
+ * group and lost its parent before: that ends with the worker.
  *
  * @module
  */
@@ -10,6 +11,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 
+import { killAll, listTree } from "../process_tree.ts";
 import {
   CallProtocolError,
   type LibraryMessage,
@@ -140,11 +142,14 @@ export class LibrarySlot {
   #killGroup(): void {
     const pid = this.#child.pid;
     if (pid === undefined) return;
+    // What left the group is found below the process as long as that lives.
+    const members = this.#hasEnded ? [] : listTree(pid);
     try {
       process.kill(-pid, "SIGKILL");
     } catch {
       // No process is left in the group.
     }
+    killAll(members);
   }
 
   /** Results may lie in the pipe still when the process is dead. */
