@@ -345,7 +345,7 @@ test("Instances with more on the disk than their library states are stopped", as
   expect(message).toContain('library "lib" was stopped: its directory had 100 MB on the disk');
 });
 
-test("Instances tell what is in their directories, and soon on a small disk", async () => {
+test("Instances tell what is in their directories", async () => {
   await using bench = new Bench();
   await bench.start(MODULE);
   bench.send("spill", [30e6]);

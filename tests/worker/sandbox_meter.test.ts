@@ -44,6 +44,17 @@ test("SandboxMeter follows what fills the worker's disk more closely", async () 
   meter.close();
 });
 
+test("SandboxMeter looks often on a small disk, which what was still can fill at any time", async () => {
+  const [small, large] = [4e7, 1e15].map((capacityBytes) => new SandboxMeter({ capacityBytes }));
+  const [close, far] = [holding(0), holding(0)];
+  using _close = small!.watch({ sandbox: close, limitBytes: Infinity, saw: () => {} });
+  using _far = large!.watch({ sandbox: far, limitBytes: Infinity, saw: () => {} });
+  await until("a look at the one that is far", () => far.looks > 0);
+  expect(close.looks).toBeGreaterThan(5);
+  small!.close();
+  large!.close();
+});
+
 test("SandboxMeter tells of no sandbox that has ended while it was looked at", async () => {
   const told: number[] = [];
   const meter = new SandboxMeter({ capacityBytes: 0 });

@@ -245,14 +245,19 @@ export class WorkerFixture {
   /** The manager has it make a file by a command; returns the number of the transfer. */
   makesByCommand(
     name: string,
-    { inputs = [], cores = 1 }: { inputs?: readonly string[]; cores?: number } = {},
+    { inputs = [], cores = 1, memoryBytes = 0, diskBytes = 0 }: {
+      inputs?: readonly string[];
+      cores?: number;
+      memoryBytes?: number;
+      diskBytes?: number;
+    } = {},
   ): TransferId {
     const transferId = ++this.#lastTransfer as TransferId;
     const recipe = {
       kind: "command",
       command: "true",
       env: {},
-      resources: { ...NO_RESOURCES, cores },
+      resources: { ...NO_RESOURCES, cores, memoryBytes, diskBytes },
       timeoutMs: 0,
       mount: "made",
       inputs: inputs.map((input) => ({ mount: input, name: input as CacheName })),

@@ -41,6 +41,16 @@ test("startMakes() takes what cores there are when all that it asked for do not 
   expect(fixture.making).toEqual(["made 1"]);
 });
 
+test("startMakes() gives a command the limits that it states, whatever room is free", () => {
+  const fixture = WorkerFixture.connected({ cores: 4 });
+  fixture.isGiven(1, { memoryBytes: 2 ** 34 - 1_000 });
+  fixture.makesByCommand("made", { memoryBytes: 5_000, diskBytes: 700 });
+  fixture.passes(10_000);
+  expect(fixture.instructions.find(({ kind }) => kind === "make")).toMatchObject({
+    order: { recipe: { resources: { memoryBytes: 5_000, diskBytes: 700 } } },
+  });
+});
+
 test("startMakes() does not wait for instances, which may stay, nor for more than there is", () => {
   const fixture = WorkerFixture.connected({ cores: 2, cached: [MODULE] });
   fixture.startsInstance(1, { resources: { ...NO_RESOURCES, cores: 2 } });
