@@ -60,7 +60,7 @@ const reasonKinds = kinds<Reason>({
   away: { ...ofWorkers, leftMs: amount },
   leaving: ofWorkers,
   crowded: ofWorkers,
-  blocked: { ...ofWorkers, host: id, leftMs: optional(amount) },
+  blocked: { ...ofWorkers, host: id, hostCount: natural, leftMs: optional(amount) },
   draining: ofWorkers,
   category_full: { category: label, runningCount: natural, maxConcurrent: natural },
   queue: { alikeCount: natural, otherCount: natural },

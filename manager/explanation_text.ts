@@ -124,6 +124,7 @@ const TEXTS: Texts = {
     if (most >= amount) return `${what}; ${share(reason)} too little`;
     const has = formatMost(resource, most);
     if (ofCount === 1) return `${what}; the only worker has ${has}`;
+    if (most === 0) return `${what}; none of ${ofCount} workers has any`;
     return `${what}; the most that one of ${ofCount} workers has is ${has}`;
   },
   feature: (reason) => {
@@ -149,10 +150,12 @@ const TEXTS: Texts = {
     return `runs only where ${inputs} ${mounts.length === 1 ? "is" : "are"}: ${where}`;
   },
   blocked: (reason) => {
-    const { host, leftMs, workerCount } = reason;
+    const { host, hostCount, leftMs } = reason;
     const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;
-    const hosts = workerCount === 1 ? host : `${host} and others`;
-    return `${could(reason)} ${be(reason)} on a blocked host (${hosts})${time}`;
+    const where = hostCount === 1
+      ? `a blocked host (${host})`
+      : `${hostCount} blocked hosts (${host} and others)`;
+    return `${could(reason)} ${be(reason)} on ${where}${time}`;
   },
   draining: (reason) => `${could(reason)} ${be(reason)} drained: nothing more is given there`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,

@@ -74,7 +74,12 @@ export type PlaceReason =
   /** They gave a task back for want of disk, and take no other before one there ends. */
   | OfWorkers & { readonly kind: "crowded" }
   /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
-  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  | OfWorkers & {
+    readonly kind: "blocked";
+    readonly host: string;
+    readonly hostCount: number;
+    readonly leftMs?: number;
+  }
   /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
   /** As many tries of its category are at workers as may be: `maxConcurrent`. */

@@ -40,6 +40,7 @@ interface Tally {
   leftMs: number;
   /** Of the first of them. */
   readonly host: string;
+  readonly hosts: Set<string>;
 }
 
 /** In this order they stand before what lasts, where some worker could run it. */
@@ -57,8 +58,10 @@ export function surveyWorkers(
     const key = JSON.stringify(finding);
     let tally = tallies.get(key);
     if (tally === undefined) {
-      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host: worker.host });
+      const { host } = worker;
+      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host, hosts: new Set() });
     }
+    tally.hosts.add(worker.host);
     tally.count += 1;
     tally.leftMs = Math.max(tally.leftMs, leftMsOf(state, worker, finding));
   }
@@ -195,7 +198,9 @@ function reasonOf(
     case "blocked": {
       const { blockedUntilMs = Infinity } = state.hosts.get(host) ?? {};
       const left = Math.max(0, blockedUntilMs - state.nowMs);
-      return { kind: "blocked", ...of, host, ...(left < Infinity ? { leftMs: left } : {}) };
+      const hostCount = tally.hosts.size;
+      const more = left < Infinity ? { leftMs: left } : {};
+      return { kind: "blocked", ...of, host, hostCount, ...more };
     }
     case "leaving":
     case "crowded":

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { formatSize } from "../../shared/units.ts";
 import type { WorkerEvent } from "./event.ts";
 import { freeDiskBytes } from "./disk.ts";
 import { failInstance } from "./instance_use.ts";
@@ -96,8 +97,8 @@ function why(state: WorkerState, record: TryRecord | InstanceRecord): string {
   const [what, place, reserved] = record.kind === "try"
     ? ["The try", "sandbox", "reserved"]
     : [`The instance of library "${record.library.name}"`, "directory", "stated"];
-  return `${what} was stopped: its ${place} had ${record.writtenBytes} bytes, ` +
-    `${bytes === 0 ? "none" : bytes} of them ${reserved}, which with what else is held is ` +
-    `${-freeDiskBytes(state)} more than the ${limitBytes} bytes of disk of this worker, and ` +
-    "nothing else can go";
+  return `${what} was stopped: its ${place} had ${formatSize(record.writtenBytes)} on the disk, ` +
+    `${bytes === 0 ? "none" : formatSize(bytes)} of it ${reserved}, which with what else is held ` +
+    `is ${formatSize(-freeDiskBytes(state))} more than the ${formatSize(limitBytes)} of disk of ` +
+    "this worker, and nothing else can go";
 }

@@ -512,7 +512,7 @@ test("explain() says that hosts are blocked for a while or by hand, and that oth
   fixture.feed({ kind: "host_changed", host: "h3", change: "drain", forMs: Infinity });
   const task = fixture.submits({});
   expect(lines(fixture, task)).toEqual([
-    "task 2 waits: 2 of 3 workers could run it but are on a blocked host (h1 and others), for 1 m " +
+    "task 2 waits: 2 of 3 workers could run it but are on 2 blocked hosts (h1 and others), for 1 m " +
     "more",
     "task 2 waits: 1 of 3 workers could run it but is drained: nothing more is given there",
   ]);

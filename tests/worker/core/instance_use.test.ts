@@ -43,8 +43,8 @@ test("measureInstance() stops an instance that has more than all of the disk, an
       outcome: "disk_full",
       isAmbiguous: true,
       message:
-        'The instance of library "digits" was stopped: its directory had 30000 bytes, none ' +
-        "of them stated, which with what else is held is 20000 more than the 10000 bytes of disk of " +
+        'The instance of library "digits" was stopped: its directory had 30 kB on the disk, ' +
+        "none of it stated, which with what else is held is 20 kB more than the 10 kB of disk of " +
         "this worker, and nothing else can go",
     },
   });

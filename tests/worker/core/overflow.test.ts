@@ -57,8 +57,8 @@ test("stopOvergrown() stops the try that grew most beyond its reservation, and n
   fixture.finishes(3, { outcome: "disk_full" });
   const [{ result } = { result: undefined }] = fixture.toldOf("result");
   expect(result?.outcome).toBe("disk_full");
-  expect(result?.message).toContain("its sandbox had 2000 bytes, none of them reserved");
-  expect(result?.message).toContain("100 more than the 10000 bytes of disk");
+  expect(result?.message).toContain("its sandbox had 2 kB on the disk, none of it reserved");
+  expect(result?.message).toContain("100 B more than the 10 kB of disk");
   expect(fixture.state.tries.size).toBe(2);
   expect(fixture.orders).toEqual([]);
 });
