@@ -48,7 +48,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     busyClasses: new Set(),
     changedWorkers: new Set(),
     recallable: new Set(),
-    strictFiles: new Set(),
+    strictFiles: new Map(),
     resized: new Set(),
     hosts: new Map(),
     ending: new Set(),

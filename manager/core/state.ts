@@ -34,7 +34,7 @@ import type { Upkeep } from "./upkeep.ts";
 import type { WorkerKind } from "./worker_kind.ts";
 import type { TroubleRecord } from "./retry.ts";
 import type { SpoolRecord } from "./spool.ts";
-import type { StrictQueue } from "./strict_input.ts";
+import type { StrictQueue, StrictReview } from "./strict_input.ts";
 
 /**
  * `waiting -> ready -> dispatched -> retrieving -> done`. A lost worker or input leads back;
@@ -491,8 +491,8 @@ export interface ManagerState {
   readonly changedWorkers: Set<WorkerRecord>;
   /** Workers with tries that could be recalled. */
   readonly recallable: Set<WorkerRecord>;
-  /** Files with strict consumers that have come to a worker, or gone from one, since the last pass. */
-  readonly strictFiles: Set<FileRecord>;
+  /** Files with strict consumers that have come to a worker, or gone from one. */
+  readonly strictFiles: Map<FileRecord, StrictReview>;
   /** Classes with such files at unfit workers that ask for other amounts since the last pass. */
   readonly resized: Set<TaskClass>;
   /** Hosts of which there is something to be said; host.ts. */

@@ -16,6 +16,7 @@ import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } fr
 import { finishTask, holdTask, releaseTask } from "./task.ts";
 import { comesFirst } from "./task_class.ts";
 import { dispatch } from "./try.ts";
+import { wakeUpkeep } from "./upkeep.ts";
 
 /** Tasks that wait for room at one worker, best first; those that do not any more are stale. */
 export interface StrictQueue {
@@ -23,6 +24,16 @@ export interface StrictQueue {
   /** What is in `heap`. */
   readonly members: Set<TaskRecord>;
 }
+
+/** Consumers of a file whose holders are others now, of which those still to be looked at follow. */
+export interface StrictReview {
+  readonly rest: IterableIterator<TaskRecord>;
+  /** Its holders have changed again meanwhile. */
+  isNoted: boolean;
+}
+
+/** Consumers of such files that one pass looks at. */
+const REVIEWS_MAX = 256;
 
 /** Holders that are looked at for one task. */
 const HOLDERS_PROBED = 64;
@@ -127,22 +138,37 @@ export function noteConsumed(state: ManagerState, file: FileRecord): void {
 
 /** Tasks that are held for the file are to be looked at again in the next pass. */
 export function noteStrict(state: ManagerState, file: FileRecord): void {
-  if (file.hasStrict) state.strictFiles.add(file);
+  if (!file.hasStrict) return;
+  const review = state.strictFiles.get(file);
+  if (review !== undefined) review.isNoted = true;
+  else state.strictFiles.set(file, { rest: file.consumers.values(), isNoted: false });
 }
 
 /** Lets tasks be placed whose holders may have room now, or whose files came or went. */
 export function wakeStrict(state: ManagerState): void {
-  for (const file of state.strictFiles) {
-    for (const task of file.consumers) {
-      if (task.hold?.kind === "strict_input") releaseTask(state, task);
-    }
+  let left = REVIEWS_MAX;
+  for (const [file, review] of state.strictFiles) {
+    left -= reviewSome(state, review, left);
+    if (left <= 0) break;
+    state.strictFiles.delete(file);
+    if (review.isNoted) noteStrict(state, file);
   }
-  state.strictFiles.clear();
+  if (state.strictFiles.size > 0) wakeUpkeep(state, state.nowMs);
   for (const taskClass of state.resized) reviewUnfit(state, taskClass);
   state.resized.clear();
   for (const worker of state.changedWorkers) {
     if (worker.strictQueue !== undefined) wakeAt(state, worker, worker.strictQueue);
   }
+}
+
+/** Releases those of the next consumers that are held; returns how many it has looked at. */
+function reviewSome(state: ManagerState, { rest }: StrictReview, most: number): number {
+  for (let count = 0; count < most; count++) {
+    const { value: task, done } = rest.next();
+    if (done === true) return count;
+    if (task.hold?.kind === "strict_input") releaseTask(state, task);
+  }
+  return most;
 }
 
 /** True of a worker at which a task waits for room, as it can have that at few others. */

@@ -334,7 +334,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
   {
     name: "governed",
     claim: "settles every task once whatever rules for tasks meet",
-    tested: { first: 9001, last: 9040 },
+    tested: { first: 1, last: 40 },
     mayFail: true,
     of: (seed) => governedScenario(CALM, seed),
   },

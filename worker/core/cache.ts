@@ -211,6 +211,8 @@ export function endTransfer(state: WorkerState, event: TransferEnd): void {
       const { isUnreachable = false, isDiskFull = false, isSourceFault = false } = outcome;
       const { isCorrupt = false, isModified = false } = outcome;
       if (keptBytes > 0) keepPart(state, name, keptBytes);
+      // Another making of it is here: the next attempt begins anew.
+      if (state.cache.has(name)) forgetPart(state, name);
       if (record.isStopping) {
         forgetPart(state, name);
         return tell(state, { kind: "replica_gone", name, generation });

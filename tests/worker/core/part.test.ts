@@ -107,3 +107,13 @@ test("endTransfer() removes what came of a file that nobody wants any more", () 
   fails(fixture, second, { name: "a", keptBytes: 700 });
   expect(fixture.orders).toEqual(["forget the part of a"]);
 });
+
+test("endTransfer() keeps no part of a file that was made here while it came", () => {
+  const fixture = WorkerFixture.connected();
+  const transferId = fixture.fetches("a");
+  fixture.isGiven(1, { outputs: ["a"] });
+  fixture.finishes(1);
+  fails(fixture, transferId, { name: "a", keptBytes: 700 });
+  expect(fixture.state.cache.has("a" as CacheName)).toBe(true);
+  expect(fixture.state.disk.parts.size).toBe(0);
+});
