@@ -85,7 +85,14 @@ export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
 export type { CustomResources, ResourceRequest, Resources } from "./shared/resources.ts";
-export type { CacheLevel, FileFacts, Outcome, Usage, UsageSample } from "./shared/task.ts";
+export type {
+  CacheLevel,
+  Exceeded,
+  FileFacts,
+  Outcome,
+  Usage,
+  UsageSample,
+} from "./shared/task.ts";
 
 if (import.meta.main) {
   // Not an exit: what a script left running goes on.

@@ -144,7 +144,7 @@ export class Catalog {
       message: cut(end.message, MESSAGE_CHARS_MAX),
       exitCode: result?.exitCode,
       signal: result?.signal,
-      mount: result?.mount,
+      mount: end.mount,
       workerId: end.workerId,
       host: end.host,
       times: timesOf(end),

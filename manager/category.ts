@@ -1,6 +1,7 @@
 /** What users say of categories: checked once, at the edge. */
 
 import type { ResourceRequest } from "../shared/resources.ts";
+import { formatSize } from "../shared/units.ts";
 import { CATEGORY_FIELDS, CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
 import type { CategoryChange } from "./core/event.ts";
 import { amount, count, oneOf, type Reader, readOptions, show, size, text } from "./option.ts";
@@ -26,7 +27,7 @@ export interface CategoryLimits {
 /** What is said of all tasks of a category. */
 export interface CategoryOptions {
   /**
-   * How the first try is sized of what a task does not state: `"fixed"`, by `first`, else by shares;
+   * How the first try is sized of what a task does not state: `"fixed"`, by `first`, else `max`, else shares;
    * or by what others of the category have used: `"max"`, the most of it; `"min_waste"` and
    * `"max_throughput"`, so that least is wasted or most is done, though some have to run again with
    * more; `"greedy_bucketing"` and `"exhaustive_bucketing"`, for tasks that fall into groups.
@@ -79,8 +80,9 @@ export function readCategory(name: unknown, options: unknown): CategoryChange {
       maxConcurrent: count(0, 1_000_000_000),
     },
   );
-  checkBounds(known, read);
-  return { name: known, ...read };
+  const change = { name: known, ...read };
+  checkBounds(change);
+  return change;
 }
 
 /** Checks categories by their names, as a configuration has them. */
@@ -97,7 +99,14 @@ export const readCategories: Reader<readonly CategoryChange[]> = (value, what) =
   return stated.map(([name, options]) => readCategory(name, options));
 };
 
-function checkBounds(name: string, { max = {}, min = {}, first = {} }: Partial<CategoryChange>) {
+/**
+ * Checks that what is said of a category and what was said before go together.
+ *
+ * @throws {RangeError} When a bound is beyond another one.
+ */
+export function checkBounds(
+  { name, max = {}, min = {}, first = {} }: Partial<CategoryChange> & { readonly name: string },
+): void {
   for (const field of CATEGORY_FIELDS) {
     const most = max[field] ?? Infinity;
     const [what, least] = (min[field] ?? 0) > most
@@ -105,9 +114,12 @@ function checkBounds(name: string, { max = {}, min = {}, first = {} }: Partial<C
       : (first[field] ?? 0) > most
       ? ["first", first[field]]
       : [];
-    if (what === undefined) continue;
+    if (what === undefined || least === undefined) continue;
+    const bytes = field === "memoryBytes" || field === "diskBytes";
+    const shown = bytes ? formatSize : String;
     throw new RangeError(
-      `Cannot take ${what} of category "${name}": ${least} of ${field} is more than its max, ${most}`,
+      `Cannot take ${what} of category "${name}": ${shown(least)} of ` +
+        `${field.replace("Bytes", "")} is more than its max, ${shown(most)}`,
     );
   }
 }

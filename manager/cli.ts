@@ -106,6 +106,9 @@ async function runCommand(
   }
 }
 
+/** A line of a stack that tells where in the binary itself: no use to whoever wrote the script. */
+const OWN_FRAME = /^ +at .*\/\$bunfs\/root\//;
+
 async function run({ spec, given, library }: Call): Promise<number> {
   const [script, ...args] = given.positionals;
   if (script === undefined) {
@@ -134,10 +137,11 @@ async function run({ spec, given, library }: Call): Promise<number> {
   return process.exitCode === undefined ? 0 : Number(process.exitCode);
 }
 
-/** The error with its stack, as a runtime shows what nobody caught. */
+/** The error with its stack, as a runtime shows what nobody caught, less what is in the binary. */
 function describeUncaught(error: unknown): string {
   if (!(error instanceof Error)) return `Uncaught ${String(error)}`;
-  return error.stack?.includes(error.message) ? error.stack : `${error.name}: ${error.message}`;
+  if (!error.stack?.includes(error.message)) return `${error.name}: ${error.message}`;
+  return error.stack.split("\n").filter((line) => !OWN_FRAME.test(line)).join("\n");
 }
 
 async function init({ spec, given }: Call): Promise<number> {

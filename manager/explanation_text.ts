@@ -10,62 +10,71 @@ import { describeIds } from "./selector.ts";
 /** Characters of one line. */
 const LINE_CHARS_MAX = 1_000;
 
-/** How a reason is told of one task; of many without what is each one's own: `isOne` is false. */
+/**
+ * How much is told: `all` of one task; of many without counts and times, which are each one's own;
+ * `common` without the names of other tasks besides.
+ */
+type Detail = "all" | "named" | "common";
+
+/** How a reason is told; `isOne` is true of all that there is to tell. */
 type Texts = {
   readonly [Kind in Reason["kind"]]: (
     reason: Extract<Reason, { kind: Kind }>,
     isOne: boolean,
+    detail: Detail,
   ) => string;
 };
 
 /** The reason as the end of a sentence that begins with the task. */
-export function describeReason(reason: Reason, isOne: boolean = true): string {
+export function describeReason(reason: Reason, detail: Detail = "all"): string {
   // The table has for each kind a function of that kind.
-  const text = TEXTS[reason.kind] as (reason: Reason, isOne: boolean) => string;
-  return text(reason, isOne);
+  const text = TEXTS[reason.kind] as (reason: Reason, isOne: boolean, detail: Detail) => string;
+  return text(reason, detail === "all", detail);
 }
 
 /** A line for each reason of a task, as `task 12 waits: needs 3 gpus; …`. */
 export function describeExplanation(explanation: Explanation): readonly string[] {
   const { taskId, state } = explanation;
   const head = `task ${taskId} ${ONE_STATE[state]}`;
-  return textsOf(explanation, true).map((text) => line(head, text));
+  return textsOf(explanation, "all").map((text) => line(head, text));
 }
 
 /** As `describeExplanation`, with tasks alike told of together: `tasks 12-511 (500) wait: …`. */
 export function describeExplanations(explanations: readonly Explanation[]): readonly string[] {
-  const groups: Explanation[][] = [];
-  const single: Explanation[] = [];
-  for (const group of groupBy(explanations, true)) {
-    if (group.length > 1) groups.push(group);
-    else single.push(...group);
+  const groups: Group[] = [];
+  let left = explanations;
+  for (const detail of ["named", "common"] as const) {
+    const single: Explanation[] = [];
+    for (const members of groupBy(left, detail)) {
+      if (members.length > 1 || detail === "common") groups.push({ members, detail });
+      else single.push(...members);
+    }
+    left = single;
   }
-  groups.push(...groupBy(single, false));
-  groups.sort(([a], [b]) => (a?.taskId ?? 0) - (b?.taskId ?? 0));
-  return groups.flatMap(describeGroup);
+  const firstOf = ({ members }: Group) => members[0]?.taskId ?? 0;
+  return groups.toSorted((a, b) => firstOf(a) - firstOf(b)).flatMap(describeGroup);
 }
 
-function describeGroup(group: readonly Explanation[]): readonly string[] {
-  const [first] = group;
+/** Tasks alike in what is told of them. */
+interface Group {
+  readonly members: readonly Explanation[];
+  readonly detail: Detail;
+}
+
+function describeGroup({ members, detail }: Group): readonly string[] {
+  const [first] = members;
   if (first === undefined) return [];
-  if (group.length === 1) return describeExplanation(first);
-  const ids = describeIds(group.map(({ taskId }) => taskId));
-  const head = `tasks ${ids} (${group.length}) ${MANY_STATES[first.state]}`;
-  // What all of them have in common, or one of them says if that is nothing.
-  const texts = new Set(textsOf(first, groupKey(first, true) === commonKey(group)));
+  if (members.length === 1) return describeExplanation(first);
+  const ids = describeIds(members.map(({ taskId }) => taskId));
+  const head = `tasks ${ids} (${members.length}) ${MANY_STATES[first.state]}`;
+  const texts = new Set(textsOf(first, detail));
   return texts.size === 0 ? [head] : [...texts].map((text) => line(head, text));
 }
 
-/** The key of all of them when they are alike in everything. */
-function commonKey(group: readonly Explanation[]): string | undefined {
-  const keys = new Set(group.map((explanation) => groupKey(explanation, true)));
-  return keys.size === 1 ? [...keys][0] : undefined;
-}
-
-function groupBy(explanations: readonly Explanation[], isOne: boolean): Explanation[][] {
+function groupBy(explanations: readonly Explanation[], detail: Detail): Explanation[][] {
   const groups = new Map<string, Explanation[]>();
   for (const explanation of explanations) {
-    const key = groupKey(explanation, isOne);
+    const key = [explanation.state, ...textsOf(explanation, detail)].join("\n");
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [explanation]);
     else group.push(explanation);
@@ -73,12 +82,8 @@ function groupBy(explanations: readonly Explanation[], isOne: boolean): Explanat
   return [...groups.values()];
 }
 
-function groupKey(explanation: Explanation, isOne: boolean): string {
-  return [explanation.state, ...textsOf(explanation, isOne)].join("\n");
-}
-
-function textsOf({ reasons }: Explanation, isOne: boolean): readonly string[] {
-  return reasons.map((reason) => describeReason(reason, isOne)).filter((text) => text !== "");
+function textsOf({ reasons }: Explanation, detail: Detail): readonly string[] {
+  return reasons.map((reason) => describeReason(reason, detail)).filter((text) => text !== "");
 }
 
 function line(head: string, text: string): string {
@@ -119,6 +124,7 @@ const TEXTS: Texts = {
     if (most >= amount) return `${what}; ${share(reason)} too little`;
     const has = formatMost(resource, most);
     if (ofCount === 1) return `${what}; the only worker has ${has}`;
+    if (most === 0) return `${what}; none of ${ofCount} workers has any`;
     return `${what}; the most that one of ${ofCount} workers has is ${has}`;
   },
   feature: (reason) => {
@@ -138,15 +144,18 @@ const TEXTS: Texts = {
       formatDuration(reason.leftMs)
     } unless back`,
   leaving: (reason) => `${could(reason)} ${be(reason)} leaving`,
-  "strict_input": ({ mounts }) =>
-    `it runs only where ${mounts.map((mount) => `"${mount}"`).join(", ")} ${
-      mounts.length === 1 ? "is" : "are"
-    }, and no worker there has room`,
+  "strict_input": ({ mounts, holderCount }) => {
+    const inputs = mounts.map((mount) => `"${mount}"`).join(", ");
+    const where = holderCount === 0 ? "nowhere yet" : `at ${plural(holderCount, "worker")}`;
+    return `runs only where ${inputs} ${mounts.length === 1 ? "is" : "are"}: ${where}`;
+  },
   blocked: (reason) => {
-    const { host, leftMs, workerCount } = reason;
+    const { host, hostCount, leftMs } = reason;
     const time = leftMs === undefined ? "" : `, for ${formatDuration(leftMs)} more`;
-    const hosts = workerCount === 1 ? host : `${host} and others`;
-    return `${could(reason)} ${be(reason)} on a blocked host (${hosts})${time}`;
+    const where = hostCount === 1
+      ? `a blocked host (${host})`
+      : `${hostCount} blocked hosts (${host} and others)`;
+    return `${could(reason)} ${be(reason)} on ${where}${time}`;
   },
   draining: (reason) => `${could(reason)} ${be(reason)} drained: nothing more is given there`,
   crowded: (reason) => `${could(reason)} ${be(reason)} without free disk until a task there ends`,
@@ -175,15 +184,15 @@ const TEXTS: Texts = {
       : `${nameOf(file)} has no name yet`;
   },
   "input_unmade": ({ file }) => `${nameOf(file)} is not there, and no task makes it`,
-  "input_made": ({ file, chain, root }, isOne) => {
-    const makers = chain.map((producer) => describeProducer(producer, isOne)).join(
+  "input_made": ({ file, chain, root }, _isOne, detail) => {
+    const makers = chain.map((producer) => describeProducer(producer, detail)).join(
       ", which waits for ",
     );
     const what = `for ${nameOf(file)} of ${makers}`;
     if (chain.length >= CHAIN_MAX) return `${what}, and so on`;
     const state = chain.at(-1)?.state ?? "waiting";
     if (root === undefined) return `${what}, which ${ONE_STATE[state]}`;
-    const text = describeReason(root, isOne);
+    const text = describeReason(root, detail);
     if (text.startsWith("needs ")) return `${what}, which ${text}`;
     return `${what}, which ${joined(ONE_STATE[state], text)}`;
   },
@@ -306,8 +315,8 @@ function nameOf({ mount, library, fileId }: NeededFile): string {
   return mount === undefined ? `environment (file ${fileId})` : `input "${mount}"`;
 }
 
-function describeProducer({ taskId, recovery }: Producer, isOne: boolean): string {
-  const task = isOne ? `task ${taskId}` : "another task";
+function describeProducer({ taskId, recovery }: Producer, detail: Detail): string {
+  const task = detail === "common" ? "another task" : `task ${taskId}`;
   return recovery === undefined ? task : `${task}, which runs again as it was lost`;
 }
 

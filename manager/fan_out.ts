@@ -7,7 +7,7 @@
  */
 
 import { errorOfThrown } from "../shared/thrown.ts";
-import { count, oneOf, type Reader, type Readers } from "./option.ts";
+import { count, oneOf, type Reader, type Readers, show } from "./option.ts";
 import type { TaskHandle } from "./task_handle.ts";
 import { TaskError } from "./task_result.ts";
 import { TreeReduction } from "./tree_reduction.ts";
@@ -83,7 +83,7 @@ export const chunkSize: Reader<number> = count(1, CHUNK_ITEMS_MAX);
 
 /** Each item as the only argument of a call. */
 export function* callsOf(items: Iterable<unknown>): Generator<readonly unknown[], void> {
-  for (const item of items) yield [item];
+  for (const item of checkItems(items)) yield [item];
 }
 
 /** Each item of `a` with each of `b` as the arguments of a call. */
@@ -91,8 +91,16 @@ export function* pairsOf(
   a: Iterable<unknown>,
   b: Iterable<unknown>,
 ): Generator<readonly unknown[], void> {
-  const seconds = [...b];
-  for (const first of a) for (const second of seconds) yield [first, second];
+  const seconds = [...checkItems(b)];
+  for (const first of checkItems(a)) for (const second of seconds) yield [first, second];
+}
+
+function checkItems(items: unknown): Iterable<unknown> {
+  const found = items as Partial<Iterable<unknown>> | null | undefined;
+  if (typeof found?.[Symbol.iterator] === "function") return items as Iterable<unknown>;
+  throw new TypeError(
+    `Cannot take "${show(items)}" as items: expected an array, or another iterable`,
+  );
 }
 
 /** The result of every call, in their order. */
@@ -135,7 +143,7 @@ export async function reduceItems(
   items: Iterable<unknown>,
   { arity, signal }: FanOutOptions & { readonly arity: number },
 ): Promise<unknown> {
-  const iterator = items[Symbol.iterator]();
+  const iterator = checkItems(items)[Symbol.iterator]();
   const tree = new TreeReduction(arity);
   const take = (): Work | undefined => {
     // What was combined before comes first: less has to be kept in this way.

@@ -60,7 +60,7 @@ export class LocalWorkers {
     const workers = new LocalWorkers(options);
     if (options.config.count === 0) return workers;
     const command = await findWorkerCommand();
-    await mkdir(options.logs, { recursive: true, mode: 0o700 });
+    await makeFolder(options.logs, "for the logs of workers");
     try {
       for (let index = 0; index < options.config.count; index++) {
         await workers.#spawn(command, index);
@@ -84,7 +84,7 @@ export class LocalWorkers {
   async #spawn(command: readonly string[], index: number): Promise<void> {
     const { config, logs } = this.#options;
     const workspace = join(this.#options.workspaces, `worker-${index + 1}`);
-    await mkdir(workspace, { recursive: true, mode: 0o700 });
+    await makeFolder(workspace, "as a workspace");
     const log = await open(join(logs, `worker-${index + 1}.log`), "a", 0o600);
     try {
       const [file = "", ...start] = command;
@@ -156,6 +156,15 @@ async function findWorkerCommand(): Promise<readonly string[]> {
     if (await isExecutable(built)) return [built];
   }
   return selfCommand([]);
+}
+
+async function makeFolder(path: string, use: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot use "${path}" ${use}: ${found}`, { cause });
+  }
 }
 
 /** The last line of the log at `path`, for a message. */

@@ -29,7 +29,7 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
   const managerId = randomBytes(12).toString("hex");
   const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
   const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
-  const folder = await mkdtemp(join(tmpdir(), "tendril-manager-"));
+  const folder = await makeFolder();
   let shell: Shell | undefined;
   try {
     const spool = join(folder, "spool");
@@ -55,6 +55,17 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
     await shell?.close();
     await rm(folder, { recursive: true, force: true });
     throw error;
+  }
+}
+
+async function makeFolder(): Promise<string> {
+  try {
+    return await mkdtemp(join(tmpdir(), "tendril-manager-"));
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot use "${tmpdir()}" for a manager's files: ${found}; set TMPDIR`, {
+      cause,
+    });
   }
 }
 

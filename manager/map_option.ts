@@ -7,8 +7,8 @@ import {
   ITEM_READERS,
   type ItemOptions,
 } from "./fan_out.ts";
-import { count, type Readers, readOptions } from "./option.ts";
-import type { CallOptions } from "./task_definition.ts";
+import { checkOptionNames, count, type Readers, readOptions } from "./option.ts";
+import { CALL_READERS, type CallOptions } from "./task_definition.ts";
 
 /** Values that one task combines, at most. */
 const ARITY_MAX = 10_000;
@@ -21,6 +21,8 @@ const ARITY = 2;
 
 /** What each of the tasks is given. */
 type EachTask = Omit<CallOptions, "outputs">;
+
+const { outputs: _, ...EACH_READERS } = CALL_READERS;
 
 /** Options of `map` and `pair`. */
 export interface MapOptions extends ItemOptions, Omit<CallOptions, "outputs"> {
@@ -39,8 +41,9 @@ export function readMap(
   owner: string,
   options: MapOptions,
 ): { readonly items: ItemOptions & { readonly chunkSize: number }; readonly call: EachTask } {
-  const { signal, failures, chunkSize: size, ...call } = options;
   const readers: Readers<ItemOptions & { chunkSize?: number }> = { ...ITEM_READERS, chunkSize };
+  checkOptionNames(options, owner, { ...readers, ...EACH_READERS });
+  const { signal, failures, chunkSize: size, ...call } = options;
   const given = { signal, failures, chunkSize: size };
   const read = readOptions<ItemOptions & { chunkSize?: number }>(given, owner, readers);
   return { items: { ...read, chunkSize: read.chunkSize ?? CHUNK_SIZE }, call };
@@ -48,13 +51,12 @@ export function readMap(
 
 /** Checks the options of `treeReduce`. */
 export function readReduce(
-  { signal, arity, ...call }: ReduceOptions,
+  options: ReduceOptions,
 ): { readonly tree: FanOutOptions & { readonly arity: number }; readonly call: EachTask } {
+  const owner = "treeReduce";
   const readers = { ...FAN_OUT_READERS, arity: count(2, ARITY_MAX) };
-  const read = readOptions<FanOutOptions & { arity?: number }>(
-    { signal, arity },
-    "treeReduce",
-    readers,
-  );
+  checkOptionNames(options, owner, { ...readers, ...EACH_READERS });
+  const { signal, arity, ...call } = options;
+  const read = readOptions<FanOutOptions & { arity?: number }>({ signal, arity }, owner, readers);
   return { tree: { ...read, arity: read.arity ?? ARITY }, call };
 }

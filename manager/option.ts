@@ -49,16 +49,22 @@ export const size: Reader<number> = parseSize;
 /** A duration in milliseconds; text such as `"10m"` counts. */
 export const duration: Reader<number> = parseDuration;
 
+const MOMENT_WANTED =
+  'an instant: a Date, text such as "2026-05-01T06:00", or a time from now, "2h"';
+
 /**
  * Milliseconds from now until an instant: a Date, its ISO text, or a duration from now. What is past
  * is below 0.
  */
 export const moment: Reader<number> = (value, what) => {
   const isText = typeof value === "string" && /^\d{4}-\d\d-\d\d/.test(value);
-  if (!isText && !(value instanceof Date)) return parseDuration(value, what);
-  const atMs = new Date(value).getTime();
+  const atMs = isText || value instanceof Date ? new Date(value).getTime() : NaN;
   if (Number.isFinite(atMs)) return atMs - Date.now();
-  throw new RangeError(refusal(what, value, "an instant"));
+  try {
+    return parseDuration(value, what);
+  } catch (cause) {
+    throw new RangeError(refusal(what, value, MOMENT_WANTED), { cause });
+  }
 };
 
 /** True or false. */
@@ -113,6 +119,9 @@ export const texts: Reader<{ readonly [name: string]: string }> = (value, what) 
     throw new TypeError(refusal(what, value, "an object of texts"));
   }
   for (const [name, item] of Object.entries(value)) {
+    if (name === "" || /[=\0]/.test(name)) {
+      throw new TypeError(refusal(what, name, 'the name of a variable: expected one without "="'));
+    }
     if (typeof item !== "string") {
       throw new TypeError(refusal(`"${name}" in ${what}`, item, "text"));
     }

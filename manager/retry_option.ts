@@ -55,12 +55,15 @@ const handler: Reader<RetryHandler> = (value, what) => {
 
 const outcomes: Reader<readonly Outcome[]> = (value, what) => {
   const given: readonly unknown[] = Array.isArray(value) ? value : [value];
-  const known = OUTCOMES.filter((outcome) => given.includes(outcome));
+  const failures = OUTCOMES.filter((outcome) => outcome !== "success");
+  const known = failures.filter((outcome) => given.includes(outcome));
   const unknown = given.find((item) => !known.some((outcome) => outcome === item));
-  if (given.length > 0 && unknown === undefined && !known.includes("success")) return known;
-  const wanted = OUTCOMES.filter((outcome) => outcome !== "success").join(", ");
+  if (given.length > 0 && unknown === undefined) return known;
+  const found = given.length === 0 ? "[]" : show(unknown);
   throw new RangeError(
-    `Cannot take ${what} "${show(unknown ?? value)}" as outcomes: expected some of ${wanted}`,
+    `Cannot take ${what} "${found}" as outcomes of failures: expected some of ${
+      failures.join(", ")
+    }`,
   );
 };
 

@@ -14,6 +14,7 @@ import { unreachable } from "../shared/assert.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
 import { Catalog } from "./catalog.ts";
+import { checkBounds } from "./category.ts";
 import { RequestDesk } from "./client_desk.ts";
 import { ClientLinks } from "./client_link.ts";
 import type { ManagerConfig } from "./config.ts";
@@ -91,6 +92,8 @@ export class Shell {
   readonly #refusals: Refusals = new Refusals();
   readonly #door: Door = new Door(this.#refusals.count);
   readonly #state: ManagerState;
+  /** What was said of categories, be it in this turn of the event loop. */
+  readonly #categories: Map<string, CategoryChange> = new Map();
   readonly #tickets: Tickets;
   readonly #links: WorkerLinks;
   readonly #requestDesk: RequestDesk;
@@ -206,6 +209,10 @@ export class Shell {
 
   /** What is said of a category from now on. */
   declareCategory(category: CategoryChange): void {
+    const said = { ...this.#categories.get(category.name), ...category };
+    // A first guess above the max is no mistake by now: it is capped.
+    checkBounds({ ...said, first: {} });
+    this.#categories.set(category.name, said);
     this.engine.push({ kind: "category_declared", category });
   }
 

@@ -4,6 +4,7 @@ import { checkMountName } from "../shared/mount_name.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
+import { formatDuration } from "../shared/units.ts";
 import type { Duration, PolicyOptions, Size } from "./config.ts";
 import { PLACEMENTS } from "./core/policy.ts";
 import type { TaskDefinition, TaskMount, TaskTemplate } from "./core/event.ts";
@@ -164,7 +165,7 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
 };
 
 /** Checks of what tasks and calls have alike. */
-const CALL_READERS: Readers<CallOptions> = {
+export const CALL_READERS: Readers<CallOptions> = {
   outputs: mounts,
   tag: text,
   category: text,
@@ -299,6 +300,7 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
   for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
   for (const { mount, entry } of outputs) store.checkOutput(entry, `output "${mount}"`);
   if (outputs.length > 0) checkApart(inputs, outputs);
+  checkTimes(read);
   return {
     inputs,
     outputs,
@@ -315,6 +317,17 @@ function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
     placement: read.placement,
     features: read.features ?? [],
   };
+}
+
+/** Throws of a task that would end before it may start. */
+function checkTimes({ startAfter, endBy }: Partial<TaskOptions>): void {
+  if (startAfter === undefined || endBy === undefined) return;
+  const leftMs = Number(endBy) - Number(startAfter);
+  if (leftMs > 0) return;
+  throw new RangeError(
+    `Cannot take endBy of a task that it keeps from running: it is ${formatDuration(-leftMs)} ` +
+      "before its startAfter",
+  );
 }
 
 /** The instant that lies so far ahead, as the core tells the time. */

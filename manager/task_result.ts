@@ -2,7 +2,7 @@
 
 import type { TaskId } from "../shared/ids.ts";
 import type { ResourceRequest, Resources } from "../shared/resources.ts";
-import type { Outcome, Usage, UsageSample } from "../shared/task.ts";
+import type { Exceeded, Outcome, Usage, UsageSample } from "../shared/task.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { RemoteResult } from "./remote_task.ts";
 import type { TaskHandle } from "./task_handle.ts";
@@ -61,6 +61,8 @@ export interface TaskResult {
   readonly allocated?: Resources;
   /** What its last try used, at most; absent when it was not measured, as calls are. */
   readonly used?: Usage;
+  /** Of `resources_exhausted`: what it had too little of, and how much of it. */
+  readonly exceeded?: Exceeded;
   /** What it used as time went on, if the task asked for it. */
   readonly series?: readonly UsageSample[];
 }
@@ -96,7 +98,7 @@ export function taskResult(
   end: TaskEnd,
   labels: TaskLabels,
 ): TaskResult {
-  const { result } = end;
+  const { result, mount } = end;
   return {
     task,
     id: end.taskId,
@@ -106,7 +108,7 @@ export function taskResult(
     outcome: end.outcome,
     ...(result?.exitCode === undefined ? {} : { exitCode: result.exitCode }),
     ...(result?.signal === undefined ? {} : { signal: result.signal }),
-    ...(result?.mount === undefined ? {} : { mount: result.mount }),
+    ...(mount === undefined ? {} : { mount }),
     message: end.message,
     stdout: decode(result?.stdout),
     stderr: decode(result?.stderr),
@@ -116,6 +118,7 @@ export function taskResult(
     requested: labels.request,
     ...(end.allocated === undefined ? {} : { allocated: end.allocated }),
     ...(result?.used === undefined ? {} : { used: result.used }),
+    ...(result?.exceeded === undefined ? {} : { exceeded: result.exceeded }),
     ...(result?.series === undefined ? {} : { series: result.series }),
   };
 }

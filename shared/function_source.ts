@@ -95,6 +95,9 @@ function moduleOf(
   context: FunctionContext,
   exportsOf: (name: string) => string,
 ): string {
+  if (typeof fn !== "function") {
+    throw new TypeError(`Cannot send "${String(fn)}" to a worker: expected a function`);
+  }
   const main = parseFunction(fn, fn.name === "" ? "anonymous" : fn.name);
   const needed = new Map<string, string>();
   addContext(needed, main, { context, of: fn.name });

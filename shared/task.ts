@@ -206,8 +206,10 @@ export interface UsageSample {
 
 /** A limit that a try went beyond. */
 export interface Exceeded {
+  /** As users name it. */
   readonly resource: "memory" | "disk";
   /** In the unit of the resource: what it was allocated, or all that was left at its worker. */
   readonly limit: number;
+  /** When it was stopped. */
   readonly used: number;
 }

@@ -24,11 +24,15 @@ import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
+import type { InstanceStop } from "./core/instance_use.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
+import { describeTimeout } from "./core/limit.ts";
+import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
 import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
 import { environmentPaths } from "./held_input.ts";
+import { type ProcessEntry, readProcess, signalProcess } from "./process_table.ts";
 import { tendrilVariables } from "./runner.ts";
 import {
   activated,
@@ -40,6 +44,7 @@ import {
 import { isDiskFull, takeOutputs } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
+import type { UsageMeter, WatchedUsage } from "./usage_meter.ts";
 
 type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, { kind: Kind }>;
 
@@ -61,6 +66,9 @@ export interface InstancesOptions {
   readonly gpuVariable?: GpuVariable;
   /** There when instances are pinned to the processors that they have. */
   readonly pinner?: CpuPinner;
+  readonly meter: Pick<UsageMeter, "watch">;
+  /** Finds the living processes below some. */
+  readonly walk: (processIds: readonly number[]) => Promise<ProcessEntry[]>;
   readonly push: (event: WorkerEvent) => void;
 }
 
@@ -73,6 +81,8 @@ interface Call {
   readonly task: DispatchedTask;
   /** Where a call with outputs works; empty for the others. */
   readonly directory: string;
+  /** Of one that was told that its time is up: what it had. */
+  timeoutMs: number;
 }
 
 interface Instance {
@@ -83,8 +93,14 @@ interface Instance {
   readonly holds: readonly Hold[];
   /** {call id: what it is for} */
   readonly calls: Map<number, Call>;
+  /** From before it has processes. */
   process: LibraryProcess | undefined;
+  usage: WatchedUsage | undefined;
+  /** Of outputs that calls have made, and that are in the cache. */
+  takenBytes: number;
   isStopping: boolean;
+  /** Why it is stopped, of one that has failed by what it used. */
+  stop: InstanceStop | undefined;
 }
 
 /** Owner of the instances that run here. */
@@ -109,26 +125,26 @@ export class Instances {
       holds: holdFiles(this.#options.cache, library),
       calls: new Map(),
       process: undefined,
+      usage: undefined,
+      takenBytes: 0,
       isStopping: false,
+      stop: undefined,
     };
     this.#instances.set(instanceId, instance);
     this.#track(this.#start(instance));
   }
 
   /** Ends an instance and its calls; `instance_gone` answers. */
-  stop({ instanceId }: Order<"stop_instance">): void {
+  stop({ instanceId, stop }: Order<"stop_instance">): void {
     const instance = this.#instances.get(instanceId);
-    if (instance === undefined || instance.isStopping) return;
-    instance.isStopping = true;
-    // One that still starts is stopped as soon as there is something to stop.
-    if (instance.process !== undefined) this.#track(this.#close(instance, instance.process));
+    if (instance !== undefined) this.#stop(instance, stop);
   }
 
   /** Hands calls to an instance; `calls_ended` answers. */
   call({ instanceId, calls }: Order<"call">): void {
     const instance = this.#instances.get(instanceId);
-    // An instance that is gone has told so already, and its calls ended with it.
-    if (instance?.process === undefined) return;
+    // The calls of one that is gone, or goes, end with it.
+    if (instance?.process?.isOpen !== true) return;
     const given: LibraryCall[] = [];
     const refused: CallEnd[] = [];
     for (const task of calls) {
@@ -145,10 +161,12 @@ export class Instances {
   }
 
   /** Ends a call; `calls_ended` still answers. */
-  stopCall({ instanceId, taskId, try: number, reason }: Order<"stop_call">): void {
+  stopCall({ instanceId, taskId, try: number, reason, timeoutMs }: Order<"stop_call">): void {
     const instance = this.#instances.get(instanceId);
-    for (const [callId, { task }] of instance?.calls ?? []) {
+    for (const [callId, call] of instance?.calls ?? []) {
+      const { task } = call;
       if (task.taskId !== taskId || task.try !== number) continue;
+      call.timeoutMs = timeoutMs;
       instance?.process?.cancel(callId, reason);
       return;
     }
@@ -177,14 +195,30 @@ export class Instances {
       const environments = environmentPaths(cache, instance.library.environments);
       const activation = await activations.of(environments);
       if (instance.isStopping) return this.#forget(instance, "stopped", "");
-      const process = await LibraryProcess.start(this.#processOptions(instance, activation));
-      instance.process = process;
-      if (instance.isStopping) return await this.#close(instance, process);
+      await LibraryProcess.start(this.#processOptions(instance, activation));
       this.#options.push({ kind: "instance_ready", instanceId: instance.id });
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.#forget(instance, instance.isStopping ? "stopped" : "start_failed", message);
+      // Whoever stops it says so.
+      if (!instance.isStopping) this.#forget(instance, "start_failed", messageOf(error));
+      else if (instance.process === undefined) this.#forget(instance, "stopped", "");
     }
+  }
+
+  #opened(instance: Instance, process: LibraryProcess): void {
+    instance.process = process;
+    const { meter, walk, push } = this.#options;
+    const { id: instanceId, library: { resources } } = instance;
+    instance.usage = meter.watch({
+      id: { instanceId },
+      shape: { resources },
+      process: {
+        look: async () => ({ members: await walk(process.processIds) }),
+        // The core does, so that it gives it no more calls.
+        kill: () => {},
+      },
+      sandbox: { measure: () => measureDirectory(instance) },
+      exceeded: (exceeded) => push({ kind: "instance_exceeded", instanceId, exceeded }),
+    });
   }
 
   #processOptions(
@@ -218,6 +252,7 @@ export class Instances {
       ...(pinner === undefined || devices.cpus.length === 0
         ? {}
         : { pinned: (start) => pinner.run(devices.cpus, start) }),
+      onOpened: (process) => this.#opened(instance, process),
       onResults: (results) => this.#takeResults(instance, results),
       onDied: (message) => this.#died(instance, message),
     };
@@ -232,7 +267,7 @@ export class Instances {
       directory = join(instance.directory, `call-${callId}`);
       mkdirSync(directory, { mode: 0o700 });
     }
-    instance.calls.set(callId, { task, directory });
+    instance.calls.set(callId, { task, directory, timeoutMs: 0 });
     const { function: name, arguments: bytes } = task.body;
     return { callId, function: name, arguments: bytes, directory, files, timeoutMs: 0 };
   }
@@ -245,22 +280,29 @@ export class Instances {
       if (call === undefined) continue;
       instance.calls.delete(result.callId);
       const hasFiles = call.directory !== "" || result.end.kind === "ok_file";
-      if (hasFiles) this.#track(this.#takeFiles(call, result));
-      else ends.push(endOf(call.task, tellResult(result)));
+      if (hasFiles) this.#track(this.#takeFiles(instance, call, result));
+      else ends.push(endOf(call.task, tellResult(result, call)));
     }
     if (ends.length > 0) this.#options.push({ kind: "calls_ended", ends });
   }
 
-  async #takeFiles(call: Call, result: CallResult): Promise<void> {
+  async #takeFiles(instance: Instance, call: Call, result: CallResult): Promise<void> {
     const { task, directory } = call;
     const { cache, trees, trash, push } = this.#options;
-    let told = tellResult(result);
+    let told = tellResult(result, call);
     if (told.outcome === "success") {
       try {
         const collect = (mount: string) => collectOutput(directory, mount);
         const taken = await takeOutputs({ cache, trees, collect }, task.outputs);
-        if (taken.kind === "taken") told = { ...told, outputs: taken.outputs };
-        else told = { ...told, outcome: taken.outcome, mount: taken.mount, message: taken.message };
+        if (taken.kind === "taken") {
+          for (const { sizeBytes } of taken.outputs) instance.takenBytes += sizeBytes;
+          told = { ...told, outputs: taken.outputs };
+        } else {told = {
+            ...told,
+            outcome: taken.outcome,
+            mount: taken.mount,
+            message: taken.message,
+          };}
       } catch (error) {
         const message = `Cannot take the outputs of the call: ${messageOf(error)}`;
         told = { ...told, outcome: isDiskFull(error) ? "disk_full" : "call_error", message };
@@ -279,9 +321,23 @@ export class Instances {
     this.#track(process.close().then(() => this.#forget(instance, "died", message)));
   }
 
+  /** One that still starts is stopped as soon as there is something to stop. */
+  #stop(instance: Instance, stop?: InstanceStop): void {
+    if (instance.isStopping) return;
+    instance.isStopping = true;
+    instance.stop = stop;
+    if (instance.process !== undefined) this.#track(this.#close(instance, instance.process));
+  }
+
   async #close(instance: Instance, process: LibraryProcess): Promise<void> {
-    await process.close();
-    this.#forget(instance, "stopped", "");
+    const { stop } = instance;
+    // What left the groups of its slots is found below them as long as they live.
+    const members = await this.#options.walk(process.processIds);
+    const closed = process.close(stop);
+    if (stop !== undefined) killAll(members);
+    await closed;
+    killAll(members);
+    this.#forget(instance, stop === undefined ? "stopped" : "died", stop?.message ?? "");
   }
 
   #forget(
@@ -290,6 +346,7 @@ export class Instances {
     message: string,
   ): void {
     this.#instances.delete(instance.id);
+    instance.usage?.[Symbol.dispose]();
     for (const hold of instance.holds) hold.release();
     this.#options.trash.take(instance.directory);
     this.#options.push({ kind: "instance_gone", instanceId: instance.id, reason, message });
@@ -308,7 +365,10 @@ const NOTHING_RAN: ToldResult = {
   times: { startedAtMs: 0, stagedMs: 0, ranMs: 0 },
 };
 
-function tellResult({ end, stdout, stderr, startedAtMs, ranMs }: CallResult): ToldResult {
+function tellResult(
+  { end, stdout, stderr, startedAtMs, ranMs }: CallResult,
+  { timeoutMs }: Call,
+): ToldResult {
   const times = { startedAtMs, stagedMs: 0, ranMs };
   const told = { message: "", stdout, stderr, outputs: [], times };
   switch (end.kind) {
@@ -328,11 +388,17 @@ function tellResult({ end, stdout, stderr, startedAtMs, ranMs }: CallResult): To
         ...told,
         outcome: "library_failed",
         message: end.message.slice(0, MESSAGE_CHARS_MAX),
+        ...(end.isAmbiguous === true ? { isAmbiguous: true } : {}),
       };
+    case "stopped": {
+      const { isAmbiguous, ...how } = end.stop;
+      return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
+    }
     case "cancelled":
+      return { ...told, outcome: end.kind, message: "The call was stopped: it was cancelled" };
     case "timeout": {
-      const found = end.kind === "timeout" ? "its time was up" : "it was cancelled";
-      return { ...told, outcome: end.kind, message: `The call was stopped: ${found}` };
+      const message = `The call was stopped: ${describeTimeout(timeoutMs)}`;
+      return { ...told, outcome: end.kind, message };
     }
     default:
       return unreachable(end);
@@ -360,6 +426,20 @@ function holdFiles(cache: CacheStore, library: LibraryDefinition): Hold[] {
     const hold = stored && cache.hold(name, stored.facts.generation);
     return hold === undefined ? [] : [hold];
   });
+}
+
+/** What a call has made may have become a file of the cache while it was looked at. */
+async function measureDirectory(instance: Instance): Promise<DiskUsage> {
+  const takenBytes = instance.takenBytes;
+  const { bytes, costMs } = await diskUsage(instance.directory, new Set());
+  return { bytes: Math.max(0, bytes - (instance.takenBytes - takenBytes)), costMs };
+}
+
+/** Those that live still, and no others that have their numbers by now. */
+function killAll(members: readonly ProcessEntry[]): void {
+  for (const { processId, startTicks } of members) {
+    if (readProcess(processId)?.startTicks === startTicks) signalProcess(processId, "SIGKILL");
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -110,6 +110,7 @@ export class ManagerLink {
   #identity: string | undefined;
   /** The manager that has no more use for this worker: it is not dialled again. */
   #releasedBy: string | undefined;
+  #releaseReason = "";
 
   constructor(options: ManagerLinkOptions) {
     this.#options = options;
@@ -145,6 +146,7 @@ export class ManagerLink {
   /** Closes the connection and waits for another manager. */
   release(reason: string): void {
     this.#releasedBy = this.#identity;
+    this.#releaseReason = reason.slice(0, REASON_CHARS_MAX);
     this.#channel?.close(reason);
   }
 
@@ -235,7 +237,9 @@ export class ManagerLink {
     const access = await this.#readAccess();
     if (access === undefined) return { kind: "absent", reason: this.#lastFailure };
     if (access.identity === this.#releasedBy) {
-      return { kind: "absent", reason: "it has let this worker go, and no other has its name" };
+      const reason =
+        `it has let this worker go (${this.#releaseReason}), and no other has its name`;
+      return { kind: "absent", reason };
     }
     await this.#options.prepare(access);
     this.#dialled = access;

@@ -226,6 +226,11 @@ export class TaskProcesses {
     };
   }
 
+  /** The living processes below some, and these. */
+  walk(rootIds: readonly number[]): Promise<ProcessEntry[]> {
+    return walkTree(rootIds, { hasChildLists: this.#subreaper !== undefined });
+  }
+
   /** Kills what still runs, waits for it, and closes. */
   async close(): Promise<void> {
     for (const running of this.#running.values()) {
@@ -257,7 +262,7 @@ export class TaskProcesses {
       return { members, ...(memoryBytes === undefined ? {} : { memoryBytes }) };
     }
     const rootIds = [groupId, ...this.#adoption.processesOf(running)];
-    const members = await this.#walk(rootIds);
+    const members = await this.walk(rootIds);
     this.#know(running, members);
     return { members };
   }
@@ -265,10 +270,6 @@ export class TaskProcesses {
   /** What is found while the last of it is being ended is known better by `#endLeftovers`. */
   #know(running: Running, members: readonly ProcessEntry[]): void {
     if (!running.hasEnded) this.#adoption.know(running, members);
-  }
-
-  #walk(rootIds: readonly number[]): Promise<ProcessEntry[]> {
-    return walkTree(rootIds, { hasChildLists: this.#subreaper !== undefined });
   }
 
   #leaderEnded(running: Running, end: ChildEnd, resolve: (end: TaskEnd) => void): void {
@@ -298,7 +299,7 @@ export class TaskProcesses {
       const knownCount = known.size;
       for (const id of leftovers) if (id < 0 && isKilling) signalProcess(id, "SIGKILL");
       // Not the uppermost alone: what they leave would be found a layer at a time.
-      const members = await this.#walk(leftovers);
+      const members = await this.walk(leftovers);
       this.#adoption.know(running, members);
       if (isKilling) running.group?.kill();
       for (const entry of members) {

@@ -90,6 +90,8 @@ interface Run {
   stop: Stop | undefined;
   startedAtMs: number;
   ranMs: number;
+  /** None of its processes is left. */
+  hasEnded: boolean;
   /** What it used, once its processes have ended; at least `diskBytes` of disk. */
   total: ((diskBytes: number) => Measured) | undefined;
 }
@@ -114,7 +116,8 @@ export class Runner {
   /** Ends the processes of a try; `task_ended` still answers. */
   stop({ taskId, try: number, reason, exceeded }: StopOrder): void {
     const run = this.#runs.get(`${taskId}.${number}`);
-    if (run === undefined) return;
+    // What ended by itself before it could be stopped is judged by what it did.
+    if (run === undefined || run.hasEnded) return;
     if (reason !== "resources_exhausted") {
       run.stop ??= { reason };
       run.process?.stop(STOP_GRACE_MS);
@@ -177,6 +180,7 @@ export class Runner {
       stop: undefined,
       startedAtMs: 0,
       ranMs: 0,
+      hasEnded: false,
       total: undefined,
     };
     this.#runs.set(key, run);
@@ -212,7 +216,7 @@ export class Runner {
       verdict = await this.#judge(run, { sandbox, end, changed });
       if (!hasSurvivors) verdict = await this.#addFailureOutputs(run, { sandbox, verdict });
     } catch (error) {
-      verdict = run.stop === undefined ? failure(error) : stopped(run.stop);
+      verdict = run.stop === undefined ? failure(error) : stoppedRun(run, run.stop);
     }
     for (const hold of holds) hold.release();
     const { taskId, try: number } = run.order.task;
@@ -285,6 +289,7 @@ export class Runner {
     using _tail = this.#options.tails.attach(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
+    run.hasEnded = true;
     if (end.kind === "start_failed") {
       run.startedAtMs = 0;
       return end;
@@ -293,7 +298,7 @@ export class Runner {
     if (exceeded !== undefined) {
       run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
     }
-    if (run.stop !== undefined) run.stop = withPeak(run.stop, end);
+    if (run.stop !== undefined) run.stop = withPeak(run.stop, usage.memoryPeak(end));
     else if (run.ranMs >= DISK_LOOK_MS) {
       usage.sawDisk((await sandbox.measure({ isBrief: true })).bytes);
     }
@@ -347,7 +352,7 @@ export class Runner {
       changed: readonly InputMount[];
     },
   ): Promise<Verdict> {
-    if (run.stop !== undefined) return { ...stopped(run.stop), ...statusOf(end) };
+    if (run.stop !== undefined) return { ...stoppedRun(run, run.stop), ...statusOf(end) };
     if (end.kind === "start_failed") return verdictOf("start_failed", end.message);
     const [first] = changed;
     if (first !== undefined) {
@@ -383,6 +388,10 @@ export function tendrilVariables({ rootPath }: Activation): { [name: string]: st
   const variables: { [name: string]: string } = { TENDRIL_EXECUTABLE: process.execPath };
   if (rootPath !== "") variables["TENDRIL_ENVIRONMENT"] = rootPath;
   return variables;
+}
+
+function stoppedRun({ order: { shape } }: Run, stop: Stop): Verdict {
+  return stopped(stop, shape.timeoutMs);
 }
 
 /** What a try used, on whose result that much is known to have been written. */

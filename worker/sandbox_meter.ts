@@ -1,5 +1,5 @@
 /**
- * Looks at what running tasks have in their sandboxes. One that has just begun is left alone, so
+ * Looks at what running tasks have in their sandboxes, and instances in their directories. One that has just begun is left alone, so
  * that short tasks cost nothing; then each is looked at again before it could fill what it may have.
  *
  * @module
@@ -42,7 +42,8 @@ export class SandboxMeter {
   watch({ sandbox, limitBytes, saw }: SandboxWatch): Disposable {
     let isOver = false;
     let last = { bytes: 0, atMs: performance.now() };
-    const firstMs = pauseMs(Math.min(limitBytes, this.#capacityBytes) / WRITTEN_BYTES_PER_MS);
+    const mostBytes = Math.min(limitBytes, this.#capacityBytes);
+    const firstMs = pauseMs(mostBytes / WRITTEN_BYTES_PER_MS);
     const scheduled = this.#schedule.add(firstMs, async () => {
       const { bytes, costMs } = await sandbox.measure();
       const nowMs = performance.now();
@@ -50,7 +51,8 @@ export class SandboxMeter {
       const grownBytes = Math.max(0, bytes - last.bytes);
       const bytesPerMs = grownBytes / Math.max(1, nowMs - last.atMs) * HASTE;
       last = { bytes, atMs: nowMs };
-      const ownMs = Math.max(0, limitBytes - bytes) / WRITTEN_BYTES_PER_MS;
+      // It may not have begun to write: one that is long still can fill a small disk at any time.
+      const ownMs = Math.max(0, mostBytes - bytes) / WRITTEN_BYTES_PER_MS;
       const sharedMs = Math.max(0, this.#capacityBytes - bytes) / Math.max(1, bytesPerMs);
       return { costMs, pauseMs: pauseMs(Math.min(ownMs, sharedMs)) };
     });

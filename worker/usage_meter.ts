@@ -1,25 +1,29 @@
 /**
- * What running tries use: of each, its processes and its sandbox are looked at, what is found is
- * recorded, held against its limits, and told to the core.
+ * What running tries and instances of libraries use: of each, its processes and its sandbox are
+ * looked at, what is found is recorded, held against its limits, and told to the core.
  *
  * @module
  */
 
+import type { InstanceId } from "../shared/ids.ts";
 import type { Resources } from "../shared/resources.ts";
 import type { Exceeded, TaskShape, TryId, Usage, UsageSample } from "../shared/task.ts";
 import type { WorkerEvent } from "./core/event.ts";
-import { exceededLimit, limitOf } from "./core/limit.ts";
+import { exceededLimit, type Found, limitOf } from "./core/limit.ts";
 import type { TaskEnd, TaskProcess } from "./process.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { SandboxMeter } from "./sandbox_meter.ts";
 import { TreeMeter } from "./tree_meter.ts";
 import { UsageRecord } from "./usage_record.ts";
 
-/** A try that runs. */
+/** Who is looked at. */
+export type MeasuredId = TryId | { readonly instanceId: InstanceId };
+
+/** A try that runs, or an instance. */
 export interface UsageWatch {
-  readonly id: TryId;
-  readonly shape: TaskShape;
-  readonly process: TaskProcess;
+  readonly id: MeasuredId;
+  readonly shape: Pick<TaskShape, "resources" | "shares" | "hasSeries">;
+  readonly process: Pick<TaskProcess, "look" | "kill">;
   readonly sandbox: Pick<Sandbox, "measure">;
   /** Told once it is beyond a limit of its own; it is being killed by then. */
   readonly exceeded: (exceeded: Exceeded) => void;
@@ -32,6 +36,8 @@ export interface WatchedUsage extends Disposable {
     end: TaskEnd,
     known: { readonly ranMs: number; readonly diskBytes: number },
   ): { readonly used: Usage; readonly series?: readonly UsageSample[] };
+  /** The most that it had in memory. */
+  memoryPeak(end: TaskEnd): number;
   /** Takes in what is found of the sandbox once the processes have ended. */
   sawDisk(bytes: number): void;
   /** What the kernel ended it for, when it did so for its memory. */
@@ -90,11 +96,11 @@ export class UsageMeter {
       saw: (bytes) => {
         record.sawDisk(bytes);
         enforce("disk", bytes);
-        const { taskId, try: number } = id;
-        this.#options.push({ kind: "sandbox_measured", taskId, try: number, bytes });
+        this.#options.push(measuredEvent(id, { resource: "disk", bytes }));
       },
     });
     return {
+      memoryPeak: ({ use }) => record.memoryPeak(use.memoryBytes),
       sawDisk: (bytes) => record.sawDisk(bytes),
       total: ({ use }, known) => record.total({ ...use, ...known }),
       endedFor: (end) => {
@@ -102,7 +108,7 @@ export class UsageMeter {
           end.kind === "exit" && end.exitCode === KILLED_EXIT_CODE;
         const isItsOwn = end.isOverLimit;
         if (!isItsOwn && !(isKilled && tree.isOomVictim())) return undefined;
-        const used = Math.max(record.memoryBytesMax, end.use.memoryBytes);
+        const used = record.memoryPeak(end.use.memoryBytes);
         const limit = shape.resources.memoryBytes;
         return { resource: "memory", limit, used: isItsOwn ? Math.max(used, limit) : used };
       },
@@ -120,13 +126,21 @@ export class UsageMeter {
   }
 
   /** Small changes are kept from the core; all of them where memory is short. */
-  #memoryTeller({ taskId, try: number }: TryId): (bytes: number) => void {
+  #memoryTeller(id: MeasuredId): (bytes: number) => void {
     let toldBytes = 0;
     return (bytes) => {
       const changeBytes = Math.abs(bytes - toldBytes);
       if (changeBytes < Math.max(TOLD_BYTES, toldBytes * TOLD_PART)) return;
       toldBytes = bytes;
-      this.#options.push({ kind: "memory_measured", taskId, try: number, bytes });
+      this.#options.push(measuredEvent(id, { resource: "memory", bytes }));
     };
   }
+}
+
+function measuredEvent(id: MeasuredId, { resource, bytes }: Found): WorkerEvent {
+  if ("instanceId" in id) {
+    return { kind: "instance_measured", instanceId: id.instanceId, resource, bytes };
+  }
+  const kind = resource === "memory" ? "memory_measured" : "sandbox_measured";
+  return { kind, taskId: id.taskId, try: id.try, bytes };
 }

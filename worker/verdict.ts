@@ -1,7 +1,8 @@
 /** What a try is reported as: the words for each way in which it can end. */
 
+import { unreachable } from "../shared/assert.ts";
 import type { Exceeded, Outcome, TryResult } from "../shared/task.ts";
-import { describeExceeded } from "./core/limit.ts";
+import { describeExceeded, describeTimeout } from "./core/limit.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import type { TaskEnd } from "./process.ts";
 import { isDiskFull } from "./task_output.ts";
@@ -23,12 +24,6 @@ export type Stop =
 
 type StopReason = Extract<WorkerInstruction, { kind: "stop_task" }>["reason"];
 
-const WHY_STOPPED: { readonly [reason in Exclude<StopReason, "resources_exhausted">]: string } = {
-  timeout: "its time was up",
-  cancelled: "it was cancelled",
-  "disk_full": "the disk of the worker was full",
-};
-
 /** A file that a try needs is not there, although the manager had been told so. */
 export class MissingError extends Error {
   override readonly name = "MissingError";
@@ -39,14 +34,22 @@ export function verdictOf(outcome: Outcome, message: string): Verdict {
   return { outcome, message, outputs: [] };
 }
 
-/** Of a try that was stopped. */
-export function stopped(stop: Stop): Verdict {
-  if (stop.reason !== "resources_exhausted") {
-    return verdictOf(stop.reason, `The try was stopped: ${WHY_STOPPED[stop.reason]}`);
+/** Of a try that was stopped; `timeoutMs` is what it had. */
+export function stopped(stop: Stop, timeoutMs: number): Verdict {
+  switch (stop.reason) {
+    case "resources_exhausted": {
+      const { exceeded } = stop;
+      return { ...verdictOf(stop.reason, describeExceeded(exceeded, stop)), exceeded };
+    }
+    case "timeout":
+      return verdictOf(stop.reason, `The try was stopped: ${describeTimeout(timeoutMs)}`);
+    case "cancelled":
+      return verdictOf(stop.reason, "The try was stopped: it was cancelled");
+    case "disk_full":
+      return verdictOf(stop.reason, "The try was stopped: the disk of the worker was full");
+    default:
+      return unreachable(stop);
   }
-  const { exceeded, isShare } = stop;
-  const message = describeExceeded(exceeded, isShare);
-  return { ...verdictOf("resources_exhausted", message), exceeded };
 }
 
 /** How its process ended. */
@@ -66,8 +69,8 @@ export function failure(error: unknown): Verdict {
 }
 
 /** A try that is beyond its memory grows until it is gone. */
-export function withPeak(stop: Stop, { use }: TaskEnd): Stop {
+export function withPeak(stop: Stop, peakBytes: number): Stop {
   if (stop.reason !== "resources_exhausted" || stop.exceeded.resource !== "memory") return stop;
-  const used = Math.max(stop.exceeded.used, use.memoryBytes);
+  const used = Math.max(stop.exceeded.used, peakBytes);
   return { ...stop, exceeded: { ...stop.exceeded, used } };
 }

@@ -223,6 +223,8 @@ class Shell {
       mark,
       hostCommand: selfCommand(["internal-library-host"]),
       ...given,
+      meter,
+      walk: (processIds) => processes.walk(processIds),
       push,
     });
     this.#parts = {

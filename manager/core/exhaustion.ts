@@ -52,8 +52,11 @@ export function afterExhaustion(
     `${worker.workerId} on ${worker.host}`;
   const most = max[field];
   if (most !== undefined && (hadBytes >= most || exceeded.used > most)) {
-    const limit = `the max of category "${name}", ${formatSize(most)}`;
-    return { kind: "hopeless", message: `${had} and used ${formatSize(exceeded.used)}: ${limit}` };
+    const limit = `the max of category "${name}"`;
+    const message = hadBytes >= most
+      ? `${had}, ${limit}`
+      : `${had} and used ${formatSize(exceeded.used)}: ${limit} is ${formatSize(most)}`;
+    return { kind: "hopeless", message };
   }
   if (task.exhaustedCount >= EXHAUSTED_TRIES_MAX) {
     const message = `${had}, in the last of ${
@@ -67,7 +70,12 @@ export function afterExhaustion(
     ? largerWorker(attempt, field)
     : moreOf(state, attempt, { field, hadBytes, usedBytes: exceeded.used });
   if (isPlaceable(state, attempt, raise)) return { kind: "again", raise };
-  const where = hadAll ? "all that it has" : "less than it has";
+  const allBytes = worker.resources[field];
+  const where = !hadAll
+    ? "less than it has"
+    : hadBytes >= allBytes
+    ? "all that it has"
+    : `which has ${formatSize(allBytes)}`;
   const message = `${had}, ${where}, and no worker that could run it has more`;
   return { kind: "hopeless", message };
 }

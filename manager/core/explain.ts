@@ -16,6 +16,7 @@ import { inputFiles } from "./file.ts";
 import { canStart, libraryFiles } from "./library.ts";
 import { freestService, hasSlotAhead, isWaitingForWorkers, roomForInstance } from "./schedule.ts";
 import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
+import { strictHolders, strictInputs } from "./strict_input.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
 import { taskStateOf } from "./task_standing.ts";
 import { surveyWorkers, type WorkerSurvey } from "./worker_survey.ts";
@@ -58,7 +59,7 @@ function reasonsOf(inquiry: Inquiry, task: TaskRecord, depth = 0): Reason[] {
   switch (state.kind) {
     case "waiting": {
       const { hold } = task;
-      const held = hold === undefined ? [] : [holdReason(inquiry, task, hold)];
+      const held = hold === undefined ? [] : holdReasons(inquiry, task, hold);
       // Of a root cause one is enough.
       if (depth > 0 && hold !== undefined) return held;
       return [...held, ...inputReasons(inquiry, task, depth)];
@@ -89,7 +90,14 @@ function rootOf(inquiry: Inquiry, producer: TaskRecord, depth: number): Reason |
   return depth < ROOTS_MAX ? reasonsOf(inquiry, producer, depth + 1)[0] : undefined;
 }
 
-function holdReason({ nowMs }: Inquiry, task: TaskRecord, hold: Hold): Reason {
+function holdReasons(inquiry: Inquiry, task: TaskRecord, hold: Hold): Reason[] {
+  const reason = holdReason(inquiry, task, hold);
+  if (hold.kind !== "strict_input") return [reason];
+  const holders = strictHolders(inquiry.state, task);
+  return [reason, ...surveyWorkers(inquiry.state, task.taskClass, holders).reasons];
+}
+
+function holdReason({ state, nowMs }: Inquiry, task: TaskRecord, hold: Hold): Reason {
   switch (hold.kind) {
     case "start_after":
       return { kind: "start_after", leftMs: Math.max(0, hold.untilMs - nowMs) };
@@ -98,8 +106,8 @@ function holdReason({ nowMs }: Inquiry, task: TaskRecord, hold: Hold): Reason {
       return { kind: "back_off", leftMs: Math.max(0, hold.untilMs - nowMs), failureCount };
     }
     case "strict_input": {
-      const mounts = task.definition.inputs.filter(({ isStrict }) => isStrict);
-      return { kind: "strict_input", mounts: mounts.map(({ mount }) => mount) };
+      const mounts = strictInputs(state, task).map(({ mount }) => mount);
+      return { kind: "strict_input", mounts, holderCount: strictHolders(state, task).length };
     }
     case "retry_asked":
       return { kind: "retry_asked", outcome: hold.failure.outcome };

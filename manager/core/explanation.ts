@@ -74,7 +74,12 @@ export type PlaceReason =
   /** They gave a task back for want of disk, and take no other before one there ends. */
   | OfWorkers & { readonly kind: "crowded" }
   /** Their hosts, of which `host` is one, are blocked: for `leftMs` more, or by hand. */
-  | OfWorkers & { readonly kind: "blocked"; readonly host: string; readonly leftMs?: number }
+  | OfWorkers & {
+    readonly kind: "blocked";
+    readonly host: string;
+    readonly hostCount: number;
+    readonly leftMs?: number;
+  }
   /** They are drained, and let go when they run nothing. */
   | OfWorkers & { readonly kind: "draining" }
   /** As many tries of its category are at workers as may be: `maxConcurrent`. */
@@ -200,8 +205,13 @@ export type Reason =
   | { readonly kind: "start_after"; readonly leftMs: number }
   /** Its last try failed, and the next one is not at once. */
   | { readonly kind: "back_off"; readonly leftMs: number; readonly failureCount: number }
-  /** It runs only where these inputs are, and none of those workers has room for it. */
-  | { readonly kind: "strict_input"; readonly mounts: readonly string[] }
+  /** It runs only where these inputs are; what keeps it from those workers follows. */
+  | {
+    readonly kind: "strict_input";
+    readonly mounts: readonly string[];
+    /** Workers that have all of them now. */
+    readonly holderCount: number;
+  }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
   /** Cancelled with many others: it ends as soon as it is its turn. */

@@ -26,6 +26,8 @@ export interface TaskEnd {
   readonly host?: string;
   /** What its last try was given; absent when there was none, and of calls. */
   readonly allocated?: Resources;
+  /** The mount that the outcome is about. */
+  readonly mount?: string;
   /** The result of the try that ended the task, when a worker told one. */
   readonly result?: TryResult;
   /** When the task was submitted and last dispatched; 0 when it never was. */

@@ -40,21 +40,28 @@ interface Tally {
   leftMs: number;
   /** Of the first of them. */
   readonly host: string;
+  readonly hosts: Set<string>;
 }
 
 /** In this order they stand before what lasts, where some worker could run it. */
 const PASSING = ["free", "busy", "crowded", "away", "blocked", "draining", "leaving"] as const;
 
-/** Looks at all workers for one class. */
-export function surveyWorkers(state: ManagerState, taskClass: TaskClass): WorkerSurvey {
+/** Looks at all workers for one class, or at those that alone are in question. */
+export function surveyWorkers(
+  state: ManagerState,
+  taskClass: TaskClass,
+  workers: readonly WorkerRecord[] = [...state.workers.values()],
+): WorkerSurvey {
   const tallies = new Map<string, Tally>();
-  for (const worker of state.workers.values()) {
+  for (const worker of workers) {
     const finding = findingAt(state, worker, taskClass);
     const key = JSON.stringify(finding);
     let tally = tallies.get(key);
     if (tally === undefined) {
-      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host: worker.host });
+      const { host } = worker;
+      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host, hosts: new Set() });
     }
+    tally.hosts.add(worker.host);
     tally.count += 1;
     tally.leftMs = Math.max(tally.leftMs, leftMsOf(state, worker, finding));
   }
@@ -63,8 +70,9 @@ export function surveyWorkers(state: ManagerState, taskClass: TaskClass): Worker
   const passing = PASSING.flatMap((kind) => {
     return all.filter(({ finding }) => finding.kind === kind).toSorted((a, b) => b.count - a.count);
   });
-  const reasons = mergeBusy(passing).map((tally) => reasonOf(state, taskClass, tally));
-  const others = lasting.map((tally) => reasonOf(state, taskClass, tally)).toSorted(compareLasting);
+  const tell = (tally: Tally) => reasonOf(state, { taskClass, workers, tally });
+  const reasons = mergeBusy(passing).map(tell);
+  const others = lasting.map(tell).toSorted(compareLasting);
   return {
     candidateCount: passing.reduce((sum, { count }) => sum + count, 0),
     freeCount: tallies.get('{"kind":"free"}')?.count ?? 0,
@@ -161,22 +169,26 @@ function mergeBusy(tallies: readonly Tally[]): readonly Tally[] {
 
 function reasonOf(
   state: ManagerState,
-  taskClass: TaskClass,
-  { finding, count, leftMs, host }: Tally,
+  { taskClass, workers, tally }: {
+    readonly taskClass: TaskClass;
+    readonly workers: readonly WorkerRecord[];
+    readonly tally: Tally;
+  },
 ): PlaceReason {
+  const { finding, count, leftMs, host } = tally;
   const { library } = taskClass;
   const of = {
     workerCount: count,
-    ofCount: state.workers.size,
+    ofCount: workers.length,
     ...(library === undefined ? {} : { library: library.spec.name }),
   };
   switch (finding.kind) {
     case "free":
       return { kind: "placed_next" };
     case "resource":
-      return { ...finding, ...of, most: mostOf(state, finding.resource) };
+      return { ...finding, ...of, most: mostOf(workers, finding.resource) };
     case "feature":
-      return { ...finding, ...of, holderCount: holdersOf(state, finding.feature) };
+      return { ...finding, ...of, holderCount: holdersOf(workers, finding.feature) };
     case "time":
       return { kind: "time", ...of, neededMs: neededMs(taskClass), mostMs: leftMs };
     case "away":
@@ -186,7 +198,9 @@ function reasonOf(
     case "blocked": {
       const { blockedUntilMs = Infinity } = state.hosts.get(host) ?? {};
       const left = Math.max(0, blockedUntilMs - state.nowMs);
-      return { kind: "blocked", ...of, host, ...(left < Infinity ? { leftMs: left } : {}) };
+      const hostCount = tally.hosts.size;
+      const more = left < Infinity ? { leftMs: left } : {};
+      return { kind: "blocked", ...of, host, hostCount, ...more };
     }
     case "leaving":
     case "crowded":
@@ -211,10 +225,10 @@ function countOf(reason: PlaceReason): number {
   return "workerCount" in reason ? reason.workerCount : 0;
 }
 
-function mostOf({ workers }: ManagerState, name: string): number {
+function mostOf(workers: readonly WorkerRecord[], name: string): number {
   let most = 0;
   const seen = new Set<Resources>();
-  for (const { resources } of workers.values()) {
+  for (const { resources } of workers) {
     if (seen.has(resources)) continue;
     seen.add(resources);
     most = Math.max(most, requestOf(resources, name));
@@ -222,8 +236,8 @@ function mostOf({ workers }: ManagerState, name: string): number {
   return most;
 }
 
-function holdersOf({ workers }: ManagerState, feature: string): number {
+function holdersOf(workers: readonly WorkerRecord[], feature: string): number {
   let count = 0;
-  for (const { features } of workers.values()) if (features.has(feature)) count += 1;
+  for (const { features } of workers) if (features.has(feature)) count += 1;
   return count;
 }

@@ -129,6 +129,19 @@ test("tendril run exits 1 on an uncaught error and names its line", () => {
   expect(result.stderr).toContain("workflow.ts:3:");
 });
 
+test("tendril run names what could not be started, and no line of its own", () => {
+  write({
+    "workflow.ts": `import { Manager } from "tendril";
+await using manager = await Manager.start({ workers: 1, runDirectory: "/dev/null/runs" });`,
+  });
+  const result = tendril(["run", "--quiet", "workflow.ts"]);
+  expect(result.status).toBe(1);
+  expect(result.stderr).toStartWith(
+    'Error: Cannot use "/dev/null/runs/logs" for the logs of workers: ENOTDIR',
+  );
+  expect(result.stderr).not.toContain("bunfs");
+});
+
 test("tendril run keeps the exit status of the script, and what it left running", () => {
   write({
     "workflow.js": `#!/usr/bin/env tendril

@@ -118,7 +118,7 @@ test(
     const { outcome, message } = await grown;
     expect(outcome).toBe("disk_full");
     expect(message).toMatch(
-      /its sandbox had \d+ bytes, none of them reserved, .* the 30000000 bytes of disk/,
+      /its sandbox had [\d.]+ MB on the disk, none of it reserved, .* the 30 MB of disk/,
     );
     writeFileSync(done, "");
     expect([(await beside).outcome, (await beside).message]).toEqual(["success", ""]);

@@ -55,8 +55,9 @@ test("readCategory() says what is wrong, of which category", () => {
     'Cannot take min of category "blast": 2 of cores is more than its max, 1',
   );
   expect(read({ first: { memory: 2 }, max: { memory: 1 } })).toThrow(
-    'Cannot take first of category "blast": 2 of memoryBytes is more than its max, 1',
+    'Cannot take first of category "blast": 2 B of memory is more than its max, 1 B',
   );
+  expect(read({ min: { disk: "2GB" }, max: { disk: "1GB" } })).toThrow("2 GB of disk is more than");
   expect(read({}, "")).toThrow('Cannot take name of a category ""');
   expect(read({}, "x".repeat(300))).toThrow("300 characters, of at most 256");
 });

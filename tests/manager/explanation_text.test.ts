@@ -25,9 +25,10 @@ test("describeExplanations() tells of tasks alike together, in the order of the 
     of(2, "ready", NO_GPUS),
     of(3, "ready", busy, queue(1)),
     of(4, "ready", NO_GPUS),
+    of(5, "ready", busy, queue(1)),
     of(7, "ready", NO_GPUS),
   ])).toEqual([
-    "tasks 1,3 (2) wait: 4 of 4 workers could run it but are busy: their cores are taken",
+    "tasks 1,3,5 (3) wait: 4 of 4 workers could run it but are busy: their cores are taken",
     "tasks 2,4,7 (3) wait: needs 3 gpus; the most that one of 4 workers has is 1",
   ]);
 });

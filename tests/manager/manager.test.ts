@@ -111,6 +111,11 @@ test("Manager.submit() refuses wrong definitions with what would be right", asyn
   expect(submit({})).toThrow(/without a command/);
   expect(submit({ command: "a", comand: "b" })).toThrow(/"comand" as an option of submit: there/);
   expect(submit({ command: "a", memory: "2XB" })).toThrow(/memory of submit "2XB" as a size/);
+  expect(submit({ command: "a", env: { "A=B": "1" } })).toThrow(/"A=B" as the name of a variable/);
+  expect(submit({ command: "a", retryOn: ["exit", "success"] })).toThrow(
+    /retryOn of submit "success" as outcomes of failures: expected some of exit, signal/,
+  );
+  expect(submit({ command: "a", retryOn: [] })).toThrow(/retryOn of submit "\[\]" as outcomes/);
   expect(submit({ command: "a", inputs: { "../x": file } })).toThrow(/"..\/x" as a mount/);
   expect(submit({ command: "a", inputs: { x: file }, outputs: { x: manager.temp() } }))
     .toThrow(/"x" as an output: it is the input "x" too/);
@@ -120,6 +125,45 @@ test("Manager.submit() refuses wrong definitions with what would be right", asyn
   const made = manager.temp();
   manager.submit({ command: "a", outputs: { made } });
   expect(submit({ command: "b", outputs: { made } })).toThrow(/task 1 makes it/);
+});
+
+test("Manager.category() refuses what does not go with what was said before", async () => {
+  await using manager = await Manager.start();
+  manager.category("blast", { max: { memory: "1GB" } });
+  expect(() => manager.category("blast", { min: { memory: "2GB" } })).toThrow(
+    'Cannot take min of category "blast": 2 GB of memory is more than its max, 1 GB',
+  );
+  manager.category("blast", { max: { memory: "2GB" } });
+  manager.category("blast", { min: { memory: "2GB" } });
+});
+
+test("Manager.map() and its like name what they cannot take", async () => {
+  await using manager = await Manager.start();
+  const same = (item: unknown) => item;
+  const refused = async (call: Promise<unknown>) => {
+    return await call.then(String, (error: Error) => error.message);
+  };
+  // As a script without types would call them.
+  const { map, pair, treeReduce } = {
+    map: manager.map.bind(manager) as (...args: unknown[]) => Promise<unknown>,
+    pair: manager.pair.bind(manager) as (...args: unknown[]) => Promise<unknown>,
+    treeReduce: manager.treeReduce.bind(manager) as (...args: unknown[]) => Promise<unknown>,
+  };
+  expect(await refused(map("echo", [1]))).toBe(
+    'Cannot send "echo" to a worker: expected a function',
+  );
+  for (const call of [map(same, 5), pair(same, [1], 5), pair(same, 5, [1]), treeReduce(same, 5)]) {
+    expect(await refused(call)).toBe(
+      'Cannot take "5" as items: expected an array, or another iterable',
+    );
+  }
+  expect(await refused(map(same, [1], { chunksize: 2 }))).toMatch(
+    /^Cannot take "chunksize" as an option of map: there are signal, failures, chunkSize, tag, /,
+  );
+  expect(await refused(pair(same, [1], [1], { outputs: {} }))).toContain('"outputs" as an option');
+  expect(await refused(treeReduce(same, [1, 2], { chunkSize: 2 }))).toContain(
+    '"chunkSize" as an option of treeReduce: there are signal, arity, tag',
+  );
 });
 
 test("Manager sends small inputs in the message and larger ones by ticket", async () => {

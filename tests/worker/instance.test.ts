@@ -14,11 +14,17 @@ import { Activations } from "../../worker/activation.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
 import { NO_DEVICES } from "../../worker/core/device.ts";
 import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
+import { exhaustionOf } from "../../worker/core/instance_use.ts";
 import { Instances } from "../../worker/instance.ts";
+import { readProcess } from "../../worker/process_table.ts";
+import { walkTree } from "../../worker/process_tree.ts";
 import { Trash } from "../../worker/trash.ts";
 import { newTrees } from "../../worker/trees.ts";
+import { UsageMeter } from "../../worker/usage_meter.ts";
+import { until } from "./task_fixture.ts";
 
 const MODULE = `
+import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 let started = 0;
 export function setup(): void { started += 1; }
@@ -27,6 +33,20 @@ export function fail(): void { throw new RangeError("not today"); }
 export function read(path: string): string { return readFileSync(path, "utf8"); }
 export function write(): void { writeFileSync("made", "by a call"); }
 export function hang(): Promise<void> { return new Promise(() => setTimeout(() => {}, 1e6)); }
+export function leave(): number {
+  return spawn("sleep", ["600"], { detached: true, stdio: "ignore" }).pid!;
+}
+export async function fill(bytes: number): Promise<never> {
+  const parts = [];
+  for (let left = bytes; left > 0; left -= 1e7) parts.push(new Uint8Array(1e7).fill(left % 255 + 1));
+  await new Promise(() => setTimeout(() => parts.length, 1e6));
+  throw new Error("it was let");
+}
+export function load(): Promise<never> { return fill(1e9); }
+export async function spill(bytes: number): Promise<void> {
+  writeFileSync("spilt", new Uint8Array(bytes).fill(1));
+  await hang();
+}
 export function where(): unknown { const { env } = process; return [env.TENDRIL_ENVIRONMENT, env.PATH, env.CONDA_PREFIX]; }
 `;
 
@@ -43,6 +63,20 @@ class Bench implements AsyncDisposable {
   readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
   readonly trash: Trash = new Trash(join(this.directory, "trash"));
   readonly #events: WorkerEvent[] = [];
+  readonly #push = (event: WorkerEvent): void => {
+    if (event.kind === "instance_exceeded") {
+      // As the core does.
+      const { instanceId, exceeded } = event;
+      const stop = exhaustionOf("lib", exceeded, { isShare: false });
+      this.instances.stop({ kind: "stop_instance", instanceId, stop });
+    }
+    this.#events.push(event);
+    this.#wake();
+  };
+  readonly #meter: UsageMeter = new UsageMeter({
+    resources: { cores: 1, memoryBytes: 0, diskBytes: 40e6, gpus: 0 },
+    push: this.#push,
+  });
   #wake: () => void = () => {};
   #callCount = 0;
   readonly instances: Instances = new Instances({
@@ -54,10 +88,9 @@ class Bench implements AsyncDisposable {
     env: { PATH: process.env["PATH"] ?? "" },
     mark: "test-mark",
     hostCommand: selfCommand(["internal-library-host"]),
-    push: (event) => {
-      this.#events.push(event);
-      this.#wake();
-    },
+    meter: this.#meter,
+    walk: (ids) => walkTree(ids, { hasChildLists: true }),
+    push: this.#push,
   });
 
   add(name: string, text: string): void {
@@ -85,7 +118,7 @@ class Bench implements AsyncDisposable {
       library,
       devices: NO_DEVICES,
     });
-    return await this.next((event) => event.kind.startsWith("instance"));
+    return await this.next(({ kind }) => kind === "instance_ready" || kind === "instance_gone");
   }
 
   send(
@@ -127,6 +160,7 @@ class Bench implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#meter.close();
     await this.instances.close();
     await this.cache.close();
     await this.trash.close();
@@ -192,8 +226,13 @@ test("Instances.stopCall() frees the slot of a call that hangs", async () => {
     taskId,
     try: 1,
     reason: "timeout",
+    timeoutMs: 1_500,
   });
-  expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "timeout" });
+  expect(await bench.nextResult()).toMatchObject({
+    taskId,
+    outcome: "timeout",
+    message: "The call was stopped: its time was up: 1.5 s",
+  });
   expect((await bench.call("add", [1, 1])).outcome).toBe("success");
 });
 
@@ -211,8 +250,95 @@ test("Instances.stop() ends an instance and the calls in it", async () => {
   await bench.start(MODULE);
   bench.send("hang", []);
   bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId });
-  expect((await bench.nextResult()).outcome).toBe("library_failed");
+  const lost = await bench.nextResult();
+  expect(lost).toMatchObject({ outcome: "library_failed", isAmbiguous: true });
   expect(await bench.next((event) => event.kind === "instance_gone")).toMatchObject({
     reason: "stopped",
   });
+});
+
+test("Instances.stop() ends what a slot has started outside of its group", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  const { value } = await bench.call("leave", []);
+  const processId = decodeValue(value!) as number;
+  expect(readProcess(processId)).toMatchObject({ sessionId: processId });
+  bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId });
+  await bench.next((event) => event.kind === "instance_gone");
+  await until("it to be gone", () => readProcess(processId)?.isZombie !== false);
+});
+
+test("Instances.stop() ends one that still starts", async () => {
+  await using bench = new Bench();
+  const gone = bench.start(MODULE, { context: "hang" });
+  bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId });
+  expect(await gone).toMatchObject({ kind: "instance_gone", reason: "stopped" });
+});
+
+test("Instances end calls that run with how their instance was stopped, and others as lost", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  const running = bench.send("hang", []);
+  const waiting = bench.send("add", [1, 1]);
+  const message = 'The instance of library "lib" was stopped: for a test';
+  const stop = { outcome: "disk_full", message, isAmbiguous: true } as const;
+  bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId, stop });
+  const ended = await bench.next((event) => event.kind === "calls_ended");
+  expect(ended).toMatchObject({
+    ends: [
+      { taskId: running, result: { outcome: "disk_full", message, isAmbiguous: true } },
+      { taskId: waiting, result: { outcome: "library_failed", isAmbiguous: true } },
+    ],
+  });
+  expect(await bench.next((event) => event.kind === "instance_gone")).toMatchObject({
+    reason: "died",
+    message,
+  });
+});
+
+test("Instances with more in memory than their library states are stopped, and name it", async () => {
+  await using bench = new Bench();
+  const resources = { cores: 1, memoryBytes: 400e6, diskBytes: 0, gpus: 0 };
+  await bench.start(MODULE, { resources });
+  const { outcome, message, exceeded, isAmbiguous } = await bench.call("fill", [1e9]);
+  expect(outcome).toBe("resources_exhausted");
+  expect(message).toMatch(
+    /^The instance of library "lib" was stopped: its processes had \d+ MB of memory in use, 400 MB were stated for it$/,
+  );
+  expect(exceeded).toMatchObject({ resource: "memory", limit: 400e6 });
+  expect(exceeded!.used).toBeGreaterThan(400e6);
+  expect(exceeded!.used).toBeLessThan(1e9);
+  expect(isAmbiguous).toBeUndefined();
+  const gone = await bench.next((event) => event.kind === "instance_gone");
+  expect(gone).toMatchObject({ reason: "died", message });
+});
+
+test("Instances that load more into memory than they may do not start, and say so", async () => {
+  await using bench = new Bench();
+  const resources = { cores: 1, memoryBytes: 400e6, diskBytes: 0, gpus: 0 };
+  const gone = await bench.start(MODULE, { context: "load", resources });
+  expect(gone).toMatchObject({ kind: "instance_gone", reason: "died" });
+  expect("message" in gone && gone.message).toContain("400 MB were stated for it");
+});
+
+test("Instances with more on the disk than their library states are stopped", async () => {
+  await using bench = new Bench();
+  const resources = { cores: 1, memoryBytes: 0, diskBytes: 20e6, gpus: 0 };
+  await bench.start(MODULE, { resources });
+  const { outcome, message, exceeded } = await bench.call("spill", [100e6]);
+  expect({ outcome, exceeded: exceeded?.limit }).toEqual({
+    outcome: "resources_exhausted",
+    exceeded: 20e6,
+  });
+  expect(message).toContain('library "lib" was stopped: its directory had 100 MB on the disk');
+});
+
+test("Instances tell what is in their directories, and soon on a small disk", async () => {
+  await using bench = new Bench();
+  await bench.start(MODULE);
+  bench.send("spill", [30e6]);
+  const isFull = (event: WorkerEvent): boolean => {
+    return event.kind === "instance_measured" && event.resource === "disk" && event.bytes >= 30e6;
+  };
+  expect(await bench.next(isFull)).toMatchObject({ instanceId: 1 as InstanceId });
 });

@@ -292,10 +292,12 @@ test("ManagerLink dials no more the manager that released it, until it starts ag
   await using manager = new FakeManager();
   using bench = new Bench(accessOf(manager));
   await manager.next("hello");
+  await bench.welcomed;
   const closed = manager.closed();
   bench.link.release("done");
   await closed;
   await bench.waiting();
+  expect(bench.waits).toEqual(["it has let this worker go (done), and no other has its name"]);
   expect(manager.connectionCount).toBe(1);
   bench.access = accessOf(manager, { identity: "m1 2" });
   bench.changed();

@@ -85,7 +85,7 @@ test("a worker tells exactly how a command failed", async () => {
   const late = await manager.run("sleep 60", { taskId: 10, shape });
   expect(late).toMatchObject({
     outcome: "timeout",
-    message: "The try was stopped: its time was up",
+    message: "The try was stopped: its time was up: 50 ms",
   });
 }, 20_000);
 

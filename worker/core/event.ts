@@ -2,7 +2,7 @@
 
 import type { CacheName, InstanceId, TaskId, TransferId } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
-import type { CacheLevel, FileFacts, TryResult } from "../../shared/task.ts";
+import type { CacheLevel, Exceeded, FileFacts, TryResult } from "../../shared/task.ts";
 
 /** A file found in the cache when the worker started. */
 export interface CachedFile extends FileFacts {
@@ -52,6 +52,19 @@ export type WorkerEvent =
     readonly taskId: TaskId;
     readonly try: number;
     readonly bytes: number;
+  }
+  /** A look at an instance found that much in its directory, or in the memory of its processes. */
+  | {
+    readonly kind: "instance_measured";
+    readonly instanceId: InstanceId;
+    readonly resource: "memory" | "disk";
+    readonly bytes: number;
+  }
+  /** An instance is beyond what its library states. */
+  | {
+    readonly kind: "instance_exceeded";
+    readonly instanceId: InstanceId;
+    readonly exceeded: Exceeded;
   }
   | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
   /** The file is in the cache, or it is not. */

@@ -9,6 +9,7 @@ import type {
 } from "../../shared/protocol.ts";
 import type { CacheLevel, Exceeded, TaskShape, TryId } from "../../shared/task.ts";
 import type { HeldDevices } from "./device.ts";
+import type { InstanceStop } from "./instance_use.ts";
 
 /** What the shell must do, in order. */
 export type WorkerInstruction =
@@ -78,8 +79,12 @@ export type WorkerInstruction =
     readonly library: LibraryDefinition;
     readonly devices: HeldDevices;
   }
-  /** `instance_gone` answers. */
-  | { readonly kind: "stop_instance"; readonly instanceId: InstanceId }
+  /** `instance_gone` answers. With `stop` it has failed, and that is how its running calls end. */
+  | {
+    readonly kind: "stop_instance";
+    readonly instanceId: InstanceId;
+    readonly stop?: InstanceStop;
+  }
   /** At most `slots` calls are in one instance at a time; `calls_ended` answers. */
   | {
     readonly kind: "call";
@@ -93,6 +98,8 @@ export type WorkerInstruction =
     readonly taskId: TryId["taskId"];
     readonly try: number;
     readonly reason: "cancelled" | "timeout";
+    /** What it was given, of one whose time is up. */
+    readonly timeoutMs: number;
   }
   /** Nothing is left to do. Delete all files below `keep`, close and, unless released, exit. */
   | {

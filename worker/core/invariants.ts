@@ -38,7 +38,8 @@ export function checkInvariants(state: WorkerState): void {
   assert(cores <= identity.resources.cores + 1e-3, `${cores} cores are more than there are`);
   let memoryBytes = 0;
   for (const record of state.tries.values()) memoryBytes += record.memoryBytes;
-  assert(state.memoryBytes === memoryBytes, `Tries must use ${memoryBytes} bytes of memory`);
+  for (const record of state.instances.values()) memoryBytes += record.memoryBytes;
+  assert(state.memoryBytes === memoryBytes, `What runs must use ${memoryBytes} bytes of memory`);
   checkDevices(state);
   checkDisk(state);
   for (const [name, waiters] of state.waiters) {
@@ -78,17 +79,18 @@ function checkDevices({ tries, instances, transfers, devices, used, identity }: 
   }
 }
 
-/** What is held of the disk is what the files, the transfers and the tries hold. */
-function checkDisk({ disk, cache, transfers, tries }: WorkerState): void {
+/** What is held of the disk is what the files, the transfers, the tries and the instances hold. */
+function checkDisk({ disk, cache, transfers, tries, instances }: WorkerState): void {
   let cachedBytes = 0;
   for (const { ownBytes } of cache.values()) cachedBytes += ownBytes;
   let comingBytes = 0;
   for (const { reservedBytes } of transfers.values()) comingBytes += reservedBytes;
   let runningBytes = 0;
   for (const record of tries.values()) runningBytes += heldBytes(record);
+  for (const { writtenBytes } of instances.values()) runningBytes += writtenBytes;
   assert(disk.cachedBytes === cachedBytes, `${cachedBytes} bytes must be in the cache`);
   assert(disk.comingBytes === comingBytes, `${comingBytes} bytes must be on their way`);
-  assert(disk.runningBytes === runningBytes, `${runningBytes} bytes must be held by tries`);
+  assert(disk.runningBytes === runningBytes, `${runningBytes} bytes must be held by what runs`);
   let keptBytes = 0;
   for (const [name, { bytes }] of disk.parts) {
     keptBytes += bytes;

@@ -7,6 +7,7 @@ import type { TryResult } from "../../shared/task.ts";
 import { ANY_GENERATION, awaitFiles, forgetWaiter, type Need } from "./cache.ts";
 import { NO_DEVICES } from "./device.ts";
 import type { WorkerEvent } from "./event.ts";
+import { releaseInstance } from "./instance_use.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
 import { type InstanceRecord, tell, type WorkerState } from "./state.ts";
 import { endCalls } from "./task.ts";
@@ -28,6 +29,8 @@ export function takeInstance(
     state: { kind: "staging", missing: 0 },
     devices: NO_DEVICES,
     running: new Set(),
+    writtenBytes: 0,
+    memoryBytes: 0,
   };
   state.instances.set(instanceId, record);
   let instances = state.instancesByLibrary.get(library.name);
@@ -121,6 +124,7 @@ function dropInstance(state: WorkerState, record: InstanceRecord): void {
     record.state = { kind: "stopping" };
   } else {
     freeRoom(state, library.resources, record.devices);
+    releaseInstance(state, record);
   }
   state.instances.delete(instanceId);
   const instances = state.instancesByLibrary.get(library.name);

@@ -6,7 +6,7 @@
  */
 
 import type { Exceeded, TaskShape } from "../../shared/task.ts";
-import { formatSize } from "../../shared/units.ts";
+import { formatDuration, formatSize } from "../../shared/units.ts";
 
 /** What was found of a try. */
 export interface Found {
@@ -32,14 +32,24 @@ export function exceededLimit(
   return bytes > limit ? { resource, limit, used: bytes } : undefined;
 }
 
-/** One line for a person on why a try was stopped. */
-export function describeExceeded({ resource, limit, used }: Exceeded, isShare: boolean): string {
+/** One line for a person on why a try was stopped, or an instance `of` a library. */
+export function describeExceeded(
+  { resource, limit, used }: Exceeded,
+  { isShare, of }: { readonly isShare: boolean; readonly of?: string },
+): string {
+  const place = of === undefined ? "sandbox" : "directory";
   const had = resource === "memory"
     ? `its processes had ${formatSize(used)} of memory in use`
-    : `its sandbox had ${formatSize(used)} on the disk`;
+    : `its ${place} had ${formatSize(used)} on the disk`;
   const allowed = isShare
-    ? `which with what the other tries use is more than this worker has: ${formatSize(limit)} ` +
+    ? `which with what the others use is more than this worker has: ${formatSize(limit)} ` +
       "were left for it"
-    : `${formatSize(limit)} were allocated`;
-  return `The try was stopped: ${had}, ${allowed}`;
+    : `${formatSize(limit)} were ${of === undefined ? "allocated" : "stated for it"}`;
+  const what = of === undefined ? "The try" : `The instance of library "${of}"`;
+  return `${what} was stopped: ${had}, ${allowed}`;
+}
+
+/** Why one was stopped that ran for longer than it may. */
+export function describeTimeout(timeoutMs: number): string {
+  return `its time was up: ${formatDuration(timeoutMs)}`;
 }

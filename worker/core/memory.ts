@@ -1,13 +1,21 @@
 /**
- * The worker's memory: what nobody stated is a share of it, beyond which a try may go while there is
- * some left. When there is none, the try that is furthest above its allocation is stopped, and its
- * neighbours go on. Limits of a try's own are in limit.ts.
+ * The worker's memory: what nobody stated is a share of it, beyond which a try or an instance of a
+ * library may go while there is some left. When there is none, the one that is furthest above its
+ * allocation is stopped, and its neighbours go on. Limits of one's own are in limit.ts.
  *
  * @module
  */
 
+import type { Exceeded } from "../../shared/task.ts";
 import type { WorkerEvent } from "./event.ts";
-import { tryKey, type TryRecord, type WorkerState } from "./state.ts";
+import { exhaustionOf, failInstance, memoryShare } from "./instance_use.ts";
+import {
+  type InstanceRecord,
+  isStopping,
+  tryKey,
+  type TryRecord,
+  type WorkerState,
+} from "./state.ts";
 
 /** Takes in what the processes of a try have in memory, and stops one when it is too much in all. */
 export function measureMemory(
@@ -28,28 +36,41 @@ export function releaseMemory(state: WorkerState, record: TryRecord): void {
   record.memoryBytes = 0;
 }
 
-function stopOverdrawn(state: WorkerState): void {
-  const { memoryBytes: capacity } = state.identity.resources;
+/** Stops the one that is furthest above its share, if all have more than there is. */
+export function stopOverdrawn(state: WorkerState): void {
+  const { resources } = state.identity;
+  const { memoryBytes: capacity } = resources;
   if (capacity === 0 || state.memoryBytes <= capacity) return;
-  let worst: TryRecord | undefined;
+  let worst: TryRecord | InstanceRecord | undefined;
   let most = 0;
-  for (const record of state.tries.values()) {
-    const overBytes = record.memoryBytes - record.shape.resources.memoryBytes;
+  for (const record of [...state.tries.values(), ...state.instances.values()]) {
+    const share = record.kind === "try"
+      ? record.shape.resources.memoryBytes
+      : memoryShare(resources, record.library.resources);
+    const overBytes = record.memoryBytes - share;
     if (overBytes <= 0) continue;
     // Room comes of it.
-    if (record.stopReason !== undefined) return;
+    if (isStopping(record)) return;
     if (overBytes > most) [worst, most] = [record, overBytes];
   }
   if (worst === undefined) return;
-  worst.stopReason = "resources_exhausted";
-  const { memoryBytes: used, task: { taskId, try: number } } = worst;
+  const { memoryBytes: used } = worst;
   // At least what it was allocated, unless the others are above theirs as well.
   const limit = Math.max(0, capacity - (state.memoryBytes - used));
-  state.instructions.push({
-    kind: "stop_task",
-    taskId,
-    try: number,
-    reason: "resources_exhausted",
-    exceeded: { resource: "memory", limit, used },
-  });
+  stop(state, worst, { resource: "memory", limit, used });
+}
+
+function stop(
+  state: WorkerState,
+  record: TryRecord | InstanceRecord,
+  exceeded: Exceeded,
+): void {
+  if (record.kind === "instance") {
+    const { name } = record.library;
+    return failInstance(state, record, exhaustionOf(name, exceeded, { isShare: true }));
+  }
+  record.stopReason = "resources_exhausted";
+  const { taskId, try: number } = record.task;
+  const reason = "resources_exhausted";
+  state.instructions.push({ kind: "stop_task", taskId, try: number, reason, exceeded });
 }

@@ -1,14 +1,22 @@
 /**
- * What running commands write beyond what they have reserved. It counts as soon as it is seen;
- * when the disk is over its limit by it, and nothing idle can go, the try that has grown most is
- * stopped, and its neighbours go on.
+ * What running commands and instances of libraries write beyond what they have reserved or stated.
+ * It counts as soon as it is seen; when the disk is over its limit by it, and nothing idle can go, the
+ * one that has grown most is stopped, and its neighbours go on.
  *
  * @module
  */
 
+import { formatSize } from "../../shared/units.ts";
 import type { WorkerEvent } from "./event.ts";
 import { freeDiskBytes } from "./disk.ts";
-import { tryKey, type TryRecord, type WorkerState } from "./state.ts";
+import { failInstance } from "./instance_use.ts";
+import {
+  type InstanceRecord,
+  isStopping,
+  tryKey,
+  type TryRecord,
+  type WorkerState,
+} from "./state.ts";
 
 /**
  * How long the disk may be over its limit while the manager is asked what may go: there may be
@@ -32,6 +40,14 @@ export function measureTry(
   state.disk.runningBytes -= heldBytes(record);
   record.writtenBytes = event.bytes;
   state.disk.runningBytes += heldBytes(record);
+  stopWhoeverHasAll(state, event.bytes);
+}
+
+/** One has written so much: if that is more than there is at all, nothing that could go is enough. */
+export function stopWhoeverHasAll(state: WorkerState, bytes: number): void {
+  if (bytes > state.identity.resources.diskBytes && state.leaving === undefined) {
+    stopOvergrown(state);
+  }
 }
 
 /** Notes since when the disk is over its limit; true once nobody is asked any more. */
@@ -45,31 +61,44 @@ export function isOverForLong(state: WorkerState): boolean {
   return nowMs - disk.overSinceMs >= OVER_MS_MAX;
 }
 
-/** Stops the try that has grown most; true when room comes of that, or of one stopped before. */
+/** Stops the one that has grown most; true when room comes of that, or of one stopped before. */
 export function stopOvergrown(state: WorkerState): boolean {
   if (freeDiskBytes(state) >= 0) return false;
-  let worst: TryRecord | undefined;
+  let worst: TryRecord | InstanceRecord | undefined;
   let most = 0;
-  for (const record of state.tries.values()) {
-    if (record.state.kind !== "running" || record.shape.library !== undefined) continue;
-    const grownBytes = record.writtenBytes - record.diskBytes;
+  for (const record of [...state.tries.values(), ...state.instances.values()]) {
+    const grownBytes = record.writtenBytes - reservedBytes(record);
     if (grownBytes <= 0) continue;
-    if (record.stopReason !== undefined) return true;
+    if (isStopping(record)) return true;
     if (grownBytes > most) [worst, most] = [record, grownBytes];
   }
   if (worst === undefined) return false;
   state.disk.overSinceMs = state.nowMs;
+  const message = why(state, worst);
+  if (worst.kind === "instance") {
+    failInstance(state, worst, { outcome: "disk_full", message, isAmbiguous: true });
+    return true;
+  }
   worst.stopReason = "disk_full";
-  worst.stopMessage = why(state, worst);
+  worst.stopMessage = message;
   const { taskId, try: number } = worst.task;
   state.instructions.push({ kind: "stop_task", taskId, try: number, reason: "disk_full" });
   return true;
 }
 
-function why(state: WorkerState, { writtenBytes, diskBytes }: TryRecord): string {
+/** Nothing is set apart for an instance; what its library states it may have before others. */
+function reservedBytes(record: TryRecord | InstanceRecord): number {
+  return record.kind === "try" ? record.diskBytes : record.library.resources.diskBytes;
+}
+
+function why(state: WorkerState, record: TryRecord | InstanceRecord): string {
   const limitBytes = state.identity.resources.diskBytes;
-  const reserved = diskBytes === 0 ? "none of them reserved" : `${diskBytes} of them reserved`;
-  return `The try was stopped: its sandbox had ${writtenBytes} bytes, ${reserved}, which with what ` +
-    `else is held is ${-freeDiskBytes(state)} more than the ${limitBytes} bytes of disk of this ` +
-    "worker, and nothing else can go";
+  const bytes = reservedBytes(record);
+  const [what, place, reserved] = record.kind === "try"
+    ? ["The try", "sandbox", "reserved"]
+    : [`The instance of library "${record.library.name}"`, "directory", "stated"];
+  return `${what} was stopped: its ${place} had ${formatSize(record.writtenBytes)} on the disk, ` +
+    `${bytes === 0 ? "none" : formatSize(bytes)} of it ${reserved}, which with what else is held ` +
+    `is ${formatSize(-freeDiskBytes(state))} more than the ${formatSize(limitBytes)} of disk of ` +
+    "this worker, and nothing else can go";
 }

@@ -97,7 +97,10 @@ export interface DiskState {
   cachedBytes: number;
   /** By transfers under way. */
   comingBytes: number;
-  /** By running commands: what each has reserved, or has written if that is more. */
+  /**
+   * By running commands, what each has reserved, or has written if that is more; and what instances
+   * have written.
+   */
   runningBytes: number;
   /** By `parts`. */
   keptBytes: number;
@@ -140,6 +143,15 @@ export interface InstanceRecord {
   devices: HeldDevices;
   /** Calls in it: as many as it has slots, and some ahead while they are short. */
   readonly running: Set<TryRecord>;
+  /** Found in its directory when it was last looked at; 0 before that. */
+  writtenBytes: number;
+  /** Its processes had in memory when they were last looked at; 0 before that. */
+  memoryBytes: number;
+}
+
+/** True of what was told to stop and has not ended. */
+export function isStopping(record: TryRecord | InstanceRecord): boolean {
+  return record.kind === "try" ? record.stopReason !== undefined : record.state.kind === "stopping";
 }
 
 /** Tries of one class that wait for room, or instances of one library. */
@@ -191,7 +203,7 @@ export interface WorkerState {
   used: Resources;
   readonly devices: DevicePool;
   readonly disk: DiskState;
-  /** What the processes of running tries have in memory. */
+  /** What the processes of running tries and of instances have in memory. */
   memoryBytes: number;
   readonly instances: Map<InstanceId, InstanceRecord>;
   /** `{library: moving mean of how long its calls ran, milliseconds}`. */

@@ -13,6 +13,7 @@ import { tellDisk } from "./disk_report.ts";
 import { handleMessage } from "./message.ts";
 import type { TimedEvent } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
+import { measureInstance, stopExceeding } from "./instance_use.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
 import { finishLeaving, leaveInTime, requestLeave } from "./leave.ts";
@@ -74,6 +75,10 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return measureTry(state, event);
     case "memory_measured":
       return measureMemory(state, event);
+    case "instance_measured":
+      return measureInstance(state, event);
+    case "instance_exceeded":
+      return stopExceeding(state, event);
     case "calls_ended":
       return endCalls(state, event.ends);
     case "transfer_ended":

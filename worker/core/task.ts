@@ -21,6 +21,7 @@ import {
 import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
+import { takeFromInstance } from "./instance_use.ts";
 import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
@@ -139,7 +140,9 @@ export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
   for (const { taskId, try: number, result } of ends) {
     const record = state.tries.get(tryKey({ taskId, try: number }));
     if (record?.state.kind !== "running") continue;
-    record.state.instance?.running.delete(record);
+    const { instance } = record.state;
+    instance?.running.delete(record);
+    if (instance !== undefined) takeFromInstance(state, instance, result);
     if (record.shape.library !== undefined) {
       learnDuration(state, record.shape.library, result.times.ranMs);
     }
@@ -192,7 +195,9 @@ export function stopRunning(
   const { taskId, try: number } = record.task;
   if (record.state.kind === "running" && record.state.instance !== undefined) {
     const { instanceId } = record.state.instance;
-    state.instructions.push({ kind: "stop_call", instanceId, taskId, try: number, reason });
+    const { timeoutMs } = record.shape;
+    const call = { taskId, try: number, reason, timeoutMs };
+    state.instructions.push({ kind: "stop_call", instanceId, ...call });
   } else {
     state.instructions.push({ kind: "stop_task", taskId, try: number, reason });
   }

@@ -17,6 +17,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "@std/path";
 
 import { assert, unreachable } from "../../shared/assert.ts";
+import type { InstanceStop } from "../core/instance_use.ts";
 import { encodeThrown, type Thrown, thrownOf, thrownOfText } from "../../shared/thrown.ts";
 import {
   ARGUMENT_BYTES_MAX,
@@ -46,6 +47,8 @@ export interface LibraryProcessOptions {
   readonly slots: number;
   /** Runs what starts a process so that it runs on the processors of the instance. */
   readonly pinned?: <T>(start: () => T) => T;
+  /** Told of the instance before it has processes. */
+  onOpened?(instance: LibraryProcess): void;
   /** Calls that ended since the last time. */
   onResults(results: readonly CallResult[]): void;
   /** The instance was ready and cannot serve any more; its calls have ended as lost. */
@@ -67,8 +70,10 @@ export type CallEnd =
   | { readonly kind: "ok_file"; readonly path: string }
   /** The function threw; `value` is `thrown` for `decodeThrown`. */
   | { readonly kind: "error"; readonly thrown: Thrown; readonly value: Uint8Array }
-  /** Its process died, ended itself, or was stopped with the instance. */
-  | { readonly kind: "lost"; readonly message: string }
+  /** Its process died, ended itself, or was stopped with the instance, which is `isAmbiguous`. */
+  | { readonly kind: "lost"; readonly message: string; readonly isAmbiguous?: true }
+  /** It ran in the instance when that was stopped for what it used. */
+  | { readonly kind: "stopped"; readonly stop: InstanceStop }
   | { readonly kind: "cancelled" | "timeout" };
 
 /** The end of a call. */
@@ -104,6 +109,9 @@ const TICK_MS = 25;
 const CLOSE_MS = 1000;
 
 const STOPPED = "The library instance was stopped";
+
+/** Of a call that did nothing to lose its instance. */
+const LOST: CallEnd = { kind: "lost", message: STOPPED, isAmbiguous: true };
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 const UTF8 = new TextEncoder();
@@ -171,14 +179,16 @@ export class LibraryProcess {
    */
   static async start(options: LibraryProcessOptions): Promise<LibraryProcess> {
     const instance = new LibraryProcess(options);
+    options.onOpened?.(instance);
     const { startMsMax = START_MS_MAX } = options;
     const timer = setTimeout(() => {
       instance.#started.reject(new Error(`Cannot start library: not ready after ${startMsMax} ms`));
     }, startMsMax);
     try {
-      for (let index = 0; index < options.slots; index++) {
+      for (let index = 0; index < options.slots && instance.#state === "starting"; index++) {
         await mkdir(instance.#directoryOf(index), { recursive: true });
-        instance.#slots.push(instance.#newSlot(index));
+        // It may have been closed meanwhile.
+        if (instance.#state === "starting") instance.#slots.push(instance.#newSlot(index));
       }
       await instance.#started.promise;
     } catch (error) {
@@ -190,6 +200,11 @@ export class LibraryProcess {
     return instance;
   }
 
+  /** False before it is ready and once it ends: nothing that it is given then is run. */
+  get isOpen(): boolean {
+    return this.#state === "ready";
+  }
+
   /** Takes calls; `onResults` tells the end of each. */
   call(calls: readonly LibraryCall[]): void {
     for (const call of calls) {
@@ -197,7 +212,7 @@ export class LibraryProcess {
       const entry: Call = { ...call, pipeId: 0, slot: undefined, stop: undefined };
       this.#calls.set(call.callId, entry);
       const refusal = this.#state === "ready" ? refusalOf(call) : undefined;
-      if (this.#state !== "ready") this.#end(entry, { kind: "lost", message: STOPPED });
+      if (this.#state !== "ready") this.#end(entry, LOST);
       else if (refusal !== undefined) this.#end(entry, errorEnd(refusal));
       else this.#waiting.push(entry);
     }
@@ -215,14 +230,28 @@ export class LibraryProcess {
     slot.process.write(encodeDrop(call.pipeId));
   }
 
-  /** Ends every call as lost, and every process; resolves when none is left. */
-  async close(): Promise<void> {
+  /** Processes of the slots, each with a group of its own. */
+  get processIds(): number[] {
+    return this.#slots.flatMap(({ process }) => process.processGroup ?? []);
+  }
+
+  /**
+   * Ends every call as lost, and every process; resolves when none is left. With `stop` it is ended
+   * for what it used, at once, and so are the calls that run.
+   */
+  async close(stop?: InstanceStop): Promise<void> {
     this.#state = "closing";
     clearInterval(this.#ticker);
-    const busy = this.#slots.filter((slot) => !slot.isReady || slot.calls.length > 0);
+    this.#started.reject(new Error(stop?.message ?? STOPPED));
+    const busy = this.#slots.filter((slot) => {
+      return stop !== undefined || !slot.isReady || slot.calls.length > 0;
+    });
     for (const slot of busy) slot.process.kill(STOPPED);
     for (const call of [...this.#calls.values()]) {
-      this.#end(call, { kind: "lost", message: STOPPED });
+      const { slot } = call;
+      const isRunning = slot !== undefined && slot.calls[0] === call;
+      if (stop === undefined || !isRunning) this.#end(call, LOST);
+      else this.#end(call, { kind: "stopped", stop }, runOf(slot));
     }
     for (const slot of this.#slots) slot.process.end();
     const timer = setTimeout(() => {

@@ -512,7 +512,7 @@ test("explain() says that hosts are blocked for a while or by hand, and that oth
   fixture.feed({ kind: "host_changed", host: "h3", change: "drain", forMs: Infinity });
   const task = fixture.submits({});
   expect(lines(fixture, task)).toEqual([
-    "task 2 waits: 2 of 3 workers could run it but are on a blocked host (h1 and others), for 1 m " +
+    "task 2 waits: 2 of 3 workers could run it but are on 2 blocked hosts (h1 and others), for 1 m " +
     "more",
     "task 2 waits: 1 of 3 workers could run it but is drained: nothing more is given there",
   ]);
@@ -534,4 +534,23 @@ test("explain() says that as many tasks of its category run as may", () => {
   expect(lines(fixture, task)[0]).toBe(
     'task 4 waits: category "blast" has 2 tasks at workers, of 2 at most at a time',
   );
+});
+
+test("explain() says where strict inputs are, and what keeps the task from there", () => {
+  const fixture = new ManagerFixture(NO_AHEAD);
+  fixture.joins("a");
+  const made = fixture.temp("t");
+  fixture.finishes("a", fixture.submits({ outputs: [made] }));
+  fixture.submits({});
+  fixture.joins("b");
+  const task = fixture.submits({ inputs: [made], strict: [made] });
+  expect(lines(fixture, task)).toEqual([
+    'task 3 waits: runs only where "mount0" is: at 1 worker',
+    "task 3 waits: the only worker could run it but is busy: its cores are taken",
+  ]);
+  fixture.breaks("a");
+  expect(explained(fixture, task).reasons.map(({ kind }) => kind)).toEqual([
+    "strict_input",
+    "away",
+  ]);
 });

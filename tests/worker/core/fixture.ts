@@ -184,6 +184,12 @@ export class WorkerFixture {
     this.feed({ kind: "memory_measured", taskId: taskId as TaskId, try: 1, bytes });
   }
 
+  /** A look at an instance finds that much. */
+  measuresInstance(instanceId: number, resource: "memory" | "disk", bytes: number): void {
+    const id = instanceId as InstanceId;
+    this.feed({ kind: "instance_measured", instanceId: id, resource, bytes });
+  }
+
   /** A call in an instance ends. */
   answers(taskId: number, wish: EndWish = {}): void {
     const result = this.result(taskId, wish);

@@ -68,14 +68,14 @@ test("exceededLimit() is of amounts that were stated, and of no share and no zer
 
 test("describeExceeded() says what there was and what was allowed in units for people", () => {
   const memory = { resource: "memory", limit: 500e6, used: 612e6 } as const;
-  expect(describeExceeded(memory, false)).toBe(
+  expect(describeExceeded(memory, { isShare: false })).toBe(
     "The try was stopped: its processes had 612 MB of memory in use, 500 MB were allocated",
   );
-  expect(describeExceeded(memory, true)).toBe(
-    "The try was stopped: its processes had 612 MB of memory in use, which with what the other " +
-      "tries use is more than this worker has: 500 MB were left for it",
+  expect(describeExceeded(memory, { isShare: true })).toBe(
+    "The try was stopped: its processes had 612 MB of memory in use, which with what the " +
+      "others use is more than this worker has: 500 MB were left for it",
   );
-  expect(describeExceeded({ resource: "disk", limit: 1e8, used: 2e8 }, false)).toBe(
+  expect(describeExceeded({ resource: "disk", limit: 1e8, used: 2e8 }, { isShare: false })).toBe(
     "The try was stopped: its sandbox had 200 MB on the disk, 100 MB were allocated",
   );
 });

@@ -57,8 +57,8 @@ test("stopOvergrown() stops the try that grew most beyond its reservation, and n
   fixture.finishes(3, { outcome: "disk_full" });
   const [{ result } = { result: undefined }] = fixture.toldOf("result");
   expect(result?.outcome).toBe("disk_full");
-  expect(result?.message).toContain("its sandbox had 2000 bytes, none of them reserved");
-  expect(result?.message).toContain("100 more than the 10000 bytes of disk");
+  expect(result?.message).toContain("its sandbox had 2 kB on the disk, none of it reserved");
+  expect(result?.message).toContain("100 B more than the 10 kB of disk");
   expect(fixture.state.tries.size).toBe(2);
   expect(fixture.orders).toEqual([]);
 });
@@ -72,12 +72,20 @@ test("stopOvergrown() stops nothing that keeps to what it reserved", () => {
 });
 
 test("stopOvergrown() waits a while without a manager, who could let files go", () => {
-  const fixture = running(0);
+  const fixture = running(0, 0);
   fixture.feed({ kind: "connection_closed" });
-  fixture.measures(1, 11_000);
+  fixture.measures(1, 9_000);
+  fixture.measures(2, 2_000);
   expect(fixture.orders).toEqual([]);
   fixture.nowMs += 3_000;
-  fixture.measures(1, 11_000);
+  fixture.measures(2, 2_000);
+  expect(fixture.orders).toEqual(["stop 1.1 as disk_full"]);
+});
+
+test("stopWhoeverHasAll() asks for no files when none that could go is enough", () => {
+  const fixture = running(0, 0);
+  fixture.brings(fixture.fetches("old"), factsOf("old"));
+  fixture.measures(1, 10_500);
   expect(fixture.orders).toEqual(["stop 1.1 as disk_full"]);
 });
 

@@ -1,0 +1,103 @@
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import process from "node:process";
+
+import { Manager } from "../../mod.ts";
+import { Scratch } from "./scratch.ts";
+
+/** A library that takes what it is told to. */
+const GREEDY = `
+import { appendFileSync } from "node:fs";
+const kept: Uint8Array[] = [];
+export async function write(bytes: number): Promise<number> {
+  const part = new Uint8Array(1e6).fill(1);
+  for (let left = bytes; left > 0; left -= 1e6) {
+    appendFileSync("spilt", part);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  return bytes;
+}
+export async function fill(bytes: number, ms: number): Promise<number> {
+  for (let left = bytes; left > 0; left -= 1e7) {
+    kept.push(new Uint8Array(1e7).fill(left % 255 + 1));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return kept.length;
+}
+export const add = (a: number, b: number): number => a + b;
+`;
+
+function greedyModule(scratch: Scratch): string {
+  const path = scratch.path("greedy.ts");
+  writeFileSync(path, GREEDY);
+  return path;
+}
+
+test(
+  "A call that writes more than its worker has of disk ends as that, and its library is named",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    const worker = await scratch.worker(manager, { args: ["--disk", "40MB"] });
+    const library = manager.library({ name: "greedy", module: greedyModule(scratch) });
+    expect(await library.call<number>("add", 1, 2).value()).toBe(3);
+    const { outcome, message } = await library.call("write", 300_000_000);
+    process.stdout.write(`${message}\n`);
+    expect(outcome).toBe("disk_full");
+    expect(message).toMatch(
+      /The instance of library "greedy" was stopped: its directory had \d+ bytes, .* the 40000000 bytes of disk/,
+    );
+    expect(await library.call<number>("write", 1_000_000).value()).toBe(1_000_000);
+    expect(worker.child.exitCode).toBe(null);
+  },
+  40_000,
+);
+
+test(
+  "A call that has more in memory than its library states ends as that, and others go on",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    const worker = await scratch.worker(manager, { args: ["--memory", "4GB"], cores: 2 });
+    const library = manager.library({
+      name: "greedy",
+      module: greedyModule(scratch),
+      memory: "400MB",
+    });
+    const beside = manager.submit({ command: "sleep 1; echo on", cores: 1 });
+    const greedy = library.call("fill", 2_000_000_000, 60_000);
+    const modest = Array.from({ length: 20 }, (_, index) => library.call<number>("add", index, 1));
+    const { outcome, message } = await greedy;
+    process.stdout.write(`${message}\n`);
+    expect(outcome).toBe("resources_exhausted");
+    expect(message).toMatch(
+      /^The instance of library "greedy" was stopped: its processes had \d+ MB of memory in use, 400 MB were stated for it$/,
+    );
+    const sums = await Promise.all(modest.map((call) => call.value()));
+    expect(sums).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+    expect((await beside).stdout).toBe("on\n");
+    expect(worker.child.exitCode).toBe(null);
+  },
+  40_000,
+);
+
+test(
+  "Instances and tasks that have more than all of the memory are stopped one by one",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    const worker = await scratch.worker(manager, { args: ["--memory", "600MB"], cores: 2 });
+    const library = manager.library({ name: "greedy", module: greedyModule(scratch) });
+    const beside = manager.submit({ command: "sleep 3; echo on", cores: 1 });
+    const { outcome, message } = await library.call("fill", 1_500_000_000, 60_000);
+    process.stdout.write(`${message}\n`);
+    expect(outcome).toBe("resources_exhausted");
+    expect(message).toContain('library "greedy" was stopped');
+    expect(message).toContain("more than this worker has");
+    expect((await beside).stdout).toBe("on\n");
+    expect(await library.call<number>("add", 1, 2).value()).toBe(3);
+    expect(worker.child.exitCode).toBe(null);
+  },
+  40_000,
+);
