@@ -82,7 +82,10 @@ export class Engine {
   /** Adds an event; it is applied at the end of this turn of the event loop. */
   push(event: ManagerEvent): void {
     if (this.#isClosed) return;
-    this.#queue.push({ ...event, atMs: performance.now() });
+    // Every event is made for this call alone, so that it can be stamped in place.
+    const timed = event as ManagerEvent & { atMs: number };
+    timed.atMs = performance.now();
+    this.#queue.push(timed);
     if (this.#queue.length >= QUEUE_EVENTS_MAX && !this.#isStepping) this.#stepNow();
     else this.#schedule();
   }

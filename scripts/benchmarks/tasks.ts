@@ -26,6 +26,10 @@ export async function measureTasks(): Promise<Figure[]> {
 
 /** Chains over temps beside bare spawning: many at a time, and what one link takes. */
 export async function measureChains(): Promise<Figure[]> {
+  return [...await measureChainsWith({}), ...await measureChainsWith({ taskGroups: true })];
+}
+
+async function measureChainsWith(policies: { readonly taskGroups?: boolean }): Promise<Figure[]> {
   const runs = await repeat(async () => {
     const rate = await measureSpawnRate({ count: TASK_COUNT, concurrency: WORKER.cores });
     const inTurnRate = await measureSpawnRate({ count: 1000, concurrency: 1 });
@@ -37,16 +41,17 @@ export async function measureChains(): Promise<Figure[]> {
         chains: { value: CHAIN_COUNT * LINK_COUNT / chainsMs * 1000, baseline: rate },
         link: { value: linkMs, baseline: 1000 / inTurnRate },
       };
-    });
+    }, { policies });
   });
+  const how = policies.taskGroups === true ? ", in groups" : "";
   return [{
-    name: `${CHAIN_COUNT} chains of ${LINK_COUNT}`,
+    name: `${CHAIN_COUNT} chains of ${LINK_COUNT}${how}`,
     unit: "tasks/s",
     beside: "spawn loop",
     aim: "2000",
     runs: runs.map(({ chains }) => chains),
   }, {
-    name: "link of a chain",
+    name: `link of a chain${how}`,
     unit: "ms",
     beside: "one spawn",
     aim: "0.5 above the baseline",
