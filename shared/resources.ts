@@ -57,6 +57,9 @@ const NO_CUSTOM: CustomResources = {};
 /** Slack for sums of fractional cores: one part in 10,000 of a core, HyperQueue's granularity. */
 const CORES_SLACK = 1e-4;
 
+/** The same for amounts in bytes, of which users may state parts: what rounding leaves is far less. */
+const BYTES_SLACK = 0.5;
+
 /** The sum of `a` and `b`. */
 export function addResources(a: Resources, b: Resources): Resources {
   const sum = {
@@ -110,8 +113,10 @@ export function lacking(
   // What is not asked for is not lacking, even where there is too little of it.
   const isCoresShort = used.cores + more.cores > capacity.cores * factor + CORES_SLACK;
   if (isCoresShort) return "cores";
-  if (used.memoryBytes + more.memoryBytes > capacity.memoryBytes * factor) return "memory";
-  if (used.diskBytes + more.diskBytes > capacity.diskBytes * factor) return "disk";
+  const memoryBytes = capacity.memoryBytes * factor + BYTES_SLACK;
+  if (used.memoryBytes + more.memoryBytes > memoryBytes) return "memory";
+  const diskBytes = capacity.diskBytes * factor + BYTES_SLACK;
+  if (used.diskBytes + more.diskBytes > diskBytes) return "disk";
   if (used.gpus + more.gpus > capacity.gpus * factor) return "gpus";
   if (more.custom === undefined) return undefined;
   for (const [name, amount] of Object.entries(more.custom)) {

@@ -190,7 +190,8 @@ export function ownGroupPath(
   groups: string = readText("/proc/self/cgroup"),
 ): string | undefined {
   const own = /^0::(\/.*)$/m.exec(groups)?.[1];
-  if (own === undefined) return undefined;
+  // Outside of what is mounted here, as after a move by somebody else.
+  if (own === undefined || own.split("/").includes("..")) return undefined;
   for (const line of mounts.split("\n")) {
     // `man 5 proc`: ID PARENT DEVICE ROOT POINT OPTIONS [TAG...] - KIND SOURCE OPTIONS
     const [before = "", after = ""] = line.split(" - ");

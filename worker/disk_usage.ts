@@ -1,6 +1,7 @@
 /** What a tree takes of the disk, as `du` has it, and how full the disk is. */
 
 import { lstatSync, readdirSync, statfsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { join } from "@std/path";
@@ -17,6 +18,12 @@ const REST_MS = 20;
 
 /** Entries between two looks at the clock. */
 const ENTRIES_PER_LOOK = 16;
+
+/**
+ * A directory of this size has a few thousand names, and is read away from the control loop: one with
+ * a million would hold it for most of a second.
+ */
+const DIRECTORY_BYTES_MAX: number = 64 * 1024;
 
 /** Of `st_blocks`, whatever the file system's own are: POSIX, sys/stat.h. */
 const BLOCK_BYTES = 512;
@@ -35,9 +42,10 @@ export async function diskUsage(
   shared: ReadonlySet<number>,
   { isBrief = false }: { readonly isBrief?: boolean } = {},
 ): Promise<DiskUsage> {
-  const waiting = [root];
+  const top = lstatSync(root, { throwIfNoEntry: false });
+  const waiting = [{ path: root, sizeBytes: top?.size ?? 0 }];
   const linked = new Set<number>();
-  const device = lstatSync(root, { throwIfNoEntry: false })?.dev;
+  const device = top?.dev;
   let bytes = 0;
   let costMs = 0;
   let stretchAtMs = performance.now();
@@ -45,11 +53,19 @@ export async function diskUsage(
   while (true) {
     const directory = waiting.pop();
     if (directory === undefined) break;
-    for (const name of namesIn(directory)) {
-      const path = join(directory, name);
+    let names: readonly string[];
+    if (directory.sizeBytes <= DIRECTORY_BYTES_MAX) names = namesIn(directory.path);
+    else {
+      costMs += performance.now() - stretchAtMs;
+      if (isBrief) return { bytes, costMs };
+      names = await readdir(directory.path).catch(() => []);
+      stretchAtMs = performance.now();
+    }
+    for (const name of names) {
+      const path = join(directory.path, name);
       const found = lookAt(path);
       if (found !== undefined && found.dev === device && !shared.has(found.ino)) {
-        if (found.isDirectory()) waiting.push(path);
+        if (found.isDirectory()) waiting.push({ path, sizeBytes: found.size });
         const isAgain = found.nlink > 1 && !found.isDirectory() && linked.has(found.ino);
         if (!isAgain) bytes += found.blocks * BLOCK_BYTES;
         if (found.nlink > 1) linked.add(found.ino);

@@ -22,8 +22,13 @@ export interface ProcessEntry {
   readonly threadCount: number;
   /** Of itself and of the children that it has waited for. */
   readonly cpuMs: number;
-  /** In memory, pages that it shares with others among them. */
+  /**
+   * In memory, pages that it shares with others among them, and of one that has little pages of files
+   * too.
+   */
   readonly memoryBytes: number;
+  /** Pages of files in its memory, which the kernel can take back; 0 of one that has little. */
+  readonly fileBytes: number;
 }
 
 /** What of an environment is looked through; the kernel lets it be larger. */
@@ -33,6 +38,9 @@ const SLICE_BYTES: number = 64 * 1024;
 
 /** Of the times in `/proc`: USER_HZ, which is 100 on every Linux that the binary runs on. */
 const TICK_MS = 10;
+
+/** What of a process's memory is pages of files is looked up when it has more than this in all. */
+const LITTLE_BYTES: number = 32 * 1024 * 1024;
 
 /** Threads whose children are looked for; the kernel lists children by the thread that made them. */
 const THREADS_MAX = 512;
@@ -82,8 +90,21 @@ export function readProcess(processId: number): ProcessEntry | undefined {
     threadCount: Number(fields[17]),
     cpuMs: TICK_MS *
       (Number(fields[11]) + Number(fields[12]) + Number(fields[13]) + Number(fields[14])),
-    memoryBytes: Number(fields[21]) * pageBytes,
+    ...memoryOf(processId, Number(fields[21]) * pageBytes),
   };
+}
+
+/**
+ * A file that is read through a mapping is in memory as long as nobody else wants that, as what is
+ * read or written otherwise is: neither is what a program needs, and control groups count neither.
+ */
+function memoryOf(
+  processId: number,
+  allBytes: number,
+): Pick<ProcessEntry, "memoryBytes" | "fileBytes"> {
+  if (allBytes <= LITTLE_BYTES) return { memoryBytes: allBytes, fileBytes: 0 };
+  const fileBytes = Math.min(allBytes, kibOf(readStatus(processId), "RssFile"));
+  return { memoryBytes: allBytes - fileBytes, fileBytes };
 }
 
 /** Process ids of a process's children; none where the kernel does not tell. */
@@ -101,7 +122,7 @@ export function childIdsOf({ processId, threadCount }: ProcessEntry): number[] {
 }
 
 /**
- * What a process has in memory, of pages that several share its part alone: 0 of one that is gone,
+ * What a process has in memory but for files, of pages that several share its part alone: 0 of one that is gone,
  * undefined when that is not told. Walks the page tables, 16 ms for 1 GB, and so not in the control
  * loop.
  */
@@ -109,7 +130,8 @@ export async function readProportionalBytes(processId: number): Promise<number |
   if (!hasRollup) return undefined;
   try {
     const text = await readFile(`/proc/${processId}/smaps_rollup`, "latin1");
-    return Number(/^Pss: +(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
+    // Kernels before 5.4 do not tell files from the rest.
+    return Math.max(0, kibOf(text, "Pss") - kibOf(text, "Pss_File"));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     // Of another user, or shut to debuggers.
@@ -136,6 +158,20 @@ export function signalProcess(processId: number, signal: NodeJS.Signals | 0): bo
     // EPERM: it is there and belongs to somebody else.
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
+}
+
+function readStatus(processId: number): string {
+  try {
+    return readFileSync(`/proc/${processId}/status`, "latin1");
+  } catch {
+    // It is gone.
+    return "";
+  }
+}
+
+/** Bytes of a line `NAME: NUMBER kB`; 0 when there is none. */
+function kibOf(text: string, name: string): number {
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1] ?? 0) * 1024;
 }
 
 function childIdsOfThread(path: string): number[] {

@@ -90,6 +90,8 @@ interface Run {
   stop: Stop | undefined;
   startedAtMs: number;
   ranMs: number;
+  /** None of its processes is left. */
+  hasEnded: boolean;
   /** What it used, once its processes have ended; at least `diskBytes` of disk. */
   total: ((diskBytes: number) => Measured) | undefined;
 }
@@ -114,7 +116,8 @@ export class Runner {
   /** Ends the processes of a try; `task_ended` still answers. */
   stop({ taskId, try: number, reason, exceeded }: StopOrder): void {
     const run = this.#runs.get(`${taskId}.${number}`);
-    if (run === undefined) return;
+    // What ended by itself before it could be stopped is judged by what it did.
+    if (run === undefined || run.hasEnded) return;
     if (reason !== "resources_exhausted") {
       run.stop ??= { reason };
       run.process?.stop(STOP_GRACE_MS);
@@ -177,6 +180,7 @@ export class Runner {
       stop: undefined,
       startedAtMs: 0,
       ranMs: 0,
+      hasEnded: false,
       total: undefined,
     };
     this.#runs.set(key, run);
@@ -285,6 +289,7 @@ export class Runner {
     using _tail = this.#options.tails.attach(task, sandbox);
     const end = await run.process.ended;
     run.ranMs = performance.now() - startedAtMs;
+    run.hasEnded = true;
     if (end.kind === "start_failed") {
       run.startedAtMs = 0;
       return end;
@@ -293,7 +298,7 @@ export class Runner {
     if (exceeded !== undefined) {
       run.stop ??= { reason: "resources_exhausted", exceeded, isShare: false };
     }
-    if (run.stop !== undefined) run.stop = withPeak(run.stop, end);
+    if (run.stop !== undefined) run.stop = withPeak(run.stop, usage.memoryPeak(end));
     else if (run.ranMs >= DISK_LOOK_MS) {
       usage.sawDisk((await sandbox.measure({ isBrief: true })).bytes);
     }

@@ -144,7 +144,9 @@ export class TreeMeter {
       this.#totalBytes += counted - watched.memoryBytes;
       watched.memoryBytes = counted;
       const cpuMs = members.reduce((sum, member) => sum + member.cpuMs, 0);
-      const use = { memoryBytes: counted, processCount: members.length, cpuMs };
+      const fileBytes = members.reduce((most, member) => Math.max(most, member.fileBytes), 0);
+      const processCount = members.length;
+      const use = { memoryBytes: counted, fileBytes, processCount, cpuMs };
       record.sawTree(performance.now() - watched.startAtMs, use);
       saw(use);
     }

@@ -36,6 +36,8 @@ export interface WatchedUsage extends Disposable {
     end: TaskEnd,
     known: { readonly ranMs: number; readonly diskBytes: number },
   ): { readonly used: Usage; readonly series?: readonly UsageSample[] };
+  /** The most that it had in memory. */
+  memoryPeak(end: TaskEnd): number;
   /** Takes in what is found of the sandbox once the processes have ended. */
   sawDisk(bytes: number): void;
   /** What the kernel ended it for, when it did so for its memory. */
@@ -98,6 +100,7 @@ export class UsageMeter {
       },
     });
     return {
+      memoryPeak: ({ use }) => record.memoryPeak(use.memoryBytes),
       sawDisk: (bytes) => record.sawDisk(bytes),
       total: ({ use }, known) => record.total({ ...use, ...known }),
       endedFor: (end) => {
@@ -105,7 +108,7 @@ export class UsageMeter {
           end.kind === "exit" && end.exitCode === KILLED_EXIT_CODE;
         const isItsOwn = end.isOverLimit;
         if (!isItsOwn && !(isKilled && tree.isOomVictim())) return undefined;
-        const used = Math.max(record.memoryBytesMax, end.use.memoryBytes);
+        const used = record.memoryPeak(end.use.memoryBytes);
         const limit = shape.resources.memoryBytes;
         return { resource: "memory", limit, used: isItsOwn ? Math.max(used, limit) : used };
       },

@@ -13,6 +13,8 @@ export const SAMPLE_PAUSE_MS = 100;
 /** What was found of a try's processes. */
 export interface TreeUse {
   readonly memoryBytes: number;
+  /** The most that one of its processes had in memory of files, which is no part of the above. */
+  readonly fileBytes: number;
   readonly processCount: number;
   /** So far, of those that live and those they have waited for. */
   readonly cpuMs: number;
@@ -32,6 +34,7 @@ export interface UsageEnd {
 export class UsageRecord {
   readonly #hasSeries: boolean;
   #memoryBytesMax = 0;
+  #fileBytesMax = 0;
   #processCountMax = 1;
   #cpuMsMax = 0;
   #diskBytesMax = 0;
@@ -48,6 +51,14 @@ export class UsageRecord {
     return this.#memoryBytesMax;
   }
 
+  /**
+   * The same once it has ended and one of its processes had `endBytes`: it may have had more than was
+   * found between two looks, but with the files that it had mapped.
+   */
+  memoryPeak(endBytes: number): number {
+    return Math.max(this.#memoryBytesMax, endBytes - this.#fileBytesMax);
+  }
+
   /** When the next sample is due, since the start of the try; `Infinity` where none is wanted. */
   get nextSampleAtMs(): number {
     if (!this.#hasSeries) return Infinity;
@@ -56,8 +67,9 @@ export class UsageRecord {
   }
 
   /** Takes in a look at the processes, `atMs` after the start of the try. */
-  sawTree(atMs: number, { memoryBytes, processCount, cpuMs }: TreeUse): void {
+  sawTree(atMs: number, { memoryBytes, fileBytes, processCount, cpuMs }: TreeUse): void {
     this.#memoryBytesMax = Math.max(this.#memoryBytesMax, memoryBytes);
+    this.#fileBytesMax = Math.max(this.#fileBytesMax, fileBytes);
     this.#processCountMax = Math.max(this.#processCountMax, processCount);
     // What nobody waited for is gone with its process.
     this.#cpuMsMax = Math.max(this.#cpuMsMax, cpuMs);
@@ -80,7 +92,7 @@ export class UsageRecord {
     const cpuMs = Math.max(this.#cpuMsMax, end.cpuMs);
     const used = {
       cores: end.ranMs > 0 ? cpuMs / end.ranMs : 0,
-      memoryBytes: Math.max(this.#memoryBytesMax, end.memoryBytes),
+      memoryBytes: this.memoryPeak(end.memoryBytes),
       diskBytes: Math.max(this.#diskBytesMax, end.diskBytes),
       processCount: this.#processCountMax,
       cpuMs,

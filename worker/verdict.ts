@@ -69,8 +69,8 @@ export function failure(error: unknown): Verdict {
 }
 
 /** A try that is beyond its memory grows until it is gone. */
-export function withPeak(stop: Stop, { use }: TaskEnd): Stop {
+export function withPeak(stop: Stop, peakBytes: number): Stop {
   if (stop.reason !== "resources_exhausted" || stop.exceeded.resource !== "memory") return stop;
-  const used = Math.max(stop.exceeded.used, use.memoryBytes);
+  const used = Math.max(stop.exceeded.used, peakBytes);
   return { ...stop, exceeded: { ...stop.exceeded, used } };
 }

@@ -7,6 +7,7 @@
  */
 
 import type { TaskId } from "../../shared/ids.ts";
+import { dropAsked } from "./retry.ts";
 import type { ManagerState, TaskRecord } from "./state.ts";
 import { CANCELLED, failTask, giveUp, setState } from "./task.ts";
 import { wakeUpkeep } from "./upkeep.ts";
@@ -49,6 +50,7 @@ export function cancelTasks(state: ManagerState, taskIds: readonly TaskId[]): vo
       placed.push(taskId);
       continue;
     }
+    dropAsked(state, task);
     task.hold = CALLED_OFF;
     if (task.state.kind === "ready") setState(state, task, { kind: "waiting", missing: 0 });
     state.calledOff.tasks.push(task);

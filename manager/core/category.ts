@@ -4,6 +4,7 @@ import type { ResourceRequest } from "../../shared/resources.ts";
 import { DEFAULT_REQUEST, type Demand } from "./allocation.ts";
 import type { CategoryChange, CategorySpec } from "./event.ts";
 import { drawFrom, type Learning } from "./learning.ts";
+import { reviewReservation } from "./reservation.ts";
 import type { ManagerState, TaskClass } from "./state.ts";
 
 /** How the first try of a task is sized for which something was not stated. */
@@ -126,6 +127,8 @@ export function countRunning(
   if (category.runningCount > 0) return;
   // What is left by the rounding of sums.
   category.heldCores = 0;
+  // One that finds no room now may be kept a worker.
+  for (const taskClass of category.classes) taskClass.isBlocked = false;
   forgetCategory(state, category);
 }
 
@@ -143,6 +146,8 @@ export function sizeClass(state: ManagerState, taskClass: TaskClass): void {
   taskClass.demand = demandOf(state, taskClass);
   taskClass.allocations.clear();
   taskClass.isBlocked = false;
+  reviewReservation(state, taskClass);
+  if (taskClass.unfitAt !== undefined) state.resized.add(taskClass);
 }
 
 /** A try was given what had been drawn for it: for the next one it is drawn anew. */
@@ -175,8 +180,11 @@ export function demandOf(
     let amount = stated[field];
     if (amount === undefined && guess !== undefined) {
       const sized = capped(Math.max(guess, min[field] ?? 0), max[field]);
-      // A guess keeps no task from running: it is of all that a worker has, if need be.
-      amount = capped(sized, mostOf(state, field));
+      const most = mostOf(state, field);
+      // A guess keeps no task from running: it is of all that a worker has, if need be. Of a disk,
+      // on which files are cached, all is not kept free.
+      const isAllOfDisk = field === "diskBytes" && most !== undefined && sized >= most;
+      amount = isAllOfDisk ? Infinity : capped(sized, most);
     }
     amount ??= max[field];
     const needed = atLeast[field];

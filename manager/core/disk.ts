@@ -2,7 +2,7 @@
 
 import { setCapacity, visitFreest } from "./capacity_index.ts";
 import { inputFiles } from "./file.ts";
-import { missingAt } from "./allocation.ts";
+import { allocate } from "./allocation.ts";
 import { suits } from "./placement.ts";
 import { outlivesWorkflow } from "./replica.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
@@ -73,7 +73,8 @@ export function lacksMost(worker: WorkerRecord, { inputs, inputBytes }: DiskNeed
 
 /** The largest disk of a worker that could run tasks of the class but for their disk; 0 without one. */
 export function largestDiskFor(state: ManagerState, taskClass: TaskClass): number {
-  const request = { ...taskClass.demand.request, diskBytes: 0 };
+  const { demand: { request, least }, workerMemoryBytes } = taskClass;
+  const demand = { request: { ...request, diskBytes: 0 }, least: { ...least, diskBytes: 0 } };
   let largest = 0;
   let probed = 0;
   visitFreest(state.disks, ({ workerId }) => {
@@ -83,7 +84,9 @@ export function largestDiskFor(state: ManagerState, taskClass: TaskClass): numbe
     // Those that follow have less, or about as much.
     const isLess = diskStep(worker.resources.diskBytes) < diskStep(largest);
     if (largest > 0 && isLess || probed > DISKS_PROBED) return true;
-    if (!suits(worker, taskClass) || missingAt(request, worker.resources)) return false;
+    const { resources } = worker;
+    if (!suits(worker, taskClass) || resources.memoryBytes < workerMemoryBytes) return false;
+    if (allocate(demand, resources, state.policies) === undefined) return false;
     largest = Math.max(largest, worker.resources.diskBytes);
     return false;
   });

@@ -176,8 +176,8 @@ function isGivenUp(state: ManagerState, { host }: WorkerRecord): boolean {
   return state.upkeep.receivers.size === 0 || state.nowMs >= drainedAtMs + RESCUE_MS_MAX;
 }
 
-/** What waits there goes to others. */
-function recallAll(state: ManagerState, worker: WorkerRecord): void {
+/** What waits there, and has its inputs or gets them, goes to others. */
+export function recallAll(state: ManagerState, worker: WorkerRecord): void {
   for (const attempt of worker.unstarted) {
     if (attempt.isRecalled) continue;
     attempt.isRecalled = true;

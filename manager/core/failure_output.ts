@@ -8,6 +8,7 @@
 
 import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
+import { dropFollower } from "./group.ts";
 import { noteLie, outputLie } from "./lie.ts";
 import type { ManagerState, TaskRecord, TryRecord } from "./state.ts";
 import { finishTask, setState } from "./task.ts";
@@ -47,6 +48,8 @@ export function finishFailed(
 ): void {
   const { task, worker } = attempt;
   const { result, message } = failure;
+  // What awaits it waits in vain, while what it has left is on its way.
+  dropFollower(state, attempt);
   if (result !== undefined && result.outputs.length > 0) {
     takeOutputs(state, attempt, result);
     const pending = deliverOutputs(state, { task, worker, result });

@@ -10,6 +10,7 @@
  * @module
  */
 
+import { recallAll } from "./drain.ts";
 import { inputFiles, outputFiles } from "./file.ts";
 import { obstacleAt } from "./placement.ts";
 import { changeRoom } from "./room.ts";
@@ -56,8 +57,13 @@ export function promoteFollower(state: ManagerState, { follower }: TryRecord): v
   if (follower === undefined || follower.isEnded) return;
   follower.awaits = undefined;
   const { worker, allocation, isStarted } = follower;
-  if (allocation !== undefined) changeRoom(state, worker, allocation.held, 1);
+  if (allocation !== undefined) {
+    changeRoom(state, worker, allocation.held, 1);
+    follower.taskClass.category.heldCores += allocation.held.cores;
+  }
   if (!isStarted) worker.unstarted.add(follower);
+  // It has come to its turn where nothing more is to start.
+  if (worker.bar !== undefined) recallAll(state, worker);
   leadGroup(state, follower);
 }
 

@@ -57,10 +57,12 @@ export function blockHost(
   { forMs, reason }: { readonly forMs: number; readonly reason: string },
 ): void {
   const record = recordOf(state, host);
-  record.blockedUntilMs = state.nowMs + forMs;
-  record.failures.clear();
-  if (forMs < Infinity) planLook(state, { atMs: record.blockedUntilMs, kind: "host", host });
   const isByHand = reason === BY_HAND;
+  const untilMs = state.nowMs + forMs;
+  // What a user has said is not undone by what fails there.
+  record.blockedUntilMs = isByHand ? untilMs : Math.max(untilMs, record.blockedUntilMs);
+  record.failures.clear();
+  if (forMs < Infinity) planLook(state, { atMs: untilMs, kind: "host", host });
   const time = forMs < Infinity ? { forMs } : {};
   state.facts.push({ kind: "host_blocked", host, reason, isByHand, ...time });
   barWorkers(state, host);

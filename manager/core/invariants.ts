@@ -81,9 +81,15 @@ function checkRoom({ workers, room }: ManagerState): void {
 
 function checkCategories(state: ManagerState): void {
   const running = new Map<object, number>();
+  const held = new Map<object, number>();
   for (const { tries } of state.workers.values()) {
-    for (const { taskClass: { category } } of tries.values()) {
+    for (const { taskClass: { category, library }, allocation, awaits } of tries.values()) {
       running.set(category, (running.get(category) ?? 0) + 1);
+      const spec = library?.spec;
+      const cores = spec === undefined
+        ? allocation?.held.cores ?? 0
+        : spec.resources.cores / spec.slots;
+      if (awaits === undefined) held.set(category, (held.get(category) ?? 0) + cores);
     }
   }
   for (const [name, category] of state.categories) {
@@ -91,10 +97,9 @@ function checkCategories(state: ManagerState): void {
     assert(category.runningCount === count, `Category "${name}" must count ${count} tries`);
     running.delete(category);
     const { learning } = category;
-    assert(
-      category.heldCores >= 0 && (count > 0 || category.heldCores === 0),
-      `Category "${name}" must not hold ${category.heldCores} cores`,
-    );
+    const cores = held.get(category) ?? 0;
+    const isRight = Math.abs(category.heldCores - cores) < 1e-3;
+    assert(isRight, `Category "${name}" must hold ${cores} cores, not ${category.heldCores}`);
     assert(
       learning === undefined || learning.newCount < Math.max(1, state.policies.categorySteadyTasks),
       `Category "${name}" must have learnt of what has ended`,

@@ -49,6 +49,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     changedWorkers: new Set(),
     recallable: new Set(),
     strictFiles: new Set(),
+    resized: new Set(),
     hosts: new Map(),
     ending: new Set(),
     departureLookAtMs: 0,

@@ -101,6 +101,8 @@ export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): FileRe
   const outputs = outputFiles(state, task).map(({ file }) => file);
   if (outputs.some((file) => !file.isAvailable && isAwaited(file))) return [];
   if (task.state.kind === "dispatched") endAttempt(state, task.state.attempt);
+  // Of another run it is to be found out anew.
+  task.hold = undefined;
   setState(state, task, { kind: "done", isSuccess: true });
   const { taskId } = task.definition;
   state.facts.push({ kind: "recovery_ended", taskId, outcome: "cancelled", message: "" });

@@ -8,6 +8,7 @@
  */
 
 import { visitFreest } from "./capacity_index.ts";
+import { type CategoryRecord, isFull } from "./category.ts";
 import { lastingObstacleAt } from "./placement.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { headOf } from "./turn.ts";
@@ -50,6 +51,21 @@ export function endReservation(state: ManagerState, taskClass: TaskClass): void 
   // There may be room for others, whom the pass that is under way has passed over.
   for (const other of state.busyClasses) other.isBlocked = false;
   wakeUpkeep(state, state.nowMs);
+}
+
+/** The category has as many tries as it may have: what is kept for others of it is of no use now. */
+export function endReservationsOfFull(state: ManagerState, category: CategoryRecord): void {
+  if (state.reservations.size === 0 || !isFull(category)) return;
+  for (const taskClass of state.reservations.keys()) {
+    if (taskClass.category === category) endReservation(state, taskClass);
+  }
+}
+
+/** The class asks for another amount: a worker that has less is not kept for it. */
+export function reviewReservation(state: ManagerState, taskClass: TaskClass): void {
+  const worker = state.reservations.get(taskClass);
+  if (worker === undefined) return;
+  if (lastingObstacleAt(state, worker, taskClass) !== undefined) endReservation(state, taskClass);
 }
 
 /** The worker takes no tasks any more. */

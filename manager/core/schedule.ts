@@ -32,9 +32,15 @@ import type {
   WorkerRecord,
 } from "./state.ts";
 import { tell } from "./state.ts";
-import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
+import {
+  hasStrictInputs,
+  hasStrictTask,
+  placeStrict,
+  strictInputs,
+  wakeStrict,
+} from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
-import { reserveFor } from "./reservation.ts";
+import { isReserved, reserveFor } from "./reservation.ts";
 import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
 import { takeTurns } from "./turn.ts";
@@ -54,10 +60,8 @@ const RECALL_WORTH_MS = 50;
 export function schedule(state: ManagerState): void {
   if (state.isClosed || isWaitingForWorkers(state)) return;
   wakeStrict(state);
-  if (state.busyClasses.size > 0) {
-    placeTasks(state);
-    makeRoom(state);
-  }
+  if (state.busyClasses.size > 0) placeTasks(state);
+  makeRoom(state);
   if (state.changedWorkers.size === 0) return;
   yieldRoom(state);
   recallForIdle(state);
@@ -293,6 +297,7 @@ export function instanceObstacleAt(
   if (missingAt(resources, worker.resources) !== undefined) return "too_small";
   if (!suits(worker, taskClass)) return "feature";
   if (!isTimeLeft(state, worker, taskClass)) return "time";
+  if (isReserved(worker, taskClass)) return "busy";
   const room = { used: worker.committed, more: resources, factor };
   return fitsWithin(worker.resources, room) ? undefined : "busy";
 }
@@ -311,7 +316,10 @@ function yieldRoom(state: ManagerState): void {
 
 /** Where idle instances keep blocked tasks from running, they go. */
 function makeRoom(state: ManagerState): void {
-  if (state.idleServices.size === 0 || state.busyClasses.size === 0) return;
+  for (const service of state.idleServices) {
+    if (hasStrictTask(service.worker)) stopService(state, service);
+  }
+  if (state.idleServices.size === 0) return;
   for (const taskClass of state.busyClasses) {
     if (!taskClass.isBlocked) continue;
     for (const service of state.idleServices) {

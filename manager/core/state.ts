@@ -130,6 +130,8 @@ export interface TaskClass {
   /** Time that a worker is to have left. */
   readonly minTimeMs: number;
   readonly library: LibraryRecord | undefined;
+  /** `{holder of strict inputs that never has enough for a try: tasks that wait for these}` */
+  unfitAt: Map<WorkerRecord, Set<TaskRecord>> | undefined;
   /** Ready tasks, best first; entries of tasks that left the queue are stale. */
   readonly ready: OrderedQueue<TaskRecord>;
   /** Tasks in state `ready`; the queue may hold more. */
@@ -491,6 +493,8 @@ export interface ManagerState {
   readonly recallable: Set<WorkerRecord>;
   /** Files with strict consumers that have come to a worker, or gone from one, since the last pass. */
   readonly strictFiles: Set<FileRecord>;
+  /** Classes with such files at unfit workers that ask for other amounts since the last pass. */
+  readonly resized: Set<TaskClass>;
   /** Hosts of which there is something to be said; host.ts. */
   readonly hosts: Map<string, HostRecord>;
   /** Workers that are about to go. */

@@ -10,8 +10,9 @@ import { type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/he
 import { isIndexed } from "./capacity_index.ts";
 import { wantedCopies } from "./copy_policy.ts";
 import { fileOf } from "./file.ts";
-import { aheadFactor, hasRoom, lastingObstacleAt, obstacleAt } from "./placement.ts";
-import type { FileRecord, ManagerState, TaskRecord, WorkerRecord } from "./state.ts";
+import { missingAt } from "./allocation.ts";
+import { aheadFactor, hasRoom, lastingObstacleAt, obstacleAt, suits } from "./placement.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 import { finishTask, holdTask, releaseTask } from "./task.ts";
 import { comesFirst } from "./task_class.ts";
 import { dispatch } from "./try.ts";
@@ -63,17 +64,65 @@ export function placeStrict(
   const { ready, isComing } = holdersOf(inputs);
   const chosen = freestOf(state, ready, task);
   if (chosen !== undefined) return dispatch(state, task, chosen);
-  if (ready.length === 0 && !isComing && !inputs.every(({ file }) => mayCome(state, file, task))) {
-    const message = `Cannot run the task: ${describe(inputs)}, and nothing brings it there`;
+  const isAway = !ready.some((worker) => couldFit(worker, taskClass)) && !isComing;
+  if (isAway && !inputs.every(({ file }) => mayCome(state, file, task))) {
+    const where = ready.length === 0 ? "" : ", but at workers that could not run it";
+    const message = `Cannot run the task: ${describe(inputs)}${where}, and nothing brings it there`;
     const lacking = inputs.find(({ file }) => file.replicas.size === 0);
     const mount = lacking === undefined ? {} : { mount: lacking.mount };
     return finishTask(state, task, { outcome: "unsatisfiable", message, ...mount });
   }
   for (const worker of ready) {
+    const obstacle = lastingObstacleAt(state, worker, taskClass);
     // One that never fits there would keep those behind it waiting.
-    if (lastingObstacleAt(state, worker, taskClass) === undefined) enqueue(worker, task);
+    if (obstacle === undefined) enqueue(worker, task);
+    else if (obstacle === "too_small") noteUnfit(state, worker, task);
   }
   holdTask(state, task, { kind: "strict_input" });
+}
+
+/** False of a worker without a feature, or with less than the tasks of the class state themselves. */
+function couldFit(worker: WorkerRecord, taskClass: TaskClass): boolean {
+  return suits(worker, taskClass) && missingAt(taskClass.stated, worker.resources) === undefined;
+}
+
+/** What nobody has stated may be less some time: the task is looked at again when it is another. */
+function noteUnfit(state: ManagerState, worker: WorkerRecord, task: TaskRecord): void {
+  const unfitAt = task.taskClass.unfitAt ??= new Map<WorkerRecord, Set<TaskRecord>>();
+  let tasks = unfitAt.get(worker);
+  if (tasks === undefined) {
+    for (const other of unfitAt.keys()) if (!isKnown(state, other)) unfitAt.delete(other);
+    unfitAt.set(worker, tasks = new Set());
+  }
+  tasks.add(task);
+}
+
+/** Tasks of the class wait where they fit now, though they did not before. */
+function reviewUnfit(state: ManagerState, taskClass: TaskClass): void {
+  for (const [worker, tasks] of taskClass.unfitAt ?? []) {
+    if (!isKnown(state, worker)) {
+      taskClass.unfitAt?.delete(worker);
+      continue;
+    }
+    if (lastingObstacleAt(state, worker, taskClass) !== undefined) continue;
+    taskClass.unfitAt?.delete(worker);
+    for (const task of tasks) if (isHeld(task)) enqueue(worker, task);
+    if (isIndexed(worker)) state.changedWorkers.add(worker);
+  }
+}
+
+function isKnown({ workers }: ManagerState, worker: WorkerRecord): boolean {
+  return workers.get(worker.workerId) === worker;
+}
+
+function isHeld({ state, hold }: TaskRecord): boolean {
+  return state.kind === "waiting" && hold?.kind === "strict_input";
+}
+
+/** A consumer of the file has ended, which was to bring it to a worker, perhaps. */
+export function noteConsumed(state: ManagerState, file: FileRecord): void {
+  // With more of them it is taken for granted that one does.
+  if (file.readyCount === 0 || file.consumers.size <= CONSUMERS_PROBED) noteStrict(state, file);
 }
 
 /** Tasks that are held for the file are to be looked at again in the next pass. */
@@ -89,19 +138,33 @@ export function wakeStrict(state: ManagerState): void {
     }
   }
   state.strictFiles.clear();
+  for (const taskClass of state.resized) reviewUnfit(state, taskClass);
+  state.resized.clear();
   for (const worker of state.changedWorkers) {
     if (worker.strictQueue !== undefined) wakeAt(state, worker, worker.strictQueue);
   }
 }
 
+/** True of a worker at which a task waits for room, as it can have that at few others. */
+export function hasStrictTask({ strictQueue }: WorkerRecord): boolean {
+  if (strictQueue === undefined) return false;
+  const { heap, members } = strictQueue;
+  for (let head = peekHeap(heap); head !== undefined; head = peekHeap(heap)) {
+    if (isHeld(head)) return true;
+    popHeap(heap);
+    members.delete(head);
+  }
+  return false;
+}
+
 function wakeAt(state: ManagerState, worker: WorkerRecord, { heap, members }: StrictQueue): void {
   let left = Math.ceil(worker.resources.cores) + 1;
   for (let head = peekHeap(heap); head !== undefined && left > 0; head = peekHeap(heap)) {
-    const isHeld = head.state.kind === "waiting" && head.hold?.kind === "strict_input";
-    if (isHeld && !hasRoom(state, worker, head.taskClass)) return;
+    const isWaiting = isHeld(head);
+    if (isWaiting && !hasRoom(state, worker, head.taskClass)) return;
     popHeap(heap);
     members.delete(head);
-    if (!isHeld) continue;
+    if (!isWaiting) continue;
     left -= 1;
     releaseTask(state, head);
   }
@@ -157,7 +220,9 @@ function freeCores({ resources, committed }: WorkerRecord): number {
 
 /** True when something brings the file to a worker, or will: another task, or the policy for copies. */
 function mayCome(state: ManagerState, file: FileRecord, task: TaskRecord): boolean {
-  if (wantedCopies(state.policies, file) > file.replicas.size) return true;
+  // A temp that is at the manager alone is not copied from there for its own sake.
+  const isCopied = file.origin.kind !== "temp" || file.readyCount > 0;
+  if (isCopied && wantedCopies(state.policies, file) > file.replicas.size) return true;
   let probed = 0;
   for (const other of file.consumers) {
     probed += 1;

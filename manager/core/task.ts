@@ -21,9 +21,10 @@ import { endReservation } from "./reservation.ts";
 import { isInstanceWorth } from "./schedule.ts";
 import { dropAsked } from "./retry.ts";
 import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
-import { noteStrict, strictInputs } from "./strict_input.ts";
+import { noteConsumed, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
+import { headOf } from "./turn.ts";
 
 /** How a task ends, apart from what its record tells. */
 export interface Ending {
@@ -243,6 +244,8 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   }
   if (task.state.kind === "ready") {
     taskClass.readyCount -= 1;
+    // It may have been the one for whose sake a worker is kept from others.
+    if (next.kind !== "dispatched") endReservation(state, taskClass);
     if (taskClass.readyCount === 0) {
       // What is left in the queue is stale.
       filterOrdered(taskClass.ready, () => false);
@@ -253,6 +256,10 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   task.state = next;
   if (countOrdered(taskClass.ready) > taskClass.readyCount * 2 + STALE_MAX) dropStale(taskClass);
   if (next.kind !== "ready") return;
+  if (taskClass.isBlocked && state.reservations.size > 0 && isMoreUrgent(task)) {
+    // What is kept for others is not kept from it.
+    taskClass.isBlocked = false;
+  }
   pushOrdered(taskClass.ready, task);
   const { library } = taskClass;
   const wasWorth = library !== undefined && isInstanceWorth(taskClass, library);
@@ -267,6 +274,12 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
   // While the class was empty nobody noted who had room for it.
   taskClass.isBlocked = false;
   state.busyClasses.add(taskClass);
+}
+
+/** True of a task that is of a higher priority than those of its class that are ready. */
+function isMoreUrgent({ taskClass, definition: { priority } }: TaskRecord): boolean {
+  const head = headOf(taskClass);
+  return head === undefined || priority > head.definition.priority;
 }
 
 function isQueued({ kind }: TaskRecord["state"]): boolean {
@@ -343,8 +356,7 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   }
   for (const file of inputFiles(state, task)) {
     file.consumers.delete(task);
-    // It was to bring the file to a worker, perhaps.
-    if (file.readyCount === 0) noteStrict(state, file);
+    noteConsumed(state, file);
     if (isFirstEnd) file.consumed[isSuccess ? "succeeded" : "failed"] += 1;
     releaseIfUnneeded(state, file);
   }

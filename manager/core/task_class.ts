@@ -44,6 +44,8 @@ export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | 
     state.classes.delete(key);
     category.classes.delete(taskClass);
     state.unplaceable.classes.delete(taskClass);
+    state.resized.delete(taskClass);
+    taskClass.unfitAt = undefined;
     forgetCategory(state, category);
   } else if (change > 0 && taskClass.useCount === 1) {
     state.classes.set(key, taskClass);
@@ -137,6 +139,7 @@ function newClass(
     demand: demandOf(state, { stated, atLeast, category, drawn: undefined }),
     allocations: new Map(),
     features,
+    unfitAt: undefined,
     minTimeMs,
     library: library === undefined ? undefined : state.libraries.get(library),
     ready: newOrderedQueue(comesFirst),

@@ -18,7 +18,7 @@ import { tryRecoveryAgain } from "./recovery.ts";
 import { deleteReplica, ensureReplica, forgetReplica, isNeededAt, markReady } from "./replica.ts";
 import { changeRoom, indexWorker, isOpen } from "./room.ts";
 import { allocationFor } from "./ramp_down.ts";
-import { endReservation } from "./reservation.ts";
+import { endReservation, endReservationsOfFull } from "./reservation.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { judgeFailure, noteLoss } from "./retry.ts";
 import { noteEnded, unwatchTry, watchTry } from "./slow_worker.ts";
@@ -94,7 +94,9 @@ export function dispatch(
     changeRoom(state, worker, allocation.held, 1);
   }
   if (library !== undefined) holdCall(state, library, worker);
-  countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: 1 });
+  // One that awaits another one holds nothing yet.
+  const cores = awaits === undefined ? allocation?.held.cores ?? 0 : 0;
+  countRunning(state, taskClass, { cores, change: 1 });
   if (worker.committed.cores > worker.resources.cores) {
     if (isWorthRecall(taskClass)) state.recallable.add(worker);
     // An idle instance there may be all that is in the way.
@@ -107,6 +109,7 @@ export function dispatch(
   const { workerId } = worker;
   state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
   endReservation(state, taskClass);
+  endReservationsOfFull(state, taskClass.category);
   drawAgain(state, taskClass);
   leadGroup(state, attempt);
 }
@@ -317,10 +320,10 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
   unwatchTry(attempt);
-  const isHeld = allocation !== undefined && attempt.awaits === undefined;
-  if (isHeld) changeRoom(state, worker, allocation.held, -1);
+  const held = attempt.awaits === undefined ? allocation?.held : undefined;
+  if (held !== undefined) changeRoom(state, worker, held, -1);
   if (taskClass.library !== undefined) freeCall(state, taskClass.library, worker);
-  countRunning(state, taskClass, { cores: allocation?.held.cores ?? 0, change: -1 });
+  countRunning(state, taskClass, { cores: held?.cores ?? 0, change: -1 });
   if (!worker.isCrowded) return;
   state.changedWorkers.add(worker);
   setCrowded(state, worker, false);

@@ -81,6 +81,8 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   for (const service of worker.services.values()) indexService(state, service);
   offerSlots(state, worker.source, worker);
   if (state.isClosed) tell(state, worker, { kind: "release", reason: "The workflow is over" });
+  // That it was sent away was lost with the connection before.
+  else if (worker.isLeaving) tell(state, worker, { kind: "release", reason: "It was sent away" });
 }
 
 /** A connection is closed: the worker has some time to come back. */

@@ -4,6 +4,7 @@ import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { modeOf, resize } from "./category.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { reviewUnplaceable } from "./unplaceable.ts";
+import { wakeUpkeep } from "./upkeep.ts";
 
 /** Workers alike in all that decides which tasks they could ever run. */
 export interface WorkerKind {
@@ -62,6 +63,8 @@ function setMost(state: ManagerState, most: Resources): void {
       Object.keys(category.spec.first).length > 0;
     if (isGuessed) resize(state, category);
   }
+  // The scheduling pass may be over, when a worker is let go.
+  wakeUpkeep(state, state.nowMs);
 }
 
 /** The larger of each; `a` itself where it has no less of anything. */

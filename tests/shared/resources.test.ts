@@ -39,3 +39,13 @@ test("fitsWithin() refuses when any one resource is short", () => {
     expect(fitsWithin(NODE, { used: NO_RESOURCES, more, factor: 2 })).toBe(true);
   }
 });
+
+test("fitsWithin() lets all of the memory be had once parts of bytes were given back", () => {
+  const capacity = { ...NO_RESOURCES, memoryBytes: 10e9 };
+  let used = NO_RESOURCES;
+  const parts = [1830639855.2842438, 3138616163.097322, 1512489223.6664891];
+  for (const memoryBytes of parts) used = addResources(used, { ...NO_RESOURCES, memoryBytes });
+  for (const memoryBytes of parts) used = subtractResources(used, { ...NO_RESOURCES, memoryBytes });
+  expect(used.memoryBytes).not.toBe(0);
+  expect(fitsWithin(capacity, { used, more: capacity, factor: 1 })).toBe(true);
+});

@@ -75,7 +75,8 @@ function drawLimits(random: RandomState): Partial<Policies> {
   };
 }
 
-function pick<T>(random: RandomState, values: readonly T[]): T {
+/** One of them. */
+export function pick<T>(random: RandomState, values: readonly T[]): T {
   const value = values[nextRandomBelow(random, values.length)];
   if (value === undefined) throw new RangeError("Cannot pick one of none");
   return value;

@@ -14,7 +14,7 @@ export function planHostChanges(
     readonly clock: Clock;
     readonly random: RandomState;
     feed(events: readonly ManagerEvent[]): void;
-    readonly workers: ReadonlyMap<WorkerId, unknown>;
+    readonly workers: ReadonlyMap<WorkerId, { readonly host: string }>;
   },
   { hostChangeCount = 0 }: { readonly hostChangeCount?: number },
   untilMs: number,
@@ -22,7 +22,7 @@ export function planHostChanges(
   const { clock, random, workers } = world;
   for (let index = 0; index < hostChangeCount; index++) {
     clock.after(nextRandom(random) * untilMs, () => {
-      const host = [...workers.keys()][nextRandomBelow(random, workers.size)] ?? "";
+      const { host = "" } = [...workers.values()][nextRandomBelow(random, workers.size)] ?? {};
       const change = nextRandom(random) < 0.5 ? "block" : "drain";
       world.feed([{ kind: "host_changed", host, change, forMs: BLOCK_MS }]);
       clock.after(BLOCK_MS + 1_000, () => {

@@ -66,6 +66,12 @@ export interface Scenario {
   readonly isControlled?: boolean;
   /** Further tries after a task's own failure; 100 unless tasks fail in the scenario. */
   readonly retries?: number;
+  /** Hosts that workers share; each has its own unless stated. */
+  readonly hostCount?: number;
+  /** Workers differ in features and licenses, and some tasks want these; some have to end in time. */
+  readonly isVaried?: boolean;
+  /** What is said of categories in the middle of the run. */
+  readonly redeclared?: readonly CategoryChange[];
   /** Workers whose connection takes a second each way. */
   readonly slowWorkerCount?: number;
   readonly policies?: Partial<Policies>;

@@ -8,6 +8,7 @@
 import { CATEGORY_MODES } from "../../manager/core/category.ts";
 import { PLACEMENTS } from "../../manager/core/policy.ts";
 import { combinedScenario } from "./combined.ts";
+import { governedScenario } from "./governed.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { simulate } from "./simulator.ts";
 
@@ -329,6 +330,13 @@ export const SCENARIOS: readonly NamedScenario[] = [
     claim: "ends a workflow whatever hardships and policies meet",
     tested: { first: 7001, last: 7040 },
     of: (seed) => combinedScenario(CALM, seed),
+  },
+  {
+    name: "governed",
+    claim: "settles every task once whatever rules for tasks meet",
+    tested: { first: 9001, last: 9040 },
+    mayFail: true,
+    of: (seed) => governedScenario(CALM, seed),
   },
 ];
 

@@ -3,6 +3,7 @@
 import type { CacheName, InstanceId, TransferId, WorkerId } from "../../shared/ids.ts";
 import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
 import { nextRandom, type RandomState } from "../../shared/random.ts";
+import type { CustomResources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, Outcome, TaskShape, TryResult } from "../../shared/task.ts";
 import type { TimedEvent, WorkerEvent } from "../../worker/core/event.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
@@ -82,24 +83,25 @@ const SMALL_BYTES = new Uint8Array(1_000);
 /** Which host. */
 export interface SimWorkerOptions {
   readonly workerId: WorkerId;
+  readonly host: string;
   readonly cores: number;
   readonly diskBytes: number;
   readonly memoryBytes: number;
   readonly wallMs: number;
+  readonly features?: readonly string[];
+  readonly custom?: CustomResources;
 }
 
 /** One host. A restart is a new process on the same disk. */
 export class SimWorker {
   readonly workerId: WorkerId;
-  readonly cores: number;
-  readonly diskBytes: number;
-  readonly memoryBytes: number;
+  readonly host: string;
   readonly disk: Map<CacheName, DiskFile> = new Map();
   state: WorkerState | undefined;
   connection: Connection | undefined;
   incarnation = "";
   readonly #world: World;
-  readonly #wallMs: number;
+  readonly #options: SimWorkerOptions;
   /** Grows with each process: callbacks of earlier ones do nothing. */
   #process = 0;
   #running = new Map<string, DispatchedTask>();
@@ -114,11 +116,9 @@ export class SimWorker {
 
   constructor(world: World, options: SimWorkerOptions) {
     this.#world = world;
+    this.#options = options;
     this.workerId = options.workerId;
-    this.cores = options.cores;
-    this.diskBytes = options.diskBytes;
-    this.#wallMs = options.wallMs;
-    this.memoryBytes = options.memoryBytes;
+    this.host = options.host;
   }
 
   get isAlive(): boolean {
@@ -136,24 +136,21 @@ export class SimWorker {
     this.#instances.clear();
     this.#queued = [];
     this.#wakeAtMs = Infinity;
+    const { cores, memoryBytes, diskBytes, wallMs, custom, features = [] } = this.#options;
+    const common = { cores, memoryBytes, diskBytes, gpus: 0 };
     this.state = newWorkerState({
       workerId: this.workerId,
       incarnation: this.incarnation,
       version: "0",
-      host: this.workerId,
+      host: this.host,
       pid: this.#process,
-      resources: {
-        cores: this.cores,
-        memoryBytes: this.memoryBytes,
-        diskBytes: this.diskBytes,
-        gpus: 0,
-      },
-      features: [],
+      resources: custom === undefined ? common : { ...common, custom },
+      features,
       gpuIds: [],
       // Tries are pinned, so that what they hold of processors is looked at too.
-      cpus: Array.from({ length: Math.ceil(this.cores) }, (_, cpu) => cpu),
+      cpus: Array.from({ length: Math.ceil(cores) }, (_, cpu) => cpu),
       cached: [...this.disk.values()],
-      ...(this.#wallMs === 0 ? {} : { end: this.#endOf(this.#world.clock.nowMs) }),
+      ...(wallMs === 0 ? {} : { end: this.#endOf(this.#world.clock.nowMs) }),
     });
     this.dial();
   }
@@ -202,7 +199,7 @@ export class SimWorker {
 
   /** Processes end at times of their own, some before they could run much. */
   #endOf(startedAtMs: number): { readonly atMs: number; readonly reason: string } {
-    const wallMs = this.#wallMs * (0.5 + nextRandom(this.#world.random));
+    const wallMs = this.#options.wallMs * (0.5 + nextRandom(this.#world.random));
     return { atMs: startedAtMs + wallMs, reason: "its wall time is over" };
   }
 

@@ -14,30 +14,25 @@ import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
-import { type DispatchedTask, PROTOCOL_VERSION } from "../../shared/protocol.ts";
+import type { DispatchedTask } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
+import { disturb, noteExit } from "./disturbance.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
 import { ExplanationCheck } from "./explained.ts";
 import { answerTo, callingOff, withRules } from "./control.ts";
 import { Connection, welcomeOf } from "./network.ts";
+import { Population } from "./population.ts";
 import type { Chance, Outcomes, Scenario, UseSums } from "./scenario.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { sourceOf } from "./sources.ts";
 import { describeStuck } from "./stuck.ts";
-import {
-  isKeeper,
-  KEEPER,
-  SimWorker,
-  type TryPlan,
-  type UseEnd,
-  type World,
-} from "./sim_worker.ts";
+import { isKeeper, type SimWorker, type TryPlan, type UseEnd, type World } from "./sim_worker.ts";
 import { newSkewed } from "./skewed.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
@@ -48,6 +43,9 @@ const FAULTS_END_MS = 20_000;
 
 /** How long hosts are parted that cannot reach each other for a while. */
 const PARTITION_MS = 3_000;
+
+/** When users change their minds about categories. */
+const REDECLARED_AT_MS = 2_500;
 
 /** Simulated time after which a run that has not ended is stuck. */
 const RUN_MS_MAX = 3_600_000;
@@ -65,7 +63,7 @@ class Simulation implements World {
   readonly #scenario: Scenario;
   readonly #state: ManagerState;
   readonly #workload: Workload;
-  readonly workers = new Map<WorkerId, SimWorker>();
+  readonly #population: Population;
   readonly #connections = new Map<SessionId, { connection: Connection; worker: SimWorker }>();
   readonly #collecting = new Map<TransferId, number>();
   readonly #abandoned = new Set<number>();
@@ -88,7 +86,6 @@ class Simulation implements World {
   #endedAtMs = 0;
   #eventCount = 0;
   #sessionCount = 0;
-  #workerCount = 0;
   #wakeAtMs = Infinity;
   #pendingRequests = new Set<number>();
   #delivered = 0;
@@ -97,6 +94,7 @@ class Simulation implements World {
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
     this.random = newRandom(scenario.seed);
+    this.#population = new Population(this, scenario);
     const isForgiving = scenario.failChance === 0;
     this.#workload = scenario.graph === "stages"
       ? newStages(scenario)
@@ -109,6 +107,7 @@ class Simulation implements World {
         retries: scenario.retries ?? (isForgiving ? 100 : 1),
         workerLosses: isForgiving ? 100 : 2,
         hasCategories: scenario.hasCategories ?? false,
+        isVaried: scenario.isVaried ?? false,
       });
     const { isNondeterministic = false } = scenario;
     this.truth = new Truth(this.#workload, { isNondeterministic });
@@ -125,6 +124,10 @@ class Simulation implements World {
     });
   }
 
+  get workers(): ReadonlyMap<WorkerId, SimWorker> {
+    return this.#population.workers;
+  }
+
   faultChance = (): number => this.clock.nowMs < FAULTS_END_MS ? this.#scenario.faultChance : 0;
 
   run(): void;
@@ -136,7 +139,7 @@ class Simulation implements World {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
         this.#pendingRequests.size === 0;
       if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
-      if (this.#isClosing && this.#allGone() && isOver(this.#state)) {
+      if (this.#isClosing && this.#population.isGone() && isOver(this.#state)) {
         return checkEmpty(this.#state);
       }
       if (this.clock.nowMs > RUN_MS_MAX) {
@@ -171,7 +174,7 @@ class Simulation implements World {
   }
 
   connect(worker: SimWorker): Connection | undefined {
-    const session = `session-${++this.#sessionCount}` as SessionId;
+    const session = `session-${this.nextSession()}` as SessionId;
     const { workerId } = worker;
     const slowCount = this.#scenario.slowWorkerCount ?? 0;
     const isSlow = Number(workerId.split("-")[1]) <= slowCount;
@@ -336,12 +339,14 @@ class Simulation implements World {
   #start(): void {
     const { scenario, random } = { scenario: this.#scenario, random: this.random };
     for (let index = 0; index < scenario.workerCount; index++) {
-      this.clock.after(nextRandom(random) * 500, () => this.#addWorker());
+      this.clock.after(nextRandom(random) * 500, () => this.#population.addWorker());
     }
-    for (let index = 0; index < (scenario.keeperCount ?? 0); index++) this.#addKeeper();
+    for (let index = 0; index < (scenario.keeperCount ?? 0); index++) {
+      this.#population.addKeeper();
+    }
     const { killEachMs = 0 } = scenario;
     for (let atMs = killEachMs; killEachMs > 0 && atMs < FAULTS_END_MS; atMs += killEachMs) {
-      this.clock.after(atMs, () => this.#killOne());
+      this.clock.after(atMs, () => this.#replaceOne());
     }
     this.feed((scenario.categories ?? []).map((category): ManagerEvent => {
       return { kind: "category_declared", category };
@@ -363,11 +368,18 @@ class Simulation implements World {
       this.clock.after(300, () => this.feed([callingOff(scenario.taskCount)]));
     }
     for (let index = 0; index < scenario.disturbanceCount; index++) {
-      this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => this.#disturb());
+      this.clock.after(nextRandom(random) * FAULTS_END_MS * 0.6, () => {
+        if (!this.#isClosing) disturb(this);
+      });
     }
     planHostChanges(this, scenario, FAULTS_END_MS * 0.6);
     this.#requestTemps();
     this.#tune();
+    this.clock.after(REDECLARED_AT_MS, () => {
+      this.feed((scenario.redeclared ?? []).map((category): ManagerEvent => {
+        return { kind: "category_declared", category };
+      }));
+    });
     // The end is looked for when something happens.
     this.clock.after(FAULTS_END_MS + 1, () => this.feed([{ kind: "tick" }]));
   }
@@ -405,114 +417,17 @@ class Simulation implements World {
     }
   }
 
-  #addWorker(): SimWorker {
-    const { workerCores = 2 + nextRandomBelow(this.random, 3) } = this.#scenario;
-    return this.#startWorker(`worker-${++this.#workerCount}` as WorkerId, workerCores);
+  /** Another one comes for a worker that is killed for good. */
+  #replaceOne(): void {
+    const killed = this.#isClosing ? undefined : this.#population.killOne();
+    if (killed === undefined) return;
+    noteExit(this, killed);
+    this.#population.addInstead(killed);
   }
 
-  #addKeeper(): void {
-    this.#startWorker(`${KEEPER}${++this.#workerCount}` as WorkerId, 0.5);
-  }
-
-  #startWorker(workerId: WorkerId, cores: number): SimWorker {
-    const { diskBytes: wanted = 2 ** 40, memoryBytes = 2 ** 34, wallMs = 0 } = this.#scenario;
-    const sizes = typeof wanted === "number" ? [wanted] : wanted;
-    const diskBytes = sizes[this.#workerCount % sizes.length] ?? 2 ** 40;
-    const worker = new SimWorker(this, { workerId, cores, diskBytes, memoryBytes, wallMs });
-    this.workers.set(workerId, worker);
-    worker.start();
-    return worker;
-  }
-
-  /** Kills a worker for good, with all that it holds; another one comes. */
-  #killOne(): void {
-    if (this.#isClosing) return;
-    const alive = [...this.workers.values()].filter((worker) => worker.isAlive);
-    const worker = alive[nextRandomBelow(this.random, alive.length)];
-    if (worker === undefined) return;
-    worker.crash();
-    this.#noteExit(worker);
-    if (isKeeper(worker)) this.#addKeeper();
-    else this.#addWorker();
-  }
-
-  /** A local worker's process is seen to end; another one is only missed. */
-  #noteExit({ workerId, incarnation }: SimWorker): void {
-    if (nextRandom(this.random) >= 0.5) return;
-    this.clock.after(5, () => this.feed([{ kind: "worker_exited", workerId, incarnation }]));
-  }
-
-  /** One thing goes wrong with one worker. */
-  #disturb(): void {
-    const { random, clock } = this;
-    const workers = [...this.workers.values()];
-    const worker = workers[nextRandomBelow(random, workers.length)];
-    if (worker === undefined || this.#isClosing) return;
-    const { connection } = worker;
-    const lostMs = nextRandom(random) * 30;
-    switch (nextRandomBelow(random, 8)) {
-      case 0: {
-        worker.crash();
-        this.#noteExit(worker);
-        // Some come back with what the disk held, some with nothing of this workflow.
-        if (nextRandom(random) < 0.5) {
-          for (const [name, file] of worker.disk) {
-            if (file.level !== "worker") worker.disk.delete(name);
-          }
-        }
-        clock.after(nextRandom(random) * 6_000, () => {
-          if (!worker.isAlive) worker.start();
-        });
-        return;
-      }
-      case 1:
-        connection?.break({ lostMs, managerMs: 5, workerMs: 5, wasSilent: false });
-        return;
-      case 2:
-        // Away for longer than the grace: its tries go to others.
-        connection?.break({ lostMs, managerMs: 0, workerMs: 3_500, wasSilent: false });
-        return;
-      case 3:
-        // The worker is back before the manager has noticed that it was gone.
-        connection?.break({ lostMs, managerMs: 900, workerMs: 1, wasSilent: true });
-        return;
-      case 4:
-        // Lost long ago when it is back, with all that its disk held then.
-        connection?.break({ lostMs, managerMs: 0, workerMs: 9_000, wasSilent: false });
-        return;
-      case 5: {
-        worker.crash();
-        clock.after(10_000, () => {
-          if (!worker.isAlive) worker.start();
-        });
-        return;
-      }
-      case 6:
-        return this.#impersonate(worker);
-      case 7:
-        worker.feed([{ kind: "leave_requested", reason: "simulated" }]);
-        return;
-    }
-  }
-
-  /** Another process says hello with the identity of `worker`, and dies soon after. */
-  #impersonate({ workerId, state }: SimWorker): void {
-    if (state === undefined) return;
-    const session = `session-${++this.#sessionCount}` as SessionId;
-    const incarnation = `twin-${this.#sessionCount}`;
-    const empty = { urls: [], tries: [], results: [], replicas: [], instances: [] };
-    const hello = {
-      kind: "hello",
-      protocol: PROTOCOL_VERSION,
-      ...state.identity,
-      incarnation,
-      ...empty,
-    } as const;
-    this.feed([{ kind: "worker_connected", session, hello }]);
-    this.clock.after(300, () => {
-      this.feed([{ kind: "worker_disconnected", workerId, session, wasSilent: false }]);
-      this.feed([{ kind: "worker_exited", workerId, incarnation }]);
-    });
+  nextSession(): number {
+    this.#sessionCount += 1;
+    return this.#sessionCount;
   }
 
   feed(events: readonly ManagerEvent[]): void {
@@ -616,9 +531,5 @@ class Simulation implements World {
       this.feed([{ kind: "file_undeclared", fileId }]);
     }
     this.feed([{ kind: "closed", reason: "done" }]);
-  }
-
-  #allGone(): boolean {
-    return [...this.workers.values()].every((worker) => !worker.isAlive);
   }
 }

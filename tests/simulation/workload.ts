@@ -7,9 +7,10 @@ import type {
   TaskDefinition,
   TaskTemplate,
 } from "../../manager/core/event.ts";
+import { PLACEMENTS } from "../../manager/core/policy.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
-import { NO_RESOURCES } from "../../shared/resources.ts";
+import { NO_RESOURCES, type ResourceRequest } from "../../shared/resources.ts";
 import { digestOf, type MiniTask } from "./contents.ts";
 import type { TryPlan } from "./sim_worker.ts";
 
@@ -38,6 +39,7 @@ export interface WorkloadOptions {
   readonly timedChance?: number;
   /** See `Scenario`. */
   readonly hasCategories: boolean;
+  readonly isVaried?: boolean;
 }
 
 /** A workflow of nothing yet. */
@@ -99,11 +101,14 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
       ? CATEGORIES[id % CATEGORIES.length]
       : undefined;
     if (category !== undefined) planMemory(workload, random, id as TaskId);
+    const wished = category === undefined ? template : templates.of(template, category);
+    const { wishes, ...given } = varied(options.isVaried === true && !isCall, random, id);
     workload.tasks.push({
       taskId: id as TaskId,
-      template: category === undefined ? template : templates.of(template, category),
+      template: templates.with(wished, wishes),
       environments: usesEnvironment ? [environment] : [],
       features: [],
+      ...given,
       body: isCall
         ? { kind: "call", function: "f", arguments: new Uint8Array(0) }
         : { kind: "command", command: "true" },
@@ -133,8 +138,10 @@ function newTemplates(): {
   withEnvironment: Widths;
   call: TaskTemplate;
   of: (template: TaskTemplate, category: string) => TaskTemplate;
+  with: (template: TaskTemplate, wishes: Wishes | undefined) => TaskTemplate;
 } {
   const ofCategories = new Map<string, TaskTemplate>();
+  const ofWishes = new Map<TaskTemplate, Map<string, TaskTemplate>>();
   const narrow: TaskTemplate = {
     request: { cores: 1 },
     category: "default",
@@ -155,6 +162,48 @@ function newTemplates(): {
       const known = ofCategories.get(key) ?? { ...template, request, category };
       ofCategories.set(key, known);
       return known;
+    },
+    with: (template, wishes) => {
+      if (wishes === undefined) return template;
+      const { minTimeMs, placement, ...request } = wishes;
+      const alike = ofWishes.get(template) ?? new Map<string, TaskTemplate>();
+      ofWishes.set(template, alike);
+      const key = JSON.stringify(wishes);
+      const known = alike.get(key) ?? {
+        ...template,
+        request: { ...template.request, ...request },
+        minTimeMs,
+        ...(placement === undefined ? {} : { placement }),
+      };
+      alike.set(key, known);
+      return known;
+    },
+  };
+}
+
+/** What some tasks want of their worker beside room. */
+interface Wishes extends Pick<ResourceRequest, "custom" | "memoryBytes"> {
+  readonly minTimeMs: number;
+  readonly placement?: TaskTemplate["placement"];
+}
+
+/** Some want a feature, a license, memory, time or a rule of their own; some have to end in time. */
+function varied(
+  isVaried: boolean,
+  random: RandomState,
+  id: number,
+): { readonly wishes?: Wishes; readonly features?: string[]; readonly endsAtMs?: number } {
+  if (!isVaried) return {};
+  const drawn = nextRandom(random);
+  const endsAtMs = id * 10 + 3_000 + nextRandom(random) * 10_000;
+  return {
+    ...(drawn < 0.15 ? { features: ["rich"] } : {}),
+    ...(drawn > 0.9 ? { endsAtMs } : {}),
+    wishes: {
+      minTimeMs: drawn > 0.5 && drawn < 0.6 ? 1_000 : 0,
+      ...(id % 5 === 0 ? { custom: { license: 1 + id % 2 } } : {}),
+      ...(id % 11 === 0 ? { memoryBytes: 9e9 } : {}),
+      ...(id % 7 === 0 ? { placement: PLACEMENTS[id % PLACEMENTS.length]! } : {}),
     },
   };
 }

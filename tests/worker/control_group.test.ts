@@ -19,6 +19,8 @@ test("ownGroupPath() finds the version 2 hierarchy among others, below what is m
   const bound = mounts.replace(" / ", " /user ");
   expect(ownGroupPath(bound, "0::/user/b\n")).toBe("/sys/fs/cgroup/unified/b");
   expect(ownGroupPath(bound, "0::/users/b\n")).toBeUndefined();
+  // Moved out of what this process sees of the hierarchy.
+  expect(ownGroupPath(mounts, "0::/../../b\n")).toBeUndefined();
   expect(ownGroupPath("", "0::/\n")).toBeUndefined();
   expect(ownGroupPath(mounts, "4:memory:/a\n")).toBeUndefined();
 });

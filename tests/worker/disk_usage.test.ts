@@ -34,6 +34,21 @@ test("diskUsage() finds what du finds: blocks, each inode once, links not follow
   expect(costMs).toBeGreaterThan(0);
 });
 
+test("diskUsage() reads a directory of thousands of names, and not at once when it is to be brief", async () => {
+  await using folder = new TemporaryFolder();
+  const sub = join(folder.path, "sub");
+  mkdirSync(sub);
+  for (let index = 0; index < 4_000; index++) {
+    writeFileSync(join(sub, `${index}`.padStart(100, "-")), index % 100 === 0 ? "x" : "");
+  }
+  const { bytes } = await diskUsage(folder.path, NOTHING_SHARED);
+  expect(bytes).toBe(du(folder.path));
+  expect(bytes).toBeGreaterThan(lstatSync(sub).blocks * 512);
+  // The directory itself, and nothing in it.
+  const brief = await diskUsage(folder.path, NOTHING_SHARED, { isBrief: true });
+  expect(brief.bytes).toBe(lstatSync(sub).blocks * 512);
+});
+
 test("diskUsage() leaves out inodes that are counted elsewhere, under whatever name", async () => {
   await using folder = new TemporaryFolder();
   const path = join(folder.path, "sandbox");

@@ -27,6 +27,25 @@ test.skipIf(pinner === undefined || cpus.length < 2)(
   },
 );
 
+test.skipIf(pinner === undefined || cpus.length < 2)(
+  "run() leaves this process on the processors that it was given meanwhile",
+  () => {
+    const allowed = () => {
+      const text = readFileSync("/proc/thread-self/status", "utf8");
+      return parseCpuList(/^Cpus_allowed_list:\s*(\S+)$/m.exec(text)?.[1] ?? "");
+    };
+    const [first = 0, second = 0] = cpus;
+    const within = pinner!.run([first], () => pinner!.run([second], () => allowed()));
+    expect(within).toEqual([second]);
+    // As if somebody had moved it before it starts the next one.
+    pinner!.run([first], () => {
+      pinner!.run([second], () => {});
+      expect(allowed()).toEqual([first]);
+    });
+    expect(allowed()).toEqual(cpus);
+  },
+);
+
 test.skipIf(pinner === undefined)("run() starts what it can where a processor is gone", () => {
   expect(pinner!.run([8_191], () => 7)).toBe(7);
 });

@@ -7,8 +7,8 @@ const END = { ranMs: 1_000, cpuMs: 500, memoryBytes: 0, diskBytes: 0 };
 
 test("total() gives the most of each resource, whichever way it was found", () => {
   const record = new UsageRecord({ hasSeries: false });
-  record.sawTree(20, { memoryBytes: 300, processCount: 4, cpuMs: 900 });
-  record.sawTree(40, { memoryBytes: 200, processCount: 2, cpuMs: 100 });
+  record.sawTree(20, { memoryBytes: 300, fileBytes: 0, processCount: 4, cpuMs: 900 });
+  record.sawTree(40, { memoryBytes: 200, fileBytes: 0, processCount: 2, cpuMs: 100 });
   record.sawDisk(70);
   record.sawDisk(50);
   expect(record.total(END)).toEqual({
@@ -30,10 +30,20 @@ test("total() of a try that nobody has looked at is one process and what the ker
   expect(series).toEqual([]);
 });
 
+test("memoryPeak() leaves out the files that processes had mapped", () => {
+  const record = new UsageRecord({ hasSeries: false });
+  expect(record.memoryPeak(700)).toBe(700);
+  const use = { processCount: 1, cpuMs: 0 };
+  record.sawTree(20, { ...use, memoryBytes: 100, fileBytes: 400 });
+  record.sawTree(40, { ...use, memoryBytes: 150, fileBytes: 300 });
+  expect(record.memoryPeak(500)).toBe(150);
+  expect(record.memoryPeak(700)).toBe(300);
+});
+
 test("sawTree() keeps samples evenly spread however long it goes on", () => {
   const record = new UsageRecord({ hasSeries: true });
   for (let atMs = 0; atMs < 600_000; atMs += 50) {
-    record.sawTree(atMs, { memoryBytes: atMs, processCount: 1, cpuMs: atMs });
+    record.sawTree(atMs, { memoryBytes: atMs, fileBytes: 0, processCount: 1, cpuMs: atMs });
   }
   const { series = [] } = record.total(END);
   expect(series.length).toBeLessThanOrEqual(SERIES_SAMPLES_MAX);

@@ -110,3 +110,17 @@ test("setState() keeps the queue of a class from filling with tasks that were ca
   expect(taskClass?.readyCount).toBe(1);
   expect(countOrdered(taskClass!.ready)).toBeLessThan(3_000);
 });
+
+test("cancelTasks() has removed what a try has left of which its user is asked", () => {
+  const fixture = new ManagerFixture();
+  const left = fixture.temp("left");
+  fixture.joins("a");
+  const retry = { isAsked: true, delayMs: 0 };
+  const task = fixture.submits({ failureOutputs: [left], retries: 1, retry });
+  fixture.finishes("a", task, { outcome: "exit" });
+  expect(fixture.task(task).hold?.kind).toBe("retry_asked");
+  fixture.feed({ kind: "tasks_cancelled", taskIds: [task] });
+  expect(fixture.outcome(task)).toBe("cancelled");
+  expect(fixture.toldOf("a", "delete")).toMatchObject({ name: "left" });
+  expect(fixture.toldOf("a", "result_ack")).toMatchObject({ tries: [{ taskId: task, try: 1 }] });
+});

@@ -135,3 +135,37 @@ test("reconcile() keeps links that the worker knows, and gives back those that i
   fixture.returns("a", { tries: [] });
   expect(fixture.dispatched).toEqual([`a ${first}.2`, `a ${second}.2`]);
 });
+
+test("dropFollower() gives a link back whose forerunner has failed, and left something", () => {
+  const fixture = new ManagerFixture(GROUPS);
+  const [log, made] = [fixture.local("log"), fixture.temp("made")];
+  fixture.joins("a");
+  const first = fixture.submits({ outputs: [made], failureOutputs: [log] });
+  const second = fixture.submits({ inputs: [made] });
+  expect(fixture.task(second).state.kind).toBe("dispatched");
+  fixture.finishes("a", first, { outcome: "exit" });
+  expect(fixture.task(first).state.kind).toBe("retrieving");
+  expect(fixture.task(second).state.kind).toBe("waiting");
+  fixture.delivers(log);
+  expect(fixture.outcome(second)).toBe("input_missing");
+});
+
+test("leadGroup() counts no cores of a category for links that hold none", () => {
+  const fixture = new ManagerFixture(GROUPS);
+  fixture.joins("a");
+  const [first] = chain(fixture, "x", {}, {}, {}, {});
+  const { category } = fixture.task(first!).taskClass;
+  expect(category).toMatchObject({ runningCount: 4, heldCores: 1 });
+  fixture.finishes("a", first!);
+  expect(category).toMatchObject({ runningCount: 3, heldCores: 1 });
+});
+
+test("promoteFollower() has a link given back by a worker that gets nothing more", () => {
+  const fixture = new ManagerFixture(GROUPS);
+  fixture.joins("a", { host: "north" });
+  const [first, second] = chain(fixture, "x", {}, {});
+  fixture.starts("a", first!);
+  fixture.feed({ kind: "host_changed", host: "north", change: "block", forMs: Infinity });
+  fixture.finishes("a", first!);
+  expect(fixture.toldOf("a", "recall")).toMatchObject({ taskId: second });
+});

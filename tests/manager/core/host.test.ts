@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { ManagerEvent } from "../../../manager/core/event.ts";
+import { blockHost } from "../../../manager/core/host.ts";
 import type { TaskId } from "../../../shared/ids.ts";
 import { ManagerFixture } from "./fixture.ts";
 import { idOf } from "./wishes.ts";
@@ -163,4 +164,27 @@ test("releaseIdle() sends so many workers away that run nothing", () => {
   fixture.feed({ kind: "workers_released", count: 2 });
   const leaving = [...fixture.state.workers.values()].filter(({ isLeaving }) => isLeaving);
   expect(leaving.map(({ workerId }) => workerId)).toEqual([idOf("b"), idOf("c")]);
+});
+
+test("blockHost() does not shorten what a user has asked for", () => {
+  const policies = { ...PLAIN, hostFailures: 1, hostBlockTimeMs: 1_000, slowWorkerFactor: 2 };
+  const fixture = new ManagerFixture(policies);
+  fixture.joins("a", { host: "north" });
+  fixture.joins("b", { host: "south" });
+  const [worker] = fixture.state.workers.values();
+  fixture.feed(change("north", "block"));
+  blockHost(fixture.state, "north", { forMs: 1_000, reason: "its worker is slow" });
+  fixture.passes(10_000);
+  expect(fixture.state.hosts.get("north")?.blockedUntilMs).toBe(Infinity);
+  expect(worker?.bar).toBe("blocked");
+});
+
+test("sendAway() is told again to a worker that has not heard of it", () => {
+  const fixture = new ManagerFixture(PLAIN);
+  fixture.joins("a", { host: "north" });
+  fixture.feed(change("north", "drain"));
+  expect(fixture.toldOf("a", "release")).toBeDefined();
+  // It is back before it was missed.
+  fixture.returns("a");
+  expect(fixture.toldOf("a", "release")).toBeDefined();
 });

@@ -169,3 +169,12 @@ test("noteShortage() has max_throughput reckon with tasks that have not succeede
   // 24 of 125 fit 0.25 GB: (4 * 0.19 + 0.81) s a task of 0.6 s and 0.4 s again, against 1 of 0.6.
   expect(next(fixture)).toBe(1);
 });
+
+test("demandOf() keeps no disk free of which a guess is as much as any worker has", () => {
+  const fixture = new ManagerFixture({ categoryMode: "greedy_bucketing" });
+  fixture.joins("a", { diskBytes: 4e8 });
+  const task = fixture.submits({ request: { cores: 1 } });
+  const { held, shares } = fixture.allocated("a", task);
+  expect(held.diskBytes).toBe(0);
+  expect(shares).toEqual(["disk"]);
+});

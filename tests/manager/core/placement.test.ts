@@ -180,6 +180,17 @@ test("tryOnLargerDisk() tries a task on the next larger disk, then says how larg
   );
 });
 
+test("tryOnLargerDisk() counts no disk of a worker with less than the min of the category", () => {
+  const fixture = new ManagerFixture(PLAIN);
+  fixture.category("default", { min: { gpus: 1 } });
+  fixture.joins("small", { gpus: 1, diskBytes: 10_000 });
+  fixture.joins("large", { diskBytes: 90_000 });
+  const task = fixture.submits({ request: {} });
+  expect(fixture.dispatched).toEqual([`small ${task}.1`]);
+  fixture.finishes("small", task, { outcome: "disk_full", message: "no room" });
+  expect(fixture.outcome(task)).toBe("disk_full");
+});
+
 test("tryOnLargerDisk() counts no try against the task's own retries", () => {
   const fixture = new ManagerFixture(PLAIN);
   fixture.joins("small", { cores: 2, diskBytes: 10_000 });

@@ -74,3 +74,62 @@ test("reserveFor() looks for another worker when the one that was kept is lost",
   fixture.exits(kept!.workerId);
   expect(fixture.state.reservations.values().next().value).not.toBe(kept);
 });
+
+test("reserveFor() is tried again when the last try of a category ends, without room for another", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.joins("only", { cores: 4 });
+  const wide = fixture.submits({ category: "wide" });
+  fixture.submits(...Array(8).fill({ category: "small" }));
+  fixture.submits({ category: "wide", cores: 4 });
+  expect(fixture.state.reservations.size).toBe(0);
+  fixture.finishes("only", wide);
+  expect(fixture.state.reservations.size).toBe(1);
+});
+
+test("endReservationsOfFull() keeps no worker for a category that may run nothing more", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.category("wide", { maxConcurrent: 1 });
+  fixture.joins("only", { cores: 4 });
+  fixture.submits(...Array(8).fill({ category: "small" }));
+  fixture.submits({ category: "wide", cores: 4 });
+  expect(fixture.state.reservations.size).toBe(1);
+  fixture.submits({ category: "wide", priority: 1 });
+  endFirst(fixture);
+  // The more urgent one of the category has come first.
+  expect(fixture.dispatched).toEqual(["only 10.1"]);
+  expect(fixture.state.reservations.size).toBe(0);
+});
+
+test("reviewReservation() lets a worker go that has less than the class asks for by now", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.joins("only", { cores: 4, memoryBytes: 4e9 });
+  fixture.submits(...Array(8).fill({ category: "small" }));
+  fixture.submits({ category: "wide", request: { cores: 4 } });
+  expect(fixture.state.reservations.size).toBe(1);
+  fixture.category("wide", { max: { memoryBytes: 8e9 } });
+  expect(fixture.state.reservations.size).toBe(0);
+});
+
+test("isReserved() lets a task by that is more urgent than what the worker is kept for", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.joins("only", { cores: 4 });
+  fixture.submits(...Array(8).fill({ category: "small" }));
+  fixture.submits({ category: "wide", cores: 4 });
+  endFirst(fixture);
+  expect(fixture.dispatched).toEqual([]);
+  const urgent = fixture.submits({ category: "small", priority: 1 });
+  expect(fixture.dispatched).toEqual([`only ${urgent}.1`]);
+});
+
+test("isReserved() keeps instances of libraries from a worker too", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.library("library", fixture.local("module"));
+  fixture.joins("only", { cores: 2 });
+  fixture.submits({ category: "small" }, { category: "small" });
+  const wide = fixture.submits({ category: "wide", cores: 2 });
+  fixture.submits({ library: "library" });
+  endFirst(fixture);
+  expect(fixture.toldOf("only", "start_instance")).toBeUndefined();
+  endFirst(fixture);
+  expect(fixture.dispatched).toEqual([`only ${wide}.1`]);
+});

@@ -104,14 +104,42 @@ test("placeStrict() waits for a lost input to be made again, and goes where that
 test("placeStrict() leaves a worker alone that has the input and never fits the task", () => {
   const { fixture, temp } = madeAtA();
   const strict = { inputs: [temp], strict: [temp] };
+  fixture.feed({ kind: "file_replicated", fileId: temp, count: 2 });
   const large = fixture.submits({ ...strict, cores: 4 });
   const busy = fixture.submits(strict);
   const small = fixture.submits(strict);
   fixture.finishes("a", busy);
   expect(fixture.dispatched).toEqual([`a ${small}.1`]);
-  fixture.feed({ kind: "file_replicated", fileId: temp, count: 2 });
   fixture.brings("b");
   expect(fixture.dispatched).toEqual([`b ${large}.1`]);
+});
+
+test("placeStrict() ends a task whose input is where it never fits once nobody brings it on", () => {
+  const { fixture, temp } = madeAtA();
+  const other = fixture.submits({ inputs: [temp] });
+  const large = fixture.submits({ inputs: [temp], strict: [temp], cores: 4 });
+  expect(fixture.task(large).hold?.kind).toBe("strict_input");
+  fixture.finishes("a", other);
+  expect(fixture.ends.get(large)).toMatchObject({ outcome: "unsatisfiable" });
+  expect(fixture.ends.get(large)?.message).toContain("at workers that could not run it");
+});
+
+test("wakeStrict() places what its category has asked too much for, once it asks for less", () => {
+  const fixture = new ManagerFixture(PLAIN);
+  const temp = fixture.temp("temp");
+  fixture.joins("a", { memoryBytes: 1e9 });
+  fixture.finishes("a", fixture.submits({ outputs: [temp] }));
+  fixture.joins("b", { memoryBytes: 8e9 });
+  fixture.category("guessed", { first: { memoryBytes: 4e9 } });
+  const task = fixture.submits({
+    inputs: [temp],
+    strict: [temp],
+    category: "guessed",
+    request: { cores: 1 },
+  });
+  expect(fixture.task(task).hold?.kind).toBe("strict_input");
+  fixture.category("guessed", { first: { memoryBytes: 5e8 } });
+  expect(fixture.dispatched).toEqual([`a ${task}.1`]);
 });
 
 test("recallSome() takes no strict task to a worker without its input", () => {
@@ -125,4 +153,37 @@ test("recallSome() takes no strict task to a worker without its input", () => {
   fixture.joins("b");
   expect(fixture.told("a")).toEqual([]);
   expect(fixture.state.workers.get(idOf("a"))?.tries.size).toBe(2);
+});
+
+test("callOffIfUnwanted() lets a recovery that waited for room begin anew another time", () => {
+  const { fixture, temp } = madeAtA();
+  const made = fixture.temp("made");
+  const maker = fixture.submits({ inputs: [temp], strict: [temp], outputs: [made] });
+  fixture.finishes("a", maker);
+  const busy = fixture.submits({ inputs: [temp], strict: [temp] });
+  const [facts] = [fixture.lastFacts("made")];
+  fixture.says("a", { kind: "replica_gone", name: facts.name, generation: facts.generation });
+  const first = fixture.submits({ inputs: [made] });
+  expect(fixture.task(maker).hold?.kind).toBe("strict_input");
+  fixture.cancels(first);
+  expect(fixture.task(maker).state.kind).toBe("done");
+  fixture.finishes("a", busy);
+  fixture.submits({ inputs: [made] });
+  expect(fixture.dispatched).toEqual([`a ${maker}.2`]);
+});
+
+test("hasStrictTask() has idle instances make room for a task that can run nowhere else", () => {
+  const { fixture, temp } = madeAtA();
+  fixture.library("library", fixture.local("module"));
+  fixture.feed({ kind: "host_changed", host: "host of b", change: "block", forMs: Infinity });
+  const call = fixture.submits({ library: "library" });
+  const { instanceId } = fixture.toldOf("a", "start_instance")!;
+  fixture.brings("a");
+  fixture.says("a", { kind: "instance_ready", instanceId });
+  const strict = fixture.submits({ inputs: [temp], strict: [temp] });
+  expect(fixture.task(strict).hold?.kind).toBe("strict_input");
+  fixture.finishes("a", call);
+  expect(fixture.toldOf("a", "stop_instance")).toMatchObject({ instanceId });
+  fixture.says("a", { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
+  expect(fixture.dispatched).toEqual([`a ${strict}.1`]);
 });
