@@ -15,6 +15,7 @@ import {
   count,
   duration,
   flag,
+  memorySize,
   oneOf,
   type Reader,
   type Readers,
@@ -442,7 +443,7 @@ const localWorkers: Reader<LocalWorkersConfig> = (value, what) => {
     {
       count: count(0, LOCAL_WORKERS_MAX),
       cores: amount(0.01, 65_536),
-      memory: size,
+      memory: memorySize,
       disk: size,
       gpus: count(0, 1024),
       resources: customResources,

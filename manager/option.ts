@@ -3,7 +3,7 @@
  * with one error that names what was wrong and what would be right.
  */
 
-import { parseDuration, parseSize } from "../shared/units.ts";
+import { parseDuration, parseMemory, parseSize } from "../shared/units.ts";
 
 /** Checks one value; `what` names it in errors. */
 export type Reader<T> = (value: unknown, what: string) => T;
@@ -45,6 +45,9 @@ export function checkOptionNames(
 
 /** A size in bytes; text such as `"2GB"` counts. */
 export const size: Reader<number> = parseSize;
+
+/** Memory in bytes; text such as `"2GB"` counts, and a number that lacks its unit does not. */
+export const memorySize: Reader<number> = parseMemory;
 
 /** A duration in milliseconds; text such as `"10m"` counts. */
 export const duration: Reader<number> = parseDuration;

@@ -22,6 +22,7 @@ import {
   count,
   duration,
   flag,
+  memorySize,
   moment,
   oneOf,
   type Reader,
@@ -183,7 +184,7 @@ export const CALL_READERS: Readers<CallOptions> = {
 /** Checks of what a process is started with. */
 export const PROCESS_READERS: Readers<ProcessOptions> = {
   cores: amount(0, 65_536),
-  memory: size,
+  memory: memorySize,
   disk: size,
   gpus: count(0, 1024),
   resources: customResources,

@@ -47,6 +47,23 @@ export function parseSize(value: unknown, what: string): number {
   return checkAmount(Math.round(Number(match[1]) * unit), what, SIZE_WANTED);
 }
 
+/** Less memory than that is a number that lacks its unit: the smallest process has more. */
+const MEMORY_BYTES_MIN = 1e6;
+
+/**
+ * Bytes of memory, as `parseSize` reads them; 0 is none.
+ *
+ * @throws {RangeError} When `value` is not a size, or one that no process can live with.
+ */
+export function parseMemory(value: unknown, what: string): number {
+  const bytes = parseSize(value, what);
+  if (bytes === 0 || bytes >= MEMORY_BYTES_MIN) return bytes;
+  throw new RangeError(
+    `Cannot take ${what} "${value}" as memory: ${bytes} bytes hold no process; ` +
+      'state the unit, as "2GB" or "512MiB"',
+  );
+}
+
 /**
  * Milliseconds of a number or of text such as `"10m"` or `"1h 30m"`.
  *

@@ -11,7 +11,7 @@ import {
   UsageError,
 } from "../shared/command_line.ts";
 import { CUSTOM_NAME_WANTED, type CustomResources, isCustomName } from "../shared/resources.ts";
-import { parseDuration, parseSize } from "../shared/units.ts";
+import { parseDuration, parseMemory, parseSize } from "../shared/units.ts";
 import type { PeerDoorOptions } from "./peer_door.ts";
 
 /** Resources as they were stated; what is absent is found out. */
@@ -138,7 +138,7 @@ export function parseWorkerArguments(
     target: readTarget(given.positionals[0], text),
     resources: without({
       cores: readCount(text("cores"), { name: "cores", isWhole: false }),
-      memoryBytes: size("memory"),
+      memoryBytes: read(text("memory"), (value) => parseMemory(value, "--memory")),
       diskBytes: size("disk"),
       gpus: readCount(text("gpus"), { name: "gpus", isWhole: true }),
       custom: readCustom(given.texts("resource")),

@@ -1,12 +1,31 @@
 import { expect, test } from "bun:test";
 
-import { formatDuration, formatSize, parseDuration, parseSize } from "../../shared/units.ts";
+import {
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseMemory,
+  parseSize,
+} from "../../shared/units.ts";
 
 test("parseSize() reads numbers, decimal and binary units", () => {
   expect(parseSize(12, "memory")).toBe(12);
   expect(parseSize("2GB", "memory")).toBe(2e9);
   expect(parseSize("1.5 GiB", "memory")).toBe(1.5 * 1024 ** 3);
   expect(parseSize("512m", "memory")).toBe(512e6);
+});
+
+test("parseMemory() takes no amount that lacks its unit", () => {
+  expect([0, "0", "1MB", 2e6].map((value) => parseMemory(value, "memory"))).toEqual([
+    0,
+    0,
+    1e6,
+    2e6,
+  ]);
+  expect(() => parseMemory(512, "memory of submit")).toThrow(
+    'Cannot take memory of submit "512" as memory: 512 bytes hold no process; state the unit, as',
+  );
+  expect(() => parseMemory("8", "--memory")).toThrow('Cannot take --memory "8" as memory: 8 bytes');
 });
 
 test("parseSize() names what it refuses and what would be right", () => {
