@@ -141,6 +141,7 @@ test(
     });
     await until(() => existsSync(started), "the first try runs");
     await scratch.worker(manager, { args: ["--disk", "200MB"] });
+    await until(() => manager.status().workers.connected === 2, "the larger worker joined");
     writeFileSync(go, "");
     const { outcome, stdout, message, ...result } = await task;
     expect([outcome, stdout.trim(), message]).toEqual(["success", "50000000", ""]);
