@@ -66,7 +66,7 @@ interface Secret {
 }
 
 /** A ticket wherever it stands: base64url of a JSON list that starts with a text, and its MAC. */
-const TICKET = /WyI[A-Za-z0-9_-]{60,}\.[A-Za-z0-9_-]{43}/;
+const TICKET = /Wy[IJ][A-Za-z0-9_-]{60,}\.[A-Za-z0-9_-]{43}/;
 
 function secretsOf(access: AccessFile, transferKey: Uint8Array): Secret[] {
   const key = Buffer.from(transferKey);
