@@ -6,19 +6,18 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
 
 import { join } from "@std/path";
 
 import type { Manager } from "../../mod.ts";
 import { type AccessFile, accessPath, readAccessFile } from "../../shared/access_file.ts";
 import { BINARY } from "../binary/built.ts";
+import { until } from "../until.ts";
+
+export { until };
 
 /** In the environment of all that a test starts, and so of all that those start. */
 const MARK_VARIABLE = "ACCEPTANCE_MARK";
-
-const LOOK_PAUSE_MS = 10;
-const UNTIL_MS_MAX = 20_000;
 
 /** A compiled worker of a test. */
 export interface ScratchWorker {
@@ -147,21 +146,6 @@ export function readProc(processId: number | string, file: string): string {
     return readFileSync(`/proc/${processId}/${file}`, "latin1");
   } catch {
     return "";
-  }
-}
-
-/** Waits for `condition`; throws with `what` when it does not come true in time. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  withinMs: number = UNTIL_MS_MAX,
-): Promise<void> {
-  const endAtMs = performance.now() + withinMs;
-  while (!await condition()) {
-    if (performance.now() > endAtMs) {
-      throw new Error(`Cannot wait longer than ${withinMs} ms until ${what}`);
-    }
-    await delay(LOOK_PAUSE_MS);
   }
 }
 

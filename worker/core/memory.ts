@@ -12,7 +12,7 @@ import { exhaustionOf, failInstance, memoryShare } from "./instance_use.ts";
 import {
   type InstanceRecord,
   isStopping,
-  tryKey,
+  runningTry,
   type TryRecord,
   type WorkerState,
 } from "./state.ts";
@@ -22,9 +22,8 @@ export function measureMemory(
   state: WorkerState,
   event: Extract<WorkerEvent, { kind: "memory_measured" }>,
 ): void {
-  const record = state.tries.get(tryKey(event));
-  // It may have ended while it was looked at.
-  if (record?.state.kind !== "running") return;
+  const record = runningTry(state, event);
+  if (record === undefined) return;
   state.memoryBytes += event.bytes - record.memoryBytes;
   record.memoryBytes = event.bytes;
   stopOverdrawn(state);

@@ -13,7 +13,7 @@ import { failInstance } from "./instance_use.ts";
 import {
   type InstanceRecord,
   isStopping,
-  tryKey,
+  runningTry,
   type TryRecord,
   type WorkerState,
 } from "./state.ts";
@@ -34,9 +34,8 @@ export function measureTry(
   state: WorkerState,
   event: Extract<WorkerEvent, { kind: "sandbox_measured" }>,
 ): void {
-  const record = state.tries.get(tryKey(event));
-  // It may have ended while it was looked at.
-  if (record?.state.kind !== "running") return;
+  const record = runningTry(state, event);
+  if (record === undefined) return;
   state.disk.runningBytes -= heldBytes(record);
   record.writtenBytes = event.bytes;
   state.disk.runningBytes += heldBytes(record);

@@ -324,6 +324,15 @@ export function tryKey(id: { readonly taskId: number; readonly try: number }): T
   return `${id.taskId}.${id.try}`;
 }
 
+/** The try that was looked at, if it runs: it may have ended meanwhile. */
+export function runningTry(
+  state: WorkerState,
+  id: { readonly taskId: number; readonly try: number },
+): TryRecord | undefined {
+  const record = state.tries.get(tryKey(id));
+  return record?.state.kind === "running" ? record : undefined;
+}
+
 /** Sends `message` when the manager can make sense of it; DESIGN section 5, Sessions. */
 export function tell(state: WorkerState, message: WorkerMessage): void {
   // While the link is closed nothing is kept: the next hello tells all of it.

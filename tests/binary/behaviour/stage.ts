@@ -5,12 +5,11 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
 
 import type { LocalWorkersOptions, Manager } from "../../../mod.ts";
+import { until } from "../../until.ts";
 
-const LOOK_PAUSE_MS = 5;
-const UNTIL_MS_MAX = 20_000;
+export { until };
 
 /** The worker of most of TaskVine's tests: `--cores 1 --memory 250 --disk 250`. */
 export const ONE_WORKER: LocalWorkersOptions = { cores: 1, memory: "250MB", disk: "250MB" };
@@ -76,21 +75,6 @@ function onHost(host: string): string[] {
 export async function workersEnded(): Promise<void> {
   const isOver = (worker: ChildProcess) => worker.exitCode !== null || worker.signalCode !== null;
   await until(() => workers.every(isOver), "the workers have ended");
-}
-
-/** Waits for `condition`; throws with `what` when it does not come true in time. */
-export async function until(
-  condition: () => unknown,
-  what: string,
-  withinMs: number = UNTIL_MS_MAX,
-): Promise<void> {
-  const endAtMs = performance.now() + withinMs;
-  while (!await condition()) {
-    if (performance.now() > endAtMs) {
-      throw new Error(`Cannot wait longer than ${withinMs} ms until ${what}`);
-    }
-    await delay(LOOK_PAUSE_MS);
-  }
 }
 
 /** A server on loopback that answers every `GET` with `body`, or 404 where that is undefined. */
