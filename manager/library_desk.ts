@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 
 import { batchModule, functionModule } from "../shared/function_source.ts";
+import { NO_ARGUMENTS } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
 import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
 import type { FileHandle } from "./file_handle.ts";
@@ -111,18 +112,23 @@ export class LibraryDesk {
     const { name, context, slots, request, env, environments } = checked;
     const module = store.declare(sourceSpec(source));
     const entry = store.entryOf(module, "module");
+    const program = { kind: "javascript", module: entry.id } as const;
     for (const file of [entry, ...environments]) store.useAsInput(file);
     this.#names.add(name);
     engine.push({
       kind: "library_declared",
       library: {
         name,
-        module: entry.id,
+        program,
+        mode: "direct",
         context,
+        contextArguments: NO_ARGUMENTS,
         slots,
+        instanceCount: 0,
         resources: statedResources(request),
         env,
         environments: environments.map(({ id }) => id),
+        inputs: [],
       },
     });
     return new Library(name, {

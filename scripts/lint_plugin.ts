@@ -75,7 +75,7 @@ const IS_CORE = /^(manager|worker)\/core\//;
 
 /** Modules of shared/ that both cores may run: they are held to the same purity. */
 const PURE_SHARED = new RegExp(
-  "^shared/(assert|backoff|cache_name|errors|file|heap|ids|ordered_queue|protocol|random|" +
+  "^shared/(assert|backoff|cache_name|errors|file|heap|ids|library|ordered_queue|protocol|random|" +
     "resources|task|units)\\.ts$",
 );
 

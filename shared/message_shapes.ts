@@ -32,6 +32,7 @@ import {
   text,
   usually,
 } from "./message_check.ts";
+import { LIBRARY_MODES, type LibraryProgram } from "./library.ts";
 import {
   CERTIFICATE_CHARS_MAX,
   type DispatchedTask,
@@ -140,9 +141,17 @@ const taskShape = shape<TaskShape>({
   environments: list(cacheName),
   timeoutMs: amount,
   library: optional(id),
+  valuePrefix: optional(text(NAME_CHARS_MAX)),
 });
 
 const NO_BYTES = new Uint8Array(0);
+
+const inputMounts = list(shape<InputMount>({
+  mount: path,
+  name: cacheName,
+  generation: natural,
+  isSymlink: optional(flag),
+}));
 
 const dispatchedTask = shape<DispatchedTask>({
   ...tryFields,
@@ -152,15 +161,7 @@ const dispatchedTask = shape<DispatchedTask>({
     command: { command: longText, env: optional(env) },
     call: { function: id, arguments: bytes(VALUE_BYTES_MAX) },
   }),
-  inputs: usually(
-    list(shape<InputMount>({
-      mount: path,
-      name: cacheName,
-      generation: natural,
-      isSymlink: optional(flag),
-    })),
-    () => [],
-  ),
+  inputs: usually(inputMounts, () => []),
   outputs: usually(
     list(shape<OutputMount>({
       mount: path,
@@ -219,12 +220,19 @@ const recipe = kinds<Recipe>({
 
 const library = shape<LibraryDefinition>({
   name: id,
-  module: cacheName,
+  program: kinds<LibraryProgram>({
+    javascript: { module: cacheName },
+    python: { module: cacheName, moduleName: id, isPickling: optional(flag) },
+    command: { command: longText },
+  }),
+  mode: oneOf(LIBRARY_MODES),
   context: text(NAME_CHARS_MAX),
+  contextArguments: bytes(VALUE_BYTES_MAX),
   slots: positive,
   resources,
   env,
   environments: list(cacheName),
+  inputs: inputMounts,
 });
 
 const samples = list(shape<UsageSample>({
@@ -249,6 +257,7 @@ const result = shape<TryResult>({
   stdout: usually(bytes(STREAM_KEPT_BYTES), () => NO_BYTES),
   stderr: usually(bytes(STREAM_KEPT_BYTES), () => NO_BYTES),
   value: optional(bytes(VALUE_BYTES_MAX)),
+  valueFile: optional(shape<FileFacts>(fileFields)),
   outputs: usually(
     list(shape<OutputFacts>({ ...fileFields, content: optional(bytes(INLINE_BYTES_MAX)) })),
     () => [],
@@ -305,7 +314,7 @@ export const managerMessage: Check<ManagerMessage> = ruled(
     verify: { name: cacheName, generation: natural },
     delete: { name: cacheName, generation: natural },
     start_instance: { instanceId, library },
-    stop_instance: { instanceId },
+    stop_instance: { instanceId, isRetiring: optional(flag) },
     watch: {
       ...tryFields,
       watchId,

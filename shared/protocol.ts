@@ -16,6 +16,7 @@ import type {
   WatchId,
   WorkerId,
 } from "./ids.ts";
+import { type LibraryMode, type LibraryProgram, moduleFiles } from "./library.ts";
 import type { Resources } from "./resources.ts";
 import type {
   CacheLevel,
@@ -29,7 +30,7 @@ import type {
 } from "./task.ts";
 
 /** Raised with every change that an older side would misread. */
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 
 /** Contents up to this size ride in messages; larger ones are HTTP bodies. */
 export const INLINE_BYTES_MAX: number = 64 * 1024;
@@ -132,15 +133,22 @@ export type WatchEnd = "ended" | "shrunk" | "replaced" | "special" | "unreadable
 /** What an instance of a library is started with. */
 export interface LibraryDefinition {
   readonly name: string;
-  /** The module's source, as a file of the cache. */
-  readonly module: CacheName;
-  /** Name of the function that is run once when an instance starts; empty is none. */
+  readonly program: LibraryProgram;
+  readonly mode: LibraryMode;
+  /** Name of the function that is run once when a process starts; empty is none. */
   readonly context: string;
+  /** What that function is given, encoded as the arguments of a call. */
+  readonly contextArguments: Uint8Array;
   /** Calls served at the same time by one instance. */
   readonly slots: number;
   readonly resources: Resources;
   readonly env: { readonly [name: string]: string };
   readonly environments: readonly CacheName[];
+  /**
+   * Files in the directory of each process; those without a mount are the files among the context
+   * function's arguments, by index.
+   */
+  readonly inputs: readonly InputMount[];
 }
 
 /** Manager to worker. */
@@ -240,7 +248,12 @@ export type ManagerMessage =
     readonly library: LibraryDefinition;
   }
   /** Stop an instance and what runs in it; answered by `instance_gone`. */
-  | { readonly kind: "stop_instance"; readonly instanceId: InstanceId }
+  | {
+    readonly kind: "stop_instance";
+    readonly instanceId: InstanceId;
+    /** It is given no more calls, and stops once those that it has have ended. */
+    readonly isRetiring?: boolean;
+  }
   /**
    * Tell what this running try adds to `source`, from `fromByte` on: `piece`s as long as there is
    * credit, then `watch_ended`. It ends with its connection, too.
@@ -382,3 +395,9 @@ export type WorkerMessage =
   }
   /** About to end on its own account; what it still runs is handed back uncounted. */
   | { readonly kind: "leaving"; readonly reason: string };
+
+/** What the cache must have for an instance: module, environments and inputs. */
+export function filesOfLibrary(library: LibraryDefinition): CacheName[] {
+  const { program, environments, inputs } = library;
+  return [...moduleFiles(program), ...environments, ...inputs.map(({ name }) => name)];
+}

@@ -69,6 +69,11 @@ export interface TaskShape {
   readonly timeoutMs: number;
   /** Name of the library whose function is called; absent for a command. */
   readonly library?: string;
+  /**
+   * Of calls: what the name of the file begins with that a value becomes which is too large for a
+   * message; the number of its task follows, and its generation is that of the try.
+   */
+  readonly valuePrefix?: string;
 }
 
 /** What a try of the shape holds of its worker: a disk that is a share is not set apart for it. */
@@ -154,6 +159,8 @@ export interface TryResult extends TryId {
   readonly stderr: Uint8Array;
   /** Value that a function call returned, or the error it threw, encoded. */
   readonly value?: Uint8Array;
+  /** Where the value is, of one that is too large for a message. */
+  readonly valueFile?: FileFacts;
   readonly outputs: readonly OutputFacts[];
   readonly times: TryTimes;
   /** Absent of calls, and of what never started. */

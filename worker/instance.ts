@@ -11,9 +11,10 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "@std/path";
 
 import { assert, unreachable } from "../shared/assert.ts";
-import type { CacheName, InstanceId } from "../shared/ids.ts";
+import type { InstanceId } from "../shared/ids.ts";
 import {
   type DispatchedTask,
+  filesOfLibrary,
   type LibraryDefinition,
   VALUE_BYTES_MAX,
 } from "../shared/protocol.ts";
@@ -228,8 +229,10 @@ export class Instances {
   ): Parameters<typeof LibraryProcess.start>[0] {
     const { cache, env, hostCommand, mark, gpuVariable, pinner } = this.#options;
     const { library, devices, directory } = instance;
-    const module = cache.get(library.module);
-    if (module === undefined) throw new Error(`Module "${library.module}" is not in the cache`);
+    const { program } = library;
+    if (program.kind !== "javascript") throw new Error(`Cannot start a ${program.kind} library`);
+    const module = cache.get(program.module);
+    if (module === undefined) throw new Error(`Module "${program.module}" is not in the cache`);
     mkdirSync(directory, { mode: 0o700 });
     // The runtime tells a module's language by its suffix, which names in the cache lack.
     const modulePath = join(directory, "library.ts");
@@ -421,8 +424,7 @@ function filePaths(cache: CacheStore, task: DispatchedTask): string[] {
 
 /** Keeps the module and the environments in place while the instance lives. */
 function holdFiles(cache: CacheStore, library: LibraryDefinition): Hold[] {
-  const names: readonly CacheName[] = [library.module, ...library.environments];
-  return names.flatMap((name) => {
+  return filesOfLibrary(library).flatMap((name) => {
     const stored = cache.get(name);
     const hold = stored && cache.hold(name, stored.facts.generation);
     return hold === undefined ? [] : [hold];

@@ -8,6 +8,7 @@ import type {
   TransferId,
   WorkerId,
 } from "../../shared/ids.ts";
+import type { LibraryMode, LibraryProgram } from "../../shared/library.ts";
 import type { WorkerMessage } from "../../shared/protocol.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, TaskBody } from "../../shared/task.ts";
@@ -148,12 +149,19 @@ export interface TaskDefinition {
 /** A library as the API declares it. */
 export interface LibrarySpec {
   readonly name: string;
-  readonly module: FileId;
+  readonly program: LibraryProgram<FileId>;
+  readonly mode: LibraryMode;
   readonly context: string;
+  /** As of `LibraryDefinition`. */
+  readonly contextArguments: Uint8Array;
   readonly slots: number;
+  /** Instances that are kept running as long as there is room, whether or not there are calls. */
+  readonly instanceCount: number;
   readonly resources: Resources;
   readonly env: { readonly [name: string]: string };
   readonly environments: readonly FileId[];
+  /** As of `LibraryDefinition`. */
+  readonly inputs: readonly TaskMount[];
 }
 
 /** What happened. The shell makes these; `step` applies them. */

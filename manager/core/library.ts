@@ -1,7 +1,8 @@
 /** Libraries: their instances at workers and the slots that calls take. */
 
 import { assert } from "../../shared/assert.ts";
-import type { InstanceId } from "../../shared/ids.ts";
+import type { FileId, InstanceId } from "../../shared/ids.ts";
+import { moduleFiles } from "../../shared/library.ts";
 import {
   newCapacityIndex,
   newCapacityPlace,
@@ -68,18 +69,27 @@ export function startInstance(
   service.slotCount += library.spec.slots;
   indexService(state, service);
   for (const file of libraryFiles(state, library)) ensureReplica(state, file, worker);
-  const { name, context, slots, resources, env } = library.spec;
+  const { name, program, mode, context, contextArguments, slots, resources, env } = library.spec;
+  const nameOf = (fileId: FileId) => boundName(fileOf(state, fileId));
   tell(state, worker, {
     kind: "start_instance",
     instanceId: instance.instanceId,
     library: {
       name,
+      program: program.kind === "command"
+        ? program
+        : { ...program, module: nameOf(program.module) },
+      mode,
       context,
+      contextArguments,
       slots,
       resources,
       env,
-      module: boundName(fileOf(state, library.spec.module)),
-      environments: library.spec.environments.map((id) => boundName(fileOf(state, id))),
+      environments: library.spec.environments.map(nameOf),
+      inputs: library.spec.inputs.map(({ mount, fileId }) => {
+        const { generation } = fileOf(state, fileId);
+        return { mount, name: nameOf(fileId), generation };
+      }),
     },
   });
   noteInstance(state, instance, "starting");
@@ -203,10 +213,15 @@ export function failInstancesFor(
   }
 }
 
-/** The module and the environments. */
+/** What an instance is started with: its module, environments and inputs. */
 export function libraryFiles(state: ManagerState, library: LibraryRecord): FileRecord[] {
-  const { module, environments } = library.spec;
-  return [module, ...environments].map((fileId) => fileOf(state, fileId));
+  const { program, environments, inputs } = library.spec;
+  const fileIds: FileId[] = [
+    ...moduleFiles(program),
+    ...environments,
+    ...inputs.map(({ fileId }) => fileId),
+  ];
+  return fileIds.map((fileId) => fileOf(state, fileId));
 }
 
 function serviceOf(library: LibraryRecord, worker: WorkerRecord): ServiceRecord {

@@ -12,6 +12,7 @@ import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import type { TaskDefinition, TaskTemplate, TimedEvent } from "../../manager/core/event.ts";
 import type { ManagerInstruction } from "../../manager/core/instruction.ts";
 import type { CacheName, FileId, SessionId, TaskId, WorkerId } from "../../shared/ids.ts";
+import { NO_ARGUMENTS } from "../../shared/library.ts";
 
 /** What one run measured. */
 export interface CoreFigures {
@@ -127,12 +128,16 @@ function declaring(): TimedEvent[] {
     atMs: 0,
     library: {
       name: "library",
-      module,
+      program: { kind: "javascript", module },
+      mode: "direct",
       context: "",
+      contextArguments: NO_ARGUMENTS,
       slots: 1,
+      instanceCount: 0,
       resources: ONE_CORE,
       env: {},
       environments: [],
+      inputs: [],
     },
   }];
 }

@@ -12,6 +12,7 @@ import type {
   WatchId,
   WorkerId,
 } from "../../shared/ids.ts";
+import { NO_ARGUMENTS } from "../../shared/library.ts";
 import {
   type ManagerMessage,
   PROTOCOL_VERSION,
@@ -144,15 +145,51 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
     instanceId,
     library: {
       name: "digits",
-      module: name,
+      program: { kind: "javascript", module: name },
+      mode: "direct",
       context: "",
+      contextArguments: NO_ARGUMENTS,
       slots: 2,
       resources,
       env: {},
       environments: [],
+      inputs: [],
+    },
+  }, {
+    kind: "start_instance",
+    instanceId,
+    library: {
+      name: "model",
+      program: { kind: "python", module: name, moduleName: "model", isPickling: true },
+      mode: "fork",
+      context: "load",
+      contextArguments: Uint8Array.of(0x81, 7),
+      slots: 2,
+      resources,
+      env: { A: "b" },
+      environments: [name],
+      inputs: [{ mount: "weights", name, generation: 1 }],
+    },
+  }, {
+    kind: "start_instance",
+    instanceId,
+    library: {
+      name: "any",
+      program: { kind: "command", command: "./server" },
+      mode: "direct",
+      context: "",
+      contextArguments: NO_ARGUMENTS,
+      slots: 1,
+      resources,
+      env: {},
+      environments: [],
+      inputs: [{ mount: "server", name, generation: 0 }],
     },
   }],
-  stop_instance: [{ kind: "stop_instance", instanceId }],
+  stop_instance: [
+    { kind: "stop_instance", instanceId },
+    { kind: "stop_instance", instanceId, isRetiring: true },
+  ],
   watch: [{
     kind: "watch",
     watchId,

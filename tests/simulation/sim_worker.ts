@@ -1,7 +1,11 @@
 /** A simulated host: the real worker core on a simulated disk, processes and transfers. */
 
 import type { CacheName, InstanceId, TransferId, WorkerId } from "../../shared/ids.ts";
-import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
+import {
+  type DispatchedTask,
+  filesOfLibrary,
+  type LibraryDefinition,
+} from "../../shared/protocol.ts";
 import { nextRandom, type RandomState } from "../../shared/random.ts";
 import type { CustomResources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, Outcome, TaskShape, TryResult } from "../../shared/task.ts";
@@ -466,7 +470,7 @@ export class SimWorker {
   }
 
   #startInstance(instanceId: InstanceId, library: LibraryDefinition): void {
-    for (const name of [library.module, ...library.environments]) {
+    for (const name of filesOfLibrary(library)) {
       if (!this.disk.has(name)) throw new Error(`Instance ${instanceId} does not find ${name}`);
     }
     this.#instances.set(instanceId, library);

@@ -9,6 +9,7 @@ import type {
 } from "../../manager/core/event.ts";
 import { PLACEMENTS } from "../../manager/core/policy.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
+import { NO_ARGUMENTS } from "../../shared/library.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES, type ResourceRequest } from "../../shared/resources.ts";
 import { digestOf, type MiniTask } from "./contents.ts";
@@ -70,12 +71,16 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
   const environment = declareRecipe(workload, newFile(), archive);
   const library: LibrarySpec = {
     name: "library",
-    module: declareSource(workload, newFile(), 8),
+    program: { kind: "javascript", module: declareSource(workload, newFile(), 8) },
+    mode: "direct",
     context: "",
+    contextArguments: NO_ARGUMENTS,
     slots: 2,
+    instanceCount: 0,
     resources: { ...NO_RESOURCES, cores: 1 },
     env: {},
     environments: nextRandom(random) < 0.5 ? [environment] : [],
+    inputs: [],
   };
   workload.declarations.push({ kind: "library_declared", library });
   const minis = [

@@ -6,6 +6,7 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import type { CacheName, InstanceId, TaskId } from "../../shared/ids.ts";
+import { NO_ARGUMENTS } from "../../shared/library.ts";
 import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
 import { selfCommand } from "../../shared/runtime/self_command.ts";
 import type { InputMount, OutputMount } from "../../shared/task.ts";
@@ -104,12 +105,15 @@ class Bench implements AsyncDisposable {
     this.add("module", module);
     const library: LibraryDefinition = {
       name: "lib",
-      module: "module" as CacheName,
+      program: { kind: "javascript", module: "module" as CacheName },
+      mode: "direct",
       context: "",
+      contextArguments: NO_ARGUMENTS,
       slots: 1,
       resources: { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 },
       env: {},
       environments: [],
+      inputs: [],
       ...more,
     };
     this.instances.start({

@@ -11,6 +11,7 @@
  */
 
 import type { CacheName } from "../../shared/ids.ts";
+import { filesOfLibrary } from "../../shared/protocol.ts";
 import { heldResources } from "../../shared/task.ts";
 import { dropTransfer } from "./cache.ts";
 import { beginMake, recipeNames } from "./make.ts";
@@ -235,8 +236,7 @@ function usedFiles(state: WorkerState): Set<CacheName> {
     for (const name of shape.environments) used.add(name);
   }
   for (const { library } of state.instances.values()) {
-    used.add(library.module);
-    for (const name of library.environments) used.add(name);
+    for (const name of filesOfLibrary(library)) used.add(name);
   }
   for (const { order } of state.transfers.values()) {
     if (order.kind === "make") { for (const name of recipeNames(order.recipe)) used.add(name); }

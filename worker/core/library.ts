@@ -1,8 +1,8 @@
 /** Instances of libraries at this worker. */
 
 import { assert } from "../../shared/assert.ts";
-import type { CacheName, InstanceId } from "../../shared/ids.ts";
-import type { ManagerMessage } from "../../shared/protocol.ts";
+import type { InstanceId } from "../../shared/ids.ts";
+import { filesOfLibrary, type ManagerMessage } from "../../shared/protocol.ts";
 import type { TryResult } from "../../shared/task.ts";
 import { ANY_GENERATION, awaitFiles, forgetWaiter, type Need } from "./cache.ts";
 import { NO_DEVICES } from "./device.ts";
@@ -133,6 +133,9 @@ function dropInstance(state: WorkerState, record: InstanceRecord): void {
 }
 
 function needsOf(record: InstanceRecord): Need[] {
-  const names = new Set<CacheName>([record.library.module, ...record.library.environments]);
-  return Array.from(names, (name) => ({ name, generation: ANY_GENERATION }));
+  const { inputs } = record.library;
+  return Array.from(new Set(filesOfLibrary(record.library)), (name) => {
+    const input = inputs.find((each) => each.name === name);
+    return { name, generation: input?.generation ?? ANY_GENERATION };
+  });
 }

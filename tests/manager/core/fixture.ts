@@ -41,6 +41,7 @@ import type {
   TaskId,
   WorkerId,
 } from "../../../shared/ids.ts";
+import { NO_ARGUMENTS } from "../../../shared/library.ts";
 import type { DispatchedTask, ManagerMessage } from "../../../shared/protocol.ts";
 import { NO_RESOURCES } from "../../../shared/resources.ts";
 import type { FileFacts, Outcome, TryId, TryResult } from "../../../shared/task.ts";
@@ -216,9 +217,21 @@ export class ManagerFixture {
   }
 
   library(name: string, module: FileId, wish: Partial<LibrarySpec> = {}): void {
-    const resources = { ...NO_RESOURCES, cores: 1 };
-    const bare = { name, module, context: "", slots: 1, resources, env: {}, environments: [] };
-    this.feed({ kind: "library_declared", library: { ...bare, ...wish } });
+    const library: LibrarySpec = {
+      name,
+      program: { kind: "javascript", module },
+      mode: "direct",
+      context: "",
+      contextArguments: NO_ARGUMENTS,
+      slots: 1,
+      instanceCount: 0,
+      resources: { ...NO_RESOURCES, cores: 1 },
+      env: {},
+      environments: [],
+      inputs: [],
+      ...wish,
+    };
+    this.feed({ kind: "library_declared", library });
   }
 
   submits(...wishes: TaskWish[]): TaskId {

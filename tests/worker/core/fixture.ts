@@ -22,6 +22,7 @@ import type {
   TransferId,
   WorkerId,
 } from "../../../shared/ids.ts";
+import { NO_ARGUMENTS } from "../../../shared/library.ts";
 import type {
   DispatchedTask,
   FetchSource,
@@ -309,12 +310,15 @@ export class WorkerFixture {
   startsInstance(instanceId: number, wish: Partial<LibraryDefinition> = {}): void {
     const library: LibraryDefinition = {
       name: "digits",
-      module: "module" as CacheName,
+      program: { kind: "javascript", module: "module" as CacheName },
+      mode: "direct",
       context: "",
+      contextArguments: NO_ARGUMENTS,
       slots: 1,
       resources: { ...NO_RESOURCES, cores: 1 },
       env: {},
       environments: [],
+      inputs: [],
       ...wish,
     };
     this.hears({ kind: "start_instance", instanceId: instanceId as InstanceId, library });
