@@ -20,7 +20,7 @@ test("startInstance() happens when a call needs one, at the worker of the call",
   expect(fixture.told("a").map(({ kind }) => kind)).toEqual(["reconcile"]);
   const call = fixture.submits(CALL);
   expect(fixture.told("a")).toMatchObject([
-    { kind: "start_instance", library: { name: "digits", module: "module" } },
+    { kind: "start_instance", library: { name: "digits", program: { module: "module" } } },
     { kind: "dispatch" },
   ]);
   expect(fixture.fetches).toEqual(["a module from manager"]);
