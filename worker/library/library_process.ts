@@ -367,6 +367,8 @@ export class LibraryProcess {
         case "failed":
           slot.process.kill(message.text);
           break;
+        case "running":
+          break;
         default:
           unreachable(message);
       }
@@ -413,6 +415,7 @@ export class LibraryProcess {
       }
       case "error":
         return errorEnd(thrownOfText(UTF8_DECODER.decode(message.content)));
+      case "stopped":
       case "exit":
         return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
       default:
