@@ -281,6 +281,8 @@ export class LibraryProcess {
         case "failed":
           slot.process.kill(message.text);
           break;
+        case "running":
+          break;
         default:
           unreachable(message);
       }
@@ -324,6 +326,7 @@ export class LibraryProcess {
       }
       case "error":
         return errorEnd(thrownOfText(UTF8_DECODER.decode(message.content)));
+      case "stopped":
       case "exit":
         return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
       default:
