@@ -1,8 +1,8 @@
 /** Libraries: code kept running at workers, and the calls of its functions. */
 
-import { VALUE_BYTES_MAX } from "../shared/protocol.ts";
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
-import { decodeValue, encodeArguments, encodeValueFile } from "../shared/value.ts";
+import { decodeValue } from "../shared/value.ts";
+import { checkName } from "./call_arguments.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import {
   callsOf,
@@ -14,8 +14,6 @@ import {
   mapCalls,
   reduceItems,
 } from "./fan_out.ts";
-import type { FileEntry } from "./file_entry.ts";
-import { FileHandle } from "./file_handle.ts";
 import { anyText, count, type Reader, readOptions, text } from "./option.ts";
 import {
   type CallOptions,
@@ -25,11 +23,8 @@ import {
   type ProcessOptions,
 } from "./task_definition.ts";
 import type { FileStore } from "./file_store.ts";
-import { TaskHandle } from "./task_handle.ts";
+import type { TaskHandle } from "./task_handle.ts";
 import { TaskError, type TaskResult } from "./task_result.ts";
-
-/** Longest name of a library or function that travels. */
-const NAME_CHARS_MAX = 256;
 
 /** Calls served at the same time by one instance, at most. */
 const SLOTS_MAX = 1024;
@@ -59,14 +54,6 @@ export interface CheckedLibrary extends CheckedProcess {
   /** Empty when there is none. */
   readonly context: string;
   readonly slots: number;
-}
-
-/** What a call is made of, before it is a task. */
-export interface CallBody {
-  readonly function: string;
-  readonly arguments: Uint8Array;
-  /** Files among the arguments, in the order of their indexes. */
-  readonly files: readonly FileEntry[];
 }
 
 /** What a library asks its manager for. */
@@ -195,36 +182,6 @@ export function readLibrary(options: LibraryOptions, store: FileStore): CheckedL
   };
 }
 
-/** Makes the arguments of a call travel; long ones as a file of their own, made by `keep`. */
-export function encodeCall(
-  name: string,
-  args: readonly unknown[],
-  { store, keep }: {
-    readonly store: FileStore;
-    readonly keep: (bytes: Uint8Array) => FileHandle;
-  },
-): CallBody {
-  checkName(name, "function");
-  const { bytes, files } = encodeArguments<FileEntry, never>(args, {
-    onFile: (value) =>
-      value instanceof FileHandle ? store.entryOf(value, "an argument") : undefined,
-    onHandle: (value) => {
-      if (!(value instanceof TaskHandle)) return undefined;
-      throw new TypeError(
-        `Cannot pass task ${value.id} as an argument: await its value() and pass that`,
-      );
-    },
-  });
-  for (const file of files) store.checkInput(file, `file ${file.id}`);
-  if (bytes.length <= VALUE_BYTES_MAX) return { function: name, arguments: bytes, files };
-  const kept = store.entryOf(keep(bytes), "arguments");
-  return {
-    function: name,
-    arguments: encodeValueFile(files.length),
-    files: [...files, kept],
-  };
-}
-
 /** What a call that succeeded returned. */
 export function readCallValue(end: TaskEnd): unknown {
   const value = end.result?.value;
@@ -239,12 +196,4 @@ export function readCallError(end: TaskEnd, result: TaskResult): Error | undefin
   const error = new TaskError(result, `${cause.name}: ${cause.message}`, { cause });
   if (cause.stack !== undefined) error.stack = cause.stack;
   return error;
-}
-
-function checkName(name: string, what: string): void {
-  if (name !== "" && name.length <= NAME_CHARS_MAX) return;
-  throw new RangeError(
-    `Cannot take "${name.slice(0, 60)}" as the name of a ${what}: ` +
-      `expected up to ${NAME_CHARS_MAX} characters`,
-  );
 }

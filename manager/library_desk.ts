@@ -5,12 +5,12 @@ import { createHash } from "node:crypto";
 import { batchModule, functionModule } from "../shared/function_source.ts";
 import { NO_ARGUMENTS } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
+import { encodeCall } from "./call_arguments.ts";
 import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
 import type { FileHandle } from "./file_handle.ts";
 import type { FileSpec } from "./file_store.ts";
 import {
   type CheckedLibrary,
-  encodeCall,
   Library,
   type LibraryOptions,
   readCallError,
