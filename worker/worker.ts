@@ -217,6 +217,7 @@ class Shell {
       cache,
       trees,
       activations,
+      mounts: sandboxes.mounts,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,
       env: ownChildEnvironment(taskEnvironment(options)),
@@ -224,8 +225,7 @@ class Shell {
       hostCommand: selfCommand(["internal-library-host"]),
       ...given,
       meter,
-      walk: (processIds) => processes.walk(processIds),
-      endLeftovers: (leader) => processes.endLeftovers(leader),
+      processes,
       push,
     });
     this.#parts = {

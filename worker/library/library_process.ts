@@ -254,10 +254,11 @@ export class LibraryProcess {
   #limitStart(slot: Slot): void {
     const { startMsMax = START_MS_MAX } = this.#options;
     const { process } = slot;
-    slot.startTimer = setTimeout(
-      () => process.kill(`not ready after ${startMsMax} ms`),
-      startMsMax,
-    );
+    slot.startTimer = setTimeout(() => {
+      // Nobody should wait as long again.
+      this.#deathCount = DEATHS_MAX;
+      process.kill(`not ready after ${startMsMax} ms`);
+    }, startMsMax);
   }
 
   #spawn(index: number, slot: () => Slot): LibrarySlot {
@@ -309,6 +310,7 @@ export class LibraryProcess {
 
   #read(slot: Slot, messages: readonly LibraryMessage[]): void {
     const now = performance.now();
+    let hasSynced = false;
     for (const message of messages) {
       // What it says once it is to go counts no more.
       if (slot.process.isKilled) break;
@@ -323,6 +325,8 @@ export class LibraryProcess {
           this.#takeReady(slot, message);
           break;
         case "sync":
+          if (hasSynced) slot.process.kill('it said "sync" and did not wait for the answer');
+          hasSynced = true;
           slot.process.write(encodeSync());
           break;
         case "failed":
@@ -377,9 +381,9 @@ export class LibraryProcess {
       const found = "it was not given that call, or has answered it";
       return slot.process.kill(`it answered call ${message.callId}: ${found}`);
     }
-    const ranMs = message.microseconds === undefined
-      ? now - call.startedAtMs
-      : message.microseconds / 1000;
+    // A program need not know how long what it stopped had run.
+    const isOwnTime = message.microseconds !== undefined && message.status !== "stopped";
+    const ranMs = isOwnTime ? message.microseconds / 1000 : now - call.startedAtMs;
     noteDuration(slot, ranMs);
     this.#deathCount = 0;
     const { stdout, stderr } = message;
@@ -411,7 +415,7 @@ export class LibraryProcess {
         if (call.stop !== undefined) return { kind: call.stop };
         return lostEnd(call, "stopped by its program, which nobody had told to");
       case "exit":
-        return lostEnd(call, UTF8_DECODER.decode(message.content));
+        return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
       default:
         return unreachable(message.status);
     }
