@@ -5,9 +5,8 @@ import { createHash } from "node:crypto";
 import { batchModule, functionModule } from "../shared/function_source.ts";
 import { NO_ARGUMENTS } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
-import { encodeCall } from "./call_arguments.ts";
+import { readArguments } from "./call_arguments.ts";
 import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
-import type { FileHandle } from "./file_handle.ts";
 import type { FileSpec } from "./file_store.ts";
 import {
   type CheckedLibrary,
@@ -19,7 +18,6 @@ import {
 } from "./library.ts";
 import { type MapOptions, readMap, readReduce, type ReduceOptions } from "./map_option.ts";
 import { moduleSource } from "./library_source.ts";
-import { throwLater } from "./manager_parts.ts";
 import type { Shell } from "./shell.ts";
 import { type CallOptions, checkProcess, readCall } from "./task_definition.ts";
 import type { TaskHandle } from "./task_handle.ts";
@@ -144,21 +142,13 @@ export class LibraryDesk {
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
-    let long: FileHandle | undefined;
-    const { files, ...body } = encodeCall(name, args, {
-      store,
-      keep: (bytes) => long = store.declare(sourceSpec(bytes)),
-    });
-    const handle = tasks.submit<unknown>({
-      call: readCall(options, store),
-      body: { kind: "call", ...body },
-      files,
+    const open = readArguments(name, args, { store, owner: tasks });
+    const call = readCall(options, store);
+    return tasks.call<unknown>(open, {
+      call,
       runsIn: { library },
       readers: { readValue: readCallValue, readError: readCallError },
     });
-    // No other task will have these arguments.
-    if (long !== undefined) store.undeclare(store.entryOf(long, "file")).catch(throwLater);
-    return handle;
   }
 }
 
@@ -173,7 +163,7 @@ function readEnds(task: TaskHandle<unknown>, ends: unknown): readonly ItemEnd[] 
   });
 }
 
-/** Code, or arguments, that the manager itself ships. */
+/** Code that the manager itself ships. */
 function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
   return {
     source: { kind: "buffer", bytes },

@@ -174,6 +174,7 @@ const dispatchedTask = shape<DispatchedTask>({
     () => [],
   ),
   hasOwnInputs: optional(flag),
+  hasValueFile: optional(flag),
 });
 
 const fetchSource = kinds<FetchSource>({

@@ -111,6 +111,14 @@ function holdReason({ state, nowMs }: Inquiry, task: TaskRecord, hold: Hold): Re
     }
     case "retry_asked":
       return { kind: "retry_asked", outcome: hold.failure.outcome };
+    case "arguments": {
+      const awaited = hold.awaits.filter((id) => state.tasks.get(id)?.isSettled === false);
+      return {
+        kind: "arguments",
+        taskIds: awaited.slice(0, INPUTS_TOLD_MAX),
+        count: awaited.length,
+      };
+    }
     case "called_off":
       return { kind: "called_off" };
     default:

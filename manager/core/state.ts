@@ -72,12 +72,15 @@ export type Hold =
     /** Of its worker: what the try left there is there as long as it is the same. */
     readonly session: SessionId;
   }
+  /** Its arguments hold values of tasks that have not ended; argument.ts. */
+  | { readonly kind: "arguments"; readonly awaits: readonly TaskId[] }
   /** Its user has called it off: it ends as soon as it is its turn. */
   | { readonly kind: "called_off" };
 
 /** One task as the manager sees it. */
 export interface TaskRecord {
-  readonly definition: TaskDefinition;
+  /** Another one once its arguments are known. */
+  definition: TaskDefinition;
   /** Another one once it has needed more than it had. */
   taskClass: TaskClass;
   state: TaskState;
@@ -104,6 +107,8 @@ export interface TaskRecord {
   slow: { readonly count: number; readonly worker: WorkerRecord } | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
+  /** Its value became a file; value_file.ts. */
+  hasValue: boolean;
   readonly submittedAtMs: number;
   dispatchedAtMs: number;
 }
