@@ -9,6 +9,7 @@ import { closeArguments, type OpenArguments } from "./call_arguments.ts";
 import type { ManagerEvent } from "./core/event.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { FileStore } from "./file_store.ts";
+import { bytesSpec } from "./library_source.ts";
 import type { TaskHandle } from "./task_handle.ts";
 
 /** What the waiting calls are made of. */
@@ -164,9 +165,7 @@ export class ArgumentWaits {
       valueFiles,
       fileCount: open.files.length + valueFiles.size,
       keep: (bytes) => {
-        const source = { kind: "buffer", bytes } as const;
-        const handle = store.declare({ source, level: "workflow", peerTransfer: true });
-        return store.entryOf(handle, "arguments");
+        return store.entryOf(store.declare(bytesSpec(bytes)), "arguments");
       },
     });
   }

@@ -2,7 +2,6 @@
 
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
 import { decodeValue } from "../shared/value.ts";
-import { checkName } from "./call_arguments.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import {
   callsOf,
@@ -14,47 +13,10 @@ import {
   mapCalls,
   reduceItems,
 } from "./fan_out.ts";
-import { anyText, count, type Reader, readOptions, text } from "./option.ts";
-import {
-  type CallOptions,
-  type CheckedProcess,
-  checkProcess,
-  PROCESS_READERS,
-  type ProcessOptions,
-} from "./task_definition.ts";
-import type { FileStore } from "./file_store.ts";
+import { readOptions } from "./option.ts";
+import type { CallOptions } from "./task_definition.ts";
 import type { TaskHandle } from "./task_handle.ts";
 import { TaskError, type TaskResult } from "./task_result.ts";
-
-/** Calls served at the same time by one instance, at most. */
-const SLOTS_MAX = 1024;
-
-/** Code kept running at workers. What it is given is what each instance of it has. */
-export interface LibraryOptions extends ProcessOptions {
-  /** Unique within the manager. */
-  readonly name: string;
-  /** JavaScript or TypeScript, bundled with what it imports. */
-  readonly module: string | URL;
-  /**
-   * What a relative `module` starts from: `import.meta.url`. Default: the folder of the running
-   * script, else the working directory.
-   */
-  readonly from?: string | URL;
-  /** Name of the exported function that runs once when an instance starts. */
-  readonly context?: string;
-  /** Calls served at the same time by one instance. Default 1. */
-  readonly slots?: number;
-}
-
-/** Checked options of a library. */
-export interface CheckedLibrary extends CheckedProcess {
-  readonly name: string;
-  readonly module: string | URL;
-  readonly from: string | URL | undefined;
-  /** Empty when there is none. */
-  readonly context: string;
-  readonly slots: number;
-}
 
 /** What a library asks its manager for. */
 export interface LibraryOwner {
@@ -151,35 +113,6 @@ export class Library {
       },
     };
   }
-}
-
-const moduleOption: Reader<string | URL> = (value, what) => {
-  if (value instanceof URL || (typeof value === "string" && value !== "")) return value;
-  throw new TypeError(`Cannot take ${what} "${String(value)}" as a module: expected a path`);
-};
-
-/** Checks the options of `manager.library`. */
-export function readLibrary(options: LibraryOptions, store: FileStore): CheckedLibrary {
-  const read = readOptions<Required<LibraryOptions>>(options, "library", {
-    name: text,
-    module: moduleOption,
-    from: moduleOption,
-    context: anyText,
-    slots: count(1, SLOTS_MAX),
-    ...PROCESS_READERS,
-  });
-  if (read.name === undefined || read.module === undefined) {
-    throw new TypeError("Cannot declare a library without name and module");
-  }
-  checkName(read.name, "library");
-  return {
-    name: read.name,
-    module: read.module,
-    from: read.from,
-    context: read.context ?? "",
-    slots: read.slots ?? 1,
-    ...checkProcess(read, store),
-  };
 }
 
 /** What a call that succeeded returned. */

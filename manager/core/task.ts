@@ -7,6 +7,7 @@ import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
 import { joinGroup } from "./group.ts";
+import type { Hold } from "./hold.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
   fileOf,
@@ -20,7 +21,7 @@ import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { endReservation } from "./reservation.ts";
 import { isInstanceWorth } from "./schedule.ts";
 import { dropAsked } from "./retry.ts";
-import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { noteConsumed, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
