@@ -21,7 +21,10 @@ export type FileSource =
   }
   /** With no bytes it is an output; a promise is of bytes under way, as of a bundle. */
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | Promise<Uint8Array> | undefined }
-  /** Contents that a client sends: the promise is of their name once they are in place. */
+  /**
+   * Contents on their way to a place of the manager's, as what a client sends: the promise is of
+   * their name once they are there.
+   */
   | { readonly kind: "upload"; readonly arrival: Promise<BoundFile> }
   | { readonly kind: "temp" }
   | MiniTaskSource;

@@ -14,7 +14,7 @@ import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
 import { canStart, libraryFiles } from "./library.ts";
-import { freestService, hasSlotAhead, isWaitingForWorkers, roomForInstance } from "./schedule.ts";
+import { isWaitingForWorkers, placesFor, roomForInstance } from "./schedule.ts";
 import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
 import { strictHolders, strictInputs } from "./strict_input.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
@@ -155,9 +155,8 @@ function callReasons(
     });
   }
   const { taskClass } = task;
-  const service = freestService(state, library, taskClass);
-  const canWait = service !== undefined && hasSlotAhead(state, service, taskClass);
-  const isNext = library.failure !== undefined || canWait ||
+  const { now, ahead } = placesFor(state, library, taskClass);
+  const isNext = library.failure !== undefined || now !== undefined || ahead !== undefined ||
     roomForInstance(state, { taskClass, library }) !== undefined;
   if (isNext) return [{ kind: "placed_next" }];
   if (library.instances.size === 0) return placeReasons(inquiry, task);

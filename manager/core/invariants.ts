@@ -86,9 +86,8 @@ function checkCategories(state: ManagerState): void {
     for (const { taskClass: { category, library }, allocation, awaits } of tries.values()) {
       running.set(category, (running.get(category) ?? 0) + 1);
       const spec = library?.spec;
-      const cores = spec === undefined
-        ? allocation?.held.cores ?? 0
-        : spec.resources.cores / spec.slots;
+      const slotCores = spec === undefined ? 0 : spec.resources.cores / spec.slots;
+      const cores = slotCores + (allocation?.held.cores ?? 0);
       if (awaits === undefined) held.set(category, (held.get(category) ?? 0) + cores);
     }
   }
@@ -245,27 +244,32 @@ function checkStaging(state: ManagerState, task: TaskRecord, attempt: TryRecord)
 function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   const { workerId } = worker;
   let cores = 0;
+  let memoryBytes = 0;
   let ahead = 1;
   const callCounts = new Map<object, number>();
   for (const attempt of worker.tries.values()) {
     const { taskClass } = attempt;
     const { library } = taskClass;
     if (attempt.awaits !== undefined) continue;
-    if (library === undefined) {
-      cores += attempt.allocation?.held.cores ?? 0;
-      ahead = Math.max(ahead, aheadFactor(state, taskClass));
-    } else {
-      callCounts.set(library, (callCounts.get(library) ?? 0) + 1);
-    }
+    cores += attempt.allocation?.held.cores ?? 0;
+    memoryBytes += attempt.allocation?.held.memoryBytes ?? 0;
+    ahead = Math.max(ahead, aheadFactor(state, taskClass));
+    if (library === undefined) continue;
+    const { ownAllocation } = taskClass;
+    assert(attempt.allocation === ownAllocation, `${workerId} must hold what a call states`);
+    callCounts.set(library, (callCounts.get(library) ?? 0) + 1);
   }
   for (const instance of worker.instances.values()) {
     cores += instance.library.spec.resources.cores;
+    memoryBytes += instance.library.spec.resources.memoryBytes;
     ahead = Math.max(ahead, state.policies.dispatchAhead);
   }
   assert(
     Math.abs(worker.committed.cores - cores) < 1e-3,
     `${workerId} must hold ${cores} cores, not ${worker.committed.cores}`,
   );
+  const isMemoryRight = Math.abs(worker.committed.memoryBytes - memoryBytes) < 1;
+  assert(isMemoryRight, `${workerId} must hold ${memoryBytes} bytes of memory`);
   const most = worker.resources.cores * Math.max(ahead, state.policies.dispatchAhead);
   // Means of durations change: what was allowed when it was dispatched may be more than now.
   if (state.policies.dispatchAheadMs === 0) {

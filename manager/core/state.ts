@@ -122,6 +122,8 @@ export interface TaskClass {
   readonly workerMemoryBytes: number;
   /** Of a category with buckets: what was drawn for its next try. */
   drawn: ResourceRequest | undefined;
+  /** Of calls that state resources: what one holds beside its instance; call_room.ts. */
+  readonly ownAllocation: Allocation | undefined;
   /** What its tries ask for now; category.ts. */
   demand: Demand;
   /** `{resources of workers: what a try is given there}`; undefined where it never fits. */
@@ -158,7 +160,7 @@ export interface TryRecord extends TryId {
   readonly task: TaskRecord;
   /** Of the task when it was dispatched. */
   readonly taskClass: TaskClass;
-  /** What it holds of the worker; undefined of a call, whose instance holds it. */
+  /** What it holds of the worker; undefined of a call that holds nothing beside its instance. */
   readonly allocation: Allocation | undefined;
   readonly worker: WorkerRecord;
   /** Ended by the manager: its result is not wanted, its room is still held. */

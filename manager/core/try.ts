@@ -70,7 +70,9 @@ export function dispatch(
   task.dispatchedAtMs = state.nowMs;
   const { definition: { taskId }, taskClass } = task;
   const { library } = taskClass;
-  const allocation = library === undefined ? allocationFor(state, taskClass, worker) : undefined;
+  const allocation = library === undefined
+    ? allocationFor(state, taskClass, worker)
+    : taskClass.ownAllocation;
   const attempt: TryRecord = {
     taskId,
     try: task.tryCount,
@@ -177,7 +179,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
   const ranMs = Math.min(result.times.ranMs, ranMsMax);
   learnDuration(attempt, ranMs);
-  if (attempt.allocation !== undefined) {
+  if (attempt.allocation !== undefined && attempt.taskClass.library === undefined) {
     noteUse(state, attempt.taskClass.category, { worker, used: result.used, ranMs });
   }
   noteHostSuccess(state, attempt);

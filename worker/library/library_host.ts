@@ -128,6 +128,9 @@ class CallServer {
         case "sync":
           this.#synced?.();
           break;
+        case "stop":
+          // Of forked calls only; the worker ends this process to stop what it runs.
+          break;
         default:
           unreachable(message);
       }

@@ -18,19 +18,32 @@ import { dirname, join } from "@std/path";
 
 import { assert, unreachable } from "../../shared/assert.ts";
 import type { InstanceStop } from "../core/instance_use.ts";
-import { encodeThrown, type Thrown, thrownOf, thrownOfText } from "../../shared/thrown.ts";
+import { thrownOf, thrownOfText } from "../../shared/thrown.ts";
 import {
-  ARGUMENT_BYTES_MAX,
-  type CallMessage,
   CALLS_AHEAD_MAX,
-  encodeCall,
   encodeDrop,
   encodeSync,
-  isCallPath,
-  isFunctionName,
   type LibraryMessage,
   type ResultMessage,
 } from "./call_protocol.ts";
+import {
+  type CallEnd,
+  type CallResult,
+  errorEnd,
+  type LibraryCall,
+  refusalOf,
+} from "./library_call.ts";
+import {
+  emptySlot,
+  freestSlot,
+  giveCall,
+  type HeldCall,
+  newSlot,
+  noteDuration,
+  type Slot,
+  takeCall,
+  takeWaiting,
+} from "./slot_calls.ts";
 import { LibrarySlot } from "./library_slot.ts";
 
 /** How an instance is started and whom it tells. */
@@ -57,47 +70,11 @@ export interface LibraryProcessOptions {
   readonly startMsMax?: number;
 }
 
-/** One call. */
-export interface LibraryCall extends Omit<CallMessage, "kind"> {
-  /** Wall time of the function alone after which it is stopped; 0 is none. */
-  readonly timeoutMs: number;
-}
-
-/** How one call ended. */
-export type CallEnd =
-  | { readonly kind: "ok"; readonly value: Uint8Array }
-  /** The value is in this file of the instance's directory, which is the receiver's now. */
-  | { readonly kind: "ok_file"; readonly path: string }
-  /** The function threw; `value` is `thrown` for `decodeThrown`. */
-  | { readonly kind: "error"; readonly thrown: Thrown; readonly value: Uint8Array }
-  /** Its process died, ended itself, or was stopped with the instance, which is `isAmbiguous`. */
-  | { readonly kind: "lost"; readonly message: string; readonly isAmbiguous?: true }
-  /** It ran in the instance when that was stopped for what it used. */
-  | { readonly kind: "stopped"; readonly stop: InstanceStop }
-  | { readonly kind: "cancelled" | "timeout" };
-
-/** The end of a call. */
-export interface CallResult {
-  readonly callId: number;
-  readonly end: CallEnd;
-  readonly stdout: Uint8Array;
-  readonly stderr: Uint8Array;
-  /** When the function started, epoch milliseconds; 0 when it never did. */
-  readonly startedAtMs: number;
-  readonly ranMs: number;
-}
-
 /** Default limit of a start: a context may load a large model. */
 export const START_MS_MAX: number = 10 * 60_000;
 
 /** Deaths of a process outside of calls, without a call served in between, that end an instance. */
 export const DEATHS_MAX = 3;
-
-/** Work that waits in the pipe of a process, by what its calls took. */
-const AHEAD_MS = 2;
-
-/** Bytes that wait in the pipe of a process behind its first call: what the kernel surely takes. */
-const AHEAD_BYTES_MAX: number = 64 * 1024;
 
 /**
  * How often running calls are looked at, while there are any, for timeouts and stalls. A stall
@@ -117,46 +94,13 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 const UTF8 = new TextEncoder();
 const UTF8_DECODER = new TextDecoder();
 
-interface Call extends LibraryCall {
-  /** Its ID on the pipe, another each time it is given: answers to an earlier one are void. */
-  pipeId: number;
-  /** Where it is; undefined while it waits. */
-  slot: Slot | undefined;
-  /** Why it is to be stopped, once somebody asked. */
-  stop: "cancelled" | "timeout" | undefined;
-}
-
-interface Slot {
-  readonly index: number;
-  process: LibrarySlot;
-  isReady: boolean;
-  /** True when the worker ends it, or its function did: the end is no fault of the library. */
-  isStopping: boolean;
-  /** True when each call gets a process of its own. */
-  isOnce: boolean;
-  /** The first one runs, the others wait in the pipe. */
-  calls: Call[];
-  /** Of the calls in the pipe. */
-  bytes: number;
-  /** Further calls the program takes into its pipe. */
-  callsAhead: number;
-  /** When the first call was given or became the first, monotonic. */
-  headAtMs: number;
-  /** When the waiting calls were asked back; 0 when not, since the last result. */
-  askedAtMs: number;
-  /** Estimate of what a call takes; undefined before the first. */
-  callMs: number | undefined;
-  /** What was not written yet in this turn. */
-  unsent: Uint8Array[];
-}
-
 /** A running copy of a library. */
 export class LibraryProcess {
   readonly #options: LibraryProcessOptions;
   readonly #slots: Slot[] = [];
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Map<number, HeldCall>();
   /** From `#next` on; may hold calls that have ended, which are passed over. */
-  #waiting: Call[] = [];
+  #waiting: HeldCall[] = [];
   #next = 0;
   #results: CallResult[] = [];
   #state: "starting" | "ready" | "closing" = "starting";
@@ -209,7 +153,7 @@ export class LibraryProcess {
   call(calls: readonly LibraryCall[]): void {
     for (const call of calls) {
       assert(!this.#calls.has(call.callId), `Call ${call.callId} is there already`);
-      const entry: Call = { ...call, pipeId: 0, slot: undefined, stop: undefined };
+      const entry: HeldCall = { ...call, pipeId: 0, slot: undefined, stop: undefined };
       this.#calls.set(call.callId, entry);
       const refusal = this.#state === "ready" ? refusalOf(call) : undefined;
       if (this.#state !== "ready") this.#end(entry, LOST);
@@ -267,20 +211,7 @@ export class LibraryProcess {
   }
 
   #newSlot(index: number): Slot {
-    const slot: Slot = {
-      index,
-      process: this.#spawn(index, () => slot),
-      isReady: false,
-      isStopping: false,
-      isOnce: false,
-      calls: [],
-      bytes: 0,
-      callsAhead: 0,
-      headAtMs: 0,
-      askedAtMs: 0,
-      callMs: undefined,
-      unsent: [],
-    };
+    const slot: Slot = newSlot(index, this.#spawn(index, () => slot));
     return slot;
   }
 
@@ -308,14 +239,9 @@ export class LibraryProcess {
     for (; this.#next < this.#waiting.length; this.#next++) {
       const call = this.#waiting[this.#next];
       if (call === undefined || this.#calls.get(call.callId) !== call) continue;
-      const slot = this.#freestSlot(call.arguments.length);
+      const slot = freestSlot(this.#slots, call.arguments.length);
       if (slot === undefined) break;
-      if (slot.calls.length === 0) slot.headAtMs = performance.now();
-      call.slot = slot;
-      call.pipeId = ++this.#pipeId;
-      slot.calls.push(call);
-      slot.bytes += call.arguments.length;
-      slot.unsent.push(...encodeCall({ ...call, kind: "call", callId: call.pipeId }));
+      giveCall(slot, call, ++this.#pipeId);
     }
     if (this.#next === this.#waiting.length) {
       this.#waiting.length = 0;
@@ -327,18 +253,6 @@ export class LibraryProcess {
       slot.unsent = [];
       this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
     }
-  }
-
-  #freestSlot(size: number): Slot | undefined {
-    let freest: Slot | undefined;
-    for (const slot of this.#slots) {
-      const count = slot.calls.length;
-      if (!slot.isReady || count >= roomOf(slot)) continue;
-      if (count > 0 && slot.bytes + size > AHEAD_BYTES_MAX) continue;
-      if (freest === undefined || count < freest.calls.length) freest = slot;
-      if (count === 0) break;
-    }
-    return freest;
   }
 
   #read(slot: Slot, messages: readonly LibraryMessage[]): void {
@@ -367,6 +281,8 @@ export class LibraryProcess {
         case "failed":
           slot.process.kill(message.text);
           break;
+        case "running":
+          break;
         default:
           unreachable(message);
       }
@@ -386,10 +302,7 @@ export class LibraryProcess {
     const ranMs = message.microseconds === undefined
       ? now - slot.headAtMs
       : message.microseconds / 1000;
-    const before = slot.callMs ?? ranMs;
-    slot.callMs = ranMs > before ? (before + ranMs) / 2 : before * 0.9 + ranMs * 0.1;
-    slot.headAtMs = now;
-    slot.askedAtMs = 0;
+    noteDuration(slot, ranMs, now);
     this.#deathCount = 0;
     const { stdout, stderr } = message;
     this.#end(call, this.#endOf(message, slot), { stdout, stderr, ranMs });
@@ -413,6 +326,7 @@ export class LibraryProcess {
       }
       case "error":
         return errorEnd(thrownOfText(UTF8_DECODER.decode(message.content)));
+      case "stopped":
       case "exit":
         return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
       default:
@@ -421,7 +335,7 @@ export class LibraryProcess {
   }
 
   /** Makes calls wait again that have not started, in front of all others. */
-  #putBack(calls: readonly Call[]): void {
+  #putBack(calls: readonly HeldCall[]): void {
     for (const call of calls) {
       call.slot = undefined;
       if (call.stop !== undefined) this.#end(call, { kind: call.stop });
@@ -461,13 +375,7 @@ export class LibraryProcess {
       return;
     }
     if (now - slot.askedAtMs < TICK_MS || !slot.process.isFlushed) return;
-    const head = slot.calls[0];
-    const rest = emptySlot(slot).slice(1);
-    if (head !== undefined) {
-      slot.calls = [head];
-      slot.bytes = head.arguments.length;
-    }
-    this.#putBack(rest);
+    this.#putBack(takeWaiting(slot));
     this.#fill();
   }
 
@@ -522,7 +430,7 @@ export class LibraryProcess {
   }
 
   /** Takes a call out of the instance and hands its end over, with others of this turn. */
-  #end(call: Call, end: CallEnd, run: Partial<CallResult> = {}): void {
+  #end(call: HeldCall, end: CallEnd, run: Partial<CallResult> = {}): void {
     this.#calls.delete(call.callId);
     if (this.#results.length === 0) queueMicrotask(() => this.#handOver());
     const { stdout = NOTHING, stderr = NOTHING, ranMs = 0 } = run;
@@ -537,47 +445,7 @@ export class LibraryProcess {
   }
 }
 
-/** Calls that may be in the hands of a slot, the running one among them. */
-function roomOf(slot: Slot): number {
-  // Behind a call that runs for long nothing is put.
-  if (slot.callMs === undefined || slot.askedAtMs !== 0) return 1;
-  return 1 + Math.min(slot.callsAhead, Math.floor(AHEAD_MS / Math.max(slot.callMs, 0.001)));
-}
-
-function takeCall(slot: Slot, pipeId: number): Call | undefined {
-  const index = slot.calls.findIndex((call) => call.pipeId === pipeId);
-  const [call] = index === 0 ? [slot.calls.shift()] : index > 0 ? slot.calls.splice(index, 1) : [];
-  if (call !== undefined) slot.bytes -= call.arguments.length;
-  return call;
-}
-
-function emptySlot(slot: Slot): Call[] {
-  const calls = slot.calls;
-  slot.calls = [];
-  slot.bytes = 0;
-  slot.unsent = [];
-  return calls;
-}
-
 /** How long the running call of a slot has run, for one that is stopped. */
 function runOf(slot: Slot): { ranMs: number } {
   return { ranMs: performance.now() - slot.headAtMs };
-}
-
-function errorEnd(thrown: Thrown): CallEnd {
-  return { kind: "error", thrown, value: encodeThrown(thrown) };
-}
-
-/** Why a call cannot be written as a message, if it cannot. */
-function refusalOf(call: LibraryCall): Thrown | undefined {
-  if (!isFunctionName(call.function)) {
-    return thrownOf(new TypeError(`Cannot call "${call.function}" as a function: no such name`));
-  }
-  if (call.arguments.length > ARGUMENT_BYTES_MAX) {
-    const found = `more than ${ARGUMENT_BYTES_MAX} bytes`;
-    return thrownOf(new RangeError(`Cannot send arguments to "${call.function}": ${found}`));
-  }
-  const path = [call.directory, ...call.files].find((each) => !isCallPath(each));
-  if (path === undefined) return undefined;
-  return thrownOf(new TypeError(`Cannot send "${path}" as a path: it has a line break`));
 }

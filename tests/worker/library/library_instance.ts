@@ -5,9 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { encodeArguments } from "../../../shared/value.ts";
+import type { CallResult, LibraryCall } from "../../../worker/library/library_call.ts";
 import {
-  type CallResult,
-  type LibraryCall,
   LibraryProcess,
   type LibraryProcessOptions,
 } from "../../../worker/library/library_process.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { functionModule } from "../../../shared/function_source.ts";
 import { decodeThrown } from "../../../shared/thrown.ts";
 import { decodeValue, encodeArguments } from "../../../shared/value.ts";
-import type { CallEnd, CallResult } from "../../../worker/library/library_process.ts";
+import type { CallEnd, CallResult } from "../../../worker/library/library_call.ts";
 import { startInstance } from "./library_instance.ts";
 
 /** The end of a call that did nothing to lose its instance. */
