@@ -119,7 +119,7 @@ export class InstanceFiles {
     const files = inputs.flatMap(({ mount, name }) => mount === "" ? this.#stored(name).path : []);
     const call = { function: context, arguments: contextArguments, directory: "", files } as const;
     const path = join(directory, "context-call");
-    writeFileSync(path, Buffer.concat(encodeCall({ kind: "call", callId: 0, ...call })));
+    writeFileSync(path, Buffer.concat(encodeCall(call, 0)));
     return path;
   }
 

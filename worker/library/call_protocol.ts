@@ -187,13 +187,16 @@ export function isCallPath(path: string): boolean {
   return !path.includes("\n");
 }
 
-/** Returns the parts of a call; they are to be written one after the other. */
-export function encodeCall(call: CallMessage): readonly Uint8Array[] {
+/** Returns the parts of a call of that ID; they are to be written one after the other. */
+export function encodeCall(
+  call: Omit<CallMessage, "kind" | "callId">,
+  callId: number,
+): readonly Uint8Array[] {
   const paths = call.directory === "" && call.files.length === 0
     ? EMPTY
     : UTF8_ENCODER.encode([call.directory, ...call.files, ""].join("\n"));
   const sizes = `${call.arguments.length} ${paths.length}`;
-  const line = `call ${call.callId} ${call.function} ${sizes}\n`;
+  const line = `call ${callId} ${call.function} ${sizes}\n`;
   return [UTF8_ENCODER.encode(line), call.arguments, paths];
 }
 

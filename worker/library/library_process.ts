@@ -33,6 +33,7 @@ import {
   type ReadyMessage,
   type ResultMessage,
 } from "./call_protocol.ts";
+import { CallQueue } from "./call_queue.ts";
 import { readCapturedOutput } from "./captured_output.ts";
 import {
   type CallEnd,
@@ -122,9 +123,7 @@ export class LibraryProcess {
   readonly #options: LibraryProcessOptions;
   readonly #slots: Slot[] = [];
   readonly #calls = new Map<number, HeldCall>();
-  /** From `#next` on; may hold calls that have ended, which are passed over. */
-  #waiting: HeldCall[] = [];
-  #next = 0;
+  readonly #waiting = new CallQueue((call) => this.#calls.get(call.callId) !== call);
   #results: CallResult[] = [];
   #state: "starting" | "ready" | "closing" = "starting";
   #deathCount = 0;
@@ -289,16 +288,11 @@ export class LibraryProcess {
 
   /** Gives waiting calls to the slots with the fewest, as far as there is room. */
   #fill(): void {
-    for (; this.#next < this.#waiting.length; this.#next++) {
-      const call = this.#waiting[this.#next];
-      if (call === undefined || this.#calls.get(call.callId) !== call) continue;
+    for (let call = this.#waiting.first(); call !== undefined; call = this.#waiting.first()) {
       const slot = freestSlot(this.#slots, call.sizeBytes);
       if (slot === undefined) break;
+      this.#waiting.shift();
       giveCall(slot, call, ++this.#pipeId);
-    }
-    if (this.#next === this.#waiting.length) {
-      this.#waiting.length = 0;
-      this.#next = 0;
     }
     for (const slot of this.#slots) {
       if (slot.unsent.length === 0) continue;
@@ -427,7 +421,7 @@ export class LibraryProcess {
       call.slot = undefined;
       if (call.stop !== undefined) this.#end(call, { kind: call.stop });
     }
-    this.#waiting.splice(this.#next, 0, ...calls);
+    this.#waiting.putBack(calls);
   }
 
   /** Looks at calls that run for long. Stops when none runs. */
@@ -464,7 +458,7 @@ export class LibraryProcess {
   #askBack(slot: Slot, now: number): void {
     if (this.#isForking) return;
     const hasIdle = this.#slots.some((other) => other.isReady && other.calls.length === 0);
-    const isUseful = hasIdle && this.#next === this.#waiting.length;
+    const isUseful = hasIdle && this.#waiting.isEmpty;
     if (!isUseful && !slot.calls.some(({ stop }) => stop !== undefined)) return;
     if (slot.askedAtMs === 0) {
       const waiting = slot.calls.slice(slot.width);
