@@ -324,6 +324,8 @@ export type WorkerMessage =
   }
   /** Kept by the worker until `result_ack`. */
   | { readonly kind: "result"; readonly result: TryResult }
+  /** The same of several; the link makes it of those that follow one another. */
+  | { readonly kind: "results"; readonly results: readonly TryResult[] }
   | {
     readonly kind: "replica_ready";
     readonly transferId: TransferId;

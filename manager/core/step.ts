@@ -180,6 +180,9 @@ function applyReport(
       return returnTry(state, worker, message);
     case "result":
       return endTry(state, worker, message.result);
+    case "results":
+      for (const result of message.results) endTry(state, worker, result);
+      return;
     case "replica_ready":
       return readyReplica(state, worker, message);
     case "transfer_failed":
