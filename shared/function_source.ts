@@ -54,10 +54,10 @@ export function functionModule(fn: AnyFunction, context: FunctionContext = {}): 
  * left. Both return what became of them in order, as `[true, value]`, or `[false, name, message,
  * stack]` of what was thrown, after which `each` goes on unless `stops`.
  *
- * @throws {TypeError} if the function cannot be taken out of its place.
+ * @throws {TypeError} if the function, or one of its context, cannot be taken out of its place.
  */
-export function batchModule(fn: AnyFunction): string {
-  return moduleOf(fn, {}, (name) => {
+export function batchModule(fn: AnyFunction, context: FunctionContext = {}): string {
+  return moduleOf(fn, context, (name) => {
     return `export async function each(calls, stops) {
   const ends = [];
   for (const call of calls) {
