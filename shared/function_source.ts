@@ -187,7 +187,12 @@ function methodOf(
 /** Returns the one expression that `text` is; undefined when it is something else. */
 function parse(text: string): Expression | undefined {
   try {
-    const expression = parseExpressionAt(text, 0, { ecmaVersion: "latest", sourceType: "module" });
+    const expression = parseExpressionAt(text, 0, {
+      ecmaVersion: "latest",
+      sourceType: "module",
+      // A method may use those of its class, and is refused for that by their names.
+      checkPrivateFields: false,
+    });
     return expression.end === text.length - 1 || expression.end === text.length
       ? expression
       : undefined;
