@@ -131,7 +131,8 @@ export class InstanceBench implements AsyncDisposable {
       outputs: [],
       ...more,
     };
-    this.instances.call({ kind: "call", instanceId: 1 as InstanceId, calls: [call] });
+    const instanceId = 1 as InstanceId;
+    this.instances.call({ kind: "call", instanceId, calls: [call], valuePrefix: "value-m-" });
     return taskId;
   }
 
