@@ -486,7 +486,8 @@ function endOf(task: DispatchedTask, told: ToldResult): CallEnd {
 /** What a call has made may have become a file of the cache while it was looked at. */
 async function measureDirectory(instance: Instance): Promise<DiskUsage> {
   const takenBytes = instance.takenBytes;
-  const { bytes, costMs } = await instance.files.measure();
+  const mounted = Array.from(instance.calls.values(), ({ files }) => files?.sharedInodes);
+  const { bytes, costMs } = await instance.files.measure(mounted);
   return { bytes: Math.max(0, bytes - (instance.takenBytes - takenBytes)), costMs };
 }
 

@@ -90,9 +90,11 @@ export class InstanceFiles {
     }
   }
 
-  /** What the instance has on the disk, but for what the cache has in any case. */
-  measure(): Promise<DiskUsage> {
-    return diskUsage(this.#options.directory, this.#mounted.sharedInodes);
+  /** What the instance has on the disk, but for what the cache has in any case: `mounted` too. */
+  measure(mounted: readonly (ReadonlySet<number> | undefined)[]): Promise<DiskUsage> {
+    const shared = this.#mounted.sharedInodes;
+    for (const inodes of mounted) for (const inode of inodes ?? []) shared.add(inode);
+    return diskUsage(this.#options.directory, shared);
   }
 
   /**

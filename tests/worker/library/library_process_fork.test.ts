@@ -73,11 +73,11 @@ test("call() runs as many forked calls at once as there are slots, each in a cop
   expect(sums.map(valueOf)).toEqual([1, 2, 4]);
 });
 
-test("call() serves hundreds of forked calls, each once", async () => {
+test("call() serves many forked calls, each once", async () => {
   await using instance = await startModel(4);
-  const calls = Array.from({ length: 300 }, (_, n) => ["add", n] as const);
+  const calls = Array.from({ length: 100 }, (_, n) => ["add", n] as const);
   expect((await instance.callAll(calls)).map(valueOf)).toEqual(calls.map(([, n]) => n));
-  expect(instance.results.length).toBe(300);
+  expect(instance.results.length).toBe(100);
 });
 
 test("cancel() ends a forked call with all that it started, and nothing else", async () => {
