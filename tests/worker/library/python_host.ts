@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 
-import { decodeValue, encodeArguments, type EncodedArguments } from "../../../shared/value.ts";
+import { decodeValue, encodeArguments } from "../../../shared/value.ts";
 import {
   type CallMessage,
   encodeCall,
@@ -169,7 +169,11 @@ export class PythonHost implements AsyncDisposable {
   }
 
   /** Gives a call and resolves with the next result. */
-  call(name: string, args?: readonly unknown[], more?: Partial<CallMessage>) {
+  call(
+    name: string,
+    args?: readonly unknown[],
+    more?: Partial<CallMessage>,
+  ): Promise<ResultMessage> {
     this.send(name, args, more);
     return this.result();
   }
@@ -226,10 +230,9 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 function callOf(callId: number, name: string, args: readonly unknown[]): CallMessage {
-  const encoded: EncodedArguments<object, object> = encodeArguments(args, {
+  const { bytes } = encodeArguments(args, {
     onFile: () => undefined,
     onHandle: () => undefined,
   });
-  const { bytes } = encoded;
   return { kind: "call", callId, function: name, arguments: bytes, directory: "", files: [] };
 }
