@@ -23,7 +23,9 @@ import { PackageCopies } from "./package_copy.ts";
 import type { Shell } from "./shell.ts";
 import {
   type CallOptions,
+  type CheckedCall,
   checkProcess,
+  isForMany,
   readCall,
   toArgument,
   toMount,
@@ -36,6 +38,8 @@ export class LibraryDesk {
   readonly #checkOpen: () => void;
   readonly #packages: PackageCopies;
   readonly #names: Set<string> = new Set();
+  /** `{options of a library: the same, read}`, of those that are the same for each call. */
+  readonly #checked: WeakMap<CallOptions, CheckedCall> = new WeakMap();
 
   /** `folder` is the manager's own; `checkOpen` throws once the manager is closed. */
   constructor(shell: Shell, options: { readonly folder: string; readonly checkOpen: () => void }) {
@@ -147,6 +151,15 @@ export class LibraryDesk {
     });
   }
 
+  /** What a library was given for its calls is read for the first of them. */
+  #read(options: CallOptions): CheckedCall {
+    const known = this.#checked.get(options);
+    if (known !== undefined) return known;
+    const call = readCall(options, this.#shell.store);
+    if (isForMany(call)) this.#checked.set(options, call);
+    return call;
+  }
+
   #call(
     library: string,
     name: string,
@@ -160,7 +173,7 @@ export class LibraryDesk {
       keep: (bytes) => long = store.declare(bytesSpec(bytes)),
     });
     const handle = tasks.submit<unknown>({
-      call: readCall(options, store),
+      call: this.#read(options),
       body: { kind: "call", ...body },
       files,
       runsIn: { library },

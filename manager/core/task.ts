@@ -44,6 +44,8 @@ export const CANCELLED: Ending = { outcome: "cancelled", message: "The task was 
 
 const READY = { kind: "ready" } as const;
 
+const NO_FILES: readonly FileRecord[] = [];
+
 /** Entries of a queue that are of no task in it, beside as many as there are tasks in it. */
 const STALE_MAX = 1_024;
 
@@ -203,8 +205,8 @@ export function failTask(
   state: ManagerState,
   task: TaskRecord,
   failure: Ending,
-): FileRecord[] {
-  if (task.state.kind === "done") return [];
+): readonly FileRecord[] {
+  if (task.state.kind === "done") return NO_FILES;
   dropAsked(state, task);
   // What happens to one that its user has called off meanwhile is of no interest.
   const ending = task.hold?.kind === "called_off" ? CANCELLED : failure;
@@ -336,13 +338,22 @@ export function giveUp(
  * Settles the handle, lets go of inputs and keeps the record only as lineage; returns the outputs of
  * which there is nothing to hope for.
  */
-function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRecord[] {
+function endTask(
+  state: ManagerState,
+  task: TaskRecord,
+  ending: Ending,
+): readonly FileRecord[] {
   const isSuccess = ending.outcome === "success";
   const { definition } = task;
   setState(state, task, { kind: "done", isSuccess });
   const isFirstEnd = !task.isSettled;
   if (isFirstEnd) settle(state, task, ending);
   else endRecovery(state, task, ending);
+  if (isFileless(definition)) {
+    state.tasks.delete(definition.taskId);
+    countUse(state, task.taskClass, -1);
+    return NO_FILES;
+  }
   const made = outputFiles(state, task);
   if (isSuccess && made.some(({ file: { origin } }) => origin.kind === "temp")) {
     keepLineage(state, task);
@@ -372,6 +383,11 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
     }
   }
   return unmade;
+}
+
+/** True of most calls: nothing is to be looked after when such a task ends. */
+function isFileless({ inputs, outputs, environments }: TaskDefinition): boolean {
+  return inputs.length + outputs.length + environments.length === 0;
 }
 
 function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
