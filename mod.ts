@@ -19,6 +19,7 @@ export { Manager } from "./manager/manager.ts";
 export { RemoteFile } from "./manager/remote_file.ts";
 export { RemoteManager } from "./manager/remote_manager.ts";
 export { RemoteTask } from "./manager/remote_task.ts";
+export { NdArray, Pickle } from "./shared/nd_array.ts";
 export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
@@ -84,6 +85,7 @@ export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_de
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
+export type { NdData } from "./shared/nd_array.ts";
 export type { CustomResources, ResourceRequest, Resources } from "./shared/resources.ts";
 export type {
   CacheLevel,

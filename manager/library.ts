@@ -116,9 +116,8 @@ export class Library {
 }
 
 /** What a call that succeeded returned. */
-export function readCallValue(end: TaskEnd): unknown {
-  const value = end.result?.value;
-  return value === undefined ? undefined : decodeValue(value);
+export function readCallValue(bytes: Uint8Array): unknown {
+  return bytes.length === 0 ? undefined : decodeValue(bytes);
 }
 
 /** The error of a call whose function threw, with the function's own message and stack. */

@@ -6,9 +6,8 @@ import { batchModule, functionModule } from "../shared/function_source.ts";
 import type { FileId } from "../shared/ids.ts";
 import type { LibraryProgram } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
-import { encodeCall } from "./call_arguments.ts";
+import { readArguments } from "./call_arguments.ts";
 import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
-import type { FileHandle } from "./file_handle.ts";
 import { Library, readCallError, readCallValue } from "./library.ts";
 import {
   type CheckedInstance,
@@ -16,9 +15,8 @@ import {
   plainInstance,
   readLibrary,
 } from "./library_option.ts";
-import { bytesSpec, declareBytes, declareProgram, programEntries } from "./library_source.ts";
+import { declareBytes, declareProgram, programEntries } from "./library_source.ts";
 import { type MapOptions, readMap, readReduce, type ReduceOptions } from "./map_option.ts";
-import { throwLater } from "./manager_parts.ts";
 import { PackageCopies } from "./package_copy.ts";
 import type { Shell } from "./shell.ts";
 import {
@@ -167,21 +165,12 @@ export class LibraryDesk {
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
-    let long: FileHandle | undefined;
-    const { files, ...body } = encodeCall(name, args, {
-      store,
-      keep: (bytes) => long = store.declare(bytesSpec(bytes)),
-    });
-    const handle = tasks.submit<unknown>({
+    const open = readArguments(name, args, { store, owner: tasks });
+    return tasks.call<unknown>(open, {
       call: this.#read(options),
-      body: { kind: "call", ...body },
-      files,
       runsIn: { library },
       readers: { readValue: readCallValue, readError: readCallError },
     });
-    // No other task will have these arguments.
-    if (long !== undefined) store.undeclare(store.entryOf(long, "file")).catch(throwLater);
-    return handle;
   }
 }
 

@@ -192,6 +192,7 @@ const dispatchedTask = shape<DispatchedTask>({
     () => [],
   ),
   hasOwnInputs: optional(flag),
+  hasValueFile: optional(flag),
 });
 
 const dispatchedTasks = list(dispatchedTask);

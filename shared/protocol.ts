@@ -67,6 +67,8 @@ export interface DispatchedTask extends TryId {
   readonly outputs: readonly OutputMount[];
   /** Inputs are copied, not linked: one of them was written to while an earlier try shared it. */
   readonly hasOwnInputs?: boolean;
+  /** Of a call: its value becomes a file however small it is, as it was one before. */
+  readonly hasValueFile?: boolean;
 }
 
 /** Where a worker finds the bytes of a file. */
