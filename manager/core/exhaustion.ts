@@ -42,7 +42,9 @@ export function afterExhaustion(
   exceeded: Exceeded | undefined,
 ): Verdict {
   const { allocation, taskClass, task, worker } = attempt;
-  if (exceeded === undefined || allocation === undefined) return OWN;
+  // What a call does not state is its instance's: more of it would be of no use to the call.
+  const isCall = taskClass.library !== undefined;
+  if (exceeded === undefined || allocation === undefined || isCall) return OWN;
   const field = RESOURCE_FIELDS[exceeded.resource];
   if (field !== "memoryBytes" && field !== "diskBytes") return OWN;
   if (taskClass.stated[field] !== undefined) return OWN;

@@ -13,9 +13,10 @@ import { retrievalReasons, tryReasons } from "./explain_try.ts";
 import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
+import type { Hold } from "./hold.ts";
 import { canStart, libraryFiles } from "./library.ts";
-import { freestService, hasSlotAhead, isWaitingForWorkers, roomForInstance } from "./schedule.ts";
-import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
+import { isWaitingForWorkers, placesFor, roomForInstance } from "./schedule.ts";
+import type { LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
 import { strictHolders, strictInputs } from "./strict_input.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
 import { taskStateOf } from "./task_standing.ts";
@@ -111,6 +112,14 @@ function holdReason({ state, nowMs }: Inquiry, task: TaskRecord, hold: Hold): Re
     }
     case "retry_asked":
       return { kind: "retry_asked", outcome: hold.failure.outcome };
+    case "arguments": {
+      const awaited = hold.awaits.filter((id) => state.tasks.get(id)?.isSettled === false);
+      return {
+        kind: "arguments",
+        taskIds: awaited.slice(0, INPUTS_TOLD_MAX),
+        count: awaited.length,
+      };
+    }
     case "called_off":
       return { kind: "called_off" };
     default:
@@ -155,9 +164,8 @@ function callReasons(
     });
   }
   const { taskClass } = task;
-  const service = freestService(state, library, taskClass);
-  const canWait = service !== undefined && hasSlotAhead(state, service, taskClass);
-  const isNext = library.failure !== undefined || canWait ||
+  const { now, ahead } = placesFor(state, library, taskClass);
+  const isNext = library.failure !== undefined || now !== undefined || ahead !== undefined ||
     roomForInstance(state, { taskClass, library }) !== undefined;
   if (isNext) return [{ kind: "placed_next" }];
   if (library.instances.size === 0) return placeReasons(inquiry, task);

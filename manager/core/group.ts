@@ -102,10 +102,11 @@ function follow(state: ManagerState, attempt: TryRecord): TryRecord | undefined 
 function mayFollow(
   state: ManagerState,
   { state: standing, hold, taskClass, definition }: TaskRecord,
-  { worker, allocation, follower, isEnded }: TryRecord,
+  { worker, allocation, follower, isEnded, taskClass: leader }: TryRecord,
 ): boolean {
   if (standing.kind !== "waiting" || standing.missing !== 1 || hold !== undefined) return false;
   if (isEnded || allocation === undefined || follower?.isEnded === false) return false;
+  if (leader.library !== undefined) return false;
   // Where so many may run at a time, the scheduling pass counts.
   if (taskClass.library !== undefined || taskClass.category.spec.maxConcurrent > 0) return false;
   if (definition.inputs.some(({ isStrict }) => isStrict)) return false;

@@ -88,8 +88,11 @@ function meanSize(state: ManagerState): Amounts {
   return size;
 }
 
-/** Of a call the part of its instance that its slot is. */
-function statedBy({ demand, library }: TaskClass, field: keyof Amounts): number | undefined {
+/** Of a call the part of its instance that its slot is, and what it holds beside that. */
+function statedBy(
+  { demand, library, ownAllocation }: TaskClass,
+  field: keyof Amounts,
+): number | undefined {
   if (library === undefined) return demand.request[field];
-  return library.spec.resources[field] / library.spec.slots;
+  return library.spec.resources[field] / library.spec.slots + (ownAllocation?.held[field] ?? 0);
 }

@@ -22,6 +22,7 @@ import type {
 } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
+import { valueFileId, valuePrefix } from "./value_file.ts";
 
 /** Throws an AssertionError that names the relation that does not hold. */
 export function checkInvariants(state: ManagerState): void {
@@ -86,9 +87,8 @@ function checkCategories(state: ManagerState): void {
     for (const { taskClass: { category, library }, allocation, awaits } of tries.values()) {
       running.set(category, (running.get(category) ?? 0) + 1);
       const spec = library?.spec;
-      const cores = spec === undefined
-        ? allocation?.held.cores ?? 0
-        : spec.resources.cores / spec.slots;
+      const slotCores = spec === undefined ? 0 : spec.resources.cores / spec.slots;
+      const cores = slotCores + (allocation?.held.cores ?? 0);
       if (awaits === undefined) held.set(category, (held.get(category) ?? 0) + cores);
     }
   }
@@ -182,6 +182,7 @@ function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
 
 function checkTask(state: ManagerState, task: TaskRecord): void {
   const { taskId } = task.definition;
+  checkValue(state, task);
   let missing = 0;
   for (const file of inputFiles(state, task)) {
     if (!file.isAvailable) missing += 1;
@@ -226,6 +227,17 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
   }
 }
 
+/** The file that the value of a call became is of that call, as long as it can be made again. */
+function checkValue(state: ManagerState, task: TaskRecord): void {
+  const { taskId } = task.definition;
+  const file = state.files.get(valueFileId(taskId));
+  if (file === undefined) return;
+  assert(task.hasValue, `Task ${taskId} must know that its value is a file`);
+  assert(file.producer === task, `The value of task ${taskId} must be made by it`);
+  const isTemp = file.origin.kind === "temp" && file.bound?.name === valuePrefix(state) + taskId;
+  assert(isTemp, `The value of task ${taskId} must be a temp of its name`);
+}
+
 /** What a try waits for at its worker is there or comes. */
 function checkStaging(state: ManagerState, task: TaskRecord, attempt: TryRecord): void {
   const { worker, awaits } = attempt;
@@ -245,27 +257,32 @@ function checkStaging(state: ManagerState, task: TaskRecord, attempt: TryRecord)
 function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   const { workerId } = worker;
   let cores = 0;
+  let memoryBytes = 0;
   let ahead = 1;
   const callCounts = new Map<object, number>();
   for (const attempt of worker.tries.values()) {
     const { taskClass } = attempt;
     const { library } = taskClass;
     if (attempt.awaits !== undefined) continue;
-    if (library === undefined) {
-      cores += attempt.allocation?.held.cores ?? 0;
-      ahead = Math.max(ahead, aheadFactor(state, taskClass));
-    } else {
-      callCounts.set(library, (callCounts.get(library) ?? 0) + 1);
-    }
+    cores += attempt.allocation?.held.cores ?? 0;
+    memoryBytes += attempt.allocation?.held.memoryBytes ?? 0;
+    ahead = Math.max(ahead, aheadFactor(state, taskClass));
+    if (library === undefined) continue;
+    const { ownAllocation } = taskClass;
+    assert(attempt.allocation === ownAllocation, `${workerId} must hold what a call states`);
+    callCounts.set(library, (callCounts.get(library) ?? 0) + 1);
   }
   for (const instance of worker.instances.values()) {
     cores += instance.library.spec.resources.cores;
+    memoryBytes += instance.library.spec.resources.memoryBytes;
     ahead = Math.max(ahead, state.policies.dispatchAhead);
   }
   assert(
     Math.abs(worker.committed.cores - cores) < 1e-3,
     `${workerId} must hold ${cores} cores, not ${worker.committed.cores}`,
   );
+  const isMemoryRight = Math.abs(worker.committed.memoryBytes - memoryBytes) < 1;
+  assert(isMemoryRight, `${workerId} must hold ${memoryBytes} bytes of memory`);
   const most = worker.resources.cores * Math.max(ahead, state.policies.dispatchAhead);
   // Means of durations change: what was allowed when it was dispatched may be more than now.
   if (state.policies.dispatchAheadMs === 0) {

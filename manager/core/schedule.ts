@@ -8,6 +8,7 @@
 
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { unreachable } from "../../shared/assert.ts";
+import { type CallPlaces, hasCallRoom, instanceNeed, placesWithRoom } from "./call_room.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
@@ -52,6 +53,8 @@ const RECALLS_PROBED = 8;
 
 /** Calls that would be done sooner than this wait for a slot rather than for a new instance. */
 const INSTANCE_WORTH_MS = 100;
+
+const NOWHERE: CallPlaces = { now: undefined, ahead: undefined };
 
 /** Tries shorter than this are not worth taking back from a worker. */
 const RECALL_WORTH_MS = 50;
@@ -196,12 +199,15 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => {
-    return hasFreeSlot(worker, library) && isTimeLeft(state, worker, taskClass);
-  });
-  const service = freestService(state, library, taskClass);
-  const isFree = service !== undefined && service.callCount < service.slotCount;
-  const chosen = holder ?? (isFree ? service.worker : undefined);
+  // Most calls have no files, and are many.
+  const holder = task.definition.inputs.length === 0
+    ? undefined
+    : bestHolder(state, task, (worker) => {
+      return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
+        suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
+    });
+  const { now, ahead } = placesFor(state, library, taskClass);
+  const chosen = holder ?? now?.worker;
   if (chosen !== undefined) {
     dispatch(state, task, chosen);
     return true;
@@ -212,13 +218,26 @@ function placeCall(
     dispatch(state, task, room);
     return true;
   }
-  if (service === undefined || !hasSlotAhead(state, service, taskClass)) return false;
-  dispatch(state, task, service.worker);
+  if (ahead === undefined) return false;
+  dispatch(state, task, ahead.worker);
   return true;
 }
 
+/** Where a call of the class can run now, and where it may wait. */
+export function placesFor(
+  state: ManagerState,
+  library: LibraryRecord,
+  taskClass: TaskClass,
+): CallPlaces {
+  if (taskClass.ownAllocation !== undefined) return placesWithRoom(state, { taskClass, library });
+  const service = freestService(state, library, taskClass);
+  if (service === undefined) return NOWHERE;
+  if (service.callCount < service.slotCount) return { now: service, ahead: service };
+  return { now: undefined, ahead: hasSlotAhead(state, service, taskClass) ? service : undefined };
+}
+
 /** True when one more call may be there, running or waiting. */
-export function hasSlotAhead(
+function hasSlotAhead(
   state: ManagerState,
   { callCount, slotCount }: ServiceRecord,
   taskClass: TaskClass,
@@ -232,14 +251,15 @@ function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
 }
 
 /** The one at which a call would be served soonest. */
-export function freestService(
+function freestService(
   state: ManagerState,
   library: LibraryRecord,
   taskClass: TaskClass,
 ): ServiceRecord | undefined {
   let freest: ServiceRecord | undefined;
   visitFreest(library.index, (service) => {
-    if (isTimeLeft(state, service.worker, taskClass)) freest = service;
+    const { worker } = service;
+    if (suits(worker, taskClass) && isTimeLeft(state, worker, taskClass)) freest = service;
     return freest !== undefined;
   });
   return freest;
@@ -288,12 +308,13 @@ export function isInstanceWorth(
 export function instanceObstacleAt(
   state: ManagerState,
   worker: WorkerRecord,
-  { taskClass, library: { spec: { resources } }, factor }: {
+  { taskClass, library, factor }: {
     readonly taskClass: TaskClass;
     readonly library: LibraryRecord;
     readonly factor: number;
   },
 ): Obstacle | undefined {
+  const resources = instanceNeed(taskClass, library);
   if (missingAt(resources, worker.resources) !== undefined) return "too_small";
   if (!suits(worker, taskClass)) return "feature";
   if (!isTimeLeft(state, worker, taskClass)) return "time";
@@ -336,7 +357,7 @@ function makeRoom(state: ManagerState): void {
 function couldHold(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): boolean {
   const { library } = taskClass;
   if (library === undefined) return allocationAt(state, taskClass, worker) !== undefined;
-  return missingAt(library.spec.resources, worker.resources) === undefined;
+  return missingAt(instanceNeed(taskClass, library), worker.resources) === undefined;
 }
 
 /** Takes tries that wait at one worker back when another one has nothing to do. */

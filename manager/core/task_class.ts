@@ -3,6 +3,7 @@
 import { newOrderedQueue } from "../../shared/ordered_queue.ts";
 import { requestOf } from "../../shared/resources.ts";
 import { allocate, type Allocation, missingAt } from "./allocation.ts";
+import { callAllocation } from "./call_room.ts";
 import { categoryOf, demandOf, forgetCategory, sizeClass } from "./category.ts";
 import { reviewOutOfTime } from "./drain.ts";
 import type { TaskDefinition } from "./event.ts";
@@ -136,6 +137,7 @@ function newClass(
     workerDiskBytes,
     workerMemoryBytes,
     drawn: undefined,
+    ownAllocation: library === undefined ? undefined : callAllocation(stated),
     demand: demandOf(state, { stated, atLeast, category, drawn: undefined }),
     allocations: new Map(),
     features,

@@ -13,6 +13,7 @@ import {
   type ResourceRequest,
   type Resources,
 } from "../../shared/resources.ts";
+import { instanceNeed } from "./call_room.ts";
 import { suits } from "./placement.ts";
 import type { ManagerState, TaskClass } from "./state.ts";
 import { allocationAt } from "./task_class.ts";
@@ -158,16 +159,16 @@ function isPlaceable(state: ManagerState, taskClass: TaskClass): boolean {
 function isEnough(state: ManagerState, kind: WorkerKind, taskClass: TaskClass): boolean {
   const { library } = taskClass;
   if (library === undefined) return allocationAt(state, taskClass, kind) !== undefined;
-  for (const [name, needed] of amountsOf(library.spec.resources)) {
+  for (const [name, needed] of amountsOf(instanceNeed(taskClass, library))) {
     if (needed > resourceOf(kind.resources, name)) return false;
   }
   return true;
 }
 
-/** `{resource: what its tries, or an instance of its library, need of one worker}` */
+/** `{resource: what its tries, or an instance of its library with one, need of one worker}` */
 function wantedOf(taskClass: TaskClass): Map<string, number> {
   const { library, demand, workerDiskBytes, workerMemoryBytes } = taskClass;
-  const wanted = amountsOf(library?.spec.resources ?? demand.request);
+  const wanted = amountsOf(library ? instanceNeed(taskClass, library) : demand.request);
   for (const [name, bytes] of [["disk", workerDiskBytes], ["memory", workerMemoryBytes]] as const) {
     if (bytes > (wanted.get(name) ?? 0)) wanted.set(name, bytes);
   }

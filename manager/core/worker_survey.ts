@@ -7,6 +7,7 @@
 
 import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
+import { instanceNeed } from "./call_room.ts";
 import type { PlaceReason } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
 import { type Closure, closureOf } from "./room.ts";
@@ -115,7 +116,7 @@ function shortageFinding(taskClass: TaskClass, worker: WorkerRecord): Finding {
   if (library === undefined) {
     return { kind: "resource", ...shortageAt(taskClass, worker) ?? { resource: "", amount: 0 } };
   }
-  const { resources } = library.spec;
+  const resources = instanceNeed(taskClass, library);
   const resource = missingAt(resources, worker.resources) ?? "";
   return { kind: "resource", resource, amount: requestOf(resources, resource) };
 }
@@ -141,7 +142,7 @@ function lackingForInstance(
   const factor = library.instances.size === 0 ? state.policies.dispatchAhead : 1;
   const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor });
   if (obstacle === undefined) return undefined;
-  const { resources: more } = library.spec;
+  const more = instanceNeed(taskClass, library);
   return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
 }
 

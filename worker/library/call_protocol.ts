@@ -102,15 +102,18 @@ export interface ResultMessage {
   readonly microseconds?: number;
 }
 
+/** A library process can serve calls. */
+export interface ReadyMessage {
+  readonly kind: "ready";
+  /** Calls that may wait in the pipe. */
+  readonly callsAhead: number;
+  /** True when the process serves one call only. */
+  readonly isOnce: boolean;
+}
+
 /** What a library process says. */
 export type LibraryMessage =
-  | {
-    readonly kind: "ready";
-    /** Calls that may wait in the pipe. */
-    readonly callsAhead: number;
-    /** True when the process serves one call only. */
-    readonly isOnce: boolean;
-  }
+  | ReadyMessage
   | { readonly kind: "failed"; readonly text: string }
   | ResultMessage
   | { readonly kind: "dropped"; readonly callId: number }

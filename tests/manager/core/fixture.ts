@@ -514,7 +514,7 @@ export class ManagerFixture {
       const rule = retry === undefined ? {} : { retry };
       const place = placement === undefined ? {} : { placement };
       const bare = { request, category, env: {}, timeoutMs: 0, minTimeMs, ...rule, ...place };
-      template = library === undefined ? bare : { ...bare, request: {}, library };
+      template = library === undefined ? bare : { ...bare, request: wish.request ?? {}, library };
       this.#templates.set(key, template);
     }
     return template;
