@@ -187,10 +187,14 @@ export function isCallPath(path: string): boolean {
   return !path.includes("\n");
 }
 
-/** Returns the parts of a call of that ID; they are to be written one after the other. */
+/**
+ * Returns the parts of a call; they are to be written one after the other.
+ *
+ * @param callId Its ID on the pipe. Default the call's own.
+ */
 export function encodeCall(
-  call: Omit<CallMessage, "kind" | "callId">,
-  callId: number,
+  call: Omit<CallMessage, "kind">,
+  callId: number = call.callId,
 ): readonly Uint8Array[] {
   const paths = call.directory === "" && call.files.length === 0
     ? EMPTY
