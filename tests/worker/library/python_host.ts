@@ -40,6 +40,8 @@ export interface PythonHostOptions {
   readonly isPickling?: boolean;
   /** Program, instead of `PYTHON`. */
   readonly python?: string;
+  /** Runs in its working directory before it is started. */
+  readonly prepare?: (directory: string) => void;
   /** Options of Python itself. */
   readonly flags?: readonly string[];
 }
@@ -67,6 +69,7 @@ export class PythonHost implements AsyncDisposable {
       writeFileSync(whole, text);
     }
     mkdirSync(join(this.directory, "work"));
+    options.prepare?.(join(this.directory, "work"));
     const module = join(this.directory, "library", isPackage ? name : `${name}.py`);
     const args = [...options.flags ?? [], HOST, "--module", module, "--name", name, "--mode", mode];
     if (options.context !== undefined) args.push("--context", options.context);
