@@ -199,10 +199,13 @@ function placeCall(
     return true;
   }
   if (!canStart(state, library)) return false;
-  const holder = bestHolder(state, task, (worker) => {
-    return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
-      suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
-  });
+  // Most calls have no files, and are many.
+  const holder = task.definition.inputs.length === 0
+    ? undefined
+    : bestHolder(state, task, (worker) => {
+      return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
+        suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
+    });
   const { now, ahead } = placesFor(state, library, taskClass);
   const chosen = holder ?? now?.worker;
   if (chosen !== undefined) {
