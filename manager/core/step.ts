@@ -17,9 +17,12 @@ import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import { changeHost } from "./host.ts";
+import { reviewIdle } from "./instance_idle.ts";
+import { reviewClaims } from "./instance_turn.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
+import type { Policies } from "./policy.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { decideRetry } from "./retry.ts";
@@ -124,17 +127,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "fetch_failed":
       return failFetch(state, event);
     case "policies_set":
-      state.policies = event.policies;
-      watchAll(state);
-      for (const category of state.categories.values()) {
-        state.unlearnt.add(category);
-        resize(state, category);
-      }
-      for (const source of [...state.urlSources.values()]) startStores(state, source);
-      reviewTransfers(state);
-      planEviction(state);
-      reviewAll(state);
-      return;
+      return setPolicies(state, event.policies);
     case "host_changed":
       return changeHost(state, event);
     case "workers_released":
@@ -146,6 +139,22 @@ function handle(state: ManagerState, event: TimedEvent): void {
     default:
       return unreachable(event);
   }
+}
+
+/** What follows from policies is done anew. */
+function setPolicies(state: ManagerState, policies: Policies): void {
+  state.policies = policies;
+  watchAll(state);
+  for (const category of state.categories.values()) {
+    state.unlearnt.add(category);
+    resize(state, category);
+  }
+  for (const source of [...state.urlSources.values()]) startStores(state, source);
+  reviewTransfers(state);
+  planEviction(state);
+  reviewAll(state);
+  reviewIdle(state);
+  reviewClaims(state);
 }
 
 /** Applies what a worker says, unless its connection was given up since. */
@@ -189,7 +198,7 @@ function applyReport(
     case "send_failed":
       return retryDelivery(state, worker, message);
     case "instance_ready":
-      return readyInstance(state, worker, message.instanceId);
+      return readyInstance(state, worker, message);
     case "instance_gone":
       return endInstance(state, worker, message);
     case "piece":

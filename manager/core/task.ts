@@ -6,6 +6,7 @@ import type { Outcome, TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
+import { reviewAhead } from "./instance_ahead.ts";
 import { joinGroup } from "./group.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
@@ -251,6 +252,8 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
       filterOrdered(taskClass.ready, () => false);
       state.busyClasses.delete(taskClass);
       endReservation(state, taskClass);
+      // What waited for room that is to be kept for instances, waits no more.
+      reviewAhead(state);
     }
   }
   task.state = next;
