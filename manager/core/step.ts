@@ -5,6 +5,7 @@
  * @module
  */
 
+import { failArguments, learnArguments } from "./argument.ts";
 import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
 import { learn } from "./learning.ts";
@@ -102,6 +103,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       submitTask(state, event.task);
       if (state.isClosed) cancelTask(state, event.task.taskId);
       return;
+    case "arguments_known":
+      return learnArguments(state, event);
+    case "arguments_failed":
+      return failArguments(state, event);
     case "task_cancelled":
       return cancelTask(state, event.taskId);
     case "tasks_cancelled":
@@ -180,6 +185,9 @@ function applyReport(
       return returnTry(state, worker, message);
     case "result":
       return endTry(state, worker, message.result);
+    case "results":
+      for (const result of message.results) endTry(state, worker, result);
+      return;
     case "replica_ready":
       return readyReplica(state, worker, message);
     case "transfer_failed":

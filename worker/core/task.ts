@@ -5,10 +5,12 @@ import type { CacheName } from "../../shared/ids.ts";
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
 import {
   heldResources,
+  madeFiles,
   type Outcome,
   type TaskShape,
   type TryId,
   type TryResult,
+  withoutFiles,
 } from "../../shared/task.ts";
 import {
   addFile,
@@ -131,13 +133,17 @@ export function endTask(
   freeRoom(state, heldResources(record.shape), record.devices);
   state.disk.runningBytes -= heldBytes(record);
   releaseMemory(state, record);
-  const isShared = loseModified(state, modified) || record.isTainted;
+  const isShared = loseModified(state, modified, record) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
   endRunning(state, record, isShared ? markAmbiguous(result) : result);
 }
 
 /** Calls ended; their slots are free again. */
-export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
+export function endCalls(
+  state: WorkerState,
+  ends: readonly CallEnd[],
+  modified: readonly CacheName[] = [],
+): void {
   for (const { taskId, try: number, result } of ends) {
     const record = state.tries.get(tryKey({ taskId, try: number }));
     if (record?.state.kind !== "running") continue;
@@ -150,7 +156,9 @@ export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
     if (record.shape.library !== undefined) {
       learnDuration(state, record.shape.library, result.times.ranMs);
     }
-    endRunning(state, record, record.isTainted ? markAmbiguous(result) : result);
+    const isShared = loseModified(state, modified, record) || record.isTainted;
+    if (isShared) deleteOutputs(state, result);
+    endRunning(state, record, isShared ? markAmbiguous(result) : result);
   }
 }
 
@@ -274,6 +282,7 @@ function fillInstance(
 ): void {
   const { name, slots } = instance.library;
   const calls: DispatchedTask[] = [];
+  let valuePrefix = "";
   const most = isAhead ? slots * callsPerSlot(state, name) : slots;
   while (instance.running.size < most) {
     const record = popHeap(queue);
@@ -282,9 +291,12 @@ function fillInstance(
     instance.running.add(record);
     startRunning(state, record, instance);
     calls.push(record.task);
+    // Of one manager, that is the same for all.
+    valuePrefix = record.shape.valuePrefix ?? "";
   }
   if (calls.length === 0) return;
-  state.instructions.push({ kind: "call", instanceId: instance.instanceId, calls });
+  const { instanceId } = instance;
+  state.instructions.push({ kind: "call", instanceId, calls, valuePrefix });
 }
 
 /** One, or more where a round trip to the core would take longer than the calls. */
@@ -319,10 +331,11 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
   for (const { name } of record.task.inputs) touchFile(state, name);
   for (const name of record.shape.environments) touchFile(state, name);
   state.disk.refused.clear();
-  if (record.stopReason === "cancelled" && result.outputs.length > 0) {
+  const made = madeFiles(result);
+  if (record.stopReason === "cancelled" && made.length > 0) {
     // It was done before it could be stopped; nobody wants what it made.
     deleteOutputs(state, result);
-    return report(state, { ...result, outcome: "cancelled", outputs: [] });
+    return report(state, { ...withoutFiles(result), outcome: "cancelled" });
   }
   if (result.outcome === "disk_full") {
     const message = record.stopMessage === "" ? result.message : record.stopMessage;
@@ -331,15 +344,15 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
     return report(state, { ...result, message });
   }
   const { diskBytes } = state.identity.resources;
-  const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const outputBytes = made.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (outputBytes > diskBytes) {
     deleteOutputs(state, result);
-    if (result.outcome !== "success") return report(state, { ...result, outputs: [] });
+    if (result.outcome !== "success") return report(state, withoutFiles(result));
     const message = `Cannot keep outputs of ${outputBytes} bytes: this worker has ${diskBytes} ` +
       "bytes of disk in all";
-    return report(state, { ...result, outcome: "disk_full", message, outputs: [] });
+    return report(state, { ...withoutFiles(result), outcome: "disk_full", message });
   }
-  for (const { content: _content, ...facts } of result.outputs) {
+  for (const { content: _content, ...facts } of made) {
     const mount = record.task.outputs.find((output) => output.name === facts.name);
     addFile(state, facts, { level: mount?.level ?? "workflow" });
   }
@@ -347,8 +360,8 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
 }
 
 /** What a try has put into the cache goes: no table speaks of it. */
-function deleteOutputs(state: WorkerState, { outputs }: TryResult): void {
-  for (const { name, generation } of outputs) {
+function deleteOutputs(state: WorkerState, result: TryResult): void {
+  for (const { name, generation } of madeFiles(result)) {
     state.instructions.push({ kind: "delete_file", name, generation });
     const cached = state.cache.get(name);
     if (cached === undefined || cached.generation >= generation) continue;
@@ -364,16 +377,35 @@ function report(state: WorkerState, result: TryResult): void {
 }
 
 /** Drops replicas that were found modified. True when another try or recipe was reading one. */
-export function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
+export function loseModified(
+  state: WorkerState,
+  modified: readonly CacheName[],
+  finder?: TryRecord,
+): boolean {
   let isShared = false;
   for (const name of modified) {
     const generation = state.cache.get(name)?.generation ?? 0;
     removeFile(state, name);
     tell(state, { kind: "replica_gone", name, generation });
-    for (const reader of state.readers.get(name) ?? []) {
-      reader.isTainted = true;
-      isShared = true;
-    }
+    if (taintReaders(state, name, finder)) isShared = true;
+  }
+  return isShared;
+}
+
+/** What others have read of the file, or made of it, is not to be believed; false if there are none. */
+export function taintReaders(state: WorkerState, name: CacheName, finder?: TryRecord): boolean {
+  let isShared = false;
+  for (const reader of state.readers.get(name) ?? []) {
+    reader.isTainted = true;
+    isShared = true;
+  }
+  // Calls are not among the readers.
+  for (const attempt of state.tries.values()) {
+    if (attempt === finder || attempt.state.kind !== "running") continue;
+    if (attempt.state.instance === undefined) continue;
+    if (!attempt.task.inputs.some((input) => input.name === name)) continue;
+    attempt.isTainted = true;
+    isShared = true;
   }
   return isShared;
 }
@@ -382,7 +414,7 @@ export function loseModified(state: WorkerState, modified: readonly CacheName[])
 function markAmbiguous(result: TryResult): TryResult {
   const message = result.message ||
     "Cannot trust what this try read: an input was modified while it ran";
-  return { ...result, outcome: "input_modified", message, outputs: [], isAmbiguous: true };
+  return { ...withoutFiles(result), outcome: "input_modified", message, isAmbiguous: true };
 }
 
 function comesFirst(a: TryRecord, b: TryRecord): boolean {

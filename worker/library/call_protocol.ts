@@ -102,15 +102,18 @@ export interface ResultMessage {
   readonly microseconds?: number;
 }
 
+/** A library process can serve calls. */
+export interface ReadyMessage {
+  readonly kind: "ready";
+  /** Calls that may wait in the pipe. */
+  readonly callsAhead: number;
+  /** True when the process serves one call only. */
+  readonly isOnce: boolean;
+}
+
 /** What a library process says. */
 export type LibraryMessage =
-  | {
-    readonly kind: "ready";
-    /** Calls that may wait in the pipe. */
-    readonly callsAhead: number;
-    /** True when the process serves one call only. */
-    readonly isOnce: boolean;
-  }
+  | ReadyMessage
   | { readonly kind: "failed"; readonly text: string }
   | ResultMessage
   | { readonly kind: "dropped"; readonly callId: number }
@@ -268,7 +271,8 @@ function readMessages<M>(
 
 /** Returns all bytes once they may hold a message; joins them only then. */
 function append(buffer: MessageBuffer, chunk: Uint8Array): Uint8Array | undefined {
-  if (buffer.size === 0) return chunk;
+  // The `slice` of a Buffer, unlike that of other arrays, copies nothing.
+  if (buffer.size === 0) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   buffer.chunks.push(chunk);
   buffer.size += chunk.length;
   if (buffer.size < buffer.wanted) return undefined;

@@ -7,6 +7,7 @@ import {
   type CallMessage,
   isCallPath,
   isFunctionName,
+  PATHS_BYTES_MAX,
 } from "./call_protocol.ts";
 
 /** One call. */
@@ -44,6 +45,12 @@ export function errorEnd(thrown: Thrown): CallEnd {
   return { kind: "error", thrown, value: encodeThrown(thrown) };
 }
 
+/** Bytes that the directory and the files of a call take in a message. */
+export function pathsSizeOf({ directory, files }: LibraryCall): number {
+  if (files.length === 0 && directory === "") return 0;
+  return [directory, ...files].reduce((sum, path) => sum + Buffer.byteLength(path) + 1, 0);
+}
+
 /** Why a call cannot be written as a message, if it cannot. */
 export function refusalOf(call: LibraryCall): Thrown | undefined {
   if (!isFunctionName(call.function)) {
@@ -52,6 +59,12 @@ export function refusalOf(call: LibraryCall): Thrown | undefined {
   if (call.arguments.length > ARGUMENT_BYTES_MAX) {
     const found = `more than ${ARGUMENT_BYTES_MAX} bytes`;
     return thrownOf(new RangeError(`Cannot send arguments to "${call.function}": ${found}`));
+  }
+  if (pathsSizeOf(call) > PATHS_BYTES_MAX) {
+    const found = `more than ${PATHS_BYTES_MAX} bytes`;
+    return thrownOf(
+      new RangeError(`Cannot send the paths of files to "${call.function}": ${found}`),
+    );
   }
   const path = [call.directory, ...call.files].find((each) => !isCallPath(each));
   if (path === undefined) return undefined;

@@ -1,6 +1,7 @@
 /**
  * One running copy of a library: as many processes as it has slots, each serving one call at
- * a time ("direct").
+ * a time ("direct"), or one process that serves as many calls at a time as there are slots, each
+ * in a child of its own ("fork").
  *
  * Short calls wait in the pipe of a process, so that it need not wait for the worker between
  * two of them; how many is set by how long its calls took. A call that only waits is taken
@@ -17,15 +18,22 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "@std/path";
 
 import { assert, unreachable } from "../../shared/assert.ts";
+import type { LibraryMode } from "../../shared/library.ts";
 import type { InstanceStop } from "../core/instance_use.ts";
+import type { EndedLeader } from "../leftovers.ts";
 import { thrownOf, thrownOfText } from "../../shared/thrown.ts";
 import {
+  ARGUMENT_BYTES_MAX,
   CALLS_AHEAD_MAX,
   encodeDrop,
+  encodeStop,
   encodeSync,
   type LibraryMessage,
+  PATHS_BYTES_MAX,
+  type ReadyMessage,
   type ResultMessage,
 } from "./call_protocol.ts";
+import { readCapturedOutput } from "./captured_output.ts";
 import {
   type CallEnd,
   type CallResult,
@@ -37,12 +45,14 @@ import {
   emptySlot,
   freestSlot,
   giveCall,
+  giveUpWaiting,
   type HeldCall,
+  isRunning,
+  newHeldCall,
   newSlot,
   noteDuration,
   type Slot,
   takeCall,
-  takeWaiting,
 } from "./slot_calls.ts";
 import { LibrarySlot } from "./library_slot.ts";
 
@@ -56,17 +66,24 @@ export interface LibraryProcessOptions {
   readonly env: { readonly [name: string]: string | undefined };
   /** `TENDRIL_WORKER_MARK` of the processes, by which the worker's leftovers are found. */
   readonly mark: string;
-  /** Processes, and so calls at the same time; at least 1. */
+  /** Calls at the same time; at least 1. */
   readonly slots: number;
+  readonly mode: LibraryMode;
   /** Runs what starts a process so that it runs on the processors of the instance. */
   readonly pinned?: <T>(start: () => T) => T;
+  /** Ends what a process has left behind; resolves when nothing of it is found any more. */
+  readonly endLeftovers: (leader: EndedLeader) => Promise<void>;
+  /** Fills the directory of a process before that starts for the first time. */
+  prepare?(directory: string): Promise<void>;
+  /** Told that a call runs in a process of its own. */
+  onRunning?(callId: number, processId: number): void;
   /** Told of the instance before it has processes. */
   onOpened?(instance: LibraryProcess): void;
   /** Calls that ended since the last time. */
   onResults(results: readonly CallResult[]): void;
   /** The instance was ready and cannot serve any more; its calls have ended as lost. */
   onDied(message: string): void;
-  /** Time until the instance must be ready. Default `START_MS_MAX`. */
+  /** Time until a process must be ready. Default `START_MS_MAX`. */
   readonly startMsMax?: number;
 }
 
@@ -84,6 +101,12 @@ const TICK_MS = 25;
 
 /** How long an idle process has to end by itself. */
 const CLOSE_MS = 1000;
+
+/** How long a process has to end a call in a child; then it is ended with all that it serves. */
+const STOP_MS_MAX = 500;
+
+/** What a program may leave unread beside calls: what it is told of these. */
+const UNREAD_SLACK_BYTES: number = 1024 * 1024;
 
 const STOPPED = "The library instance was stopped";
 
@@ -124,13 +147,12 @@ export class LibraryProcess {
   static async start(options: LibraryProcessOptions): Promise<LibraryProcess> {
     const instance = new LibraryProcess(options);
     options.onOpened?.(instance);
-    const { startMsMax = START_MS_MAX } = options;
-    const timer = setTimeout(() => {
-      instance.#started.reject(new Error(`Cannot start library: not ready after ${startMsMax} ms`));
-    }, startMsMax);
     try {
-      for (let index = 0; index < options.slots && instance.#state === "starting"; index++) {
-        await mkdir(instance.#directoryOf(index), { recursive: true });
+      for (let index = 0; index < instance.#processCount; index++) {
+        if (instance.#state !== "starting") break;
+        const directory = instance.#directoryOf(index);
+        await mkdir(directory, { recursive: true });
+        await options.prepare?.(directory);
         // It may have been closed meanwhile.
         if (instance.#state === "starting") instance.#slots.push(instance.#newSlot(index));
       }
@@ -138,8 +160,6 @@ export class LibraryProcess {
     } catch (error) {
       await instance.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
     return instance;
   }
@@ -153,7 +173,7 @@ export class LibraryProcess {
   call(calls: readonly LibraryCall[]): void {
     for (const call of calls) {
       assert(!this.#calls.has(call.callId), `Call ${call.callId} is there already`);
-      const entry: HeldCall = { ...call, pipeId: 0, slot: undefined, stop: undefined };
+      const entry = newHeldCall(call);
       this.#calls.set(call.callId, entry);
       const refusal = this.#state === "ready" ? refusalOf(call) : undefined;
       if (this.#state !== "ready") this.#end(entry, LOST);
@@ -170,7 +190,8 @@ export class LibraryProcess {
     call.stop ??= reason;
     const slot = call.slot;
     if (slot === undefined) return this.#end(call, { kind: call.stop });
-    if (slot.calls[0] === call) return this.#stopHead(slot);
+    if (isRunning(slot, call)) return this.#stopRunning(slot, call, performance.now());
+    call.isAskedBack = true;
     slot.process.write(encodeDrop(call.pipeId));
   }
 
@@ -193,9 +214,9 @@ export class LibraryProcess {
     for (const slot of busy) slot.process.kill(STOPPED);
     for (const call of [...this.#calls.values()]) {
       const { slot } = call;
-      const isRunning = slot !== undefined && slot.calls[0] === call;
-      if (stop === undefined || !isRunning) this.#end(call, LOST);
-      else this.#end(call, { kind: "stopped", stop }, runOf(slot));
+      const hasRun = slot !== undefined && isRunning(slot, call);
+      if (stop === undefined || !hasRun) this.#end(call, LOST);
+      else this.#end(call, { kind: "stopped", stop }, runOf(call));
     }
     for (const slot of this.#slots) slot.process.end();
     const timer = setTimeout(() => {
@@ -210,20 +231,51 @@ export class LibraryProcess {
     await this.close();
   }
 
+  get #isForking(): boolean {
+    return this.#options.mode === "fork";
+  }
+
+  get #processCount(): number {
+    return this.#isForking ? 1 : this.#options.slots;
+  }
+
+  /** Calls that one process serves at the same time. */
+  get #width(): number {
+    return this.#isForking ? this.#options.slots : 1;
+  }
+
   #newSlot(index: number): Slot {
-    const slot: Slot = newSlot(index, this.#spawn(index, () => slot));
+    const process = this.#spawn(index, () => slot);
+    const slot: Slot = newSlot({ index, width: this.#width, process });
+    this.#limitStart(slot);
     return slot;
   }
 
+  #limitStart(slot: Slot): void {
+    const { startMsMax = START_MS_MAX } = this.#options;
+    const { process } = slot;
+    slot.startTimer = setTimeout(
+      () => process.kill(`not ready after ${startMsMax} ms`),
+      startMsMax,
+    );
+  }
+
   #spawn(index: number, slot: () => Slot): LibrarySlot {
-    const { command, env, mark, pinned = (start) => start() } = this.#options;
+    const { command, env, mark, endLeftovers, pinned = (start) => start() } = this.#options;
     const kept = Object.entries(env).filter(([name, value]) =>
       value !== undefined && !name.startsWith("BUN_")
     );
+    const width = this.#width;
     const options = {
       command,
       directory: this.#directoryOf(index),
-      env: { ...Object.fromEntries(kept) as Record<string, string>, TENDRIL_WORKER_MARK: mark },
+      env: {
+        ...Object.fromEntries(kept) as Record<string, string>,
+        TENDRIL_SLOTS: String(width),
+        TENDRIL_WORKER_MARK: mark,
+      },
+      unreadBytesMax: width * (ARGUMENT_BYTES_MAX + PATHS_BYTES_MAX) + UNREAD_SLACK_BYTES,
+      endLeftovers,
       onMessages: (messages: readonly LibraryMessage[]) => this.#read(slot(), messages),
       onEnd: (reason: string) => this.#slotEnded(slot(), reason),
     };
@@ -239,7 +291,7 @@ export class LibraryProcess {
     for (; this.#next < this.#waiting.length; this.#next++) {
       const call = this.#waiting[this.#next];
       if (call === undefined || this.#calls.get(call.callId) !== call) continue;
-      const slot = freestSlot(this.#slots, call.arguments.length);
+      const slot = freestSlot(this.#slots, call.sizeBytes);
       if (slot === undefined) break;
       giveCall(slot, call, ++this.#pipeId);
     }
@@ -258,22 +310,17 @@ export class LibraryProcess {
   #read(slot: Slot, messages: readonly LibraryMessage[]): void {
     const now = performance.now();
     for (const message of messages) {
+      // What it says once it is to go counts no more.
+      if (slot.process.isKilled) break;
       switch (message.kind) {
         case "result":
           this.#takeResult(slot, message, now);
           break;
-        case "dropped": {
-          const call = takeCall(slot, message.callId);
-          if (call !== undefined) this.#putBack([call]);
+        case "dropped":
+          this.#takeBack(slot, message.callId, now);
           break;
-        }
         case "ready":
-          slot.callsAhead = Math.min(message.callsAhead, CALLS_AHEAD_MAX);
-          slot.isOnce = message.isOnce;
-          slot.isReady = true;
-          if (this.#state === "starting" && this.#slots.length === this.#options.slots) {
-            this.#tellReady();
-          }
+          this.#takeReady(slot, message);
           break;
         case "sync":
           slot.process.write(encodeSync());
@@ -281,13 +328,40 @@ export class LibraryProcess {
         case "failed":
           slot.process.kill(message.text);
           break;
-        case "running":
+        case "running": {
+          const call = slot.calls.find(({ pipeId }) => pipeId === message.callId);
+          if (call !== undefined) this.#options.onRunning?.(call.callId, message.processId);
           break;
+        }
         default:
           unreachable(message);
       }
     }
     this.#fill();
+  }
+
+  #takeReady(slot: Slot, { callsAhead, isOnce }: ReadyMessage): void {
+    if (slot.isReady) return slot.process.kill('it said "ready" a second time');
+    if (isOnce && this.#isForking) {
+      return slot.process.kill(
+        'it said "ready once", but it is to serve calls in processes of their own',
+      );
+    }
+    clearTimeout(slot.startTimer);
+    slot.callsAhead = Math.min(callsAhead, CALLS_AHEAD_MAX);
+    slot.isOnce = isOnce;
+    slot.isReady = true;
+    if (this.#state === "starting" && this.#slots.length === this.#processCount) this.#tellReady();
+  }
+
+  /** A call comes back that was asked for; only one that did not start may. */
+  #takeBack(slot: Slot, pipeId: number, now: number): void {
+    const call = takeCall(slot, pipeId, now);
+    if (call?.isAskedBack === true) return this.#putBack([call]);
+    if (call === undefined && slot.givenUp.delete(pipeId)) return;
+    slot.process.kill(`it dropped call ${pipeId}, which nobody had asked for`);
+    // So that it ends with its process.
+    if (call !== undefined) slot.calls.unshift(call);
   }
 
   #tellReady(): void {
@@ -297,23 +371,30 @@ export class LibraryProcess {
   }
 
   #takeResult(slot: Slot, message: ResultMessage, now: number): void {
-    const call = takeCall(slot, message.callId);
-    if (call === undefined) return;
+    const call = takeCall(slot, message.callId, now);
+    if (call === undefined) {
+      if (slot.givenUp.delete(message.callId)) return;
+      const found = "it was not given that call, or has answered it";
+      return slot.process.kill(`it answered call ${message.callId}: ${found}`);
+    }
     const ranMs = message.microseconds === undefined
-      ? now - slot.headAtMs
+      ? now - call.startedAtMs
       : message.microseconds / 1000;
-    noteDuration(slot, ranMs, now);
+    noteDuration(slot, ranMs);
     this.#deathCount = 0;
     const { stdout, stderr } = message;
-    this.#end(call, this.#endOf(message, slot), { stdout, stderr, ranMs });
-    if (message.status !== "exit" && !slot.isOnce) return;
+    this.#end(call, this.#endOf(message, { slot, call }), { stdout, stderr, ranMs });
+    if (this.#isForking || (message.status !== "exit" && !slot.isOnce)) return;
     slot.isStopping = true;
     slot.isReady = false;
     this.#putBack(emptySlot(slot));
     slot.process.kill("its last call has ended");
   }
 
-  #endOf(message: ResultMessage, slot: Slot): CallEnd {
+  #endOf(
+    message: ResultMessage,
+    { slot, call }: { readonly slot: Slot; readonly call: HeldCall },
+  ): CallEnd {
     switch (message.status) {
       case "ok":
         return { kind: "ok", value: message.content };
@@ -327,8 +408,10 @@ export class LibraryProcess {
       case "error":
         return errorEnd(thrownOfText(UTF8_DECODER.decode(message.content)));
       case "stopped":
+        if (call.stop !== undefined) return { kind: call.stop };
+        return lostEnd(call, "stopped by its program, which nobody had told to");
       case "exit":
-        return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
+        return lostEnd(call, UTF8_DECODER.decode(message.content));
       default:
         return unreachable(message.status);
     }
@@ -349,62 +432,101 @@ export class LibraryProcess {
     let callCount = 0;
     for (const slot of this.#slots) {
       callCount += slot.calls.length;
-      const head = slot.calls[0];
-      if (head === undefined) continue;
-      const silentMs = now - slot.headAtMs;
-      if (head.timeoutMs > 0 && silentMs >= head.timeoutMs) head.stop ??= "timeout";
-      if (head.stop !== undefined && silentMs >= TICK_MS) this.#stopHead(slot);
-      else if (slot.calls.length > 1 && silentMs >= TICK_MS) this.#askBack(slot, now);
+      for (const call of slot.calls.slice(0, slot.width)) this.#lookAt(slot, call, now);
+      const silentMs = now - (slot.calls[0]?.startedAtMs ?? now);
+      if (slot.calls.length > 1 && silentMs >= TICK_MS) this.#askBack(slot, now);
     }
     if (callCount > 0) return;
     clearInterval(this.#ticker);
     this.#ticker = undefined;
   }
 
+  /** Looks at a running call. */
+  #lookAt(slot: Slot, call: HeldCall, now: number): void {
+    // It has ended, with another that was stopped.
+    if (call.slot !== slot) return;
+    const ranMs = now - call.startedAtMs;
+    if (call.timeoutMs > 0 && ranMs >= call.timeoutMs) call.stop ??= "timeout";
+    // Its process may have dropped it, when it was asked to before it ran.
+    if (call.stop !== undefined && ranMs >= TICK_MS) this.#stopRunning(slot, call, now);
+  }
+
   /**
-   * Asks a slot for the calls behind a long one when another slot is idle. If it says nothing
-   * it is still in the first one: the request lies in its pipe, and its `sync` makes it read
-   * that before it starts another. So the calls are free, whether it answers or not.
+   * Asks a slot for the calls behind a long one when another slot is idle, or some are to be
+   * stopped. If it says nothing it is still in the first one: the request lies in its pipe, and its
+   * `sync` makes it read that before it starts another. So the calls are free, whether it answers
+   * or not.
    */
   #askBack(slot: Slot, now: number): void {
+    if (this.#isForking) return;
     const hasIdle = this.#slots.some((other) => other.isReady && other.calls.length === 0);
-    if (!hasIdle || this.#next < this.#waiting.length) return;
+    const isUseful = hasIdle && this.#next === this.#waiting.length;
+    if (!isUseful && !slot.calls.some(({ stop }) => stop !== undefined)) return;
     if (slot.askedAtMs === 0) {
-      slot.process.write(Buffer.concat(slot.calls.slice(1).map((call) => encodeDrop(call.pipeId))));
+      const waiting = slot.calls.slice(slot.width);
+      for (const call of waiting) call.isAskedBack = true;
+      slot.process.write(Buffer.concat(waiting.map(({ pipeId }) => encodeDrop(pipeId))));
       slot.askedAtMs = now;
       return;
     }
     if (now - slot.askedAtMs < TICK_MS || !slot.process.isFlushed) return;
-    this.#putBack(takeWaiting(slot));
+    this.#putBack(giveUpWaiting(slot));
     this.#fill();
   }
 
-  /** Ends the running call with its process; those behind it wait again. */
-  #stopHead(slot: Slot): void {
-    const [head, ...rest] = emptySlot(slot);
+  /** Ends a running call: by its program where that can, else with its process. */
+  #stopRunning(slot: Slot, call: HeldCall, now: number): void {
+    if (!this.#isForking) return this.#stopProcess(slot, `function "${call.function}" was stopped`);
+    if (call.stopAtMs === 0) {
+      call.stopAtMs = now;
+      slot.process.write(encodeStop(call.pipeId));
+    } else if (now - call.stopAtMs >= STOP_MS_MAX) {
+      const reason = `it did not stop function "${call.function}" in ${STOP_MS_MAX} ms`;
+      this.#stopProcess(slot, reason);
+    }
+  }
+
+  /**
+   * Ends a process with the calls that run in it: those that are to be stopped as that, the others
+   * as lost through no fault of theirs. Those behind them wait again.
+   */
+  #stopProcess(slot: Slot, reason: string): void {
     slot.isStopping = true;
     slot.isReady = false;
-    this.#putBack(rest);
-    if (head?.stop !== undefined) this.#end(head, { kind: head.stop }, runOf(slot));
-    slot.process.kill(`stopped: ${head?.stop}`);
+    slot.process.kill(reason);
+    const calls = emptySlot(slot);
+    for (const call of calls.splice(0, slot.width)) {
+      call.slot = undefined;
+      const end = call.stop === undefined
+        ? { ...lostEnd(call, reason), isAmbiguous: true } as const
+        : { kind: call.stop };
+      this.#end(call, end, runOf(call));
+    }
+    this.#putBack(calls);
     this.#fill();
   }
 
   #slotEnded(slot: Slot, reason: string): void {
     const log = slot.process.log;
-    const [head, ...rest] = emptySlot(slot);
+    const calls = emptySlot(slot);
+    const running = calls.splice(0, slot.width);
     const wasReady = slot.isReady;
     slot.isReady = false;
+    clearTimeout(slot.startTimer);
     if (this.#state === "starting") {
       const output = log === "" ? "" : `\n${log}`;
       this.#started.reject(new Error(`Cannot start library: ${reason}${output}`));
     }
     if (this.#state !== "ready") return;
-    if (head !== undefined) {
-      const message = `The process of function "${head.function}" died: ${reason}`;
-      this.#end(head, { kind: "lost", message }, { ...runOf(slot), stderr: UTF8.encode(log) });
-    } else if (!slot.isStopping) this.#deathCount++;
-    this.#putBack(rest);
+    for (const call of running) {
+      const printed = this.#isForking
+        ? undefined
+        : readCapturedOutput(this.#directoryOf(slot.index));
+      const output = printed ?? { stderr: UTF8.encode(log) };
+      this.#end(call, lostEnd(call, reason), { ...runOf(call), ...output });
+    }
+    if (running.length === 0 && !slot.isStopping) this.#deathCount++;
+    this.#putBack(calls);
     if (this.#deathCount >= DEATHS_MAX) {
       return this.#die(
         `A process of the library died ${wasReady ? "idle" : "starting"}: ${reason}`,
@@ -420,6 +542,7 @@ export class LibraryProcess {
     slot.callMs = undefined;
     try {
       slot.process = this.#spawn(slot.index, () => slot);
+      this.#limitStart(slot);
     } catch (error) {
       this.#die(`A process of the library cannot be started: ${(error as Error).message}`);
     }
@@ -445,7 +568,11 @@ export class LibraryProcess {
   }
 }
 
-/** How long the running call of a slot has run, for one that is stopped. */
-function runOf(slot: Slot): { ranMs: number } {
-  return { ranMs: performance.now() - slot.headAtMs };
+/** How long a running call has run. */
+function runOf(call: HeldCall): { ranMs: number } {
+  return { ranMs: performance.now() - call.startedAtMs };
+}
+
+function lostEnd(call: HeldCall, reason: string): CallEnd & { readonly kind: "lost" } {
+  return { kind: "lost", message: `The process of function "${call.function}" died: ${reason}` };
 }
