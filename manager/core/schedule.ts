@@ -193,10 +193,13 @@ function placeCall(
     finishTask(state, task, { outcome: "library_failed", message: library.failure });
     return true;
   }
-  const holder = bestHolder(state, task, (worker) => {
-    return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
-      suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
-  });
+  // Most calls have no files, and are many.
+  const holder = task.definition.inputs.length === 0
+    ? undefined
+    : bestHolder(state, task, (worker) => {
+      return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
+        suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
+    });
   const { now, ahead } = placesFor(state, library, taskClass);
   const chosen = holder ?? now?.worker;
   if (chosen !== undefined) {
