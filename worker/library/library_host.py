@@ -1007,9 +1007,8 @@ class Output:
     """Two files that keep what a call prints apart, whoever prints it in its processes."""
 
     def __init__(self, suffix=""):
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self.stdout = os.open("stdout" + suffix, flags, 0o600)
-        self.stderr = os.open("stderr" + suffix, flags, 0o600)
+        self.stdout = open_new("stdout" + suffix)
+        self.stderr = open_new("stderr" + suffix)
 
     def redirect(self):
         """From here on, what this process prints goes into the files."""
@@ -1019,6 +1018,13 @@ class Output:
     def take(self):
         """Returns the end of what is in each file and empties them."""
         return take_printed(self.stdout), take_printed(self.stderr)
+
+
+def open_new(path):
+    """Opens a new file: what has its name may be a link into the worker's cache."""
+    remove_if_there(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
 
 
 def take_printed(fd):
@@ -1083,7 +1089,7 @@ def perform_batch(library, function, calls, stops_at_failure):
 def keep_value(content, path):
     """Writes a value that is too large for a message into a file; returns its path as bytes."""
     try:
-        with open(path, "wb") as file:
+        with os.fdopen(open_new(path), "wb") as file:
             file.write(content)
     except BaseException:
         remove_if_there(path)

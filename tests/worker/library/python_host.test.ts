@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { decodeValue, encodeValue } from "../../../shared/value.ts";
@@ -336,6 +336,23 @@ def die():
   expect(readFileSync(join(host.directory, "work/stderr"), "utf8")).toBe("last error\n");
 });
 
+test("the Python host writes into no file that was put into its directory", async () => {
+  const names = ["stdout", "stderr", "value-1"];
+  await using host = await PythonHost.start({
+    source: "def make(): print('printed'); return bytes(1024 * 1024)",
+    prepare(directory) {
+      for (const name of names) {
+        writeFileSync(join(directory, `cached-${name}`), "cached");
+        linkSync(join(directory, `cached-${name}`), join(directory, name));
+      }
+    },
+  });
+  expect(await host.call("make")).toMatchObject({ callId: 1, status: "file" });
+  for (const name of names) {
+    expect(readFileSync(join(host.directory, "work", `cached-${name}`), "utf8")).toBe("cached");
+  }
+});
+
 test("the Python host runs a call in its directory, and the next one in its own", async () => {
   await using host = await PythonHost.start("import os\ndef where(): return os.getcwd()");
   const directory = join(host.directory, "sandbox é");
@@ -398,7 +415,7 @@ def make(size): return bytes(size)
   const args = new Uint8Array(encodeValue([1024 * 1024]));
   mkdirSync(join(host.directory, "work/value-99"));
   const failed = await host.call("make", [], { arguments: args, callId: 99 });
-  expect(thrownOf(failed).name).toBe("IsADirectoryError");
+  expect(thrownOf(failed).name).toBe("FileExistsError");
   expect(existsSync(join(host.directory, "work/value-99"))).toBe(true);
 });
 

@@ -40,6 +40,8 @@ export interface PythonHostOptions {
   readonly isPickling?: boolean;
   /** Program, instead of `PYTHON`. */
   readonly python?: string;
+  /** Runs in its working directory before it is started. */
+  readonly prepare?: (directory: string) => void;
   /** Options of Python itself. */
   readonly flags?: readonly string[];
 }
@@ -67,13 +69,14 @@ export class PythonHost implements AsyncDisposable {
       writeFileSync(whole, text);
     }
     mkdirSync(join(this.directory, "work"));
+    options.prepare?.(join(this.directory, "work"));
     const module = join(this.directory, "library", isPackage ? name : `${name}.py`);
     const args = [...options.flags ?? [], HOST, "--module", module, "--name", name, "--mode", mode];
     if (options.context !== undefined) args.push("--context", options.context);
     if (options.contextArguments !== undefined) {
       const path = join(this.directory, "context-call");
       const call = callOf(0, options.context ?? "", options.contextArguments);
-      writeFileSync(path, Buffer.concat(encodeCall(call)));
+      writeFileSync(path, Buffer.concat(encodeCall(call, 0)));
       args.push("--context-call", path);
     }
     if (options.isPickling === true) args.push("--pickle");
@@ -156,7 +159,7 @@ export class PythonHost implements AsyncDisposable {
   /** Gives a call and returns its ID. */
   send(name: string, args: readonly unknown[] = [], more: Partial<CallMessage> = {}): number {
     const callId = ++this.#callId;
-    this.write(...encodeCall({ ...callOf(callId, name, args), ...more }));
+    this.write(...encodeCall({ ...callOf(callId, name, args), ...more }, callId));
     return callId;
   }
 
