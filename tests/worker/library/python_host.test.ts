@@ -225,7 +225,8 @@ def look():
     return [sys.argv[1:], names, sys.path[0] == os.path.dirname(__file__), "library" in sys.path[1]]
 def descriptors(code):
     import subprocess
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, close_fds=False, stdout=subprocess.PIPE, text=True).stdout
 def fork_descriptors():
     read, write = os.pipe()
     if os.fork() == 0:
@@ -313,8 +314,9 @@ test("the Python host puts what threads print between calls into the log", async
   await using host = await PythonHost.start(`
 import threading
 go = threading.Event()
+never = threading.Event()
 def leak():
-    threading.Thread(target=lambda: (go.wait(), print("from the thread"), go.wait(60))).start()
+    threading.Thread(target=lambda: (go.wait(), print("from the thread"), never.wait(60))).start()
 def wake(): threading.Timer(0.02, go.set).start()
 `);
   expect((await host.call("leak")).status).toBe("ok");
