@@ -1,7 +1,7 @@
 /** A task as scripts describe it, checked and made into what the core schedules. */
 
 import { checkMountName } from "../shared/mount_name.ts";
-import type { TaskId } from "../shared/ids.ts";
+import type { FileId, TaskId } from "../shared/ids.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
 import { formatDuration } from "../shared/units.ts";
@@ -46,6 +46,9 @@ const WORKER_LOSSES_DEFAULT = 5;
 
 /** Of tasks that state none. */
 export const DEFAULT_CATEGORY = "default";
+
+const NO_IDS: readonly FileId[] = Object.freeze([]);
+const NO_MOUNTS: readonly TaskMount[] = Object.freeze([]);
 
 /** Characters of a command and its variables: more would not fit a message; use an input file. */
 const COMMAND_CHARS_MAX: number = 1024 * 1024;
@@ -269,6 +272,12 @@ export function readCall(options: CallOptions, store: FileStore): CheckedCall {
   return checkCall(read, store);
 }
 
+/** True of options that many calls can have alike: no file is theirs alone, and no time passes. */
+export function isForMany({ inputs, outputs, startsAtMs, endsAtMs }: CheckedCall): boolean {
+  return inputs.length + outputs.length === 0 && startsAtMs === undefined &&
+    endsAtMs === undefined;
+}
+
 /** Resolves what a process is started with. */
 export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): CheckedProcess {
   const { environment = [] } = read;
@@ -397,31 +406,58 @@ export function isWithin(mount: string, other: string): boolean {
 /** Makes tasks for the core; tasks alike share one shape object. */
 export class TaskMaker {
   readonly #templates: Map<string, TaskTemplate> = new Map();
+  /** Of the newest call: of many calls in a row most are made of the same. */
+  #last: {
+    readonly call: CheckedCall;
+    readonly library: string;
+    readonly template: TaskTemplate;
+  } | undefined;
 
   /** The definition of a checked task. */
   make(
     taskId: TaskId,
-    checked: CheckedCall & { readonly body: TaskBody; readonly files?: readonly FileEntry[] },
+    { call, body, files = [] }: {
+      readonly call: CheckedCall;
+      readonly body: TaskBody;
+      readonly files?: readonly FileEntry[];
+    },
     runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
-    const { body, inputs, outputs, priority, retry, workerLosses, features } = checked;
-    const { startsAtMs, endsAtMs } = checked;
-    const process = "library" in runsIn ? undefined : runsIn;
-    const library = "library" in runsIn ? runsIn.library : undefined;
-    return {
+    const { inputs, outputs, priority, retry, workerLosses, features } = call;
+    const { startsAtMs, endsAtMs } = call;
+    const environments = "library" in runsIn ? [] : runsIn.environments;
+    const definition: { -readonly [Key in keyof TaskDefinition]: TaskDefinition[Key] } = {
       taskId,
-      template: this.#templateOf(checked, { process, library }),
-      environments: process?.environments.map(({ id }) => id) ?? [],
+      template: this.#templateFor(call, runsIn),
+      // Most have none: these lists are shared, as there may be a million tasks.
+      environments: environments.length === 0 ? NO_IDS : environments.map(({ id }) => id),
       features,
       body,
-      inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
-      outputs: outputs.map(toMount),
+      inputs: files.length + inputs.length === 0
+        ? NO_MOUNTS
+        : files.map(toArgument).concat(inputs.map(toMount)),
+      outputs: outputs.length === 0 ? NO_MOUNTS : outputs.map(toMount),
       priority,
       retries: retry.retries,
       workerLosses,
-      ...(startsAtMs === undefined ? {} : { startsAtMs }),
-      ...(endsAtMs === undefined ? {} : { endsAtMs }),
     };
+    if (startsAtMs !== undefined) definition.startsAtMs = startsAtMs;
+    if (endsAtMs !== undefined) definition.endsAtMs = endsAtMs;
+    return definition;
+  }
+
+  #templateFor(
+    call: CheckedCall,
+    runsIn: CheckedProcess | { readonly library: string },
+  ): TaskTemplate {
+    if (!("library" in runsIn)) {
+      return this.#templateOf(call, { process: runsIn, library: undefined });
+    }
+    const { library } = runsIn;
+    if (this.#last?.call === call && this.#last.library === library) return this.#last.template;
+    const template = this.#templateOf(call, { process: undefined, library });
+    this.#last = { call, library, template };
+    return template;
   }
 
   #templateOf(

@@ -131,19 +131,23 @@ test("Calls have inputs and outputs of all kinds where they work", async () => {
   expect((await asked.call("write", "seen", "x")).outcome).toBe("success");
 }, 60_000);
 
-test("A call that writes to a file among its arguments ends as that, and others get it anew", async () => {
-  await using scratch = await Scratch.open();
-  await using manager = await Manager.start();
-  await scratch.worker(manager);
-  const library = manager.library({ name: "values", module: moduleOf(scratch) });
-  const file = manager.buffer("what was there");
-  expect(await library.call("read", file).value()).toBe("what was there");
-  const { outcome, message } = await library.call("write", file, "spoilt");
-  expect(outcome).toBe("input_modified");
-  expect(message).toContain("wrote to its file argument");
-  expect(await library.call("read", file).value()).toBe("what was there");
-  const big = manager.buffer("x".repeat(100_000));
-  const call = await library.with({ inputs: { big } }).call("write", "big", "spoilt");
-  expect([call.outcome, call.mount]).toEqual(["input_modified", "big"]);
-  expect(await library.call("sizeOf", big).value()).toBe(100_000);
-}, 60_000);
+test(
+  "A call that writes to a file among its arguments ends as that, and others get it anew",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    await scratch.worker(manager);
+    const library = manager.library({ name: "values", module: moduleOf(scratch) });
+    const file = manager.buffer("what was there");
+    expect(await library.call("read", file).value()).toBe("what was there");
+    const { outcome, message } = await library.call("write", file, "spoilt");
+    expect(outcome).toBe("input_modified");
+    expect(message).toContain("wrote to its file argument");
+    expect(await library.call("read", file).value()).toBe("what was there");
+    const big = manager.buffer("x".repeat(100_000));
+    const call = await library.with({ inputs: { big } }).call("write", "big", "spoilt");
+    expect([call.outcome, call.mount]).toEqual(["input_modified", "big"]);
+    expect(await library.call("sizeOf", big).value()).toBe(100_000);
+  },
+  60_000,
+);

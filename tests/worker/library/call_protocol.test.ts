@@ -62,7 +62,7 @@ const ANSWERS: readonly LibraryMessage[] = [
 
 test("readHostMessages() reads what encodeCall() wrote, however it is cut", () => {
   const bytes = Buffer.concat(CALLS.flatMap((message) => {
-    if (message.kind === "call") return encodeCall(message);
+    if (message.kind === "call") return encodeCall(message, message.callId);
     if (message.kind === "sync") return [encodeSync()];
     return [message.kind === "drop" ? encodeDrop(message.callId) : encodeStop(message.callId)];
   }));
@@ -91,6 +91,17 @@ test("readLibraryMessages() takes a result in its short form", () => {
         stderr: NOTHING,
       },
     ]);
+});
+
+test("readLibraryMessages() keeps no part of the buffer it was given", () => {
+  const chunk = Buffer.from("result 5 ok 1 1 1\nabc");
+  const [message] = readLibraryMessages(newMessageBuffer(), chunk);
+  chunk.fill(0);
+  expect(message).toMatchObject({
+    content: UTF8.encode("a"),
+    stdout: UTF8.encode("b"),
+    stderr: UTF8.encode("c"),
+  });
 });
 
 test("readLibraryMessages() refuses what is not of the protocol", () => {
