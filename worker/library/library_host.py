@@ -46,7 +46,7 @@ from collections import deque
 # The limits of shared/protocol.ts, shared/value.ts, shared/thrown.ts and call_protocol.ts.
 STREAM_KEPT_BYTES = 64 * 1024
 VALUE_BYTES_MAX = 1024 * 1024
-ENCODED_BYTES_MAX = 64 * 1024 * 1024
+RESULT_BYTES_MAX = 1024 * 1024 * 1024
 PART_LENGTH_MAX = 16 * 1024
 LINE_BYTES_MAX = 512
 CALLS_AHEAD_MAX = 256
@@ -170,8 +170,8 @@ def encode_value(value):
 
 
 def check_size(size):
-    if size > ENCODED_BYTES_MAX:
-        found = "more than %d bytes" % ENCODED_BYTES_MAX
+    if size > RESULT_BYTES_MAX:
+        found = "more than %d bytes" % RESULT_BYTES_MAX
         raise ValueError('Cannot send "result" as a value: %s' % found)
 
 

@@ -18,7 +18,7 @@ import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
 import { thrownOf } from "../../shared/thrown.ts";
-import { decodeArguments, encodeValue } from "../../shared/value.ts";
+import { decodeArguments, encodeValue, RESULT_BYTES_MAX } from "../../shared/value.ts";
 import {
   type CallMessage,
   CALLS_AHEAD_MAX,
@@ -223,7 +223,7 @@ class CallServer {
   }
 
   #answerValue(value: unknown, call: CallMessage): void {
-    const bytes = encodeValue(value, { root: "result" });
+    const bytes = encodeValue(value, { root: "result", bytesMax: RESULT_BYTES_MAX });
     if (bytes.length <= VALUE_BYTES_MAX) return this.#answer("ok", bytes);
     const path = join(this.#home, `value-${call.callId}`);
     try {
