@@ -124,7 +124,7 @@ export function giveCall(slot: Slot, call: HeldCall, pipeId: number): void {
   call.stopAtMs = 0;
   slot.calls.push(call);
   slot.bytes += call.sizeBytes;
-  slot.unsent.push(...encodeCall({ ...call, kind: "call", callId: pipeId }));
+  slot.unsent.push(...encodeCall(call, pipeId));
 }
 
 /** Takes in how long a call took. */
