@@ -76,7 +76,7 @@ export class PythonHost implements AsyncDisposable {
     if (options.contextArguments !== undefined) {
       const path = join(this.directory, "context-call");
       const call = callOf(0, options.context ?? "", options.contextArguments);
-      writeFileSync(path, Buffer.concat(encodeCall(call)));
+      writeFileSync(path, Buffer.concat(encodeCall(call, 0)));
       args.push("--context-call", path);
     }
     if (options.isPickling === true) args.push("--pickle");
@@ -159,7 +159,7 @@ export class PythonHost implements AsyncDisposable {
   /** Gives a call and returns its ID. */
   send(name: string, args: readonly unknown[] = [], more: Partial<CallMessage> = {}): number {
     const callId = ++this.#callId;
-    this.write(...encodeCall({ ...callOf(callId, name, args), ...more }));
+    this.write(...encodeCall({ ...callOf(callId, name, args), ...more }, callId));
     return callId;
   }
 
