@@ -9,6 +9,7 @@
  * @module
  */
 
+import { copyPart } from "./byte_part.ts";
 import type { TaskId } from "./ids.ts";
 import { type DispatchedTask, VALUE_BYTES_MAX } from "./protocol.ts";
 import type { OutputFacts, TryId, TryResult } from "./task.ts";
@@ -283,15 +284,4 @@ function joinParts(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return joined;
-}
-
-/** Up to this size bytes are copied one by one, which beats a call into the runtime. */
-const SHORT_BYTES_MAX = 32;
-
-/** Bytes of their own: a view would keep those of all others from being freed. */
-function copyPart(bytes: Uint8Array, from: number, size: number): Uint8Array {
-  if (size > SHORT_BYTES_MAX) return bytes.slice(from, from + size);
-  const part = new Uint8Array(size);
-  for (let index = 0; index < size; index++) part[index] = bytes[from + index] as number;
-  return part;
 }

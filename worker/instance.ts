@@ -382,8 +382,10 @@ function tellResult(
   const times = { startedAtMs, stagedMs: 0, ranMs };
   const told = { message: "", stdout, stderr, outputs: [], times };
   switch (end.kind) {
-    case "ok":
-      return { ...told, outcome: "success", value: end.value };
+    case "ok": {
+      const { value } = end;
+      return { outcome: "success", message: "", stdout, stderr, value, outputs: [], times };
+    }
     case "ok_file": {
       const message = `Cannot return a value above ${VALUE_BYTES_MAX} bytes: make it an output`;
       return { ...told, outcome: "call_error", message };

@@ -51,6 +51,7 @@ import {
   newHeldCall,
   newSlot,
   noteDuration,
+  openSlots,
   type Slot,
   takeCall,
 } from "./slot_calls.ts";
@@ -288,6 +289,7 @@ export class LibraryProcess {
 
   /** Gives waiting calls to the slots with the fewest, as far as there is room. */
   #fill(): void {
+    openSlots(this.#slots);
     for (; this.#next < this.#waiting.length; this.#next++) {
       const call = this.#waiting[this.#next];
       if (call === undefined || this.#calls.get(call.callId) !== call) continue;
