@@ -12,17 +12,13 @@ import { join } from "@std/path";
 
 import { assert, unreachable } from "../shared/assert.ts";
 import type { InstanceId } from "../shared/ids.ts";
-import {
-  type DispatchedTask,
-  filesOfLibrary,
-  type LibraryDefinition,
-  VALUE_BYTES_MAX,
-} from "../shared/protocol.ts";
+import { type DispatchedTask, filesOfLibrary, type LibraryDefinition } from "../shared/protocol.ts";
 import type { CpuPinner } from "../shared/runtime/affinity.ts";
-import type { TryResult } from "../shared/task.ts";
+import { madeFiles, type TryResult } from "../shared/task.ts";
 import { withAllocation } from "./allocation_environment.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
+import { CallFiles, type CallValue, valueName } from "./call_files.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { InstanceStop } from "./core/instance_use.ts";
@@ -33,7 +29,7 @@ import type { GpuVariable } from "./gpu_devices.ts";
 import type { EndedLeader } from "./leftovers.ts";
 import type { CallResult, LibraryCall } from "./library/library_call.ts";
 import { LibraryProcess } from "./library/library_process.ts";
-import { collectOutput } from "./output.ts";
+import type { Mounts } from "./mounted_inputs.ts";
 import { environmentPaths } from "./held_input.ts";
 import type { ProcessEntry } from "./process_table.ts";
 import { killAll } from "./process_tree.ts";
@@ -45,7 +41,7 @@ import {
   NO_ACTIVATION,
   searchPath,
 } from "./task_environment.ts";
-import { isDiskFull, takeOutputs } from "./task_output.ts";
+import { isDiskFull } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
 import type { UsageMeter, WatchedUsage } from "./usage_meter.ts";
@@ -56,6 +52,8 @@ type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, 
 export interface InstancesOptions {
   readonly cache: CacheStore;
   readonly trees: Pick<Trees, "read">;
+  /** What the mounts of calls have in common with those of tries. */
+  readonly mounts: Mounts;
   readonly activations: Activations;
   /** Folder of the instances' private directories; empty. */
   readonly directory: string;
@@ -85,8 +83,12 @@ const MESSAGE_CHARS_MAX = 2_000;
 
 interface Call {
   readonly task: DispatchedTask;
-  /** Where a call with outputs works; empty for the others. */
-  readonly directory: string;
+  /** Absent of a call that has none. */
+  readonly files: CallFiles | undefined;
+  /** What the name of its value begins with, if that is a file. */
+  readonly valuePrefix: string;
+  /** Why it is to end, of one that its process does not have yet. */
+  stop: "cancelled" | "timeout" | undefined;
   /** Of one that was told that its time is up: what it had. */
   timeoutMs: number;
 }
@@ -147,7 +149,7 @@ export class Instances {
   }
 
   /** Hands calls to an instance; `calls_ended` answers. */
-  call({ instanceId, calls }: Order<"call">): void {
+  call({ instanceId, calls, valuePrefix }: Order<"call">): void {
     const instance = this.#instances.get(instanceId);
     // The calls of one that is gone, or goes, end with it.
     if (instance?.process?.isOpen !== true) return;
@@ -155,11 +157,10 @@ export class Instances {
     const refused: CallEnd[] = [];
     for (const task of calls) {
       try {
-        given.push(this.#prepare(instance, task));
+        const call = this.#prepare(instance, task, valuePrefix);
+        if (call !== undefined) given.push(call);
       } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        const outcome = isDiskFull(error) ? "disk_full" : "input_missing";
-        refused.push(endOf(task, { ...NOTHING_RAN, outcome, message }));
+        refused.push(endOf(task, refusalOf(error)));
       }
     }
     if (refused.length > 0) this.#options.push({ kind: "calls_ended", ends: refused });
@@ -172,6 +173,7 @@ export class Instances {
     for (const [callId, call] of instance?.calls ?? []) {
       const { task } = call;
       if (task.taskId !== taskId || task.try !== number) continue;
+      call.stop = reason;
       call.timeoutMs = timeoutMs;
       instance?.process?.cancel(callId, reason);
       return;
@@ -268,59 +270,79 @@ export class Instances {
     };
   }
 
-  #prepare(instance: Instance, task: DispatchedTask): LibraryCall {
+  /** Undefined of a call whose inputs have to be put in place first. */
+  #prepare(
+    instance: Instance,
+    task: DispatchedTask,
+    valuePrefix: string,
+  ): LibraryCall | undefined {
     assert(task.body.kind === "call", "An instance is given calls only");
-    const files = task.inputs.length === 0 ? [] : filePaths(this.#options.cache, task);
     const callId = this.#callCount++;
-    let directory = "";
-    if (task.outputs.length > 0) {
-      directory = join(instance.directory, `call-${callId}`);
-      mkdirSync(directory, { mode: 0o700 });
-    }
-    instance.calls.set(callId, { task, directory, timeoutMs: 0 });
-    const { function: name, arguments: bytes } = task.body;
-    return { callId, function: name, arguments: bytes, directory, files, timeoutMs: 0 };
+    const hasFiles = task.inputs.length + task.outputs.length > 0;
+    const directory = join(instance.directory, `call-${callId}`);
+    const files = hasFiles ? new CallFiles(this.#options, task, directory) : undefined;
+    const call = { task, files, valuePrefix, stop: undefined, timeoutMs: 0 };
+    instance.calls.set(callId, call);
+    if (files === undefined || files.isInPlace) return libraryCall(callId, call);
+    this.#track(this.#mount(instance, callId, { ...call, files }));
+    return undefined;
   }
 
-  /** All results of one read become one event, but for those whose outputs take time. */
+  /** Puts the inputs of a call in place, and gives it to its process. */
+  async #mount(
+    instance: Instance,
+    callId: number,
+    given: Call & { readonly files: CallFiles },
+  ): Promise<void> {
+    let refusal: ToldResult | undefined;
+    try {
+      await given.files.mount();
+    } catch (error) {
+      refusal = refusalOf(error);
+    }
+    const call = instance.calls.get(callId);
+    const { process } = instance;
+    // The calls of one that is gone, or goes, end with it.
+    const isGone = call === undefined || process?.isOpen !== true;
+    if (call?.stop !== undefined) refusal = { ...NOTHING_RAN, ...stoppedEnd(call, call.stop) };
+    if (!isGone && refusal === undefined) return process.call([libraryCall(callId, call)]);
+    instance.calls.delete(callId);
+    await given.files.dropMounted();
+    if (isGone || refusal === undefined) return;
+    this.#options.push({ kind: "calls_ended", ends: [endOf(given.task, refusal)] });
+  }
+
+  /** All results of one read become one event, but for those whose files take time. */
   #takeResults(instance: Instance, results: readonly CallResult[]): void {
     const ends: CallEnd[] = [];
     for (const result of results) {
       const call = instance.calls.get(result.callId);
       if (call === undefined) continue;
       instance.calls.delete(result.callId);
-      const hasFiles = call.directory !== "" || result.end.kind === "ok_file";
-      if (hasFiles) this.#track(this.#takeFiles(instance, call, result));
-      else ends.push(endOf(call.task, tellResult(result, call)));
+      const told = tellResult(result, call);
+      const value = fileValue(result, call);
+      const isDone = value === undefined && (call.files === undefined || call.files.closeIfSame());
+      if (isDone) ends.push(endOf(call.task, told));
+      else this.#track(this.#takeFiles(instance, call, { told, value }));
     }
     if (ends.length > 0) this.#options.push({ kind: "calls_ended", ends });
   }
 
-  async #takeFiles(instance: Instance, call: Call, result: CallResult): Promise<void> {
-    const { task, directory } = call;
-    const { cache, trees, trash, push } = this.#options;
-    let told = tellResult(result, call);
-    if (told.outcome === "success") {
-      try {
-        const collect = (mount: string) => collectOutput(directory, mount);
-        const taken = await takeOutputs({ cache, trees, collect }, task.outputs);
-        if (taken.kind === "taken") {
-          for (const { sizeBytes } of taken.outputs) instance.takenBytes += sizeBytes;
-          told = { ...told, outputs: taken.outputs };
-        } else {told = {
-            ...told,
-            outcome: taken.outcome,
-            mount: taken.mount,
-            message: taken.message,
-          };}
-      } catch (error) {
-        const message = `Cannot take the outputs of the call: ${messageOf(error)}`;
-        told = { ...told, outcome: isDiskFull(error) ? "disk_full" : "call_error", message };
-      }
-    }
-    if (directory !== "") trash.take(directory);
-    if (result.end.kind === "ok_file") trash.take(result.end.path);
-    push({ kind: "calls_ended", ends: [endOf(task, told)] });
+  async #takeFiles(
+    instance: Instance,
+    { task, files = new CallFiles(this.#options, task, "") }: Call,
+    { told, value }: { readonly told: ToldResult; readonly value: CallValue | undefined },
+  ): Promise<void> {
+    const { verdict, modified } = await files.end(told, value);
+    for (const { sizeBytes } of madeFiles(verdict)) instance.takenBytes += sizeBytes;
+    const { value: bytes, ...rest } = told;
+    const isKept = bytes !== undefined && verdict.outcome === told.outcome;
+    const ended = {
+      ...rest,
+      ...verdict,
+      ...(isKept && value === undefined ? { value: bytes } : {}),
+    };
+    this.#options.push({ kind: "calls_ended", ends: [endOf(task, ended)], modified });
   }
 
   #died(instance: Instance, message: string): void {
@@ -386,10 +408,8 @@ function tellResult(
       const { value } = end;
       return { outcome: "success", message: "", stdout, stderr, value, outputs: [], times };
     }
-    case "ok_file": {
-      const message = `Cannot return a value above ${VALUE_BYTES_MAX} bytes: make it an output`;
-      return { ...told, outcome: "call_error", message };
-    }
+    case "ok_file":
+      return { ...told, outcome: "success" };
     case "error": {
       const { name, message } = end.thrown;
       const line = `${name}: ${message}`.slice(0, MESSAGE_CHARS_MAX);
@@ -407,27 +427,45 @@ function tellResult(
       return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
     }
     case "cancelled":
-      return { ...told, outcome: end.kind, message: "The call was stopped: it was cancelled" };
-    case "timeout": {
-      const message = `The call was stopped: ${describeTimeout(timeoutMs)}`;
-      return { ...told, outcome: end.kind, message };
-    }
+    case "timeout":
+      return { ...told, ...stoppedEnd({ timeoutMs }, end.kind) };
     default:
       return unreachable(end);
   }
 }
 
+function stoppedEnd(
+  { timeoutMs }: Pick<Call, "timeoutMs">,
+  reason: "cancelled" | "timeout",
+): Pick<ToldResult, "outcome" | "message"> {
+  const why = reason === "cancelled" ? "it was cancelled" : describeTimeout(timeoutMs);
+  return { outcome: reason, message: `The call was stopped: ${why}` };
+}
+
+/** Of a call whose files could not be put in place. */
+function refusalOf(error: unknown): ToldResult {
+  const outcome = isDiskFull(error) ? "disk_full" : "input_missing";
+  return { ...NOTHING_RAN, outcome, message: messageOf(error) };
+}
+
+/** The call as its process is given it. */
+function libraryCall(callId: number, { task, files }: Call): LibraryCall {
+  assert(task.body.kind === "call", "An instance is given calls only");
+  const { function: name, arguments: bytes } = task.body;
+  const { directory = "", paths = [] } = files ?? {};
+  return { callId, function: name, arguments: bytes, directory, files: paths, timeoutMs: 0 };
+}
+
+/** What the call has returned, where that is to be a file. */
+function fileValue({ end }: CallResult, { task, valuePrefix }: Call): CallValue | undefined {
+  if (end.kind === "ok_file") return { name: valueName(valuePrefix, task), content: end.path };
+  if (end.kind !== "ok" || task.hasValueFile !== true) return undefined;
+  return { name: valueName(valuePrefix, task), content: end.value };
+}
+
 function endOf(task: DispatchedTask, told: ToldResult): CallEnd {
   const { taskId, try: number } = task;
   return { taskId, try: number, result: { taskId, try: number, ...told } };
-}
-
-function filePaths(cache: CacheStore, task: DispatchedTask): string[] {
-  return task.inputs.map(({ name, generation }) => {
-    const stored = cache.get(name);
-    if (stored?.facts.generation === generation) return stored.path;
-    throw new Error(`File argument "${name}" is not in the cache`);
-  });
 }
 
 /** Keeps the module and the environments in place while the instance lives. */

@@ -20,6 +20,7 @@ import { Instances } from "../../worker/instance.ts";
 import { endLeftovers } from "../../worker/leftovers.ts";
 import { readProcess } from "../../worker/process_table.ts";
 import { walkTree } from "../../worker/process_tree.ts";
+import { newMounts } from "../../worker/mounted_inputs.ts";
 import { Trash } from "../../worker/trash.ts";
 import { newTrees } from "../../worker/trees.ts";
 import { UsageMeter } from "../../worker/usage_meter.ts";
@@ -84,6 +85,7 @@ class Bench implements AsyncDisposable {
   readonly instances: Instances = new Instances({
     cache: this.cache,
     trees: newTrees("mark"),
+    mounts: newMounts(),
     directory: join(this.directory, "instances"),
     trash: this.trash,
     activations: new Activations({ env: { PATH: process.env["PATH"] ?? "" }, mark: "test-mark" }),
@@ -143,7 +145,8 @@ class Bench implements AsyncDisposable {
       outputs: [],
       ...more,
     };
-    this.instances.call({ kind: "call", instanceId: 1 as InstanceId, calls: [call] });
+    const instanceId = 1 as InstanceId;
+    this.instances.call({ kind: "call", instanceId, calls: [call], valuePrefix: "value-m-" });
     return taskId;
   }
 

@@ -90,6 +90,8 @@ export type WorkerInstruction =
     readonly kind: "call";
     readonly instanceId: InstanceId;
     readonly calls: readonly DispatchedTask[];
+    /** As of their shape: what the name of a value that is a file begins with. */
+    readonly valuePrefix: string;
   }
   /** Stop one call of an instance; `calls_ended` still answers. */
   | {
