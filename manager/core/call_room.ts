@@ -20,13 +20,8 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { aheadFactor, isTimeLeft, suits } from "./placement.ts";
 import { isReserved } from "./reservation.ts";
 import { isOpen } from "./room.ts";
-import type {
-  LibraryRecord,
-  ManagerState,
-  ServiceRecord,
-  TaskClass,
-  WorkerRecord,
-} from "./state.ts";
+import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
+import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 
 /** Services, and workers, that are looked at for one with a free slot and room, each freest first. */
 const SERVICES_PROBED = 64;

@@ -14,6 +14,7 @@ import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { checkInvariants } from "../../worker/core/invariants.ts";
 import { newWorkerState, type TryKey, tryKey, type WorkerState } from "../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../worker/core/step.ts";
+import { hasLargeValue } from "./awaited.ts";
 import type { Clock } from "./clock.ts";
 import { miniDigest } from "./contents.ts";
 import type { Connection } from "./network.ts";
@@ -70,6 +71,11 @@ export interface World {
   readonly isSlow: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
   readonly faultChance: () => number;
+  /** How an instance of the library starts at the worker. */
+  startPlan(
+    library: string,
+    worker: SimWorker,
+  ): { readonly ranMs: number; readonly isBad: boolean };
   /** A try with a known use of memory has ended. */
   used(end: UseEnd): void;
   /** The process of this host ended. */
@@ -261,7 +267,9 @@ export class SimWorker {
       case "stop_instance":
         return this.#endInstance(instruction.instanceId, "stopped");
       case "call":
-        for (const call of instruction.calls) this.#call(instruction.instanceId, call);
+        for (const call of instruction.calls) {
+          this.#call(instruction.instanceId, call, instruction.valuePrefix);
+        }
         return;
       case "stop_call":
         return this.#stop(instruction, (result) => this.#endCall(result));
@@ -473,10 +481,16 @@ export class SimWorker {
     for (const name of filesOfLibrary(library)) {
       if (!this.disk.has(name)) throw new Error(`Instance ${instanceId} does not find ${name}`);
     }
+    for (const { name, generation } of library.inputs) {
+      const found = this.disk.get(name)?.generation;
+      if (found === generation) continue;
+      throw new Error(`Instance ${instanceId} finds ${name} of ${found}, not ${generation}`);
+    }
     this.#instances.set(instanceId, library);
-    this.#later(20, () => {
+    const { ranMs, isBad } = this.#world.startPlan(library.name, this);
+    this.#later(ranMs, () => {
       if (!this.#instances.has(instanceId)) return;
-      if (nextRandom(this.#world.random) < this.#world.faultChance() / 4) {
+      if (isBad || nextRandom(this.#world.random) < this.#world.faultChance() / 4) {
         return this.#endInstance(instanceId, "start_failed");
       }
       this.feed([{ kind: "instance_ready", instanceId }]);
@@ -493,9 +507,9 @@ export class SimWorker {
     });
   }
 
-  #call(instanceId: InstanceId, task: DispatchedTask): void {
+  #call(instanceId: InstanceId, task: DispatchedTask, valuePrefix: string): void {
     const key = tryKey(task);
-    this.#readInputs(task);
+    const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
     const { outcome, ranMs } = this.#world.run(task);
     this.#later(ranMs, () => {
@@ -504,8 +518,28 @@ export class SimWorker {
         return this.#endInstance(instanceId, "died");
       }
       this.#running.delete(key);
-      this.#endCall(newResult(task, { outcome, ranMs, outputs: [] }));
+      const result = newResult(task, { outcome, ranMs, outputs: [] });
+      const isLarge = hasLargeValue(task.taskId) || task.hasValueFile === true;
+      if (outcome !== "success" || !isLarge) return this.#endCall(result);
+      const name = `${valuePrefix}${task.taskId}` as CacheName;
+      this.#endCall({ ...result, valueFile: this.#writeValue(task, name, inputDigests) });
     });
+  }
+
+  #writeValue(
+    task: DispatchedTask,
+    name: CacheName,
+    inputDigests: readonly string[],
+  ): FileFacts {
+    const { try: generation } = task;
+    const output = { mount: "", name, generation, level: "workflow", isReturned: false } as const;
+    const digest = this.#world.truth.make(task, output, inputDigests);
+    const facts = { name, generation, digest, sizeBytes: 2_000_000, isDirectory: false };
+    const before = this.disk.get(name);
+    if (before === undefined || before.generation <= generation) {
+      this.disk.set(name, { ...facts, level: output.level });
+    }
+    return facts;
   }
 
   #endCall(result: TryResult): void {

@@ -12,12 +12,14 @@ import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import { newManagerState } from "../../manager/core/new_state.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
+import { valueFileId } from "../../manager/core/value_file.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
 import type { DispatchedTask } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
+import { Awaited } from "./awaited.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { disturb, noteExit } from "./disturbance.ts";
@@ -36,6 +38,7 @@ import { isKeeper, type SimWorker, type TryPlan, type UseEnd, type World } from 
 import { newSkewed } from "./skewed.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
+import { newTurns } from "./turns.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** Disturbances stop after this, so that every run can come to its end. */
@@ -78,11 +81,14 @@ class Simulation implements World {
   readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
   readonly #explained = new ExplanationCheck();
+  readonly #awaited: Awaited = new Awaited();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
   readonly truth: Truth;
   readonly #use: UseSums = { repeatedCount: 0, allocatedByteMs: 0, usedByteMs: 0 };
+  readonly #endedAt = new Map<TaskId, number>();
+  readonly #instances = { started: 0, retired: 0 };
   #endedAtMs = 0;
   #eventCount = 0;
   #sessionCount = 0;
@@ -98,6 +104,8 @@ class Simulation implements World {
     const isForgiving = scenario.failChance === 0;
     this.#workload = scenario.graph === "stages"
       ? newStages(scenario)
+      : scenario.graph === "turns"
+      ? newTurns(this.random, { isRanked: false, ...scenario })
       : scenario.graph === "skewed"
       ? newSkewed({ request: {}, ...scenario })
       : newWorkload(this.random, {
@@ -168,6 +176,8 @@ class Simulation implements World {
       room: this.#room,
       shifts: this.#shifts,
       use: this.#use,
+      endedAt: this.#endedAt,
+      instances: this.#instances,
       endedAtMs: this.#endedAtMs,
       explained: this.#explained.counts,
     };
@@ -228,7 +238,8 @@ class Simulation implements World {
       if (isDamaged) holder.disk.set(name, { ...file, isDamaged });
       return { ...bare(file), isDamaged };
     }
-    if (source.kind === "manager" && name.startsWith("temp-")) return this.#readHere(order);
+    const isMade = name.startsWith("temp-") || name.startsWith("value-");
+    if (source.kind === "manager" && isMade) return this.#readHere(order);
     if (source.kind === "url" && name.startsWith("temp-")) return this.#readStored(order);
     const digest = this.truth.declared(name);
     return {
@@ -281,6 +292,15 @@ class Simulation implements World {
     this.clock.after(500, () => {
       if (!worker.isAlive) worker.start();
     });
+  }
+
+  startPlan(library: string, { host }: SimWorker): { ranMs: number; isBad: boolean } {
+    const { startMs = 20, badHostChance = 0 } = this.#scenario;
+    return {
+      ranMs: startMs * (0.5 + this.#drawn(`start ${library}`) / 2),
+      isBad: this.clock.nowMs < FAULTS_END_MS &&
+        this.#drawn(`bad ${library} ${host}`) < badHostChance,
+    };
   }
 
   used({ shape, ranMs, peakBytes, isDone }: UseEnd): void {
@@ -355,7 +375,7 @@ class Simulation implements World {
     for (const task of withRules(this.#workload.tasks, scenario)) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
-        this.feed([{ kind: "task_submitted", task }]);
+        this.feed(this.#awaited.submit(task));
       });
     }
     for (let index = 0; index < scenario.cancelCount; index++) {
@@ -438,7 +458,12 @@ class Simulation implements World {
       if (event.kind === "message_received") this.#room.note(event.message);
     }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
-    const { instructions } = step(this.#state, timed);
+    const { instructions, facts } = step(this.#state, timed);
+    for (const fact of facts) {
+      if (fact.kind !== "library_instance") continue;
+      if (fact.change === "starting") this.#instances.started += 1;
+      if (fact.change === "retiring") this.#instances.retired += 1;
+    }
     this.#eventCount += 1;
     if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
@@ -486,7 +511,8 @@ class Simulation implements World {
       case "refused":
         throw new Error(`An honest worker is said to lie: ${instruction.what}`);
       case "unspool": {
-        const name = this.#workload.names.get(instruction.fileId);
+        const { fileId } = instruction;
+        const name = this.#workload.names.get(fileId) ?? this.#awaited.nameOf(fileId);
         const here = name && this.#here.get(name);
         if (here?.generation !== instruction.generation) {
           throw new Error(`The manager has no copy of ${name} to remove`);
@@ -520,14 +546,22 @@ class Simulation implements World {
     const { taskId, outcome } = end;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
+    this.#endedAt.set(taskId, this.clock.nowMs);
     this.#endedAtMs = this.clock.nowMs;
     this.#messages.set(taskId, end.message);
     this.truth.checkEnd(end);
+    const events = this.#awaited.end(end);
+    if (events.length > 0) this.clock.after(0, () => this.feed(events));
+    if (end.result?.valueFile === undefined || taskId % 2 === 0) return;
+    // Its user has no use for it after a while.
+    this.clock.after(8_000, () => {
+      this.feed([{ kind: "file_undeclared", fileId: valueFileId(taskId) }]);
+    });
   }
 
   #close(): void {
     this.#isClosing = true;
-    for (const fileId of this.#workload.names.keys()) {
+    for (const fileId of [...this.#workload.names.keys(), ...this.#awaited.values]) {
       this.feed([{ kind: "file_undeclared", fileId }]);
     }
     this.feed([{ kind: "closed", reason: "done" }]);

@@ -105,5 +105,5 @@ export function memoryShare(all: Resources, { memoryBytes, cores }: Resources): 
 }
 
 function hasStarted({ state: { kind } }: InstanceRecord): boolean {
-  return kind === "starting" || kind === "ready" || kind === "stopping";
+  return kind !== "staging" && kind !== "queued";
 }

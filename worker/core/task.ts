@@ -31,6 +31,7 @@ import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
 import { takeFromInstance } from "./instance_use.ts";
+import { passRetiring } from "./library.ts";
 import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
@@ -154,8 +155,11 @@ export function endCalls(
     const record = state.tries.get(tryKey({ taskId, try: number }));
     if (record?.state.kind !== "running") continue;
     const { instance } = record.state;
-    instance?.running.delete(record);
-    if (instance !== undefined) takeFromInstance(state, instance, result);
+    if (instance !== undefined) {
+      instance.running.delete(record);
+      takeFromInstance(state, instance, result);
+      passRetiring(state, instance);
+    }
     if (record.shape.library !== undefined) {
       learnDuration(state, record.shape.library, result.times.ranMs);
     }

@@ -40,12 +40,39 @@
  * or with its result if it has ended. The program may say `running ID PID`: that call runs in the
  * process PID, which leads a group of its own.
  *
- * For example, in shell:
+ * For example, in shell: a library with the functions "size", of a file, and "home".
  *
+ *     # Answers call $1 with status $2 and the contents of the file "reply".
+ *     answer() {
+ *       printf 'result %s %s %s\n' "$1" "$2" "$(($(wc -c <reply)))" >&4
+ *       cat reply >&4
+ *     }
+ *     # A text of up to 255 bytes as a value: 0x78, its length, and its bytes.
+ *     value() {
+ *       length=$(printf %s "$1" | wc -c)
+ *       printf "x\\$(printf %03o "$((length))")%s" "$1" >reply
+ *     }
  *     echo ready >&4
  *     while read -r word id name size paths <&3; do
- *       head -c "$((size + paths))" <&3 >/dev/null
- *       printf 'result %s ok 1\n\007' "$id" >&4
+ *       head -c "$size" <&3 >arguments
+ *       head -c "$paths" <&3 >paths
+ *       file=$(sed -n 2p paths)
+ *       case $name in
+ *         size)
+ *           if bytes=$(wc -c <"$file"); then
+ *             value "$((bytes)) bytes"
+ *             answer "$id" ok
+ *           else
+ *             echo "Cannot read $file" >reply
+ *             answer "$id" error
+ *           fi ;;
+ *         home)
+ *           value "$PWD"
+ *           answer "$id" ok ;;
+ *         *)
+ *           echo "No function $name" >reply
+ *           answer "$id" error ;;
+ *       esac
  *     done
  *
  * @module
@@ -160,10 +187,10 @@ export function isCallPath(path: string): boolean {
   return !path.includes("\n");
 }
 
-/** Returns the parts of a call, with that ID; they are to be written one after the other. */
+/** Returns the parts of a call of that ID; they are to be written one after the other. */
 export function encodeCall(
-  call: Omit<CallMessage, "kind">,
-  callId: number = call.callId,
+  call: Omit<CallMessage, "kind" | "callId">,
+  callId: number,
 ): readonly Uint8Array[] {
   const paths = call.directory === "" && call.files.length === 0
     ? EMPTY
