@@ -98,6 +98,7 @@ export type {
   TakenBy,
 } from "./manager/typed_call.ts";
 export type { AnyFunction, FunctionContext } from "./shared/function_source.ts";
+export type { LibraryMode } from "./shared/library.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";

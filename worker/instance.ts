@@ -295,8 +295,9 @@ export class Instances {
     assert(task.body.kind === "call", "An instance is given calls only");
     const callId = this.#callCount++;
     const hasFiles = task.inputs.length + task.outputs.length > 0;
-    const directory = join(instance.directory, `call-${callId}`);
-    const files = hasFiles ? new CallFiles(this.#options, task, directory) : undefined;
+    const files = hasFiles
+      ? new CallFiles(this.#options, task, join(instance.directory, `call-${callId}`))
+      : undefined;
     const call = { task, files, valuePrefix, stop: undefined, timeoutMs: 0 };
     instance.calls.set(callId, call);
     if (files === undefined || files.isInPlace) return libraryCall(callId, call);
@@ -421,8 +422,10 @@ function tellResult(
   const times = { startedAtMs, stagedMs: 0, ranMs };
   const told = { message: "", stdout, stderr, outputs: [], times };
   switch (end.kind) {
-    case "ok":
-      return { ...told, outcome: "success", value: end.value };
+    case "ok": {
+      const { value } = end;
+      return { outcome: "success", message: "", stdout, stderr, value, outputs: [], times };
+    }
     case "ok_file":
       return { ...told, outcome: "success" };
     case "error": {

@@ -121,7 +121,7 @@ export class InstanceFiles {
     const files = inputs.flatMap(({ mount, name }) => mount === "" ? this.#stored(name).path : []);
     const call = { function: context, arguments: contextArguments, directory: "", files } as const;
     const path = join(directory, "context-call");
-    writeFileSync(path, Buffer.concat(encodeCall(call, 0)));
+    writeFileSync(path, Buffer.concat(encodeCall({ ...call, callId: 0 })));
     return path;
   }
 

@@ -77,7 +77,7 @@ function placeTasks(state: ManagerState): void {
     if (isPlaced) return true;
     taskClass.isBlocked = true;
     noteBlocked(state, taskClass);
-    if (taskClass.library === undefined) reserveFor(state, taskClass);
+    reserveFor(state, taskClass);
     noteClaim(state, taskClass);
     return false;
   });

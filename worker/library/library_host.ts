@@ -14,6 +14,7 @@ import { pathToFileURL } from "node:url";
 import { join } from "@std/path";
 
 import { unreachable } from "../../shared/assert.ts";
+import { BATCH_PREFIX } from "../../shared/library.ts";
 import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
@@ -52,9 +53,6 @@ const RESULTS_FD = 4;
 
 /** Status of a process that ended over an exception nobody caught; EX_SOFTWARE of sysexits.h. */
 const UNCAUGHT_EXIT_CODE = 70;
-
-/** Before the name of a function: it is to be run for each of many lists of arguments. */
-const BATCH_PREFIX = "*";
 
 /** Pause before a full pipe is tried again. */
 const PIPE_RETRY_MS = 1;

@@ -52,6 +52,7 @@ import {
   newHeldCall,
   newSlot,
   noteDuration,
+  openSlots,
   type Slot,
   takeCall,
 } from "./slot_calls.ts";
@@ -288,6 +289,7 @@ export class LibraryProcess {
 
   /** Gives waiting calls to the slots with the fewest, as far as there is room. */
   #fill(): void {
+    openSlots(this.#slots);
     for (let call = this.#waiting.first(); call !== undefined; call = this.#waiting.first()) {
       const slot = freestSlot(this.#slots, call.sizeBytes);
       if (slot === undefined) break;

@@ -62,7 +62,7 @@ const ANSWERS: readonly LibraryMessage[] = [
 
 test("readHostMessages() reads what encodeCall() wrote, however it is cut", () => {
   const bytes = Buffer.concat(CALLS.flatMap((message) => {
-    if (message.kind === "call") return encodeCall(message, message.callId);
+    if (message.kind === "call") return encodeCall(message);
     if (message.kind === "sync") return [encodeSync()];
     return [message.kind === "drop" ? encodeDrop(message.callId) : encodeStop(message.callId)];
   }));

@@ -174,6 +174,9 @@ test("the Python host says why a library cannot start, and prints what it printe
     expect(await host.ended()).toBe("exit code 1");
     expect(host.log).toBe(source.startsWith("print") ? "loading\n" : "");
   }
+});
+
+test("the Python host refuses a library with the name of another module", async () => {
   for (const name of ["json", "tendril", "time"]) {
     await using host = new PythonHost({ source: "def f(): pass", name });
     expect(await host.next()).toMatchObject({
@@ -222,7 +225,8 @@ def look():
     return [sys.argv[1:], names, sys.path[0] == os.path.dirname(__file__), "library" in sys.path[1]]
 def descriptors(code):
     import subprocess
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, close_fds=False, stdout=subprocess.PIPE, text=True).stdout
 def fork_descriptors():
     read, write = os.pipe()
     if os.fork() == 0:
@@ -310,8 +314,9 @@ test("the Python host puts what threads print between calls into the log", async
   await using host = await PythonHost.start(`
 import threading
 go = threading.Event()
+never = threading.Event()
 def leak():
-    threading.Thread(target=lambda: (go.wait(), print("from the thread"), go.wait(60))).start()
+    threading.Thread(target=lambda: (go.wait(), print("from the thread"), never.wait(60))).start()
 def wake(): threading.Timer(0.02, go.set).start()
 `);
   expect((await host.call("leak")).status).toBe("ok");
@@ -368,6 +373,7 @@ test("the Python host drops calls that wait, and asks after a long one", async (
   await using host = await PythonHost.start(`
 import os, time
 def block(path):
+    open(path + "-begun", "w").close()
     with open(path) as file: file.read()
     time.sleep(0.011)
 ran = []
@@ -378,6 +384,7 @@ def note(value):
   const fifo = join(host.directory, "fifo");
   Bun.spawnSync(["mkfifo", fifo]);
   const block = host.send("block", [fifo]);
+  await until(() => existsSync(`${fifo}-begun`), "the call runs");
   const ids = ["a", "b", "c"].map((name) => host.send("note", [name]));
   host.drop(ids[1]!);
   host.drop(999);

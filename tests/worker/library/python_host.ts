@@ -82,7 +82,7 @@ export class PythonHost implements AsyncDisposable {
     if (options.isPickling === true) args.push("--pickle");
     this.#child = spawn(python, args, {
       cwd: join(this.directory, "work"),
-      env: { ...process.env, TENDRIL_SLOTS: `${slots}` },
+      env: environmentOf(slots),
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
     });
     const buffer = newMessageBuffer();
@@ -230,6 +230,12 @@ export function thrownOf(result: ResultMessage): ThrownText {
 /** Returns what a result says in words: its text, or what it printed. */
 export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString();
+}
+
+/** What changes Python in the environment of the tests is none of theirs. */
+function environmentOf(slots: number): { [name: string]: string | undefined } {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("PYTHON"));
+  return { ...Object.fromEntries(kept), TENDRIL_SLOTS: `${slots}` };
 }
 
 function callOf(callId: number, name: string, args: readonly unknown[]): CallMessage {
