@@ -90,10 +90,12 @@ test("passIdle() leaves instances that were all needed at times", () => {
 });
 
 test("passIdle() ends none of those that are kept, and none when it is never to", () => {
-  for (const fixture of [
-    withLibrary({ instanceCount: 1 }),
-    withLibrary({}, { libraryIdleTimeoutMs: 0 }),
-  ]) {
+  for (
+    const fixture of [
+      withLibrary({ instanceCount: 1 }),
+      withLibrary({}, { libraryIdleTimeoutMs: 0 }),
+    ]
+  ) {
     const call = fixture.submits(CALL);
     becomeReady(fixture);
     fixture.finishes("a", call);
