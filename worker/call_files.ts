@@ -119,6 +119,11 @@ export class CallFiles {
     }
   }
 
+  /** Inode numbers of what is mounted and the cache has in any case. */
+  get sharedInodes(): ReadonlySet<number> {
+    return this.#inputs.sharedInodes;
+  }
+
   /** Lets go of a call that has no directory, unless a file among its arguments may have changed. */
   closeIfSame(): boolean {
     if (this.directory !== "") return false;
