@@ -19,15 +19,17 @@ import {
   VALUE_BYTES_MAX,
 } from "../shared/protocol.ts";
 import type { CpuPinner } from "../shared/runtime/affinity.ts";
-import type { TryResult } from "../shared/task.ts";
+import type { Resources } from "../shared/resources.ts";
+import type { TaskShape, TryResult } from "../shared/task.ts";
 import { withAllocation } from "./allocation_environment.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
+import { isMetered, MeteredCall } from "./call_meter.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { InstanceStop } from "./core/instance_use.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
-import { describeTimeout } from "./core/limit.ts";
+import { describeExceeded, describeTimeout } from "./core/limit.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
 import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
@@ -83,8 +85,12 @@ interface Call {
   readonly task: DispatchedTask;
   /** Where a call with outputs works; empty for the others. */
   readonly directory: string;
-  /** Of one that was told that its time is up: what it had. */
-  timeoutMs: number;
+  /** 0 is none. */
+  readonly timeoutMs: number;
+  /** Of one that states memory or disk. */
+  metered: MeteredCall | undefined;
+  /** Why it is stopped, of one that is beyond what it states. */
+  stop: InstanceStop | undefined;
 }
 
 interface Instance {
@@ -143,15 +149,17 @@ export class Instances {
   }
 
   /** Hands calls to an instance; `calls_ended` answers. */
-  call({ instanceId, calls }: Order<"call">): void {
+  call({ instanceId, calls, shapes }: Order<"call">): void {
     const instance = this.#instances.get(instanceId);
     // The calls of one that is gone, or goes, end with it.
     if (instance?.process?.isOpen !== true) return;
     const given: LibraryCall[] = [];
     const refused: CallEnd[] = [];
-    for (const task of calls) {
+    for (const [index, task] of calls.entries()) {
+      const shape = shapes[index];
+      assert(shape !== undefined, "Each call must have a shape");
       try {
-        given.push(this.#prepare(instance, task));
+        given.push(this.#prepare(instance, task, shape));
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         const outcome = isDiskFull(error) ? "disk_full" : "input_missing";
@@ -163,13 +171,11 @@ export class Instances {
   }
 
   /** Ends a call; `calls_ended` still answers. */
-  stopCall({ instanceId, taskId, try: number, reason, timeoutMs }: Order<"stop_call">): void {
+  stopCall({ instanceId, taskId, try: number }: Order<"stop_call">): void {
     const instance = this.#instances.get(instanceId);
-    for (const [callId, call] of instance?.calls ?? []) {
-      const { task } = call;
+    for (const [callId, { task }] of instance?.calls ?? []) {
       if (task.taskId !== taskId || task.try !== number) continue;
-      call.timeoutMs = timeoutMs;
-      instance?.process?.cancel(callId, reason);
+      instance?.process?.cancel(callId);
       return;
     }
   }
@@ -209,10 +215,14 @@ export class Instances {
   #opened(instance: Instance, process: LibraryProcess): void {
     instance.process = process;
     const { meter, walk, push } = this.#options;
-    const { id: instanceId, library: { resources } } = instance;
+    const { id: instanceId } = instance;
     instance.usage = meter.watch({
       id: { instanceId },
-      shape: { resources },
+      shape: {
+        get resources() {
+          return statedIn(instance);
+        },
+      },
       process: {
         look: async () => ({ members: await walk(process.processIds) }),
         // The core does, so that it gives it no more calls.
@@ -257,23 +267,60 @@ export class Instances {
         ? {}
         : { pinned: (start) => pinner.run(devices.cpus, start) }),
       onOpened: (process) => this.#opened(instance, process),
+      onRunning: (callId, processId) => {
+        instance.calls.get(callId)?.metered?.started(processId);
+      },
       onResults: (results) => this.#takeResults(instance, results),
       onDied: (message) => this.#died(instance, message),
     };
   }
 
-  #prepare(instance: Instance, task: DispatchedTask): LibraryCall {
+  #prepare(instance: Instance, task: DispatchedTask, shape: TaskShape): LibraryCall {
     assert(task.body.kind === "call", "An instance is given calls only");
     const files = task.inputs.length === 0 ? [] : filePaths(this.#options.cache, task);
     const callId = this.#callCount++;
+    const isLookedAt = isMetered(shape);
     let directory = "";
-    if (task.outputs.length > 0) {
-      directory = join(instance.directory, `call-${callId}`);
+    if (task.outputs.length > 0 || isLookedAt) {
+      // What a call states of the disk is no part of what its instance may write.
+      directory = shape.resources.diskBytes > 0
+        ? `${instance.directory}-call-${callId}`
+        : join(instance.directory, `call-${callId}`);
       mkdirSync(directory, { mode: 0o700 });
     }
-    instance.calls.set(callId, { task, directory, timeoutMs: 0 });
+    const { timeoutMs } = shape;
+    const call: Call = { task, directory, timeoutMs, metered: undefined, stop: undefined };
+    instance.calls.set(callId, call);
+    if (isLookedAt) call.metered = this.#meterCall(instance, { callId, call, shape });
     const { function: name, arguments: bytes } = task.body;
-    return { callId, function: name, arguments: bytes, directory, files, timeoutMs: 0 };
+    const given = { callId, function: name, arguments: bytes, directory, files, timeoutMs };
+    return isLookedAt ? { ...given, isMetered: true } : given;
+  }
+
+  #meterCall(
+    instance: Instance,
+    { callId, call, shape }: {
+      readonly callId: number;
+      readonly call: Call;
+      readonly shape: TaskShape;
+    },
+  ): MeteredCall {
+    const { meter, walk } = this.#options;
+    const { task: { taskId, try: number }, directory } = call;
+    return new MeteredCall({
+      id: { taskId, try: number },
+      shape,
+      mode: instance.library.mode,
+      meter,
+      walk,
+      measure: () => diskUsage(directory, new Set()),
+      exceeded: (exceeded) => {
+        const message = describeExceeded(exceeded, { isShare: false, isCall: true });
+        const outcome = "resources_exhausted";
+        call.stop ??= { outcome, message, exceeded, isAmbiguous: false };
+        instance.process?.cancel(callId);
+      },
+    });
   }
 
   /** All results of one read become one event, but for those whose outputs take time. */
@@ -371,10 +418,12 @@ const NOTHING_RAN: ToldResult = {
 
 function tellResult(
   { end, stdout, stderr, startedAtMs, ranMs }: CallResult,
-  { timeoutMs }: Call,
+  { timeoutMs, metered, stop }: Call,
 ): ToldResult {
   const times = { startedAtMs, stagedMs: 0, ranMs };
-  const told = { message: "", stdout, stderr, outputs: [], times };
+  const used = metered?.ended(ranMs);
+  const use = used === undefined ? {} : { used };
+  const told = { message: "", stdout, stderr, outputs: [], times, ...use };
   switch (end.kind) {
     case "ok":
       return { ...told, outcome: "success", value: end.value };
@@ -394,11 +443,10 @@ function tellResult(
         message: end.message.slice(0, MESSAGE_CHARS_MAX),
         ...(end.isAmbiguous === true ? { isAmbiguous: true } : {}),
       };
-    case "stopped": {
-      const { isAmbiguous, ...how } = end.stop;
-      return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
-    }
+    case "stopped":
+      return tellStop(told, end.stop);
     case "cancelled":
+      if (stop !== undefined) return tellStop(told, stop);
       return { ...told, outcome: end.kind, message: "The call was stopped: it was cancelled" };
     case "timeout": {
       const message = `The call was stopped: ${describeTimeout(timeoutMs)}`;
@@ -407,6 +455,13 @@ function tellResult(
     default:
       return unreachable(end);
   }
+}
+
+function tellStop(
+  told: Omit<ToldResult, "outcome">,
+  { isAmbiguous, ...how }: InstanceStop,
+): ToldResult {
+  return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
 }
 
 function endOf(task: DispatchedTask, told: ToldResult): CallEnd {
@@ -429,6 +484,15 @@ function holdFiles(cache: CacheStore, library: LibraryDefinition): Hold[] {
     const hold = stored && cache.hold(name, stored.facts.generation);
     return hold === undefined ? [] : [hold];
   });
+}
+
+/** What its library states, and beside that what the calls in it do, where there is a limit at all. */
+function statedIn({ library: { resources }, calls }: Instance): Resources {
+  let { memoryBytes } = resources;
+  for (const { metered } of calls.values()) {
+    if (memoryBytes > 0 && metered !== undefined) memoryBytes += metered.memoryBytes;
+  }
+  return memoryBytes === resources.memoryBytes ? resources : { ...resources, memoryBytes };
 }
 
 /** What a call has made may have become a file of the cache while it was looked at. */

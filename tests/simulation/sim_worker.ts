@@ -8,7 +8,14 @@ import {
 } from "../../shared/protocol.ts";
 import { nextRandom, type RandomState } from "../../shared/random.ts";
 import type { CustomResources } from "../../shared/resources.ts";
-import type { CacheLevel, FileFacts, Outcome, TaskShape, TryResult } from "../../shared/task.ts";
+import type {
+  CacheLevel,
+  FileFacts,
+  Outcome,
+  TaskShape,
+  TryId,
+  TryResult,
+} from "../../shared/task.ts";
 import type { TimedEvent, WorkerEvent } from "../../worker/core/event.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { checkInvariants } from "../../worker/core/invariants.ts";
@@ -261,10 +268,12 @@ export class SimWorker {
       case "stop_instance":
         return this.#endInstance(instruction.instanceId, "stopped");
       case "call":
-        for (const call of instruction.calls) this.#call(instruction.instanceId, call);
+        for (const [index, call] of instruction.calls.entries()) {
+          this.#call(instruction.instanceId, call, instruction.shapes[index]);
+        }
         return;
       case "stop_call":
-        return this.#stop(instruction, (result) => this.#endCall(result));
+        return this.#stopCall({ ...instruction, reason: "cancelled" });
       case "leave":
         this.crash();
         this.#world.exited(this);
@@ -493,10 +502,15 @@ export class SimWorker {
     });
   }
 
-  #call(instanceId: InstanceId, task: DispatchedTask): void {
-    const key = `${task.taskId}.${task.try}`;
+  #call(instanceId: InstanceId, task: DispatchedTask, shape?: TaskShape): void {
+    const { taskId, try: number } = task;
+    const key = `${taskId}.${number}`;
     this.#readInputs(task);
     this.#running.set(key, task);
+    const timeoutMs = shape?.timeoutMs ?? 0;
+    if (timeoutMs > 0) {
+      this.#later(timeoutMs, () => this.#stopCall({ taskId, try: number, reason: "timeout" }));
+    }
     const { outcome, ranMs } = this.#world.run(task);
     this.#later(ranMs, () => {
       if (!this.#running.has(key)) return;
@@ -506,6 +520,10 @@ export class SimWorker {
       this.#running.delete(key);
       this.#endCall(newResult(task, { outcome, ranMs, outputs: [] }));
     });
+  }
+
+  #stopCall(order: TryId & { readonly reason: "cancelled" | "timeout" }): void {
+    this.#stop(order, (result) => this.#endCall(result));
   }
 
   #endCall(result: TryResult): void {

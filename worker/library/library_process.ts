@@ -49,6 +49,8 @@ export interface LibraryProcessOptions {
   readonly pinned?: <T>(start: () => T) => T;
   /** Told of the instance before it has processes. */
   onOpened?(instance: LibraryProcess): void;
+  /** A call that asked for it runs in that process from now on, in another one if it is told again. */
+  onRunning?(callId: number, processId: number): void;
   /** Calls that ended since the last time. */
   onResults(results: readonly CallResult[]): void;
   /** The instance was ready and cannot serve any more; its calls have ended as lost. */
@@ -61,6 +63,8 @@ export interface LibraryProcessOptions {
 export interface LibraryCall extends Omit<CallMessage, "kind"> {
   /** Wall time of the function alone after which it is stopped; 0 is none. */
   readonly timeoutMs: number;
+  /** `onRunning` is told of it. */
+  readonly isMetered?: true;
 }
 
 /** How one call ended. */
@@ -314,6 +318,7 @@ export class LibraryProcess {
       call.slot = slot;
       call.pipeId = ++this.#pipeId;
       slot.calls.push(call);
+      this.#noteHead(slot);
       slot.bytes += call.arguments.length;
       slot.unsent.push(...encodeCall({ ...call, kind: "call", callId: call.pipeId }));
     }
@@ -374,6 +379,12 @@ export class LibraryProcess {
     this.#fill();
   }
 
+  /** Says which process the call that runs in a slot has, if it is to be said. */
+  #noteHead({ calls: [head], process: { processGroup } }: Slot): void {
+    if (head?.isMetered !== true || processGroup === undefined) return;
+    this.#options.onRunning?.(head.callId, processGroup);
+  }
+
   #tellReady(): void {
     if (!this.#slots.every((slot) => slot.isReady)) return;
     this.#state = "ready";
@@ -390,6 +401,7 @@ export class LibraryProcess {
     slot.callMs = ranMs > before ? (before + ranMs) / 2 : before * 0.9 + ranMs * 0.1;
     slot.headAtMs = now;
     slot.askedAtMs = 0;
+    this.#noteHead(slot);
     this.#deathCount = 0;
     const { stdout, stderr } = message;
     this.#end(call, this.#endOf(message, slot), { stdout, stderr, ranMs });
