@@ -27,6 +27,7 @@ import type {
   TaskClass,
   WorkerRecord,
 } from "./state.ts";
+import { wakeUpkeep } from "./upkeep.ts";
 
 /** Services, and workers, that are looked at for one with a free slot and room, each freest first. */
 const SERVICES_PROBED = 64;
@@ -98,6 +99,16 @@ export function placesWithRoom(
     if (isIndexed(worker)) see(worker.services.get(library));
   }
   return { now, ahead };
+}
+
+/** An instance starts for calls of one class: those of others of its library may go there as well. */
+export function unblockAlike(state: ManagerState, taskClass: TaskClass): void {
+  for (const other of state.busyClasses) {
+    if (other === taskClass || other.library !== taskClass.library || !other.isBlocked) continue;
+    other.isBlocked = false;
+    // The pass that is under way may have passed it over.
+    wakeUpkeep(state, state.nowMs);
+  }
 }
 
 /** True of a service that could ever serve a call of the class, and is open. */

@@ -8,7 +8,13 @@
 
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { unreachable } from "../../shared/assert.ts";
-import { type CallPlaces, hasCallRoom, instanceNeed, placesWithRoom } from "./call_room.ts";
+import {
+  type CallPlaces,
+  hasCallRoom,
+  instanceNeed,
+  placesWithRoom,
+  unblockAlike,
+} from "./call_room.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
@@ -212,6 +218,7 @@ function placeCall(
   const room = roomForInstance(state, { taskClass, library });
   if (room !== undefined) {
     startInstance(state, library, room);
+    unblockAlike(state, taskClass);
     dispatch(state, task, room);
     return true;
   }
