@@ -19,6 +19,7 @@ export { Manager } from "./manager/manager.ts";
 export { RemoteFile } from "./manager/remote_file.ts";
 export { RemoteManager } from "./manager/remote_manager.ts";
 export { RemoteTask } from "./manager/remote_task.ts";
+export { NdArray, Pickle } from "./shared/nd_array.ts";
 export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
@@ -53,7 +54,8 @@ export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
-export type { LibraryOptions } from "./manager/library.ts";
+export type { LibraryMode } from "./shared/library.ts";
+export type { LibraryOptions } from "./manager/library_option.ts";
 export type { WithFiles } from "./manager/manager.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
@@ -84,6 +86,7 @@ export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_de
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
+export type { NdData } from "./shared/nd_array.ts";
 export type { CustomResources, ResourceRequest, Resources } from "./shared/resources.ts";
 export type {
   CacheLevel,

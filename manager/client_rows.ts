@@ -3,6 +3,7 @@
 import { shownUrl } from "../shared/url/address.ts";
 import type { FileRow, WorkerRow } from "./client_protocol.ts";
 import type { FileRecord, WorkerRecord } from "./core/state.ts";
+import { taskOfValue } from "./core/value_file.ts";
 import type { FileEntry } from "./file_entry.ts";
 
 /** Features of one worker that are shown. */
@@ -57,7 +58,9 @@ export function fileRow(entry: FileEntry, record: FileRecord | undefined): FileR
 }
 
 /** Where a file is from, without what may be a secret. */
-function sourceOf({ source }: FileEntry): string | undefined {
+function sourceOf({ id, source }: FileEntry): string | undefined {
+  const taskId = taskOfValue(id);
+  if (taskId !== undefined) return `value of task ${taskId}`;
   if (source.kind === "local") return source.path;
   if (source.kind !== "url") return undefined;
   return shownUrl(source.url);

@@ -50,12 +50,25 @@ export async function unpackDirectory(
   await unpackTree(chunks, path);
 }
 
+/** Which part of a directory is copied, and until when. */
+export interface CopyOptions {
+  /** True of names, at any depth, that are not copied. */
+  readonly isLeftOut?: (name: string) => boolean;
+  /** Ends it between two files; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
 /** Copies a file, or a directory with its times and its links as they are, over what is there. */
-export async function copyContents(source: string, target: string): Promise<void> {
+export async function copyContents(
+  source: string,
+  target: string,
+  { isLeftOut = () => false, signal }: CopyOptions = {},
+): Promise<void> {
   const directories: (readonly [string, string])[] = [];
   const waiting: (readonly [string, string])[] = [[source, target]];
   await mkdir(dirname(target), { recursive: true });
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    signal?.throwIfAborted();
     const [from, to] = next;
     const found = await lstat(from);
     if (found.isSymbolicLink()) {
@@ -64,7 +77,9 @@ export async function copyContents(source: string, target: string): Promise<void
     } else if (found.isDirectory()) {
       await mkdir(to, { recursive: true });
       directories.push(next);
-      for (const name of await readdir(from)) waiting.push([join(from, name), join(to, name)]);
+      for (const name of await readdir(from)) {
+        if (!isLeftOut(name)) waiting.push([join(from, name), join(to, name)]);
+      }
     } else {
       // What is there may be read only, as what was copied before is.
       await rm(to, { force: true });

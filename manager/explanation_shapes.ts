@@ -103,6 +103,7 @@ const reasonKinds = kinds<Reason>({
   start_after: { leftMs: amount },
   back_off: { leftMs: amount, failureCount: natural },
   retry_asked: { outcome },
+  arguments: { taskIds: list(taskId), count: natural },
   called_off: {},
   strict_input: { mounts: list(text(PATH_CHARS_MAX)), holderCount: natural },
   at_worker: { workerId, host: id, try: positive, forMs: amount },

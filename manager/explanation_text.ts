@@ -246,6 +246,13 @@ const TEXTS: Texts = {
   "start_after": ({ leftMs }) => `starts in ${formatDuration(leftMs)} at the earliest`,
   "back_off": ({ leftMs, failureCount }) =>
     `is tried again in ${formatDuration(leftMs)}, after ${plural(failureCount, "failure")}`,
+  arguments: ({ taskIds, count }) => {
+    const more = count > taskIds.length ? ` and ${count - taskIds.length} more` : "";
+    const tasks = taskIds.length + count === 2 ? "task" : "tasks";
+    // They have ended a moment ago.
+    if (taskIds.length === 0) return "the values among its arguments are being put in";
+    return `needs the value of ${tasks} ${taskIds.join(", ")}${more}`;
+  },
   "called_off": () => "was cancelled, and ends in a moment",
   "retry_asked": ({ outcome }) => `ended as ${outcome}; its retry handler is being asked`,
   "at_worker": ({ workerId, host, try: number, forMs }, isOne) =>

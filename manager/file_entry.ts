@@ -5,6 +5,7 @@ import type { FileId, TaskId } from "../shared/ids.ts";
 import type { CacheLevel } from "../shared/task.ts";
 import { hostOfUrl } from "../shared/url/address.ts";
 import type { BoundFile, FileOrigin, RecipeSpec } from "./core/event.ts";
+import type { FileSpec } from "./file_store.ts";
 
 /** The kinds of declared files. */
 export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task";
@@ -21,7 +22,10 @@ export type FileSource =
   }
   /** With no bytes it is an output; a promise is of bytes under way, as of a bundle. */
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | Promise<Uint8Array> | undefined }
-  /** Contents that a client sends: the promise is of their name once they are in place. */
+  /**
+   * Contents on their way to a place of the manager's, as what a client sends: the promise is of
+   * their name once they are there.
+   */
   | { readonly kind: "upload"; readonly arrival: Promise<BoundFile> }
   | { readonly kind: "temp" }
   | MiniTaskSource;
@@ -77,6 +81,29 @@ export interface FileEntry {
   /** Called once its name is known, or it failed. */
   onSettled: (() => void)[];
   isUndeclared: boolean;
+}
+
+/** A file that no task uses yet. */
+export function newEntry(id: FileId, spec: FileSpec): FileEntry {
+  return {
+    id,
+    source: spec.source,
+    level: spec.level,
+    peerTransfer: spec.peerTransfer,
+    path: spec.path,
+    mode: spec.mode,
+    replicas: spec.replicas,
+    isReleasedByUse: spec.isReleasedByUse ?? false,
+    role: "unused",
+    bound: undefined,
+    failure: undefined,
+    stamp: undefined,
+    place: undefined,
+    seenPath: undefined,
+    producer: undefined,
+    onSettled: [],
+    isUndeclared: false,
+  };
 }
 
 /** Where the core looks for the contents of `entry`. */

@@ -12,9 +12,16 @@ import { isSameStamp, stampOf } from "../shared/file_stamp.ts";
 import type { CacheName, FileId, TaskId } from "../shared/ids.ts";
 import type { CacheLevel, FileFacts } from "../shared/task.ts";
 import type { BoundFile, ManagerEvent } from "./core/event.ts";
+import { valueFileId } from "./core/value_file.ts";
 import { BindQueue } from "./bind_queue.ts";
 import { bindBytes, bindLocal, bindRecipe, FileMissingError } from "./file_binding.ts";
-import { type FileEntry, type FilePlace, type FileSource, originOf } from "./file_entry.ts";
+import {
+  type FileEntry,
+  type FilePlace,
+  type FileSource,
+  newEntry,
+  originOf,
+} from "./file_entry.ts";
 import { FileHandle, type FileReader } from "./file_handle.ts";
 import { PathUse } from "./path_use.ts";
 import { bindUrl } from "./url_binding.ts";
@@ -97,28 +104,24 @@ export class FileStore implements FileReader {
   declare(spec: FileSpec): FileHandle {
     this.#lastId += 1;
     const id = this.#lastId as FileId;
-    const entry: FileEntry = {
-      id,
-      source: spec.source,
-      level: spec.level,
-      peerTransfer: spec.peerTransfer,
-      path: spec.path,
-      mode: spec.mode,
-      replicas: spec.replicas,
-      isReleasedByUse: spec.isReleasedByUse ?? false,
-      role: "unused",
-      bound: undefined,
-      failure: undefined,
-      stamp: undefined,
-      place: undefined,
-      seenPath: undefined,
-      producer: undefined,
-      onSettled: [],
-      isUndeclared: false,
-    };
+    const entry = newEntry(id, spec);
     this.#entries.set(id, entry);
     if (spec.path !== undefined) this.#paths.add(spec.path, spec.isUnlinkedWhenDone ?? false);
     const handle = new FileHandle(id, spec.source.kind, this);
+    this.#handles.set(handle, entry);
+    return handle;
+  }
+
+  /** Adds the file that the value of a call is, of which the core knows already. */
+  adoptValue(taskId: TaskId, { name, sizeBytes, digest }: FileFacts): FileHandle {
+    const id = valueFileId(taskId);
+    const bound = { name, sizeBytes, digest, isDirectory: false, isExecutable: false };
+    const source = { kind: "temp" } as const;
+    const spec = { source, level: "workflow", peerTransfer: true } as const;
+    const entry: FileEntry = { ...newEntry(id, spec), role: "output", bound };
+    this.#entries.set(id, entry);
+    this.#byName.set(name, entry);
+    const handle = new FileHandle(id, "temp", this);
     this.#handles.set(handle, entry);
     return handle;
   }
@@ -149,9 +152,9 @@ export class FileStore implements FileReader {
     return this.#entries.get(id);
   }
 
-  /** All that are known, by id. */
+  /** All that are known, by id: values of calls come last, whichever came first. */
   entries(): Iterable<FileEntry> {
-    return this.#entries.values();
+    return [...this.#entries.values()].sort((a, b) => a.id - b.id);
   }
 
   /** The entry of that name, if it is still known. */

@@ -1,5 +1,6 @@
 /** What cannot be true of a worker that says hello, and text of workers that people get to read. */
 
+import type { TryResult } from "../shared/task.ts";
 import type { Hello, WorkerReport } from "./core/event.ts";
 
 /** Far more than any host has; a worker that offers it would be given every task. */
@@ -46,20 +47,10 @@ export function helloFault(hello: Hello): string | undefined {
 /** `message` with what it says to people made fit for a terminal. */
 export function readable(message: WorkerReport): WorkerReport {
   switch (message.kind) {
-    case "result": {
-      const { result } = message;
-      const { message: text, signal, mount } = result;
-      if (text === "" && signal === undefined && mount === undefined) return message;
-      return {
-        ...message,
-        result: {
-          ...result,
-          message: readableText(text),
-          ...(signal === undefined ? {} : { signal: readableText(signal) }),
-          ...(mount === undefined ? {} : { mount: readableText(mount) }),
-        },
-      };
-    }
+    case "result":
+      return { ...message, result: readableResult(message.result) };
+    case "results":
+      return { ...message, results: message.results.map(readableResult) };
     case "transfer_failed":
     case "send_failed":
     case "instance_gone":
@@ -69,6 +60,18 @@ export function readable(message: WorkerReport): WorkerReport {
     default:
       return message;
   }
+}
+
+function readableResult(result: TryResult): TryResult {
+  const { message, signal, mount } = result;
+  // Of most there is nothing to read.
+  if (message === "" && signal === undefined && mount === undefined) return result;
+  return {
+    ...result,
+    message: readableText(message),
+    ...(signal === undefined ? {} : { signal: readableText(signal) }),
+    ...(mount === undefined ? {} : { mount: readableText(mount) }),
+  };
 }
 
 /** Control characters may stand in no text that ends up on somebody's terminal. */

@@ -1,8 +1,7 @@
 /** Libraries: code kept running at workers, and the calls of its functions. */
 
-import { VALUE_BYTES_MAX } from "../shared/protocol.ts";
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
-import { decodeValue, encodeArguments, encodeValueFile } from "../shared/value.ts";
+import { decodeValue } from "../shared/value.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import {
   callsOf,
@@ -14,60 +13,10 @@ import {
   mapCalls,
   reduceItems,
 } from "./fan_out.ts";
-import type { FileEntry } from "./file_entry.ts";
-import { FileHandle } from "./file_handle.ts";
-import { anyText, count, type Reader, readOptions, text } from "./option.ts";
-import {
-  type CallOptions,
-  type CheckedProcess,
-  checkProcess,
-  PROCESS_READERS,
-  type ProcessOptions,
-} from "./task_definition.ts";
-import type { FileStore } from "./file_store.ts";
-import { TaskHandle } from "./task_handle.ts";
+import { readOptions } from "./option.ts";
+import type { CallOptions } from "./task_definition.ts";
+import type { TaskHandle } from "./task_handle.ts";
 import { TaskError, type TaskResult } from "./task_result.ts";
-
-/** Longest name of a library or function that travels. */
-const NAME_CHARS_MAX = 256;
-
-/** Calls served at the same time by one instance, at most. */
-const SLOTS_MAX = 1024;
-
-/** Code kept running at workers. What it is given is what each instance of it has. */
-export interface LibraryOptions extends ProcessOptions {
-  /** Unique within the manager. */
-  readonly name: string;
-  /** JavaScript or TypeScript, bundled with what it imports. */
-  readonly module: string | URL;
-  /**
-   * What a relative `module` starts from: `import.meta.url`. Default: the folder of the running
-   * script, else the working directory.
-   */
-  readonly from?: string | URL;
-  /** Name of the exported function that runs once when an instance starts. */
-  readonly context?: string;
-  /** Calls served at the same time by one instance. Default 1. */
-  readonly slots?: number;
-}
-
-/** Checked options of a library. */
-export interface CheckedLibrary extends CheckedProcess {
-  readonly name: string;
-  readonly module: string | URL;
-  readonly from: string | URL | undefined;
-  /** Empty when there is none. */
-  readonly context: string;
-  readonly slots: number;
-}
-
-/** What a call is made of, before it is a task. */
-export interface CallBody {
-  readonly function: string;
-  readonly arguments: Uint8Array;
-  /** Files among the arguments, in the order of their indexes. */
-  readonly files: readonly FileEntry[];
-}
 
 /** What a library asks its manager for. */
 export interface LibraryOwner {
@@ -166,69 +115,9 @@ export class Library {
   }
 }
 
-const moduleOption: Reader<string | URL> = (value, what) => {
-  if (value instanceof URL || (typeof value === "string" && value !== "")) return value;
-  throw new TypeError(`Cannot take ${what} "${String(value)}" as a module: expected a path`);
-};
-
-/** Checks the options of `manager.library`. */
-export function readLibrary(options: LibraryOptions, store: FileStore): CheckedLibrary {
-  const read = readOptions<Required<LibraryOptions>>(options, "library", {
-    name: text,
-    module: moduleOption,
-    from: moduleOption,
-    context: anyText,
-    slots: count(1, SLOTS_MAX),
-    ...PROCESS_READERS,
-  });
-  if (read.name === undefined || read.module === undefined) {
-    throw new TypeError("Cannot declare a library without name and module");
-  }
-  checkName(read.name, "library");
-  return {
-    name: read.name,
-    module: read.module,
-    from: read.from,
-    context: read.context ?? "",
-    slots: read.slots ?? 1,
-    ...checkProcess(read, store),
-  };
-}
-
-/** Makes the arguments of a call travel; long ones as a file of their own, made by `keep`. */
-export function encodeCall(
-  name: string,
-  args: readonly unknown[],
-  { store, keep }: {
-    readonly store: FileStore;
-    readonly keep: (bytes: Uint8Array) => FileHandle;
-  },
-): CallBody {
-  checkName(name, "function");
-  const { bytes, files } = encodeArguments<FileEntry, never>(args, {
-    onFile: (value) =>
-      value instanceof FileHandle ? store.entryOf(value, "an argument") : undefined,
-    onHandle: (value) => {
-      if (!(value instanceof TaskHandle)) return undefined;
-      throw new TypeError(
-        `Cannot pass task ${value.id} as an argument: await its value() and pass that`,
-      );
-    },
-  });
-  for (const file of files) store.checkInput(file, `file ${file.id}`);
-  if (bytes.length <= VALUE_BYTES_MAX) return { function: name, arguments: bytes, files };
-  const kept = store.entryOf(keep(bytes), "arguments");
-  return {
-    function: name,
-    arguments: encodeValueFile(files.length),
-    files: [...files, kept],
-  };
-}
-
 /** What a call that succeeded returned. */
-export function readCallValue(end: TaskEnd): unknown {
-  const value = end.result?.value;
-  return value === undefined ? undefined : decodeValue(value);
+export function readCallValue(bytes: Uint8Array): unknown {
+  return bytes.length === 0 ? undefined : decodeValue(bytes);
 }
 
 /** The error of a call whose function threw, with the function's own message and stack. */
@@ -239,12 +128,4 @@ export function readCallError(end: TaskEnd, result: TaskResult): Error | undefin
   const error = new TaskError(result, `${cause.name}: ${cause.message}`, { cause });
   if (cause.stack !== undefined) error.stack = cause.stack;
   return error;
-}
-
-function checkName(name: string, what: string): void {
-  if (name !== "" && name.length <= NAME_CHARS_MAX) return;
-  throw new RangeError(
-    `Cannot take "${name.slice(0, 60)}" as the name of a ${what}: ` +
-      `expected up to ${NAME_CHARS_MAX} characters`,
-  );
 }

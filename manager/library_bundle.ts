@@ -9,13 +9,13 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { extname, resolve } from "@std/path";
+import { extname } from "@std/path";
 
 import { bundleModule, canBundle } from "../shared/runtime/bundle.ts";
 import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
+import { codeMissing, codePaths } from "./code_path.ts";
 
 /** A module that is ready to be sent. */
 export interface LibraryBundle {
@@ -54,14 +54,12 @@ const execute = promisify(execFile);
  * @throws {Error} if there is no such file, with the places looked at.
  */
 export async function findModule(module: string | URL, from?: string | URL): Promise<string> {
-  const candidates = candidatesOf(module, from);
-  for (const path of candidates) {
+  const paths = codePaths(module, from);
+  for (const path of paths) {
     const found = await stat(path).catch(() => undefined);
     if (found?.isFile()) return path;
   }
-  throw new Error(
-    `Cannot find library module "${module}": no such file as ${candidates.join(" or ")}`,
-  );
+  throw codeMissing(module, paths);
 }
 
 /**
@@ -78,23 +76,6 @@ export async function bundleLibrary(path: string): Promise<LibraryBundle> {
     const found = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot bundle library module "${path}": ${found}`, { cause: error });
   }
-}
-
-function candidatesOf(module: string | URL, from: string | URL | undefined): string[] {
-  const text = String(module);
-  if (/^[a-z][a-z\d+.-]+:/i.test(text)) {
-    if (text.startsWith("file:")) return [fileURLToPath(text)];
-    throw new TypeError(`Cannot take "${text}" as a library module: not a url of a file`);
-  }
-  if (from !== undefined) {
-    const base = String(from);
-    return base.startsWith("file:")
-      ? [fileURLToPath(new URL(text, base).href)]
-      : [resolve(base, text)];
-  }
-  const script = process.argv[1];
-  const places = script === undefined ? [] : [resolve(script, "..", text)];
-  return [...new Set([...places, resolve(text)])];
 }
 
 /** On Deno: what imports nothing goes as it is, the rest is bundled by the binary. */

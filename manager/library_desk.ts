@@ -3,49 +3,59 @@
 import { createHash } from "node:crypto";
 
 import { batchModule, functionModule } from "../shared/function_source.ts";
-import { NO_ARGUMENTS } from "../shared/library.ts";
+import type { FileId } from "../shared/ids.ts";
+import type { LibraryProgram } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
+import { readArguments } from "./call_arguments.ts";
 import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
-import type { FileHandle } from "./file_handle.ts";
-import type { FileSpec } from "./file_store.ts";
+import { Library, readCallError, readCallValue } from "./library.ts";
 import {
-  type CheckedLibrary,
-  encodeCall,
-  Library,
+  type CheckedInstance,
   type LibraryOptions,
-  readCallError,
-  readCallValue,
+  plainInstance,
   readLibrary,
-} from "./library.ts";
+} from "./library_option.ts";
+import { declareBytes, declareProgram, programEntries } from "./library_source.ts";
 import { type MapOptions, readMap, readReduce, type ReduceOptions } from "./map_option.ts";
-import { moduleSource } from "./library_source.ts";
-import { throwLater } from "./manager_parts.ts";
+import { PackageCopies } from "./package_copy.ts";
 import type { Shell } from "./shell.ts";
-import { type CallOptions, checkProcess, readCall } from "./task_definition.ts";
+import {
+  type CallOptions,
+  checkProcess,
+  readCall,
+  toArgument,
+  toMount,
+} from "./task_definition.ts";
 import type { TaskHandle } from "./task_handle.ts";
 
 /** Declares libraries, and calls their functions. */
 export class LibraryDesk {
   readonly #shell: Shell;
   readonly #checkOpen: () => void;
+  readonly #packages: PackageCopies;
   readonly #names: Set<string> = new Set();
 
-  /** `checkOpen` throws once the manager is closed. */
-  constructor(shell: Shell, checkOpen: () => void) {
+  /** `folder` is the manager's own; `checkOpen` throws once the manager is closed. */
+  constructor(shell: Shell, options: { readonly folder: string; readonly checkOpen: () => void }) {
     this.#shell = shell;
-    this.#checkOpen = checkOpen;
+    this.#checkOpen = options.checkOpen;
+    this.#packages = new PackageCopies(shell.store, options.folder);
+  }
+
+  /** Ends what is under way in the folder. */
+  async close(): Promise<void> {
+    await this.#packages.close();
   }
 
   /** See `Manager.library`. */
   declare(options: LibraryOptions): Library {
-    const checked = readLibrary(options, this.#shell.store);
+    const { store } = this.#shell;
+    const checked = readLibrary(options, store);
     if (this.#names.has(checked.name)) {
       throw new RangeError(`Cannot declare library "${checked.name}": the name is taken`);
     }
-    const source = moduleSource(checked.module, checked.from);
-    // Whoever names the file hears of a failure; this keeps it from being unhandled until then.
-    source.catch(() => {});
-    return this.#declare(checked, source);
+    const program = declareProgram(checked.code, { store, packages: this.#packages });
+    return this.#declare(checked, program);
   }
 
   /** See `Manager.run`. */
@@ -99,36 +109,34 @@ export class LibraryDesk {
     const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
     const name = `${prefix}-${digest}`;
     if (this.#names.has(name)) return name;
-    const runsIn = checkProcess({}, this.#shell.store);
-    this.#declare({ ...runsIn, name, context: "", slots: 1 }, source);
+    const { store } = this.#shell;
+    const { id: module } = declareBytes(source, store);
+    this.#declare(plainInstance(name, checkProcess({}, store)), { kind: "javascript", module });
     return name;
   }
 
-  #declare(
-    checked: Omit<CheckedLibrary, "module" | "from">,
-    source: Uint8Array | Promise<Uint8Array>,
-  ): Library {
+  #declare(checked: CheckedInstance, program: LibraryProgram<FileId>): Library {
     const { store, engine } = this.#shell;
-    const { name, context, slots, request, env, environments } = checked;
-    const module = store.declare(sourceSpec(source));
-    const entry = store.entryOf(module, "module");
-    const program = { kind: "javascript", module: entry.id } as const;
-    for (const file of [entry, ...environments]) store.useAsInput(file);
+    const { name, mode, context, contextArguments, files, slots, instanceCount } = checked;
+    const { inputs, environments, request, env } = checked;
+    const used = [...programEntries(program, store), ...environments, ...files];
+    for (const file of used) store.useAsInput(file);
+    for (const { entry } of inputs) store.useAsInput(entry);
     this.#names.add(name);
     engine.push({
       kind: "library_declared",
       library: {
         name,
         program,
-        mode: "direct",
+        mode,
         context,
-        contextArguments: NO_ARGUMENTS,
+        contextArguments,
         slots,
-        instanceCount: 0,
+        instanceCount,
         resources: statedResources(request),
         env,
         environments: environments.map(({ id }) => id),
-        inputs: [],
+        inputs: files.map(toArgument).concat(inputs.map(toMount)),
       },
     });
     return new Library(name, {
@@ -144,21 +152,13 @@ export class LibraryDesk {
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
-    let long: FileHandle | undefined;
-    const { files, ...body } = encodeCall(name, args, {
-      store,
-      keep: (bytes) => long = store.declare(sourceSpec(bytes)),
-    });
-    const handle = tasks.submit<unknown>({
-      call: readCall(options, store),
-      body: { kind: "call", ...body },
-      files,
+    const open = readArguments(name, args, { store, owner: tasks });
+    const call = readCall(options, store);
+    return tasks.call<unknown>(open, {
+      call,
       runsIn: { library },
       readers: { readValue: readCallValue, readError: readCallError },
     });
-    // No other task will have these arguments.
-    if (long !== undefined) store.undeclare(store.entryOf(long, "file")).catch(throwLater);
-    return handle;
   }
 }
 
@@ -171,13 +171,4 @@ function readEnds(task: TaskHandle<unknown>, ends: unknown): readonly ItemEnd[] 
     const thrown = { name: name ?? "Error", message: message ?? "", stack: stack ?? "" };
     return { isOk: false, error: thrownError(task, thrown) };
   });
-}
-
-/** Code, or arguments, that the manager itself ships. */
-function sourceSpec(bytes: Uint8Array | Promise<Uint8Array>): FileSpec {
-  return {
-    source: { kind: "buffer", bytes },
-    level: "workflow",
-    peerTransfer: true,
-  };
 }

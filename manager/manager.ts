@@ -16,7 +16,8 @@ import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
 import type { FileHandle } from "./file_handle.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
-import type { Library, LibraryOptions } from "./library.ts";
+import type { Library } from "./library.ts";
+import type { LibraryOptions } from "./library_option.ts";
 import type { MapOptions, ReduceOptions } from "./map_option.ts";
 import { LibraryDesk } from "./library_desk.ts";
 import type { LocalWorkers } from "./local_worker.ts";
@@ -60,7 +61,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   private constructor(parts: ManagerParts) {
     super(parts.shell);
     this.#parts = parts;
-    this.#libraries = new LibraryDesk(parts.shell, () => this.#checkOpen());
+    const { shell, folder } = parts;
+    this.#libraries = new LibraryDesk(shell, { folder, checkOpen: () => this.#checkOpen() });
   }
 
   /**
@@ -432,7 +434,7 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     const { shell, access, folder } = this.#parts;
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
-    await Promise.all([this.#workers?.close(), shell.close()]);
+    await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
     await removeAccessFile(access);
     await rm(folder, { recursive: true, force: true });
     noteClosed(this);

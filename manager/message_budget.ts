@@ -4,7 +4,7 @@ import type { WorkerMessage } from "../shared/protocol.ts";
 
 /**
  * What may be said each second for any length of time. Calls of libraries, the shortest work that
- * there is, end at 30,000 a second on all workers together.
+ * there is, end at 50,000 a second on all workers together, and each may be told to have started.
  */
 const PER_SECOND = 100_000;
 
@@ -34,6 +34,7 @@ function costOf(messages: readonly WorkerMessage[]): number {
   let cost = messages.length;
   for (const message of messages) {
     if (message.kind === "tries_started") cost += message.tries.length;
+    else if (message.kind === "results") cost += message.results.length;
   }
   return cost;
 }

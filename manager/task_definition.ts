@@ -150,7 +150,8 @@ export interface CheckedProcess {
 
 type Mounts<Mount> = { readonly [mount: string]: Mount };
 
-const mounts: Reader<Mounts<never>> = (value, what) => {
+/** Files by the names of their mounts; what the files are is looked at by `mountsOf`. */
+export const mounts: Reader<Mounts<never>> = (value, what) => {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     // What the mounts are is looked at one by one.
     return value as Mounts<never>;
@@ -480,6 +481,6 @@ export function toMount({ mount, entry, isSymlink, isStrict, only }: CheckedMoun
 }
 
 /** A file argument of a call has no name: its index in the list is its place. */
-function toArgument(entry: FileEntry): TaskMount {
+export function toArgument(entry: FileEntry): TaskMount {
   return { mount: "", fileId: entry.id };
 }

@@ -9,6 +9,8 @@ import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { TaskBody } from "../shared/task.ts";
+import { ArgumentWaits } from "./argument_wait.ts";
+import type { OpenArguments } from "./call_arguments.ts";
 import type { Catalog, TaskEntry } from "./catalog.ts";
 import type { ManagerEvent, TaskDefinition } from "./core/event.ts";
 import type { Explanation } from "./core/explanation.ts";
@@ -57,6 +59,8 @@ export interface Submission<T> {
   readonly body: TaskBody;
   /** Files among the arguments of a call. */
   readonly files?: readonly FileEntry[];
+  /** Tasks among its arguments that have not all succeeded: it waits until they have. */
+  readonly awaits?: readonly TaskId[];
   readonly runsIn: CheckedProcess | { readonly library: string };
   readonly readers?: Pick<TaskHandleOptions<T>, "readValue" | "readError">;
 }
@@ -93,6 +97,7 @@ const NO_BYTES = new Uint8Array();
 export class TaskDesk implements TaskOwner {
   readonly results: ResultQueue<TaskResult> = new ResultQueue(() => this.#pending.size === 0);
   readonly #options: TaskDeskOptions;
+  readonly #waits: ArgumentWaits;
   readonly #maker: TaskMaker = new TaskMaker();
   readonly #pending: Map<TaskId, TaskHandle<unknown>> = new Map();
   /** Pending tasks without a handle. */
@@ -108,6 +113,7 @@ export class TaskDesk implements TaskOwner {
 
   constructor(options: TaskDeskOptions) {
     this.#options = options;
+    this.#waits = new ArgumentWaits(options);
   }
 
   /** Tasks with a handle that have not ended. */
@@ -134,6 +140,16 @@ export class TaskDesk implements TaskOwner {
     if (handler !== undefined) this.#retryHandlers.set(id, handler);
     this.#note(task, call);
     this.#options.push({ kind: "task_submitted", task });
+    return handle;
+  }
+
+  /** Gives a call to the core, at once also when values among its arguments are not known yet. */
+  call<T>(open: OpenArguments, submission: Omit<Submission<T>, "body" | "files">): TaskHandle<T> {
+    const { long, ...planned } = this.#waits.plan(open);
+    const handle = this.submit<T>({ ...submission, ...planned });
+    if (planned.awaits !== undefined) this.#waits.add(handle.id, open);
+    // No other task will have these arguments.
+    if (long !== undefined) this.#options.store.release(long.id);
     return handle;
   }
 
@@ -200,7 +216,9 @@ export class TaskDesk implements TaskOwner {
     this.#retryHandlers.delete(taskId);
     if (handle === undefined) return;
     const wasAwaited = handle.isAwaited;
-    handle.settle(end);
+    const value = end.outcome === "success" ? result?.valueFile : undefined;
+    handle.settle(end, value && this.#options.store.adoptValue(taskId, value));
+    this.#waits.end(handle);
     this.results.offer(handle, wasAwaited);
   }
 
@@ -225,8 +243,9 @@ export class TaskDesk implements TaskOwner {
   }
 
   #make(id: TaskId, submission: Omit<Submission<never>, "readers">): TaskDefinition {
-    const { call, body, files = [], runsIn } = submission;
-    return this.#maker.make(id, { ...call, body, files }, runsIn);
+    const { call, body, files = [], runsIn, awaits } = submission;
+    const task = this.#maker.make(id, { ...call, body, files }, runsIn);
+    return awaits === undefined ? task : { ...task, awaits };
   }
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {
@@ -338,6 +357,7 @@ export class TaskDesk implements TaskOwner {
   /** Ends what is pending as cancelled, so that nobody waits for ever. */
   close(message: string): void {
     this.#isClosed = true;
+    this.#waits.clear();
     const atMs = performance.now();
     for (const taskId of [...this.#pending.keys(), ...this.#detached]) {
       this.settle({

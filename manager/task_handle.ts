@@ -7,9 +7,15 @@ import type { Explanation } from "./core/explanation.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import { TASK_STATES, type TaskStateName, taskStateOf } from "./core/task_standing.ts";
 import { explainEnd } from "./explanation.ts";
+import type { FileHandle } from "./file_handle.ts";
 import { type FollowPart, restOf } from "./follower.ts";
 import { type FollowTarget, followTexts, readTarget } from "./follow_text.ts";
 import { TaskError, type TaskResult, taskResult } from "./task_result.ts";
+
+/** Larger values are of use to other calls only: what is read here is in memory as a whole. */
+const VALUE_READ_BYTES_MAX: number = 256 * 1024 * 1024;
+
+const NO_BYTES = new Uint8Array(0);
 
 export { TASK_STATES, type TaskStateName, taskStateOf };
 
@@ -32,8 +38,8 @@ export interface TaskHandleOptions<T> {
   readonly tag: string | undefined;
   readonly category: string | undefined;
   readonly request: ResourceRequest;
-  /** Reads what a successful task returned; absent for a command, whose value is its result. */
-  readonly readValue?: ((end: TaskEnd) => T | Promise<T>) | undefined;
+  /** Reads the bytes of what a call returned; absent for a command, whose value is its result. */
+  readonly readValue?: ((bytes: Uint8Array) => T) | undefined;
   /** Makes the error of a task that failed, if it can say more than its outcome. */
   readonly readError?: ((end: TaskEnd, result: TaskResult) => Error | undefined) | undefined;
 }
@@ -45,6 +51,9 @@ export interface TaskHandleOptions<T> {
 export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   readonly #options: TaskHandleOptions<T>;
   #end: TaskEnd | undefined;
+  #valueFile: FileHandle | undefined;
+  /** The value as it is brought here, for all who ask for it meanwhile. */
+  #coming: Promise<T> | undefined;
   #waiters: ((end: TaskEnd) => void)[] | undefined;
 
   /** Handles are made by the manager's `submit`, `run` and the `call` of a library. */
@@ -60,6 +69,15 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   /** The label that the script gave it. */
   get tag(): string | undefined {
     return this.#options.tag;
+  }
+
+  /**
+   * The file that what a call returned is kept in, in the cluster, when it has more than 1 MiB: for
+   * `fetch`, or for `undeclare` when nobody needs the value any more. Undefined of all other tasks,
+   * and before the end.
+   */
+  get valueFile(): FileHandle | undefined {
+    return this.#valueFile;
   }
 
   /** Where it stands now. */
@@ -86,6 +104,33 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     if (known !== undefined) return known;
     if (this.#end !== undefined) return explainEnd(this.#end);
     return { taskId, state: this.state, reasons: [{ kind: "not_seen" }] };
+  }
+
+  /**
+   * How it ended, if it has.
+   *
+   * @internal
+   */
+  get ended(): TaskEnd | undefined {
+    return this.#end;
+  }
+
+  /**
+   * True of what has a value of its own, and false of a command.
+   *
+   * @internal
+   */
+  get isCall(): boolean {
+    return this.#options.readValue !== undefined;
+  }
+
+  /**
+   * True of a task of that manager.
+   *
+   * @internal
+   */
+  isOf(owner: TaskOwner): boolean {
+    return this.#options.owner === owner;
   }
 
   /**
@@ -143,17 +188,33 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   }
 
   /**
-   * What a function call returned; of a command, its result.
+   * What a function call returned; of a command, its result. A value above 1 MiB is brought from the
+   * cluster, where it stays, each time that it is asked for.
    *
    * @throws {TaskError} When the task did not succeed; for an exception in the function, with
    * its message and stack.
+   * @throws {RangeError} When the value is too large for this process.
    */
   async value(): Promise<T> {
     const result = await this.orThrow();
-    const end = await this.#ended();
     const { readValue } = this.#options;
     // Without a reader, T is TaskResult: only the manager makes handles, and it sees to that.
-    return readValue === undefined ? result as T : await readValue(end);
+    if (readValue === undefined) return result as T;
+    const file = this.#valueFile;
+    if (file === undefined) return readValue(this.#end?.result?.value ?? NO_BYTES);
+    this.#coming ??= this.#bringValue(file, readValue).finally(() => this.#coming = undefined);
+    return await this.#coming;
+  }
+
+  async #bringValue(file: FileHandle, read: (bytes: Uint8Array) => T): Promise<T> {
+    const { size = 0 } = file;
+    if (size > VALUE_READ_BYTES_MAX) {
+      throw new RangeError(
+        `Cannot read the value of task ${this.id}: it has ${size} bytes, and at most ` +
+          `${VALUE_READ_BYTES_MAX} are read here; pass the handle to a call, or fetch its valueFile`,
+      );
+    }
+    return read(await file.contents());
   }
 
   /**
@@ -178,10 +239,12 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   /**
    * Ends the handle; called once, by its manager.
    *
+   * @param valueFile What it returned, if that is a file.
    * @internal
    */
-  settle(end: TaskEnd): void {
+  settle(end: TaskEnd, valueFile?: FileHandle): void {
     this.#end = end;
+    this.#valueFile = valueFile;
     const waiters = this.#waiters ?? [];
     this.#waiters = undefined;
     for (const waiter of waiters) waiter(end);

@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { acceptChannel, type Channel } from "../shared/channel.ts";
 import { FrameError } from "../shared/frame_error.ts";
 import type { SessionId, WorkerId } from "../shared/ids.ts";
-import { leanManagerMessage } from "../shared/lean_message.ts";
+import { leanManagerMessages } from "../shared/lean_message.ts";
 import { workerMessage } from "../shared/message_shapes.ts";
 import {
   type DispatchedTask,
@@ -289,7 +289,7 @@ export class WorkerLinks {
     link.outgoing = [];
     link.sentAtMs = performance.now();
     try {
-      link.channel.send(outgoing.map(leanManagerMessage));
+      link.channel.send(leanManagerMessages(outgoing));
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       sendApart(link.channel, outgoing);
@@ -335,7 +335,7 @@ export class WorkerLinks {
 function sendApart(channel: Channel<ManagerMessage>, messages: readonly ManagerMessage[]): void {
   for (const message of messages) {
     try {
-      channel.send([message]);
+      channel.send(leanManagerMessages([message]));
     } catch (error) {
       const canHalve = message.kind === "dispatch" && message.tasks.length > 1;
       if (!(error instanceof FrameError) || !canHalve) throw error;

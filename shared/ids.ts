@@ -3,7 +3,10 @@
 /** Number of a task, unique within one manager, counted from 1. A function call is a task. */
 export type TaskId = number & { readonly brand: "TaskId" };
 
-/** Number of a declared file, unique within one manager, counted from 1. Never on the wire. */
+/**
+ * Number of a declared file, unique within one manager, counted from 1; of the value of a call it
+ * follows from the number of that. Never on the wire.
+ */
 export type FileId = number & { readonly brand: "FileId" };
 
 /** Number of a transfer, unique within one manager, counted from 1. */

@@ -27,11 +27,19 @@ export interface UsualCheck<T> {
   readonly make: () => T;
 }
 
+/** A check for a list that may travel as a map of columns, which `unpack` makes it of. */
+export interface PackedCheck<T> {
+  readonly list: Check<T>;
+  readonly columns: Check<never>;
+  /** Text says what is wrong with them. */
+  readonly unpack: (columns: never) => T | string;
+}
+
 /** One check for every field of `T`, optional for optional fields. */
 export type Fields<T> = {
   readonly [K in keyof T]-?: Record<never, never> extends Pick<T, K>
     ? OptionalCheck<Exclude<T[K], undefined>>
-    : Check<T[K]> | UsualCheck<T[K]>;
+    : Check<T[K]> | UsualCheck<T[K]> | PackedCheck<T[K]>;
 };
 
 /** The fields of every member of a union on `kind`, by kind. */
@@ -47,6 +55,16 @@ export function optional<T>(check: Check<T>): OptionalCheck<T> {
 /** Marks a field that is left out on the wire when it is what `make` makes. */
 export function usually<T>(check: Check<T>, make: () => T): UsualCheck<T> {
   return { usual: check, make };
+}
+
+/** Marks a list that may travel as columns. */
+export function packed<T extends readonly unknown[], C>(
+  list: Check<T>,
+  columns: Check<C>,
+  unpack: (columns: C) => T | string,
+): PackedCheck<T> {
+  // `unpack` is given nothing but what `columns` has accepted.
+  return { list, columns: columns as unknown as Check<never>, unpack };
 }
 
 /** Text of at most `charsMax` UTF-16 units. */
@@ -148,37 +166,64 @@ export function record<T>(check: Check<T>): Check<{ readonly [name: string]: T }
   };
 }
 
+type Field =
+  | Check<unknown>
+  | OptionalCheck<unknown>
+  | UsualCheck<unknown>
+  | PackedCheck<unknown>;
+
+/** How a field is checked, and filled in. */
+interface FieldCheck {
+  readonly check: Check<unknown>;
+  readonly isOptional: boolean;
+  readonly make: (() => unknown) | undefined;
+  readonly packed: PackedCheck<unknown> | undefined;
+}
+
 /** A map with these fields, and perhaps others. */
 export function shape<T>(fields: Fields<T>): Check<T> {
   const checks = Object.entries(fields).map(([key, field]) => {
-    // `Fields` gives nothing but these three.
-    return {
-      key,
-      ...readField(field as Check<unknown> | OptionalCheck<unknown> | UsualCheck<unknown>),
-    };
+    // `Fields` gives nothing but these.
+    return { key, ...readField(field as Field) };
   });
   return (value) => {
     if (!isMap(value)) return " is not a map";
-    for (const { key, check, isOptional, make } of checks) {
+    for (const { key, check, isOptional, make, packed } of checks) {
       const field = value[key];
+      // What was decoded belongs to nobody else yet: it is filled in, and unpacked, in place.
       if (field === undefined && isOptional) {
-        // What was decoded belongs to nobody else yet.
         if (make !== undefined) value[key] = make();
         continue;
       }
-      const failure = check(field);
+      const failure = packed !== undefined && isMap(field)
+        ? unpackInto(value, key, packed)
+        : check(field);
       if (failure !== undefined) return `.${key}${failure}`;
     }
     return undefined;
   };
 }
 
-function readField(
-  field: Check<unknown> | OptionalCheck<unknown> | UsualCheck<unknown>,
-): { check: Check<unknown>; isOptional: boolean; make: (() => unknown) | undefined } {
-  if (typeof field === "function") return { check: field, isOptional: false, make: undefined };
-  if ("optional" in field) return { check: field.optional, isOptional: true, make: undefined };
-  return { check: field.usual, isOptional: true, make: field.make };
+function readField(field: Field): FieldCheck {
+  const plain = { isOptional: false, make: undefined, packed: undefined };
+  if (typeof field === "function") return { ...plain, check: field };
+  if ("list" in field) return { ...plain, check: field.list, packed: field };
+  if ("optional" in field) return { ...plain, check: field.optional, isOptional: true };
+  return { ...plain, check: field.usual, isOptional: true, make: field.make };
+}
+
+/** Puts the list that columns hold into their place, or says what is wrong with them. */
+function unpackInto(
+  value: { [key: string]: unknown },
+  key: string,
+  { columns, unpack }: PackedCheck<unknown>,
+): string | undefined {
+  const failure = columns(value[key]);
+  if (failure !== undefined) return failure;
+  const list = unpack(value[key] as never);
+  if (typeof list === "string") return list;
+  value[key] = list;
+  return undefined;
 }
 
 /** A map whose `kind` says which fields it has. */

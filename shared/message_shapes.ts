@@ -10,6 +10,17 @@ import type {
   WorkerId,
 } from "./ids.ts";
 import {
+  type CallColumns,
+  type CallSort,
+  type ResultColumns,
+  type TaskColumns,
+  type TryColumns,
+  unpackCalls,
+  unpackResults,
+  unpackTries,
+} from "./column.ts";
+import { FRAME_BYTES_MAX } from "./codec.ts";
+import {
   amount,
   atMost,
   branded,
@@ -25,6 +36,7 @@ import {
   natural,
   oneOf,
   optional,
+  packed,
   positive,
   record,
   ruled,
@@ -98,6 +110,12 @@ const instant = atMost(8.64e15);
 
 const tryFields = { taskId, try: positive };
 const tryId = shape<TryId>(tryFields);
+const steps = list(integer);
+const naturals = list(natural);
+/** What travels in columns is bounded as a whole, by its frame. */
+const columnBytes = bytes(FRAME_BYTES_MAX);
+const tryColumns = { taskIds: steps, tries: optional(list(positive)) };
+const tryIds = packed(list(tryId), shape<TryColumns>(tryColumns), unpackTries);
 /** Amounts of all that a worker has. */
 export const resources: Check<Resources> = shape<Resources>({
   cores: amount,
@@ -174,6 +192,20 @@ const dispatchedTask = shape<DispatchedTask>({
     () => [],
   ),
   hasOwnInputs: optional(flag),
+  hasValueFile: optional(flag),
+});
+
+const dispatchedTasks = list(dispatchedTask);
+
+const taskColumns = shape<TaskColumns>({
+  calls: shape<CallColumns>({
+    ...tryColumns,
+    sorts: list(shape<CallSort>({ shape: natural, function: id, priority: optional(finite) })),
+    sortIndexes: optional(naturals),
+    sizes: naturals,
+    arguments: columnBytes,
+  }),
+  others: dispatchedTasks,
 });
 
 const fetchSource = kinds<FetchSource>({
@@ -270,6 +302,14 @@ const result = shape<TryResult>({
   series: optional(series),
 });
 
+const resultColumns = shape<ResultColumns>({
+  ...tryColumns,
+  sizes: naturals,
+  values: columnBytes,
+  startedAtUs: steps,
+  ranUs: naturals,
+});
+
 /** What a worker takes. */
 export const managerMessage: Check<ManagerMessage> = ruled(
   kinds<ManagerMessage>({
@@ -291,10 +331,16 @@ export const managerMessage: Check<ManagerMessage> = ruled(
       ),
       instances: list(shape({ instanceId, verdict: oneOf(["keep", "stop"]) })),
     },
-    dispatch: { shapes: list(taskShape), tasks: list(dispatchedTask) },
+    dispatch: {
+      shapes: list(taskShape),
+      tasks: packed(dispatchedTasks, taskColumns, ({ calls, others }) => {
+        const unpacked = unpackCalls(calls);
+        return typeof unpacked === "string" ? `.calls${unpacked}` : unpacked.concat(others);
+      }),
+    },
     recall: tryFields,
     kill: tryFields,
-    result_ack: { tries: list(tryId) },
+    result_ack: { tries: tryIds },
     fetch: {
       transferId,
       name: cacheName,
@@ -351,9 +397,10 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
     replicas: list(shape<FileFacts & { readonly level: CacheLevel }>({ ...fileFields, level })),
     instances: list(shape({ instanceId, library: id, isReady: flag })),
   },
-  tries_started: { tries: list(tryId) },
+  tries_started: { tries: tryIds },
   recalled: { ...tryFields, isCrowded: optional(flag) },
   result: { result },
+  results: { results: packed(list(result), resultColumns, unpackResults) },
   replica_ready: { transferId, file: shape<FileFacts>(fileFields), movedBytes: amount },
   transfer_failed: {
     transferId,

@@ -67,6 +67,8 @@ export interface DispatchedTask extends TryId {
   readonly outputs: readonly OutputMount[];
   /** Inputs are copied, not linked: one of them was written to while an earlier try shared it. */
   readonly hasOwnInputs?: boolean;
+  /** Of a call: its value becomes a file however small it is, as it was one before. */
+  readonly hasValueFile?: boolean;
 }
 
 /** Where a worker finds the bytes of a file. */
@@ -322,6 +324,8 @@ export type WorkerMessage =
   }
   /** Kept by the worker until `result_ack`. */
   | { readonly kind: "result"; readonly result: TryResult }
+  /** The same of several; the link makes it of those that follow one another. */
+  | { readonly kind: "results"; readonly results: readonly TryResult[] }
   | {
     readonly kind: "replica_ready";
     readonly transferId: TransferId;

@@ -173,6 +173,18 @@ export interface TryResult extends TryId {
   readonly isAmbiguous?: boolean;
 }
 
+/** All files that a try has made: its outputs, and its value where that is one. */
+export function madeFiles(
+  { outputs, valueFile }: Pick<TryResult, "outputs" | "valueFile">,
+): readonly OutputFacts[] {
+  return valueFile === undefined ? outputs : [...outputs, valueFile];
+}
+
+/** The same result without the files that the try has made. */
+export function withoutFiles({ valueFile: _valueFile, ...result }: TryResult): TryResult {
+  return { ...result, outputs: [] };
+}
+
 /** Where the time of a try went, on the worker's clock. */
 export interface TryTimes {
   /** When the process or call started, epoch milliseconds; 0 when it never did. */

@@ -15,6 +15,8 @@
  * | Map, Set | tag 259 over a map, tag 258 over an array |
  * | Uint8Array | bytes |
  * | other typed array | its tag of RFC 8746, little-endian, over bytes |
+ * | NdArray | tag 40 of RFC 8746 over [dimensions, typed array or array of booleans] |
+ * | Pickle | tag `PICKLE_TAG` over bytes |
  * | file | tag `FILE_TAG` over its index among the call's files |
  * | value kept in a file | tag `VALUE_FILE_TAG` over the index of that file |
  *

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { DIMENSIONS_MAX, NdArray, type NdData, Pickle, shapeProblem } from "./nd_array.ts";
 import {
   BIGINT_BYTES_MAX,
   BIGINT_TAG,
@@ -15,9 +16,12 @@ import {
   DEPTH_MAX,
   FILE_TAG,
   MAP_TAG,
+  ND_ARRAY_TAG,
   NEGATIVE_BIGINT_TAG,
+  PICKLE_TAG,
   SET_TAG,
   TYPED_ARRAYS,
+  type TypedArrayConstructor,
   VALUE_FILE_TAG,
 } from "./value_tag.ts";
 
@@ -187,14 +191,12 @@ function readEntries(
 
 function readTagged(reader: Reader, tag: number, depth: number): unknown {
   const array = TYPED_ARRAYS.get(tag);
-  if (array !== undefined) {
-    const contents = readContents(reader, readHeadOf(reader, 2, tag));
-    if (contents.length % array.BYTES_PER_ELEMENT !== 0) {
-      refuse(reader, `a typed array of ${contents.length} bytes`);
-    }
-    return new array(contents.slice().buffer);
-  }
+  if (array !== undefined) return readTyped(reader, array, tag);
   switch (tag) {
+    case ND_ARRAY_TAG:
+      return readNdArray(reader);
+    case PICKLE_TAG:
+      return new Pickle(readContents(reader, readHeadOf(reader, 2, tag)).slice());
     case MAP_TAG: {
       const size = readLength(reader, readHeadOf(reader, 5, tag));
       checkRoom(reader, size * 2);
@@ -229,6 +231,65 @@ function readTagged(reader: Reader, tag: number, depth: number): unknown {
     default:
       return refuse(reader, `the unknown tag ${tag}`);
   }
+}
+
+function readTyped(
+  reader: Reader,
+  array: TypedArrayConstructor,
+  tag: number,
+): ArrayBufferView {
+  const contents = readContents(reader, readHeadOf(reader, 2, tag));
+  if (contents.length % array.BYTES_PER_ELEMENT !== 0) {
+    refuse(reader, `a typed array of ${contents.length} bytes`);
+  }
+  return new array(contents.slice().buffer);
+}
+
+function readNdArray(reader: Reader): NdArray {
+  const partCount = readLength(reader, readHeadOf(reader, 4, ND_ARRAY_TAG));
+  if (partCount !== 2) refuse(reader, `an array of several dimensions of ${partCount} parts`);
+  const dimensionCount = readLength(reader, readHeadOf(reader, 4, ND_ARRAY_TAG));
+  if (dimensionCount > DIMENSIONS_MAX) refuse(reader, `${dimensionCount} dimensions`);
+  const shape: number[] = [];
+  while (shape.length < dimensionCount) {
+    shape.push(readLength(reader, readHeadOf(reader, 0, ND_ARRAY_TAG)));
+  }
+  const data = readNdData(reader);
+  const problem = shapeProblem(shape, data.length);
+  return problem === undefined ? new NdArray(shape, data) : refuse(reader, problem);
+}
+
+/** Reads a typed array, mere bytes, or an array of booleans. */
+function readNdData(reader: Reader): NdData {
+  const first = reader.bytes[reader.at++] ?? 0;
+  const low = first & 31;
+  switch (first >> 5) {
+    case 2:
+      return readContents(reader, low).slice();
+    case 4:
+      return readBooleans(reader, low);
+    case 6: {
+      const tag = readLength(reader, low);
+      const array = TYPED_ARRAYS.get(tag);
+      if (array === undefined) return refuse(reader, `tag ${tag} before the items of an array`);
+      // Only typed arrays are in the table.
+      return readTyped(reader, array, tag) as unknown as NdData;
+    }
+    default:
+      return refuse(reader, "something else than the items of an array");
+  }
+}
+
+function readBooleans(reader: Reader, low: number): boolean[] {
+  const length = readLength(reader, low);
+  checkRoom(reader, length);
+  const items: boolean[] = [];
+  while (items.length < length) {
+    const item = reader.bytes[reader.at++];
+    if (item !== 0xf4 && item !== 0xf5) refuse(reader, "an item that is neither true nor false");
+    items.push(item === 0xf5);
+  }
+  return items;
 }
 
 /** Reads the first byte of what a tag stands before and returns the low bits of it. */

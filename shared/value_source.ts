@@ -1,9 +1,10 @@
 /** Values as JavaScript source, for what a function that is sent by value takes along. */
 
+import { NdArray, Pickle } from "./nd_array.ts";
 import { encodeValue } from "./value.ts";
 
 /**
- * Returns an expression that makes `value` anew.
+ * Returns an expression that makes `value` anew, at the top level of a module.
  *
  * @param root What the path in an error starts with.
  * @throws {TypeError} if it holds something that is no value, with its path.
@@ -34,6 +35,10 @@ function expressionOfObject(object: object): string {
   if (object instanceof Date) return `new Date(${object.getTime()})`;
   if (object instanceof Map) return `new Map(${listOf([...object])})`;
   if (object instanceof Set) return `new Set(${listOf([...object])})`;
+  if (object instanceof NdArray) {
+    return madeOf("NdArray", `${listOf(object.shape)}, ${expressionOf(object.data)}`);
+  }
+  if (object instanceof Pickle) return madeOf("Pickle", expressionOf(object.bytes));
   if (ArrayBuffer.isView(object)) {
     const bytes = new Uint8Array(object.buffer, object.byteOffset, object.byteLength);
     const made = `Uint8Array.fromBase64("${bytes.toBase64()}")`;
@@ -45,6 +50,11 @@ function expressionOfObject(object: object): string {
     `[${JSON.stringify(key)}]: ${expressionOf(value)}`
   );
   return `{${entries.join(", ")}}`;
+}
+
+/** An instance of a class of the library, which every process that runs modules has. */
+function madeOf(name: string, args: string): string {
+  return `new (await import("tendril")).${name}(${args})`;
 }
 
 function listOf(items: readonly unknown[]): string {

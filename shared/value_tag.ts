@@ -12,6 +12,15 @@ export const FILE_TAG = 0x54454e46;
 /** "TENV": the value encoded in a file, by the index of that file. Not registered with IANA. */
 export const VALUE_FILE_TAG = 0x54454e56;
 
+/** "TENP": a pickled value of Python, over its bytes. Not registered with IANA. */
+export const PICKLE_TAG = 0x54454e50;
+
+/** Of RFC 8746, section 3.1.1: an array of several dimensions, row-major. */
+export const ND_ARRAY_TAG = 40;
+
+/** Of RFC 8746: bytes as a typed array, where they must be one. */
+export const UINT8_TAG = 64;
+
 /** Tags of RFC 8949 and of its registry (258: set, 259: map). */
 export const DATE_TEXT_TAG = 0;
 export const DATE_TAG = 1;
@@ -24,7 +33,7 @@ export const MAP_TAG = 259;
 export const GAP_BYTE = 0xe0;
 
 /** Constructor of a typed array over a whole buffer. */
-type TypedArrayConstructor = {
+export type TypedArrayConstructor = {
   readonly BYTES_PER_ELEMENT: number;
   new (buffer: ArrayBuffer): ArrayBufferView;
 };
@@ -34,7 +43,7 @@ export const TYPED_ARRAYS: ReadonlyMap<number, TypedArrayConstructor> = new Map<
   number,
   TypedArrayConstructor
 >([
-  [64, Uint8Array],
+  [UINT8_TAG, Uint8Array],
   [68, Uint8ClampedArray],
   [69, Uint16Array],
   [70, Uint32Array],

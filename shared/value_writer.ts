@@ -8,6 +8,7 @@
  * @module
  */
 
+import { NdArray, Pickle } from "./nd_array.ts";
 import {
   BIGINT_BYTES_MAX,
   BIGINT_TAG,
@@ -15,9 +16,12 @@ import {
   DEPTH_MAX,
   GAP_BYTE,
   MAP_TAG,
+  ND_ARRAY_TAG,
   NEGATIVE_BIGINT_TAG,
+  PICKLE_TAG,
   SET_TAG,
   TYPED_ARRAY_TAGS,
+  UINT8_TAG,
 } from "./value_tag.ts";
 
 /** A value being written. */
@@ -228,6 +232,11 @@ function writeObject(writer: ValueWriter, object: object, depth: number): void {
     writeHead(writer, 6, DATE_TAG);
     return writeNumber(writer, (object as Date).getTime() / 1000);
   }
+  if (object instanceof NdArray) return writeNdArray(writer, object, depth);
+  if (object instanceof Pickle) {
+    writeHead(writer, 6, PICKLE_TAG);
+    return writeBytes(writer, object.bytes);
+  }
   if (writer.onObject?.(object, writer) === true) return;
   refuse(writer, depth, `an instance of ${className(object)}`);
 }
@@ -287,6 +296,17 @@ function writeView(writer: ValueWriter, view: ArrayBufferView, depth: number): v
   if (tag === undefined) return refuse(writer, depth, `an instance of ${className(view)}`);
   if (name !== "Uint8Array") writeHead(writer, 6, tag);
   writeBytes(writer, new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+}
+
+function writeNdArray(writer: ValueWriter, { shape, data }: NdArray, depth: number): void {
+  writeHead(writer, 6, ND_ARRAY_TAG);
+  writeHead(writer, 4, 2);
+  writeHead(writer, 4, shape.length);
+  for (const size of shape) writeHead(writer, 0, size);
+  if (Array.isArray(data)) return writeArray(writer, data, depth);
+  // Here they must not be mere bytes.
+  if (data instanceof Uint8Array) writeHead(writer, 6, UINT8_TAG);
+  writeView(writer, data as ArrayBufferView, depth);
 }
 
 /** Makes room for `size` more bytes. */

@@ -81,6 +81,11 @@ export class Adoption<Try extends Owner> {
     return leftovers;
   }
 
+  /** Waits for children that have ended and that nobody waited for since the last look. */
+  reap(): void {
+    this.#look();
+  }
+
   /** Finds who was adopted since the last look, and waits for those that have ended. */
   #look(): void {
     const { subreaper } = this.#options;

@@ -52,8 +52,9 @@ export class MeteredCall {
     return this.#options.shape.resources.memoryBytes;
   }
 
-  /** It runs in that process from now on. */
+  /** It runs in that process from now on, or still. */
   started(processId: number): void {
+    if (this.#usage !== undefined && this.#processId === processId) return;
     const { id, shape, mode, meter, exceeded } = this.#options;
     this.#usage?.[Symbol.dispose]();
     this.#processId = processId;

@@ -32,7 +32,9 @@ import type { WorkerInstruction } from "./core/instruction.ts";
 import { describeExceeded, describeTimeout } from "./core/limit.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
-import { type CallResult, type LibraryCall, LibraryProcess } from "./library/library_process.ts";
+import type { EndedLeader } from "./leftovers.ts";
+import type { CallResult, LibraryCall } from "./library/library_call.ts";
+import { LibraryProcess } from "./library/library_process.ts";
 import { collectOutput } from "./output.ts";
 import { environmentPaths } from "./held_input.ts";
 import type { ProcessEntry } from "./process_table.ts";
@@ -71,6 +73,8 @@ export interface InstancesOptions {
   /** There when instances are pinned to the processors that they have. */
   readonly pinner?: CpuPinner;
   readonly meter: Pick<UsageMeter, "watch">;
+  /** Ends what a process has left behind. */
+  readonly endLeftovers: (leader: EndedLeader) => Promise<void>;
   /** Finds the living processes below some. */
   readonly walk: (processIds: readonly number[]) => Promise<ProcessEntry[]>;
   readonly push: (event: WorkerEvent) => void;
@@ -237,7 +241,7 @@ export class Instances {
     instance: Instance,
     activation: Activation,
   ): Parameters<typeof LibraryProcess.start>[0] {
-    const { cache, env, hostCommand, mark, gpuVariable, pinner } = this.#options;
+    const { cache, env, hostCommand, mark, gpuVariable, pinner, endLeftovers } = this.#options;
     const { library, devices, directory } = instance;
     const { program } = library;
     if (program.kind !== "javascript") throw new Error(`Cannot start a ${program.kind} library`);
@@ -263,6 +267,8 @@ export class Instances {
       },
       mark,
       slots,
+      mode: library.mode,
+      endLeftovers,
       ...(pinner === undefined || devices.cpus.length === 0
         ? {}
         : { pinned: (start) => pinner.run(devices.cpus, start) }),

@@ -7,7 +7,7 @@
  */
 
 import { type Channel, type ChannelEnd, dialChannel } from "../shared/channel.ts";
-import { leanWorkerMessage } from "../shared/lean_message.ts";
+import { leanWorkerMessages } from "../shared/lean_message.ts";
 import { managerMessage } from "../shared/message_shapes.ts";
 import type { ManagerMessage, WorkerMessage } from "../shared/protocol.ts";
 import { redialDelayMs } from "../shared/redial.ts";
@@ -133,7 +133,7 @@ export class ManagerLink {
   send(messages: readonly WorkerMessage[]): void {
     if (this.#channel === undefined) return;
     this.#spokeAtMs = performance.now();
-    this.#channel.send(messages.map(leanWorkerMessage));
+    this.#channel.send(leanWorkerMessages(messages));
   }
 
   /** Takes over what the manager says of heartbeats. */

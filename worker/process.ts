@@ -31,6 +31,7 @@ import { Adoption } from "./adoption.ts";
 import type { ControlGroup, ControlGroups } from "./control_group.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
+import { type EndedLeader, endLeftovers } from "./leftovers.ts";
 import { type ProcessEntry, signalProcess } from "./process_table.ts";
 import { readProcesses, searchMarked, walkTree } from "./process_tree.ts";
 import { describeStartFailure } from "./start_failure.ts";
@@ -229,6 +230,12 @@ export class TaskProcesses {
   /** The living processes below some, and these. */
   walk(rootIds: readonly number[]): Promise<ProcessEntry[]> {
     return walkTree(rootIds, { hasChildLists: this.#subreaper !== undefined });
+  }
+
+  /** Ends what a process has left behind that is no try's; resolves when none of it is found. */
+  async endLeftovers(leader: EndedLeader): Promise<void> {
+    await endLeftovers(leader, this.#subreaper);
+    this.#adoption.reap();
   }
 
   /** Kills what still runs, waits for it, and closes. */

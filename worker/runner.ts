@@ -20,10 +20,11 @@ import { limitOf } from "./core/limit.ts";
 import { whenFull } from "./disk_usage.ts";
 import { environmentPaths, holdInputs } from "./held_input.ts";
 import type { Input } from "./mount.ts";
+import { hasSameContents } from "./mounted_inputs.ts";
 import type { TaskEnd, TaskProcess, TaskProcesses } from "./process.ts";
 import type { Sandbox, Sandboxes } from "./sandbox.ts";
 import type { Activation } from "./task_environment.ts";
-import { isDiskFull, measureFile, type OutputPlaces, takeOutputs } from "./task_output.ts";
+import { isDiskFull, type OutputPlaces, takeOutputs } from "./task_output.ts";
 import type { Tails } from "./tails.ts";
 import type { Trees } from "./trees.ts";
 import type { UsageMeter } from "./usage_meter.ts";
@@ -315,23 +316,16 @@ export class Runner {
   async #findModified(run: Run, sandbox: Sandbox): Promise<readonly InputMount[]> {
     const { modified, suspect } = await sandbox.checkInputs();
     const mounts = new Set(modified.map((input) => input.mount));
-    for (const input of suspect) {
-      if (!await this.#isIntact(run, input)) mounts.add(input.mount);
+    for (const { mount, path } of suspect) {
+      const name = run.order.task.inputs.find((known) => known.mount === mount)?.name;
+      const isSame = name !== undefined &&
+        await hasSameContents(this.#options.cache, { name, path });
+      if (!isSame) mounts.add(mount);
     }
     const changed = run.order.task.inputs.filter((input) => mounts.has(input.mount));
     if (run.order.task.hasOwnInputs) return changed;
     for (const { name, generation } of changed) this.#options.cache.delete(name, generation);
     return changed;
-  }
-
-  /** A file that was touched in some way is the same if its contents are. */
-  async #isIntact(run: Run, input: Input): Promise<boolean> {
-    const mount = run.order.task.inputs.find((known) => known.mount === input.mount);
-    const facts = mount && this.#options.cache.get(mount.name)?.facts;
-    // Other workers' links to what is in a shared tree move the times that made it suspect.
-    if (mount !== undefined && this.#options.cache.get(mount.name)?.isShared === true) return true;
-    if (facts === undefined || facts.isDirectory || facts.digest === "") return false;
-    return (await measureFile(input.path)).digest === facts.digest;
   }
 
   async #addFailureOutputs(

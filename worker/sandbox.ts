@@ -30,11 +30,10 @@ import { join } from "@std/path";
 import { truncationNote } from "../shared/stream_note.ts";
 import type { TryId } from "../shared/task.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
-import { LinkedInputs } from "./linked_inputs.ts";
-import { type Input, type Link, makeParents, mountInput, releaseLink } from "./mount.ts";
+import { type Input, makeParents } from "./mount.ts";
+import { type InputCheck, MountedInputs, type Mounts, newMounts } from "./mounted_inputs.ts";
 import { collectOutput, type Output } from "./output.ts";
 import { copyInputs } from "./own_input.ts";
-import { Pacer } from "./pacer.ts";
 import type { Trash } from "./trash.ts";
 
 /** What to make a sandbox for. */
@@ -44,13 +43,6 @@ export interface SandboxContent extends TryId {
   readonly hasOwnInputs?: boolean;
   /** Mounts of the outputs; the directories above them are made. */
   readonly outputs: readonly string[];
-}
-
-/** Mounts whose cached files a task may have changed. */
-export interface InputCheck {
-  readonly modified: readonly Input[];
-  /** Changed in no way that is seen, but touched: their digests have to tell. */
-  readonly suspect: readonly Input[];
 }
 
 /** One output stream of a task. */
@@ -83,12 +75,12 @@ interface Folder {
 
 /** Owner of all sandboxes of one worker process. */
 export class Sandboxes {
+  /** What their mounts have in common, with others that mount files of the same cache. */
+  readonly mounts: Mounts = newMounts();
   readonly #path: string;
   readonly #trash: Trash;
   readonly #spares: Folder[] = [];
   #count = 0;
-  readonly #links: LinkedInputs = new LinkedInputs();
-  readonly #fileSystem: { canReflink: boolean } = { canReflink: true };
 
   /** Opens the folder `path`, used by nobody else and on the file system of the cache. */
   constructor(path: string, trash: Trash) {
@@ -115,8 +107,7 @@ export class Sandboxes {
     folder.path = path;
     const sandbox = new Sandbox({
       folder,
-      links: this.#links,
-      fileSystem: this.#fileSystem,
+      inputs: new MountedInputs(this.mounts),
       onRemoved: (hasSurvivors) => this.#takeBack(folder, hasSurvivors),
     });
     try {
@@ -161,8 +152,7 @@ export class Sandboxes {
 
 interface SandboxParts {
   readonly folder: Folder;
-  readonly links: LinkedInputs;
-  readonly fileSystem: { canReflink: boolean };
+  readonly inputs: MountedInputs;
   readonly onRemoved: (hasSurvivors: boolean) => Promise<void>;
 }
 
@@ -173,8 +163,6 @@ export class Sandbox {
   /** For `TMPDIR`; absolute. */
   readonly temporaryDirectory: string;
   readonly #parts: SandboxParts;
-  #links: (Link & { readonly input: Input })[] = [];
-  readonly #clones: Set<number> = new Set();
 
   /** Made by `Sandboxes.create`. */
   constructor(parts: SandboxParts) {
@@ -200,14 +188,10 @@ export class Sandbox {
 
   /** Puts inputs and the directories of outputs in place. Called once, by `create`. */
   async fill(content: SandboxContent): Promise<void> {
-    const { links, fileSystem } = this.#parts;
-    const point = { directory: this.directory, links, fileSystem, clones: this.#clones };
     const inputs = content.hasOwnInputs === true
       ? await copyInputs(content.inputs, join(this.#parts.folder.path, "own"))
       : content.inputs;
-    for (const input of inputs) {
-      for (const link of await mountInput(point, input)) this.#links.push({ ...link, input });
-    }
+    for (const input of inputs) await this.#parts.inputs.mount(this.directory, input);
     for (const mount of content.outputs) makeParents(this.directory, mount);
   }
 
@@ -215,28 +199,14 @@ export class Sandbox {
    * Says which cached files the task may have changed, and lets go of them. Called
    * when no process of the task is left, and before the cache may drop the files.
    */
-  async checkInputs(): Promise<InputCheck> {
-    const modified = new Set<Input>();
-    const suspect = new Set<Input>();
-    const pacer = new Pacer();
-    for (const link of this.#links.splice(0)) {
-      const release = releaseLink(this.#parts.links, link);
-      const state = typeof release === "string" ? release : await release;
-      if (state === "modified") modified.add(link.input);
-      if (state === "suspect") suspect.add(link.input);
-      if (pacer.isDue()) await pacer.pause();
-    }
-    return { modified: [...modified], suspect: [...suspect.difference(modified)] };
+  checkInputs(): Promise<InputCheck> {
+    return this.#parts.inputs.release();
   }
 
   /** What all of it takes of the disk, but for what the cache has in any case. */
   measure(options: { readonly isBrief?: boolean } = {}): Promise<DiskUsage> {
-    const shared = new Set(this.#clones);
-    for (const { path } of this.#links) {
-      const inode = this.#parts.links.inodeOf(path);
-      if (inode !== undefined) shared.add(inode);
-    }
-    return diskUsage(this.#parts.folder.path, shared, options);
+    const { folder, inputs } = this.#parts;
+    return diskUsage(folder.path, inputs.sharedInodes, options);
   }
 
   /** Looks at one output and makes it fit to be moved away; see output.ts. */

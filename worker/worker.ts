@@ -225,6 +225,7 @@ class Shell {
       ...given,
       meter,
       walk: (processIds) => processes.walk(processIds),
+      endLeftovers: (leader) => processes.endLeftovers(leader),
       push,
     });
     this.#parts = {

@@ -144,6 +144,8 @@ export interface TaskDefinition {
   readonly startsAtMs?: number;
   /** Ended at that instant wherever it is, unless a worker is done with it. */
   readonly endsAtMs?: number;
+  /** Tasks whose values are among its arguments: it waits for `arguments_known`. */
+  readonly awaits?: readonly TaskId[];
 }
 
 /** A library as the API declares it. */
@@ -197,6 +199,16 @@ export type ManagerEvent =
   | { readonly kind: "file_pruned"; readonly fileId: FileId; readonly requestId: number }
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
+  /** Values among its arguments have become known: it reads these files beside those it had. */
+  | {
+    readonly kind: "arguments_known";
+    readonly taskId: TaskId;
+    readonly inputs: readonly TaskMount[];
+    /** There once all of them are known. */
+    readonly body?: TaskBody;
+  }
+  /** One of its arguments will never be known. */
+  | { readonly kind: "arguments_failed"; readonly taskId: TaskId; readonly message: string }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
   | { readonly kind: "category_declared"; readonly category: CategoryChange }
   /** Many at once: none of them is dispatched from now on, and they end within some steps. */

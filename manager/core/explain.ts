@@ -13,9 +13,10 @@ import { retrievalReasons, tryReasons } from "./explain_try.ts";
 import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
+import type { Hold } from "./hold.ts";
 import { canStart, libraryFiles } from "./library.ts";
 import { isWaitingForWorkers, placesFor, roomForInstance } from "./schedule.ts";
-import type { Hold, LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
+import type { LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
 import { strictHolders, strictInputs } from "./strict_input.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
 import { taskStateOf } from "./task_standing.ts";
@@ -111,6 +112,14 @@ function holdReason({ state, nowMs }: Inquiry, task: TaskRecord, hold: Hold): Re
     }
     case "retry_asked":
       return { kind: "retry_asked", outcome: hold.failure.outcome };
+    case "arguments": {
+      const awaited = hold.awaits.filter((id) => state.tasks.get(id)?.isSettled === false);
+      return {
+        kind: "arguments",
+        taskIds: awaited.slice(0, INPUTS_TOLD_MAX),
+        count: awaited.length,
+      };
+    }
     case "called_off":
       return { kind: "called_off" };
     default:

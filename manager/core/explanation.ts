@@ -214,6 +214,8 @@ export type Reason =
   }
   /** The script is asked whether the try that failed is to be repeated. */
   | { readonly kind: "retry_asked"; readonly outcome: Outcome }
+  /** Values of these tasks, and perhaps of more, are among its arguments: `count` in all. */
+  | { readonly kind: "arguments"; readonly taskIds: readonly TaskId[]; readonly count: number }
   /** Cancelled with many others: it ends as soon as it is its turn. */
   | { readonly kind: "called_off" }
   /** At which worker it is. */

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Outcome, TryResult } from "../../shared/task.ts";
+import { madeFiles, type Outcome, type TryResult, withoutFiles } from "../../shared/task.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { dropFollower } from "./group.ts";
 import { noteLie, outputLie } from "./lie.ts";
@@ -28,13 +28,13 @@ export function failWithOutputs(
   { result, fail }: { readonly result: TryResult; readonly fail: (result: TryResult) => void },
 ): void {
   const { worker, task } = attempt;
-  if (result.outputs.length === 0) {
+  if (madeFiles(result).length === 0) {
     acknowledge(state, worker, result);
     return fail(result);
   }
   const lie = outputLie(state, attempt, result);
   if (lie !== undefined) noteLie(state, worker, lie);
-  fail(lie === undefined && !task.isSettled ? result : { ...result, outputs: [] });
+  fail(lie === undefined && !task.isSettled ? result : withoutFiles(result));
   const isAsked = task.hold?.kind === "retry_asked" && task.hold.attempt === attempt;
   const isKept = isAsked || task.state.kind === "retrieving" && task.state.attempt === attempt;
   if (!isKept) discard(state, attempt, result);

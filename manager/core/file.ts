@@ -13,13 +13,14 @@ import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { countMissing, failTask, takeBackTask } from "./task.ts";
 import { forgetUpkeep, noteCopies, noteUse } from "./upkeep.ts";
 import { countUse } from "./task_class.ts";
+import { valueFileId } from "./value_file.ts";
 
 const NO_FILES: readonly FileRecord[] = [];
 
 /** Adds a declared file. */
 export function declareFile(
   state: ManagerState,
-  event: Extract<ManagerEvent, { kind: "file_declared" }>,
+  event: Extract<ManagerEvent, { kind: "file_declared" }> & { readonly producer?: TaskRecord },
 ): void {
   const { fileId, origin, level, peerTransfer, bound, replicas, isReleasedByUse } = event;
   assert(!state.files.has(fileId), `File ${fileId} must be new`);
@@ -32,7 +33,7 @@ export function declareFile(
     bound: undefined,
     failure: undefined,
     generation: 0,
-    producer: undefined,
+    producer: event.producer,
     lastFailure: undefined,
     isDue: false,
     isNondeterministic: false,
@@ -145,6 +146,8 @@ export interface OutputFile {
   readonly file: FileRecord;
   /** See `TaskMount`. */
   readonly only: "failure" | undefined;
+  /** It is the value of a call, which has no mount. */
+  readonly isValue: boolean;
 }
 
 const NO_OUTPUTS: readonly OutputFile[] = [];
@@ -154,11 +157,16 @@ export function outputFiles(
   state: ManagerState,
   task: TaskRecord,
 ): readonly OutputFile[] {
-  if (task.definition.outputs.length === 0) return NO_OUTPUTS;
+  const { taskId, outputs: mounts } = task.definition;
+  if (mounts.length === 0 && !task.hasValue) return NO_OUTPUTS;
   const outputs: OutputFile[] = [];
-  for (const { mount, fileId, only } of task.definition.outputs) {
+  for (const { mount, fileId, only } of mounts) {
     const file = state.files.get(fileId);
-    if (file !== undefined) outputs.push({ mount, file, only });
+    if (file !== undefined) outputs.push({ mount, file, only, isValue: false });
+  }
+  const value = task.hasValue ? state.files.get(valueFileId(taskId)) : undefined;
+  if (value !== undefined) {
+    outputs.push({ mount: "", file: value, only: undefined, isValue: true });
   }
   return outputs;
 }
@@ -301,7 +309,7 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
 /** Drops a finished task none of whose outputs is left; returns inputs to look at. */
 function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
   if (task.state.kind !== "done" || !state.tasks.has(task.definition.taskId)) return [];
-  if (task.definition.outputs.some(({ fileId }) => state.files.has(fileId))) return [];
+  if (outputFiles(state, task).length > 0) return [];
   state.tasks.delete(task.definition.taskId);
   countUse(state, task.taskClass, -1);
   const inputs = [...inputFiles(state, task)];

@@ -22,6 +22,7 @@ import type {
 } from "./state.ts";
 import { hasUnstartedConsumer } from "./try.ts";
 import { placeInQueue, whyKept } from "./upkeep.ts";
+import { valueFileId, valuePrefix } from "./value_file.ts";
 
 /** Throws an AssertionError that names the relation that does not hold. */
 export function checkInvariants(state: ManagerState): void {
@@ -181,6 +182,7 @@ function checkRecoveries({ tasks, counters, lost, files }: ManagerState): void {
 
 function checkTask(state: ManagerState, task: TaskRecord): void {
   const { taskId } = task.definition;
+  checkValue(state, task);
   let missing = 0;
   for (const file of inputFiles(state, task)) {
     if (!file.isAvailable) missing += 1;
@@ -223,6 +225,17 @@ function checkTask(state: ManagerState, task: TaskRecord): void {
       assert(task.isSettled && task.state.isSuccess, `Task ${taskId} must be kept as lineage only`);
       return;
   }
+}
+
+/** The file that the value of a call became is of that call, as long as it can be made again. */
+function checkValue(state: ManagerState, task: TaskRecord): void {
+  const { taskId } = task.definition;
+  const file = state.files.get(valueFileId(taskId));
+  if (file === undefined) return;
+  assert(task.hasValue, `Task ${taskId} must know that its value is a file`);
+  assert(file.producer === task, `The value of task ${taskId} must be made by it`);
+  const isTemp = file.origin.kind === "temp" && file.bound?.name === valuePrefix(state) + taskId;
+  assert(isTemp, `The value of task ${taskId} must be a temp of its name`);
 }
 
 /** What a try waits for at its worker is there or comes. */

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { FileFacts, TryId, TryResult } from "../../shared/task.ts";
+import { type FileFacts, madeFiles, type TryId, type TryResult } from "../../shared/task.ts";
 import { isInPlace, outputFiles } from "./file.ts";
 import {
   type FileRecord,
@@ -17,6 +17,7 @@ import {
   type TryRecord,
   type WorkerRecord,
 } from "./state.ts";
+import { valueLie } from "./value_file.ts";
 
 /** Lies of one connection after which it is closed. */
 export const LIES_MAX = 16;
@@ -66,10 +67,13 @@ export function outputLie(
   result: TryResult,
 ): string | undefined {
   const { task } = attempt;
-  if (result.outputs.length + task.definition.outputs.length === 0) return undefined;
+  const outputs = madeFiles(result);
+  if (outputs.length + task.definition.outputs.length === 0 && !task.hasValue) return undefined;
   const isSuccess = result.outcome === "success";
+  const strange = valueLie(state, attempt, result);
+  if (strange !== undefined) return strange;
   const names = new Set<string>();
-  for (const output of result.outputs) {
+  for (const output of outputs) {
     const { name, sizeBytes, content } = output;
     if (!isOutputOf(state, task, { output, made: attempt.try })) return `"${name}" is no output`;
     if (names.has(name)) return `output "${name}" is told twice`;

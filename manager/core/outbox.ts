@@ -8,6 +8,7 @@ import type { TaskDefinition, TaskTemplate } from "./event.ts";
 import { boundName, fileOf, isInPlace, outputFiles } from "./file.ts";
 import { comingGeneration } from "./group.ts";
 import type { ManagerState, TryRecord } from "./state.ts";
+import { valuePrefix } from "./value_file.ts";
 
 /** Messages for one worker that one step collects. */
 export interface Outbox {
@@ -69,9 +70,11 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
     inputs.push(isSymlink === true ? { ...input, isSymlink } : input);
   }
   const outputs: OutputMount[] = [];
-  for (const { mount, file, only } of outputFiles(state, attempt.task)) {
+  let hasValueFile = false;
+  for (const { mount, file, only, isValue } of outputFiles(state, attempt.task)) {
+    if (isValue) hasValueFile = true;
     // What is in place is not made twice; all else is, so that it is all of one run.
-    if (isInPlace(file)) continue;
+    if (isValue || isInPlace(file)) continue;
     const output = {
       mount,
       name: boundName(file),
@@ -83,7 +86,13 @@ function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number):
   }
   const { taskId, priority, body } = definition;
   const task = { taskId, try: attempt.try, shape, priority, body, inputs, outputs };
-  return attempt.task.ambiguousCount > 0 ? { ...task, hasOwnInputs: true } : task;
+  const hasOwnInputs = attempt.task.ambiguousCount > 0;
+  if (!hasOwnInputs && !hasValueFile) return task;
+  return {
+    ...task,
+    ...(hasOwnInputs ? { hasOwnInputs } : {}),
+    ...(hasValueFile ? { hasValueFile } : {}),
+  };
 }
 
 /** A definition names environments by file, the wire by cache name. */
@@ -101,6 +110,6 @@ function shapeOf(
     timeoutMs,
     ...(shares.length === 0 ? {} : { shares }),
     ...(hasSeries === true ? { hasSeries } : {}),
-    ...(library === undefined ? {} : { library }),
+    ...(library === undefined ? {} : { library, valuePrefix: valuePrefix(state) }),
   };
 }

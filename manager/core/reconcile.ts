@@ -32,6 +32,7 @@ import {
 import { waitOrQueue } from "./task.ts";
 import { endTransfer, repeatTransfer } from "./transfer.ts";
 import { removeTry, startTries } from "./try.ts";
+import { isValueToCome } from "./value_file.ts";
 
 type Reconcile = Extract<ManagerMessage, { kind: "reconcile" }>;
 
@@ -144,6 +145,7 @@ function judgeReplica(
   }
   const file = state.filesByName.get(facts.name);
   if (file === undefined) {
+    if (isValueToCome(state, worker, facts)) return "keep";
     if (!outlivesWorkflow(level)) return "delete";
     if (!worker.replicas.has(facts.name)) keepUnclaimed(state, worker, held);
     return "keep";

@@ -25,7 +25,7 @@ import type { Bar } from "./drain.ts";
 import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { HostRecord } from "./host.ts";
 import type { RoomSums } from "./hunger.ts";
-import type { Failure } from "./failure_output.ts";
+import type { Hold } from "./hold.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
@@ -57,27 +57,10 @@ export type TaskState =
   /** Kept only as the lineage of temps. */
   | { readonly kind: "done"; readonly isSuccess: boolean };
 
-/** Why a task is not scheduled, whether its inputs are there or not. */
-export type Hold =
-  /** Its user wants it no sooner, or its last try failed a moment ago. */
-  | { readonly kind: "start_after" | "back_off"; readonly untilMs: number }
-  /** No worker that has its strict inputs has room for it; strict_input.ts. */
-  | { readonly kind: "strict_input" }
-  /** Its user is asked whether the try that failed is to be repeated. */
-  | {
-    readonly kind: "retry_asked";
-    readonly untilMs: number;
-    readonly attempt: TryRecord;
-    readonly failure: Failure;
-    /** Of its worker: what the try left there is there as long as it is the same. */
-    readonly session: SessionId;
-  }
-  /** Its user has called it off: it ends as soon as it is its turn. */
-  | { readonly kind: "called_off" };
-
 /** One task as the manager sees it. */
 export interface TaskRecord {
-  readonly definition: TaskDefinition;
+  /** Another one once its arguments are known. */
+  definition: TaskDefinition;
   /** Another one once it has needed more than it had. */
   taskClass: TaskClass;
   state: TaskState;
@@ -104,6 +87,8 @@ export interface TaskRecord {
   slow: { readonly count: number; readonly worker: WorkerRecord } | undefined;
   /** Its handle has settled: what it does now, it does to remake a temp. */
   isSettled: boolean;
+  /** Its value became a file; value_file.ts. */
+  hasValue: boolean;
   readonly submittedAtMs: number;
   dispatchedAtMs: number;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { failArguments, learnArguments } from "./argument.ts";
 import { callOffSome, cancelTask, cancelTasks } from "./cancel.ts";
 import { declareCategory, resize } from "./category.ts";
 import { learn } from "./learning.ts";
@@ -20,6 +21,7 @@ import { changeHost } from "./host.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
+import type { Policies } from "./policy.ts";
 import { remakeLost } from "./recovery.ts";
 import { clearReplica, loseReplica, readyReplica } from "./replica.ts";
 import { decideRetry } from "./retry.ts";
@@ -99,6 +101,10 @@ function handle(state: ManagerState, event: TimedEvent): void {
       submitTask(state, event.task);
       if (state.isClosed) cancelTask(state, event.task.taskId);
       return;
+    case "arguments_known":
+      return learnArguments(state, event);
+    case "arguments_failed":
+      return failArguments(state, event);
     case "task_cancelled":
       return cancelTask(state, event.taskId);
     case "tasks_cancelled":
@@ -124,17 +130,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "fetch_failed":
       return failFetch(state, event);
     case "policies_set":
-      state.policies = event.policies;
-      watchAll(state);
-      for (const category of state.categories.values()) {
-        state.unlearnt.add(category);
-        resize(state, category);
-      }
-      for (const source of [...state.urlSources.values()]) startStores(state, source);
-      reviewTransfers(state);
-      planEviction(state);
-      reviewAll(state);
-      return;
+      return setPolicies(state, event.policies);
     case "host_changed":
       return changeHost(state, event);
     case "workers_released":
@@ -146,6 +142,19 @@ function handle(state: ManagerState, event: TimedEvent): void {
     default:
       return unreachable(event);
   }
+}
+
+function setPolicies(state: ManagerState, policies: Policies): void {
+  state.policies = policies;
+  watchAll(state);
+  for (const category of state.categories.values()) {
+    state.unlearnt.add(category);
+    resize(state, category);
+  }
+  for (const source of [...state.urlSources.values()]) startStores(state, source);
+  reviewTransfers(state);
+  planEviction(state);
+  reviewAll(state);
 }
 
 /** Applies what a worker says, unless its connection was given up since. */
@@ -171,6 +180,9 @@ function applyReport(
       return returnTry(state, worker, message);
     case "result":
       return endTry(state, worker, message.result);
+    case "results":
+      for (const result of message.results) endTry(state, worker, result);
+      return;
     case "replica_ready":
       return readyReplica(state, worker, message);
     case "transfer_failed":

@@ -2,11 +2,12 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import { countOrdered, filterOrdered, pushOrdered } from "../../shared/ordered_queue.ts";
-import type { Outcome, TryResult } from "../../shared/task.ts";
+import { madeFiles, type Outcome, type TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
 import { joinGroup } from "./group.ts";
+import type { Hold } from "./hold.ts";
 import type { TaskEnd } from "./instruction.ts";
 import {
   fileOf,
@@ -20,7 +21,7 @@ import { noteLost, recoverIfWanted } from "./recovery.ts";
 import { endReservation } from "./reservation.ts";
 import { isInstanceWorth } from "./schedule.ts";
 import { dropAsked } from "./retry.ts";
-import type { FileRecord, Hold, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, TryRecord } from "./state.ts";
 import { noteConsumed, strictInputs } from "./strict_input.ts";
 import { classOf, countUse } from "./task_class.ts";
 import { endAttempt } from "./try.ts";
@@ -68,6 +69,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     exhaustedCount: 0,
     slow: undefined,
     isSettled: false,
+    hasValue: false,
     submittedAtMs: state.nowMs,
     dispatchedAtMs: 0,
   };
@@ -86,10 +88,8 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
   }
   for (const file of inputFiles(state, task)) file.consumers.add(task);
   for (const { file } of strictInputs(state, task)) file.hasStrict = true;
-  const { startsAtMs = 0, endsAtMs } = definition;
-  if (startsAtMs > state.nowMs) {
-    task.hold = planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
-  }
+  const { awaits, endsAtMs } = definition;
+  task.hold = awaits === undefined ? startHold(state, task) : { kind: "arguments", awaits };
   if (endsAtMs !== undefined) planLook(state, { atMs: endsAtMs, kind: "end_by", task });
   waitOrQueue(state, task);
   joinGroup(state, task);
@@ -99,6 +99,13 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
     }
     recoverIfWanted(state, file);
   }
+}
+
+/** What keeps a task that has all it needs from being scheduled so far: its user's wish. */
+export function startHold(state: ManagerState, task: TaskRecord): Hold | undefined {
+  const { startsAtMs = 0 } = task.definition;
+  if (startsAtMs <= state.nowMs) return undefined;
+  return planHold(state, task, { kind: "start_after", untilMs: startsAtMs });
 }
 
 /** Puts a task that holds nothing into `waiting` or `ready`, as its inputs are. */
@@ -193,6 +200,7 @@ function whereabouts({ state, hold }: TaskRecord): string {
     return `waited for ${state.missing === 1 ? "an input" : `${state.missing} inputs`}`;
   }
   if (hold === undefined) return "waited for a worker";
+  if (hold.kind === "arguments") return "waited for the tasks among its arguments";
   return hold.kind === "strict_input"
     ? "waited for room where its strict inputs are"
     : "was held back";
@@ -388,7 +396,12 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   if (outcome === "success") counters.succeeded += 1;
   else if (outcome === "cancelled") counters.cancelled += 1;
   else counters.failed += 1;
-  state.facts.push({ kind: "task_ended", taskId, outcome, outputs: result?.outputs ?? [] });
+  state.facts.push({
+    kind: "task_ended",
+    taskId,
+    outcome,
+    outputs: result === undefined ? [] : madeFiles(result),
+  });
   const end = endOf(state, task, ending);
   state.instructions.push({ kind: "settle", durable: true, end });
 }

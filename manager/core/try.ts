@@ -1,7 +1,13 @@
 /** Tries: from the dispatch to what the worker says of their end. */
 
 import { AssertionError } from "../../shared/assert.ts";
-import type { Outcome, TryId, TryResult } from "../../shared/task.ts";
+import {
+  type FileFacts,
+  madeFiles,
+  type Outcome,
+  type TryId,
+  type TryResult,
+} from "../../shared/task.ts";
 import { countRunning, drawAgain } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
@@ -35,6 +41,7 @@ import {
 } from "./state.ts";
 import { changeClass, finishTask, setState, waitOrQueue } from "./task.ts";
 import { classOf, type Raise } from "./task_class.ts";
+import { declareValue } from "./value_file.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
 const AMBIGUOUS_TRIES_MAX = 3;
@@ -184,7 +191,10 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   }
   noteHostSuccess(state, attempt);
   noteEnded(state, attempt);
-  if (task.definition.outputs.length > 0) return endWithOutputs(state, attempt, result);
+  if (task.definition.outputs.length > 0 || result.valueFile !== undefined) {
+    declareValue(state, attempt, result);
+    return endWithOutputs(state, attempt, result);
+  }
   acknowledge(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
 }
@@ -209,6 +219,11 @@ function endWithOutputs(state: ManagerState, attempt: TryRecord, result: TryResu
   const { task, worker } = attempt;
   const { outcome, message } = result;
   takeOutputs(state, attempt, result);
+  const { valueFile } = result;
+  // One of another run than that whose value the handle has.
+  if (valueFile !== undefined && !state.filesByName.has(valueFile.name)) {
+    dropMade(state, worker, valueFile);
+  }
   promoteFollower(state, attempt);
   const pending = deliverOutputs(state, { task, worker, result });
   if (pending.size > 0) {
@@ -438,9 +453,10 @@ function whyNoMore({ task, worker }: TryRecord): string {
 /** Records what a try made. */
 export function takeOutputs(state: ManagerState, attempt: TryRecord, result: TryResult): void {
   const { task, worker } = attempt;
+  const made = madeFiles(result);
   for (const { file } of outputFiles(state, task)) {
     const { fileId } = file;
-    const output = result.outputs.find(({ name }) => name === file.bound?.name);
+    const output = made.find(({ name }) => name === file.bound?.name);
     if (output === undefined || file.bound === undefined) continue;
     const { content: _content, ...facts } = output;
     const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
@@ -513,16 +529,23 @@ export function discard(
 ): void {
   const { worker, task } = attempt;
   acknowledge(state, worker, result);
-  for (const output of result.outputs) {
-    const { name, generation } = output;
-    if (!isOutputOf(state, task, { output, made: attempt.try })) continue;
-    const replica = worker.replicas.get(name);
-    if (replica !== undefined && replica.generation === generation) {
-      deleteReplica(state, worker, replica);
-    } else {
-      // It never was in the table; the answer to this finds nothing there.
-      tell(state, worker, { kind: "delete", name, generation });
-    }
+  for (const output of madeFiles(result)) {
+    if (isOutputOf(state, task, { output, made: attempt.try })) dropMade(state, worker, output);
+  }
+}
+
+/** Has a worker delete what a try of it has made. */
+function dropMade(
+  state: ManagerState,
+  worker: WorkerRecord,
+  { name, generation }: FileFacts,
+): void {
+  const replica = worker.replicas.get(name);
+  if (replica !== undefined && replica.generation === generation) {
+    deleteReplica(state, worker, replica);
+  } else {
+    // It never was in the table; the answer to this finds nothing there.
+    tell(state, worker, { kind: "delete", name, generation });
   }
 }
 

@@ -1,4 +1,7 @@
-/** Cancelling: a part of many queued tasks by tag, and one that runs with all it has started. */
+/**
+ * Cancelling: a part of many queued tasks by tag, one that runs with all it has started, and a call
+ * that runs while the next one waits for its slot.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +11,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { join } from "@std/path";
 import { Manager } from "tendril";
 
+import { type CalledLibrary, JAVASCRIPT, PYTHON_DIRECT, PYTHON_FORK } from "./call_libraries.ts";
 import { type Figure, repeat } from "./figure.ts";
+import { findPython } from "./python.ts";
 import { withWorkers } from "./workers.ts";
 
 const TASK_COUNT = 50_000;
@@ -40,7 +45,23 @@ export async function measureCancel(): Promise<Figure[]> {
     beside: "none",
     aim: "1000",
     runs: running.map((ms) => ({ value: ms, baseline: 0 })),
-  }];
+  }, ...await measureCalls()];
+}
+
+async function measureCalls(): Promise<Figure[]> {
+  await findPython();
+  const figures: Figure[] = [];
+  for (const library of [JAVASCRIPT, PYTHON_DIRECT, PYTHON_FORK]) {
+    const runs = await repeat(() => measureRunningCall(library));
+    figures.push({
+      name: `cancel a call until the next has run, ${library.title}`,
+      unit: "ms",
+      beside: "none",
+      aim: "1000",
+      runs: runs.map((ms) => ({ value: ms, baseline: 0 })),
+    });
+  }
+  return figures;
 }
 
 async function measureQueued(): Promise<{ busyMs: number; stallMs: number }> {
@@ -68,11 +89,27 @@ async function measureQueued(): Promise<{ busyMs: number; stallMs: number }> {
   return { busyMs: (user + system) / 1000, stallMs };
 }
 
-async function measureRunning(): Promise<number> {
-  const directory = await mkdtemp(join(tmpdir(), "tendril-bench-"));
-  try {
-    return await withWorkers({ count: 1, cores: 1 }, async (manager) => {
-      const file = join(directory, "ids");
+/** Until its process is gone, too. */
+function measureRunningCall({ declare }: CalledLibrary): Promise<number> {
+  return withFile((file) =>
+    withWorkers({ count: 1, cores: 1 }, async (manager) => {
+      const library = declare(manager, 1);
+      const call = library.call("spin", file);
+      const next = library.call("nothing", 7);
+      await until(() => existsSync(file));
+      const id = readFileSync(file, "utf8");
+      const startMs = performance.now();
+      call.cancel();
+      await next.orThrow();
+      await until(() => !existsSync(`/proc/${id}`));
+      return performance.now() - startMs;
+    })
+  );
+}
+
+function measureRunning(): Promise<number> {
+  return withFile((file) =>
+    withWorkers({ count: 1, cores: 1 }, async (manager) => {
       const task = manager.submit({
         command: "trap '' TERM; sleep 600 & a=$!; setsid sleep 600 & " +
           `echo $$ $a $! > ${file}.new; mv ${file}.new ${file}; wait`,
@@ -83,7 +120,15 @@ async function measureRunning(): Promise<number> {
       task.cancel();
       await until(() => !ids.some((id) => existsSync(`/proc/${id}`)));
       return performance.now() - startMs;
-    });
+    })
+  );
+}
+
+/** Does `work` with the path of a file that is not there yet. */
+async function withFile<T>(work: (path: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), "tendril-bench-"));
+  try {
+    return await work(join(directory, "ids"));
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

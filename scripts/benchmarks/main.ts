@@ -9,6 +9,7 @@ import { measureCalls } from "./calls.ts";
 import { measureCancel } from "./cancel.ts";
 import { measureDoors } from "./doors.ts";
 import { type Figure, tableOf } from "./figure.ts";
+import { measureImports } from "./imports.ts";
 import { measureManagerCore } from "./manager_core.ts";
 import { measureMixed } from "./mixed.ts";
 import { measureStart } from "./start.ts";
@@ -19,6 +20,7 @@ import { measureUnpack } from "./unpack.ts";
 const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   tasks: measureTasks,
   calls: measureCalls,
+  imports: measureImports,
   chains: measureChains,
   transfer: measureTransfer,
   broadcast: measureBroadcast,
@@ -31,7 +33,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
 };
 
 /** A machine on which all of them take longer than this is of no use for them. */
-const BENCHES_MS_MAX = 600_000;
+const BENCHES_MS_MAX = 1_800_000;
 
 if (import.meta.main) await main(process.argv.slice(2));
 

@@ -24,6 +24,7 @@ import {
 import { type Check, checkMessages } from "../../shared/message_check.ts";
 import { managerMessage, workerMessage } from "../../shared/message_shapes.ts";
 import { checkTicket, issueTicket, readTicketHeader, ticketHeader } from "../../shared/ticket.ts";
+import { NdArray, Pickle } from "../../shared/nd_array.ts";
 import { decodeValue, encodeValue } from "../../shared/value.ts";
 import { MANAGER_SAMPLES, WORKER_SAMPLES } from "../shared/message_samples.ts";
 import { rawTar } from "../shared/archive/raw_tar.ts";
@@ -189,10 +190,18 @@ test("decodeValue() reads any bytes as a value, or refuses them", async () => {
     big: 2n ** 70n,
     bytes: new Uint8Array([1, 2, 3]),
     numbers: new Float64Array([1, 2]),
+    image: new NdArray([2, 1, 2], new Int16Array([1, 2, 3, 4])),
+    mask: new NdArray([2, 2], [true, false, true, true]),
+    pickle: new Pickle(new Uint8Array([128, 4, 46])),
   });
   await fuzzer.run(0.15, () => {
     try {
-      decodeValue(fuzzer.mutated(valid));
+      const read = decodeValue(fuzzer.mutated(valid)) as { readonly image?: unknown };
+      const { image } = typeof read === "object" && read !== null ? read : {};
+      if (image instanceof NdArray) {
+        const count = image.shape.reduce((total: number, size: number) => total * size, 1);
+        expect(image.data.length).toBe(count);
+      }
     } catch (error) {
       const isOurs = error instanceof Error && error.message.startsWith("Cannot ");
       if (!isOurs) throw error;

@@ -248,6 +248,19 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
       times: { startedAtMs: 1_790_000_000_000, stagedMs: 0.25, ranMs: 12.5 },
     },
   }],
+  results: [{
+    kind: "results",
+    results: [{
+      ...tryId,
+      outcome: "success",
+      message: "",
+      stdout: new Uint8Array(0),
+      stderr: new Uint8Array(0),
+      value: new Uint8Array([1]),
+      outputs: [],
+      times: { startedAtMs: 1_790_000_000_000, stagedMs: 0, ranMs: 12.5 },
+    }],
+  }],
   replica_ready: [{ kind: "replica_ready", transferId, file, movedBytes: 10 }],
   transfer_failed: [{
     kind: "transfer_failed",

@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { Decoder, Encoder } from "cbor-x";
 import { expect, test } from "bun:test";
 
+import { NdArray, type NdData, Pickle } from "../../shared/nd_array.ts";
 import { newRandom, nextRandomBelow } from "../../shared/random.ts";
 import {
   closeGaps,
@@ -56,6 +57,14 @@ const VALUES: readonly unknown[] = [
   ],
   [new BigInt64Array([-5n]), new BigUint64Array([5n]), new Float16Array([1.5])],
   [new Float64Array(0), new Float64Array([1, 2, 3]).subarray(1)],
+  new NdArray([2, 3], new Float32Array([1, 2, 3, 4, 5, 6])),
+  [
+    new NdArray([], new BigInt64Array([-7n])),
+    new NdArray([4], new Uint8Array([1, 2, 3, 4])),
+    { empty: new NdArray([3, 0, 2], new Float64Array(0)) },
+    new NdArray([2, 1, 2], [true, false, false, true]),
+  ],
+  new Map([["model", [new Pickle(new Uint8Array([128, 4, 46])), new Pickle(new Uint8Array(0))]]]),
 ];
 
 for (const value of VALUES) {
@@ -209,6 +218,23 @@ test("decodeValue() refuses bytes that are no value", () => {
     ["c1".repeat(100_000), "a date that is no number"],
     ["81".repeat(100_000), "more than 128 values inside each other"],
     ["c2594001" + "ff".repeat(0x4001), "a bigint of 16385 bytes"],
+    ["d8288202d8484101", "tag 40 before the wrong kind of value"],
+    ["d82883810141004100", "an array of several dimensions of 3 parts"],
+    ["d828828102d8484101", "a shape of 2 items and 1 of them"],
+    ["d8288280d848420102", "a shape of 1 items and 2 of them"],
+    ["d82882821bffffffffffffffff0141ff", "a length of 18446744073709551615"],
+    ["d82882821b001fffffffffffff1b001fffffffffffff41ff", "items and 1 of them"],
+    ["d828829841" + "01".repeat(65) + "4101", "65 dimensions"],
+    ["d82882812041ff", "tag 40 before the wrong kind of value"],
+    ["d8288281018101", "an item that is neither true nor false"],
+    ["d82882811a7fffffff9a7ffffffff5", "elements were announced"],
+    ["d828828101c101", "tag 1 before the items of an array"],
+    ["d828828101d8288281014101", "tag 40 before the items of an array"],
+    ["d828828101a0", "something else than the items of an array"],
+    ["d828828101", "something else than the items of an array"],
+    ["d828", "tag 40 before the wrong kind of value"],
+    ["da54454e5001", "tag 1413828176 before the wrong kind of value"],
+    ["da54454e5045ff", "1 bytes where 5 were announced"],
   ];
   for (const [hex, message] of refused) {
     expect(() => decodeValue(bytesOf(hex))).toThrow(message);
@@ -231,6 +257,38 @@ test("decodeValue() answers 20,000 mutated values with a value or a TypeError", 
       expect(error).toBeInstanceOf(TypeError);
     }
   }
+});
+
+test("encodeValue() writes arrays of several dimensions as RFC 8746 has them", () => {
+  const hex = (value: unknown) => encodeValue(value).toHex();
+  expect(hex(new NdArray([2, 1], new Uint8Array([7, 8])))).toBe("d82882820201d840420708");
+  expect(hex(new NdArray([1, 2], new Int16Array([1, 2])))).toBe("d82882820102d84d4401000200");
+  expect(hex(new NdArray([2], [true, false]))).toBe("d82882810282f5f4");
+  expect(hex(new Pickle(new Uint8Array([1])))).toBe("da54454e504101");
+  // Mere bytes count as well.
+  expect(decodeValue(bytesOf("d828828102420708"))).toStrictEqual(
+    new NdArray([2], new Uint8Array([7, 8])) as never,
+  );
+});
+
+test("NdArray refuses a shape that its data has not, and Pickle what is no bytes", () => {
+  const data = new Float64Array(6);
+  const make = (shape: unknown, items: unknown = data) => () =>
+    new NdArray(shape as number[], items as NdData);
+  expect(new NdArray([2, 3], data).data).toBe(data as never);
+  expect(make([2, 2])).toThrow("Cannot make an NdArray: a shape of 4 items and 6 of them");
+  expect(make([-2, -3])).toThrow('"-2" is no number of items in a dimension');
+  expect(make([1.5, 4])).toThrow('"1.5" is no number of items in a dimension');
+  expect(make("23")).toThrow("expected a shape of at most 64 dimensions");
+  expect(make(new Array(65).fill(1), new Int8Array(1))).toThrow("at most 64 dimensions");
+  expect(make(new Array(64).fill(2 ** 53 - 1))).toThrow("a shape of Infinity items and 6 of them");
+  expect(make([1], [1])).toThrow("expected a typed array, or an array of booleans");
+  expect(make([1], new DataView(new ArrayBuffer(1)))).toThrow(TypeError);
+  expect(() => new Pickle("x" as never)).toThrow("expected a Uint8Array");
+  const shape = [6];
+  const array = new NdArray(shape, data);
+  shape[0] = 7;
+  expect(array.shape).toEqual([6]);
 });
 
 test("encodeArguments() numbers each file once and decodeArguments() gives its path", () => {

@@ -19,7 +19,7 @@ import type {
 import type { TimedEvent, WorkerEvent } from "../../worker/core/event.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { checkInvariants } from "../../worker/core/invariants.ts";
-import { newWorkerState, type WorkerState } from "../../worker/core/state.ts";
+import { newWorkerState, type TryKey, tryKey, type WorkerState } from "../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../worker/core/step.ts";
 import type { Clock } from "./clock.ts";
 import { miniDigest } from "./contents.ts";
@@ -115,9 +115,9 @@ export class SimWorker {
   readonly #options: SimWorkerOptions;
   /** Grows with each process: callbacks of earlier ones do nothing. */
   #process = 0;
-  #running = new Map<string, DispatchedTask>();
+  #running = new Map<TryKey, DispatchedTask>();
   /** Tries that have read what another one wrote. */
-  #fooled = new Set<string>();
+  #fooled = new Set<TryKey>();
   #transfers = new Set<TransferId>();
   /** Files of which a part is held. */
   #parts = new Set<CacheName>();
@@ -282,7 +282,7 @@ export class SimWorker {
   }
 
   #runTask({ task, shape }: Extract<WorkerInstruction, { kind: "run_task" }>): void {
-    const key = `${task.taskId}.${task.try}`;
+    const key = tryKey(task);
     const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
     const plan = enforced(this.#world.run(task), shape);
@@ -356,7 +356,7 @@ export class SimWorker {
     >,
     end: (result: TryResult) => void,
   ): void {
-    const key = `${order.taskId}.${order.try}`;
+    const key = tryKey(order);
     this.#later(5, () => {
       const task = this.#running.get(key);
       if (task === undefined) return;
@@ -504,7 +504,7 @@ export class SimWorker {
 
   #call(instanceId: InstanceId, task: DispatchedTask, shape?: TaskShape): void {
     const { taskId, try: number } = task;
-    const key = `${taskId}.${number}`;
+    const key = tryKey(task);
     this.#readInputs(task);
     this.#running.set(key, task);
     const timeoutMs = shape?.timeoutMs ?? 0;

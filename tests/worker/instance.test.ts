@@ -18,6 +18,7 @@ import { NO_DEVICES } from "../../worker/core/device.ts";
 import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
 import { exhaustionOf } from "../../worker/core/instance_use.ts";
 import { Instances } from "../../worker/instance.ts";
+import { endLeftovers } from "../../worker/leftovers.ts";
 import { readProcess } from "../../worker/process_table.ts";
 import { walkTree } from "../../worker/process_tree.ts";
 import { Trash } from "../../worker/trash.ts";
@@ -94,6 +95,7 @@ class Bench implements AsyncDisposable {
     mark: "test-mark",
     hostCommand: selfCommand(["internal-library-host"]),
     meter: this.#meter,
+    endLeftovers: (leader) => endLeftovers(leader, undefined),
     walk: (ids) => walkTree(ids, { hasChildLists: true }),
     push: this.#push,
   });

@@ -14,8 +14,8 @@ import { type DevicePool, type HeldDevices, newDevicePool } from "./device.ts";
 import type { CachedFile } from "./event.ts";
 import type { WorkerInstruction } from "./instruction.ts";
 
-/** `TASK.TRY`, the key of a try in every table. */
-export type TryKey = string;
+/** The key of a try in every table: see `tryKey`. */
+export type TryKey = number;
 
 /** What waits for files: a try, an instance or a recipe. */
 export type Waiter = TryRecord | InstanceRecord | TransferRecord;
@@ -321,9 +321,9 @@ export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord
   return { ...bare, level, facts: bare, ownBytes: sizeBytes, isUnverified: false };
 }
 
-/** The key of a try. */
+/** The key of a try: unique while a task has fewer than 65,536 tries, as at the manager. */
 export function tryKey(id: { readonly taskId: number; readonly try: number }): TryKey {
-  return `${id.taskId}.${id.try}`;
+  return id.taskId * 65_536 + id.try;
 }
 
 /** The try that was looked at, if it runs: it may have ended meanwhile. */

@@ -5,10 +5,12 @@ import type { CacheName } from "../../shared/ids.ts";
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
 import {
   heldResources,
+  madeFiles,
   type Outcome,
   type TaskShape,
   type TryId,
   type TryResult,
+  withoutFiles,
 } from "../../shared/task.ts";
 import {
   addFile,
@@ -342,10 +344,11 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
   for (const { name } of record.task.inputs) touchFile(state, name);
   for (const name of record.shape.environments) touchFile(state, name);
   state.disk.refused.clear();
-  if (record.stopReason === "cancelled" && result.outputs.length > 0) {
+  const made = madeFiles(result);
+  if (record.stopReason === "cancelled" && made.length > 0) {
     // It was done before it could be stopped; nobody wants what it made.
     deleteOutputs(state, result);
-    return report(state, { ...result, outcome: "cancelled", outputs: [] });
+    return report(state, { ...withoutFiles(result), outcome: "cancelled" });
   }
   if (result.outcome === "disk_full") {
     const message = record.stopMessage === "" ? result.message : record.stopMessage;
@@ -354,15 +357,15 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
     return report(state, { ...result, message });
   }
   const { diskBytes } = state.identity.resources;
-  const outputBytes = result.outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const outputBytes = made.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (outputBytes > diskBytes) {
     deleteOutputs(state, result);
-    if (result.outcome !== "success") return report(state, { ...result, outputs: [] });
+    if (result.outcome !== "success") return report(state, withoutFiles(result));
     const message = `Cannot keep outputs of ${outputBytes} bytes: this worker has ${diskBytes} ` +
       "bytes of disk in all";
-    return report(state, { ...result, outcome: "disk_full", message, outputs: [] });
+    return report(state, { ...withoutFiles(result), outcome: "disk_full", message });
   }
-  for (const { content: _content, ...facts } of result.outputs) {
+  for (const { content: _content, ...facts } of made) {
     const mount = record.task.outputs.find((output) => output.name === facts.name);
     addFile(state, facts, { level: mount?.level ?? "workflow" });
   }
@@ -370,8 +373,8 @@ function endRunning(state: WorkerState, record: TryRecord, result: TryResult): v
 }
 
 /** What a try has put into the cache goes: no table speaks of it. */
-function deleteOutputs(state: WorkerState, { outputs }: TryResult): void {
-  for (const { name, generation } of outputs) {
+function deleteOutputs(state: WorkerState, result: TryResult): void {
+  for (const { name, generation } of madeFiles(result)) {
     state.instructions.push({ kind: "delete_file", name, generation });
     const cached = state.cache.get(name);
     if (cached === undefined || cached.generation >= generation) continue;

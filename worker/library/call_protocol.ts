@@ -32,6 +32,14 @@
  * `SYNC_AFTER_MS` or longer it writes `sync` then, and waits for `sync` from the worker: the
  * drops that came meanwhile lie before that in its pipe.
  *
+ * The environment variable `TENDRIL_SLOTS` is how many calls the program may be asked to run at
+ * the same time. It is 1 ("direct") or, for a program that gives each call a process of its own
+ * ("fork"), more: then up to `TENDRIL_SLOTS` and AHEAD calls may be in its hands, results come in
+ * any order and need no `sync`, and two more messages exist. The worker sends `stop ID`: the
+ * running call is to be ended with all its processes, and is answered with `result ID stopped 0`,
+ * or with its result if it has ended. The program may say `running ID PID`: that call runs in the
+ * process PID, which leads a group of its own.
+ *
  * For example, in shell:
  *
  *     echo ready >&4
@@ -75,10 +83,11 @@ export interface CallMessage {
 export type HostMessage =
   | CallMessage
   | { readonly kind: "drop"; readonly callId: number }
+  | { readonly kind: "stop"; readonly callId: number }
   | { readonly kind: "sync" };
 
 /** How a call ended, in the words of the protocol. */
-export type ResultStatus = "ok" | "error" | "file" | "exit";
+export type ResultStatus = "ok" | "error" | "file" | "exit" | "stopped";
 
 /** A result as it comes from a library process. */
 export interface ResultMessage {
@@ -93,18 +102,22 @@ export interface ResultMessage {
   readonly microseconds?: number;
 }
 
+/** A library process can serve calls. */
+export interface ReadyMessage {
+  readonly kind: "ready";
+  /** Calls that may wait in the pipe. */
+  readonly callsAhead: number;
+  /** True when the process serves one call only. */
+  readonly isOnce: boolean;
+}
+
 /** What a library process says. */
 export type LibraryMessage =
-  | {
-    readonly kind: "ready";
-    /** Calls that may wait in the pipe. */
-    readonly callsAhead: number;
-    /** True when the process serves one call only. */
-    readonly isOnce: boolean;
-  }
+  | ReadyMessage
   | { readonly kind: "failed"; readonly text: string }
   | ResultMessage
   | { readonly kind: "dropped"; readonly callId: number }
+  | { readonly kind: "running"; readonly callId: number; readonly processId: number }
   | { readonly kind: "sync" };
 
 /** Thrown for bytes that are not of the protocol; the process that wrote them must go. */
@@ -120,6 +133,11 @@ export interface MessageBuffer {
   /** The size below which there is no whole message. */
   wanted: number;
 }
+
+const RESULT_STATUSES: readonly ResultStatus[] = ["ok", "error", "file", "exit", "stopped"];
+
+/** Largest process ID of Linux; source: PID_MAX_LIMIT of its include/linux/threads.h. */
+const PROCESS_ID_MAX = 4 * 1024 * 1024;
 
 const EMPTY = new Uint8Array(0);
 const NEWLINE = 10;
@@ -157,6 +175,11 @@ export function encodeDrop(callId: number): Uint8Array {
   return UTF8_ENCODER.encode(`drop ${callId}\n`);
 }
 
+/** Returns the bytes of a stop. */
+export function encodeStop(callId: number): Uint8Array {
+  return UTF8_ENCODER.encode(`stop ${callId}\n`);
+}
+
 /** Returns the bytes of a sync, which are the same in both directions. */
 export function encodeSync(): Uint8Array {
   return UTF8_ENCODER.encode("sync\n");
@@ -173,6 +196,8 @@ export function encodeLibraryMessage(message: LibraryMessage): readonly Uint8Arr
     }
     case "dropped":
       return [UTF8_ENCODER.encode(`dropped ${message.callId}\n`)];
+    case "running":
+      return [UTF8_ENCODER.encode(`running ${message.callId} ${message.processId}\n`)];
     case "sync":
       return [encodeSync()];
     case "result": {
@@ -288,9 +313,10 @@ function hostMessageOf(words: readonly string[]): Announced<HostMessage> {
       },
     };
   }
-  if (words[0] === "drop" && words.length === 2) {
+  const kind = words[0];
+  if ((kind === "drop" || kind === "stop") && words.length === 2) {
     const callId = numberOf(words, 1, Number.MAX_SAFE_INTEGER);
-    return { size: 0, make: () => ({ kind: "drop", callId }) };
+    return { size: 0, make: () => ({ kind, callId }) };
   }
   if (words[0] === "sync" && words.length === 1) return SYNC;
   return refuse(words);
@@ -318,6 +344,12 @@ function libraryMessageOf(words: readonly string[]): Announced<LibraryMessage> {
       const callId = numberOf(words, 1, Number.MAX_SAFE_INTEGER);
       return { size: 0, make: () => ({ kind: "dropped", callId }) };
     }
+    case "running": {
+      if (words.length !== 3) break;
+      const callId = numberOf(words, 1, Number.MAX_SAFE_INTEGER);
+      const processId = numberOf(words, 2, PROCESS_ID_MAX);
+      return { size: 0, make: () => ({ kind: "running", callId, processId }) };
+    }
     case "sync":
       if (words.length === 1) return SYNC;
   }
@@ -327,9 +359,7 @@ function libraryMessageOf(words: readonly string[]): Announced<LibraryMessage> {
 function resultOf(words: readonly string[]): Announced<LibraryMessage> {
   const status = words[2];
   if (![4, 6, 7].includes(words.length)) return refuse(words);
-  if (status !== "ok" && status !== "error" && status !== "file" && status !== "exit") {
-    return refuse(words);
-  }
+  if (!isResultStatus(status)) return refuse(words);
   const callId = numberOf(words, 1, Number.MAX_SAFE_INTEGER);
   const size = numberOf(words, 3, VALUE_BYTES_MAX);
   const stdoutSize = words.length > 4 ? numberOf(words, 4, STREAM_KEPT_BYTES) : 0;
@@ -346,6 +376,10 @@ function resultOf(words: readonly string[]): Announced<LibraryMessage> {
       return { kind: "result", callId, status, content, stdout, stderr, ...time };
     },
   };
+}
+
+function isResultStatus(word: string | undefined): word is ResultStatus {
+  return RESULT_STATUSES.some((status) => status === word);
 }
 
 function numberOf(words: readonly string[], index: number, max: number): number {

@@ -72,7 +72,7 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   const server = new CallServer(namespace, capture);
   process.on(
     "exit",
-    (code) => server.tellExit(`The function ended its process: exit code ${code}`),
+    (code) => server.tellExit(`exit code ${code}`),
   );
   process.on("uncaughtException", (error) => server.end(error));
   process.on("unhandledRejection", (error) => server.end(error));
@@ -128,6 +128,9 @@ class CallServer {
         case "sync":
           this.#synced?.();
           break;
+        case "stop":
+          // Of forked calls only; the worker ends this process to stop what it runs.
+          break;
         default:
           unreachable(message);
       }
@@ -150,7 +153,7 @@ class CallServer {
   end(error: unknown): void {
     const { name, message, stack } = thrownOf(error);
     process.stderr.write(`Uncaught ${stack === "" ? `${name}: ${message}` : stack}\n`);
-    this.tellExit(`The process of the function ended: uncaught ${name}: ${message}`);
+    this.tellExit(`uncaught ${name}: ${message}`);
     process.exit(UNCAUGHT_EXIT_CODE);
   }
 

@@ -1,6 +1,7 @@
 /**
  * One running copy of a library: as many processes as it has slots, each serving one call at
- * a time ("direct").
+ * a time ("direct"), or one process that serves as many calls at a time as there are slots, each
+ * in a child of its own ("fork").
  *
  * Short calls wait in the pipe of a process, so that it need not wait for the worker between
  * two of them; how many is set by how long its calls took. A call that only waits is taken
@@ -17,20 +18,42 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "@std/path";
 
 import { assert, unreachable } from "../../shared/assert.ts";
+import type { LibraryMode } from "../../shared/library.ts";
 import type { InstanceStop } from "../core/instance_use.ts";
-import { encodeThrown, type Thrown, thrownOf, thrownOfText } from "../../shared/thrown.ts";
+import type { EndedLeader } from "../leftovers.ts";
+import { thrownOf, thrownOfText } from "../../shared/thrown.ts";
 import {
   ARGUMENT_BYTES_MAX,
-  type CallMessage,
   CALLS_AHEAD_MAX,
-  encodeCall,
   encodeDrop,
+  encodeStop,
   encodeSync,
-  isCallPath,
-  isFunctionName,
   type LibraryMessage,
+  PATHS_BYTES_MAX,
+  type ReadyMessage,
   type ResultMessage,
 } from "./call_protocol.ts";
+import { readCapturedOutput } from "./captured_output.ts";
+import {
+  type CallEnd,
+  type CallResult,
+  errorEnd,
+  type LibraryCall,
+  refusalOf,
+} from "./library_call.ts";
+import {
+  emptySlot,
+  freestSlot,
+  giveCall,
+  giveUpWaiting,
+  type HeldCall,
+  isRunning,
+  newHeldCall,
+  newSlot,
+  noteDuration,
+  type Slot,
+  takeCall,
+} from "./slot_calls.ts";
 import { LibrarySlot } from "./library_slot.ts";
 
 /** How an instance is started and whom it tells. */
@@ -43,52 +66,25 @@ export interface LibraryProcessOptions {
   readonly env: { readonly [name: string]: string | undefined };
   /** `TENDRIL_WORKER_MARK` of the processes, by which the worker's leftovers are found. */
   readonly mark: string;
-  /** Processes, and so calls at the same time; at least 1. */
+  /** Calls at the same time; at least 1. */
   readonly slots: number;
+  readonly mode: LibraryMode;
   /** Runs what starts a process so that it runs on the processors of the instance. */
   readonly pinned?: <T>(start: () => T) => T;
+  /** Ends what a process has left behind; resolves when nothing of it is found any more. */
+  readonly endLeftovers: (leader: EndedLeader) => Promise<void>;
+  /** Fills the directory of a process before that starts for the first time. */
+  prepare?(directory: string): Promise<void>;
+  /** Told that a call runs in a process of its own; in that of its slot, of one that is metered. */
+  onRunning?(callId: number, processId: number): void;
   /** Told of the instance before it has processes. */
   onOpened?(instance: LibraryProcess): void;
-  /** A call that asked for it runs in that process from now on, in another one if it is told again. */
-  onRunning?(callId: number, processId: number): void;
   /** Calls that ended since the last time. */
   onResults(results: readonly CallResult[]): void;
   /** The instance was ready and cannot serve any more; its calls have ended as lost. */
   onDied(message: string): void;
-  /** Time until the instance must be ready. Default `START_MS_MAX`. */
+  /** Time until a process must be ready. Default `START_MS_MAX`. */
   readonly startMsMax?: number;
-}
-
-/** One call. */
-export interface LibraryCall extends Omit<CallMessage, "kind"> {
-  /** Wall time of the function alone after which it is stopped; 0 is none. */
-  readonly timeoutMs: number;
-  /** `onRunning` is told of it. */
-  readonly isMetered?: true;
-}
-
-/** How one call ended. */
-export type CallEnd =
-  | { readonly kind: "ok"; readonly value: Uint8Array }
-  /** The value is in this file of the instance's directory, which is the receiver's now. */
-  | { readonly kind: "ok_file"; readonly path: string }
-  /** The function threw; `value` is `thrown` for `decodeThrown`. */
-  | { readonly kind: "error"; readonly thrown: Thrown; readonly value: Uint8Array }
-  /** Its process died, ended itself, or was stopped with the instance, which is `isAmbiguous`. */
-  | { readonly kind: "lost"; readonly message: string; readonly isAmbiguous?: true }
-  /** It ran in the instance when that was stopped for what it used. */
-  | { readonly kind: "stopped"; readonly stop: InstanceStop }
-  | { readonly kind: "cancelled" | "timeout" };
-
-/** The end of a call. */
-export interface CallResult {
-  readonly callId: number;
-  readonly end: CallEnd;
-  readonly stdout: Uint8Array;
-  readonly stderr: Uint8Array;
-  /** When the function started, epoch milliseconds; 0 when it never did. */
-  readonly startedAtMs: number;
-  readonly ranMs: number;
 }
 
 /** Default limit of a start: a context may load a large model. */
@@ -96,12 +92,6 @@ export const START_MS_MAX: number = 10 * 60_000;
 
 /** Deaths of a process outside of calls, without a call served in between, that end an instance. */
 export const DEATHS_MAX = 3;
-
-/** Work that waits in the pipe of a process, by what its calls took. */
-const AHEAD_MS = 2;
-
-/** Bytes that wait in the pipe of a process behind its first call: what the kernel surely takes. */
-const AHEAD_BYTES_MAX: number = 64 * 1024;
 
 /**
  * How often running calls are looked at, while there are any, for timeouts and stalls. A stall
@@ -112,6 +102,12 @@ const TICK_MS = 25;
 /** How long an idle process has to end by itself. */
 const CLOSE_MS = 1000;
 
+/** How long a process has to end a call in a child; then it is ended with all that it serves. */
+const STOP_MS_MAX = 500;
+
+/** What a program may leave unread beside calls: what it is told of these. */
+const UNREAD_SLACK_BYTES: number = 1024 * 1024;
+
 const STOPPED = "The library instance was stopped";
 
 /** Of a call that did nothing to lose its instance. */
@@ -121,46 +117,13 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 const UTF8 = new TextEncoder();
 const UTF8_DECODER = new TextDecoder();
 
-interface Call extends LibraryCall {
-  /** Its ID on the pipe, another each time it is given: answers to an earlier one are void. */
-  pipeId: number;
-  /** Where it is; undefined while it waits. */
-  slot: Slot | undefined;
-  /** Why it is to be stopped, once somebody asked. */
-  stop: "cancelled" | "timeout" | undefined;
-}
-
-interface Slot {
-  readonly index: number;
-  process: LibrarySlot;
-  isReady: boolean;
-  /** True when the worker ends it, or its function did: the end is no fault of the library. */
-  isStopping: boolean;
-  /** True when each call gets a process of its own. */
-  isOnce: boolean;
-  /** The first one runs, the others wait in the pipe. */
-  calls: Call[];
-  /** Of the calls in the pipe. */
-  bytes: number;
-  /** Further calls the program takes into its pipe. */
-  callsAhead: number;
-  /** When the first call was given or became the first, monotonic. */
-  headAtMs: number;
-  /** When the waiting calls were asked back; 0 when not, since the last result. */
-  askedAtMs: number;
-  /** Estimate of what a call takes; undefined before the first. */
-  callMs: number | undefined;
-  /** What was not written yet in this turn. */
-  unsent: Uint8Array[];
-}
-
 /** A running copy of a library. */
 export class LibraryProcess {
   readonly #options: LibraryProcessOptions;
   readonly #slots: Slot[] = [];
-  readonly #calls = new Map<number, Call>();
+  readonly #calls = new Map<number, HeldCall>();
   /** From `#next` on; may hold calls that have ended, which are passed over. */
-  #waiting: Call[] = [];
+  #waiting: HeldCall[] = [];
   #next = 0;
   #results: CallResult[] = [];
   #state: "starting" | "ready" | "closing" = "starting";
@@ -184,13 +147,12 @@ export class LibraryProcess {
   static async start(options: LibraryProcessOptions): Promise<LibraryProcess> {
     const instance = new LibraryProcess(options);
     options.onOpened?.(instance);
-    const { startMsMax = START_MS_MAX } = options;
-    const timer = setTimeout(() => {
-      instance.#started.reject(new Error(`Cannot start library: not ready after ${startMsMax} ms`));
-    }, startMsMax);
     try {
-      for (let index = 0; index < options.slots && instance.#state === "starting"; index++) {
-        await mkdir(instance.#directoryOf(index), { recursive: true });
+      for (let index = 0; index < instance.#processCount; index++) {
+        if (instance.#state !== "starting") break;
+        const directory = instance.#directoryOf(index);
+        await mkdir(directory, { recursive: true });
+        await options.prepare?.(directory);
         // It may have been closed meanwhile.
         if (instance.#state === "starting") instance.#slots.push(instance.#newSlot(index));
       }
@@ -198,8 +160,6 @@ export class LibraryProcess {
     } catch (error) {
       await instance.close();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
     return instance;
   }
@@ -213,7 +173,7 @@ export class LibraryProcess {
   call(calls: readonly LibraryCall[]): void {
     for (const call of calls) {
       assert(!this.#calls.has(call.callId), `Call ${call.callId} is there already`);
-      const entry: Call = { ...call, pipeId: 0, slot: undefined, stop: undefined };
+      const entry = newHeldCall(call);
       this.#calls.set(call.callId, entry);
       const refusal = this.#state === "ready" ? refusalOf(call) : undefined;
       if (this.#state !== "ready") this.#end(entry, LOST);
@@ -230,7 +190,8 @@ export class LibraryProcess {
     call.stop ??= reason;
     const slot = call.slot;
     if (slot === undefined) return this.#end(call, { kind: call.stop });
-    if (slot.calls[0] === call) return this.#stopHead(slot);
+    if (isRunning(slot, call)) return this.#stopRunning(slot, call, performance.now());
+    call.isAskedBack = true;
     slot.process.write(encodeDrop(call.pipeId));
   }
 
@@ -253,9 +214,9 @@ export class LibraryProcess {
     for (const slot of busy) slot.process.kill(STOPPED);
     for (const call of [...this.#calls.values()]) {
       const { slot } = call;
-      const isRunning = slot !== undefined && slot.calls[0] === call;
-      if (stop === undefined || !isRunning) this.#end(call, LOST);
-      else this.#end(call, { kind: "stopped", stop }, runOf(slot));
+      const hasRun = slot !== undefined && isRunning(slot, call);
+      if (stop === undefined || !hasRun) this.#end(call, LOST);
+      else this.#end(call, { kind: "stopped", stop }, runOf(call));
     }
     for (const slot of this.#slots) slot.process.end();
     const timer = setTimeout(() => {
@@ -270,33 +231,51 @@ export class LibraryProcess {
     await this.close();
   }
 
+  get #isForking(): boolean {
+    return this.#options.mode === "fork";
+  }
+
+  get #processCount(): number {
+    return this.#isForking ? 1 : this.#options.slots;
+  }
+
+  /** Calls that one process serves at the same time. */
+  get #width(): number {
+    return this.#isForking ? this.#options.slots : 1;
+  }
+
   #newSlot(index: number): Slot {
-    const slot: Slot = {
-      index,
-      process: this.#spawn(index, () => slot),
-      isReady: false,
-      isStopping: false,
-      isOnce: false,
-      calls: [],
-      bytes: 0,
-      callsAhead: 0,
-      headAtMs: 0,
-      askedAtMs: 0,
-      callMs: undefined,
-      unsent: [],
-    };
+    const process = this.#spawn(index, () => slot);
+    const slot: Slot = newSlot({ index, width: this.#width, process });
+    this.#limitStart(slot);
     return slot;
   }
 
+  #limitStart(slot: Slot): void {
+    const { startMsMax = START_MS_MAX } = this.#options;
+    const { process } = slot;
+    slot.startTimer = setTimeout(
+      () => process.kill(`not ready after ${startMsMax} ms`),
+      startMsMax,
+    );
+  }
+
   #spawn(index: number, slot: () => Slot): LibrarySlot {
-    const { command, env, mark, pinned = (start) => start() } = this.#options;
+    const { command, env, mark, endLeftovers, pinned = (start) => start() } = this.#options;
     const kept = Object.entries(env).filter(([name, value]) =>
       value !== undefined && !name.startsWith("BUN_")
     );
+    const width = this.#width;
     const options = {
       command,
       directory: this.#directoryOf(index),
-      env: { ...Object.fromEntries(kept) as Record<string, string>, TENDRIL_WORKER_MARK: mark },
+      env: {
+        ...Object.fromEntries(kept) as Record<string, string>,
+        TENDRIL_SLOTS: String(width),
+        TENDRIL_WORKER_MARK: mark,
+      },
+      unreadBytesMax: width * (ARGUMENT_BYTES_MAX + PATHS_BYTES_MAX) + UNREAD_SLACK_BYTES,
+      endLeftovers,
       onMessages: (messages: readonly LibraryMessage[]) => this.#read(slot(), messages),
       onEnd: (reason: string) => this.#slotEnded(slot(), reason),
     };
@@ -312,15 +291,10 @@ export class LibraryProcess {
     for (; this.#next < this.#waiting.length; this.#next++) {
       const call = this.#waiting[this.#next];
       if (call === undefined || this.#calls.get(call.callId) !== call) continue;
-      const slot = this.#freestSlot(call.arguments.length);
+      const slot = freestSlot(this.#slots, call.sizeBytes);
       if (slot === undefined) break;
-      if (slot.calls.length === 0) slot.headAtMs = performance.now();
-      call.slot = slot;
-      call.pipeId = ++this.#pipeId;
-      slot.calls.push(call);
-      this.#noteHead(slot);
-      slot.bytes += call.arguments.length;
-      slot.unsent.push(...encodeCall({ ...call, kind: "call", callId: call.pipeId }));
+      giveCall(slot, call, ++this.#pipeId);
+      this.#noteRunning(slot);
     }
     if (this.#next === this.#waiting.length) {
       this.#waiting.length = 0;
@@ -334,37 +308,20 @@ export class LibraryProcess {
     }
   }
 
-  #freestSlot(size: number): Slot | undefined {
-    let freest: Slot | undefined;
-    for (const slot of this.#slots) {
-      const count = slot.calls.length;
-      if (!slot.isReady || count >= roomOf(slot)) continue;
-      if (count > 0 && slot.bytes + size > AHEAD_BYTES_MAX) continue;
-      if (freest === undefined || count < freest.calls.length) freest = slot;
-      if (count === 0) break;
-    }
-    return freest;
-  }
-
   #read(slot: Slot, messages: readonly LibraryMessage[]): void {
     const now = performance.now();
     for (const message of messages) {
+      // What it says once it is to go counts no more.
+      if (slot.process.isKilled) break;
       switch (message.kind) {
         case "result":
           this.#takeResult(slot, message, now);
           break;
-        case "dropped": {
-          const call = takeCall(slot, message.callId);
-          if (call !== undefined) this.#putBack([call]);
+        case "dropped":
+          this.#takeBack(slot, message.callId, now);
           break;
-        }
         case "ready":
-          slot.callsAhead = Math.min(message.callsAhead, CALLS_AHEAD_MAX);
-          slot.isOnce = message.isOnce;
-          slot.isReady = true;
-          if (this.#state === "starting" && this.#slots.length === this.#options.slots) {
-            this.#tellReady();
-          }
+          this.#takeReady(slot, message);
           break;
         case "sync":
           slot.process.write(encodeSync());
@@ -372,6 +329,11 @@ export class LibraryProcess {
         case "failed":
           slot.process.kill(message.text);
           break;
+        case "running": {
+          const call = slot.calls.find(({ pipeId }) => pipeId === message.callId);
+          if (call !== undefined) this.#options.onRunning?.(call.callId, message.processId);
+          break;
+        }
         default:
           unreachable(message);
       }
@@ -379,10 +341,34 @@ export class LibraryProcess {
     this.#fill();
   }
 
-  /** Says which process the call that runs in a slot has, if it is to be said. */
-  #noteHead({ calls: [head], process: { processGroup } }: Slot): void {
-    if (head?.isMetered !== true || processGroup === undefined) return;
+  #takeReady(slot: Slot, { callsAhead, isOnce }: ReadyMessage): void {
+    if (slot.isReady) return slot.process.kill('it said "ready" a second time');
+    if (isOnce && this.#isForking) {
+      return slot.process.kill(
+        'it said "ready once", but it is to serve calls in processes of their own',
+      );
+    }
+    clearTimeout(slot.startTimer);
+    slot.callsAhead = Math.min(callsAhead, CALLS_AHEAD_MAX);
+    slot.isOnce = isOnce;
+    slot.isReady = true;
+    if (this.#state === "starting" && this.#slots.length === this.#processCount) this.#tellReady();
+  }
+
+  /** Tells of the call that a slot runs, if that is to be metered; a forked one says it itself. */
+  #noteRunning({ calls: [head], process: { processGroup } }: Slot): void {
+    if (head?.isMetered !== true || processGroup === undefined || this.#isForking) return;
     this.#options.onRunning?.(head.callId, processGroup);
+  }
+
+  /** A call comes back that was asked for; only one that did not start may. */
+  #takeBack(slot: Slot, pipeId: number, now: number): void {
+    const call = takeCall(slot, pipeId, now);
+    if (call?.isAskedBack === true) return this.#putBack([call]);
+    if (call === undefined && slot.givenUp.delete(pipeId)) return;
+    slot.process.kill(`it dropped call ${pipeId}, which nobody had asked for`);
+    // So that it ends with its process.
+    if (call !== undefined) slot.calls.unshift(call);
   }
 
   #tellReady(): void {
@@ -392,27 +378,31 @@ export class LibraryProcess {
   }
 
   #takeResult(slot: Slot, message: ResultMessage, now: number): void {
-    const call = takeCall(slot, message.callId);
-    if (call === undefined) return;
+    const call = takeCall(slot, message.callId, now);
+    if (call === undefined) {
+      if (slot.givenUp.delete(message.callId)) return;
+      const found = "it was not given that call, or has answered it";
+      return slot.process.kill(`it answered call ${message.callId}: ${found}`);
+    }
     const ranMs = message.microseconds === undefined
-      ? now - slot.headAtMs
+      ? now - call.startedAtMs
       : message.microseconds / 1000;
-    const before = slot.callMs ?? ranMs;
-    slot.callMs = ranMs > before ? (before + ranMs) / 2 : before * 0.9 + ranMs * 0.1;
-    slot.headAtMs = now;
-    slot.askedAtMs = 0;
-    this.#noteHead(slot);
+    noteDuration(slot, ranMs);
+    this.#noteRunning(slot);
     this.#deathCount = 0;
     const { stdout, stderr } = message;
-    this.#end(call, this.#endOf(message, slot), { stdout, stderr, ranMs });
-    if (message.status !== "exit" && !slot.isOnce) return;
+    this.#end(call, this.#endOf(message, { slot, call }), { stdout, stderr, ranMs });
+    if (this.#isForking || (message.status !== "exit" && !slot.isOnce)) return;
     slot.isStopping = true;
     slot.isReady = false;
     this.#putBack(emptySlot(slot));
     slot.process.kill("its last call has ended");
   }
 
-  #endOf(message: ResultMessage, slot: Slot): CallEnd {
+  #endOf(
+    message: ResultMessage,
+    { slot, call }: { readonly slot: Slot; readonly call: HeldCall },
+  ): CallEnd {
     switch (message.status) {
       case "ok":
         return { kind: "ok", value: message.content };
@@ -425,15 +415,18 @@ export class LibraryProcess {
       }
       case "error":
         return errorEnd(thrownOfText(UTF8_DECODER.decode(message.content)));
+      case "stopped":
+        if (call.stop !== undefined) return { kind: call.stop };
+        return lostEnd(call, "stopped by its program, which nobody had told to");
       case "exit":
-        return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
+        return lostEnd(call, UTF8_DECODER.decode(message.content));
       default:
         return unreachable(message.status);
     }
   }
 
   /** Makes calls wait again that have not started, in front of all others. */
-  #putBack(calls: readonly Call[]): void {
+  #putBack(calls: readonly HeldCall[]): void {
     for (const call of calls) {
       call.slot = undefined;
       if (call.stop !== undefined) this.#end(call, { kind: call.stop });
@@ -447,68 +440,101 @@ export class LibraryProcess {
     let callCount = 0;
     for (const slot of this.#slots) {
       callCount += slot.calls.length;
-      const head = slot.calls[0];
-      if (head === undefined) continue;
-      const silentMs = now - slot.headAtMs;
-      if (head.timeoutMs > 0 && silentMs >= head.timeoutMs) head.stop ??= "timeout";
-      if (head.stop !== undefined && silentMs >= TICK_MS) this.#stopHead(slot);
-      else if (slot.calls.length > 1 && silentMs >= TICK_MS) this.#askBack(slot, now);
+      for (const call of slot.calls.slice(0, slot.width)) this.#lookAt(slot, call, now);
+      const silentMs = now - (slot.calls[0]?.startedAtMs ?? now);
+      if (slot.calls.length > 1 && silentMs >= TICK_MS) this.#askBack(slot, now);
     }
     if (callCount > 0) return;
     clearInterval(this.#ticker);
     this.#ticker = undefined;
   }
 
+  /** Looks at a running call. */
+  #lookAt(slot: Slot, call: HeldCall, now: number): void {
+    // It has ended, with another that was stopped.
+    if (call.slot !== slot) return;
+    const ranMs = now - call.startedAtMs;
+    if (call.timeoutMs > 0 && ranMs >= call.timeoutMs) call.stop ??= "timeout";
+    // Its process may have dropped it, when it was asked to before it ran.
+    if (call.stop !== undefined && ranMs >= TICK_MS) this.#stopRunning(slot, call, now);
+  }
+
   /**
-   * Asks a slot for the calls behind a long one when another slot is idle. If it says nothing
-   * it is still in the first one: the request lies in its pipe, and its `sync` makes it read
-   * that before it starts another. So the calls are free, whether it answers or not.
+   * Asks a slot for the calls behind a long one when another slot is idle, or some are to be
+   * stopped. If it says nothing it is still in the first one: the request lies in its pipe, and its
+   * `sync` makes it read that before it starts another. So the calls are free, whether it answers
+   * or not.
    */
   #askBack(slot: Slot, now: number): void {
+    if (this.#isForking) return;
     const hasIdle = this.#slots.some((other) => other.isReady && other.calls.length === 0);
-    if (!hasIdle || this.#next < this.#waiting.length) return;
+    const isUseful = hasIdle && this.#next === this.#waiting.length;
+    if (!isUseful && !slot.calls.some(({ stop }) => stop !== undefined)) return;
     if (slot.askedAtMs === 0) {
-      slot.process.write(Buffer.concat(slot.calls.slice(1).map((call) => encodeDrop(call.pipeId))));
+      const waiting = slot.calls.slice(slot.width);
+      for (const call of waiting) call.isAskedBack = true;
+      slot.process.write(Buffer.concat(waiting.map(({ pipeId }) => encodeDrop(pipeId))));
       slot.askedAtMs = now;
       return;
     }
     if (now - slot.askedAtMs < TICK_MS || !slot.process.isFlushed) return;
-    const head = slot.calls[0];
-    const rest = emptySlot(slot).slice(1);
-    if (head !== undefined) {
-      slot.calls = [head];
-      slot.bytes = head.arguments.length;
-    }
-    this.#putBack(rest);
+    this.#putBack(giveUpWaiting(slot));
     this.#fill();
   }
 
-  /** Ends the running call with its process; those behind it wait again. */
-  #stopHead(slot: Slot): void {
-    const [head, ...rest] = emptySlot(slot);
+  /** Ends a running call: by its program where that can, else with its process. */
+  #stopRunning(slot: Slot, call: HeldCall, now: number): void {
+    if (!this.#isForking) return this.#stopProcess(slot, `function "${call.function}" was stopped`);
+    if (call.stopAtMs === 0) {
+      call.stopAtMs = now;
+      slot.process.write(encodeStop(call.pipeId));
+    } else if (now - call.stopAtMs >= STOP_MS_MAX) {
+      const reason = `it did not stop function "${call.function}" in ${STOP_MS_MAX} ms`;
+      this.#stopProcess(slot, reason);
+    }
+  }
+
+  /**
+   * Ends a process with the calls that run in it: those that are to be stopped as that, the others
+   * as lost through no fault of theirs. Those behind them wait again.
+   */
+  #stopProcess(slot: Slot, reason: string): void {
     slot.isStopping = true;
     slot.isReady = false;
-    this.#putBack(rest);
-    if (head?.stop !== undefined) this.#end(head, { kind: head.stop }, runOf(slot));
-    slot.process.kill(`stopped: ${head?.stop}`);
+    slot.process.kill(reason);
+    const calls = emptySlot(slot);
+    for (const call of calls.splice(0, slot.width)) {
+      call.slot = undefined;
+      const end = call.stop === undefined
+        ? { ...lostEnd(call, reason), isAmbiguous: true } as const
+        : { kind: call.stop };
+      this.#end(call, end, runOf(call));
+    }
+    this.#putBack(calls);
     this.#fill();
   }
 
   #slotEnded(slot: Slot, reason: string): void {
     const log = slot.process.log;
-    const [head, ...rest] = emptySlot(slot);
+    const calls = emptySlot(slot);
+    const running = calls.splice(0, slot.width);
     const wasReady = slot.isReady;
     slot.isReady = false;
+    clearTimeout(slot.startTimer);
     if (this.#state === "starting") {
       const output = log === "" ? "" : `\n${log}`;
       this.#started.reject(new Error(`Cannot start library: ${reason}${output}`));
     }
     if (this.#state !== "ready") return;
-    if (head !== undefined) {
-      const message = `The process of function "${head.function}" died: ${reason}`;
-      this.#end(head, { kind: "lost", message }, { ...runOf(slot), stderr: UTF8.encode(log) });
-    } else if (!slot.isStopping) this.#deathCount++;
-    this.#putBack(rest);
+    for (const call of running) {
+      const printed = this.#isForking
+        ? undefined
+        : readCapturedOutput(this.#directoryOf(slot.index));
+      const output = printed ?? { stderr: UTF8.encode(log) };
+      this.#end(call, lostEnd(call, reason), { ...runOf(call), ...output });
+    }
+    if (running.length === 0 && !slot.isStopping) this.#deathCount++;
+    this.#putBack(calls);
     if (this.#deathCount >= DEATHS_MAX) {
       return this.#die(
         `A process of the library died ${wasReady ? "idle" : "starting"}: ${reason}`,
@@ -524,6 +550,7 @@ export class LibraryProcess {
     slot.callMs = undefined;
     try {
       slot.process = this.#spawn(slot.index, () => slot);
+      this.#limitStart(slot);
     } catch (error) {
       this.#die(`A process of the library cannot be started: ${(error as Error).message}`);
     }
@@ -534,7 +561,7 @@ export class LibraryProcess {
   }
 
   /** Takes a call out of the instance and hands its end over, with others of this turn. */
-  #end(call: Call, end: CallEnd, run: Partial<CallResult> = {}): void {
+  #end(call: HeldCall, end: CallEnd, run: Partial<CallResult> = {}): void {
     this.#calls.delete(call.callId);
     if (this.#results.length === 0) queueMicrotask(() => this.#handOver());
     const { stdout = NOTHING, stderr = NOTHING, ranMs = 0 } = run;
@@ -549,47 +576,11 @@ export class LibraryProcess {
   }
 }
 
-/** Calls that may be in the hands of a slot, the running one among them. */
-function roomOf(slot: Slot): number {
-  // Behind a call that runs for long nothing is put.
-  if (slot.callMs === undefined || slot.askedAtMs !== 0) return 1;
-  return 1 + Math.min(slot.callsAhead, Math.floor(AHEAD_MS / Math.max(slot.callMs, 0.001)));
+/** How long a running call has run. */
+function runOf(call: HeldCall): { ranMs: number } {
+  return { ranMs: performance.now() - call.startedAtMs };
 }
 
-function takeCall(slot: Slot, pipeId: number): Call | undefined {
-  const index = slot.calls.findIndex((call) => call.pipeId === pipeId);
-  const [call] = index === 0 ? [slot.calls.shift()] : index > 0 ? slot.calls.splice(index, 1) : [];
-  if (call !== undefined) slot.bytes -= call.arguments.length;
-  return call;
-}
-
-function emptySlot(slot: Slot): Call[] {
-  const calls = slot.calls;
-  slot.calls = [];
-  slot.bytes = 0;
-  slot.unsent = [];
-  return calls;
-}
-
-/** How long the running call of a slot has run, for one that is stopped. */
-function runOf(slot: Slot): { ranMs: number } {
-  return { ranMs: performance.now() - slot.headAtMs };
-}
-
-function errorEnd(thrown: Thrown): CallEnd {
-  return { kind: "error", thrown, value: encodeThrown(thrown) };
-}
-
-/** Why a call cannot be written as a message, if it cannot. */
-function refusalOf(call: LibraryCall): Thrown | undefined {
-  if (!isFunctionName(call.function)) {
-    return thrownOf(new TypeError(`Cannot call "${call.function}" as a function: no such name`));
-  }
-  if (call.arguments.length > ARGUMENT_BYTES_MAX) {
-    const found = `more than ${ARGUMENT_BYTES_MAX} bytes`;
-    return thrownOf(new RangeError(`Cannot send arguments to "${call.function}": ${found}`));
-  }
-  const path = [call.directory, ...call.files].find((each) => !isCallPath(each));
-  if (path === undefined) return undefined;
-  return thrownOf(new TypeError(`Cannot send "${path}" as a path: it has a line break`));
+function lostEnd(call: HeldCall, reason: string): CallEnd & { readonly kind: "lost" } {
+  return { kind: "lost", message: `The process of function "${call.function}" died: ${reason}` };
 }

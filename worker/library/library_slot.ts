@@ -2,8 +2,8 @@
  * One process of a library instance: its pipes, its log and its end. It speaks the call
  * protocol and knows nothing of which call goes where.
  *
- * The process leads a process group of its own. What it started ends with it, but for what left the
- * group and lost its parent before: that ends with the worker.
+ * The process leads a process group of its own. What it started ends with it, wherever it went, as
+ * long as it kept its environment: there each process has a mark of its own.
  *
  * @module
  */
@@ -11,6 +11,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 
+import type { EndedLeader } from "../leftovers.ts";
 import { killAll, listTree } from "../process_tree.ts";
 import {
   CallProtocolError,
@@ -26,8 +27,12 @@ export interface SlotOptions {
   readonly command: readonly string[];
   /** Private directory of the process; it exists. */
   readonly directory: string;
-  /** The whole environment. */
+  /** The whole environment, but for the mark. */
   readonly env: { readonly [name: string]: string };
+  /** The most that may wait to be read by the process, in bytes: a program that reads on is far below. */
+  readonly unreadBytesMax: number;
+  /** Ends what the process has left behind; resolves when nothing of it is found any more. */
+  endLeftovers(leader: EndedLeader): Promise<void>;
   /** The messages of one read, in order. */
   onMessages(messages: readonly LibraryMessage[]): void;
   /** The process and its group are dead and all it wrote was read. Called once. */
@@ -37,8 +42,14 @@ export interface SlotOptions {
 /** The end of the log that is kept, in bytes. */
 export const LOG_KEPT_BYTES: number = 16 * 1024;
 
+/** In the environment of a process and of all it starts: random, of that process alone. */
+export const PROCESS_MARK_VARIABLE = "TENDRIL_LIBRARY_MARK";
+
 /** After the death of a process, how long a pipe that others hold open is read on. */
 const DRAIN_MS = 500;
+
+/** How long a process may live on that has closed a pipe: one that ends closes them a little before. */
+const CLOSED_MS_MAX = 200;
 
 /** A process that serves calls. */
 export class LibrarySlot {
@@ -48,6 +59,8 @@ export class LibrarySlot {
   readonly #calls: Writable | undefined;
   readonly #buffer: MessageBuffer = newMessageBuffer();
   readonly #ended: Promise<void>;
+  readonly #mark: string = crypto.randomUUID();
+  #closedTimer: ReturnType<typeof setTimeout> | undefined;
   #log: Uint8Array[] = [];
   #logSize = 0;
   /** Why the process is being killed, when it is. */
@@ -55,21 +68,24 @@ export class LibrarySlot {
   /** The process is dead; what it wrote may still come. */
   #hasEnded = false;
   #isOver = false;
+  /** It was told to end. */
+  #isClosing = false;
 
   constructor(options: SlotOptions) {
     this.#options = options;
     const [program = "", ...args] = options.command;
     this.#child = spawn(program, args, {
       cwd: options.directory,
-      env: options.env,
+      env: { ...options.env, [PROCESS_MARK_VARIABLE]: this.#mark },
       detached: true,
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
     });
     this.#calls = (this.#child.stdio[3] ?? undefined) as Writable | undefined;
-    // A process that is gone makes writes fail; its end is told by `onEnd`.
-    this.#calls?.on("error", () => {});
+    // A process that is gone makes writes fail, too; its end is told by `onEnd`.
+    this.#calls?.on("error", () => this.#pipeClosed("reads no more calls"));
     const results = (this.#child.stdio[4] ?? undefined) as Readable | undefined;
-    results?.on("error", () => {});
+    results?.on("error", () => this.#pipeClosed("writes no more results"));
+    results?.on("end", () => this.#pipeClosed("writes no more results"));
     results?.on("data", (chunk: Uint8Array) => this.#read(chunk));
     this.#child.stdout?.on("data", (chunk: Uint8Array) => this.#keep(chunk));
     this.#child.stderr?.on("data", (chunk: Uint8Array) => this.#keep(chunk));
@@ -98,13 +114,30 @@ export class LibrarySlot {
     return this.#calls?.writableLength === 0;
   }
 
-  /** Writes to the process; the caller limits how much is under way. */
+  /** True as long as it may be given calls. */
+  get isServing(): boolean {
+    return !this.#hasEnded && !this.isKilled;
+  }
+
+  /** True once somebody had to kill it: what it says then counts no more. */
+  get isKilled(): boolean {
+    return this.#killedFor !== "";
+  }
+
+  /** Writes to the process. */
   write(bytes: Uint8Array): void {
-    if (!this.#isOver) this.#calls?.write(bytes);
+    if (this.#isOver || this.#calls === undefined) return;
+    if (this.#calls.writableLength + bytes.length > this.#options.unreadBytesMax) {
+      return this.kill(
+        `it does not read what it is told: ${this.#calls.writableLength} bytes wait`,
+      );
+    }
+    this.#calls.write(bytes);
   }
 
   /** Tells the process to end, once it is through with what it was given. */
   end(): void {
+    this.#isClosing = true;
     this.#calls?.end();
   }
 
@@ -121,7 +154,7 @@ export class LibrarySlot {
   }
 
   #read(chunk: Uint8Array): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.isKilled) return;
     try {
       const messages = readLibraryMessages(this.#buffer, chunk);
       if (messages.length > 0) this.#options.onMessages(messages);
@@ -129,6 +162,12 @@ export class LibrarySlot {
       if (!(error instanceof CallProtocolError)) throw error;
       this.kill(error.message);
     }
+  }
+
+  /** Without both pipes it serves nobody. */
+  #pipeClosed(found: string): void {
+    if (this.#hasEnded || this.#isClosing) return;
+    this.#closedTimer ??= setTimeout(() => this.kill(`it ${found}`), CLOSED_MS_MAX);
   }
 
   #keep(chunk: Uint8Array): void {
@@ -156,11 +195,15 @@ export class LibrarySlot {
   async #finish(reason: string): Promise<void> {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    clearTimeout(this.#closedTimer);
     this.#killGroup();
+    const { pid } = this.#child;
+    const leader = { groupId: pid ?? 0, mark: this.#mark, variable: PROCESS_MARK_VARIABLE };
+    const gone = pid === undefined ? undefined : this.#options.endLeftovers(leader);
     const streams = [this.#child.stdio[4], this.#child.stdout, this.#child.stderr];
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, DRAIN_MS);
-    await Promise.race([Promise.all(streams.map(endOf)), promise]);
+    await Promise.all([gone, Promise.race([Promise.all(streams.map(endOf)), promise])]);
     clearTimeout(timer);
     this.#isOver = true;
     for (const stream of streams) stream?.destroy();

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { tryKey } from "../../../worker/core/state.ts";
 import { factsOf, WorkerFixture } from "./fixture.ts";
 
 test("step() says hello with all that the manager cannot know", () => {
@@ -55,7 +56,10 @@ test("step() forgets results on the verdicts acknowledge and discard only", () =
   fixture.connects({
     results: verdicts.map((verdict, index) => ({ taskId: index + 1 as never, try: 1, verdict })),
   });
-  expect([...fixture.state.results.keys()]).toEqual(["1.1", "2.1"]);
+  expect([...fixture.state.results.keys()]).toEqual([
+    tryKey({ taskId: 1, try: 1 }),
+    tryKey({ taskId: 2, try: 1 }),
+  ]);
   expect(fixture.toldOf("result").length).toBe(1);
 });
 

@@ -5,6 +5,7 @@ import {
   encodeCall,
   encodeDrop,
   encodeLibraryMessage,
+  encodeStop,
   encodeSync,
   type HostMessage,
   type LibraryMessage,
@@ -28,6 +29,7 @@ const CALLS: readonly HostMessage[] = [
   { kind: "drop", callId: 2 },
   { kind: "call", callId: 3, function: "g", arguments: NOTHING, directory: "", files: [] },
   { kind: "call", callId: 4, function: "h", arguments: NOTHING, directory: "", files: ["/x"] },
+  { kind: "stop", callId: 5 },
   { kind: "sync" },
 ];
 
@@ -46,13 +48,23 @@ const ANSWERS: readonly LibraryMessage[] = [
   { kind: "dropped", callId: 2 },
   { kind: "sync" },
   { kind: "result", callId: 3, status: "exit", content: NOTHING, stdout: NOTHING, stderr: NOTHING },
+  { kind: "running", callId: 6, processId: 4194304 },
+  {
+    kind: "result",
+    callId: 6,
+    status: "stopped",
+    content: NOTHING,
+    stdout: NOTHING,
+    stderr: NOTHING,
+  },
   { kind: "failed", text: "no é" },
 ];
 
 test("readHostMessages() reads what encodeCall() wrote, however it is cut", () => {
   const bytes = Buffer.concat(CALLS.flatMap((message) => {
     if (message.kind === "call") return encodeCall(message);
-    return message.kind === "drop" ? [encodeDrop(message.callId)] : [encodeSync()];
+    if (message.kind === "sync") return [encodeSync()];
+    return [message.kind === "drop" ? encodeDrop(message.callId) : encodeStop(message.callId)];
   }));
   for (let size = 1; size <= bytes.length; size++) {
     expect(readInParts(bytes, size, readHostMessages)).toEqual([...CALLS]);
@@ -102,6 +114,9 @@ test("readLibraryMessages() refuses what is not of the protocol", () => {
     "result 1 ok  1",
     "dropped",
     "dropped 99999999999999999",
+    "running 1",
+    "running 1 4194305",
+    "running 1 2 3",
     "sync 1",
     "call 1 f 0 0",
   ];

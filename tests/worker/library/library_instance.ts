@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { encodeArguments } from "../../../shared/value.ts";
+import { endLeftovers } from "../../../worker/leftovers.ts";
+import type { CallResult, LibraryCall } from "../../../worker/library/library_call.ts";
 import {
-  type CallResult,
-  type LibraryCall,
   LibraryProcess,
   type LibraryProcessOptions,
 } from "../../../worker/library/library_process.ts";
@@ -54,6 +54,8 @@ export async function startInstance(
       env: process.env,
       mark: "test",
       slots: 1,
+      mode: "direct",
+      endLeftovers: (leader) => endLeftovers(leader, undefined),
       onResults(batch) {
         results.push(...batch);
         for (const result of batch) waiting.get(result.callId)?.(result);

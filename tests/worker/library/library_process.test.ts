@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { functionModule } from "../../../shared/function_source.ts";
 import { decodeThrown } from "../../../shared/thrown.ts";
 import { decodeValue, encodeArguments } from "../../../shared/value.ts";
-import type { CallEnd, CallResult } from "../../../worker/library/library_process.ts";
+import type { CallEnd, CallResult } from "../../../worker/library/library_call.ts";
 import { startInstance } from "./library_instance.ts";
 
 /** The end of a call that did nothing to lose its instance. */
@@ -188,12 +188,12 @@ test("call() loses only the call whose process died", async () => {
   const lost = (message: string) => ({ kind: "lost", message });
   expect(ends.map((end) => end.kind === "ok" ? decodeValue(end.value) : end)).toEqual([
     0,
-    lost("The function ended its process: exit code 3"),
+    lost('The process of function "exit" died: exit code 3'),
     1,
     lost('The process of function "kill" died: killed by SIGKILL'),
     2,
-    lost("The process of the function ended: uncaught Error: late"),
-    lost("The process of the function ended: uncaught Error: lone"),
+    lost('The process of function "late" died: uncaught Error: late'),
+    lost('The process of function "forgotten" died: uncaught Error: lone'),
     3,
   ]);
 });

@@ -1,0 +1,263 @@
+/** A library as scripts describe it, checked. */
+
+import { LIBRARY_MODES, type LibraryMode, NO_ARGUMENTS } from "../shared/library.ts";
+import { VALUE_BYTES_MAX } from "../shared/protocol.ts";
+import { encodeArguments } from "../shared/value.ts";
+import { checkName } from "./call_arguments.ts";
+import type { FileEntry } from "./file_entry.ts";
+import { FileHandle } from "./file_handle.ts";
+import type { FileStore } from "./file_store.ts";
+import type { CheckedMount, InputMountOption } from "./mount_option.ts";
+import {
+  count,
+  flag,
+  oneOf,
+  type Reader,
+  type Readers,
+  readOptions,
+  show,
+  text,
+} from "./option.ts";
+import { findPython, type PythonModule } from "./python_module.ts";
+import {
+  type CheckedProcess,
+  checkLength,
+  checkProcess,
+  mounts,
+  mountsOf,
+  PROCESS_READERS,
+  type ProcessOptions,
+} from "./task_definition.ts";
+import { TaskHandle } from "./task_handle.ts";
+
+/** Calls served at the same time by one instance, at most. */
+const SLOTS_MAX = 1024;
+
+/** Instances kept running, at most. */
+const INSTANCES_MAX = 100_000;
+
+/** What can be said of code alone, and not of a command. */
+const OF_CODE = ["context", "contextArguments", "from"] as const;
+
+/**
+ * Code kept running at workers: exactly one of `module`, `python` and `command`. What it is given
+ * beside is what each instance of it has.
+ *
+ * @example
+ * ```ts
+ * manager.library({ name: "digits", module: "./digits.ts", context: "setup", slots: 2 });
+ * manager.library({ name: "model", python: "model.py", context: "load", mode: "fork", slots: 4 });
+ * manager.library({ name: "area", python: "def area(width, height):\n  return width * height\n" });
+ * manager.library({ name: "any", command: "./server", inputs: { server: manager.file("server") } });
+ * ```
+ */
+export interface LibraryOptions extends ProcessOptions {
+  /** Unique within the manager. */
+  readonly name: string;
+  /** A file of JavaScript or TypeScript, bundled with what it imports. */
+  readonly module?: string | URL;
+  /**
+   * The path of a `.py` file, imported by its name; that of a package, a directory with an
+   * `__init__.py`; or source text, which has a line break. It is served by the `python3` of the
+   * environment, else of the worker: 3.8 or later.
+   */
+  readonly python?: string | URL;
+  /** A program that speaks the call protocol, run by `/bin/sh -c`. */
+  readonly command?: string;
+  /**
+   * What a relative `module` or `python` starts from: `import.meta.url`. Default: the folder of the
+   * running script, else the working directory.
+   */
+  readonly from?: string | URL;
+  /**
+   * Name of the function that runs once when a process of an instance starts; what it returns is kept
+   * for the calls: `libraryContext()` of "tendril", or `tendril.context` in Python.
+   */
+  readonly context?: string;
+  /** What the context function is given: plain values, or files, which arrive as absolute paths. */
+  readonly contextArguments?: readonly unknown[];
+  /** Calls served at the same time by one instance. Default 1. */
+  readonly slots?: number;
+  /**
+   * `"direct"`: an instance has a process for each slot, which serves one call at a time, and keeps
+   * what calls change. `"fork"`, not of a module: it has one process, which forks a child for each
+   * call; what a call changes is gone with it. Default `"direct"`.
+   */
+  readonly mode?: LibraryMode;
+  /**
+   * Instances that are started ahead of calls and kept while there are none, where there is room.
+   * Default 0.
+   */
+  readonly instances?: number;
+  /**
+   * In Python alone: what is no value in a result travels as pickle, a `Pickle` here, which later
+   * calls take as an argument. Default false.
+   */
+  readonly pickle?: boolean;
+  /** Mount name: file that each process finds under that name in its working directory. */
+  readonly inputs?: { readonly [mount: string]: InputMountOption };
+}
+
+/** The code of a library before it is shipped. */
+export type LibraryCode =
+  | { readonly kind: "javascript"; readonly module: string | URL; readonly from?: string | URL }
+  | { readonly kind: "python"; readonly module: PythonModule; readonly isPickling: boolean }
+  | { readonly kind: "command"; readonly command: string };
+
+/** What an instance has beside its code. */
+export interface CheckedInstance extends CheckedProcess {
+  readonly name: string;
+  readonly mode: LibraryMode;
+  /** Empty when there is none. */
+  readonly context: string;
+  /** Encoded; the index of a file is that in `files`. */
+  readonly contextArguments: Uint8Array;
+  /** Those among the arguments. */
+  readonly files: readonly FileEntry[];
+  readonly slots: number;
+  readonly instanceCount: number;
+  readonly inputs: readonly CheckedMount[];
+}
+
+/** Checked options of a library. */
+export interface CheckedLibrary extends CheckedInstance {
+  readonly code: LibraryCode;
+}
+
+type Given = Partial<Required<LibraryOptions>>;
+
+const pathOption: Reader<string | URL> = (value, what) => {
+  if (value instanceof URL || (typeof value === "string" && value !== "")) return value;
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as a module: expected a path`);
+};
+
+const list: Reader<readonly unknown[]> = (value, what) => {
+  if (Array.isArray(value)) return value;
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as arguments: expected an array`);
+};
+
+const READERS: Readers<LibraryOptions> = {
+  name: text,
+  module: pathOption,
+  python: pathOption,
+  command: text,
+  from: pathOption,
+  context: text,
+  contextArguments: list,
+  slots: count(1, SLOTS_MAX),
+  mode: oneOf(...LIBRARY_MODES),
+  instances: count(0, INSTANCES_MAX),
+  pickle: flag,
+  inputs: mounts,
+  ...PROCESS_READERS,
+};
+
+/**
+ * Checks the options of `manager.library`.
+ *
+ * @throws {TypeError | RangeError} When one is wrong, or they do not go together.
+ * @throws {Error} When the code in Python is not there.
+ */
+export function readLibrary(options: LibraryOptions, store: FileStore): CheckedLibrary {
+  const read: Given = readOptions<Required<LibraryOptions>>(options, "library", READERS);
+  const { name } = read;
+  if (name === undefined) {
+    throw new TypeError('Cannot declare a library without a name: expected { name: "…" }');
+  }
+  checkName(name, "library");
+  const code = codeOf(name, read);
+  if (code.kind === "command") checkLength(code.command, read.env ?? {});
+  const { context = "", contextArguments = [] } = read;
+  if (context === "" && contextArguments.length > 0) {
+    throw new TypeError(
+      `Cannot take contextArguments of library "${name}": it names no context function`,
+    );
+  }
+  const inputs = mountsOf(read.inputs ?? {}, "input", store);
+  for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
+  return {
+    name,
+    code,
+    mode: modeOf(name, read),
+    context,
+    ...encodeContext(name, contextArguments, store),
+    slots: read.slots ?? 1,
+    instanceCount: read.instances ?? 0,
+    inputs,
+    ...checkProcess(read, store),
+  };
+}
+
+/** What instances have of which nothing is said. */
+export function plainInstance(name: string, process: CheckedProcess): CheckedInstance {
+  return {
+    name,
+    mode: "direct",
+    context: "",
+    contextArguments: NO_ARGUMENTS,
+    files: [],
+    slots: 1,
+    instanceCount: 0,
+    inputs: [],
+    ...process,
+  };
+}
+
+function codeOf(name: string, read: Given): LibraryCode {
+  const { module, python, command, from } = read;
+  const kinds = [module, python, command].filter((kind) => kind !== undefined);
+  if (kinds.length !== 1) {
+    throw new TypeError(
+      `Cannot declare library "${name}" with ${kinds.length} of module, python and command: ` +
+        "expected exactly one of them",
+    );
+  }
+  if (python === undefined && read.pickle === true) {
+    throw new TypeError(`Cannot take pickle of library "${name}": it is not in Python`);
+  }
+  if (module !== undefined) {
+    return { kind: "javascript", module, ...(from === undefined ? {} : { from }) };
+  }
+  if (python !== undefined) {
+    const found = findPython(python, { from, library: name });
+    return { kind: "python", module: found, isPickling: read.pickle ?? false };
+  }
+  const refused = OF_CODE.find((option) => read[option] !== undefined);
+  if (refused !== undefined) {
+    throw new TypeError(`Cannot take ${refused} of library "${name}": it is a command`);
+  }
+  return { kind: "command", command: command ?? "" };
+}
+
+function modeOf(name: string, { module, mode = "direct" }: Given): LibraryMode {
+  if (module === undefined || mode === "direct") return mode;
+  throw new TypeError(
+    `Cannot take mode of library "${name}" as "fork": a process of JavaScript cannot be forked; ` +
+      'expected "direct", where slots have processes of their own',
+  );
+}
+
+/** The arguments of a context function, as those of a call. */
+function encodeContext(
+  name: string,
+  args: readonly unknown[],
+  store: FileStore,
+): Pick<CheckedInstance, "contextArguments" | "files"> {
+  const { bytes, files } = encodeArguments<FileEntry, never>(args, {
+    onFile: (value) =>
+      value instanceof FileHandle ? store.entryOf(value, "a context argument") : undefined,
+    onHandle: (value) => {
+      if (!(value instanceof TaskHandle)) return undefined;
+      throw new TypeError(
+        `Cannot pass task ${value.id} as a context argument of library "${name}": await its ` +
+          "value() and pass that",
+      );
+    },
+  });
+  for (const file of files) store.checkInput(file, `file ${file.id}`);
+  if (bytes.length <= VALUE_BYTES_MAX) return { contextArguments: bytes, files };
+  throw new RangeError(
+    `Cannot pass ${bytes.length} bytes of contextArguments to library "${name}": at most ` +
+      `${VALUE_BYTES_MAX}; pass the rest as a file`,
+  );
+}
