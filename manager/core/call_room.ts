@@ -101,6 +101,16 @@ export function placesWithRoom(
   return { now, ahead };
 }
 
+/** True where more than one instance of its own library holds what calls of the class state. */
+export function isInWay({ library, worker }: ServiceRecord, taskClass: TaskClass): boolean {
+  if (taskClass.ownAllocation === undefined) return false;
+  let count = 0;
+  for (const instance of worker.instances.values()) {
+    if (instance.library === library && instance.state !== "stopping") count += 1;
+  }
+  return count > 1;
+}
+
 /** An instance starts for calls of one class: those of others of its library may go there as well. */
 export function unblockAlike(state: ManagerState, taskClass: TaskClass): void {
   for (const other of state.busyClasses) {

@@ -12,6 +12,7 @@ import {
   type CallPlaces,
   hasCallRoom,
   instanceNeed,
+  isInWay,
   placesWithRoom,
   unblockAlike,
 } from "./call_room.ts";
@@ -60,7 +61,8 @@ const RECALLS_PROBED = 8;
 /** Calls that would be done sooner than this wait for a slot rather than for a new instance. */
 const INSTANCE_WORTH_MS = 100;
 
-const NOWHERE: CallPlaces = { now: undefined, ahead: undefined };
+/** Services that are looked at, freest first, for one at which a call may wait. */
+const SERVICES_PROBED = 16;
 
 /** Tries shorter than this are not worth taking back from a worker. */
 const RECALL_WORTH_MS = 50;
@@ -234,10 +236,19 @@ export function placesFor(
   taskClass: TaskClass,
 ): CallPlaces {
   if (taskClass.ownAllocation !== undefined) return placesWithRoom(state, { taskClass, library });
-  const service = freestService(state, library, taskClass);
-  if (service === undefined) return NOWHERE;
-  if (service.callCount < service.slotCount) return { now: service, ahead: service };
-  return { now: undefined, ahead: hasSlotAhead(state, service, taskClass) ? service : undefined };
+  let now: ServiceRecord | undefined;
+  let ahead: ServiceRecord | undefined;
+  let probedCount = 0;
+  visitFreest(library.index, (service) => {
+    const { worker, callCount, slotCount } = service;
+    if (!suits(worker, taskClass) || !isTimeLeft(state, worker, taskClass)) return false;
+    if (callCount < slotCount) now = service;
+    // One with more slots may have as many calls too many, and be less busy.
+    if (hasSlotAhead(state, service, taskClass)) ahead = service;
+    probedCount += 1;
+    return ahead !== undefined || probedCount >= SERVICES_PROBED;
+  });
+  return { now, ahead };
 }
 
 /** True when one more call may be there, running or waiting. */
@@ -252,21 +263,6 @@ function hasSlotAhead(
 function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
   const service = worker.services.get(library);
   return service !== undefined && service.callCount < service.slotCount;
-}
-
-/** The one at which a call would be served soonest. */
-function freestService(
-  state: ManagerState,
-  library: LibraryRecord,
-  taskClass: TaskClass,
-): ServiceRecord | undefined {
-  let freest: ServiceRecord | undefined;
-  visitFreest(library.index, (service) => {
-    const { worker } = service;
-    if (suits(worker, taskClass) && isTimeLeft(state, worker, taskClass)) freest = service;
-    return freest !== undefined;
-  });
-  return freest;
 }
 
 /** A worker that should start another instance, if one should. */
@@ -349,7 +345,8 @@ function makeRoom(state: ManagerState): void {
     if (!taskClass.isBlocked) continue;
     for (const service of state.idleServices) {
       const { library, worker } = service;
-      if (library === taskClass.library || worker.link.kind !== "open") continue;
+      if (library === taskClass.library && !isInWay(service, taskClass)) continue;
+      if (worker.link.kind !== "open") continue;
       if (!suits(worker, taskClass) || !couldHold(state, worker, taskClass)) continue;
       stopService(state, service);
       break;

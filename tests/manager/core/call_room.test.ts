@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import type { ManagerMessage } from "../../../shared/protocol.ts";
 import { instanceAt, ManagerFixture } from "./fixture.ts";
 import { idOf } from "./wishes.ts";
 
@@ -92,6 +93,28 @@ test("placesWithRoom() has a call wait at a worker for what tries hold, not for 
   expect(other.dispatched).toEqual([]);
 });
 
+test("isInWay() has instances leave that hold what a call of their own library states", () => {
+  const fixture = withLibrary({}, 1);
+  fixture.joins("a", { cores: 2 });
+  const calls = [fixture.submits(CALL), fixture.submits(CALL)];
+  expect(committed(fixture, "a")).toBe(2);
+  for (const call of calls) fixture.finishes("a", call);
+  const call = fixture.submits({ ...CALL, request: { cores: 1 } });
+  expect(fixture.dispatched).toEqual([]);
+  const stopped = fixture.told("a").filter(({ kind }) => kind === "stop_instance");
+  expect(stopped.length).toBeGreaterThan(0);
+  fixture.says(
+    "a",
+    ...stopped.map((message) => ({
+      kind: "instance_gone" as const,
+      instanceId: (message as Extract<ManagerMessage, { kind: "stop_instance" }>).instanceId,
+      reason: "stopped" as const,
+      message: "",
+    })),
+  );
+  expect(fixture.dispatched).toEqual([`a ${call}.1`]);
+});
+
 test("instanceNeed() starts an instance only where its call has room too", () => {
   const fixture = withLibrary();
   fixture.joins("a", { cores: 2 });
@@ -121,7 +144,7 @@ test("afterExhaustion() takes a call beyond what it states as a failure of its o
   expect(fixture.outcome(call)).toBe("resources_exhausted");
 });
 
-test("freestService() passes a worker by that lacks a feature of the call", () => {
+test("placesFor() passes a worker by that lacks a feature of the call", () => {
   const fixture = withLibrary();
   fixture.joins("a");
   fixture.submits(CALL);
