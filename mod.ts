@@ -56,10 +56,10 @@ export type { FollowTarget } from "./manager/follow_text.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryMode } from "./shared/library.ts";
 export type { LibraryOptions } from "./manager/library_option.ts";
-export type { WithFiles } from "./manager/manager.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
 export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
+export type { RunOptions } from "./manager/run_option.ts";
 export type { RetryHandler, RetryOptions } from "./manager/retry_option.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
 export type {
@@ -83,6 +83,22 @@ export type {
   RemoteTaskOptions,
 } from "./manager/remote_task_options.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
+export type {
+  CallFunction,
+  CallMapOptions,
+  FunctionName,
+  ItemFunctionName,
+  MapFunction,
+  PairFunctionName,
+  Passed,
+  PassedArguments,
+  PassedItems,
+  PassedWhole,
+  ReduceFunction,
+  ReturnedBy,
+  TakenBy,
+} from "./manager/typed_call.ts";
+export type { AnyFunction, FunctionContext } from "./shared/function_source.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";

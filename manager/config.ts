@@ -194,6 +194,16 @@ export interface PolicyOptions {
   readonly retryTimeout?: Duration;
   /** Failed starts in a row after which a library is given up. Default 3. */
   readonly libraryRetries?: number;
+  /**
+   * An instance of a library that nothing has called for so long ends, unless it is one of those
+   * that `instances` keeps. Default 5 minutes; 0 is never.
+   */
+  readonly libraryIdleTimeout?: Duration;
+  /**
+   * Busy instances of a library serve for so long, at least, and for twice what they take to start,
+   * before they make way for what they keep from running. Default 2 seconds.
+   */
+  readonly libraryTurn?: Duration;
 }
 
 /** Those of `PolicyOptions` that have names of their own. */
@@ -503,4 +513,6 @@ const POLICY_READERS: Readers<OwnPolicies> = {
   hungryFactor: amount(1, 1000),
   retryTimeout: timeout,
   libraryRetries: count(0, 1000),
+  libraryIdleTimeout: duration,
+  libraryTurn: duration,
 };

@@ -169,8 +169,19 @@ export async function reduceItems(
   return tree.result();
 }
 
+/** How the calls of one task ended, as `batchModule` and the hosts of libraries say it. */
+export function readEnds(task: TaskHandle<unknown>, ends: unknown): readonly ItemEnd[] {
+  // Only sources of our own make them.
+  return (ends as readonly (readonly [boolean, ...unknown[]])[]).map(([isOk, ...rest]) => {
+    if (isOk) return { isOk, value: rest[0] };
+    const [name, message, stack] = rest.map(String);
+    const thrown = { name: name ?? "Error", message: message ?? "", stack: stack ?? "" };
+    return { isOk: false, error: thrownError(task, thrown) };
+  });
+}
+
 /** The error of a call that threw in a task which went on. */
-export function thrownError(
+function thrownError(
   task: TaskHandle<unknown>,
   thrown: { readonly name: string; readonly message: string; readonly stack: string },
 ): TaskError {

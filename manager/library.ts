@@ -1,22 +1,25 @@
 /** Libraries: code kept running at workers, and the calls of its functions. */
 
+import { BATCH_PREFIX } from "../shared/library.ts";
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
 import { decodeValue } from "../shared/value.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import {
   callsOf,
+  chunkSize,
   FAN_OUT_READERS,
   type FanOut,
   type FanOutOptions,
   ITEM_READERS,
-  type ItemOptions,
   mapCalls,
+  readEnds,
   reduceItems,
 } from "./fan_out.ts";
 import { readOptions } from "./option.ts";
 import type { CallOptions } from "./task_definition.ts";
 import type { TaskHandle } from "./task_handle.ts";
 import { TaskError, type TaskResult } from "./task_result.ts";
+import type { CallFunction, CallMapOptions, MapFunction, ReduceFunction } from "./typed_call.ts";
 
 /** What a library asks its manager for. */
 export interface LibraryOwner {
@@ -28,18 +31,83 @@ export interface LibraryOwner {
   hungry(): number;
 }
 
-/** A declared library; its `call` submits a function call. */
-export class Library {
-  /** Unique within its manager. */
+/** What a library is made of. */
+export interface LibraryParts {
   readonly name: string;
-  readonly #owner: LibraryOwner;
-  readonly #options: CallOptions;
+  readonly owner: LibraryOwner;
+  /** False of a command, whose protocol has no call of a function for many items. */
+  readonly hasBatches: boolean;
+  /** Of the calls. */
+  readonly options: CallOptions;
+}
+
+/**
+ * A declared library, which calls its functions. `Module` says what they are: the type of the
+ * module, or an interface of functions; without it they are named by text.
+ *
+ * @example
+ * ```ts
+ * const options = { name: "digits", module: "./digits.ts" };
+ * const digits = manager.library<typeof import("./digits.ts")>(options);
+ * const accuracy: number = await digits.call("evaluate", 7).value();
+ * ```
+ */
+export class Library<Module = unknown> {
+  /**
+   * Calls the exported function of that name with plain values; a file arrives as its absolute path,
+   * the handle of a call as what it returned. It gives a handle: `value()` is what the function
+   * returned. What cannot travel throws a TypeError, which says where it is in the arguments.
+   *
+   * @example
+   * ```ts
+   * const model = library.call("train", manager.file("table.csv"));
+   * const score = await library.call<number>("score", model, 7).value();
+   * ```
+   */
+  readonly call: CallFunction<Module>;
+  /**
+   * Calls the exported function of that name with each item; as many calls are pending at a time as
+   * the workers have use for. It gives what the calls returned, in the order of the items; a
+   * `TaskError` when one fails, which ends all and says which item it was, or with `failures:
+   * "collect"` in the place of what it would have returned.
+   *
+   * @example
+   * ```ts
+   * const scores = await library.map<number>("score", rows, { chunk: 100 });
+   * ```
+   */
+  readonly map: MapFunction<Module>;
+  /**
+   * Combines the items to one by the exported function of that name, which takes two neighbours and
+   * returns what takes their place; it should not matter which neighbours come first. It throws a
+   * `TaskError` when a call fails, which ends all, and a TypeError when there is no item.
+   *
+   * @example
+   * ```ts
+   * const total = await library.treeReduce<number>("add", [1, 2, 3]);
+   * ```
+   */
+  readonly treeReduce: ReduceFunction<Module>;
+  readonly #parts: LibraryParts;
 
   /** Libraries are made by the manager's `library`. */
-  constructor(name: string, owner: LibraryOwner, options: CallOptions = {}) {
-    this.name = name;
-    this.#owner = owner;
-    this.#options = options;
+  constructor(parts: LibraryParts) {
+    this.#parts = parts;
+    // What a module's own type allows is a part of what these take.
+    this.call = ((name: string, ...args: readonly unknown[]) => {
+      return this.#call(name, args);
+    }) as CallFunction<unknown> as CallFunction<Module>;
+    this.map = ((name: string, items: Iterable<unknown>, options: CallMapOptions = {}) => {
+      return this.#map(name, items, options);
+    }) as MapFunction<unknown> as MapFunction<Module>;
+    this.treeReduce = ((name: string, items: Iterable<unknown>, options: FanOutOptions = {}) => {
+      return this.#treeReduce(name, items, options);
+    }) as ReduceFunction<unknown> as ReduceFunction<Module>;
+  }
+
+  /** Unique within its manager. */
+  get name(): string {
+    return this.#parts.name;
   }
 
   /**
@@ -53,63 +121,62 @@ export class Library {
    * await drawing.call("draw", 7).value();
    * ```
    */
-  with(options: CallOptions): Library {
-    return new Library(this.name, this.#owner, { ...this.#options, ...options });
+  with(options: CallOptions): Library<Module> {
+    return new Library({ ...this.#parts, options: { ...this.#parts.options, ...options } });
   }
 
-  /**
-   * Calls the exported function `name`.
-   *
-   * @param args Plain values, or files, which arrive as absolute paths.
-   * @returns A handle: `value()` gives what the function returned.
-   * @throws {TypeError} When an argument cannot travel; the message says where in it.
-   */
-  // The result of a function that is named by text is whatever the caller says it is.
-  call<T = unknown>(name: string, ...args: readonly unknown[]): TaskHandle<T> {
-    return this.#owner.call(this.name, name, { args, options: this.#options }) as TaskHandle<T>;
+  #call(name: string, args: readonly unknown[]): TaskHandle<unknown> {
+    const { name: library, owner, options } = this.#parts;
+    return owner.call(library, name, { args, options });
   }
 
-  /**
-   * Calls the exported function `name` with each item; as many calls are pending at a time as the
-   * workers have use for.
-   *
-   * @returns What the calls returned, in the order of the items.
-   * @throws {TaskError} When one fails, which ends all; the message says which item it was.
-   */
-  async map<T = unknown>(
+  async #map(
     name: string,
     items: Iterable<unknown>,
-    options: ItemOptions = {},
-  ): Promise<T[]> {
-    const read = readOptions<ItemOptions>(options, "map", ITEM_READERS);
-    const calls = callsOf(items);
-    return await mapCalls(this.#fanOut(name), calls, { ...read, chunkSize: 1 }) as T[];
+    options: CallMapOptions,
+  ): Promise<unknown[]> {
+    const { failures, signal, chunk = 1 } = readOptions<CallMapOptions>(options, "map", {
+      ...ITEM_READERS,
+      chunk: chunkSize,
+    });
+    if (chunk > 1 && !this.#parts.hasBatches) {
+      throw new TypeError(
+        `Cannot take chunk of map "${chunk}" as more than 1: library "${this.name}" is a command, ` +
+          "which is called for each item",
+      );
+    }
+    const fanOut = chunk === 1 ? this.#oneByOne(name) : this.#batches(name, failures !== "collect");
+    const read = { ...(failures && { failures }), ...(signal && { signal }), chunkSize: chunk };
+    return await mapCalls(fanOut, callsOf(items), read);
   }
 
-  /**
-   * Combines the items to one by the exported function `name`, which takes two neighbours and
-   * returns what takes their place; it should not matter which neighbours come first.
-   *
-   * @throws {TaskError} When a call fails, which ends all; the message says which items it was of.
-   * @throws {TypeError} When there is no item.
-   */
-  async treeReduce<T = unknown>(
+  async #treeReduce(
     name: string,
     items: Iterable<unknown>,
-    options: FanOutOptions = {},
-  ): Promise<T> {
+    options: FanOutOptions,
+  ): Promise<unknown> {
     const read = readOptions<FanOutOptions>(options, "treeReduce", FAN_OUT_READERS);
-    return await reduceItems(this.#fanOut(name), items, { ...read, arity: 2 }) as T;
+    return await reduceItems(this.#oneByOne(name), items, { ...read, arity: 2 });
   }
 
   /** A task for each call. */
-  #fanOut(name: string): FanOut {
+  #oneByOne(name: string): FanOut {
     return {
-      hungry: () => this.#owner.hungry(),
-      submit: (calls) => {
-        const [args = []] = calls;
-        const task = this.call(name, ...args);
+      hungry: () => this.#parts.owner.hungry(),
+      submit: ([args = []]) => {
+        const task = this.#call(name, args);
         return { task, ended: task.value().then((value) => [{ isOk: true, value }]) };
+      },
+    };
+  }
+
+  /** A task for the calls of each chunk. */
+  #batches(name: string, stopsAtFailure: boolean): FanOut {
+    return {
+      hungry: () => this.#parts.owner.hungry(),
+      submit: (calls) => {
+        const task = this.#call(`${BATCH_PREFIX}${name}`, [calls, stopsAtFailure]);
+        return { task, ended: task.value().then((ends) => readEnds(task, ends)) };
       },
     };
   }

@@ -97,7 +97,14 @@ async function bundleElsewhere(path: string): Promise<Uint8Array> {
     });
     return new Uint8Array(stdout);
   } catch (error) {
-    const { stderr } = error as { readonly stderr?: Uint8Array };
+    const { stderr, code } = error as { readonly stderr?: Uint8Array; readonly code?: unknown };
+    if (code === "ENOENT" || code === "EACCES") {
+      throw new Error(
+        `what imports others is bundled by the program "tendril", and "${program}" cannot be run; ` +
+          "set TENDRIL_BIN to it, or put it into PATH",
+        { cause: error },
+      );
+    }
     const said = stderr === undefined ? "" : new TextDecoder().decode(stderr).trim();
     throw said === "" ? error : new Error(said, { cause: error });
   }

@@ -2,13 +2,13 @@
 
 import { createHash } from "node:crypto";
 
-import { batchModule, functionModule } from "../shared/function_source.ts";
+import { type AnyFunction, batchModule, functionModule } from "../shared/function_source.ts";
 import type { FileId } from "../shared/ids.ts";
 import type { LibraryProgram } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
 import { readArguments } from "./call_arguments.ts";
-import { type FanOut, type ItemEnd, mapCalls, reduceItems, thrownError } from "./fan_out.ts";
-import { Library, readCallError, readCallValue } from "./library.ts";
+import { type FanOut, mapCalls, readEnds, reduceItems } from "./fan_out.ts";
+import { Library, type LibraryOwner, readCallError, readCallValue } from "./library.ts";
 import {
   type CheckedInstance,
   type LibraryOptions,
@@ -17,11 +17,15 @@ import {
 } from "./library_option.ts";
 import { declareBytes, declareProgram, programEntries } from "./library_source.ts";
 import { type MapOptions, readMap, readReduce, type ReduceOptions } from "./map_option.ts";
+import { readOptions } from "./option.ts";
 import { PackageCopies } from "./package_copy.ts";
+import { readRun, type RunOptions } from "./run_option.ts";
 import type { Shell } from "./shell.ts";
 import {
   type CallOptions,
   checkProcess,
+  PROCESS_READERS,
+  type ProcessOptions,
   readCall,
   toArgument,
   toMount,
@@ -48,7 +52,7 @@ export class LibraryDesk {
   }
 
   /** See `Manager.library`. */
-  declare(options: LibraryOptions): Library {
+  declare<Module>(options: LibraryOptions): Library<Module> {
     const { store } = this.#shell;
     const checked = readLibrary(options, store);
     if (this.#names.has(checked.name)) {
@@ -59,40 +63,43 @@ export class LibraryDesk {
   }
 
   /** See `Manager.run`. */
-  run(fn: (...args: never[]) => unknown, args: readonly unknown[]): TaskHandle<unknown> {
-    const name = this.#ship("run", functionModule(fn));
-    return this.#call(name, "run", { args, options: {} });
+  run(given: AnyFunction | RunOptions, args: readonly unknown[]): TaskHandle<unknown> {
+    const { fn, context, process, call: options } = readRun(given);
+    const name = this.#ship("run", functionModule(fn, context), process);
+    return this.#call(name, "run", { args, options });
   }
 
   /** See `Manager.map` and `Manager.pair`, one of which is the `owner` of the options. */
   async map(
-    fn: (...args: never[]) => unknown,
+    fn: AnyFunction,
     calls: Iterable<readonly unknown[]>,
     { owner, options }: { readonly owner: "map" | "pair"; readonly options: MapOptions },
   ): Promise<unknown[]> {
-    const { items, call } = readMap(owner, options);
+    const { items, call, context } = readMap(owner, options);
     const stops = items.failures !== "collect";
-    return await mapCalls(this.#batch(fn, call, (some) => ["each", some, stops]), calls, items);
+    const module = batchModule(fn, context);
+    return await mapCalls(this.#batch(module, call, (some) => ["each", some, stops]), calls, items);
   }
 
   /** See `Manager.treeReduce`. */
   async treeReduce(
-    fn: (...args: never[]) => unknown,
+    fn: AnyFunction,
     items: Iterable<unknown>,
     options: ReduceOptions,
   ): Promise<unknown> {
-    const { tree, call } = readReduce(options);
-    return await reduceItems(this.#batch(fn, call, (lists) => ["fold", lists]), items, tree);
+    const { tree, call, context } = readReduce(options);
+    const module = batchModule(fn, context);
+    return await reduceItems(this.#batch(module, call, (lists) => ["fold", lists]), items, tree);
   }
 
-  /** Many calls of `fn`, shipped by value, in each task; `toCall` makes one call of them. */
+  /** Many calls in each task of a module that takes them; `toCall` makes one call of them. */
   #batch(
-    fn: (...args: never[]) => unknown,
+    module: string,
     options: CallOptions,
     toCall: (calls: readonly unknown[]) => readonly [name: string, ...args: readonly unknown[]],
   ): FanOut {
     this.#checkOpen();
-    const library = this.#ship("map", batchModule(fn));
+    const library = this.#ship("map", module, {});
     return {
       hungry: () => this.#shell.hungry(),
       submit: (calls) => {
@@ -103,19 +110,25 @@ export class LibraryDesk {
     };
   }
 
-  /** The name of a library for this source, declared when it is first wanted. */
-  #ship(prefix: "run" | "map", text: string): string {
-    const source = new TextEncoder().encode(text);
-    const digest = createHash("sha256").update(source).digest("hex").slice(0, 32);
+  /** The name of a library for this source run so, declared when it is first wanted. */
+  #ship(prefix: "run" | "map", text: string, options: ProcessOptions): string {
+    const { store } = this.#shell;
+    const read = readOptions<ProcessOptions>(options, prefix, PROCESS_READERS);
+    const process = checkProcess(read, store);
+    const environments = process.environments.map(({ id }) => id);
+    const runsIn = JSON.stringify([process.request, process.env, environments]);
+    const digest = createHash("sha256").update(runsIn).update(text).digest("hex").slice(0, 32);
     const name = `${prefix}-${digest}`;
     if (this.#names.has(name)) return name;
-    const { store } = this.#shell;
-    const { id: module } = declareBytes(source, store);
-    this.#declare(plainInstance(name, checkProcess({}, store)), { kind: "javascript", module });
+    const { id: module } = declareBytes(new TextEncoder().encode(text), store);
+    this.#declare(plainInstance(name, process), { kind: "javascript", module });
     return name;
   }
 
-  #declare(checked: CheckedInstance, program: LibraryProgram<FileId>): Library {
+  #declare<Module>(
+    checked: CheckedInstance,
+    program: LibraryProgram<FileId>,
+  ): Library<Module> {
     const { store, engine } = this.#shell;
     const { name, mode, context, contextArguments, files, slots, instanceCount } = checked;
     const { inputs, environments, request, env } = checked;
@@ -139,10 +152,11 @@ export class LibraryDesk {
         inputs: files.map(toArgument).concat(inputs.map(toMount)),
       },
     });
-    return new Library(name, {
+    const owner: LibraryOwner = {
       call: (...call) => this.#call(...call),
       hungry: () => this.#shell.hungry(),
-    });
+    };
+    return new Library({ name, owner, hasBatches: program.kind !== "command", options: {} });
   }
 
   #call(
@@ -160,15 +174,4 @@ export class LibraryDesk {
       readers: { readValue: readCallValue, readError: readCallError },
     });
   }
-}
-
-/** How the calls of one task ended, as `batchModule` says it. */
-function readEnds(task: TaskHandle<unknown>, ends: unknown): readonly ItemEnd[] {
-  // Only a source of our own makes them.
-  return (ends as readonly (readonly [boolean, ...unknown[]])[]).map(([isOk, ...rest]) => {
-    if (isOk) return { isOk, value: rest[0] };
-    const [name, message, stack] = rest.map(String);
-    const thrown = { name: name ?? "Error", message: message ?? "", stack: stack ?? "" };
-    return { isOk: false, error: thrownError(task, thrown) };
-  });
 }

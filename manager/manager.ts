@@ -14,7 +14,6 @@ import {
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { Fact } from "./core/instruction.ts";
-import type { FileHandle } from "./file_handle.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library } from "./library.ts";
 import type { LibraryOptions } from "./library_option.ts";
@@ -27,17 +26,14 @@ import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.t
 import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
+import type { RunOptions } from "./run_option.ts";
 import type { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
 import { readTask, type TaskOptions } from "./task_definition.ts";
 import { TaskHandle } from "./task_handle.ts";
 import type { TaskResult } from "./task_result.ts";
+import type { PassedArguments } from "./typed_call.ts";
 import { translateParameters } from "./tune_parameter.ts";
-
-/** Arguments of a function as it is called from elsewhere: a file may stand for its path. */
-export type WithFiles<A extends unknown[]> = {
-  [Index in keyof A]: string extends A[Index] ? A[Index] | FileHandle : A[Index];
-};
 
 /**
  * A running manager.
@@ -121,18 +117,26 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /**
    * Declares code that is kept running at workers to serve function calls.
    *
+   * @typeParam Module The type of the module, or an interface of its functions: calls are then
+   * checked against it. Without it functions are named by text and take anything.
    * @returns What calls its functions.
    * @throws {TypeError | RangeError} When an option is wrong or the name is taken.
+   * @throws {Error} When there is no such file of Python.
    *
    * @example
    * ```ts
    * const library = manager.library({ name: "digits", module: "./digits.ts", context: "setup" });
    * const accuracy = await library.call<number>("evaluate", 7).value();
+   * const python = manager.library<{ area(width: number, height: number): number }>({
+   *   name: "area",
+   *   python: "def area(width, height):\n    return width * height\n",
+   * });
+   * console.log(await python.call("area", 6, 7).value()); // 42
    * ```
    */
-  library(options: LibraryOptions): Library {
+  library<Module = unknown>(options: LibraryOptions): Library<Module> {
     this.#checkOpen();
-    return this.#libraries.declare(options);
+    return this.#libraries.declare<Module>(options);
   }
 
   /**
@@ -166,12 +170,14 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
-   * Ships a function and runs it at a worker: it may use its arguments and globals, nothing else.
+   * Ships a function and runs it at a worker, in a process of its own: it may use its arguments,
+   * globals of the worker, and what its `context` gives it.
    *
    * @param fn Travels as its source. A promise that it returns is awaited at the worker.
-   * @param args Plain values, or files, which arrive as absolute paths.
+   * @param args Plain values; files, which arrive as absolute paths; handles of calls, which arrive
+   * as what they returned.
    * @returns A handle: `value()` gives what the function returned.
-   * @throws {TypeError} When the function or an argument cannot travel.
+   * @throws {TypeError} When the function or an argument cannot travel; the message says why.
    *
    * @example
    * ```ts
@@ -180,12 +186,32 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    * ```
    */
   run<A extends unknown[], R>(fn: (...args: A) => R, ...args: A): TaskHandle<Awaited<R>>;
-  /** The same with files among the arguments, where the function takes their paths. */
+  /** The same with files or handles among the arguments. */
   run<A extends unknown[], R>(
     fn: (...args: A) => R,
-    ...args: WithFiles<A>
+    ...args: PassedArguments<A>
   ): TaskHandle<Awaited<R>>;
-  run<R>(fn: (...args: never[]) => R, ...args: unknown[]): TaskHandle<Awaited<R>> {
+  /**
+   * The same with options: what it uses by name beside its arguments, what its process is started
+   * with, and what calls can be given.
+   *
+   * @throws {TypeError | RangeError} When an option is wrong as well.
+   *
+   * @example
+   * ```ts
+   * const rate = 1.2;
+   * const fn = (price: number) => price * rate;
+   * const total = await manager.run({ fn, context: { rate }, timeout: "1m" }, 10).value();
+   * ```
+   */
+  run<A extends unknown[], R>(
+    options: RunOptions<A, R>,
+    ...args: PassedArguments<A>
+  ): TaskHandle<Awaited<R>>;
+  run<R>(
+    fn: ((...args: never[]) => R) | RunOptions<never[], R>,
+    ...args: unknown[]
+  ): TaskHandle<Awaited<R>> {
     this.#checkOpen();
     // The function says what it returns, and values arrive as they were.
     return this.#libraries.run(fn, args) as TaskHandle<Awaited<R>>;
@@ -194,7 +220,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /**
    * Runs a function, shipped by value as by `run`, over items; it is kept running between them.
    * As many of its tasks are pending at a time as the workers have use for, so that there may be
-   * millions of items. Files among them arrive as paths.
+   * millions of items. Files among them arrive as paths. What it uses by name beside its arguments is
+   * in the option `context`.
    *
    * @returns What it returned, in the order of the items.
    * @throws {TypeError | RangeError} When the function, an item or an option cannot be taken.

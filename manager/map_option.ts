@@ -1,5 +1,6 @@
 /** Options of `map`, `pair` and `treeReduce` of a manager, which ship a function by value. */
 
+import type { FunctionContext } from "../shared/function_source.ts";
 import {
   chunkSize,
   FAN_OUT_READERS,
@@ -8,6 +9,7 @@ import {
   type ItemOptions,
 } from "./fan_out.ts";
 import { checkOptionNames, count, type Readers, readOptions } from "./option.ts";
+import { functionContext, type RunOptions } from "./run_option.ts";
 import { CALL_READERS, type CallOptions } from "./task_definition.ts";
 
 /** Values that one task combines, at most. */
@@ -24,39 +26,60 @@ type EachTask = Omit<CallOptions, "outputs">;
 
 const { outputs: _, ...EACH_READERS } = CALL_READERS;
 
+/** What a function is shipped with. */
+type ShippedOptions = Pick<RunOptions, "context">;
+
+const SHIPPED_READERS: Readers<ShippedOptions> = { context: functionContext };
+
 /** Options of `map` and `pair`. */
-export interface MapOptions extends ItemOptions, Omit<CallOptions, "outputs"> {
+export interface MapOptions
+  extends ItemOptions, Pick<RunOptions, "context">, Omit<CallOptions, "outputs"> {
   /** Items of one task: more of them where each takes little time. Default 1. */
   readonly chunkSize?: number;
 }
 
 /** Options of `treeReduce`. */
-export interface ReduceOptions extends FanOutOptions, Omit<CallOptions, "outputs"> {
+export interface ReduceOptions
+  extends FanOutOptions, Pick<RunOptions, "context">, Omit<CallOptions, "outputs"> {
   /** Values that one task combines. Default 2. */
   readonly arity?: number;
+}
+
+/** What the options of a fan-out of a shipped function are, told apart. */
+interface ReadShipped {
+  /** What each of its tasks is given. */
+  readonly call: EachTask;
+  readonly context: FunctionContext;
 }
 
 /** Checks the options of `owner`; those of its tasks are checked as they are submitted. */
 export function readMap(
   owner: string,
   options: MapOptions,
-): { readonly items: ItemOptions & { readonly chunkSize: number }; readonly call: EachTask } {
-  const readers: Readers<ItemOptions & { chunkSize?: number }> = { ...ITEM_READERS, chunkSize };
+): ReadShipped & { readonly items: ItemOptions & { readonly chunkSize: number } } {
+  type Own = ItemOptions & ShippedOptions & { readonly chunkSize?: number };
+  const readers: Readers<Own> = { ...ITEM_READERS, ...SHIPPED_READERS, chunkSize };
   checkOptionNames(options, owner, { ...readers, ...EACH_READERS });
-  const { signal, failures, chunkSize: size, ...call } = options;
-  const given = { signal, failures, chunkSize: size };
-  const read = readOptions<ItemOptions & { chunkSize?: number }>(given, owner, readers);
-  return { items: { ...read, chunkSize: read.chunkSize ?? CHUNK_SIZE }, call };
+  const { signal, failures, context: names, chunkSize: size, ...call } = options;
+  const given = { signal, failures, context: names, chunkSize: size };
+  const { context = {}, ...read } = readOptions<Own>(given, owner, readers);
+  return { items: { ...read, chunkSize: read.chunkSize ?? CHUNK_SIZE }, call, context };
 }
 
 /** Checks the options of `treeReduce`. */
 export function readReduce(
   options: ReduceOptions,
-): { readonly tree: FanOutOptions & { readonly arity: number }; readonly call: EachTask } {
+): ReadShipped & { readonly tree: FanOutOptions & { readonly arity: number } } {
+  type Own = FanOutOptions & ShippedOptions & { readonly arity?: number };
   const owner = "treeReduce";
-  const readers = { ...FAN_OUT_READERS, arity: count(2, ARITY_MAX) };
+  const readers: Readers<Own> = {
+    ...FAN_OUT_READERS,
+    ...SHIPPED_READERS,
+    arity: count(2, ARITY_MAX),
+  };
   checkOptionNames(options, owner, { ...readers, ...EACH_READERS });
-  const { signal, arity, ...call } = options;
-  const read = readOptions<FanOutOptions & { arity?: number }>({ signal, arity }, owner, readers);
-  return { tree: { ...read, arity: read.arity ?? ARITY }, call };
+  const { signal, arity, context: names, ...call } = options;
+  const given = { signal, arity, context: names };
+  const { context = {}, ...read } = readOptions<Own>(given, owner, readers);
+  return { tree: { ...read, arity: read.arity ?? ARITY }, call, context };
 }

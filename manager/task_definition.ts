@@ -55,6 +55,8 @@ const TEMPLATES_MAX = 10_000;
 
 /** What tasks and calls can be given alike. */
 export interface CallOptions extends RetryOptions {
+  /** Mount name: file. It is there under that name in the sandbox, or where the call works. */
+  readonly inputs?: { readonly [mount: string]: InputMountOption };
   /** Mount name: file that the task leaves there. */
   readonly outputs?: { readonly [mount: string]: OutputMountOption };
   /** Label for `wait` and `cancel`. */
@@ -110,8 +112,6 @@ export interface ProcessOptions {
 export interface TaskOptions extends CallOptions, ProcessOptions {
   /** Run by `/bin/sh -c`. */
   readonly command: string;
-  /** Mount name: file. A task finds its inputs under these names in its sandbox. */
-  readonly inputs?: { readonly [mount: string]: InputMountOption };
   /** What it uses is told as it changes, in `series` of its result. Default false. */
   readonly series?: boolean;
 }
@@ -168,6 +168,7 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
 
 /** Checks of what tasks and calls have alike. */
 export const CALL_READERS: Readers<CallOptions> = {
+  inputs: mounts,
   outputs: mounts,
   tag: text,
   category: text,
@@ -196,7 +197,6 @@ export const PROCESS_READERS: Readers<ProcessOptions> = {
 /** Checks of a command task. */
 export const TASK_READERS: Readers<TaskOptions> = {
   command: text,
-  inputs: mounts,
   series: flag,
   ...CALL_READERS,
   ...PROCESS_READERS,

@@ -75,7 +75,7 @@ const NO_MOUNTS: readonly never[] = Object.freeze([]);
 /** True of a call that columns can hold. */
 export function isPlainCall(task: DispatchedTask): task is CallTask {
   return task.body.kind === "call" && task.inputs.length === 0 && task.outputs.length === 0 &&
-    task.hasOwnInputs === undefined;
+    task.hasOwnInputs === undefined && task.hasValueFile === undefined;
 }
 
 /** True of a result that columns can hold: those of most calls. */

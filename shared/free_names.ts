@@ -11,7 +11,10 @@ import type { Node } from "acorn";
 export interface FreeNames {
   /** In the order of their first use. */
   readonly names: ReadonlySet<string>;
-  /** Constructs that mean something else elsewhere: `this`, `super`, `import.meta`, a relative import. */
+  /**
+   * Constructs that mean something else elsewhere: `this`, `super`, `import.meta`, a relative import,
+   * a private name of the class around it.
+   */
   readonly bindings: ReadonlySet<string>;
 }
 
@@ -43,6 +46,11 @@ function visit(walk: Walk, node: AnyNode, scope: Scope, isOwn: OwnThis): void {
   switch (node.type) {
     case "Identifier":
       return use(walk, node["name"] as string, scope);
+    case "PrivateIdentifier": {
+      const name = privateName(node);
+      if (!isDeclared(name, scope)) walk.bindings.add(name);
+      return;
+    }
     case "ThisExpression":
     case "Super":
       if (isOwn) walk.bindings.add(node.type === "Super" ? "super" : "this");
@@ -95,10 +103,12 @@ function visitFunction(walk: Walk, node: AnyNode, scope: Scope, isOwn: OwnThis):
 
 /** Keys and the superclass belong to the outside, the rest has a `this` of its own. */
 function visitClass(walk: Walk, node: AnyNode, scope: Scope, isOwn: OwnThis): void {
-  const inner = newScope(scope, []);
+  const members = (node["body"] as AnyNode)["body"] as AnyNode[];
+  const keys = members.flatMap(({ key }) => isNode(key, "PrivateIdentifier") ? [key] : []);
+  const inner = newScope(scope, keys.map(privateName));
   if (node["id"]) addPattern(inner.names, node["id"]);
   if (isNode(node["superClass"])) visit(walk, node["superClass"], inner, isOwn);
-  for (const member of (node["body"] as AnyNode)["body"] as AnyNode[]) {
+  for (const member of members) {
     if (member.type === "StaticBlock") {
       const block = newScope(inner, []);
       for (const statement of member["body"] as AnyNode[]) addVars(block.names, statement);
@@ -113,7 +123,10 @@ function visitClass(walk: Walk, node: AnyNode, scope: Scope, isOwn: OwnThis): vo
 /** Fields that hold names of something else than variables. */
 function isLabelOrKey(node: AnyNode, field: string): boolean {
   if (field === "label") return true;
-  if (field === "property") return node.type === "MemberExpression" && !node["computed"];
+  if (field === "property") {
+    const isPrivate = isNode(node["property"], "PrivateIdentifier");
+    return node.type === "MemberExpression" && !node["computed"] && !isPrivate;
+  }
   return field === "key" && !node["computed"];
 }
 
@@ -127,10 +140,19 @@ function visitFields(walk: Walk, node: AnyNode, scope: Scope, isOwn: OwnThis): v
 }
 
 function use(walk: Walk, name: string, scope: Scope): void {
+  if (!isDeclared(name, scope)) walk.names.add(name);
+}
+
+function isDeclared(name: string, scope: Scope): boolean {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) {
-    if (at.names.has(name)) return;
+    if (at.names.has(name)) return true;
   }
-  walk.names.add(name);
+  return false;
+}
+
+/** No other name begins so. */
+function privateName(node: AnyNode): string {
+  return `#${node["name"]}`;
 }
 
 /** Names that a block, a loop or a catch clause declares for itself. */

@@ -54,10 +54,10 @@ export function functionModule(fn: AnyFunction, context: FunctionContext = {}): 
  * left. Both return what became of them in order, as `[true, value]`, or `[false, name, message,
  * stack]` of what was thrown, after which `each` goes on unless `stops`.
  *
- * @throws {TypeError} if the function cannot be taken out of its place.
+ * @throws {TypeError} if the function, or one of its context, cannot be taken out of its place.
  */
-export function batchModule(fn: AnyFunction): string {
-  return moduleOf(fn, {}, (name) => {
+export function batchModule(fn: AnyFunction, context: FunctionContext = {}): string {
+  return moduleOf(fn, context, (name) => {
     return `export async function each(calls, stops) {
   const ends = [];
   for (const call of calls) {
@@ -187,7 +187,12 @@ function methodOf(
 /** Returns the one expression that `text` is; undefined when it is something else. */
 function parse(text: string): Expression | undefined {
   try {
-    const expression = parseExpressionAt(text, 0, { ecmaVersion: "latest", sourceType: "module" });
+    const expression = parseExpressionAt(text, 0, {
+      ecmaVersion: "latest",
+      sourceType: "module",
+      // A method may use those of its class, and is refused for that by their names.
+      checkPrivateFields: false,
+    });
     return expression.end === text.length - 1 || expression.end === text.length
       ? expression
       : undefined;

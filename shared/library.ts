@@ -30,6 +30,13 @@ export type LibraryMode = "direct" | "fork";
 /** Every mode, for checks at the edge. */
 export const LIBRARY_MODES: readonly LibraryMode[] = ["direct", "fork"];
 
+/**
+ * Before the name of a function: our hosts call it once for each item. The arguments are the list of
+ * those of each call, and whether to stop at the first failure; the value is what `batchModule` of
+ * function_source.ts says. No export of a module or name in Python begins so.
+ */
+export const BATCH_PREFIX = "*";
+
 /** The arguments of a context function that is given none: an empty array of shared/value.ts. */
 export const NO_ARGUMENTS: Uint8Array = Uint8Array.of(0x80);
 

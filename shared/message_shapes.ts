@@ -421,7 +421,7 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
   replica_verified: { name: cacheName, generation: natural },
   stored: { transferId },
   send_failed: { transferId, message: longText, isFinal: optional(flag) },
-  instance_ready: { instanceId },
+  instance_ready: { instanceId, startMs: optional(natural) },
   instance_gone: {
     instanceId,
     reason: oneOf(["stopped", "start_failed", "died"]),

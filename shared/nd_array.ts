@@ -37,6 +37,8 @@ export class NdArray<Data extends NdData = NdData> {
   readonly data: Data;
 
   /**
+   * Makes an array of items that are there already.
+   *
    * @param shape At most 64 dimensions.
    * @throws {RangeError} When the shape is none, or of another number of items than `data` has.
    * @throws {TypeError} When `data` is neither a typed array nor an array of booleans.
@@ -70,7 +72,11 @@ export class Pickle {
   /** What Python's `pickle.loads` reads. */
   readonly bytes: Uint8Array;
 
-  /** @throws {TypeError} When it is given anything but bytes. */
+  /**
+   * Takes what Python's `pickle.dumps` made.
+   *
+   * @throws {TypeError} When it is given anything but bytes.
+   */
   constructor(bytes: Uint8Array) {
     if (!(bytes instanceof Uint8Array)) {
       throw new TypeError("Cannot take a value as a pickle: expected a Uint8Array");

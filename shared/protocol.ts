@@ -375,7 +375,12 @@ export type WorkerMessage =
     /** True when another time will do no better. */
     readonly isFinal?: boolean;
   }
-  | { readonly kind: "instance_ready"; readonly instanceId: InstanceId }
+  | {
+    readonly kind: "instance_ready";
+    readonly instanceId: InstanceId;
+    /** How long its start took; absent where its start was not seen. */
+    readonly startMs?: number;
+  }
   /** Ended as told, failed to start, or died. `message` holds its own last output. */
   | {
     readonly kind: "instance_gone";

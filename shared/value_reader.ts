@@ -47,7 +47,9 @@ const SHORT_TEXT_LENGTH_MAX = 24;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Returns the value that `bytes` hold, all of them. */
-export function readBytes(bytes: Uint8Array, references: References | undefined): unknown {
+export function readBytes(source: Uint8Array, references: References | undefined): unknown {
+  // The `slice` of a Buffer, unlike that of other arrays, copies nothing.
+  const bytes = new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const reader: Reader = { bytes, view, at: 0, references };
   const value = readValue(reader, 0);

@@ -12,19 +12,15 @@ import { join } from "@std/path";
 
 import { assert, unreachable } from "../shared/assert.ts";
 import type { InstanceId } from "../shared/ids.ts";
-import {
-  type DispatchedTask,
-  filesOfLibrary,
-  type LibraryDefinition,
-  VALUE_BYTES_MAX,
-} from "../shared/protocol.ts";
+import { type DispatchedTask, filesOfLibrary, type LibraryDefinition } from "../shared/protocol.ts";
 import type { CpuPinner } from "../shared/runtime/affinity.ts";
 import type { Resources } from "../shared/resources.ts";
-import type { TaskShape, TryResult } from "../shared/task.ts";
+import { madeFiles, type TaskShape, type TryResult } from "../shared/task.ts";
 import { withAllocation } from "./allocation_environment.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
 import { isMetered, MeteredCall } from "./call_meter.ts";
+import { CallFiles, type CallValue, valueName } from "./call_files.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { InstanceStop } from "./core/instance_use.ts";
@@ -35,7 +31,7 @@ import type { GpuVariable } from "./gpu_devices.ts";
 import type { EndedLeader } from "./leftovers.ts";
 import type { CallResult, LibraryCall } from "./library/library_call.ts";
 import { LibraryProcess } from "./library/library_process.ts";
-import { collectOutput } from "./output.ts";
+import type { Mounts } from "./mounted_inputs.ts";
 import { environmentPaths } from "./held_input.ts";
 import type { ProcessEntry } from "./process_table.ts";
 import { killAll } from "./process_tree.ts";
@@ -47,7 +43,7 @@ import {
   NO_ACTIVATION,
   searchPath,
 } from "./task_environment.ts";
-import { isDiskFull, takeOutputs } from "./task_output.ts";
+import { isDiskFull } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
 import type { UsageMeter, WatchedUsage } from "./usage_meter.ts";
@@ -58,6 +54,8 @@ type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, 
 export interface InstancesOptions {
   readonly cache: CacheStore;
   readonly trees: Pick<Trees, "read">;
+  /** What the mounts of calls have in common with those of tries. */
+  readonly mounts: Mounts;
   readonly activations: Activations;
   /** Folder of the instances' private directories; empty. */
   readonly directory: string;
@@ -82,17 +80,20 @@ export interface InstancesOptions {
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
+const CANCELLED = "The call was stopped: it was cancelled";
+
 /** A message for a person; the whole of an error is in its value. */
 const MESSAGE_CHARS_MAX = 2_000;
 
 interface Call {
   readonly task: DispatchedTask;
-  /** Where a call with outputs works; empty for the others. */
-  readonly directory: string;
-  /** 0 is none. */
-  readonly timeoutMs: number;
+  /** Absent of a call that has none. */
+  readonly files: CallFiles | undefined;
+  readonly shape: TaskShape;
   /** Of one that states memory or disk. */
-  metered: MeteredCall | undefined;
+  readonly metered: MeteredCall | undefined;
+  /** Nobody wants it; of one that its process does not have yet. */
+  isCancelled: boolean;
   /** Why it is stopped, of one that is beyond what it states. */
   stop: InstanceStop | undefined;
 }
@@ -163,11 +164,10 @@ export class Instances {
       const shape = shapes[index];
       assert(shape !== undefined, "Each call must have a shape");
       try {
-        given.push(this.#prepare(instance, task, shape));
+        const call = this.#prepare(instance, task, shape);
+        if (call !== undefined) given.push(call);
       } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        const outcome = isDiskFull(error) ? "disk_full" : "input_missing";
-        refused.push(endOf(task, { ...NOTHING_RAN, outcome, message }));
+        refused.push(endOf(task, refusalOf(error)));
       }
     }
     if (refused.length > 0) this.#options.push({ kind: "calls_ended", ends: refused });
@@ -177,8 +177,10 @@ export class Instances {
   /** Ends a call; `calls_ended` still answers. */
   stopCall({ instanceId, taskId, try: number }: Order<"stop_call">): void {
     const instance = this.#instances.get(instanceId);
-    for (const [callId, { task }] of instance?.calls ?? []) {
+    for (const [callId, call] of instance?.calls ?? []) {
+      const { task } = call;
       if (task.taskId !== taskId || task.try !== number) continue;
+      call.isCancelled = true;
       instance?.process?.cancel(callId);
       return;
     }
@@ -281,46 +283,51 @@ export class Instances {
     };
   }
 
-  #prepare(instance: Instance, task: DispatchedTask, shape: TaskShape): LibraryCall {
+  /** Undefined of a call whose inputs have to be put in place first. */
+  #prepare(
+    instance: Instance,
+    task: DispatchedTask,
+    shape: TaskShape,
+  ): LibraryCall | undefined {
     assert(task.body.kind === "call", "An instance is given calls only");
-    const files = task.inputs.length === 0 ? [] : filePaths(this.#options.cache, task);
     const callId = this.#callCount++;
     const isLookedAt = isMetered(shape);
-    let directory = "";
-    if (task.outputs.length > 0 || isLookedAt) {
-      // What a call states of the disk is no part of what its instance may write.
-      directory = shape.resources.diskBytes > 0
-        ? `${instance.directory}-call-${callId}`
-        : join(instance.directory, `call-${callId}`);
-      mkdirSync(directory, { mode: 0o700 });
-    }
-    const { timeoutMs } = shape;
-    const call: Call = { task, directory, timeoutMs, metered: undefined, stop: undefined };
+    const hasFiles = isLookedAt || task.inputs.length + task.outputs.length > 0;
+    // What a call states of the disk is no part of what its instance may write.
+    const directory = shape.resources.diskBytes > 0
+      ? `${instance.directory}-call-${callId}`
+      : join(instance.directory, `call-${callId}`);
+    const files = hasFiles
+      ? new CallFiles(this.#options, task, { directory, isMetered: isLookedAt })
+      : undefined;
+    const metered = isLookedAt && files !== undefined
+      ? this.#meterCall(instance, { callId, task, shape, files })
+      : undefined;
+    const call: Call = { task, files, shape, metered, isCancelled: false, stop: undefined };
     instance.calls.set(callId, call);
-    if (isLookedAt) call.metered = this.#meterCall(instance, { callId, call, shape });
-    const { function: name, arguments: bytes } = task.body;
-    const given = { callId, function: name, arguments: bytes, directory, files, timeoutMs };
-    return isLookedAt ? { ...given, isMetered: true } : given;
+    if (files === undefined || files.isInPlace) return libraryCall(callId, call);
+    this.#track(this.#mount(instance, callId, { ...call, files }));
+    return undefined;
   }
 
   #meterCall(
     instance: Instance,
-    { callId, call, shape }: {
+    { callId, task, shape, files }: Pick<Call, "task" | "shape"> & {
       readonly callId: number;
-      readonly call: Call;
-      readonly shape: TaskShape;
+      readonly files: CallFiles;
     },
   ): MeteredCall {
     const { meter, walk } = this.#options;
-    const { task: { taskId, try: number }, directory } = call;
     return new MeteredCall({
-      id: { taskId, try: number },
+      id: { taskId: task.taskId, try: task.try },
       shape,
       mode: instance.library.mode,
       meter,
       walk,
-      measure: () => diskUsage(directory, new Set()),
+      measure: () => files.measure(),
       exceeded: (exceeded) => {
+        const call = instance.calls.get(callId);
+        if (call === undefined) return;
         const message = describeExceeded(exceeded, { isShare: false, isCall: true });
         const outcome = "resources_exhausted";
         call.stop ??= { outcome, message, exceeded, isAmbiguous: false };
@@ -329,45 +336,61 @@ export class Instances {
     });
   }
 
-  /** All results of one read become one event, but for those whose outputs take time. */
+  /** Puts the inputs of a call in place, and gives it to its process. */
+  async #mount(
+    instance: Instance,
+    callId: number,
+    given: Call & { readonly files: CallFiles },
+  ): Promise<void> {
+    let refusal: ToldResult | undefined;
+    try {
+      await given.files.mount();
+    } catch (error) {
+      refusal = refusalOf(error);
+    }
+    const call = instance.calls.get(callId);
+    const { process } = instance;
+    // The calls of one that is gone, or goes, end with it.
+    const isGone = call === undefined || process?.isOpen !== true;
+    if (call?.isCancelled === true) refusal = { ...NOTHING_RAN, message: CANCELLED };
+    if (!isGone && refusal === undefined) return process.call([libraryCall(callId, call)]);
+    instance.calls.delete(callId);
+    await given.files.dropMounted();
+    if (isGone || refusal === undefined) return;
+    this.#options.push({ kind: "calls_ended", ends: [endOf(given.task, refusal)] });
+  }
+
+  /** All results of one read become one event, but for those whose files take time. */
   #takeResults(instance: Instance, results: readonly CallResult[]): void {
     const ends: CallEnd[] = [];
     for (const result of results) {
       const call = instance.calls.get(result.callId);
       if (call === undefined) continue;
       instance.calls.delete(result.callId);
-      const hasFiles = call.directory !== "" || result.end.kind === "ok_file";
-      if (hasFiles) this.#track(this.#takeFiles(instance, call, result));
-      else ends.push(endOf(call.task, tellResult(result, call)));
+      const told = tellResult(result, call);
+      const value = fileValue(result, call);
+      const isDone = value === undefined && (call.files === undefined || call.files.closeIfSame());
+      if (isDone) ends.push(endOf(call.task, told));
+      else this.#track(this.#takeFiles(instance, call, { told, value }));
     }
     if (ends.length > 0) this.#options.push({ kind: "calls_ended", ends });
   }
 
-  async #takeFiles(instance: Instance, call: Call, result: CallResult): Promise<void> {
-    const { task, directory } = call;
-    const { cache, trees, trash, push } = this.#options;
-    let told = tellResult(result, call);
-    if (told.outcome === "success") {
-      try {
-        const collect = (mount: string) => collectOutput(directory, mount);
-        const taken = await takeOutputs({ cache, trees, collect }, task.outputs);
-        if (taken.kind === "taken") {
-          for (const { sizeBytes } of taken.outputs) instance.takenBytes += sizeBytes;
-          told = { ...told, outputs: taken.outputs };
-        } else {told = {
-            ...told,
-            outcome: taken.outcome,
-            mount: taken.mount,
-            message: taken.message,
-          };}
-      } catch (error) {
-        const message = `Cannot take the outputs of the call: ${messageOf(error)}`;
-        told = { ...told, outcome: isDiskFull(error) ? "disk_full" : "call_error", message };
-      }
-    }
-    if (directory !== "") trash.take(directory);
-    if (result.end.kind === "ok_file") trash.take(result.end.path);
-    push({ kind: "calls_ended", ends: [endOf(task, told)] });
+  async #takeFiles(
+    instance: Instance,
+    { task, files = new CallFiles(this.#options, task, { directory: "" }) }: Call,
+    { told, value }: { readonly told: ToldResult; readonly value: CallValue | undefined },
+  ): Promise<void> {
+    const { verdict, modified } = await files.end(told, value);
+    for (const { sizeBytes } of madeFiles(verdict)) instance.takenBytes += sizeBytes;
+    const { value: bytes, ...rest } = told;
+    const isKept = bytes !== undefined && verdict.outcome === told.outcome;
+    const ended = {
+      ...rest,
+      ...verdict,
+      ...(isKept && value === undefined ? { value: bytes } : {}),
+    };
+    this.#options.push({ kind: "calls_ended", ends: [endOf(task, ended)], modified });
   }
 
   #died(instance: Instance, message: string): void {
@@ -424,7 +447,7 @@ const NOTHING_RAN: ToldResult = {
 
 function tellResult(
   { end, stdout, stderr, startedAtMs, ranMs }: CallResult,
-  { timeoutMs, metered, stop }: Call,
+  { shape, metered, stop }: Call,
 ): ToldResult {
   const times = { startedAtMs, stagedMs: 0, ranMs };
   const used = metered?.ended(ranMs);
@@ -433,10 +456,8 @@ function tellResult(
   switch (end.kind) {
     case "ok":
       return { ...told, outcome: "success", value: end.value };
-    case "ok_file": {
-      const message = `Cannot return a value above ${VALUE_BYTES_MAX} bytes: make it an output`;
-      return { ...told, outcome: "call_error", message };
-    }
+    case "ok_file":
+      return { ...told, outcome: "success" };
     case "error": {
       const { name, message } = end.thrown;
       const line = `${name}: ${message}`.slice(0, MESSAGE_CHARS_MAX);
@@ -453,9 +474,9 @@ function tellResult(
       return tellStop(told, end.stop);
     case "cancelled":
       if (stop !== undefined) return tellStop(told, stop);
-      return { ...told, outcome: end.kind, message: "The call was stopped: it was cancelled" };
+      return { ...told, outcome: end.kind, message: CANCELLED };
     case "timeout": {
-      const message = `The call was stopped: ${describeTimeout(timeoutMs)}`;
+      const message = `The call was stopped: ${describeTimeout(shape.timeoutMs)}`;
       return { ...told, outcome: end.kind, message };
     }
     default:
@@ -470,17 +491,33 @@ function tellStop(
   return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
 }
 
+/** Of a call whose files could not be put in place. */
+function refusalOf(error: unknown): ToldResult {
+  const outcome = isDiskFull(error) ? "disk_full" : "input_missing";
+  return { ...NOTHING_RAN, outcome, message: messageOf(error) };
+}
+
+/** The call as its process is given it. */
+function libraryCall(callId: number, { task, files, shape, metered }: Call): LibraryCall {
+  assert(task.body.kind === "call", "An instance is given calls only");
+  const { function: name, arguments: bytes } = task.body;
+  const { directory = "", paths = [] } = files ?? {};
+  const { timeoutMs } = shape;
+  const call = { callId, function: name, arguments: bytes, directory, files: paths, timeoutMs };
+  return metered === undefined ? call : { ...call, isMetered: true };
+}
+
+/** What the call has returned, where that is to be a file. */
+function fileValue({ end }: CallResult, { task, shape }: Call): CallValue | undefined {
+  const { valuePrefix = "" } = shape;
+  if (end.kind === "ok_file") return { name: valueName(valuePrefix, task), content: end.path };
+  if (end.kind !== "ok" || task.hasValueFile !== true) return undefined;
+  return { name: valueName(valuePrefix, task), content: end.value };
+}
+
 function endOf(task: DispatchedTask, told: ToldResult): CallEnd {
   const { taskId, try: number } = task;
   return { taskId, try: number, result: { taskId, try: number, ...told } };
-}
-
-function filePaths(cache: CacheStore, task: DispatchedTask): string[] {
-  return task.inputs.map(({ name, generation }) => {
-    const stored = cache.get(name);
-    if (stored?.facts.generation === generation) return stored.path;
-    throw new Error(`File argument "${name}" is not in the cache`);
-  });
 }
 
 /** Keeps the module and the environments in place while the instance lives. */

@@ -205,17 +205,12 @@ class Shell {
       activations,
       push,
     });
-    const transfers = new Transfers({
-      cache,
-      trees,
-      runner,
-      managerUrl,
-      managerCertificate,
-      push,
-    });
+    const supply = { managerUrl, managerCertificate };
+    const transfers = new Transfers({ cache, trees, runner, ...supply, push });
     const instances = new Instances({
       cache,
       trees,
+      mounts: sandboxes.mounts,
       activations,
       directory: join(workspace.sandboxesPath, "instances"),
       trash,

@@ -20,13 +20,8 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { aheadFactor, isTimeLeft, suits } from "./placement.ts";
 import { isReserved } from "./reservation.ts";
 import { isOpen } from "./room.ts";
-import type {
-  LibraryRecord,
-  ManagerState,
-  ServiceRecord,
-  TaskClass,
-  WorkerRecord,
-} from "./state.ts";
+import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
+import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { wakeUpkeep } from "./upkeep.ts";
 
 /** Services, and workers, that are looked at for one with a free slot and room, each freest first. */
@@ -99,16 +94,6 @@ export function placesWithRoom(
     if (isIndexed(worker)) see(worker.services.get(library));
   }
   return { now, ahead };
-}
-
-/** True where more than one instance of its own library holds what calls of the class state. */
-export function isInWay({ library, worker }: ServiceRecord, taskClass: TaskClass): boolean {
-  if (taskClass.ownAllocation === undefined) return false;
-  let count = 0;
-  for (const instance of worker.instances.values()) {
-    if (instance.library === library && instance.state !== "stopping") count += 1;
-  }
-  return count > 1;
 }
 
 /** An instance starts for calls of one class: those of others of its library may go there as well. */

@@ -118,9 +118,13 @@ export function forgetCategory(state: ManagerState, category: CategoryRecord): v
 /** A try of the class goes to a worker, or has left one. */
 export function countRunning(
   state: ManagerState,
-  { category, library }: TaskClass,
+  taskClass: TaskClass,
   { cores, change }: { readonly cores: number; readonly change: 1 | -1 },
 ): void {
+  const { category, library } = taskClass;
+  taskClass.runningCount += change;
+  // It may have to be seen to that it has a turn.
+  if (taskClass.runningCount === 0) taskClass.isBlocked = false;
   const slotCores = library === undefined ? 0 : library.spec.resources.cores / library.spec.slots;
   category.runningCount += change;
   category.heldCores += change * (cores + slotCores);
@@ -128,7 +132,7 @@ export function countRunning(
   // What is left by the rounding of sums.
   category.heldCores = 0;
   // One that finds no room now may be kept a worker.
-  for (const taskClass of category.classes) taskClass.isBlocked = false;
+  for (const other of category.classes) other.isBlocked = false;
   forgetCategory(state, category);
 }
 

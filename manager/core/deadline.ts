@@ -6,6 +6,7 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { isIndexed } from "./capacity_index.ts";
 import { approachEnd } from "./drain.ts";
 import { endBlock } from "./host.ts";
 import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
@@ -17,6 +18,9 @@ import type {
   TryRecord,
   WorkerRecord,
 } from "./state.ts";
+import { passIdle } from "./instance_idle.ts";
+import { reviewClaims } from "./instance_turn.ts";
+import type { ServiceRecord } from "./library_record.ts";
 import { giveUpAsking } from "./retry.ts";
 import { isUnwatched, takeSlow } from "./slow_worker.ts";
 import { endExpired, releaseTask } from "./task.ts";
@@ -45,6 +49,10 @@ export type Deadline =
   | { readonly atMs: number; readonly kind: "ending"; readonly worker: WorkerRecord }
   /** The try has run for too long, if it runs still. */
   | { readonly atMs: number; readonly kind: "slow"; readonly attempt: TryRecord }
+  /** An instance may have been idle for too long. */
+  | { readonly atMs: number; readonly kind: "instance_idle"; readonly service: ServiceRecord }
+  /** An instance may be started at the worker again. */
+  | { readonly atMs: number; readonly kind: "start_again"; readonly worker: WorkerRecord }
   /** The host is blocked until then. */
   | { readonly atMs: number; readonly kind: "host"; readonly host: string };
 
@@ -94,6 +102,11 @@ function pass(state: ManagerState, due: Deadline): void {
       return approachEnd(state, due.worker);
     case "host":
       return endBlock(state, due.host);
+    case "instance_idle":
+      return passIdle(state, due.service);
+    case "start_again":
+      if (isIndexed(due.worker)) state.changedWorkers.add(due.worker);
+      return reviewClaims(state);
     case "slow":
       return takeSlow(state, due.attempt);
     case "upkeep":

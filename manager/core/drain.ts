@@ -12,7 +12,8 @@ import { indexService } from "./library.ts";
 import { isTimeLeft } from "./placement.ts";
 import { indexWorker } from "./room.ts";
 import { isHere } from "./spool.ts";
-import { type ManagerState, tell, type WorkerRecord } from "./state.ts";
+import type { ManagerState, WorkerRecord } from "./state.ts";
+import { recall } from "./try.ts";
 import { noteReplicas, wakeUpkeep } from "./upkeep.ts";
 import { sendAway } from "./worker.ts";
 
@@ -178,12 +179,7 @@ function isGivenUp(state: ManagerState, { host }: WorkerRecord): boolean {
 
 /** What waits there, and has its inputs or gets them, goes to others. */
 export function recallAll(state: ManagerState, worker: WorkerRecord): void {
-  for (const attempt of worker.unstarted) {
-    if (attempt.isRecalled) continue;
-    attempt.isRecalled = true;
-    const { taskId, try: number } = attempt;
-    tell(state, worker, { kind: "recall", taskId, try: number });
-  }
+  for (const attempt of worker.unstarted) if (!attempt.isRecalled) recall(state, attempt);
 }
 
 function isKnown(state: ManagerState, worker: WorkerRecord): boolean {

@@ -16,7 +16,8 @@ import { inputFiles } from "./file.ts";
 import type { Hold } from "./hold.ts";
 import { canStart, libraryFiles } from "./library.ts";
 import { isWaitingForWorkers, placesFor, roomForInstance } from "./schedule.ts";
-import type { LibraryRecord, ManagerState, TaskClass, TaskRecord } from "./state.ts";
+import type { LibraryRecord } from "./library_record.ts";
+import type { ManagerState, TaskClass, TaskRecord } from "./state.ts";
 import { strictHolders, strictInputs } from "./strict_input.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
 import { taskStateOf } from "./task_standing.ts";
@@ -156,26 +157,28 @@ function callReasons(
 ): Reason[] {
   const { state } = inquiry;
   const { spec: { name, slots }, failureCount } = library;
-  if (library.failure === undefined && !canStart(state, library)) {
+  const { taskClass } = task;
+  const { now, ahead } = placesFor(state, library, taskClass);
+  const isStartable = canStart(state, library);
+  const isNext = library.failure !== undefined || now !== undefined || ahead !== undefined ||
+    isStartable && roomForInstance(state, { taskClass, library }) !== undefined;
+  if (isNext) return [{ kind: "placed_next" }];
+  if (!isStartable) {
     return missingInputReasons(state, libraryFiles(state, library), {
       most: INPUTS_TOLD_MAX,
       nameOf: ({ fileId }) => ({ fileId, library: name }),
       rootOf: (producer) => rootOf(inquiry, producer, depth),
     });
   }
-  const { taskClass } = task;
-  const { now, ahead } = placesFor(state, library, taskClass);
-  const isNext = library.failure !== undefined || now !== undefined || ahead !== undefined ||
-    roomForInstance(state, { taskClass, library }) !== undefined;
-  if (isNext) return [{ kind: "placed_next" }];
-  if (library.instances.size === 0) return placeReasons(inquiry, task);
+  const { activeCount } = library;
+  if (activeCount === 0) return placeReasons(inquiry, task);
   let callCount = 0;
   for (const { callCount: count } of library.services.values()) callCount += count;
   let startingCount = 0;
   for (const instance of library.instances) {
     if (instance.state === "starting") startingCount += 1;
   }
-  const slotCount = library.instances.size * slots;
+  const slotCount = activeCount * slots;
   const taken = { kind: "slots", library: name, slotCount, callCount, startingCount } as const;
   return [{ ...taken, failureCount }, ...placeReasons(inquiry, task)];
 }

@@ -3,7 +3,7 @@
 import { assert, AssertionError } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
-import { failLibrary, unblockLibrary } from "./library.ts";
+import { failLibrary, isAwaitingFiles, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
 import { canBeMade, recipeInputs } from "./recipe.ts";
 import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
@@ -247,17 +247,36 @@ export function isUnneeded(file: FileRecord): boolean {
   return (file.declaredCount === 0 || file.level === "task") && !isInUse(file);
 }
 
-/** Somebody waits for it: a task, a user, an instance, or a file made of it that is wanted itself. */
+/** Somebody has a use for it: a task, a user, a library, or a file made of it that is wanted itself. */
 export function isWanted(file: FileRecord): boolean {
-  if (file.consumers.size > 0 || file.requests.size > 0 || file.libraries.size > 0) return true;
+  return isWantedBy(file, isUser);
+}
+
+/** As `isWanted`, of libraries only where an instance is waited for. */
+export function isWaitedFor(file: FileRecord): boolean {
+  return isWantedBy(file, isWaiter);
+}
+
+function isWantedBy(file: FileRecord, isFor: (file: FileRecord) => boolean): boolean {
+  if (file.requests.size > 0 || isFor(file)) return true;
   // What is made of it may itself be what something is made of.
   if (file.recipes.size === 0) return false;
   const made = new Set(file.recipes);
-  for (const { consumers, libraries, recipes } of made) {
-    if (consumers.size > 0 || libraries.size > 0) return true;
+  for (const each of made) {
+    if (isFor(each)) return true;
     // A set hands out what is added to it meanwhile.
-    for (const recipe of recipes) made.add(recipe);
+    for (const recipe of each.recipes) made.add(recipe);
   }
+  return false;
+}
+
+function isUser({ consumers, libraries }: FileRecord): boolean {
+  return consumers.size > 0 || libraries.size > 0;
+}
+
+function isWaiter({ consumers, libraries }: FileRecord): boolean {
+  if (consumers.size > 0) return true;
+  for (const library of libraries) if (isAwaitingFiles(library)) return true;
   return false;
 }
 

@@ -176,5 +176,5 @@ export type Fact =
     readonly kind: "library_instance";
     readonly library: string;
     readonly workerId: WorkerId;
-    readonly change: "starting" | "ready" | "stopped" | "start_failed" | "died";
+    readonly change: "starting" | "ready" | "retiring" | "stopped" | "start_failed" | "died";
   };

@@ -11,23 +11,27 @@ import {
 } from "./capacity_index.ts";
 import type { LibrarySpec, WorkerReport } from "./event.ts";
 import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
+import { endSpare, noteSpare } from "./instance_idle.ts";
+import { noteServing, reviewClaims } from "./instance_turn.ts";
+import type { Fact } from "./instruction.ts";
 import { checkGiven } from "./lie.ts";
+import { recoverIfWanted } from "./recovery.ts";
 import { ensureReplica } from "./replica.ts";
 import { changeRoom, isOpen } from "./room.ts";
-import {
-  type FileRecord,
-  type InstanceRecord,
-  type LibraryRecord,
-  type ManagerState,
-  nextId,
-  type ServiceRecord,
-  tell,
-  type WorkerRecord,
-} from "./state.ts";
+import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
+import { type FileRecord, type ManagerState, nextId, tell, type WorkerRecord } from "./state.ts";
+import { forgetFailures, noteFailure } from "./start_failure.ts";
 import { finishTask, waitOrQueue } from "./task.ts";
-import { endAttempt } from "./try.ts";
+import { endAttempt, recall } from "./try.ts";
+import { wakeUpkeep } from "./upkeep.ts";
 
-/** Adds a library. Its instances start when calls need them. */
+/** Weight of the newest start in the moving mean of what starts take. */
+const START_WEIGHT = 0.3;
+
+/** What a start is taken to take at most. */
+const START_MS_MAX = 600_000;
+
+/** Adds a library. Its instances start when calls need them, or as many as are kept of it. */
 export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
   assert(!state.libraries.has(spec.name), `Library "${spec.name}" must be new`);
   const library: LibraryRecord = {
@@ -35,10 +39,18 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
     services: new Map(),
     index: newCapacityIndex(),
     failureCount: 0,
+    failedPlaces: new Set(),
+    failedStarts: new Map(),
     failure: undefined,
     instances: new Set(),
+    activeCount: 0,
+    startMs: 0,
+    madeWayAtMs: -Infinity,
+    isAheadBlocked: false,
+    isAwaitingFiles: false,
   };
   state.libraries.set(spec.name, library);
+  countActive(state, library, 0);
   for (const file of libraryFiles(state, library)) {
     file.libraries.add(library);
     if (file.failure !== undefined) failLibrary(state, library, file.failure.message);
@@ -48,6 +60,24 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
 /** True when everything an instance is started with can be had. */
 export function canStart(state: ManagerState, library: LibraryRecord): boolean {
   return libraryFiles(state, library).every((file) => file.isAvailable);
+}
+
+/** Something waits for an instance: lost files of it are made again. */
+export function wantFiles(state: ManagerState, library: LibraryRecord): void {
+  if (library.isAwaitingFiles) return;
+  library.isAwaitingFiles = true;
+  for (const file of libraryFiles(state, library)) recoverIfWanted(state, file);
+  // What makes them may be ready to run.
+  wakeUpkeep(state, state.nowMs);
+}
+
+/** True while lost files of the library keep an instance from starting. */
+export function isAwaitingFiles(
+  { isAwaitingFiles: isAwaiting, instances }: LibraryRecord,
+): boolean {
+  if (isAwaiting) return true;
+  for (const { state } of instances) if (state === "starting") return true;
+  return false;
 }
 
 /** Starts an instance at `worker`, whose room is held from now on. */
@@ -61,12 +91,16 @@ export function startInstance(
     library,
     worker,
     state: "starting",
+    makesWayFor: undefined,
   };
   worker.instances.set(instance.instanceId, instance);
   library.instances.add(instance);
   changeRoom(state, worker, library.spec.resources, 1);
+  countActive(state, library, 1);
   const service = serviceOf(library, worker);
   service.slotCount += library.spec.slots;
+  // It has not been idle for as long as the others.
+  endSpare(state, service);
   indexService(state, service);
   for (const file of libraryFiles(state, library)) ensureReplica(state, file, worker);
   const { name, program, mode, context, contextArguments, slots, resources, env } = library.spec;
@@ -99,13 +133,34 @@ export function startInstance(
 export function readyInstance(
   state: ManagerState,
   worker: WorkerRecord,
-  instanceId: InstanceId,
+  { instanceId, startMs }: Pick<
+    Extract<WorkerReport, { kind: "instance_ready" }>,
+    "instanceId" | "startMs"
+  >,
 ): void {
   const instance = worker.instances.get(instanceId);
   if (instance === undefined) return checkGiven(state, worker, instanceId);
-  if (instance.state !== "starting") return;
+  if (instance.state === "starting") becomeReady(state, instance, startMs);
+}
+
+/** An instance that started is ready, as its worker says. */
+export function becomeReady(
+  state: ManagerState,
+  instance: InstanceRecord,
+  startMs?: number,
+): void {
+  const { library, worker } = instance;
   instance.state = "ready";
-  instance.library.failureCount = 0;
+  forgetFailures(library, worker);
+  if (startMs !== undefined) {
+    const bounded = Math.min(startMs, START_MS_MAX);
+    library.startMs = library.startMs === 0
+      ? bounded
+      : library.startMs + (bounded - library.startMs) * START_WEIGHT;
+  }
+  const service = serviceOf(library, worker);
+  service.servesSinceMs ??= state.nowMs;
+  noteServing(state, service);
   noteInstance(state, instance, "ready");
 }
 
@@ -113,46 +168,70 @@ export function readyInstance(
 export function endInstance(
   state: ManagerState,
   worker: WorkerRecord,
-  message: Pick<
+  { instanceId, reason, message }: Pick<
     Extract<WorkerReport, { kind: "instance_gone" }>,
     "instanceId" | "reason" | "message"
   >,
 ): void {
-  const instance = worker.instances.get(message.instanceId);
-  if (instance === undefined) return checkGiven(state, worker, message.instanceId);
-  noteInstance(state, instance, message.reason);
+  const instance = worker.instances.get(instanceId);
+  if (instance === undefined) return checkGiven(state, worker, instanceId);
+  noteInstance(state, instance, reason);
   removeInstance(state, instance);
-  const { library } = instance;
-  if (message.reason === "stopped") return;
-  library.failureCount += 1;
-  if (library.failureCount < state.policies.libraryRetries) return;
-  failLibrary(
-    state,
-    library,
-    `Cannot keep library "${library.spec.name}" running: ${library.failureCount} instances ` +
-      `failed in a row; the last said: ${message.message}`,
-  );
+  if (reason !== "stopped") noteFailure(state, instance, { reason, message });
 }
 
 /** Takes an instance off the tables and gives its room back. */
 export function removeInstance(state: ManagerState, instance: InstanceRecord): void {
-  const { worker, library } = instance;
+  const { worker, library, makesWayFor } = instance;
   worker.instances.delete(instance.instanceId);
   library.instances.delete(instance);
+  if (makesWayFor !== undefined) makesWayFor.leavingCount -= 1;
   changeRoom(state, worker, library.spec.resources, -1);
   // Calls for which there were enough may need another one, wherever it has room.
   unblockLibrary(state, library);
-  if (instance.state !== "stopping") loseSlots(state, instance);
+  if (isActive(instance)) loseSlots(state, instance);
 }
 
-/** Stops the instances of a library at one worker, where nobody calls it now. */
-export function stopService(state: ManagerState, service: ServiceRecord): void {
-  const { worker, library } = service;
-  for (const instance of worker.instances.values()) {
-    if (instance.library !== library || instance.state === "stopping") continue;
-    loseSlots(state, instance);
-    instance.state = "stopping";
-    tell(state, worker, { kind: "stop_instance", instanceId: instance.instanceId });
+/** True of an instance that takes calls, now or once it is ready. */
+export function isActive({ state }: InstanceRecord): boolean {
+  return state === "starting" || state === "ready";
+}
+
+/** Stops the instances of a library at one worker, with the calls in them. */
+export function stopService(state: ManagerState, { worker, library }: ServiceRecord): void {
+  for (const instance of [...worker.instances.values()]) {
+    if (instance.library === library) stopInstance(state, instance);
+  }
+}
+
+function stopInstance(state: ManagerState, instance: InstanceRecord): void {
+  const { worker, instanceId } = instance;
+  if (instance.state === "stopping") return;
+  const wasActive = isActive(instance);
+  instance.state = "stopping";
+  if (wasActive) loseSlots(state, instance);
+  tell(state, worker, { kind: "stop_instance", instanceId });
+}
+
+/** Gives an instance no more calls; it stops once those that it has have ended. */
+export function retireInstance(state: ManagerState, instance: InstanceRecord): void {
+  if (!isActive(instance)) return;
+  const { worker, library, instanceId } = instance;
+  noteInstance(state, instance, "retiring");
+  if (worker.services.get(library)?.callCount === 0) return stopInstance(state, instance);
+  instance.state = "retiring";
+  loseSlots(state, instance);
+  tell(state, worker, { kind: "stop_instance", instanceId, isRetiring: true });
+}
+
+/** What retiring instances were told, and calls that were asked back, may be lost. */
+export function repeatRetirements(state: ManagerState, worker: WorkerRecord): void {
+  for (const { instanceId, state: kind } of worker.instances.values()) {
+    if (kind !== "retiring") continue;
+    tell(state, worker, { kind: "stop_instance", instanceId, isRetiring: true });
+  }
+  for (const service of [...worker.services.values()]) {
+    if (service.slotCount === 0) bringBackCalls(state, service);
   }
 }
 
@@ -175,6 +254,7 @@ export function freeCall(state: ManagerState, library: LibraryRecord, worker: Wo
 export function failLibrary(state: ManagerState, library: LibraryRecord, message: string): void {
   if (library.failure !== undefined) return;
   library.failure = message;
+  countActive(state, library, 0);
   for (const service of [...library.services.values()]) stopService(state, service);
   unblockLibrary(state, library);
 }
@@ -185,11 +265,15 @@ export function releaseLibrary(state: ManagerState, library: LibraryRecord): voi
     file.libraries.delete(library);
     releaseIfUnneeded(state, file);
   }
+  state.shortLibraries.delete(library);
   state.libraries.delete(library.spec.name);
 }
 
-/** Its files came or went: its calls are looked at again. */
+/** Its files came or went, or an instance has: its calls are looked at again. */
 export function unblockLibrary(state: ManagerState, library: LibraryRecord): void {
+  library.isAheadBlocked = false;
+  if (library.isAwaitingFiles) library.isAwaitingFiles = !canStart(state, library);
+  reviewClaims(state);
   for (const taskClass of state.busyClasses) {
     if (taskClass.library === library) taskClass.isBlocked = false;
   }
@@ -203,12 +287,18 @@ export function failInstancesFor(
   const { worker, file, message } = missing;
   for (const instance of [...worker.instances.values()]) {
     if (instance.state !== "starting" || !file.libraries.has(instance.library)) continue;
-    loseSlots(state, instance);
-    instance.state = "stopping";
-    tell(state, worker, { kind: "stop_instance", instanceId: instance.instanceId });
-    instance.library.failureCount += 1;
-    if (instance.library.failureCount >= state.policies.libraryRetries) {
-      failLibrary(state, instance.library, message);
+    stopInstance(state, instance);
+    noteFailure(state, instance, { reason: "transfer_failed", message });
+  }
+}
+
+/** The file was made anew: instances that have not read the earlier making start with the new one. */
+export function takeBackInstances(state: ManagerState, file: FileRecord): void {
+  for (const library of file.libraries) {
+    const isInput = library.spec.inputs.some(({ fileId }) => fileOf(state, fileId) === file);
+    if (!isInput) continue;
+    for (const instance of library.instances) {
+      if (instance.state === "starting") stopInstance(state, instance);
     }
   }
 }
@@ -227,14 +317,24 @@ export function libraryFiles(state: ManagerState, library: LibraryRecord): FileR
 function serviceOf(library: LibraryRecord, worker: WorkerRecord): ServiceRecord {
   let service = library.services.get(worker);
   if (service === undefined) {
-    service = { place: newCapacityPlace(), library, worker, slotCount: 0, callCount: 0 };
+    service = {
+      place: newCapacityPlace(),
+      library,
+      worker,
+      slotCount: 0,
+      callCount: 0,
+      servesSinceMs: undefined,
+      spareSinceMs: undefined,
+      peakCount: 0,
+      idleLookAtMs: 0,
+    };
     library.services.set(worker, service);
     worker.services.set(library, service);
   }
   return service;
 }
 
-/** Keeps the index of free slots and the set of idle services true. */
+/** Keeps the index of free slots and the set of services with spare instances true. */
 export function indexService(state: ManagerState, service: ServiceRecord): void {
   const { library, worker, slotCount, callCount } = service;
   if (slotCount > 0 && isOpen(worker)) {
@@ -242,33 +342,64 @@ export function indexService(state: ManagerState, service: ServiceRecord): void 
   } else {
     removeCapacity(library.index, service);
   }
-  if (slotCount > 0 && callCount === 0) state.idleServices.add(service);
-  else state.idleServices.delete(service);
+  noteSpare(state, service);
   if (slotCount > 0 || callCount > 0) return;
   library.services.delete(worker);
   worker.services.delete(library);
 }
 
+/** An instance takes calls from now on, or takes none any more. */
+function countActive(state: ManagerState, library: LibraryRecord, change: -1 | 0 | 1): void {
+  library.activeCount += change;
+  const isShort = library.activeCount < library.spec.instanceCount &&
+    library.failure === undefined && !state.isClosed;
+  if (isShort) state.shortLibraries.add(library);
+  else state.shortLibraries.delete(library);
+}
+
 /** Slots of an instance go; calls that wait at the worker for the last of them come back. */
 function loseSlots(state: ManagerState, instance: InstanceRecord): void {
   const { library, worker } = instance;
+  countActive(state, library, -1);
   const service = serviceOf(library, worker);
   service.slotCount -= library.spec.slots;
+  if (service.slotCount === 0) service.servesSinceMs = undefined;
+  endSpare(state, service);
   indexService(state, service);
-  if (service.slotCount > 0) return;
+  // Its calls have nothing anywhere now: it has to be seen to that they have a turn.
+  if (library.activeCount === 0) unblockLibrary(state, library);
+  if (service.slotCount === 0) bringBackCalls(state, service);
+}
+
+/** Nothing takes the calls that wait there any more; what runs, runs on. */
+function bringBackCalls(state: ManagerState, { library, worker }: ServiceRecord): void {
+  const { failure } = library;
+  let isRetiring = false;
+  for (const instance of worker.instances.values()) {
+    isRetiring ||= instance.library === library && instance.state === "retiring";
+  }
   for (const attempt of [...worker.tries.values()]) {
     if (attempt.taskClass.library !== library || attempt.isEnded) continue;
-    endAttempt(state, attempt);
-    const { failure } = library;
-    if (failure === undefined) waitOrQueue(state, attempt.task);
-    else finishTask(state, attempt.task, { outcome: "library_failed", message: failure, attempt });
+    if (failure !== undefined) {
+      endAttempt(state, attempt);
+      finishTask(state, attempt.task, { outcome: "library_failed", message: failure, attempt });
+    } else if (attempt.isStarted || attempt.isRecalled) {
+      // How it ends, or that it comes back, its worker says.
+      continue;
+    } else if (isRetiring) {
+      // It may have begun meanwhile where it need not be disturbed.
+      recall(state, attempt);
+    } else {
+      endAttempt(state, attempt);
+      waitOrQueue(state, attempt.task);
+    }
   }
 }
 
 function noteInstance(
   state: ManagerState,
   instance: InstanceRecord,
-  change: "starting" | "ready" | "stopped" | "start_failed" | "died",
+  change: Extract<Fact, { kind: "library_instance" }>["change"],
 ): void {
   const { library, worker } = instance;
   state.facts.push({

@@ -56,17 +56,15 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     outOfTime: new Set(),
     shortOfTime: new Set(),
     libraries: new Map(),
-    idleServices: new Set(),
+    spareServices: new Set(),
+    shortLibraries: new Set(),
+    claims: new Map(),
     transfers: new Map(),
     managerSource: newSource("manager"),
     urlSources: new Map(),
     reachTroubleUntilMs: 0,
     unservingCount: 0,
-    transferRates: {
-      manager: { bytes: 0, ms: 0 },
-      url: { bytes: 0, ms: 0 },
-      worker: { bytes: 0, ms: 0 },
-    },
+    transferRates: newRates(),
     stranded: new Map(),
     spooled: new Map(),
     spooledBytes: 0,
@@ -89,6 +87,11 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     fetches: [],
     facts: [],
   };
+}
+
+function newRates(): ManagerState["transferRates"] {
+  const none = () => ({ bytes: 0, ms: 0 });
+  return { manager: none(), url: none(), worker: none() };
 }
 
 function newUpkeep(): Upkeep {

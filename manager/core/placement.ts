@@ -8,6 +8,8 @@
 
 import { nextRandomBelow } from "../../shared/random.ts";
 import { fitsWithin } from "../../shared/resources.ts";
+import { missingAt } from "./allocation.ts";
+import { instanceNeed } from "./call_room.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
@@ -392,13 +394,17 @@ export function obstacleAt(
   return unfitnessOf(state, worker, taskClass);
 }
 
-/** What keeps a try of the class from the worker though nobody else were there. */
+/** What keeps a try of the class, or an instance for it, from the worker though nobody else were there. */
 export function lastingObstacleAt(
   state: ManagerState,
   worker: WorkerRecord,
   taskClass: TaskClass,
 ): Exclude<Obstacle, "busy"> | undefined {
-  if (allocationAt(state, taskClass, worker) === undefined) return "too_small";
+  const { library } = taskClass;
+  const isEnough = library === undefined
+    ? allocationAt(state, taskClass, worker) !== undefined
+    : missingAt(instanceNeed(taskClass, library), worker.resources) === undefined;
+  if (!isEnough) return "too_small";
   return unfitnessOf(state, worker, taskClass);
 }
 

@@ -92,6 +92,10 @@ export interface Policies {
   readonly retryTimeoutMs: number;
   /** Failed starts in a row after which a library is given up. */
   readonly libraryRetries: number;
+  /** An instance that nothing has called for so long ends, unless it is to be kept; 0 is never. */
+  readonly libraryIdleTimeoutMs: number;
+  /** Busy instances serve for so long, at least, before they make way for what they keep out. */
+  readonly libraryTurnMs: number;
 }
 
 /** The values that hold unless a user says otherwise. */
@@ -136,4 +140,6 @@ export const DEFAULT_POLICIES: Policies = {
   hungryFactor: 2,
   retryTimeoutMs: 60_000,
   libraryRetries: 3,
+  libraryIdleTimeoutMs: 300_000,
+  libraryTurnMs: 2_000,
 };

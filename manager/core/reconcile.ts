@@ -12,7 +12,7 @@ import { repeatDeliveries } from "./delivery.ts";
 import type { Hello } from "./event.ts";
 import { isUnneeded } from "./file.ts";
 import { dropFollower } from "./group.ts";
-import { removeInstance } from "./library.ts";
+import { becomeReady, removeInstance, repeatRetirements } from "./library.ts";
 import { factsLie, noteLie } from "./lie.ts";
 import {
   dropReplica,
@@ -58,6 +58,7 @@ export function reconcile(state: ManagerState, worker: WorkerRecord, hello: Hell
     suspectReplica(state, worker, replica);
   }
   repeatDeliveries(state, worker);
+  repeatRetirements(state, worker);
 }
 
 /** A try stands while the manager has it in its table and has not ended it. */
@@ -205,7 +206,7 @@ function judgeInstances(
   for (const instance of [...worker.instances.values()]) {
     const heard = told.get(instance.instanceId);
     if (heard === undefined) removeInstance(state, instance);
-    else if (heard.isReady && instance.state === "starting") instance.state = "ready";
+    else if (heard.isReady && instance.state === "starting") becomeReady(state, instance);
   }
   return hello.instances.map(({ instanceId }) => {
     const instance = worker.instances.get(instanceId);

@@ -9,7 +9,7 @@
  */
 
 import { isSpent } from "./copy_policy.ts";
-import { boundName, giveUpFile, inputFiles, isWanted, outputFiles } from "./file.ts";
+import { boundName, giveUpFile, inputFiles, isWaitedFor, outputFiles } from "./file.ts";
 import { recipeInputs } from "./recipe.ts";
 import { type FileRecord, type ManagerState, type TaskRecord, tryKey } from "./state.ts";
 import { setState, waitOrQueue } from "./task.ts";
@@ -33,7 +33,7 @@ export function recoverIfWanted(state: ManagerState, file: FileRecord): void {
     const message = whyLost(state, next);
     if (message === undefined) {
       if (producer !== undefined) lost.push(...startRecovery(state, producer));
-    } else if (isWanted(next)) {
+    } else if (isWaitedFor(next)) {
       giveUpFile(state, next, { outcome: "input_missing", message });
     } else {
       // A holder may come back before somebody needs it.
@@ -116,7 +116,7 @@ export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): FileRe
 
 /** Somebody waits for it, or the policy has it made again. */
 function isAwaited(file: FileRecord): boolean {
-  return isWanted(file) || file.isDue && file.declaredCount > 0;
+  return isWaitedFor(file) || file.isDue && file.declaredCount > 0;
 }
 
 /** Why a lost file cannot be made again, if it cannot. */

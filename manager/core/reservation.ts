@@ -9,7 +9,10 @@
 
 import { visitFreest } from "./capacity_index.ts";
 import { type CategoryRecord, isFull } from "./category.ts";
+import { reviewAhead } from "./instance_ahead.ts";
+import { reviewClaims } from "./instance_turn.ts";
 import { lastingObstacleAt } from "./placement.ts";
+import { isPassedOver } from "./start_failure.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { headOf } from "./turn.ts";
 import { wakeUpkeep } from "./upkeep.ts";
@@ -21,25 +24,44 @@ const WORKERS_PROBED = 64;
 const WORKERS_PER_RESERVATION = 4;
 
 /**
- * A class has found no room. Where its category has nothing at any worker, one of them takes no
- * tasks of other classes until it has room for one of these.
+ * A class has found no room. Where its category has nothing at any worker, or its library none, one
+ * of them takes no tasks of other classes until it has room for one of these.
  */
 export function reserveFor(state: ManagerState, taskClass: TaskClass): void {
   const { reservations, index } = state;
   const { category, library } = taskClass;
-  if (category.runningCount > 0 || library !== undefined || reservations.has(taskClass)) return;
-  if (reservations.size >= Math.max(1, index.count / WORKERS_PER_RESERVATION)) return;
+  const isServed = library === undefined ? category.runningCount > 0 : library.activeCount > 0;
+  if (isServed || reservations.has(taskClass) || hasAllReserved(state)) return;
   let probedCount = 0;
   visitFreest(index, (worker) => {
     probedCount += 1;
-    const isFree = worker.reservedFor === undefined && worker.services.size === 0;
-    if (!isFree || lastingObstacleAt(state, worker, taskClass) !== undefined) {
-      return probedCount >= WORKERS_PROBED;
-    }
-    worker.reservedFor = taskClass;
-    reservations.set(taskClass, worker);
-    return true;
+    const isFree = worker.reservedFor === undefined && !isServing(worker) &&
+      lastingObstacleAt(state, worker, taskClass) === undefined &&
+      (library === undefined || !isPassedOver(state, library, worker));
+    return isFree ? keepFor(state, taskClass, worker) : probedCount >= WORKERS_PROBED;
   });
+}
+
+/** Keeps the worker for the class, unless as many are kept as may be. */
+export function keepFor(
+  state: ManagerState,
+  taskClass: TaskClass,
+  worker: WorkerRecord,
+): boolean {
+  if (hasAllReserved(state)) return false;
+  worker.reservedFor = taskClass;
+  state.reservations.set(taskClass, worker);
+  return true;
+}
+
+function hasAllReserved({ reservations, index }: ManagerState): boolean {
+  return reservations.size >= Math.max(1, index.count / WORKERS_PER_RESERVATION);
+}
+
+/** True while instances there have calls: when they make way is instance_turn.ts's business. */
+function isServing({ services }: WorkerRecord): boolean {
+  for (const { callCount } of services.values()) if (callCount > 0) return true;
+  return false;
 }
 
 /** The class was given a worker, or has no task left: others may go where it was awaited. */
@@ -50,6 +72,8 @@ export function endReservation(state: ManagerState, taskClass: TaskClass): void 
   worker.reservedFor = undefined;
   // There may be room for others, whom the pass that is under way has passed over.
   for (const other of state.busyClasses) other.isBlocked = false;
+  reviewClaims(state);
+  reviewAhead(state);
   wakeUpkeep(state, state.nowMs);
 }
 

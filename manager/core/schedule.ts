@@ -12,14 +12,16 @@ import {
   type CallPlaces,
   hasCallRoom,
   instanceNeed,
-  isInWay,
   placesWithRoom,
   unblockAlike,
 } from "./call_room.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
-import { canStart, startInstance, stopService } from "./library.ts";
+import { startAhead } from "./instance_ahead.ts";
+import { noteClaim, pressClaims } from "./instance_turn.ts";
+import { makeRoom, yieldRoom } from "./instance_yield.ts";
+import { canStart, startInstance, wantFiles } from "./library.ts";
 import { missingAt } from "./allocation.ts";
 import {
   aheadFactor,
@@ -30,25 +32,13 @@ import {
   type Obstacle,
   suits,
 } from "./placement.ts";
-import type {
-  FileRecord,
-  LibraryRecord,
-  ManagerState,
-  ServiceRecord,
-  TaskClass,
-  TaskRecord,
-  WorkerRecord,
-} from "./state.ts";
+import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
+import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 import { tell } from "./state.ts";
-import {
-  hasStrictInputs,
-  hasStrictTask,
-  placeStrict,
-  strictInputs,
-  wakeStrict,
-} from "./strict_input.ts";
+import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
 import { isReserved, reserveFor } from "./reservation.ts";
+import { isPassedOver } from "./start_failure.ts";
 import { allocationAt, classOf } from "./task_class.ts";
 import { dispatch } from "./try.ts";
 import { takeTurns } from "./turn.ts";
@@ -69,10 +59,13 @@ const RECALL_WORTH_MS = 50;
 
 /** Dispatches what fits, best task first. */
 export function schedule(state: ManagerState): void {
+  if (state.isClosed) state.claims.clear();
   if (state.isClosed || isWaitingForWorkers(state)) return;
   wakeStrict(state);
   if (state.busyClasses.size > 0) placeTasks(state);
   makeRoom(state);
+  pressClaims(state);
+  startAhead(state);
   if (state.changedWorkers.size === 0) return;
   yieldRoom(state);
   recallForIdle(state);
@@ -91,7 +84,8 @@ function placeTasks(state: ManagerState): void {
     if (isPlaced) return true;
     taskClass.isBlocked = true;
     noteBlocked(state, taskClass);
-    reserveFor(state, taskClass);
+    if (taskClass.library === undefined) reserveFor(state, taskClass);
+    noteClaim(state, taskClass);
     return false;
   });
 }
@@ -206,7 +200,6 @@ function placeCall(
     finishTask(state, task, { outcome: "library_failed", message: library.failure });
     return true;
   }
-  if (!canStart(state, library)) return false;
   const holder = bestHolder(state, task, (worker) => {
     return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
       suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
@@ -217,14 +210,18 @@ function placeCall(
     dispatch(state, task, chosen);
     return true;
   }
-  const room = roomForInstance(state, { taskClass, library });
+  const isStartable = canStart(state, library);
+  const room = isStartable ? roomForInstance(state, { taskClass, library }) : undefined;
   if (room !== undefined) {
     startInstance(state, library, room);
     unblockAlike(state, taskClass);
     dispatch(state, task, room);
     return true;
   }
-  if (ahead === undefined) return false;
+  if (ahead === undefined) {
+    if (!isStartable) wantFiles(state, library);
+    return false;
+  }
   dispatch(state, task, ahead.worker);
   return true;
 }
@@ -257,6 +254,8 @@ function hasSlotAhead(
   { callCount, slotCount }: ServiceRecord,
   taskClass: TaskClass,
 ): boolean {
+  // Nobody takes calls back that wait behind long ones, wherever there is room for them later.
+  if ((taskClass.meanRanMs ?? Infinity) >= RECALL_WORTH_MS) return false;
   return callCount < slotCount * aheadFactor(state, taskClass);
 }
 
@@ -272,36 +271,26 @@ export function roomForInstance(
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
   if (!isInstanceWorth(taskClass, library)) return undefined;
-  const slotCount = library.instances.size * library.spec.slots;
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
-  const isFit = (worker: WorkerRecord, factor: number): boolean => {
-    return instanceObstacleAt(state, worker, { taskClass, library, factor }) === undefined;
-  };
   visitFreest(state.index, (worker) => {
-    if (isFit(worker, 1)) found = worker;
+    const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor: 1 });
+    if (obstacle === undefined) found = worker;
     // Those that follow are no freer.
     return found !== undefined ||
       worker.resources.cores - worker.committed.cores < resources.cores;
   });
-  // The first instance may wait for room; others start where there is some.
-  if (found !== undefined || slotCount > 0) return found;
-  const factor = state.policies.dispatchAhead;
-  visitFreest(state.index, (worker) => {
-    if (isFit(worker, factor)) found = worker;
-    return found !== undefined;
-  });
   return found;
 }
 
-/** True when the ready calls of the class are more than the instances that there are do soon. */
+/** True when the instances that there are take longer for the ready calls than one more to start. */
 export function isInstanceWorth(
   { meanRanMs, readyCount }: TaskClass,
-  { instances, spec: { slots } }: LibraryRecord,
+  { activeCount, startMs, spec: { slots } }: LibraryRecord,
 ): boolean {
-  const slotCount = instances.size * slots;
+  const slotCount = activeCount * slots;
   if (slotCount === 0 || meanRanMs === undefined) return true;
-  return readyCount * meanRanMs / slotCount >= INSTANCE_WORTH_MS;
+  return readyCount * meanRanMs / slotCount >= Math.max(INSTANCE_WORTH_MS, startMs);
 }
 
 /** What keeps an instance for calls of the class from a worker that takes any. */
@@ -318,47 +307,9 @@ export function instanceObstacleAt(
   if (missingAt(resources, worker.resources) !== undefined) return "too_small";
   if (!suits(worker, taskClass)) return "feature";
   if (!isTimeLeft(state, worker, taskClass)) return "time";
-  if (isReserved(worker, taskClass)) return "busy";
+  if (isReserved(worker, taskClass) || isPassedOver(state, library, worker)) return "busy";
   const room = { used: worker.committed, more: resources, factor };
   return fitsWithin(worker.resources, room) ? undefined : "busy";
-}
-
-/** Where idle instances keep tries that were dispatched from starting, they go. */
-function yieldRoom(state: ManagerState): void {
-  for (const worker of state.changedWorkers) {
-    if (worker.services.size === 0 || worker.unstarted.size === 0) continue;
-    const room = { used: worker.committed, more: NO_RESOURCES, factor: 1 };
-    if (fitsWithin(worker.resources, room)) continue;
-    for (const service of worker.services.values()) {
-      if (state.idleServices.has(service)) stopService(state, service);
-    }
-  }
-}
-
-/** Where idle instances keep blocked tasks from running, they go. */
-function makeRoom(state: ManagerState): void {
-  for (const service of state.idleServices) {
-    if (hasStrictTask(service.worker)) stopService(state, service);
-  }
-  if (state.idleServices.size === 0) return;
-  for (const taskClass of state.busyClasses) {
-    if (!taskClass.isBlocked) continue;
-    for (const service of state.idleServices) {
-      const { library, worker } = service;
-      if (library === taskClass.library && !isInWay(service, taskClass)) continue;
-      if (worker.link.kind !== "open") continue;
-      if (!suits(worker, taskClass) || !couldHold(state, worker, taskClass)) continue;
-      stopService(state, service);
-      break;
-    }
-  }
-}
-
-/** True when the worker, without all that it has now, has room for a try or its instance. */
-function couldHold(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): boolean {
-  const { library } = taskClass;
-  if (library === undefined) return allocationAt(state, taskClass, worker) !== undefined;
-  return missingAt(instanceNeed(taskClass, library), worker.resources) === undefined;
 }
 
 /** Takes tries that wait at one worker back when another one has nothing to do. */

@@ -22,11 +22,13 @@ import type { CategoryRecord } from "./category.ts";
 import type { Counters } from "./counters.ts";
 import type { Deadline } from "./deadline.ts";
 import type { Bar } from "./drain.ts";
-import type { BoundFile, FileOrigin, LibrarySpec, TaskDefinition, TaskTemplate } from "./event.ts";
+import type { BoundFile, FileOrigin, TaskDefinition, TaskTemplate } from "./event.ts";
 import type { HostRecord } from "./host.ts";
 import type { RoomSums } from "./hunger.ts";
 import type { Hold } from "./hold.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
+import type { Claim } from "./instance_turn.ts";
+import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
 import type { Unplaceable } from "./unplaceable.ts";
@@ -127,6 +129,10 @@ export interface TaskClass {
   queuedCount: number;
   /** Unsettled tasks, and tries at workers: it is forgotten with the last. */
   useCount: number;
+  /** Tries at workers. */
+  runningCount: number;
+  /** Instances that leave so that its tasks have room. */
+  leavingCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
   isBlocked: boolean;
   /** Of `state.kindsChange`, when some worker was last seen to be able to run its tries. */
@@ -392,39 +398,6 @@ export interface WorkerRecord {
   readonly deliveries: Set<DeliveryRecord>;
 }
 
-/** A library at one worker. */
-export interface ServiceRecord {
-  /** In the library's index of free slots. */
-  readonly place: CapacityPlace;
-  readonly library: LibraryRecord;
-  readonly worker: WorkerRecord;
-  /** Slots of instances that start or are ready. */
-  slotCount: number;
-  /** Calls dispatched there and not ended. */
-  callCount: number;
-}
-
-/** A declared library. */
-export interface LibraryRecord {
-  readonly spec: LibrarySpec;
-  readonly services: Map<WorkerRecord, ServiceRecord>;
-  /** Services by free slots. */
-  readonly index: CapacityIndex<ServiceRecord>;
-  /** Starts that failed since the last one that did not. */
-  failureCount: number;
-  /** Given up: what its calls fail with. */
-  failure: string | undefined;
-  readonly instances: Set<InstanceRecord>;
-}
-
-/** One instance of a library at a worker. */
-export interface InstanceRecord {
-  readonly instanceId: InstanceId;
-  readonly library: LibraryRecord;
-  readonly worker: WorkerRecord;
-  state: "starting" | "ready" | "stopping";
-}
-
 /** Contents on their way from a worker to the manager, or to a url. */
 export interface DeliveryRecord {
   readonly deliveryId: number;
@@ -492,8 +465,12 @@ export interface ManagerState {
   readonly outOfTime: Set<WorkerRecord>;
   readonly shortOfTime: Set<WorkerRecord>;
   readonly libraries: Map<string, LibraryRecord>;
-  /** Instances that are ready and serve no call. */
-  readonly idleServices: Set<ServiceRecord>;
+  /** Those with an instance more than their calls need. */
+  readonly spareServices: Set<ServiceRecord>;
+  /** Libraries with fewer instances than are kept of them. */
+  readonly shortLibraries: Set<LibraryRecord>;
+  /** Classes with nothing at any worker, for which busy instances may have to make way. */
+  readonly claims: Map<TaskClass, Claim>;
   readonly transfers: Map<TransferId, TransferRecord>;
   /** Source of what the manager has; and one per url host. */
   readonly managerSource: Source;

@@ -18,6 +18,8 @@ import { endDelivery, endStore, requestFile, retryDelivery } from "./delivery.ts
 import type { TimedEvent } from "./event.ts";
 import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import { changeHost } from "./host.ts";
+import { reviewIdle } from "./instance_idle.ts";
+import { reviewClaims } from "./instance_turn.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
@@ -144,6 +146,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
   }
 }
 
+/** What follows from policies is done anew. */
 function setPolicies(state: ManagerState, policies: Policies): void {
   state.policies = policies;
   watchAll(state);
@@ -155,6 +158,8 @@ function setPolicies(state: ManagerState, policies: Policies): void {
   reviewTransfers(state);
   planEviction(state);
   reviewAll(state);
+  reviewIdle(state);
+  reviewClaims(state);
 }
 
 /** Applies what a worker says, unless its connection was given up since. */
@@ -201,7 +206,7 @@ function applyReport(
     case "send_failed":
       return retryDelivery(state, worker, message);
     case "instance_ready":
-      return readyInstance(state, worker, message.instanceId);
+      return readyInstance(state, worker, message);
     case "instance_gone":
       return endInstance(state, worker, message);
     case "piece":

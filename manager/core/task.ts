@@ -6,6 +6,7 @@ import { madeFiles, type Outcome, type TryResult } from "../../shared/task.ts";
 import { abandonDeliveries } from "./delivery.ts";
 import { planLook } from "./deadline.ts";
 import type { TaskDefinition } from "./event.ts";
+import { reviewAhead } from "./instance_ahead.ts";
 import { joinGroup } from "./group.ts";
 import type { Hold } from "./hold.ts";
 import type { TaskEnd } from "./instruction.ts";
@@ -259,6 +260,8 @@ export function setState(state: ManagerState, task: TaskRecord, next: TaskRecord
       filterOrdered(taskClass.ready, () => false);
       state.busyClasses.delete(taskClass);
       endReservation(state, taskClass);
+      // What waited for room that is to be kept for instances, waits no more.
+      reviewAhead(state);
     }
   }
   task.state = next;

@@ -148,6 +148,8 @@ function newClass(
     readyCount: 0,
     queuedCount: 0,
     useCount: 0,
+    runningCount: 0,
+    leavingCount: 0,
     isBlocked: false,
     suitedAt: -1,
     meanRanMs: undefined,

@@ -14,7 +14,7 @@ import { largestDiskFor, nextDisk } from "./disk.ts";
 import { afterExhaustion } from "./exhaustion.ts";
 import { type Failure, failWithOutputs, finishFailed, giveUpRetrieval } from "./failure_output.ts";
 import { inputFiles, isInPlace, outputFiles, updateAvailability } from "./file.ts";
-import { freeCall, holdCall, indexService } from "./library.ts";
+import { freeCall, holdCall, indexService, takeBackInstances } from "./library.ts";
 import { dropFollower, isMadeFor, leadGroup, promoteFollower } from "./group.ts";
 import { noteHostFailure, noteHostSuccess } from "./host.ts";
 import { noteShortage, noteUse } from "./learning.ts";
@@ -287,6 +287,13 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
   dropFollower(state, attempt);
 }
 
+/** Asks a try back that has not started, as far as is known. */
+export function recall(state: ManagerState, attempt: TryRecord): void {
+  const { worker, taskId, try: number } = attempt;
+  attempt.isRecalled = true;
+  tell(state, worker, { kind: "recall", taskId, try: number });
+}
+
 /** The worker of a try is gone. `isCounted` tells whether that may be the task's doing. */
 export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: boolean): void {
   removeTry(state, attempt);
@@ -469,6 +476,7 @@ export function takeOutputs(state: ManagerState, attempt: TryRecord, result: Try
     file.bound = { ...file.bound, digest, sizeBytes, isDirectory, isExecutable };
     const retired = retireMaking(state, file, worker);
     file.generation = attempt.try;
+    takeBackInstances(state, file);
     markReady(state, { file, worker, facts });
     // What is made of it there, or an instance that starts, has not read it yet.
     for (const holder of retired) {

@@ -10,6 +10,7 @@ import type { Hello, ManagerEvent } from "./event.ts";
 import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { barByHost, noteHostLoss } from "./host.ts";
+import { reviewClaims } from "./instance_turn.ts";
 import { indexService, releaseLibrary, removeInstance } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach, setServing } from "./reach.ts";
@@ -28,6 +29,7 @@ import {
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import { clearFaults } from "./source_fault.ts";
+import { forgetStarts } from "./start_failure.ts";
 import { waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
@@ -79,6 +81,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   indexWorker(state, worker);
   state.changedWorkers.add(worker);
   for (const service of worker.services.values()) indexService(state, service);
+  reviewClaims(state);
   offerSlots(state, worker.source, worker);
   if (state.isClosed) tell(state, worker, { kind: "release", reason: "The workflow is over" });
   // That it was sent away was lost with the connection before.
@@ -178,6 +181,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   state.upkeep.receivers.delete(worker);
   state.changedWorkers.delete(worker);
   forgetReach(worker);
+  forgetStarts(state, worker);
   setServing(state, worker, true);
 }
 

@@ -12,7 +12,8 @@ import type { PlaceReason } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
 import { type Closure, closureOf } from "./room.ts";
 import { instanceObstacleAt } from "./schedule.ts";
-import type { LibraryRecord, ManagerState, TaskClass, WorkerRecord } from "./state.ts";
+import type { LibraryRecord } from "./library_record.ts";
+import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { allocationAt, shortageAt } from "./task_class.ts";
 import { missingAt } from "./allocation.ts";
 
@@ -138,8 +139,7 @@ function lackingForInstance(
   worker: WorkerRecord,
   { taskClass, library }: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): string | undefined {
-  // The first instance may wait for room.
-  const factor = library.instances.size === 0 ? state.policies.dispatchAhead : 1;
+  const factor = 1;
   const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor });
   if (obstacle === undefined) return undefined;
   const more = instanceNeed(taskClass, library);

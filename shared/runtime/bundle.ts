@@ -22,6 +22,15 @@ interface BundlingHost {
     external: string[];
     env: "disable";
     throw: false;
+    plugins: {
+      readonly name: string;
+      setup(build: {
+        onResolve(
+          options: { readonly filter: RegExp },
+          resolve: (found: { readonly path: string }) => never,
+        ): void;
+      }): void;
+    }[];
   }): Promise<{
     success: boolean;
     outputs: { readonly path: string; arrayBuffer(): Promise<ArrayBuffer> }[];
@@ -48,6 +57,7 @@ export async function bundleModule(path: string): Promise<Uint8Array<ArrayBuffer
     // What is in the environment here is not what is there.
     env: "disable",
     throw: false,
+    plugins: [{ name: "remote imports", setup: refuseRemote }],
   });
   if (!success) {
     const reasons = logs.map(({ message, position }) =>
@@ -60,6 +70,15 @@ export async function bundleModule(path: string): Promise<Uint8Array<ArrayBuffer
   if (assets.length === 0) return new Uint8Array(await module.arrayBuffer());
   const names = assets.map((asset) => asset.path).join(", ");
   throw new BundleError(`it imports ${names}: give such files as arguments`);
+}
+
+type Build = Parameters<Parameters<BundlingHost["build"]>[0]["plugins"][number]["setup"]>[0];
+
+/** Bun would keep an import by url, and no worker could follow it. */
+function refuseRemote(build: Build): void {
+  build.onResolve({ filter: /^https?:/ }, ({ path }) => {
+    throw new BundleError(`it imports "${path}": import files and installed packages`);
+  });
 }
 
 /** What the hidden subcommand `internal-bundle PATH` does: the bundle goes to standard output. */

@@ -6,6 +6,7 @@ import type { CacheName, TaskId, WorkerId } from "../../shared/ids.ts";
 import { managerMessage } from "../../shared/message_shapes.ts";
 import {
   type DispatchedTask,
+  type LibraryDefinition,
   type ManagerMessage,
   PROTOCOL_VERSION,
   type WorkerMessage,
@@ -125,6 +126,24 @@ export class FakeWorker {
       this.#waiting.add(resolve);
       await promise;
     }
+  }
+
+  /** Has the files that an instance needs, so many, and starts it; what it fetched and served. */
+  async startInstance(fileCount: number): Promise<{
+    readonly fetched: readonly OfKind<"fetch">[];
+    readonly library: LibraryDefinition;
+  }> {
+    const fetched: OfKind<"fetch">[] = [];
+    while (fetched.length < fileCount) {
+      const fetch = await this.next("fetch");
+      fetched.push(fetch);
+      const { name, isDirectory, sizeBytes, digest, transferId } = fetch;
+      const file = { name, generation: 0, isDirectory, sizeBytes, digest };
+      this.send({ kind: "replica_ready", transferId, file, movedBytes: 0 });
+    }
+    const { instanceId, library } = await this.next("start_instance");
+    this.send({ kind: "instance_ready", instanceId });
+    return { fetched, library };
   }
 
   /** The next `count` dispatched tasks. */

@@ -9,7 +9,6 @@ import { describeDirectory, directoryName } from "../../manager/directory.ts";
 import { bindBytes } from "../../manager/file_binding.ts";
 import type { LibraryOptions } from "../../manager/library_option.ts";
 import { Manager } from "../../manager/manager.ts";
-import type { LibraryDefinition, ManagerMessage } from "../../shared/protocol.ts";
 import { decodeArguments } from "../../shared/value.ts";
 import { FakeWorker } from "./fake_worker.ts";
 
@@ -47,34 +46,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-type Fetch = Extract<ManagerMessage, { kind: "fetch" }>;
-
-/** Has a worker take what an instance needs; returns what it was to fetch, and the library. */
-async function startInstance(
-  worker: FakeWorker,
-  fileCount: number,
-): Promise<{ readonly fetched: readonly Fetch[]; readonly library: LibraryDefinition }> {
-  const fetched: Fetch[] = [];
-  while (fetched.length < fileCount) {
-    const fetch = await worker.next("fetch");
-    fetched.push(fetch);
-    const { name, isDirectory, sizeBytes, digest, transferId } = fetch;
-    const file = { name, generation: 0, isDirectory, sizeBytes, digest };
-    worker.send({ kind: "replica_ready", transferId, file, movedBytes: 0 });
-  }
-  const { instanceId, library } = await worker.next("start_instance");
-  worker.send({ kind: "instance_ready", instanceId });
-  return { fetched, library };
-}
-
 async function declared(
   options: Omit<LibraryOptions, "name">,
   fileCount: number,
-): ReturnType<typeof startInstance> {
+): ReturnType<FakeWorker["startInstance"]> {
   await using manager = await Manager.start();
   const worker = await FakeWorker.join(manager.name);
   manager.library({ name: "my-model 2", ...options }).call("twice", 2);
-  return await startInstance(worker, fileCount);
+  return await worker.startInstance(fileCount);
 }
 
 test("Manager.library() ships a Python file as its bytes, under its own name", async () => {
@@ -112,9 +91,9 @@ test("Manager.library() does not send a package again that a worker has", async 
   await using manager = await Manager.start();
   const worker = await FakeWorker.join(manager.name, { cores: 4 });
   manager.library({ name: "a", python: join(folder, "shapes"), cores: 1 }).call("area");
-  const first = await startInstance(worker, 1);
+  const first = await worker.startInstance(1);
   manager.library({ name: "b", python: join(folder, "clean/shapes"), cores: 1 }).call("area");
-  const second = await startInstance(worker, 0);
+  const second = await worker.startInstance(0);
   expect(second.library.program).toEqual(first.library.program);
 });
 
@@ -144,7 +123,7 @@ test("Manager.library() makes names that Python takes of those that it would not
   const names: string[] = [];
   for (const name of ["lambda", "2x", "tendril", "é/ü", "__main__"]) {
     manager.library({ name, python: CODE, cores: 1 }).call("twice");
-    const { library } = await startInstance(worker, names.length === 0 ? 1 : 0);
+    const { library } = await worker.startInstance(names.length === 0 ? 1 : 0);
     if (library.program.kind === "python") names.push(library.program.moduleName);
   }
   expect(names).toEqual(["lambda_", "_2x", "tendril_", "é_ü", "__main___"]);
@@ -156,7 +135,7 @@ test("Manager.library() gives a command its mode, slots, inputs and no files", a
   const inputs = { server: manager.buffer("#!/bin/sh\n") };
   const options = { mode: "fork", slots: 3, env: { A: "b" }, inputs } as const;
   manager.library({ name: "any", command: "./server", ...options }).call("x");
-  const { fetched, library } = await startInstance(worker, 1);
+  const { fetched, library } = await worker.startInstance(1);
   expect(library.program).toEqual({ kind: "command", command: "./server" });
   expect(library.inputs).toEqual([{ mount: "server", name: fetched[0]!.name, generation: 0 }]);
   expect(library).toMatchObject({ mode: "fork", slots: 3, env: { A: "b" } });
@@ -175,7 +154,7 @@ test("Manager.library() gives the context function values and files", async () =
     inputs: { "data/table": table },
   });
   library.call("twice", 1);
-  const started = await startInstance(worker, 3);
+  const started = await worker.startInstance(3);
   const { inputs, contextArguments: bytes, context } = started.library;
   expect(context).toBe("load");
   expect(inputs.map(({ mount }) => mount)).toEqual(["", "", "data/table"]);

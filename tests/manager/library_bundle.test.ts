@@ -87,12 +87,47 @@ test("bundleLibrary() makes one module of a module and its imports", async () =>
   expect((await bundleLibrary(files.path("main.ts"))).sha256).toBe(sha256);
 });
 
+test("bundleLibrary() takes packages with packages of their own, JSON, and dynamic imports", async () => {
+  await using files = await writeFiles({
+    "node_modules/outer/package.json": '{"name": "outer", "main": "index.js"}',
+    "node_modules/outer/index.js":
+      'const inner = require("inner");\nexports.deep = (n) => require("path").sep + inner(n);',
+    "node_modules/outer/node_modules/inner/package.json":
+      '{"name": "inner", "exports": {".": "./lib.cjs"}}',
+    "node_modules/outer/node_modules/inner/lib.cjs": "module.exports = (n) => n * 10;",
+    "table.json": '{"oak": 7}',
+    "parts/later.ts": "export const later = (n: number): number => n + 1;",
+    "main.ts": `
+      import { createHash } from "node:crypto";
+      import { deep } from "outer";
+      import table from "./table.json" with { type: "json" };
+      const ready = await Promise.resolve(3);
+      export async function all(n: number): Promise<unknown[]> {
+        const { later } = await import("./parts/later.ts");
+        return [deep(n), table.oak, later(n), ready, typeof createHash];
+      }
+    `,
+  });
+  const { bytes } = await bundleLibrary(files.path("main.ts"));
+  await mkdir(files.path("elsewhere"));
+  await writeFile(files.path("elsewhere/bundle.mjs"), bytes);
+  const script = 'console.log(JSON.stringify(await (await import("./bundle.mjs")).all(4)))';
+  await writeFile(files.path("elsewhere/run.mjs"), script);
+  await rm(files.path("node_modules"), { recursive: true });
+  // It is made for Bun, which workers run on.
+  const { stdout } = spawnSync("bun", [files.path("elsewhere/run.mjs")], { encoding: "utf8" });
+  expect(JSON.parse(stdout)).toEqual(["/40", 7, 5, 3, "function"]);
+});
+
 test("bundleLibrary() says what is wrong, and where", async () => {
   await using files = await writeFiles({
     "absent_import.ts": 'import { a } from "./absent.ts";\nexport const b = a;',
     "broken.ts": 'import "./data.bin";\nexport const a = ;',
     "asset.ts": 'import a from "./data.bin" with { type: "file" };\nexport const b = a;',
     "data.bin": "data",
+    "package.ts": 'import { a } from "no-such-package";\nexport const b = a;',
+    "remote.ts": 'export const a = () => import("https://example.org/a.ts");',
+    "name.ts": 'import { a } from "./asset.ts";\nexport const c = a;',
   });
   const failing = (name: string) => bundleLibrary(files.path(name));
   await expect(failing("absent_import.ts")).rejects.toThrow(
@@ -100,6 +135,11 @@ test("bundleLibrary() says what is wrong, and where", async () => {
   );
   await expect(failing("broken.ts")).rejects.toThrow(/Unexpected ;.*broken\.ts:2\)$/);
   await expect(failing("asset.ts")).rejects.toThrow("give such files as arguments");
+  await expect(failing("package.ts")).rejects.toThrow('Could not resolve: "no-such-package"');
+  await expect(failing("remote.ts")).rejects.toThrow(
+    'it imports "https://example.org/a.ts": import files and installed packages',
+  );
+  await expect(failing("name.ts")).rejects.toThrow(/"a".*name\.ts:1\)$/);
   await expect(failing("nowhere.ts")).rejects.toThrow("nowhere.ts");
 });
 
@@ -138,7 +178,9 @@ test(
     expect(ask("plain.ts", without)).toBe(PLAIN.trimEnd());
     expect(ask("plain.js", without)).toStartWith('// @bun\nimport fs from "node:fs";');
     expect(ask("main.ts", withBinary)).toContain("var half = (n) => n / 2;");
-    expect(ask("main.ts", without)).toMatch(/^refused: Cannot bundle library module ".*nowhere/);
+    expect(ask("main.ts", without)).toMatch(
+      /^refused: Cannot bundle library module ".*main\.ts": what imports others is bundled by the program "tendril", and ".*nowhere" cannot be run; set TENDRIL_BIN to it/,
+    );
     expect(ask("broken.ts", withBinary)).toMatch(
       /^refused: Cannot bundle .*absent\.ts.*broken\.ts:1\)$/,
     );

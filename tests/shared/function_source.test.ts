@@ -41,6 +41,12 @@ class Model {
   own() {
     return this.rate;
   }
+  inner() {
+    return this.#hidden(1);
+  }
+  static peek(model: Model) {
+    return [model.#hidden(1), #hidden in model];
+  }
 }
 
 class Derived extends Model {
@@ -213,6 +219,9 @@ test("functionModule() refuses what cannot leave its place, and says what it is"
   )).toMatch(/it is a generator$/);
   expect(messageOf(getter)).toMatch(/it is an accessor$/);
   expect(messageOf(model.own)).toBe('"own" to a worker: it uses this');
+  // Bun writes private names as helpers of its own.
+  expect(messageOf(model.inner)).toMatch(/^"inner" to a worker: it uses this/);
+  expect(messageOf(Model.peek as AnyFunction)).toMatch(/^"peek" to a worker: it uses .*hidden/);
   expect(messageOf(new Derived().own)).toBe('"own" to a worker: it uses super');
   expect(uses(() => [1].map(() => import.meta.url))).toMatch(/it uses import\.meta$/);
   expect(uses(() => import("./sibling.ts" as string))).toMatch(

@@ -276,7 +276,10 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   replica_verified: [{ kind: "replica_verified", name, generation: 1 }],
   stored: [{ kind: "stored", transferId }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],
-  instance_ready: [{ kind: "instance_ready", instanceId }],
+  instance_ready: [
+    { kind: "instance_ready", instanceId },
+    { kind: "instance_ready", instanceId, startMs: 60_000 },
+  ],
   instance_gone: [{ kind: "instance_gone", instanceId, reason: "died", message: "" }],
   piece: [{ kind: "piece", watchId, atByte: 2 ** 35, bytes: new Uint8Array(3) }],
   watch_ended: [{ kind: "watch_ended", watchId, reason: "replaced" }],

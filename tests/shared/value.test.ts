@@ -186,6 +186,14 @@ test("encodeValue() may be called while it runs", () => {
   expect([inner, gaps.length]).toEqual([{ inner: true }, 1]);
 });
 
+test("decodeValue() copies what it takes out of a Buffer", () => {
+  const value = { bytes: Uint8Array.of(1, 2), doubles: Float64Array.of(0.5) };
+  const source = Buffer.from(encodeValue(value));
+  const decoded = decodeValue(source);
+  source.fill(0);
+  expect(decoded).toEqual(value);
+});
+
 test("decodeValue() makes __proto__ a property of the object alone", () => {
   const value = decodeValue(encodeValue(JSON.parse('{"__proto__": {"polluted": true}}'))) as object;
   expect(Object.hasOwn(value, "__proto__")).toBe(true);

@@ -11,7 +11,13 @@ import type { Outcome } from "../../shared/task.ts";
 export interface Scenario {
   readonly seed: number;
   /** Default a random graph over files of all kinds. */
-  readonly graph?: "stages" | "skewed";
+  readonly graph?: "stages" | "skewed" | "turns";
+  /** Tasks of the graph "turns" have priorities. */
+  readonly isRanked?: boolean;
+  /** Chance that no instance of a library can be started on a host, while there are faults. */
+  readonly badHostChance?: number;
+  /** How long instances of each library take to start at most; 20 ms unless stated. */
+  readonly startMs?: number;
   /** Of tasks of the graph "skewed". */
   readonly request?: ResourceRequest;
   /** What is said of categories at the start. */
@@ -134,6 +140,10 @@ export interface Outcomes {
     /** Tries that had grown too large for the disk. */
     readonly stopped: number;
   };
+  /** `{task: when it was returned}`. */
+  readonly endedAt: ReadonlyMap<TaskId, number>;
+  /** Starts of instances, and those that were told to retire, as workers saw them. */
+  readonly instances: { readonly started: number; readonly retired: number };
   /** When the last task was returned. */
   readonly endedAtMs: number;
   readonly use: UseSums;

@@ -11,6 +11,7 @@ import { combinedScenario } from "./combined.ts";
 import { governedScenario } from "./governed.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { simulate } from "./simulator.ts";
+import { TURNS_CORES } from "./turns.ts";
 
 /** A scenario for every seed. */
 export interface NamedScenario {
@@ -323,6 +324,38 @@ export const SCENARIOS: readonly NamedScenario[] = [
         proportionalWholeTasks: seed % 7 === 0,
       },
       ...(seed % 6 === 0 ? { tunedTo: { categoryMode: "greedy_bucketing" } } : {}),
+    }),
+  },
+  {
+    // Only one instance of two libraries fits a worker, and tasks need all of one as well.
+    name: "turns",
+    claim: "has libraries and tasks take turns where there is room for one of them",
+    tested: { first: 9001, last: 9040 },
+    of: (seed) => ({
+      ...CALM,
+      graph: "turns",
+      seed,
+      taskCount: 120,
+      workerCores: TURNS_CORES,
+      workerCount: 1 + seed % 3,
+      isRanked: seed % 3 === 0,
+      startMs: [20, 20, 900][seed % 3]!,
+      badHostChance: seed % 4 === 0 ? 0.3 : 0,
+      longChance: seed % 5 === 0 ? 0.05 : 0,
+      killEachMs: seed % 7 === 0 ? 2_500 : 0,
+      disturbanceCount: seed % 2 === 0 ? seed % 9 : 0,
+      faultChance: 0.02 * (seed % 4),
+      wallMs: seed % 11 === 0 ? 9_000 : 0,
+      policies: {
+        libraryTurnMs: [100, 500, 2_000][seed % 3]!,
+        libraryIdleTimeoutMs: [0, 300, 2_000][(seed >> 1) % 3]!,
+        dispatchAhead: 1 + seed % 2,
+        replicas: 1 + seed % 2,
+        recovery: RECOVERIES[seed % 3 === 0 ? 1 : 0]!,
+        // Some hosts start nothing as long as there are faults.
+        libraryRetries: 100_000,
+      },
+      ...(seed % 6 === 0 ? { tunedTo: { libraryIdleTimeoutMs: 100, libraryTurnMs: 50 } } : {}),
     }),
   },
   {

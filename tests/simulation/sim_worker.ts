@@ -77,6 +77,11 @@ export interface World {
   readonly isSlow: () => boolean;
   /** Chance that a transfer, an instance or a call fails. */
   readonly faultChance: () => number;
+  /** How an instance of the library starts at the worker. */
+  startPlan(
+    library: string,
+    worker: SimWorker,
+  ): { readonly ranMs: number; readonly isBad: boolean };
   /** A try with a known use of memory has ended. */
   used(end: UseEnd): void;
   /** The process of this host ended. */
@@ -482,10 +487,16 @@ export class SimWorker {
     for (const name of filesOfLibrary(library)) {
       if (!this.disk.has(name)) throw new Error(`Instance ${instanceId} does not find ${name}`);
     }
+    for (const { name, generation } of library.inputs) {
+      const found = this.disk.get(name)?.generation;
+      if (found === generation) continue;
+      throw new Error(`Instance ${instanceId} finds ${name} of ${found}, not ${generation}`);
+    }
     this.#instances.set(instanceId, library);
-    this.#later(20, () => {
+    const { ranMs, isBad } = this.#world.startPlan(library.name, this);
+    this.#later(ranMs, () => {
       if (!this.#instances.has(instanceId)) return;
-      if (nextRandom(this.#world.random) < this.#world.faultChance() / 4) {
+      if (isBad || nextRandom(this.#world.random) < this.#world.faultChance() / 4) {
         return this.#endInstance(instanceId, "start_failed");
       }
       this.feed([{ kind: "instance_ready", instanceId }]);

@@ -36,6 +36,7 @@ import { isKeeper, type SimWorker, type TryPlan, type UseEnd, type World } from 
 import { newSkewed } from "./skewed.ts";
 import { newStages } from "./stages.ts";
 import { bare, type ReadFile, Truth } from "./truth.ts";
+import { newTurns } from "./turns.ts";
 import { newWorkload, type Workload } from "./workload.ts";
 
 /** Disturbances stop after this, so that every run can come to its end. */
@@ -83,6 +84,8 @@ class Simulation implements World {
   readonly #story: string[] = [];
   readonly truth: Truth;
   readonly #use: UseSums = { repeatedCount: 0, allocatedByteMs: 0, usedByteMs: 0 };
+  readonly #endedAt = new Map<TaskId, number>();
+  readonly #instances = { started: 0, retired: 0 };
   #endedAtMs = 0;
   #eventCount = 0;
   #sessionCount = 0;
@@ -98,6 +101,8 @@ class Simulation implements World {
     const isForgiving = scenario.failChance === 0;
     this.#workload = scenario.graph === "stages"
       ? newStages(scenario)
+      : scenario.graph === "turns"
+      ? newTurns(this.random, { isRanked: false, ...scenario })
       : scenario.graph === "skewed"
       ? newSkewed({ request: {}, ...scenario })
       : newWorkload(this.random, {
@@ -168,6 +173,8 @@ class Simulation implements World {
       room: this.#room,
       shifts: this.#shifts,
       use: this.#use,
+      endedAt: this.#endedAt,
+      instances: this.#instances,
       endedAtMs: this.#endedAtMs,
       explained: this.#explained.counts,
     };
@@ -281,6 +288,15 @@ class Simulation implements World {
     this.clock.after(500, () => {
       if (!worker.isAlive) worker.start();
     });
+  }
+
+  startPlan(library: string, { host }: SimWorker): { ranMs: number; isBad: boolean } {
+    const { startMs = 20, badHostChance = 0 } = this.#scenario;
+    return {
+      ranMs: startMs * (0.5 + this.#drawn(`start ${library}`) / 2),
+      isBad: this.clock.nowMs < FAULTS_END_MS &&
+        this.#drawn(`bad ${library} ${host}`) < badHostChance,
+    };
   }
 
   used({ shape, ranMs, peakBytes, isDone }: UseEnd): void {
@@ -438,7 +454,12 @@ class Simulation implements World {
       if (event.kind === "message_received") this.#room.note(event.message);
     }
     const timed = events.map((event): TimedEvent => ({ ...event, atMs }));
-    const { instructions } = step(this.#state, timed);
+    const { instructions, facts } = step(this.#state, timed);
+    for (const fact of facts) {
+      if (fact.kind !== "library_instance") continue;
+      if (fact.change === "starting") this.#instances.started += 1;
+      if (fact.change === "retiring") this.#instances.retired += 1;
+    }
     this.#eventCount += 1;
     if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
@@ -520,6 +541,7 @@ class Simulation implements World {
     const { taskId, outcome } = end;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
+    this.#endedAt.set(taskId, this.clock.nowMs);
     this.#endedAtMs = this.clock.nowMs;
     this.#messages.set(taskId, end.message);
     this.truth.checkEnd(end);

@@ -21,6 +21,7 @@ import { Instances } from "../../worker/instance.ts";
 import { endLeftovers } from "../../worker/leftovers.ts";
 import { readProcess } from "../../worker/process_table.ts";
 import { walkTree } from "../../worker/process_tree.ts";
+import { newMounts } from "../../worker/mounted_inputs.ts";
 import { Trash } from "../../worker/trash.ts";
 import { newTrees } from "../../worker/trees.ts";
 import { UsageMeter } from "../../worker/usage_meter.ts";
@@ -88,6 +89,7 @@ class Bench implements AsyncDisposable {
   readonly instances: Instances = new Instances({
     cache: this.cache,
     trees: newTrees("mark"),
+    mounts: newMounts(),
     directory: join(this.directory, "instances"),
     trash: this.trash,
     activations: new Activations({ env: { PATH: process.env["PATH"] ?? "" }, mark: "test-mark" }),
@@ -152,7 +154,7 @@ class Bench implements AsyncDisposable {
       ...more,
     };
     const plain = { resources: NO_RESOURCES, env: {}, environments: [], timeoutMs: 0 };
-    const shapes = [{ ...plain, library: "lib", ...shape }];
+    const shapes = [{ ...plain, library: "lib", valuePrefix: "value-m-", ...shape }];
     this.instances.call({ kind: "call", instanceId: 1 as InstanceId, calls: [call], shapes });
     return taskId;
   }

@@ -334,8 +334,9 @@ export function dropTransfer(state: WorkerState, record: TransferRecord): void {
 
 /** Which making of `name` the waiter needs. */
 function needOf(waiter: Waiter, name: CacheName): number {
-  if (waiter.kind !== "try") return ANY_GENERATION;
-  const input = waiter.task.inputs.find((mount) => mount.name === name);
+  if (waiter.kind === "transfer") return ANY_GENERATION;
+  const { inputs } = waiter.kind === "try" ? waiter.task : waiter.library;
+  const input = inputs.find((mount) => mount.name === name);
   return input === undefined ? ANY_GENERATION : input.generation;
 }
 

@@ -66,7 +66,12 @@ export type WorkerEvent =
     readonly instanceId: InstanceId;
     readonly exceeded: Exceeded;
   }
-  | { readonly kind: "calls_ended"; readonly ends: readonly CallEnd[] }
+  | {
+    readonly kind: "calls_ended";
+    readonly ends: readonly CallEnd[];
+    /** Of a call that stands alone: its files that were found modified; they are out of the cache. */
+    readonly modified?: readonly CacheName[];
+  }
   /** The file is in the cache, or it is not. */
   | {
     readonly kind: "transfer_ended";

@@ -29,7 +29,7 @@ export function sayHello(state: WorkerState, peer: PeerAddress): void {
       .map((instance) => ({
         instanceId: instance.instanceId,
         library: instance.library.name,
-        isReady: instance.state.kind === "ready",
+        isReady: instance.state.kind === "ready" || instance.state.kind === "retiring",
       })),
   });
 }

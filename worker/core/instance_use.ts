@@ -10,7 +10,7 @@
  */
 
 import type { Resources } from "../../shared/resources.ts";
-import type { Exceeded, TryResult } from "../../shared/task.ts";
+import { type Exceeded, madeFiles, type TryResult } from "../../shared/task.ts";
 import type { WorkerEvent } from "./event.ts";
 import { describeExceeded } from "./limit.ts";
 import { stopOverdrawn } from "./memory.ts";
@@ -60,8 +60,9 @@ export function stopExceeding(
 export function takeFromInstance(
   state: WorkerState,
   record: InstanceRecord,
-  { outputs }: TryResult,
+  result: TryResult,
 ): void {
+  const outputs = madeFiles(result);
   if (outputs.length === 0) return;
   const outputBytes = outputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const takenBytes = Math.min(record.writtenBytes, outputBytes);
@@ -115,5 +116,5 @@ export function statedByCalls(
 }
 
 function hasStarted({ state: { kind } }: InstanceRecord): boolean {
-  return kind === "starting" || kind === "ready" || kind === "stopping";
+  return kind !== "staging" && kind !== "queued";
 }

@@ -5,6 +5,7 @@ import type { CacheName } from "../../shared/ids.ts";
 import { amountOf } from "../../shared/resources.ts";
 import { ANY_GENERATION, isCached, type Need } from "./cache.ts";
 import { NO_DEVICES } from "./device.ts";
+import { needsOf } from "./library.ts";
 import { heldBytes } from "./overflow.ts";
 import type { WorkerState } from "./state.ts";
 import { CALLS_PER_SLOT_MAX } from "./task.ts";
@@ -28,7 +29,17 @@ export function checkInvariants(state: WorkerState): void {
   for (const instance of state.instances.values()) {
     const { kind } = instance.state;
     const { slots, resources } = instance.library;
-    if (kind === "starting" || kind === "ready" || kind === "stopping") cores += resources.cores;
+    const isStarted = kind !== "staging" && kind !== "queued";
+    if (isStarted) cores += resources.cores;
+    const { size } = instance.running;
+    assert(isStarted || size === 0, `Instance ${instance.instanceId} must start before its calls`);
+    if (instance.state.kind === "staging" && state.leaving === undefined) {
+      const { missing } = instance.state;
+      const absent = needsOf(instance).filter((need) => !isCached(state, need)).length;
+      assert(missing === absent, `Instance ${instance.instanceId} must miss ${absent} files`);
+    }
+    const isDone = kind === "retiring" && size === 0;
+    assert(!isDone, `Instance ${instance.instanceId} must stop with the last of its calls`);
     const most = slots * CALLS_PER_SLOT_MAX;
     assert(instance.running.size <= most, `Instance ${instance.instanceId} must keep its slots`);
   }

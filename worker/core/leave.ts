@@ -51,7 +51,7 @@ function beginLeaving(
     if (record.state.kind !== "running") endWithoutStart(state, record, "cancelled");
     else stopRunning(state, record, "cancelled");
   }
-  for (const instanceId of [...state.instances.keys()]) stopInstance(state, instanceId);
+  for (const instanceId of [...state.instances.keys()]) stopInstance(state, { instanceId });
   for (const transfer of [...state.transfers.values()]) {
     if (!transfer.isActive) {
       dropTransfer(state, transfer);

@@ -52,7 +52,7 @@ export function enqueueInstance(state: WorkerState, record: InstanceRecord): voi
 /** Starts an instance whose room is held. */
 export function startInstance(state: WorkerState, record: InstanceRecord): void {
   forgetWaiter(state, record, needsOf(record));
-  record.state = { kind: "starting" };
+  record.state = { kind: "starting", sinceMs: state.nowMs };
   const { instanceId, library, devices } = record;
   state.instructions.push({ kind: "start_instance", instanceId, library, devices });
 }
@@ -61,12 +61,19 @@ export function startInstance(state: WorkerState, record: InstanceRecord): void 
 export function readyInstance(state: WorkerState, instanceId: InstanceId): void {
   const record = state.instances.get(instanceId);
   if (record?.state.kind !== "starting") return;
+  const startMs = Math.round(state.nowMs - record.state.sinceMs);
   record.state = { kind: "ready" };
-  tell(state, { kind: "instance_ready", instanceId });
+  tell(state, { kind: "instance_ready", instanceId, startMs });
 }
 
-/** Stops an instance and the calls in it. */
-export function stopInstance(state: WorkerState, instanceId: InstanceId): void {
+/** Stops an instance: with the calls in it or, where it retires, once these have ended. */
+export function stopInstance(
+  state: WorkerState,
+  { instanceId, isRetiring = false }: {
+    readonly instanceId: InstanceId;
+    readonly isRetiring?: boolean;
+  },
+): void {
   const record = state.instances.get(instanceId);
   if (record === undefined) {
     tell(state, { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
@@ -80,12 +87,23 @@ export function stopInstance(state: WorkerState, instanceId: InstanceId): void {
       return;
     case "starting":
     case "ready":
-      record.state = { kind: "stopping" };
-      state.instructions.push({ kind: "stop_instance", instanceId });
+    case "retiring":
+      if (isRetiring && record.running.size > 0) record.state = { kind: "retiring" };
+      else orderStop(state, record);
       return;
     case "stopping":
       return;
   }
+}
+
+/** A call in the instance has ended: one that retires stops with the last. */
+export function passRetiring(state: WorkerState, record: InstanceRecord): void {
+  if (record.state.kind === "retiring" && record.running.size === 0) orderStop(state, record);
+}
+
+function orderStop(state: WorkerState, record: InstanceRecord): void {
+  record.state = { kind: "stopping" };
+  state.instructions.push({ kind: "stop_instance", instanceId: record.instanceId });
 }
 
 /** An instance is gone; what ran in it is lost with it. */
@@ -95,24 +113,28 @@ export function endInstance(
 ): void {
   const record = state.instances.get(event.instanceId);
   if (record === undefined) return;
-  const ends = Array.from(record.running, ({ task: { taskId, try: number } }) => {
+  record.state = { kind: "stopping" };
+  const { name, slots } = record.library;
+  const message = event.message || `The instance of library "${name}" ended`;
+  const ends = Array.from(record.running, ({ task: { taskId, try: number } }, index) => {
     const result: TryResult = {
       taskId,
       try: number,
-      outcome: "library_failed",
-      message: event.message || `The instance of library "${record.library.name}" ended`,
+      // Those behind the first ones waited in it for a slot: it is no doing of theirs.
+      ...(index < slots
+        ? { outcome: "library_failed", message, isAmbiguous: true }
+        : { outcome: "cancelled", message: "" }),
       stdout: NO_BYTES,
       stderr: NO_BYTES,
       outputs: [],
       times: { startedAtMs: 0, stagedMs: 0, ranMs: 0 },
-      isAmbiguous: true,
     };
     return { taskId, try: number, result };
   });
   endCalls(state, ends);
   dropInstance(state, record);
-  const { instanceId, reason, message } = event;
-  tell(state, { kind: "instance_gone", instanceId, reason, message });
+  const { instanceId, reason } = event;
+  tell(state, { kind: "instance_gone", instanceId, reason, message: event.message });
 }
 
 function dropInstance(state: WorkerState, record: InstanceRecord): void {
@@ -132,7 +154,8 @@ function dropInstance(state: WorkerState, record: InstanceRecord): void {
   if (instances?.size === 0) state.instancesByLibrary.delete(library.name);
 }
 
-function needsOf(record: InstanceRecord): Need[] {
+/** Files without which an instance does not start, in the makings that it is to have. */
+export function needsOf(record: InstanceRecord): Need[] {
   const { inputs } = record.library;
   return Array.from(new Set(filesOfLibrary(record.library)), (name) => {
     const input = inputs.find((each) => each.name === name);

@@ -50,7 +50,7 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
     case "start_instance":
       return takeInstance(state, message);
     case "stop_instance":
-      return stopInstance(state, message.instanceId);
+      return stopInstance(state, message);
     case "watch":
     case "watch_credit":
     case "unwatch":
@@ -86,7 +86,7 @@ function reconcile(
     if (verdict === "delete") deleteFile(state, { kind: "delete", name, generation });
   }
   for (const { instanceId, verdict } of message.instances) {
-    if (verdict === "stop") stopInstance(state, instanceId);
+    if (verdict === "stop") stopInstance(state, { instanceId });
   }
   for (const told of held) state.outbox.push(told);
   // Said before the connection broke, or while there was none.

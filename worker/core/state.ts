@@ -126,11 +126,13 @@ export interface DiskState {
   tellAtMs: number | undefined;
 }
 
-/** `staging -> queued -> starting -> ready -> stopping`. */
+/** `staging -> queued -> starting -> ready -> retiring -> stopping`. */
 export type InstanceState =
   | { readonly kind: "staging"; missing: number }
   | { readonly kind: "queued" }
-  | { readonly kind: "starting" | "ready" | "stopping" };
+  | { readonly kind: "starting"; readonly sinceMs: number }
+  /** One that retires is given no more calls, and stops once those in it have ended. */
+  | { readonly kind: "ready" | "retiring" | "stopping" };
 
 /** One instance of a library. */
 export interface InstanceRecord {

@@ -80,7 +80,7 @@ function handle(state: WorkerState, event: TimedEvent): void {
     case "instance_exceeded":
       return stopExceeding(state, event);
     case "calls_ended":
-      return endCalls(state, event.ends);
+      return endCalls(state, event.ends, event.modified);
     case "transfer_ended":
       return endTransfer(state, event);
     case "file_verified":

@@ -25,6 +25,7 @@ import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
 import { takeFromInstance } from "./instance_use.ts";
+import { passRetiring } from "./library.ts";
 import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
@@ -155,24 +156,33 @@ export function endTask(
   freeRoom(state, heldResources(record.shape), record.devices);
   state.disk.runningBytes -= heldBytes(record);
   releaseMemory(state, record);
-  const isShared = loseModified(state, modified) || record.isTainted;
+  const isShared = loseModified(state, modified, record) || record.isTainted;
   if (isShared) deleteOutputs(state, result);
   endRunning(state, record, isShared ? markAmbiguous(result) : result);
 }
 
 /** Calls ended; their slots are free again. */
-export function endCalls(state: WorkerState, ends: readonly CallEnd[]): void {
+export function endCalls(
+  state: WorkerState,
+  ends: readonly CallEnd[],
+  modified: readonly CacheName[] = [],
+): void {
   for (const { taskId, try: number, result } of ends) {
     const record = state.tries.get(tryKey({ taskId, try: number }));
     if (record?.state.kind !== "running") continue;
     const { instance } = record.state;
-    instance?.running.delete(record);
-    if (instance !== undefined) takeFromInstance(state, instance, result);
-    endOwnCall(state, record);
+    if (instance !== undefined) {
+      instance.running.delete(record);
+      takeFromInstance(state, instance, result);
+      endOwnCall(state, record);
+      passRetiring(state, instance);
+    }
     if (record.shape.library !== undefined) {
       learnDuration(state, record.shape.library, result.times.ranMs);
     }
-    endRunning(state, record, record.isTainted ? markAmbiguous(result) : result);
+    const isShared = loseModified(state, modified, record) || record.isTainted;
+    if (isShared) deleteOutputs(state, result);
+    endRunning(state, record, isShared ? markAmbiguous(result) : result);
   }
 }
 
@@ -390,16 +400,35 @@ function report(state: WorkerState, result: TryResult): void {
 }
 
 /** Drops replicas that were found modified. True when another try or recipe was reading one. */
-export function loseModified(state: WorkerState, modified: readonly CacheName[]): boolean {
+export function loseModified(
+  state: WorkerState,
+  modified: readonly CacheName[],
+  finder?: TryRecord,
+): boolean {
   let isShared = false;
   for (const name of modified) {
     const generation = state.cache.get(name)?.generation ?? 0;
     removeFile(state, name);
     tell(state, { kind: "replica_gone", name, generation });
-    for (const reader of state.readers.get(name) ?? []) {
-      reader.isTainted = true;
-      isShared = true;
-    }
+    if (taintReaders(state, name, finder)) isShared = true;
+  }
+  return isShared;
+}
+
+/** What others have read of the file, or made of it, is not to be believed; false if there are none. */
+export function taintReaders(state: WorkerState, name: CacheName, finder?: TryRecord): boolean {
+  let isShared = false;
+  for (const reader of state.readers.get(name) ?? []) {
+    reader.isTainted = true;
+    isShared = true;
+  }
+  // Calls are not among the readers.
+  for (const attempt of state.tries.values()) {
+    if (attempt === finder || attempt.state.kind !== "running") continue;
+    if (attempt.state.instance === undefined) continue;
+    if (!attempt.task.inputs.some((input) => input.name === name)) continue;
+    attempt.isTainted = true;
+    isShared = true;
   }
   return isShared;
 }
@@ -408,7 +437,7 @@ export function loseModified(state: WorkerState, modified: readonly CacheName[])
 function markAmbiguous(result: TryResult): TryResult {
   const message = result.message ||
     "Cannot trust what this try read: an input was modified while it ran";
-  return { ...result, outcome: "input_modified", message, outputs: [], isAmbiguous: true };
+  return { ...withoutFiles(result), outcome: "input_modified", message, isAmbiguous: true };
 }
 
 function comesFirst(a: TryRecord, b: TryRecord): boolean {

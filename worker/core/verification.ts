@@ -10,6 +10,7 @@ import type { CacheName } from "../../shared/ids.ts";
 import { holdBack, letRead, removeFile } from "./cache.ts";
 import type { WorkerEvent } from "./event.ts";
 import { tell, type WorkerState } from "./state.ts";
+import { taintReaders } from "./task.ts";
 
 /** Has the bytes of a file looked at. */
 export function verifyFile(
@@ -41,10 +42,5 @@ export function endVerification(
   removeFile(state, name);
   state.instructions.push({ kind: "delete_file", name, generation });
   tell(state, { kind: "replica_gone", name, generation });
-  for (const reader of state.readers.get(name) ?? []) reader.isTainted = true;
-  // Calls are not among the readers.
-  for (const attempt of state.tries.values()) {
-    if (attempt.state.kind !== "running") continue;
-    if (attempt.task.inputs.some((input) => input.name === name)) attempt.isTainted = true;
-  }
+  taintReaders(state, name);
 }

@@ -271,7 +271,8 @@ function readMessages<M>(
 
 /** Returns all bytes once they may hold a message; joins them only then. */
 function append(buffer: MessageBuffer, chunk: Uint8Array): Uint8Array | undefined {
-  if (buffer.size === 0) return chunk;
+  // The `slice` of a Buffer, unlike that of other arrays, copies nothing.
+  if (buffer.size === 0) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   buffer.chunks.push(chunk);
   buffer.size += chunk.length;
   if (buffer.size < buffer.wanted) return undefined;

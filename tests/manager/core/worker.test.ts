@@ -133,7 +133,7 @@ test("loseWorker() leaves nothing of the worker in any table", () => {
   const { state } = fixture;
   expect(state.index.count).toBe(0);
   expect(state.transfers.size + state.changedWorkers.size + state.recallable.size).toBe(0);
-  expect(state.idleServices.size + state.libraries.get("digits")!.services.size).toBe(0);
+  expect(state.spareServices.size + state.libraries.get("digits")!.services.size).toBe(0);
   expect(state.files.get(file)?.replicas.size).toBe(0);
   expect(state.counters.ready).toBe(3);
 });

@@ -93,6 +93,17 @@ test("readLibraryMessages() takes a result in its short form", () => {
     ]);
 });
 
+test("readLibraryMessages() keeps no part of the buffer it was given", () => {
+  const chunk = Buffer.from("result 5 ok 1 1 1\nabc");
+  const [message] = readLibraryMessages(newMessageBuffer(), chunk);
+  chunk.fill(0);
+  expect(message).toMatchObject({
+    content: UTF8.encode("a"),
+    stdout: UTF8.encode("b"),
+    stderr: UTF8.encode("c"),
+  });
+});
+
 test("readLibraryMessages() refuses what is not of the protocol", () => {
   const lines = [
     "",

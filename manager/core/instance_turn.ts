@@ -1,0 +1,201 @@
+/**
+ * Turns of libraries: instances that are busy without end make way for what could run in no other
+ * room, and come back by the same rule. What has nothing at any worker has a claim; once it has
+ * waited for the time of the policy `libraryTurn`, and the instances of some worker have served for
+ * as long (longer where they take long to start), just enough of them retire there, and the worker
+ * is kept for whom they left. Instances whose waiting calls are more urgent do not make way.
+ *
+ * @module
+ */
+
+import { isFull } from "./category.ts";
+import { heldByInstances, heldForLong, justEnough, makeWay, neededAt } from "./instance_yield.ts";
+import { canStart, isActive } from "./library.ts";
+import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
+import { lastingObstacleAt } from "./placement.ts";
+import { keepFor, reserveFor } from "./reservation.ts";
+import { isOpen } from "./room.ts";
+import { isPassedOver } from "./start_failure.ts";
+import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
+import { headOf } from "./turn.ts";
+import { wakeUpkeep } from "./upkeep.ts";
+
+/** A turn is at least as many times what the start of an instance takes. */
+const STARTS_PER_TURN = 2;
+
+/** A class that has nothing at any worker, and no room. */
+export interface Claim {
+  readonly sinceMs: number;
+  /** Nothing can be done for it before that. */
+  lookAtMs: number;
+}
+
+/** What would have to leave a worker, and from when on it may be told to. */
+interface Plan {
+  readonly worker: WorkerRecord;
+  readonly leaving: readonly InstanceRecord[];
+  readonly atMs: number;
+}
+
+/** A class found no room. */
+export function noteClaim(state: ManagerState, taskClass: TaskClass): void {
+  if (state.libraries.size === 0 || state.claims.has(taskClass)) return;
+  if (hasClaim(taskClass)) {
+    state.claims.set(taskClass, { sinceMs: state.nowMs, lookAtMs: state.nowMs });
+  }
+}
+
+/** Does for those with a claim what can be done now. */
+export function pressClaims(state: ManagerState): void {
+  for (const [taskClass, claim] of state.claims) {
+    if (!hasClaim(taskClass)) {
+      state.claims.delete(taskClass);
+      continue;
+    }
+    if (claim.lookAtMs > state.nowMs) continue;
+    claim.lookAtMs = press(state, taskClass, claim);
+    if (claim.lookAtMs < Infinity) wakeUpkeep(state, claim.lookAtMs);
+  }
+}
+
+/** Something has changed that claims may have waited for. */
+export function reviewClaims(state: ManagerState): void {
+  for (const claim of state.claims.values()) {
+    claim.lookAtMs = Math.min(claim.lookAtMs, state.nowMs);
+  }
+}
+
+/** The service has an instance that is ready: its turn has begun. */
+export function noteServing(state: ManagerState, { library }: ServiceRecord): void {
+  const atMs = state.nowMs + turnMs(state, library);
+  for (const claim of state.claims.values()) {
+    if (claim.lookAtMs <= atMs) continue;
+    claim.lookAtMs = atMs;
+    wakeUpkeep(state, atMs);
+  }
+}
+
+/** How long the instances of a library serve at a worker, at least, before they make way. */
+export function turnMs({ policies }: ManagerState, { startMs }: LibraryRecord): number {
+  return Math.max(policies.libraryTurnMs, STARTS_PER_TURN * startMs);
+}
+
+/** True of a class that waits, and has nothing that others of it could follow. */
+function hasClaim({ readyCount, runningCount, isBlocked, category, library }: TaskClass): boolean {
+  if (readyCount === 0 || runningCount > 0 || !isBlocked || isFull(category)) return false;
+  return library === undefined || library.activeCount === 0 && library.failure === undefined;
+}
+
+/** Has instances make way if it is time for that; returns when to look at the claim again. */
+function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): number {
+  const { nowMs, policies: { libraryTurnMs } } = state;
+  const { library } = taskClass;
+  let lookAtMs = Infinity;
+  if (library !== undefined) {
+    // It is looked at again when they are there.
+    if (!canStart(state, library)) return Infinity;
+    // Those for whom it has made way have their turn.
+    const backAtMs = library.madeWayAtMs + libraryTurnMs;
+    if (nowMs >= backAtMs) reserveFor(state, taskClass);
+    else lookAtMs = backAtMs;
+  }
+  const kept = state.reservations.get(taskClass);
+  if (kept !== undefined) {
+    const plan = planAt(state, kept, taskClass);
+    return plan === undefined ? Infinity : carryOut(state, taskClass, plan);
+  }
+  const turnAtMs = sinceMs + libraryTurnMs;
+  if (nowMs < turnAtMs) return Math.min(lookAtMs, turnAtMs);
+  const plan = soonestPlan(state, taskClass);
+  if (plan === undefined) return lookAtMs;
+  if (plan.atMs > nowMs) return Math.min(lookAtMs, plan.atMs);
+  // As many workers are kept as may be: it is looked at again when one of them is not any more.
+  if (!keepFor(state, taskClass, plan.worker)) return lookAtMs;
+  return carryOut(state, taskClass, plan);
+}
+
+function carryOut(state: ManagerState, taskClass: TaskClass, { leaving, atMs }: Plan): number {
+  if (atMs > state.nowMs) return atMs;
+  makeWay(state, taskClass, leaving);
+  return Infinity;
+}
+
+/** Where instances may make way for the class first. */
+function soonestPlan(state: ManagerState, taskClass: TaskClass): Plan | undefined {
+  const seen = new Set<WorkerRecord>();
+  let soonest: Plan | undefined;
+  for (const { services } of state.libraries.values()) {
+    for (const worker of services.keys()) {
+      if (seen.has(worker)) continue;
+      seen.add(worker);
+      if (!isOpen(worker) || worker.reservedFor !== undefined) continue;
+      const plan = planAt(state, worker, taskClass);
+      if (plan === undefined || plan.leaving.length === 0) continue;
+      if (soonest === undefined || plan.atMs < soonest.atMs) soonest = plan;
+    }
+  }
+  return soonest;
+}
+
+/** What has to leave the worker; undefined where the class could not run in any case. */
+function planAt(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): Plan | undefined {
+  const { library } = taskClass;
+  const more = neededAt(state, worker, taskClass);
+  if (more === undefined || lastingObstacleAt(state, worker, taskClass) !== undefined) {
+    return undefined;
+  }
+  if (library !== undefined && isPassedOver(state, library, worker)) return undefined;
+  const ends = new Map<InstanceRecord, number>();
+  for (const instance of worker.instances.values()) {
+    if (isActive(instance)) ends.set(instance, turnEndMs(state, instance, taskClass));
+  }
+  // Of those of one service the newest is the least busy.
+  const instances = [...ends.keys()].reverse();
+  instances.sort((a, b) => (ends.get(a) ?? 0) - (ends.get(b) ?? 0));
+  // If that is not enough, tasks there end, and no others follow while the worker is kept.
+  const leaving = justEnough(worker, { used: heldForLong(worker), more }, instances) ??
+    justEnough(worker, { used: heldByInstances(worker), more }, instances);
+  if (leaving === undefined) return undefined;
+  const last = leaving.at(-1);
+  const atMs = last === undefined ? state.nowMs : ends.get(last) ?? state.nowMs;
+  return { worker, leaving, atMs };
+}
+
+/** When an instance may be told to make way for the class; Infinity while it starts. */
+function turnEndMs(
+  state: ManagerState,
+  { library, worker }: InstanceRecord,
+  taskClass: TaskClass,
+): number {
+  const service = worker.services.get(library);
+  if (service === undefined || state.spareServices.has(service)) return state.nowMs;
+  const { servesSinceMs = Infinity } = service;
+  const lengthMs = turnMs(state, library);
+  const endsAtMs = Math.max(state.nowMs, servesSinceMs + lengthMs);
+  const priority = headOf(taskClass)?.definition.priority ?? -Infinity;
+  // The more urgent calls may be done by then.
+  return hasMoreUrgent(state, service, priority)
+    ? Math.max(endsAtMs, state.nowMs + lengthMs)
+    : endsAtMs;
+}
+
+/** True while calls of a higher priority wait for the service. */
+function hasMoreUrgent(
+  { busyClasses }: ManagerState,
+  { library, worker }: ServiceRecord,
+  priority: number,
+): boolean {
+  for (const other of busyClasses) {
+    if (other.library !== library) continue;
+    if ((headOf(other)?.definition.priority ?? -Infinity) > priority) return true;
+  }
+  for (const { taskClass, task, isEnded } of worker.unstarted) {
+    if (taskClass.library !== library || isEnded) continue;
+    if (task.definition.priority > priority) return true;
+  }
+  return false;
+}

@@ -1,0 +1,152 @@
+/**
+ * Instances that nobody calls now give their room to whatever waits for it: to tasks that were
+ * dispatched beside them, and to what fits at no worker as long as they are there. No more of them
+ * leave than that takes.
+ *
+ * @module
+ */
+
+import {
+  addResources,
+  fitsWithin,
+  NO_RESOURCES,
+  type Resources,
+  subtractResources,
+} from "../../shared/resources.ts";
+import { missingAt } from "./allocation.ts";
+import { instanceNeed } from "./call_room.ts";
+import { newestInstances } from "./instance_idle.ts";
+import { isActive, retireInstance } from "./library.ts";
+import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
+import { lastingObstacleAt } from "./placement.ts";
+import { isReserved } from "./reservation.ts";
+import { isOpen } from "./room.ts";
+import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
+import { hasStrictTask } from "./strict_input.ts";
+import { allocationAt } from "./task_class.ts";
+
+/** Where spare instances keep tries that were dispatched from starting, they go. */
+export function yieldRoom(state: ManagerState): void {
+  if (state.spareServices.size === 0) return;
+  for (const worker of state.changedWorkers) {
+    if (worker.services.size === 0 || worker.unstarted.size === 0) continue;
+    let used = heldForLong(worker);
+    for (const instance of spareInstances(state, worker)) {
+      if (fitsWithin(worker.resources, { used, more: NO_RESOURCES, factor: 1 })) break;
+      used = subtractResources(used, instance.library.spec.resources);
+      retireInstance(state, instance);
+    }
+  }
+}
+
+/** Where spare instances keep blocked tasks from running, they go. */
+export function makeRoom(state: ManagerState): void {
+  for (const service of state.spareServices) {
+    if (!hasStrictTask(service.worker)) continue;
+    for (const instance of spareInstances(state, service.worker)) retireInstance(state, instance);
+  }
+  if (state.spareServices.size === 0) return;
+  for (const taskClass of state.busyClasses) {
+    // Who has made way for all that wait need not be followed by others.
+    if (taskClass.isBlocked && taskClass.leavingCount < taskClass.readyCount) {
+      makeRoomFor(state, taskClass);
+    }
+  }
+}
+
+/** Has instances leave for the sake of the class. */
+export function makeWay(
+  state: ManagerState,
+  taskClass: TaskClass,
+  instances: readonly InstanceRecord[],
+): void {
+  for (const instance of instances) {
+    instance.makesWayFor = taskClass;
+    taskClass.leavingCount += 1;
+    retireInstance(state, instance);
+    const { library } = instance;
+    if (library.activeCount === 0) library.madeWayAtMs = state.nowMs;
+  }
+}
+
+/** What a worker must have free for a try of the class, or an instance for its calls, if it has as much. */
+export function neededAt(
+  state: ManagerState,
+  worker: WorkerRecord,
+  taskClass: TaskClass,
+): Resources | undefined {
+  const { library } = taskClass;
+  if (library === undefined) return allocationAt(state, taskClass, worker)?.held;
+  const need = instanceNeed(taskClass, library);
+  return missingAt(need, worker.resources) === undefined ? need : undefined;
+}
+
+/** What is held of the worker once the instances that leave are gone. */
+export function heldForLong({ committed, instances }: WorkerRecord): Resources {
+  let used = committed;
+  for (const instance of instances.values()) {
+    if (!isActive(instance)) used = subtractResources(used, instance.library.spec.resources);
+  }
+  return used;
+}
+
+/** What its instances hold of the worker that do not leave. */
+export function heldByInstances({ instances }: WorkerRecord): Resources {
+  let used = NO_RESOURCES;
+  for (const instance of instances.values()) {
+    if (isActive(instance)) used = addResources(used, instance.library.spec.resources);
+  }
+  return used;
+}
+
+/** The first of `instances` that have to leave for `more` to fit; undefined when that is too few. */
+export function justEnough(
+  worker: WorkerRecord,
+  { used, more }: { readonly used: Resources; readonly more: Resources },
+  instances: Iterable<InstanceRecord>,
+): InstanceRecord[] | undefined {
+  const leaving: InstanceRecord[] = [];
+  let left = used;
+  for (const instance of instances) {
+    if (fitsWithin(worker.resources, { used: left, more, factor: 1 })) return leaving;
+    leaving.push(instance);
+    left = subtractResources(left, instance.library.spec.resources);
+  }
+  return fitsWithin(worker.resources, { used: left, more, factor: 1 }) ? leaving : undefined;
+}
+
+/** Instances at the worker, of others than `but`, that its calls do not need. */
+export function* spareInstances(
+  { spareServices }: ManagerState,
+  worker: WorkerRecord,
+  but?: LibraryRecord,
+): Generator<InstanceRecord> {
+  for (const service of [...worker.services.values()]) {
+    if (service.library === but || !spareServices.has(service)) continue;
+    yield* newestInstances(service).slice(0, spareCount(service));
+  }
+}
+
+function spareCount({ library, slotCount, callCount }: ServiceRecord): number {
+  return Math.floor((slotCount - callCount) / library.spec.slots);
+}
+
+function makeRoomFor(state: ManagerState, taskClass: TaskClass): void {
+  for (const service of state.spareServices) {
+    const { library, worker } = service;
+    const own = library === taskClass.library ? taskClass.ownAllocation : undefined;
+    if (library === taskClass.library && own === undefined || !isOpen(worker)) continue;
+    if (isReserved(worker, taskClass)) continue;
+    const more = own?.held ?? neededAt(state, worker, taskClass);
+    if (more === undefined || lastingObstacleAt(state, worker, taskClass) !== undefined) continue;
+    const used = heldForLong(worker);
+    // One of its own stays, to serve the call that wants their room.
+    const spare = own === undefined
+      ? spareInstances(state, worker, taskClass.library)
+      : newestInstances(service).slice(0, spareCount(service)).slice(0, -1);
+    const leaving = justEnough(worker, { used, more }, spare);
+    // Where it would fit as it is, something else keeps it away.
+    if (leaving === undefined || leaving.length === 0) continue;
+    return makeWay(state, taskClass, leaving);
+  }
+}

@@ -1,0 +1,153 @@
+import { expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+
+import { Manager, type TaskHandle } from "../../mod.ts";
+import { Scratch, until } from "./scratch.ts";
+
+const MODULE = `
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+export const big = (bytes: number, fill = 7): Uint8Array => new Uint8Array(bytes).fill(fill);
+export const sizes = (...values: Uint8Array[]): number[] => values.map((value) => value.length);
+export const last = (value: Uint8Array): number => value[value.length - 1]!;
+export const sizeOf = (path: string): number => statSync(path).size;
+export const same = (value: unknown): unknown => value;
+export const add = (a: number, b: number): number => a + b;
+export const fail = (): never => { throw new RangeError("not today"); };
+export const read = (name: string): string => readFileSync(name, "utf8");
+export const write = (name: string, text: string): void => writeFileSync(name, text);
+`;
+
+function moduleOf(scratch: Scratch): string {
+  const path = scratch.path("values.ts");
+  writeFileSync(path, MODULE);
+  return path;
+}
+
+/** A worker's own feature, so that a test can say where a call runs. */
+function at(feature: string) {
+  return { args: ["--feature", feature] };
+}
+
+test("A value above 1 MiB stays in the cluster, and goes from worker to worker", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start({ policies: { waitForWorkers: 2 } });
+  await scratch.worker(manager, at("left"));
+  await scratch.worker(manager, at("right"));
+  const library = manager.library({ name: "values", module: moduleOf(scratch) });
+  const left = library.with({ features: ["left"] });
+  const right = library.with({ features: ["right"] });
+  const made = left.call<Uint8Array>("big", 3_000_000);
+  const small = left.call<Uint8Array>("big", 1000);
+  const nothing = right.call("same", undefined);
+  const told = right.call<number[]>("sizes", made, small, made);
+  expect(await told.value()).toEqual([3_000_000, 1000, 3_000_000]);
+  expect(made.valueFile?.size).toBeGreaterThan(3_000_000);
+  expect(small.valueFile).toBe(undefined);
+  expect(await right.call("same", nothing).value()).toBe(undefined);
+  const before = manager.status().bytes;
+  expect(before.workerToWorker).toBe(made.valueFile?.size ?? 0);
+  expect(before.workerToManager).toBe(0);
+  // Both wait for one fetch.
+  const [value, again] = await Promise.all([made.value(), made.value()]);
+  expect([value.length, value.at(-1)]).toEqual([3_000_000, 7]);
+  expect(again).toBe(value);
+  expect(manager.status().bytes.workerToManager).toBe(made.valueFile?.size ?? 0);
+  const file = made.valueFile;
+  if (file === undefined) throw new Error("no file");
+  await manager.undeclare(file);
+  await until(() => file.replicaCount === 0, "the value is gone");
+  expect(() => right.call("sizes", made)).toThrow("undeclared");
+  expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
+}, 60_000);
+
+test("A value that is lost is made again, with the long arguments of its call", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start({ policies: { reconnectGrace: "200ms" } });
+  const first = await scratch.worker(manager, at("any"));
+  const library = manager.library({ name: "values", module: moduleOf(scratch) });
+  const argument = new Uint8Array(2_000_000).fill(9);
+  const made = library.call<Uint8Array>("same", argument);
+  expect((await made).outcome).toBe("success");
+  await until(() => made.valueFile?.replicaCount === 1, "the value is there");
+  first.child.kill("SIGKILL");
+  await until(() => made.valueFile?.replicaCount === 0, "the value is lost");
+  await scratch.worker(manager, at("other"));
+  expect(await library.call("last", made).value()).toBe(9);
+  expect((await made.value()).length).toBe(2_000_000);
+  expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
+}, 60_000);
+
+test("Tasks among the arguments give their values, and their failures", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start();
+  await scratch.worker(manager, { cores: 2 });
+  const library = manager.library({ name: "values", module: moduleOf(scratch), slots: 2 });
+  const task = manager.submit({ command: "echo out; echo err >&2", tag: "said" });
+  const given = library.call<Record<string, unknown>>("same", { deep: [task] });
+  expect(given.state).toBe("waiting");
+  const { deep } = await given.value() as { deep: Record<string, unknown>[] };
+  expect(deep[0]).toMatchObject({
+    id: task.id,
+    tag: "said",
+    outcome: "success",
+    exitCode: 0,
+    stdout: "out\n",
+    stderr: "err\n",
+  });
+  let sum: TaskHandle<number> = library.call<number>("add", 0, 0);
+  for (let step = 1; step <= 50; step++) sum = library.call<number>("add", sum, 1);
+  expect(await sum.value()).toBe(50);
+  const failed = library.call("fail");
+  let waiting: TaskHandle<unknown> = library.call("same", [failed, sum]);
+  for (let step = 0; step < 20; step++) waiting = library.call("same", { it: waiting });
+  const { outcome, message } = await waiting;
+  expect(outcome).toBe("input_missing");
+  expect(message).toBe(
+    `Cannot run: task ${failed.id}, whose value is an argument, ended as call_error: ` +
+      "RangeError: not today",
+  );
+  expect((await library.call("same", failed)).outcome).toBe("input_missing");
+}, 60_000);
+
+test("Calls have inputs and outputs of all kinds where they work", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start();
+  await scratch.worker(manager);
+  const library = manager.library({ name: "values", module: moduleOf(scratch) });
+  const seed = manager.buffer("seed");
+  const temp = manager.temp();
+  const local = manager.file(scratch.path("kept.txt"));
+  const buffer = manager.buffer();
+  const wrote = library.with({ inputs: { "deep/seed": seed }, outputs: { "out/a": temp } });
+  expect((await wrote.call("write", "out/a", "first")).outcome).toBe("success");
+  const lacking = library.with({ inputs: { "deep/seed": seed }, outputs: { b: manager.temp() } });
+  expect(await lacking.call("read", "deep/seed"))
+    .toMatchObject({ outcome: "output_missing", mount: "b" });
+  const read = library.with({ inputs: { a: temp }, outputs: { kept: local } });
+  expect((await read.call("write", "kept", "second")).outcome).toBe("success");
+  expect(readFileSync(scratch.path("kept.txt"), "utf8")).toBe("second");
+  expect(await library.with({ inputs: { a: temp } }).call("read", "a").value()).toBe("first");
+  const asked = library.with({ outputs: { seen: { file: buffer, only: "failure" } } });
+  expect((await asked.call("write", "seen", "x")).outcome).toBe("success");
+}, 60_000);
+
+test(
+  "A call that writes to a file among its arguments ends as that, and others get it anew",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    await scratch.worker(manager);
+    const library = manager.library({ name: "values", module: moduleOf(scratch) });
+    const file = manager.buffer("what was there");
+    expect(await library.call("read", file).value()).toBe("what was there");
+    const { outcome, message } = await library.call("write", file, "spoilt");
+    expect(outcome).toBe("input_modified");
+    expect(message).toContain("wrote to its file argument");
+    expect(await library.call("read", file).value()).toBe("what was there");
+    const big = manager.buffer("x".repeat(100_000));
+    const call = await library.with({ inputs: { big } }).call("write", "big", "spoilt");
+    expect([call.outcome, call.mount]).toEqual(["input_modified", "big"]);
+    expect(await library.call("sizeOf", big).value()).toBe(100_000);
+  },
+  60_000,
+);
