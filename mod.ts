@@ -82,6 +82,7 @@ export type {
   RemoteMiniTaskOptions,
   RemoteTaskOptions,
 } from "./manager/remote_task_options.ts";
+export type { LibraryCallOptions } from "./manager/call_option.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type {
   CallFunction,

@@ -7,6 +7,7 @@ import type { FileId } from "../shared/ids.ts";
 import type { LibraryProgram } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
 import { readArguments } from "./call_arguments.ts";
+import { type LibraryCallOptions, readCall } from "./call_option.ts";
 import { type FanOut, mapCalls, readEnds, reduceItems } from "./fan_out.ts";
 import { Library, type LibraryOwner, readCallError, readCallValue } from "./library.ts";
 import {
@@ -26,7 +27,6 @@ import {
   checkProcess,
   PROCESS_READERS,
   type ProcessOptions,
-  readCall,
   toArgument,
   toMount,
 } from "./task_definition.ts";
@@ -162,15 +162,16 @@ export class LibraryDesk {
   #call(
     library: string,
     name: string,
-    { args, options }: { readonly args: readonly unknown[]; readonly options: CallOptions },
+    { args, options }: { readonly args: readonly unknown[]; readonly options: LibraryCallOptions },
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
     const open = readArguments(name, args, { store, owner: tasks });
     const call = readCall(options, store);
+    const { request } = call;
     return tasks.call<unknown>(open, {
       call,
-      runsIn: { library },
+      runsIn: request === undefined ? { library } : { library, request },
       readers: { readValue: readCallValue, readError: readCallError },
     });
   }

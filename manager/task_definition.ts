@@ -148,6 +148,13 @@ export interface CheckedProcess {
   readonly environments: readonly FileEntry[];
 }
 
+/** What a call runs in. */
+export interface CalledLibrary {
+  readonly library: string;
+  /** What the call states beside what its library does; absent when that is nothing. */
+  readonly request?: ResourceRequest;
+}
+
 type Mounts<Mount> = { readonly [mount: string]: Mount };
 
 /** Files by the names of their mounts; what the files are is looked at by `mountsOf`. */
@@ -263,12 +270,6 @@ export function checkLength(command: string, env: { readonly [name: string]: str
   );
 }
 
-/** Checks the options of `library.with`. */
-export function readCall(options: CallOptions, store: FileStore): CheckedCall {
-  const read = readOptions<Required<CallOptions>>(options, "a call", CALL_READERS);
-  return checkCall(read, store);
-}
-
 /** Resolves what a process is started with. */
 export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): CheckedProcess {
   const { environment = [] } = read;
@@ -285,7 +286,7 @@ export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): C
 }
 
 /** What was stated, in bytes. */
-function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
+export function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
   const { cores, memory, disk, gpus, resources = {} } = read;
   return {
     ...(cores === undefined ? {} : { cores }),
@@ -296,7 +297,8 @@ function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
   };
 }
 
-function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
+/** Resolves what tasks and calls have alike. */
+export function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
   const inputs = mountsOf(read.inputs ?? {}, "input", store);
   const outputs = mountsOf(read.outputs ?? {}, "output", store);
   for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
@@ -402,15 +404,15 @@ export class TaskMaker {
   make(
     taskId: TaskId,
     checked: CheckedCall & { readonly body: TaskBody; readonly files?: readonly FileEntry[] },
-    runsIn: CheckedProcess | { readonly library: string },
+    runsIn: CheckedProcess | CalledLibrary,
   ): TaskDefinition {
     const { body, inputs, outputs, priority, retry, workerLosses, features } = checked;
     const { startsAtMs, endsAtMs } = checked;
     const process = "library" in runsIn ? undefined : runsIn;
-    const library = "library" in runsIn ? runsIn.library : undefined;
+    const called = "library" in runsIn ? runsIn : undefined;
     return {
       taskId,
-      template: this.#templateOf(checked, { process, library }),
+      template: this.#templateOf(checked, { process, called }),
       environments: process?.environments.map(({ id }) => id) ?? [],
       features,
       body,
@@ -426,12 +428,14 @@ export class TaskMaker {
 
   #templateOf(
     { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries }: CheckedCall,
-    { process, library }: {
+    { process, called }: {
       readonly process: CheckedProcess | undefined;
-      readonly library: string | undefined;
+      readonly called: CalledLibrary | undefined;
     },
   ): TaskTemplate {
-    const { request = {}, env = {} } = process ?? {};
+    const { env = {} } = process ?? {};
+    const { request = {} } = process ?? called ?? {};
+    const library = called?.library;
     const category = given ?? library ?? DEFAULT_CATEGORY;
     // Environments are named beside it, and yet tasks of one template have the same.
     const environments = process?.environments.map(({ id }) => id);

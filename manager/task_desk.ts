@@ -23,6 +23,7 @@ import type { OutputWatches } from "./output_watch.ts";
 import { askHandler, type RetryHandler } from "./retry_option.ts";
 import { ResultQueue } from "./result_queue.ts";
 import {
+  type CalledLibrary,
   type CheckedCall,
   type CheckedMember,
   type CheckedProcess,
@@ -61,7 +62,7 @@ export interface Submission<T> {
   readonly files?: readonly FileEntry[];
   /** Tasks among its arguments that have not all succeeded: it waits until they have. */
   readonly awaits?: readonly TaskId[];
-  readonly runsIn: CheckedProcess | { readonly library: string };
+  readonly runsIn: CheckedProcess | CalledLibrary;
   readonly readers?: Pick<TaskHandleOptions<T>, "readValue" | "readError">;
 }
 
