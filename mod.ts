@@ -27,7 +27,13 @@ export { TaskError } from "./manager/task_result.ts";
 
 export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
-export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
+export type {
+  FileRow,
+  LibraryRow,
+  TaskLogs,
+  TaskRow,
+  WorkerRow,
+} from "./manager/client_protocol.ts";
 export type {
   Duration,
   LocalWorkersOptions,

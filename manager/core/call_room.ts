@@ -20,6 +20,7 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { aheadFactor, isTimeLeft, suits } from "./placement.ts";
 import { isReserved } from "./reservation.ts";
 import { isOpen } from "./room.ts";
+import { hasSlotAhead } from "./schedule.ts";
 import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { wakeUpkeep } from "./upkeep.ts";
@@ -77,7 +78,7 @@ export function placesWithRoom(
     if (service === undefined || !canServe(state, service, taskClass)) return false;
     const { worker, callCount, slotCount } = service;
     if (callCount < slotCount && hasCallRoom(worker, taskClass)) now = service;
-    else if (ahead === undefined && callCount < slotCount * factor) {
+    else if (ahead === undefined && hasSlotAhead(state, service, taskClass)) {
       if (mayWaitFor(worker, taskClass, factor)) ahead = service;
     }
     return now !== undefined;

@@ -249,7 +249,7 @@ export function placesFor(
 }
 
 /** True when one more call may be there, running or waiting. */
-function hasSlotAhead(
+export function hasSlotAhead(
   state: ManagerState,
   { callCount, slotCount }: ServiceRecord,
   taskClass: TaskClass,

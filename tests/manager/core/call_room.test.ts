@@ -81,7 +81,11 @@ test("placesWithRoom() finds room behind many services with free slots and none"
 test("placesWithRoom() has a call wait at a worker for what tries hold, not for what instances do", () => {
   const fixture = withLibrary({ dispatchAhead: 2 });
   fixture.joins("a", { cores: 4 });
-  fixture.submits({ ...CALL, request: { cores: 3 } });
+  const first = fixture.submits(WIDE);
+  fixture.submits(WIDE);
+  expect(fixture.dispatched).toEqual([]);
+  // Only of what is short it is known that it will not wait for long.
+  fixture.finishes("a", first, { ranMs: 1 });
   const ahead = fixture.submits(WIDE);
   expect(fixture.dispatched).toEqual([`a ${ahead}.1`]);
   const other = withLibrary({ dispatchAhead: 2 });
