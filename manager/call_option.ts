@@ -1,6 +1,5 @@
 /** Options of a call of a library: what tasks can be given, and resources beside its instance's. */
 
-import type { ResourceRequest } from "../shared/resources.ts";
 import type { FileStore } from "./file_store.ts";
 import { type Readers, readOptions, show } from "./option.ts";
 import {
@@ -22,12 +21,6 @@ import {
  */
 export interface LibraryCallOptions
   extends CallOptions, Pick<ProcessOptions, "cores" | "memory" | "disk" | "resources"> {}
-
-/** A checked call. */
-export type CheckedLibraryCall = CheckedCall & {
-  /** Absent of one that states nothing. */
-  readonly request?: ResourceRequest;
-};
 
 const { cores, memory, disk, resources } = PROCESS_READERS;
 
@@ -53,12 +46,12 @@ const OF_LIBRARIES: { readonly [name: string]: string } = {
 };
 
 /** Checks the options of `library.with`. */
-export function readCall(options: LibraryCallOptions, store: FileStore): CheckedLibraryCall {
+export function readCall(options: LibraryCallOptions, store: FileStore): CheckedCall {
   checkMeant(options);
   const read = readOptions<Required<LibraryCallOptions>>(options, "a call", LIBRARY_CALL_READERS);
   const call = checkCall(read, store);
   const request = requestOf(read);
-  return Object.keys(request).length === 0 ? call : { ...call, request };
+  return Object.keys(request).length === 0 ? call : { ...call, own: { request } };
 }
 
 /** Throws of options that are for libraries, or tasks of commands. */

@@ -24,7 +24,9 @@ import { readRun, type RunOptions } from "./run_option.ts";
 import type { Shell } from "./shell.ts";
 import {
   type CallOptions,
+  type CheckedCall,
   checkProcess,
+  isForMany,
   PROCESS_READERS,
   type ProcessOptions,
   toArgument,
@@ -38,6 +40,8 @@ export class LibraryDesk {
   readonly #checkOpen: () => void;
   readonly #packages: PackageCopies;
   readonly #names: Set<string> = new Set();
+  /** `{options of a library: the same, read}`, of those that are the same for each call. */
+  readonly #checked: WeakMap<CallOptions, CheckedCall> = new WeakMap();
 
   /** `folder` is the manager's own; `checkOpen` throws once the manager is closed. */
   constructor(shell: Shell, options: { readonly folder: string; readonly checkOpen: () => void }) {
@@ -159,6 +163,15 @@ export class LibraryDesk {
     return new Library({ name, owner, hasBatches: program.kind !== "command", options: {} });
   }
 
+  /** What a library was given for its calls is read for the first of them. */
+  #read(options: LibraryCallOptions): CheckedCall {
+    const known = this.#checked.get(options);
+    if (known !== undefined) return known;
+    const call = readCall(options, this.#shell.store);
+    if (isForMany(call)) this.#checked.set(options, call);
+    return call;
+  }
+
   #call(
     library: string,
     name: string,
@@ -167,11 +180,9 @@ export class LibraryDesk {
     this.#checkOpen();
     const { store, tasks } = this.#shell;
     const open = readArguments(name, args, { store, owner: tasks });
-    const call = readCall(options, store);
-    const { request } = call;
     return tasks.call<unknown>(open, {
-      call,
-      runsIn: request === undefined ? { library } : { library, request },
+      call: this.#read(options),
+      runsIn: { library },
       readers: { readValue: readCallValue, readError: readCallError },
     });
   }

@@ -1,7 +1,7 @@
 /** A task as scripts describe it, checked and made into what the core schedules. */
 
 import { checkMountName } from "../shared/mount_name.ts";
-import type { TaskId } from "../shared/ids.ts";
+import type { FileId, TaskId } from "../shared/ids.ts";
 import type { ResourceRequest } from "../shared/resources.ts";
 import type { TaskBody } from "../shared/task.ts";
 import { formatDuration } from "../shared/units.ts";
@@ -46,6 +46,9 @@ const WORKER_LOSSES_DEFAULT = 5;
 
 /** Of tasks that state none. */
 export const DEFAULT_CATEGORY = "default";
+
+const NO_IDS: readonly FileId[] = Object.freeze([]);
+const NO_MOUNTS: readonly TaskMount[] = Object.freeze([]);
 
 /** Characters of a command and its variables: more would not fit a message; use an input file. */
 const COMMAND_CHARS_MAX: number = 1024 * 1024;
@@ -133,6 +136,8 @@ export interface CheckedCall {
   readonly endsAtMs: number | undefined;
   readonly placement: PolicyOptions["placement"];
   readonly features: readonly string[];
+  /** Of a call of a library that states resources. */
+  readonly own?: { readonly request: ResourceRequest };
 }
 
 /** What one of many tasks has of its own. */
@@ -146,13 +151,6 @@ export interface CheckedProcess {
   readonly request: ResourceRequest;
   readonly env: { readonly [name: string]: string };
   readonly environments: readonly FileEntry[];
-}
-
-/** What a call runs in. */
-export interface CalledLibrary {
-  readonly library: string;
-  /** What the call states beside what its library does; absent when that is nothing. */
-  readonly request?: ResourceRequest;
 }
 
 type Mounts<Mount> = { readonly [mount: string]: Mount };
@@ -268,6 +266,12 @@ export function checkLength(command: string, env: { readonly [name: string]: str
     `Cannot submit command "${show(command)}" of ${chars} characters with its variables: ` +
       `at most ${COMMAND_CHARS_MAX}; give the rest as an input file`,
   );
+}
+
+/** True of options that many calls can have alike: no file is theirs alone, and no time passes. */
+export function isForMany({ inputs, outputs, startsAtMs, endsAtMs }: CheckedCall): boolean {
+  return inputs.length + outputs.length === 0 && startsAtMs === undefined &&
+    endsAtMs === undefined;
 }
 
 /** Resolves what a process is started with. */
@@ -399,43 +403,70 @@ export function isWithin(mount: string, other: string): boolean {
 /** Makes tasks for the core; tasks alike share one shape object. */
 export class TaskMaker {
   readonly #templates: Map<string, TaskTemplate> = new Map();
+  /** Of the newest call: of many calls in a row most are made of the same. */
+  #last: {
+    readonly call: CheckedCall;
+    readonly library: string;
+    readonly template: TaskTemplate;
+  } | undefined;
 
   /** The definition of a checked task. */
   make(
     taskId: TaskId,
-    checked: CheckedCall & { readonly body: TaskBody; readonly files?: readonly FileEntry[] },
-    runsIn: CheckedProcess | CalledLibrary,
+    { call, body, files = [] }: {
+      readonly call: CheckedCall;
+      readonly body: TaskBody;
+      readonly files?: readonly FileEntry[];
+    },
+    runsIn: CheckedProcess | { readonly library: string },
   ): TaskDefinition {
-    const { body, inputs, outputs, priority, retry, workerLosses, features } = checked;
-    const { startsAtMs, endsAtMs } = checked;
-    const process = "library" in runsIn ? undefined : runsIn;
-    const called = "library" in runsIn ? runsIn : undefined;
-    return {
+    const { inputs, outputs, priority, retry, workerLosses, features } = call;
+    const { startsAtMs, endsAtMs } = call;
+    const environments = "library" in runsIn ? [] : runsIn.environments;
+    const definition: { -readonly [Key in keyof TaskDefinition]: TaskDefinition[Key] } = {
       taskId,
-      template: this.#templateOf(checked, { process, called }),
-      environments: process?.environments.map(({ id }) => id) ?? [],
+      template: this.#templateFor(call, runsIn),
+      // Most have none: these lists are shared, as there may be a million tasks.
+      environments: environments.length === 0 ? NO_IDS : environments.map(({ id }) => id),
       features,
       body,
-      inputs: (checked.files ?? []).map(toArgument).concat(inputs.map(toMount)),
-      outputs: outputs.map(toMount),
+      inputs: files.length + inputs.length === 0
+        ? NO_MOUNTS
+        : files.map(toArgument).concat(inputs.map(toMount)),
+      outputs: outputs.length === 0 ? NO_MOUNTS : outputs.map(toMount),
       priority,
       retries: retry.retries,
       workerLosses,
-      ...(startsAtMs === undefined ? {} : { startsAtMs }),
-      ...(endsAtMs === undefined ? {} : { endsAtMs }),
     };
+    if (startsAtMs !== undefined) definition.startsAtMs = startsAtMs;
+    if (endsAtMs !== undefined) definition.endsAtMs = endsAtMs;
+    return definition;
+  }
+
+  #templateFor(
+    call: CheckedCall,
+    runsIn: CheckedProcess | { readonly library: string },
+  ): TaskTemplate {
+    if (!("library" in runsIn)) {
+      return this.#templateOf(call, { process: runsIn, library: undefined });
+    }
+    const { library } = runsIn;
+    if (this.#last?.call === call && this.#last.library === library) return this.#last.template;
+    const template = this.#templateOf(call, { process: undefined, library });
+    this.#last = { call, library, template };
+    return template;
   }
 
   #templateOf(
-    { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries }: CheckedCall,
-    { process, called }: {
+    call: CheckedCall,
+    { process, library }: {
       readonly process: CheckedProcess | undefined;
-      readonly called: CalledLibrary | undefined;
+      readonly library: string | undefined;
     },
   ): TaskTemplate {
+    const { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries } = call;
     const { env = {} } = process ?? {};
-    const { request = {} } = process ?? called ?? {};
-    const library = called?.library;
+    const { request = {} } = process ?? call.own ?? {};
     const category = given ?? library ?? DEFAULT_CATEGORY;
     // Environments are named beside it, and yet tasks of one template have the same.
     const environments = process?.environments.map(({ id }) => id);

@@ -23,7 +23,6 @@ import type { OutputWatches } from "./output_watch.ts";
 import { askHandler, type RetryHandler } from "./retry_option.ts";
 import { ResultQueue } from "./result_queue.ts";
 import {
-  type CalledLibrary,
   type CheckedCall,
   type CheckedMember,
   type CheckedProcess,
@@ -62,7 +61,7 @@ export interface Submission<T> {
   readonly files?: readonly FileEntry[];
   /** Tasks among its arguments that have not all succeeded: it waits until they have. */
   readonly awaits?: readonly TaskId[];
-  readonly runsIn: CheckedProcess | CalledLibrary;
+  readonly runsIn: CheckedProcess | { readonly library: string };
   readonly readers?: Pick<TaskHandleOptions<T>, "readValue" | "readError">;
 }
 
@@ -129,13 +128,14 @@ export class TaskDesk implements TaskOwner {
 
   /** Gives a task to the core. */
   submit<T>(submission: Submission<T>): TaskHandle<T> {
-    const { call, readers = {} } = submission;
+    const { call, readers: { readValue, readError } = {} } = submission;
     this.#useInputs(submission);
     const id = this.#nextId(call);
     const task = this.#make(id, submission);
     const { tag, category } = call;
     const { request } = task.template;
-    const handle = new TaskHandle<T>({ id, owner: this, tag, category, request, ...readers });
+    const labels = { tag, category, request };
+    const handle = new TaskHandle<T>({ id, owner: this, ...labels, readValue, readError });
     this.#pending.set(id, handle);
     const { handler } = call.retry;
     if (handler !== undefined) this.#retryHandlers.set(id, handler);
@@ -244,8 +244,8 @@ export class TaskDesk implements TaskOwner {
   }
 
   #make(id: TaskId, submission: Omit<Submission<never>, "readers">): TaskDefinition {
-    const { call, body, files = [], runsIn, awaits } = submission;
-    const task = this.#maker.make(id, { ...call, body, files }, runsIn);
+    const { runsIn, awaits } = submission;
+    const task = this.#maker.make(id, submission, runsIn);
     return awaits === undefined ? task : { ...task, awaits };
   }
 

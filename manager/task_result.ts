@@ -74,6 +74,9 @@ export interface TaskLabels {
   readonly request: ResourceRequest;
 }
 
+/** It never changes, and is not free to ask for. */
+const TIME_ORIGIN_MS: number = performance.timeOrigin;
+
 /** Thrown by `orThrow` and `value` for a task that did not succeed. */
 export class TaskError extends Error {
   /** Always `"TaskError"`. */
@@ -98,17 +101,14 @@ export function taskResult(
   end: TaskEnd,
   labels: TaskLabels,
 ): TaskResult {
-  const { result, mount } = end;
-  return {
+  const { result, mount, allocated } = end;
+  const told: { -readonly [Key in keyof TaskResult]: TaskResult[Key] } = {
     task,
     id: end.taskId,
     tag: labels.tag,
     category: labels.category,
     try: end.try,
     outcome: end.outcome,
-    ...(result?.exitCode === undefined ? {} : { exitCode: result.exitCode }),
-    ...(result?.signal === undefined ? {} : { signal: result.signal }),
-    ...(mount === undefined ? {} : { mount }),
     message: end.message,
     stdout: decode(result?.stdout),
     stderr: decode(result?.stderr),
@@ -116,11 +116,17 @@ export function taskResult(
     host: end.host,
     times: timesOf(end),
     requested: labels.request,
-    ...(end.allocated === undefined ? {} : { allocated: end.allocated }),
-    ...(result?.used === undefined ? {} : { used: result.used }),
-    ...(result?.exceeded === undefined ? {} : { exceeded: result.exceeded }),
-    ...(result?.series === undefined ? {} : { series: result.series }),
   };
+  if (mount !== undefined) told.mount = mount;
+  if (allocated !== undefined) told.allocated = allocated;
+  if (result === undefined) return told;
+  const { exitCode, signal, used, exceeded, series } = result;
+  if (exitCode !== undefined) told.exitCode = exitCode;
+  if (signal !== undefined) told.signal = signal;
+  if (used !== undefined) told.used = used;
+  if (exceeded !== undefined) told.exceeded = exceeded;
+  if (series !== undefined) told.series = series;
+  return told;
 }
 
 /** When things happened to a task that has ended. */
@@ -151,5 +157,5 @@ function decode(bytes: Uint8Array | undefined): string {
 
 /** Monotonic milliseconds of this process as epoch milliseconds; 0 stays 0. */
 function toEpochMs(atMs: number): number {
-  return atMs === 0 ? 0 : performance.timeOrigin + atMs;
+  return atMs === 0 ? 0 : TIME_ORIGIN_MS + atMs;
 }

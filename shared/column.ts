@@ -9,6 +9,7 @@
  * @module
  */
 
+import { copyPart } from "./byte_part.ts";
 import type { TaskId } from "./ids.ts";
 import { type DispatchedTask, VALUE_BYTES_MAX } from "./protocol.ts";
 import type { OutputFacts, TryId, TryResult } from "./task.ts";
@@ -65,6 +66,16 @@ type CallTask = DispatchedTask & {
 /** A plain end of a call. */
 type ValueResult = TryResult & { readonly value: Uint8Array };
 
+type MoreOfTask = Omit<
+  DispatchedTask,
+  keyof TryId | "shape" | "priority" | "body" | "inputs" | "outputs"
+>;
+
+type MoreOfResult = Omit<
+  TryResult,
+  keyof TryId | "outcome" | "message" | "stdout" | "stderr" | "value" | "outputs" | "times"
+>;
+
 /** A Date holds no more: ECMA-262, 21.4.1.1. */
 const INSTANT_US_MAX: number = 8.64e15;
 
@@ -72,20 +83,38 @@ const NO_BYTES = new Uint8Array(0);
 const NO_OUTPUTS: readonly OutputFacts[] = Object.freeze([]);
 const NO_MOUNTS: readonly never[] = Object.freeze([]);
 
+/** Fields that no plain call has; one that is in neither list does not compile. */
+const MORE_OF_TASK: readonly (keyof MoreOfTask)[] = keysOf<MoreOfTask>({
+  hasOwnInputs: true,
+  hasValueFile: true,
+});
+
+/** Fields that no plain result has. */
+const MORE_OF_RESULT: readonly (keyof MoreOfResult)[] = keysOf<MoreOfResult>({
+  exitCode: true,
+  signal: true,
+  mount: true,
+  isAmbiguous: true,
+  valueFile: true,
+  used: true,
+  exceeded: true,
+  series: true,
+});
+
 /** True of a call that columns can hold. */
 export function isPlainCall(task: DispatchedTask): task is CallTask {
-  return task.body.kind === "call" && task.inputs.length === 0 && task.outputs.length === 0 &&
-    task.hasOwnInputs === undefined && task.hasValueFile === undefined;
+  if (task.body.kind !== "call" || task.inputs.length + task.outputs.length > 0) return false;
+  for (const key of MORE_OF_TASK) if (task[key] !== undefined) return false;
+  return true;
 }
 
 /** True of a result that columns can hold: those of most calls. */
 export function isPlainResult(result: TryResult): result is ValueResult {
-  return result.outcome === "success" && result.value !== undefined && result.message === "" &&
-    result.stdout.length === 0 && result.stderr.length === 0 && result.outputs.length === 0 &&
-    result.times.stagedMs === 0 && result.valueFile === undefined &&
-    result.isAmbiguous === undefined && result.exitCode === undefined &&
-    result.signal === undefined && result.mount === undefined &&
-    result.used === undefined && result.exceeded === undefined && result.series === undefined;
+  const { outcome, value, message, stdout, stderr, outputs, times } = result;
+  if (outcome !== "success" || value === undefined || message !== "") return false;
+  if (stdout.length + stderr.length + outputs.length > 0 || times.stagedMs !== 0) return false;
+  for (const key of MORE_OF_RESULT) if (result[key] !== undefined) return false;
+  return true;
 }
 
 /** Packs the numbers of tries. */
@@ -235,6 +264,11 @@ export function unpackResults(columns: ResultColumns): TryResult[] | string {
   });
 }
 
+/** The names of all fields of `T`, each stated once. */
+function keysOf<T>(all: { readonly [Key in keyof T]-?: true }): readonly (keyof T)[] {
+  return Object.keys(all) as (keyof T)[];
+}
+
 function faultOfTries({ taskIds, tries }: TryColumns): string | undefined {
   if (tries !== undefined && tries.length !== taskIds.length) {
     return ".tries are not one for each task";
@@ -283,15 +317,4 @@ function joinParts(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return joined;
-}
-
-/** Up to this size bytes are copied one by one, which beats a call into the runtime. */
-const SHORT_BYTES_MAX = 32;
-
-/** Bytes of their own: a view would keep those of all others from being freed. */
-function copyPart(bytes: Uint8Array, from: number, size: number): Uint8Array {
-  if (size > SHORT_BYTES_MAX) return bytes.slice(from, from + size);
-  const part = new Uint8Array(size);
-  for (let index = 0; index < size; index++) part[index] = bytes[from + index] as number;
-  return part;
 }

@@ -39,6 +39,9 @@ import { type ValueWriter, withWriter, writeGap, writeHead, writeValue } from ".
 /** Largest encoded value, in bytes; data beyond it belongs in a file. */
 export const ENCODED_BYTES_MAX: number = 64 * 1024 * 1024;
 
+/** Larger results of calls are refused: they go from worker to worker, and are read whole there. */
+export const RESULT_BYTES_MAX: number = 1024 * 1024 * 1024;
+
 /** How `encodeValue` words its refusals and when it gives up. */
 export interface EncodeOptions {
   /** What paths in errors start with. Default "value". */

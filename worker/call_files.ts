@@ -15,7 +15,6 @@ import type { CacheName } from "../shared/ids.ts";
 import type { DispatchedTask } from "../shared/protocol.ts";
 import type { FileFacts, InputMount, OutputFacts } from "../shared/task.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
-import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import { takeFailureOutputs } from "./failure_output.ts";
 import { type Input, makeParents } from "./mount.ts";
 import { hasSameContents, MountedInputs, type Mounts } from "./mounted_inputs.ts";
@@ -124,9 +123,9 @@ export class CallFiles {
     }
   }
 
-  /** What its directory takes of the disk, but for what the cache has in any case. */
-  measure(): Promise<DiskUsage> {
-    return diskUsage(this.directory, this.#inputs.sharedInodes);
+  /** Inode numbers of what is mounted and the cache has in any case. */
+  get sharedInodes(): ReadonlySet<number> {
+    return this.#inputs.sharedInodes;
   }
 
   /** Lets go of a call that has no directory, unless a file among its arguments may have changed. */

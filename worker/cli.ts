@@ -58,9 +58,11 @@ export function runInternalCommand(
     case UNPACK_SUBCOMMAND:
       return runUnpackCommand(args);
     case "internal-library-host": {
-      const [module = "", context = ""] = args;
+      const [module = "", context = "", contextCall = ""] = args;
       // It goes on serving after this, and ends its own process.
-      return runLibraryHost({ module, context, loadTendril }).then(() => new Promise(() => {}));
+      return runLibraryHost({ module, context, contextCall, loadTendril }).then(() =>
+        new Promise(() => {})
+      );
     }
     default:
       return undefined;

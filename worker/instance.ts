@@ -6,19 +6,19 @@
  * @module
  */
 
-import { copyFileSync, mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 
 import { join } from "@std/path";
 
 import { assert, unreachable } from "../shared/assert.ts";
 import type { InstanceId } from "../shared/ids.ts";
-import { type DispatchedTask, filesOfLibrary, type LibraryDefinition } from "../shared/protocol.ts";
+import type { DispatchedTask, LibraryDefinition } from "../shared/protocol.ts";
 import type { CpuPinner } from "../shared/runtime/affinity.ts";
 import type { Resources } from "../shared/resources.ts";
 import { madeFiles, type TaskShape, type TryResult } from "../shared/task.ts";
 import { withAllocation } from "./allocation_environment.ts";
 import type { Activations } from "./activation.ts";
-import type { CacheStore, Hold } from "./cache_store.ts";
+import type { CacheStore } from "./cache_store.ts";
 import { isMetered, MeteredCall } from "./call_meter.ts";
 import { CallFiles, type CallValue, valueName } from "./call_files.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
@@ -28,18 +28,21 @@ import type { WorkerInstruction } from "./core/instruction.ts";
 import { describeExceeded, describeTimeout } from "./core/limit.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
-import type { EndedLeader } from "./leftovers.ts";
 import type { CallResult, LibraryCall } from "./library/library_call.ts";
 import { LibraryProcess } from "./library/library_process.ts";
+import pythonHostSource from "./library/library_host.py" with { type: "text" };
+import { programCommand } from "./library/library_program.ts";
+import { InstanceFiles } from "./instance_files.ts";
 import type { Mounts } from "./mounted_inputs.ts";
 import { environmentPaths } from "./held_input.ts";
-import type { ProcessEntry } from "./process_table.ts";
+import type { TaskProcesses } from "./process.ts";
 import { killAll } from "./process_tree.ts";
 import { tendrilVariables } from "./runner.ts";
 import {
   activated,
   type Activation,
   type Environment,
+  FALLBACK_PATH,
   NO_ACTIVATION,
   searchPath,
 } from "./task_environment.ts";
@@ -54,7 +57,7 @@ type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, 
 export interface InstancesOptions {
   readonly cache: CacheStore;
   readonly trees: Pick<Trees, "read">;
-  /** What the mounts of calls have in common with those of tries. */
+  /** What mounts have in common with those of tries. */
   readonly mounts: Mounts;
   readonly activations: Activations;
   /** Folder of the instances' private directories; empty. */
@@ -71,10 +74,8 @@ export interface InstancesOptions {
   /** There when instances are pinned to the processors that they have. */
   readonly pinner?: CpuPinner;
   readonly meter: Pick<UsageMeter, "watch">;
-  /** Ends what a process has left behind. */
-  readonly endLeftovers: (leader: EndedLeader) => Promise<void>;
-  /** Finds the living processes below some. */
-  readonly walk: (processIds: readonly number[]) => Promise<ProcessEntry[]>;
+  /** Finds what lives below processes, and ends what is left of them. */
+  readonly processes: Pick<TaskProcesses, "walk" | "endLeftovers">;
   readonly push: (event: WorkerEvent) => void;
 }
 
@@ -103,7 +104,7 @@ interface Instance {
   readonly library: LibraryDefinition;
   readonly devices: HeldDevices;
   readonly directory: string;
-  readonly holds: readonly Hold[];
+  readonly files: InstanceFiles;
   /** {call id: what it is for} */
   readonly calls: Map<number, Call>;
   /** From before it has processes. */
@@ -122,6 +123,8 @@ export class Instances {
   readonly #instances: Map<InstanceId, Instance> = new Map();
   readonly #work: Set<Promise<void>> = new Set();
   #callCount = 0;
+  /** Empty until it is needed. */
+  #pythonHostPath = "";
 
   constructor(options: InstancesOptions) {
     this.#options = options;
@@ -130,12 +133,14 @@ export class Instances {
 
   /** Starts an instance; `instance_ready` or `instance_gone` answers. */
   start({ instanceId, library, devices }: Order<"start_instance">): void {
+    const { cache, mounts } = this.#options;
+    const directory = join(this.#options.directory, String(instanceId));
     const instance: Instance = {
       id: instanceId,
       library,
       devices,
-      directory: join(this.#options.directory, String(instanceId)),
-      holds: holdFiles(this.#options.cache, library),
+      directory,
+      files: new InstanceFiles({ cache, mounts, library, directory }),
       calls: new Map(),
       process: undefined,
       usage: undefined,
@@ -208,19 +213,20 @@ export class Instances {
       const { cache, activations } = this.#options;
       const environments = environmentPaths(cache, instance.library.environments);
       const activation = await activations.of(environments);
-      if (instance.isStopping) return this.#forget(instance, "stopped", "");
+      if (!instance.isStopping) await instance.files.place();
+      if (instance.isStopping) return await this.#forget(instance, "stopped", "");
       await LibraryProcess.start(this.#processOptions(instance, activation));
       this.#options.push({ kind: "instance_ready", instanceId: instance.id });
     } catch (error) {
       // Whoever stops it says so.
-      if (!instance.isStopping) this.#forget(instance, "start_failed", messageOf(error));
-      else if (instance.process === undefined) this.#forget(instance, "stopped", "");
+      if (!instance.isStopping) await this.#forget(instance, "start_failed", messageOf(error));
+      else if (instance.process === undefined) await this.#forget(instance, "stopped", "");
     }
   }
 
   #opened(instance: Instance, process: LibraryProcess): void {
     instance.process = process;
-    const { meter, walk, push } = this.#options;
+    const { meter, processes, push } = this.#options;
     const { id: instanceId } = instance;
     instance.usage = meter.watch({
       id: { instanceId },
@@ -230,7 +236,7 @@ export class Instances {
         },
       },
       process: {
-        look: async () => ({ members: await walk(process.processIds) }),
+        look: async () => ({ members: await processes.walk(process.processIds) }),
         // The core does, so that it gives it no more calls.
         kill: () => {},
       },
@@ -243,34 +249,34 @@ export class Instances {
     instance: Instance,
     activation: Activation,
   ): Parameters<typeof LibraryProcess.start>[0] {
-    const { cache, env, hostCommand, mark, gpuVariable, pinner, endLeftovers } = this.#options;
-    const { library, devices, directory } = instance;
-    const { program } = library;
-    if (program.kind !== "javascript") throw new Error(`Cannot start a ${program.kind} library`);
-    const module = cache.get(program.module);
-    if (module === undefined) throw new Error(`Module "${program.module}" is not in the cache`);
-    mkdirSync(directory, { mode: 0o700 });
-    // The runtime tells a module's language by its suffix, which names in the cache lack.
-    const modulePath = join(directory, "library.ts");
-    copyFileSync(module.path, modulePath);
+    const { env, hostCommand, mark, gpuVariable, pinner, processes } = this.#options;
+    const { library, devices, directory, files } = instance;
     const { resources, slots } = library;
     const allocation = { resources, devices, gpuVariable, processCount: slots };
     const variables = {
       ...withAllocation(activated(env, activation), allocation),
       ...library.env,
     };
+    const { module, contextCall } = files;
+    const environment: Environment = {
+      ...variables,
+      ...(activation === NO_ACTIVATION ? {} : { PATH: searchPath(variables, activation) }),
+      ...tendrilVariables(activation),
+    };
+    const command = programCommand({
+      ...{ library, module, contextCall, hostCommand },
+      searchPath: environment["PATH"] ?? FALLBACK_PATH,
+      pythonHost: () => this.#pythonHost(),
+    });
     return {
-      command: [...hostCommand, modulePath, library.context],
+      command,
+      prepare: (directory) => files.fill(directory),
       directory,
-      env: {
-        ...variables,
-        ...(activation === NO_ACTIVATION ? {} : { PATH: searchPath(variables, activation) }),
-        ...tendrilVariables(activation),
-      },
+      env: environment,
       mark,
       slots,
       mode: library.mode,
-      endLeftovers,
+      endLeftovers: (leader) => processes.endLeftovers(leader),
       ...(pinner === undefined || devices.cpus.length === 0
         ? {}
         : { pinned: (start) => pinner.run(devices.cpus, start) }),
@@ -281,6 +287,16 @@ export class Instances {
       onResults: (results) => this.#takeResults(instance, results),
       onDied: (message) => this.#died(instance, message),
     };
+  }
+
+  /** The program that serves Python modules, written once. */
+  #pythonHost(): string {
+    if (this.#pythonHostPath === "") {
+      const path = join(this.#options.directory, "library_host.py");
+      writeFileSync(path, pythonHostSource, { mode: 0o444 });
+      this.#pythonHostPath = path;
+    }
+    return this.#pythonHostPath;
   }
 
   /** Undefined of a call whose inputs have to be put in place first. */
@@ -317,14 +333,14 @@ export class Instances {
       readonly files: CallFiles;
     },
   ): MeteredCall {
-    const { meter, walk } = this.#options;
+    const { meter, processes } = this.#options;
     return new MeteredCall({
       id: { taskId: task.taskId, try: task.try },
       shape,
       mode: instance.library.mode,
       meter,
-      walk,
-      measure: () => files.measure(),
+      walk: (processIds) => processes.walk(processIds),
+      measure: () => diskUsage(files.directory, files.sharedInodes),
       exceeded: (exceeded) => {
         const call = instance.calls.get(callId);
         if (call === undefined) return;
@@ -412,24 +428,25 @@ export class Instances {
   async #close(instance: Instance, process: LibraryProcess): Promise<void> {
     const { stop } = instance;
     // What left the groups of its slots is found below them as long as they live.
-    const members = await this.#options.walk(process.processIds);
+    const members = await this.#options.processes.walk(process.processIds);
     const closed = process.close(stop);
     if (stop !== undefined) killAll(members);
     await closed;
     killAll(members);
-    this.#forget(instance, stop === undefined ? "stopped" : "died", stop?.message ?? "");
+    await this.#forget(instance, stop === undefined ? "stopped" : "died", stop?.message ?? "");
   }
 
-  #forget(
+  async #forget(
     instance: Instance,
     reason: Extract<WorkerEvent, { kind: "instance_gone" }>["reason"],
     message: string,
-  ): void {
+  ): Promise<void> {
+    const { trash, push } = this.#options;
     this.#instances.delete(instance.id);
     instance.usage?.[Symbol.dispose]();
-    for (const hold of instance.holds) hold.release();
-    this.#options.trash.take(instance.directory);
-    this.#options.push({ kind: "instance_gone", instanceId: instance.id, reason, message });
+    for (const changed of await instance.files.release()) push(changed);
+    trash.take(instance.directory);
+    push({ kind: "instance_gone", instanceId: instance.id, reason, message });
   }
 }
 
@@ -454,8 +471,11 @@ function tellResult(
   const use = used === undefined ? {} : { used };
   const told = { message: "", stdout, stderr, outputs: [], times, ...use };
   switch (end.kind) {
-    case "ok":
-      return { ...told, outcome: "success", value: end.value };
+    case "ok": {
+      const { value } = end;
+      if (used !== undefined) return { ...told, outcome: "success", value };
+      return { outcome: "success", message: "", stdout, stderr, value, outputs: [], times };
+    }
     case "ok_file":
       return { ...told, outcome: "success" };
     case "error": {
@@ -520,15 +540,6 @@ function endOf(task: DispatchedTask, told: ToldResult): CallEnd {
   return { taskId, try: number, result: { taskId, try: number, ...told } };
 }
 
-/** Keeps the module and the environments in place while the instance lives. */
-function holdFiles(cache: CacheStore, library: LibraryDefinition): Hold[] {
-  return filesOfLibrary(library).flatMap((name) => {
-    const stored = cache.get(name);
-    const hold = stored && cache.hold(name, stored.facts.generation);
-    return hold === undefined ? [] : [hold];
-  });
-}
-
 /** What its library states, and beside that what the calls in it do, where there is a limit at all. */
 function statedIn({ library: { resources }, calls }: Instance): Resources {
   let { memoryBytes } = resources;
@@ -541,7 +552,8 @@ function statedIn({ library: { resources }, calls }: Instance): Resources {
 /** What a call has made may have become a file of the cache while it was looked at. */
 async function measureDirectory(instance: Instance): Promise<DiskUsage> {
   const takenBytes = instance.takenBytes;
-  const { bytes, costMs } = await diskUsage(instance.directory, new Set());
+  const mounted = Array.from(instance.calls.values(), ({ files }) => files?.sharedInodes);
+  const { bytes, costMs } = await instance.files.measure(mounted);
   return { bytes: Math.max(0, bytes - (instance.takenBytes - takenBytes)), costMs };
 }
 

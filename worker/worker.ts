@@ -219,8 +219,7 @@ class Shell {
       hostCommand: selfCommand(["internal-library-host"]),
       ...given,
       meter,
-      walk: (processIds) => processes.walk(processIds),
-      endLeftovers: (leader) => processes.endLeftovers(leader),
+      processes,
       push,
     });
     this.#parts = {

@@ -13,7 +13,7 @@ import { heldByInstances, heldForLong, justEnough, makeWay, neededAt } from "./i
 import { canStart, isActive } from "./library.ts";
 import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import { lastingObstacleAt } from "./placement.ts";
-import { keepFor, reserveFor } from "./reservation.ts";
+import { keepFor, keepFreest } from "./reservation.ts";
 import { isOpen } from "./room.ts";
 import { isPassedOver } from "./start_failure.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
@@ -90,21 +90,23 @@ function hasClaim({ readyCount, runningCount, isBlocked, category, library }: Ta
 function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): number {
   const { nowMs, policies: { libraryTurnMs } } = state;
   const { library } = taskClass;
-  let lookAtMs = Infinity;
-  if (library !== undefined) {
-    // It is looked at again when they are there.
-    if (!canStart(state, library)) return Infinity;
-    // Those for whom it has made way have their turn.
-    const backAtMs = library.madeWayAtMs + libraryTurnMs;
-    if (nowMs >= backAtMs) reserveFor(state, taskClass);
-    else lookAtMs = backAtMs;
-  }
+  // It is looked at again when they are there.
+  if (library !== undefined && !canStart(state, library)) return Infinity;
+  const turnAtMs = sinceMs + libraryTurnMs;
+  // Those for whom a library has made way have their turn before it is back. Among tasks, others
+  // wait for a worker of their own only where a library does, which would always come before them.
+  const keepAtMs = library !== undefined
+    ? library.madeWayAtMs + libraryTurnMs
+    : hasLibraryClaim(state)
+    ? turnAtMs
+    : Infinity;
+  if (nowMs >= keepAtMs) keepFreest(state, taskClass);
+  const lookAtMs = nowMs >= keepAtMs ? Infinity : keepAtMs;
   const kept = state.reservations.get(taskClass);
   if (kept !== undefined) {
     const plan = planAt(state, kept, taskClass);
     return plan === undefined ? Infinity : carryOut(state, taskClass, plan);
   }
-  const turnAtMs = sinceMs + libraryTurnMs;
   if (nowMs < turnAtMs) return Math.min(lookAtMs, turnAtMs);
   const plan = soonestPlan(state, taskClass);
   if (plan === undefined) return lookAtMs;
@@ -112,6 +114,11 @@ function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): n
   // As many workers are kept as may be: it is looked at again when one of them is not any more.
   if (!keepFor(state, taskClass, plan.worker)) return lookAtMs;
   return carryOut(state, taskClass, plan);
+}
+
+function hasLibraryClaim({ claims }: ManagerState): boolean {
+  for (const { library } of claims.keys()) if (library !== undefined) return true;
+  return false;
 }
 
 function carryOut(state: ManagerState, taskClass: TaskClass, { leaving, atMs }: Plan): number {

@@ -7,6 +7,7 @@ import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
 import { isMadeFor } from "./group.ts";
+import { checkLibraries } from "./library_invariants.ts";
 import { aheadFactor } from "./placement.ts";
 import { isOpen } from "./room.ts";
 import { SHIFTS_MAX } from "./shift.ts";
@@ -45,6 +46,7 @@ export function checkInvariants(state: ManagerState): void {
   checkDepartures(state);
   checkUpkeep(state);
   checkShifts(state);
+  checkLibraries(state);
 }
 
 function checkCounters(state: ManagerState): void {

@@ -59,8 +59,13 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
 }
 
 /** True when everything an instance is started with can be had. */
-export function canStart(state: ManagerState, library: LibraryRecord): boolean {
-  return libraryFiles(state, library).every((file) => file.isAvailable);
+export function canStart(state: ManagerState, { spec }: LibraryRecord): boolean {
+  // Asked for each call: without a list of the files.
+  const { program, environments, inputs } = spec;
+  if (program.kind !== "command" && !fileOf(state, program.module).isAvailable) return false;
+  for (const fileId of environments) if (!fileOf(state, fileId).isAvailable) return false;
+  for (const { fileId } of inputs) if (!fileOf(state, fileId).isAvailable) return false;
+  return true;
 }
 
 /** Something waits for an instance: lost files of it are made again. */

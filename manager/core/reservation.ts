@@ -24,14 +24,19 @@ const WORKERS_PROBED = 64;
 const WORKERS_PER_RESERVATION = 4;
 
 /**
- * A class has found no room. Where its category has nothing at any worker, or its library none, one
- * of them takes no tasks of other classes until it has room for one of these.
+ * A class has found no room. Where its category has nothing at any worker, one of them takes no
+ * tasks of other classes until it has room for one of these.
  */
 export function reserveFor(state: ManagerState, taskClass: TaskClass): void {
-  const { reservations, index } = state;
   const { category, library } = taskClass;
-  const isServed = library === undefined ? category.runningCount > 0 : library.activeCount > 0;
-  if (isServed || reservations.has(taskClass) || hasAllReserved(state)) return;
+  if (category.runningCount === 0 && library === undefined) keepFreest(state, taskClass);
+}
+
+/** Keeps a worker for the class at which no instances have calls, the freest of those that it fits. */
+export function keepFreest(state: ManagerState, taskClass: TaskClass): void {
+  const { reservations, index } = state;
+  const { library } = taskClass;
+  if (reservations.has(taskClass) || hasAllReserved(state)) return;
   let probedCount = 0;
   visitFreest(index, (worker) => {
     probedCount += 1;

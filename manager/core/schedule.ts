@@ -84,7 +84,7 @@ function placeTasks(state: ManagerState): void {
     if (isPlaced) return true;
     taskClass.isBlocked = true;
     noteBlocked(state, taskClass);
-    if (taskClass.library === undefined) reserveFor(state, taskClass);
+    reserveFor(state, taskClass);
     noteClaim(state, taskClass);
     return false;
   });
@@ -200,10 +200,13 @@ function placeCall(
     finishTask(state, task, { outcome: "library_failed", message: library.failure });
     return true;
   }
-  const holder = bestHolder(state, task, (worker) => {
-    return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
-      suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
-  });
+  // Most calls have no files, and are many.
+  const holder = task.definition.inputs.length === 0
+    ? undefined
+    : bestHolder(state, task, (worker) => {
+      return hasFreeSlot(worker, library) && hasCallRoom(worker, taskClass) &&
+        suits(worker, taskClass) && isTimeLeft(state, worker, taskClass);
+    });
   const { now, ahead } = placesFor(state, library, taskClass);
   const chosen = holder ?? now?.worker;
   if (chosen !== undefined) {

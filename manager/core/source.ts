@@ -56,6 +56,8 @@ export function chooseSource(
     return { kind: "manager", source: state.managerSource };
   }
   if (file.origin.kind !== "url" || !isAtUrl(file)) return undefined;
+  // The manager has it as well, and is busy: still one is enough for all.
+  if (mayUsePeers(state, file) && isBeingFetched(state, file)) return undefined;
   const source = urlSource(state, file.origin.host);
   return canTakeMore(state, source) ? { kind: "url", source } : undefined;
 }

@@ -104,7 +104,7 @@ async function measureCalls(
   { log, ...options }: Pick<LibraryOptions, "mode" | "slots" | "cores"> & { readonly log: string },
 ): Promise<number> {
   const name = `heavy-${options.mode}`;
-  const counts = { starting: 0, ready: 0, retiring: 0, stopped: 0, start_failed: 0, died: 0 };
+  const counts = { starting: 0, ready: 0, retiring: 0, stopped: 0, "start_failed": 0, died: 0 };
   const unsubscribe = manager.subscribe((facts) => {
     for (const fact of facts) {
       if (fact.kind === "library_instance" && fact.library === name) counts[fact.change] += 1;

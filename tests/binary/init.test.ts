@@ -46,11 +46,17 @@ test("tendril init gives types that a wrong use does not pass", () => {
   expect(run(BINARY, "init").status).toBe(0);
   writeFileSync(
     join(directory, "wrong.ts"),
-    `import { VERSION } from "tendril";\nexport const version: number = VERSION;\n`,
+    `import { type Library, VERSION } from "tendril";\nexport const version: number = VERSION;
+declare const library: Library<{ half(n: number): number }>;
+export const half: number = await library.call("half", library.call("half", 3)).value();
+export const wrong = library.call("half", "3");\n`,
   );
   expect(run("deno", "check", "wrong.ts").status).toBe(1);
   const tsc = run("bun", join(ROOT, "node_modules/typescript/bin/tsc"));
-  expect(tsc.stdout).toContain("wrong.ts(2,14): error TS2322");
+  expect(tsc.stdout.match(/wrong\.ts\(\d+,\d+\): error TS\d+/g)).toEqual([
+    "wrong.ts(2,14): error TS2322",
+    "wrong.ts(5,43): error TS2345",
+  ]);
 });
 
 test("tendril init writes declarations that stand alone", () => {

@@ -151,3 +151,65 @@ test(
   },
   60_000,
 );
+
+test("Large arguments, models and temps come to calls, and not by way of the manager", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start({ policies: { waitForWorkers: 2 } });
+  await scratch.worker(manager, at("left"));
+  await scratch.worker(manager, at("right"));
+  const library = manager.library({ name: "values", module: moduleOf(scratch) });
+  const right = library.with({ features: ["right"] });
+  const model = manager.temp();
+  const command = "truncate -s 100000000 model";
+  await manager.submit({ command, outputs: { model }, features: ["left"] }).orThrow();
+  expect(await right.call("sizeOf", model).value()).toBe(100_000_000);
+  const { bytes } = manager.status();
+  expect([bytes.workerToWorker, bytes.workerToManager]).toEqual([100_000_000, 0]);
+  const long = new Uint8Array(20_000_000).fill(3);
+  expect(await right.call("sizes", long, long).value()).toEqual([20_000_000, 20_000_000]);
+  const result = library.call<Uint8Array>("big", 70_000_000);
+  expect(await right.call("sizes", result).value()).toEqual([70_000_000]);
+  expect((await result.value()).length).toBe(70_000_000);
+}, 60_000);
+
+test("Arguments and values around 1 MiB are the same on either side of it", async () => {
+  await using scratch = await Scratch.open();
+  await using manager = await Manager.start();
+  await scratch.worker(manager);
+  const library = manager.library({ name: "values", module: moduleOf(scratch) });
+  const mebibyte = 1024 * 1024;
+  const calls = Array.from({ length: 40 }, (_, index) => {
+    return library.call<Uint8Array>("same", new Uint8Array(mebibyte - 20 + index).fill(index));
+  });
+  for (const [index, call] of calls.entries()) {
+    const value = await call.value();
+    expect([value.length, value[0], value.at(-1)]).toEqual([mebibyte - 20 + index, index, index]);
+  }
+  const kept = calls.filter(({ valueFile }) => valueFile !== undefined).length;
+  expect([kept > 10, kept < 30]).toEqual([true, true]);
+}, 60_000);
+
+test("Thousands of calls that wait for others are cancelled, fail and end together", async () => {
+  await using scratch = await Scratch.open();
+  await using other = await Manager.start();
+  await using manager = await Manager.start();
+  const library = manager.library({ name: "values", module: moduleOf(scratch), slots: 4 });
+  const one = library.call<number>("add", 0, 1);
+  const failing = library.call("fail");
+  const sums = Array.from({ length: 2_000 }, (_, index) => library.call<number>("add", one, index));
+  const tagged = Array.from({ length: 500 }, () => library.with({ tag: "off" }).call("same", one));
+  const doomed = Array.from({ length: 500 }, () => library.call("same", failing));
+  expect(manager.isEmpty()).toBe(false);
+  expect(sums[7]?.explain().reasons).toEqual([{ kind: "arguments", taskIds: [one.id], count: 1 }]);
+  expect(manager.cancel({ tag: "off" })).toBe(500);
+  const away = other.library({ name: "values", module: moduleOf(scratch) });
+  expect(() => away.call("same", one)).toThrow("it is of another manager");
+  await scratch.worker(manager, { cores: 2 });
+  const values = await Promise.all(sums.map((sum) => sum.value()));
+  expect(values.every((value, index) => value === index + 1)).toBe(true);
+  const ends = await Promise.all([...tagged, ...doomed]);
+  expect(new Set(ends.map(({ outcome }) => outcome))).toEqual(
+    new Set(["cancelled", "input_missing"]),
+  );
+  expect(manager.isEmpty()).toBe(true);
+}, 60_000);

@@ -300,7 +300,13 @@ test("RequestDesk shows libraries, their instances and calls", async () => {
   const client = await FakeClient.join("oak");
   const library = manager.library({ name: "digits", command: "true", slots: 2, mode: "fork" });
   const list = async () => (await client.expect("libraries", { kind: "libraries" })).libraries;
-  const row = { name: "digits", program: "command", mode: "fork", slots: 2, failedStarts: 0 };
+  const row = {
+    name: "digits",
+    program: "command",
+    mode: "fork",
+    slots: 2,
+    failedStarts: 0,
+  } as const;
   const none = { starting: 0, ready: 0, retiring: 0 };
   expect(await list()).toEqual([
     { ...row, instances: none, workers: 0, calls: { waiting: 0, running: 0, done: 0, failed: 0 } },

@@ -116,9 +116,14 @@ test("leanManagerMessages() packs plain calls, which arrive as they were", () =>
   expect<unknown>(heard(managerMessage, leanManagerMessages([message]))).toEqual([message]);
 });
 
-test("leanManagerMessages() leaves what has files beside the calls", () => {
+test("leanManagerMessages() leaves what is more than a plain call beside them", () => {
   const input = { mount: "", name: "a" as CacheName, generation: 0 };
-  const others = [...dispatch.tasks, { ...call(6), inputs: [input] }];
+  const others = [
+    ...dispatch.tasks,
+    { ...call(6), inputs: [input] },
+    { ...call(7), hasValueFile: true },
+    { ...call(8), hasOwnInputs: true },
+  ];
   const message = { ...dispatch, tasks: [call(1), ...others, call(2)] };
   const [arrived] = heard(managerMessage, leanManagerMessages([message]));
   expect<unknown>(arrived).toEqual({ ...dispatch, tasks: [call(1), call(2), ...others] });

@@ -21,6 +21,7 @@ import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { checkInvariants } from "../../worker/core/invariants.ts";
 import { newWorkerState, type TryKey, tryKey, type WorkerState } from "../../worker/core/state.ts";
 import { nextWakeAtMs, step } from "../../worker/core/step.ts";
+import { hasLargeValue } from "./awaited.ts";
 import type { Clock } from "./clock.ts";
 import { miniDigest } from "./contents.ts";
 import type { Connection } from "./network.ts";
@@ -514,12 +515,12 @@ export class SimWorker {
   }
 
   #call(instanceId: InstanceId, task: DispatchedTask, shape?: TaskShape): void {
-    const { taskId, try: number } = task;
+    const { timeoutMs = 0, valuePrefix = "" } = shape ?? {};
     const key = tryKey(task);
-    this.#readInputs(task);
+    const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
-    const timeoutMs = shape?.timeoutMs ?? 0;
     if (timeoutMs > 0) {
+      const { taskId, try: number } = task;
       this.#later(timeoutMs, () => this.#stopCall({ taskId, try: number, reason: "timeout" }));
     }
     const { outcome, ranMs } = this.#world.run(task);
@@ -529,8 +530,28 @@ export class SimWorker {
         return this.#endInstance(instanceId, "died");
       }
       this.#running.delete(key);
-      this.#endCall(newResult(task, { outcome, ranMs, outputs: [] }));
+      const result = newResult(task, { outcome, ranMs, outputs: [] });
+      const isLarge = hasLargeValue(task.taskId) || task.hasValueFile === true;
+      if (outcome !== "success" || !isLarge) return this.#endCall(result);
+      const name = `${valuePrefix}${task.taskId}` as CacheName;
+      this.#endCall({ ...result, valueFile: this.#writeValue(task, name, inputDigests) });
     });
+  }
+
+  #writeValue(
+    task: DispatchedTask,
+    name: CacheName,
+    inputDigests: readonly string[],
+  ): FileFacts {
+    const { try: generation } = task;
+    const output = { mount: "", name, generation, level: "workflow", isReturned: false } as const;
+    const digest = this.#world.truth.make(task, output, inputDigests);
+    const facts = { name, generation, digest, sizeBytes: 2_000_000, isDirectory: false };
+    const before = this.disk.get(name);
+    if (before === undefined || before.generation <= generation) {
+      this.disk.set(name, { ...facts, level: output.level });
+    }
+    return facts;
   }
 
   #stopCall(order: TryId & { readonly reason: "cancelled" | "timeout" }): void {

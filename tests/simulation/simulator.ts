@@ -12,12 +12,14 @@ import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import { newManagerState } from "../../manager/core/new_state.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
 import { nextWakeAtMs, step } from "../../manager/core/step.ts";
+import { valueFileId } from "../../manager/core/value_file.ts";
 import { helloFault } from "../../manager/hello_check.ts";
 import type { SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
 import type { DispatchedTask } from "../../shared/protocol.ts";
 import { newRandom, nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FileFacts, Outcome } from "../../shared/task.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
+import { Awaited } from "./awaited.ts";
 import { Clock } from "./clock.ts";
 import { digestOf } from "./contents.ts";
 import { disturb, noteExit } from "./disturbance.ts";
@@ -79,6 +81,7 @@ class Simulation implements World {
   readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
   readonly #explained = new ExplanationCheck();
+  readonly #awaited: Awaited = new Awaited();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -235,7 +238,8 @@ class Simulation implements World {
       if (isDamaged) holder.disk.set(name, { ...file, isDamaged });
       return { ...bare(file), isDamaged };
     }
-    if (source.kind === "manager" && name.startsWith("temp-")) return this.#readHere(order);
+    const isMade = name.startsWith("temp-") || name.startsWith("value-");
+    if (source.kind === "manager" && isMade) return this.#readHere(order);
     if (source.kind === "url" && name.startsWith("temp-")) return this.#readStored(order);
     const digest = this.truth.declared(name);
     return {
@@ -371,7 +375,7 @@ class Simulation implements World {
     for (const task of withRules(this.#workload.tasks, scenario)) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
-        this.feed([{ kind: "task_submitted", task }]);
+        this.feed(this.#awaited.submit(task));
       });
     }
     for (let index = 0; index < scenario.cancelCount; index++) {
@@ -507,7 +511,8 @@ class Simulation implements World {
       case "refused":
         throw new Error(`An honest worker is said to lie: ${instruction.what}`);
       case "unspool": {
-        const name = this.#workload.names.get(instruction.fileId);
+        const { fileId } = instruction;
+        const name = this.#workload.names.get(fileId) ?? this.#awaited.nameOf(fileId);
         const here = name && this.#here.get(name);
         if (here?.generation !== instruction.generation) {
           throw new Error(`The manager has no copy of ${name} to remove`);
@@ -545,11 +550,18 @@ class Simulation implements World {
     this.#endedAtMs = this.clock.nowMs;
     this.#messages.set(taskId, end.message);
     this.truth.checkEnd(end);
+    const events = this.#awaited.end(end);
+    if (events.length > 0) this.clock.after(0, () => this.feed(events));
+    if (end.result?.valueFile === undefined || taskId % 2 === 0) return;
+    // Its user has no use for it after a while.
+    this.clock.after(8_000, () => {
+      this.feed([{ kind: "file_undeclared", fileId: valueFileId(taskId) }]);
+    });
   }
 
   #close(): void {
     this.#isClosing = true;
-    for (const fileId of this.#workload.names.keys()) {
+    for (const fileId of [...this.#workload.names.keys(), ...this.#awaited.values]) {
       this.feed([{ kind: "file_undeclared", fileId }]);
     }
     this.feed([{ kind: "closed", reason: "done" }]);

@@ -21,6 +21,11 @@ const TEMPS = [2 as FileId, 3 as FileId] as const;
 /** What tasks are, one after the other: calls of a library by its name, or commands by their cores. */
 const KINDS = ["wide", "deep", "wide", "deep", 2, "wide", "kept", "deep", 1] as const;
 
+/** The first ones make what libraries need; see `KINDS`. */
+export function kindOf(taskId: TaskId): (typeof KINDS)[number] {
+  return taskId <= TEMPS.length ? 1 : KINDS[taskId % KINDS.length] ?? 1;
+}
+
 /** Makes the workflow; `isRanked` gives tasks priorities. */
 export function newTurns(
   random: RandomState,
@@ -34,7 +39,7 @@ export function newTurns(
   const templates = new Map(KINDS.map((kind) => [kind, templateOf(kind)]));
   for (let id = 1; id <= taskCount; id++) {
     const made = TEMPS[id - 1];
-    const kind = made === undefined ? KINDS[nextRandomBelow(random, KINDS.length)] ?? 1 : 1;
+    const kind = kindOf(id as TaskId);
     const isCall = typeof kind === "string";
     workload.tasks.push({
       taskId: id as TaskId,

@@ -87,6 +87,7 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     declareMini(workload, newFile(), { inputs: sources.slice(0, 2), peerTransfer: true }),
   ];
   const templates = newTemplates();
+  let lastCall: TaskId | undefined;
   for (let id = 1; id <= options.taskCount; id++) {
     const isCall = nextRandom(random) < 0.25;
     const isTimed = timedChance > 0 && nextRandom(random) < timedChance;
@@ -123,12 +124,14 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
           nextRandom(random) < strictChance / inputs.length;
         return { mount: `in${index}`, fileId, ...(isStrict ? { isStrict } : {}) };
       }),
+      ...(isCall && id % 2 === 0 && lastCall !== undefined ? { awaits: [lastCall] } : {}),
       ...(isTimed ? { startsAtMs: id * 10 + nextRandom(random) * 4_000 } : {}),
       outputs,
       priority: nextRandomBelow(random, 3),
       retries: options.retries,
       workerLosses: options.workerLosses,
     });
+    if (isCall) lastCall = id as TaskId;
   }
   return workload;
 }

@@ -1,30 +1,14 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import process from "node:process";
+import { mkdirSync, readdirSync } from "node:fs";
 
 import { join } from "@std/path";
 
-import type { CacheName, InstanceId, TaskId } from "../../shared/ids.ts";
-import { NO_ARGUMENTS } from "../../shared/library.ts";
-import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
-import { selfCommand } from "../../shared/runtime/self_command.ts";
+import type { CacheName, InstanceId } from "../../shared/ids.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
-import type { InputMount, OutputMount, TaskShape } from "../../shared/task.ts";
-import { decodeValue, encodeArguments } from "../../shared/value.ts";
-import { Activations } from "../../worker/activation.ts";
-import { CacheStore } from "../../worker/cache_store.ts";
-import { NO_DEVICES } from "../../worker/core/device.ts";
-import type { CallEnd, WorkerEvent } from "../../worker/core/event.ts";
-import { exhaustionOf } from "../../worker/core/instance_use.ts";
-import { Instances } from "../../worker/instance.ts";
-import { endLeftovers } from "../../worker/leftovers.ts";
+import { decodeValue } from "../../shared/value.ts";
+import type { WorkerEvent } from "../../worker/core/event.ts";
 import { readProcess } from "../../worker/process_table.ts";
-import { walkTree } from "../../worker/process_tree.ts";
-import { newMounts } from "../../worker/mounted_inputs.ts";
-import { Trash } from "../../worker/trash.ts";
-import { newTrees } from "../../worker/trees.ts";
-import { UsageMeter } from "../../worker/usage_meter.ts";
+import { FileArgument, InstanceBench } from "./instance_bench.ts";
 import { until } from "./task_fixture.ts";
 
 const MODULE = `
@@ -57,137 +41,8 @@ export async function spill(bytes: number): Promise<void> {
 export function where(): unknown { const { env } = process; return [env.TENDRIL_ENVIRONMENT, env.PATH, env.CONDA_PREFIX]; }
 `;
 
-class FileArgument {}
-
-/** Arguments with files and without handles. */
-const PLAIN = {
-  onFile: (value: object) => value instanceof FileArgument ? value : undefined,
-  onHandle: () => undefined,
-};
-
-class Bench implements AsyncDisposable {
-  readonly directory: string = mkdtempSync(join(tmpdir(), "tendril-test-"));
-  readonly cache: CacheStore = new CacheStore(join(this.directory, "cache"));
-  readonly trash: Trash = new Trash(join(this.directory, "trash"));
-  readonly #events: WorkerEvent[] = [];
-  readonly #push = (event: WorkerEvent): void => {
-    if (event.kind === "instance_exceeded") {
-      // As the core does.
-      const { instanceId, exceeded } = event;
-      const stop = exhaustionOf("lib", exceeded, { isShare: false });
-      this.instances.stop({ kind: "stop_instance", instanceId, stop });
-    }
-    this.#events.push(event);
-    this.#wake();
-  };
-  readonly #meter: UsageMeter = new UsageMeter({
-    resources: { cores: 1, memoryBytes: 0, diskBytes: 40e6, gpus: 0 },
-    push: this.#push,
-  });
-  #wake: () => void = () => {};
-  #callCount = 0;
-  readonly instances: Instances = new Instances({
-    cache: this.cache,
-    trees: newTrees("mark"),
-    mounts: newMounts(),
-    directory: join(this.directory, "instances"),
-    trash: this.trash,
-    activations: new Activations({ env: { PATH: process.env["PATH"] ?? "" }, mark: "test-mark" }),
-    env: { PATH: process.env["PATH"] ?? "" },
-    mark: "test-mark",
-    hostCommand: selfCommand(["internal-library-host"]),
-    meter: this.#meter,
-    endLeftovers: (leader) => endLeftovers(leader, undefined),
-    walk: (ids) => walkTree(ids, { hasChildLists: true }),
-    push: this.#push,
-  });
-
-  add(name: string, text: string): void {
-    const path = this.cache.newIncomingPath();
-    writeFileSync(path, text);
-    const facts = { generation: 0, sizeBytes: text.length, digest: "", isDirectory: false };
-    this.cache.commit(path, { name: name as CacheName, ...facts }, "workflow");
-  }
-
-  async start(module: string, more: Partial<LibraryDefinition> = {}): Promise<WorkerEvent> {
-    this.add("module", module);
-    const library: LibraryDefinition = {
-      name: "lib",
-      program: { kind: "javascript", module: "module" as CacheName },
-      mode: "direct",
-      context: "",
-      contextArguments: NO_ARGUMENTS,
-      slots: 1,
-      resources: { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 },
-      env: {},
-      environments: [],
-      inputs: [],
-      ...more,
-    };
-    this.instances.start({
-      kind: "start_instance",
-      instanceId: 1 as InstanceId,
-      library,
-      devices: NO_DEVICES,
-    });
-    return await this.next(({ kind }) => kind === "instance_ready" || kind === "instance_gone");
-  }
-
-  send(
-    name: string,
-    args: readonly unknown[],
-    { shape = {}, ...more }: {
-      inputs?: readonly InputMount[];
-      outputs?: readonly OutputMount[];
-      shape?: Partial<TaskShape>;
-    } = {},
-  ): TaskId {
-    const taskId = ++this.#callCount as TaskId;
-    const call: DispatchedTask = {
-      taskId,
-      try: 1,
-      shape: 0,
-      priority: 0,
-      body: { kind: "call", function: name, arguments: encodeArguments(args, PLAIN).bytes },
-      inputs: [],
-      outputs: [],
-      ...more,
-    };
-    const plain = { resources: NO_RESOURCES, env: {}, environments: [], timeoutMs: 0 };
-    const shapes = [{ ...plain, library: "lib", valuePrefix: "value-m-", ...shape }];
-    this.instances.call({ kind: "call", instanceId: 1 as InstanceId, calls: [call], shapes });
-    return taskId;
-  }
-
-  async call(...args: Parameters<Bench["send"]>): Promise<CallEnd["result"]> {
-    this.send(...args);
-    return await this.nextResult();
-  }
-
-  async nextResult(): Promise<CallEnd["result"]> {
-    const event = await this.next((event) => event.kind === "calls_ended");
-    return (event as Extract<WorkerEvent, { kind: "calls_ended" }>).ends[0]!.result;
-  }
-
-  async next(isWanted: (event: WorkerEvent) => boolean): Promise<WorkerEvent> {
-    while (true) {
-      const index = this.#events.findIndex(isWanted);
-      if (index >= 0) return this.#events.splice(index, 1)[0]!;
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#meter.close();
-    await this.instances.close();
-    await this.cache.close();
-    await this.trash.close();
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
 test("Instances serve calls with the context, and tell what a function threw", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   expect(await bench.start(MODULE, { context: "setup" })).toMatchObject({ kind: "instance_ready" });
   const sum = await bench.call("add", [2, 3]);
   expect(sum).toMatchObject({ taskId: 1 as never, try: 1, outcome: "success", message: "" });
@@ -199,7 +54,7 @@ test("Instances serve calls with the context, and tell what a function threw", a
 });
 
 test("Instances give calls their files and take the files that they make", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   bench.add("input", "from a file");
   const inputs = [{ mount: "", name: "input" as CacheName, generation: 0 }];
@@ -219,7 +74,7 @@ test("Instances give calls their files and take the files that they make", async
 });
 
 test("Instances run inside their environments", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const made = bench.cache.newIncomingPath();
   mkdirSync(join(made, "conda-meta"), { recursive: true });
   const facts = { generation: 0, sizeBytes: 0, digest: "", isDirectory: true };
@@ -234,7 +89,7 @@ test("Instances run inside their environments", async () => {
 });
 
 test("Instances.stopCall() frees the slot of a call that hangs", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   const taskId = bench.send("hang", []);
   const instanceId = 1 as InstanceId;
@@ -244,7 +99,7 @@ test("Instances.stopCall() frees the slot of a call that hangs", async () => {
 });
 
 test("Instances.call() counts the time of a call from when it begins, not while others are before it", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   const shape = { timeoutMs: 200 };
   const calls = [1, 2, 3].map(() => bench.send("pause", [150], { shape }));
@@ -260,7 +115,7 @@ test("Instances.call() counts the time of a call from when it begins, not while 
 });
 
 test("Instances.call() ends a call alone that has more memory than it states", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE, { slots: 2 });
   const other = bench.send("hang", []);
   const shape = { resources: { ...NO_RESOURCES, memoryBytes: 300e6 } };
@@ -286,7 +141,7 @@ test("Instances.call() ends a call alone that has more memory than it states", a
 });
 
 test("Instances.call() ends a call alone that writes more than it states", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const more = { resources: { cores: 1, memoryBytes: 0, diskBytes: 1e6, gpus: 0 } };
   await bench.start(MODULE, more);
   const shape = { resources: { ...NO_RESOURCES, diskBytes: 8e6 } };
@@ -311,7 +166,7 @@ test("Instances.call() ends a call alone that writes more than it states", async
 });
 
 test("Instances tell why one cannot start and leave nothing behind", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const gone = await bench.start("throw new TypeError('no such luck');");
   expect(gone).toMatchObject({ kind: "instance_gone", reason: "start_failed" });
   expect("message" in gone && gone.message).toContain("no such luck");
@@ -320,7 +175,7 @@ test("Instances tell why one cannot start and leave nothing behind", async () =>
 });
 
 test("Instances.stop() ends an instance and the calls in it", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   bench.send("hang", []);
   bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId });
@@ -332,7 +187,7 @@ test("Instances.stop() ends an instance and the calls in it", async () => {
 });
 
 test("Instances.stop() ends what a slot has started outside of its group", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   const { value } = await bench.call("leave", []);
   const processId = decodeValue(value!) as number;
@@ -343,7 +198,7 @@ test("Instances.stop() ends what a slot has started outside of its group", async
 });
 
 test("Instances.stopCall() ends what the call has started outside of its group", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   const { value } = await bench.call("leave", []);
   const processId = decodeValue(value!) as number;
@@ -354,14 +209,14 @@ test("Instances.stopCall() ends what the call has started outside of its group",
 });
 
 test("Instances.stop() ends one that still starts", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const gone = bench.start(MODULE, { context: "hang" });
   bench.instances.stop({ kind: "stop_instance", instanceId: 1 as InstanceId });
   expect(await gone).toMatchObject({ kind: "instance_gone", reason: "stopped" });
 });
 
 test("Instances end calls that run with how their instance was stopped, and others as lost", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   const running = bench.send("hang", []);
   const waiting = bench.send("add", [1, 1]);
@@ -382,7 +237,7 @@ test("Instances end calls that run with how their instance was stopped, and othe
 });
 
 test("Instances with more in memory than their library states are stopped, and name it", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const resources = { cores: 1, memoryBytes: 400e6, diskBytes: 0, gpus: 0 };
   await bench.start(MODULE, { resources });
   const { outcome, message, exceeded, isAmbiguous } = await bench.call("fill", [1e9]);
@@ -399,7 +254,7 @@ test("Instances with more in memory than their library states are stopped, and n
 });
 
 test("Instances that load more into memory than they may do not start, and say so", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const resources = { cores: 1, memoryBytes: 400e6, diskBytes: 0, gpus: 0 };
   const gone = await bench.start(MODULE, { context: "load", resources });
   expect(gone).toMatchObject({ kind: "instance_gone", reason: "died" });
@@ -407,7 +262,7 @@ test("Instances that load more into memory than they may do not start, and say s
 });
 
 test("Instances with more on the disk than their library states are stopped", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   const resources = { cores: 1, memoryBytes: 0, diskBytes: 20e6, gpus: 0 };
   await bench.start(MODULE, { resources });
   const { outcome, message, exceeded } = await bench.call("spill", [100e6]);
@@ -419,7 +274,7 @@ test("Instances with more on the disk than their library states are stopped", as
 });
 
 test("Instances tell what is in their directories", async () => {
-  await using bench = new Bench();
+  await using bench = new InstanceBench();
   await bench.start(MODULE);
   bench.send("spill", [30e6]);
   const isFull = (event: WorkerEvent): boolean => {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { peekHeap } from "../../shared/heap.ts";
+import { peekOrdered } from "../../shared/ordered_queue.ts";
 import { fitsWithin, type Resources } from "../../shared/resources.ts";
 import { heldResources, type TaskShape } from "../../shared/task.ts";
 import { tryDiskBytes } from "./disk.ts";
@@ -53,7 +53,7 @@ export function endOwnCall(state: WorkerState, record: TryRecord): void {
 /** The first call of the library that states nothing and comes before `record`, if one waits. */
 export function plainBefore(state: WorkerState, record: TryRecord): TryRecord | undefined {
   const queue = state.callQueues.get(record.shape.library ?? "");
-  const head = queue && peekHeap(queue);
+  const head = queue && peekOrdered(queue);
   return head !== undefined && comesFirst(head, record) ? head : undefined;
 }
 

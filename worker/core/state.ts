@@ -8,6 +8,7 @@ import type {
   ManagerMessage,
   WorkerMessage,
 } from "../../shared/protocol.ts";
+import type { OrderedQueue } from "../../shared/ordered_queue.ts";
 import { NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import type { CacheLevel, FileFacts, TaskShape, TryResult } from "../../shared/task.ts";
 import { type DevicePool, type HeldDevices, newDevicePool } from "./device.ts";
@@ -213,7 +214,7 @@ export interface WorkerState {
   /** `{library: moving mean of how long its calls ran, milliseconds}`. */
   readonly meanCallMs: Map<string, number>;
   /** `{library: calls whose inputs are there}`, but for those that wait for room as well. */
-  readonly callQueues: Map<string, Heap<TryRecord>>;
+  readonly callQueues: Map<string, OrderedQueue<TryRecord>>;
   /** `{library: its instances}`. */
   readonly instancesByLibrary: Map<string, Set<InstanceRecord>>;
   /** Timeouts of running tries; entries of ended ones are stale. */

@@ -1,7 +1,14 @@
 /** Tries: from the dispatch to the result that the manager acknowledges. */
 
-import { filterHeap, type Heap, newHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
+import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type { CacheName } from "../../shared/ids.ts";
+import {
+  countOrdered,
+  newOrderedQueue,
+  type OrderedQueue,
+  popOrdered,
+  pushOrdered,
+} from "../../shared/ordered_queue.ts";
 import type { DispatchedTask, ManagerMessage } from "../../shared/protocol.ts";
 import {
   heldResources,
@@ -40,7 +47,7 @@ const STALE_DEADLINES_KEPT = 1_000;
 const CALLS_AHEAD_MS = 5;
 
 /** Calls in an instance at most, for each of its slots. */
-export const CALLS_PER_SLOT_MAX = 64;
+export const CALLS_PER_SLOT_MAX = 256;
 
 /** Weight of the newest call in the moving mean of durations. */
 const MEAN_WEIGHT = 0.1;
@@ -65,8 +72,8 @@ export function enqueueTry(state: WorkerState, record: TryRecord): void {
     return awaitRoom(state, record, library === undefined ? { resources } : { resources, library });
   }
   let queue = state.callQueues.get(library);
-  if (queue === undefined) state.callQueues.set(library, queue = newHeap(comesFirst));
-  pushHeap(queue, record);
+  if (queue === undefined) state.callQueues.set(library, queue = newOrderedQueue(comesFirst));
+  pushOrdered(queue, record);
 }
 
 /** Starts a command whose room is held. */
@@ -95,14 +102,14 @@ export function startCalls(state: WorkerState): void {
         if (instance.state.kind === "ready") fillInstance(state, instance, { queue, isAhead });
       }
     }
-    if (queue.items.length === 0) state.callQueues.delete(library);
+    if (countOrdered(queue) === 0) state.callQueues.delete(library);
   }
 }
 
 /** Has the first call that comes before `other`, and states nothing, take a free slot. */
 export function startFirstCall(state: WorkerState, { shape: { library = "" } }: TryRecord): void {
   const queue = state.callQueues.get(library);
-  const record = queue && popHeap(queue);
+  const record = queue && popOrdered(queue);
   if (record === undefined || record.isGone || record.state.kind !== "queued") return;
   const instance = freeInstance(state, library);
   if (instance !== undefined) giveCall(state, record, instance);
@@ -303,14 +310,14 @@ function addDeadline(state: WorkerState, deadline: { atMs: number; record: TryRe
 function fillInstance(
   state: WorkerState,
   instance: InstanceRecord,
-  { queue, isAhead }: { readonly queue: Heap<TryRecord>; readonly isAhead: boolean },
+  { queue, isAhead }: { readonly queue: OrderedQueue<TryRecord>; readonly isAhead: boolean },
 ): void {
   const { name, slots } = instance.library;
   const calls: DispatchedTask[] = [];
   const shapes: TaskShape[] = [];
   const most = isAhead ? slots * callsPerSlot(state, name) : slots;
   while (instance.running.size < most) {
-    const record = popHeap(queue);
+    const record = popOrdered(queue);
     if (record === undefined) break;
     if (record.isGone || record.state.kind !== "queued") continue;
     instance.running.add(record);

@@ -40,18 +40,46 @@
  * or with its result if it has ended. The program may say `running ID PID`: that call runs in the
  * process PID, which leads a group of its own.
  *
- * For example, in shell:
+ * For example, in shell: a library with the functions "size", of a file, and "home".
  *
+ *     # Answers call $1 with status $2 and the contents of the file "reply".
+ *     answer() {
+ *       printf 'result %s %s %s\n' "$1" "$2" "$(($(wc -c <reply)))" >&4
+ *       cat reply >&4
+ *     }
+ *     # A text of up to 255 bytes as a value: 0x78, its length, and its bytes.
+ *     value() {
+ *       length=$(printf %s "$1" | wc -c)
+ *       printf "x\\$(printf %03o "$((length))")%s" "$1" >reply
+ *     }
  *     echo ready >&4
  *     while read -r word id name size paths <&3; do
- *       head -c "$((size + paths))" <&3 >/dev/null
- *       printf 'result %s ok 1\n\007' "$id" >&4
+ *       head -c "$size" <&3 >arguments
+ *       head -c "$paths" <&3 >paths
+ *       file=$(sed -n 2p paths)
+ *       case $name in
+ *         size)
+ *           if bytes=$(wc -c <"$file"); then
+ *             value "$((bytes)) bytes"
+ *             answer "$id" ok
+ *           else
+ *             echo "Cannot read $file" >reply
+ *             answer "$id" error
+ *           fi ;;
+ *         home)
+ *           value "$PWD"
+ *           answer "$id" ok ;;
+ *         *)
+ *           echo "No function $name" >reply
+ *           answer "$id" error ;;
+ *       esac
  *     done
  *
  * @module
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { copyPart } from "../../shared/byte_part.ts";
 import { STREAM_KEPT_BYTES, VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 
 /** Most calls that may wait in the pipe of one process, whatever it offers. */
@@ -141,7 +169,6 @@ const PROCESS_ID_MAX = 4 * 1024 * 1024;
 
 const EMPTY = new Uint8Array(0);
 const NEWLINE = 10;
-const LATIN1 = new TextDecoder("latin1");
 const UTF8 = new TextDecoder();
 const UTF8_ENCODER = new TextEncoder();
 
@@ -160,14 +187,21 @@ export function isCallPath(path: string): boolean {
   return !path.includes("\n");
 }
 
-/** Returns the parts of a call; they are to be written one after the other. */
-export function encodeCall(call: CallMessage): readonly Uint8Array[] {
+/**
+ * Returns the parts of a call; they are to be written one after the other.
+ *
+ * @param callId Its ID on the pipe. Default the call's own.
+ */
+export function encodeCall(
+  call: Omit<CallMessage, "kind">,
+  callId: number = call.callId,
+): readonly Uint8Array[] {
   const paths = call.directory === "" && call.files.length === 0
     ? EMPTY
     : UTF8_ENCODER.encode([call.directory, ...call.files, ""].join("\n"));
   const sizes = `${call.arguments.length} ${paths.length}`;
-  const line = `call ${call.callId} ${call.function} ${sizes}\n`;
-  return [UTF8_ENCODER.encode(line), call.arguments, paths];
+  const line = UTF8_ENCODER.encode(`call ${callId} ${call.function} ${sizes}\n`);
+  return paths.length === 0 ? [line, call.arguments] : [line, call.arguments, paths];
 }
 
 /** Returns the bytes of a drop. */
@@ -204,8 +238,9 @@ export function encodeLibraryMessage(message: LibraryMessage): readonly Uint8Arr
       const { callId, status, content, stdout, stderr, microseconds } = message;
       const time = microseconds === undefined ? "" : ` ${Math.round(microseconds)}`;
       const sizes = `${content.length} ${stdout.length} ${stderr.length}${time}`;
-      const line = `result ${callId} ${status} ${sizes}\n`;
-      return [UTF8_ENCODER.encode(line), content, stdout, stderr];
+      const line = UTF8_ENCODER.encode(`result ${callId} ${status} ${sizes}\n`);
+      const isSilent = stdout.length + stderr.length === 0;
+      return isSilent ? [line, content] : [line, content, stdout, stderr];
     }
     default:
       return unreachable(message);
@@ -244,8 +279,10 @@ function readMessages<M>(
   chunk: Uint8Array,
   announce: (words: readonly string[]) => Announced<M>,
 ): M[] {
-  const bytes = append(buffer, chunk);
-  if (bytes === undefined) return [];
+  const all = append(buffer, chunk);
+  if (all === undefined) return [];
+  // Of a Buffer the text of a line is had without a view of it.
+  const bytes = Buffer.from(all.buffer, all.byteOffset, all.length);
   const messages: M[] = [];
   let at = 0;
   let wanted = 0;
@@ -258,7 +295,7 @@ function readMessages<M>(
       );
     }
     if (end === -1) break;
-    const announced = announce(LATIN1.decode(bytes.subarray(at, end)).split(" "));
+    const announced = announce(bytes.toString("latin1", at, end).split(" "));
     wanted = end + 1 + announced.size - at;
     if (at + wanted > bytes.length) break;
     messages.push(announced.make(bytes.subarray(end + 1, at + wanted)));
@@ -302,7 +339,7 @@ function hostMessageOf(words: readonly string[]): Announced<HostMessage> {
         const [directory = "", ...files] = pathSize === 0
           ? []
           : UTF8.decode(bytes.subarray(argumentSize, -1)).split("\n");
-        const args = bytes.slice(0, argumentSize);
+        const args = copyPart(bytes, 0, argumentSize);
         return {
           kind: "call",
           callId,
@@ -371,9 +408,9 @@ function resultOf(words: readonly string[]): Announced<LibraryMessage> {
   return {
     size: size + stdoutSize + stderrSize,
     make(bytes) {
-      const content = bytes.slice(0, size);
-      const stdout = stdoutSize === 0 ? EMPTY : bytes.slice(size, size + stdoutSize);
-      const stderr = stderrSize === 0 ? EMPTY : bytes.slice(size + stdoutSize);
+      const content = copyPart(bytes, 0, size);
+      const stdout = stdoutSize === 0 ? EMPTY : copyPart(bytes, size, stdoutSize);
+      const stderr = stderrSize === 0 ? EMPTY : copyPart(bytes, size + stdoutSize, stderrSize);
       return { kind: "result", callId, status, content, stdout, stderr, ...time };
     },
   };

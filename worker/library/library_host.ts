@@ -14,11 +14,12 @@ import { pathToFileURL } from "node:url";
 import { join } from "@std/path";
 
 import { unreachable } from "../../shared/assert.ts";
+import { BATCH_PREFIX } from "../../shared/library.ts";
 import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
 import { thrownOf } from "../../shared/thrown.ts";
-import { decodeArguments, encodeValue } from "../../shared/value.ts";
+import { decodeArguments, encodeValue, RESULT_BYTES_MAX } from "../../shared/value.ts";
 import {
   type CallMessage,
   CALLS_AHEAD_MAX,
@@ -37,6 +38,8 @@ export interface LibraryHostOptions {
   readonly module: string;
   /** Name of the function that runs once at the start; empty is none. */
   readonly context: string;
+  /** Path of a file with one call of that function; empty when it is given nothing. */
+  readonly contextCall: string;
   /** Returns what the module gets for `import … from "tendril"`. */
   loadTendril(): Promise<object>;
 }
@@ -63,7 +66,7 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   let namespace: Namespace;
   try {
     namespace = await import(pathToFileURL(options.module).href) as Namespace;
-    await runContext(namespace, options.context);
+    await runContext(namespace, options);
   } catch (error) {
     const { name, message, stack } = thrownOf(error);
     send({ kind: "failed", text: stack === "" ? `${name}: ${message}` : stack });
@@ -83,9 +86,25 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   calls.on("close", () => server.close());
 }
 
-async function runContext(namespace: Namespace, name: string): Promise<void> {
-  if (name === "") return;
-  setLibraryContext(await functionOf(namespace, name)());
+async function runContext(
+  namespace: Namespace,
+  { context, contextCall }: LibraryHostOptions,
+): Promise<void> {
+  if (context === "") return;
+  const [call] = contextCall === ""
+    ? []
+    : readHostMessages(newMessageBuffer(), readFileSync(contextCall));
+  const args = call?.kind === "call" ? argumentsOf(call) : [];
+  setLibraryContext(await functionOf(namespace, context)(...args));
+}
+
+function argumentsOf({ arguments: bytes, files }: CallMessage): unknown[] {
+  const fileAt = (index: number): string => {
+    const path = files[index];
+    if (path !== undefined) return path;
+    throw new RangeError(`Cannot find file "${index}" as an argument: ${files.length} came`);
+  };
+  return decodeArguments(bytes, { fileAt, readFile: (index) => readFileSync(fileAt(index)) });
 }
 
 function functionOf(namespace: Namespace, name: string): (...args: unknown[]) => unknown {
@@ -109,7 +128,7 @@ class CallServer {
   /** Called when the worker answers a sync. */
   #synced: (() => void) | undefined;
   /** The call that has no result yet. */
-  #running: { readonly callId: number; readonly startedAtMs: number } | undefined;
+  #running: { readonly call: CallMessage; readonly startedAtMs: number } | undefined;
 
   constructor(namespace: Namespace, capture: OutputCapture) {
     this.#namespace = namespace;
@@ -144,9 +163,11 @@ class CallServer {
     process.exit(0);
   }
 
-  /** Says that the process ends inside a call. */
-  tellExit(text: string): void {
-    if (this.#running !== undefined) this.#answer("exit", UTF8.encode(text));
+  /** Says that the process ends inside a call, and how. */
+  tellExit(how: string): void {
+    if (this.#running === undefined) return;
+    const name = this.#running.call.function;
+    this.#answer("exit", UTF8.encode(`The process of function "${name}" died: ${how}`));
   }
 
   /** Ends the process over an exception that reached no handler: its state is not known. */
@@ -168,7 +189,7 @@ class CallServer {
     this.#isServing = true;
     for (let call = this.#queue.shift(); call !== undefined; call = this.#queue.shift()) {
       const startedAtMs = performance.now();
-      this.#running = { callId: call.callId, startedAtMs };
+      this.#running = { call, startedAtMs };
       this.#capture.begin();
       try {
         if (call.directory !== "") process.chdir(call.directory);
@@ -192,19 +213,15 @@ class CallServer {
   }
 
   #invoke(call: CallMessage): unknown {
-    const { files } = call;
-    const fileAt = (index: number): string => {
-      const path = files[index];
-      if (path !== undefined) return path;
-      throw new RangeError(`Cannot find file "${index}" as an argument: ${files.length} came`);
-    };
-    const readFile = (index: number): Uint8Array => readFileSync(fileAt(index));
-    const args = decodeArguments(call.arguments, { fileAt, readFile });
-    return functionOf(this.#namespace, call.function)(...args);
+    const args = argumentsOf(call);
+    if (!call.function.startsWith(BATCH_PREFIX)) {
+      return functionOf(this.#namespace, call.function)(...args);
+    }
+    return runBatch(functionOf(this.#namespace, call.function.slice(BATCH_PREFIX.length)), args);
   }
 
   #answerValue(value: unknown, call: CallMessage): void {
-    const bytes = encodeValue(value, { root: "result" });
+    const bytes = encodeValue(value, { root: "result", bytesMax: RESULT_BYTES_MAX });
     if (bytes.length <= VALUE_BYTES_MAX) return this.#answer("ok", bytes);
     const path = join(this.#home, `value-${call.callId}`);
     try {
@@ -222,9 +239,27 @@ class CallServer {
     if (running === undefined) return;
     this.#running = undefined;
     const microseconds = (performance.now() - running.startedAtMs) * 1000;
-    const { callId } = running;
+    const { callId } = running.call;
     send({ kind: "result", callId, status, content, stdout, stderr, microseconds });
   }
+}
+
+/** Runs a function for each list of arguments, one after the other. */
+async function runBatch(
+  fn: (...args: unknown[]) => unknown,
+  [calls, stopsAtFailure]: readonly unknown[],
+): Promise<unknown[]> {
+  const ends: unknown[] = [];
+  for (const args of calls as readonly (readonly unknown[])[]) {
+    try {
+      ends.push([true, await fn(...args)]);
+    } catch (error) {
+      const { name, message, stack } = thrownOf(error);
+      ends.push([false, name, message, stack]);
+      if (stopsAtFailure === true) break;
+    }
+  }
+  return ends;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -33,6 +33,7 @@ import {
   type ReadyMessage,
   type ResultMessage,
 } from "./call_protocol.ts";
+import { CallQueue } from "./call_queue.ts";
 import { readCapturedOutput } from "./captured_output.ts";
 import {
   type CallEnd,
@@ -51,6 +52,7 @@ import {
   newHeldCall,
   newSlot,
   noteDuration,
+  openSlots,
   type Slot,
   takeCall,
 } from "./slot_calls.ts";
@@ -122,9 +124,7 @@ export class LibraryProcess {
   readonly #options: LibraryProcessOptions;
   readonly #slots: Slot[] = [];
   readonly #calls = new Map<number, HeldCall>();
-  /** From `#next` on; may hold calls that have ended, which are passed over. */
-  #waiting: HeldCall[] = [];
-  #next = 0;
+  readonly #waiting = new CallQueue((call) => this.#calls.get(call.callId) !== call);
   #results: CallResult[] = [];
   #state: "starting" | "ready" | "closing" = "starting";
   #deathCount = 0;
@@ -254,10 +254,11 @@ export class LibraryProcess {
   #limitStart(slot: Slot): void {
     const { startMsMax = START_MS_MAX } = this.#options;
     const { process } = slot;
-    slot.startTimer = setTimeout(
-      () => process.kill(`not ready after ${startMsMax} ms`),
-      startMsMax,
-    );
+    slot.startTimer = setTimeout(() => {
+      // Nobody should wait as long again.
+      this.#deathCount = DEATHS_MAX;
+      process.kill(`not ready after ${startMsMax} ms`);
+    }, startMsMax);
   }
 
   #spawn(index: number, slot: () => Slot): LibrarySlot {
@@ -288,17 +289,13 @@ export class LibraryProcess {
 
   /** Gives waiting calls to the slots with the fewest, as far as there is room. */
   #fill(): void {
-    for (; this.#next < this.#waiting.length; this.#next++) {
-      const call = this.#waiting[this.#next];
-      if (call === undefined || this.#calls.get(call.callId) !== call) continue;
+    openSlots(this.#slots);
+    for (let call = this.#waiting.first(); call !== undefined; call = this.#waiting.first()) {
       const slot = freestSlot(this.#slots, call.sizeBytes);
       if (slot === undefined) break;
+      this.#waiting.shift();
       giveCall(slot, call, ++this.#pipeId);
       this.#noteRunning(slot);
-    }
-    if (this.#next === this.#waiting.length) {
-      this.#waiting.length = 0;
-      this.#next = 0;
     }
     for (const slot of this.#slots) {
       if (slot.unsent.length === 0) continue;
@@ -310,6 +307,7 @@ export class LibraryProcess {
 
   #read(slot: Slot, messages: readonly LibraryMessage[]): void {
     const now = performance.now();
+    let hasSynced = false;
     for (const message of messages) {
       // What it says once it is to go counts no more.
       if (slot.process.isKilled) break;
@@ -324,6 +322,8 @@ export class LibraryProcess {
           this.#takeReady(slot, message);
           break;
         case "sync":
+          if (hasSynced) slot.process.kill('it said "sync" and did not wait for the answer');
+          hasSynced = true;
           slot.process.write(encodeSync());
           break;
         case "failed":
@@ -384,9 +384,9 @@ export class LibraryProcess {
       const found = "it was not given that call, or has answered it";
       return slot.process.kill(`it answered call ${message.callId}: ${found}`);
     }
-    const ranMs = message.microseconds === undefined
-      ? now - call.startedAtMs
-      : message.microseconds / 1000;
+    // A program need not know how long what it stopped had run.
+    const isOwnTime = message.microseconds !== undefined && message.status !== "stopped";
+    const ranMs = isOwnTime ? message.microseconds / 1000 : now - call.startedAtMs;
     noteDuration(slot, ranMs);
     this.#noteRunning(slot);
     this.#deathCount = 0;
@@ -419,7 +419,7 @@ export class LibraryProcess {
         if (call.stop !== undefined) return { kind: call.stop };
         return lostEnd(call, "stopped by its program, which nobody had told to");
       case "exit":
-        return lostEnd(call, UTF8_DECODER.decode(message.content));
+        return { kind: "lost", message: UTF8_DECODER.decode(message.content) };
       default:
         return unreachable(message.status);
     }
@@ -431,7 +431,7 @@ export class LibraryProcess {
       call.slot = undefined;
       if (call.stop !== undefined) this.#end(call, { kind: call.stop });
     }
-    this.#waiting.splice(this.#next, 0, ...calls);
+    this.#waiting.putBack(calls);
   }
 
   /** Looks at calls that run for long. Stops when none runs. */
@@ -468,7 +468,7 @@ export class LibraryProcess {
   #askBack(slot: Slot, now: number): void {
     if (this.#isForking) return;
     const hasIdle = this.#slots.some((other) => other.isReady && other.calls.length === 0);
-    const isUseful = hasIdle && this.#next === this.#waiting.length;
+    const isUseful = hasIdle && this.#waiting.isEmpty;
     if (!isUseful && !slot.calls.some(({ stop }) => stop !== undefined)) return;
     if (slot.askedAtMs === 0) {
       const waiting = slot.calls.slice(slot.width);

@@ -81,11 +81,14 @@ export class LibrarySlot {
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
     });
     this.#calls = (this.#child.stdio[3] ?? undefined) as Writable | undefined;
-    // A process that is gone makes writes fail, too; its end is told by `onEnd`.
-    this.#calls?.on("error", () => this.#pipeClosed("reads no more calls"));
+    // They tell of a process that is gone, too; its end is told by `onEnd`.
+    for (const event of ["error", "close"]) {
+      this.#calls?.on(event, () => this.#pipeClosed("reads no more calls"));
+    }
     const results = (this.#child.stdio[4] ?? undefined) as Readable | undefined;
-    results?.on("error", () => this.#pipeClosed("writes no more results"));
-    results?.on("end", () => this.#pipeClosed("writes no more results"));
+    for (const event of ["error", "end"]) {
+      results?.on(event, () => this.#pipeClosed("writes no more results"));
+    }
     results?.on("data", (chunk: Uint8Array) => this.#read(chunk));
     this.#child.stdout?.on("data", (chunk: Uint8Array) => this.#keep(chunk));
     this.#child.stderr?.on("data", (chunk: Uint8Array) => this.#keep(chunk));

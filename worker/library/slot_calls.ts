@@ -19,6 +19,9 @@ const AHEAD_BYTES_MAX: number = 64 * 1024;
 /** Calls that a process did not give back in time, and may answer still; older ones are forgotten. */
 const GIVEN_UP_MAX = 16 * CALLS_AHEAD_MAX;
 
+/** Further calls in a pipe from which on it is filled by halves. */
+const BATCH_ROOM_MIN = 16;
+
 /** A call that has not ended. */
 export interface HeldCall extends LibraryCall {
   /** Of its arguments and paths. */
@@ -60,6 +63,8 @@ export interface Slot {
   callMs: number | undefined;
   /** IDs on the pipe of calls that were given up: asked back, without an answer yet. */
   readonly givenUp: Set<number>;
+  /** Calls up to which it is filled now. */
+  room: number;
   /** What was not written yet in this turn. */
   unsent: Uint8Array[];
   /** Ends a process that is not ready in time. */
@@ -68,8 +73,14 @@ export interface Slot {
 
 /** Returns a call that waits. */
 export function newHeldCall(call: LibraryCall): HeldCall {
+  const { callId, function: name, arguments: bytes, directory, files, timeoutMs } = call;
   return {
-    ...call,
+    callId,
+    function: name,
+    arguments: bytes,
+    directory,
+    files,
+    timeoutMs,
     sizeBytes: call.arguments.length + pathsSizeOf(call),
     pipeId: 0,
     slot: undefined,
@@ -97,17 +108,33 @@ export function newSlot(
     askedAtMs: 0,
     callMs: undefined,
     givenUp: new Set(),
+    room: 0,
     unsent: [],
     startTimer: undefined,
   };
 }
 
-/** The slot with the fewest calls that may have one more of that size; undefined when none may. */
+/**
+ * Notes which slots take calls until they are full. One with many calls is filled up when half of
+ * them have ended, not one by one: each write wakes its process.
+ */
+export function openSlots(slots: readonly Slot[]): void {
+  for (const slot of slots) {
+    const room = roomOf(slot);
+    const least = slot.width + BATCH_ROOM_MIN;
+    slot.room = room > least && slot.calls.length * 2 > room ? 0 : room;
+  }
+}
+
+/**
+ * The slot with the fewest calls that may have one more of that size, of those that were noted to
+ * take some; undefined when none may.
+ */
 export function freestSlot(slots: readonly Slot[], size: number): Slot | undefined {
   let freest: Slot | undefined;
   for (const slot of slots) {
     const count = slot.calls.length;
-    if (!slot.isReady || !slot.process.isServing || count >= roomOf(slot)) continue;
+    if (!slot.isReady || !slot.process.isServing || count >= slot.room) continue;
     if (count >= slot.width && slot.bytes + size > AHEAD_BYTES_MAX) continue;
     if (freest === undefined || count < freest.calls.length) freest = slot;
     if (count === 0) break;
@@ -124,7 +151,7 @@ export function giveCall(slot: Slot, call: HeldCall, pipeId: number): void {
   call.stopAtMs = 0;
   slot.calls.push(call);
   slot.bytes += call.sizeBytes;
-  slot.unsent.push(...encodeCall({ ...call, kind: "call", callId: pipeId }));
+  for (const part of encodeCall(call, pipeId)) slot.unsent.push(part);
 }
 
 /** Takes in how long a call took. */
@@ -164,8 +191,9 @@ function roomOf({ width, callMs, callsAhead, askedAtMs }: Slot): number {
 /** Takes the call of that ID on the pipe, if the process has it; the next one runs then. */
 export function takeCall(slot: Slot, pipeId: number, nowMs: number): HeldCall | undefined {
   const { calls, width } = slot;
-  const index = calls.findIndex((call) => call.pipeId === pipeId);
-  const [call] = index === 0 ? [calls.shift()] : index > 0 ? calls.splice(index, 1) : [];
+  // They mostly end in the order in which they came.
+  const index = calls[0]?.pipeId === pipeId ? 0 : calls.findIndex((call) => call.pipeId === pipeId);
+  const call = index === 0 ? calls.shift() : index > 0 ? calls.splice(index, 1)[0] : undefined;
   if (call === undefined) return undefined;
   slot.bytes -= call.sizeBytes;
   const next = index < width ? calls[width - 1] : undefined;

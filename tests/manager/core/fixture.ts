@@ -292,7 +292,14 @@ export class ManagerFixture {
       this.#outputs.set(name, facts);
       return isInline ? { ...facts, content: CONTENT } : facts;
     });
+    const valueFile = wish.valueBytes === undefined ? undefined : {
+      ...factsOf(`value-manager-${taskId}`),
+      generation: number,
+      digest: wish.digest ?? `value of ${taskId}`,
+      sizeBytes: wish.valueBytes,
+    };
     return {
+      ...(valueFile === undefined ? {} : { valueFile }),
       taskId,
       try: number,
       outcome,
@@ -499,6 +506,7 @@ export class ManagerFixture {
       workerLosses: wish.workerLosses ?? 5,
       ...(wish.startsAtMs === undefined ? {} : { startsAtMs: wish.startsAtMs }),
       ...(wish.endsAtMs === undefined ? {} : { endsAtMs: wish.endsAtMs }),
+      ...(wish.awaits === undefined ? {} : { awaits: wish.awaits }),
     };
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import type { CacheName } from "../../../shared/ids.ts";
 import { instanceAt, ManagerFixture } from "./fixture.ts";
 
 /** A library `digits` whose module is small. */
@@ -187,4 +188,89 @@ test("indexService() offers no slots of a worker that has no disk for more", () 
   expect(fixture.dispatched).toEqual([]);
   fixture.finishes("a", call);
   expect(fixture.dispatched).toEqual([`a ${task}.2`, `a ${late}.1`]);
+});
+
+test("wantFiles() has a lost input made again when an instance is needed, and not before", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  const weights = fixture.temp("weights");
+  const inputs = [{ mount: "weights", fileId: weights }];
+  fixture.library("digits", fixture.local("module"), { inputs });
+  fixture.joins("a");
+  const producer = fixture.submits({ outputs: [weights] });
+  fixture.finishes("a", producer);
+  const running = fixture.submits(CALL);
+  fixture.says("a", { kind: "instance_ready", instanceId: instanceAt(fixture, "a") });
+  fixture.says("a", { kind: "replica_gone", name: "weights" as CacheName, generation: 1 });
+  fixture.nowMs = 60_000;
+  fixture.finishes("a", running, { ranMs: 50_000 });
+  const next = fixture.submits(CALL);
+  // What runs has its own.
+  expect(fixture.dispatched).toEqual([`a ${next}.1`]);
+  expect(fixture.state.counters.recoveries).toBe(0);
+  fixture.joins("b");
+  fixture.submits(CALL);
+  fixture.passes(0);
+  expect(fixture.dispatched).toEqual([`b ${producer}.2`]);
+  fixture.finishes("b", producer);
+  expect(fixture.toldOf("b", "start_instance")).toMatchObject({
+    library: { inputs: [{ name: "weights", generation: 2 }] },
+  });
+});
+
+test("takeBackInstances() starts those anew that have not read an earlier making", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0, replicas: 1 });
+  const weights = fixture.temp("weights");
+  const inputs = [{ mount: "weights", fileId: weights }];
+  fixture.library("digits", fixture.local("module"), { inputs });
+  fixture.joins("a", { cores: 2 });
+  const producer = fixture.submits({ outputs: [weights] });
+  fixture.finishes("a", producer);
+  fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.says("a", { kind: "replica_gone", name: "weights" as CacheName, generation: 1 });
+  fixture.finishes("a", producer, { digest: "other" });
+  expect(fixture.toldOf("a", "stop_instance")).toEqual({ kind: "stop_instance", instanceId });
+  expect(fixture.toldOf("a", "start_instance")).toMatchObject({
+    library: { inputs: [{ name: "weights", generation: 2 }] },
+  });
+});
+
+test("undeclareFile() keeps a file that a library needs", () => {
+  const fixture = new ManagerFixture();
+  const module = fixture.local("module");
+  fixture.library("digits", module);
+  fixture.feed({ kind: "file_undeclared", fileId: module });
+  fixture.joins("a");
+  fixture.submits(CALL);
+  expect(fixture.fetches).toEqual(["a module from manager"]);
+  fixture.feed({ kind: "closed", reason: "done" });
+  expect(fixture.state.files.has(module)).toBe(false);
+});
+
+test("placeCall() sends no long calls ahead, which would wait there when there is room elsewhere", () => {
+  const fixture = withLibrary({ dispatchAhead: 2 });
+  fixture.joins("a");
+  const first = fixture.submits(CALL);
+  fixture.says("a", { kind: "instance_ready", instanceId: instanceAt(fixture, "a") });
+  fixture.nowMs = 60_000;
+  fixture.finishes("a", first, { ranMs: 50_000 });
+  const running = fixture.submits(CALL, CALL);
+  expect(fixture.dispatched).toEqual([`a ${running - 1}.1`]);
+  fixture.joins("b");
+  expect(fixture.dispatched).toEqual([`b ${running}.1`]);
+});
+
+test("isInstanceWorth() is false of calls that are done before another instance has started", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 });
+  fixture.joins("a");
+  const first = fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.says("a", { kind: "instance_ready", instanceId, startMs: 5_000 });
+  fixture.nowMs = 10_000;
+  fixture.finishes("a", first, { ranMs: 1_000 });
+  fixture.joins("b");
+  fixture.submits(CALL, CALL, CALL, CALL);
+  expect(fixture.toldOf("b", "start_instance")).toBeUndefined();
+  fixture.submits(CALL, CALL, CALL);
+  expect(fixture.toldOf("b", "start_instance")).toBeDefined();
 });

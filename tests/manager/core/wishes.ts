@@ -2,7 +2,7 @@
 
 import type { Hello } from "../../../manager/core/event.ts";
 import type { Policies } from "../../../manager/core/policy.ts";
-import type { FileId, WorkerId } from "../../../shared/ids.ts";
+import type { FileId, TaskId, WorkerId } from "../../../shared/ids.ts";
 import type { RetryRule } from "../../../manager/core/retry.ts";
 import { PROTOCOL_VERSION } from "../../../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../../../shared/resources.ts";
@@ -54,6 +54,8 @@ export interface TaskWish {
   readonly endsAtMs?: number;
   readonly features?: readonly string[];
   readonly library?: string;
+  /** Tasks whose values are among its arguments. */
+  readonly awaits?: readonly TaskId[];
   readonly priority?: number;
   readonly retries?: number;
   readonly workerLosses?: number;
@@ -70,6 +72,8 @@ export interface EndWish {
   readonly exceeded?: Exceeded;
   /** Small outputs ride in the result. */
   readonly isInline?: boolean;
+  /** Its value is a file of so many bytes. */
+  readonly valueBytes?: number;
   /** Contents of every output, in place of what the task and its try make of it. */
   readonly digest?: string;
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
-import type { InstanceId } from "../../../shared/ids.ts";
+import type { CacheName, InstanceId } from "../../../shared/ids.ts";
+import { countOrdered } from "../../../shared/ordered_queue.ts";
 import { factsOf, WorkerFixture } from "./fixture.ts";
 
 const CALL = { library: "digits" };
@@ -85,4 +86,75 @@ test("killTry() stops one call of an instance", () => {
   fixture.answers(2, { outcome: "cancelled" });
   expect(fixture.toldOf("result")).toMatchObject([{ result: { taskId: 2 } }]);
   expect(fixture.state.instances.get(1 as InstanceId)?.running.size).toBe(1);
+});
+
+test("stopInstance() lets an instance that retires end its calls, and gives it no more", () => {
+  const fixture = withInstance(1, 2);
+  fixture.isGiven(1, CALL, CALL);
+  fixture.hears({ kind: "stop_instance", instanceId: 1 as InstanceId, isRetiring: true });
+  expect(fixture.orders).toEqual([]);
+  fixture.isGiven(3, CALL);
+  fixture.answers(1);
+  expect(fixture.orders).toEqual([]);
+  fixture.answers(2);
+  expect(fixture.orders).toEqual(["stop instance 1"]);
+  const queue = fixture.state.callQueues.get("digits");
+  expect(queue && countOrdered(queue)).toBe(1);
+});
+
+test("stopInstance() stops one that retires at once when no call is in it", () => {
+  const fixture = withInstance();
+  fixture.hears({ kind: "stop_instance", instanceId: 1 as InstanceId, isRetiring: true });
+  expect(fixture.orders).toEqual(["stop instance 1"]);
+});
+
+test("stopInstance() stops one that retires with its calls when it is told to", () => {
+  const fixture = withInstance();
+  fixture.isGiven(1, CALL);
+  fixture.hears({ kind: "stop_instance", instanceId: 1 as InstanceId, isRetiring: true });
+  fixture.hears({ kind: "stop_instance", instanceId: 1 as InstanceId });
+  expect(fixture.orders).toEqual(["stop instance 1"]);
+});
+
+test("sayHello() lists an instance that retires", () => {
+  const fixture = withInstance();
+  fixture.isGiven(1, CALL);
+  fixture.hears({ kind: "stop_instance", instanceId: 1 as InstanceId, isRetiring: true });
+  fixture.feed({ kind: "connection_closed" });
+  fixture.feed({ kind: "connection_opened", peer: { urls: [] } });
+  expect(fixture.toldOf("hello")[0]?.instances).toEqual([
+    { instanceId: 1 as InstanceId, library: "digits", isReady: true },
+  ]);
+});
+
+test("readyInstance() tells how long the start took", () => {
+  const fixture = WorkerFixture.connected({ cached: [factsOf("module")] });
+  fixture.startsInstance(1);
+  fixture.nowMs += 750;
+  fixture.feed({ kind: "instance_ready", instanceId: 1 as InstanceId });
+  expect(fixture.toldOf("instance_ready")).toMatchObject([{ instanceId: 1, startMs: 750 }]);
+});
+
+test("endInstance() counts the death of an instance for the calls that could run in it only", () => {
+  const fixture = withInstance();
+  fixture.isGiven(1, CALL);
+  fixture.answers(1);
+  // Short ones wait in the instance for its slot.
+  fixture.isGiven(2, CALL, CALL, CALL);
+  const instanceId = 1 as InstanceId;
+  fixture.feed({ kind: "instance_gone", instanceId, reason: "died", message: "killed by 9" });
+  expect(fixture.toldOf("result").map(({ result: { outcome } }) => outcome)).toEqual([
+    "library_failed",
+    "cancelled",
+    "cancelled",
+  ]);
+});
+
+test("needOf() has an instance wait for the making of an input that it is to have", () => {
+  const fixture = WorkerFixture.connected({ cached: [factsOf("module"), factsOf("weights", 1)] });
+  const name = "weights" as CacheName;
+  fixture.startsInstance(1, { inputs: [{ mount: "weights", name, generation: 2 }] });
+  expect(fixture.orders).toEqual([]);
+  fixture.brings(fixture.fetches("weights", 2), factsOf("weights", 2));
+  expect(fixture.orders).toEqual(["start instance 1"]);
 });

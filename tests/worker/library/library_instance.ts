@@ -1,18 +1,24 @@
 /** Starts instances of libraries for tests and collects what their calls end with. */
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { watch } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { encodeArguments } from "../../../shared/value.ts";
+import type { CacheName } from "../../../shared/ids.ts";
+import type { LibraryMode } from "../../../shared/library.ts";
+import { decodeThrown, type Thrown } from "../../../shared/thrown.ts";
+import { decodeValue, encodeArguments } from "../../../shared/value.ts";
 import { endLeftovers } from "../../../worker/leftovers.ts";
 import type { CallResult, LibraryCall } from "../../../worker/library/library_call.ts";
 import {
   LibraryProcess,
   type LibraryProcessOptions,
 } from "../../../worker/library/library_process.ts";
+import { programCommand } from "../../../worker/library/library_program.ts";
 
 const HOST_ENTRY = join(import.meta.dirname ?? "", "host_entry.ts");
+const PYTHON_HOST = join(import.meta.dirname ?? "", "../../../worker/library/library_host.py");
 
 /** An instance under test. */
 export interface TestInstance extends AsyncDisposable {
@@ -31,9 +37,15 @@ export interface TestInstance extends AsyncDisposable {
   readonly nextCallId: number;
 }
 
+/** What to start: the source of a JavaScript or a Python module, or a program. */
+export type TestProgram =
+  | string
+  | { readonly python: string }
+  | { readonly command: readonly string[] };
+
 /** Starts an instance of a module of that source, or of a program. */
 export async function startInstance(
-  program: string | { readonly command: readonly string[] },
+  program: TestProgram,
   options: Partial<LibraryProcessOptions> & { readonly context?: string } = {},
 ): Promise<TestInstance> {
   const directory = await mkdtemp(join(tmpdir(), "tendril-library-"));
@@ -44,12 +56,8 @@ export async function startInstance(
 
   async function start(): Promise<LibraryProcess> {
     const { context = "", ...rest } = options;
-    const module = join(directory, "library.ts");
-    if (typeof program === "string") await writeFile(module, program);
     return await LibraryProcess.start({
-      command: typeof program === "string"
-        ? [process.execPath, HOST_ENTRY, module, context]
-        : program.command,
+      command: await commandOf(program, { directory, context, mode: rest.mode ?? "direct" }),
       directory,
       env: process.env,
       mark: "test",
@@ -106,5 +114,75 @@ export async function startInstance(
   } catch (error) {
     await rm(directory, { recursive: true });
     throw error;
+  }
+}
+
+async function commandOf(
+  program: TestProgram,
+  { directory, context, mode }: {
+    readonly directory: string;
+    readonly context: string;
+    readonly mode: LibraryMode;
+  },
+): Promise<readonly string[]> {
+  if (typeof program === "string") {
+    const module = join(directory, "library.ts");
+    await writeFile(module, program);
+    return [process.execPath, HOST_ENTRY, module, context];
+  }
+  if ("command" in program) return program.command;
+  const module = join(directory, "model.py");
+  await writeFile(module, program.python);
+  const python = { kind: "python", module: "" as CacheName, moduleName: "model" } as const;
+  return programCommand({
+    ...{ module, contextCall: "", hostCommand: [], searchPath: process.env["PATH"] ?? "" },
+    library: { name: "model", program: python, mode, context },
+    pythonHost: () => PYTHON_HOST,
+  });
+}
+
+/** What a call returned. */
+export function valueOf(result: CallResult): unknown {
+  if (result.end.kind === "ok") return decodeValue(result.end.value);
+  throw new Error(`Call ended as ${JSON.stringify(result.end)}`);
+}
+
+/** What a call threw. */
+export function thrownOf(result: CallResult): Thrown {
+  if (result.end.kind !== "error") throw new Error(`Call ended as ${JSON.stringify(result.end)}`);
+  return decodeThrown(result.end.value);
+}
+
+/** Bytes as text. */
+export function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** Waits until a file has contents. */
+export async function contentsOf(path: string): Promise<string> {
+  const watcher = watch(join(path, ".."));
+  try {
+    for (;;) {
+      const changed = Promise.withResolvers<void>();
+      watcher.once("change", () => changed.resolve());
+      const contents = await readFile(path, "utf8").catch(() => "");
+      if (contents !== "") return contents;
+      await changed.promise;
+    }
+  } finally {
+    watcher.close();
+  }
+}
+
+/** Waits until a process is gone. */
+export async function goneOf(pid: number): Promise<void> {
+  for (;;) {
+    try {
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+      if (/\) Z /.test(stat)) return;
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }

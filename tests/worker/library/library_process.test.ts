@@ -1,13 +1,18 @@
 import { expect, test } from "bun:test";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { watch } from "node:fs";
 import { join } from "node:path";
 
 import { functionModule } from "../../../shared/function_source.ts";
-import { decodeThrown } from "../../../shared/thrown.ts";
 import { decodeValue, encodeArguments } from "../../../shared/value.ts";
-import type { CallEnd, CallResult } from "../../../worker/library/library_call.ts";
-import { startInstance } from "./library_instance.ts";
+import type { CallEnd } from "../../../worker/library/library_call.ts";
+import {
+  contentsOf,
+  goneOf,
+  startInstance,
+  textOf,
+  thrownOf,
+  valueOf,
+} from "./library_instance.ts";
 
 /** The end of a call that did nothing to lose its instance. */
 const LOST: CallEnd = {
@@ -256,6 +261,26 @@ test("call() stops a function at its timeout, by its own time alone", async () =
   expect(valueOf(await waiting)).toBe(1);
 });
 
+test("call() of a name after a star runs the function for each list of arguments", async () => {
+  await using instance = await startInstance(`
+    export async function half(n: number, by = 2) {
+      if (n % by) throw new RangeError(n + " is odd");
+      return n / by;
+    }
+  `);
+  const lists = [[4], [3], [9, 3]];
+  const all = valueOf(await instance.call("*half", [lists, false])) as unknown[][];
+  expect(all.map((end) => end.slice(0, 3))).toEqual([
+    [true, 2],
+    [false, "RangeError", "3 is odd"],
+    [true, 3],
+  ]);
+  expect(all[1]![3]).toContain("library.ts:3");
+  expect(valueOf(await instance.call("*half", [lists, true]))).toEqual(all.slice(0, 2));
+  expect(thrownOf(await instance.call("*none", [lists, true])).message)
+    .toContain('Cannot call "none" as a function of the library');
+});
+
 test("call() moves calls away from behind a long one, and runs each once", async () => {
   await using instance = await startInstance(
     `
@@ -390,47 +415,3 @@ test("call() survives a program that breaks the protocol", async () => {
   expect([printed.end.kind, textOf(printed.stderr)]).toEqual(["lost", "some log"]);
   expect(valueOf(await instance.call("seven"))).toBe(7);
 });
-
-function valueOf(result: CallResult): unknown {
-  if (result.end.kind === "ok") return decodeValue(result.end.value);
-  throw new Error(`Call ended as ${Bun.inspect(result.end)}`);
-}
-
-function thrownOf(result: CallResult) {
-  if (result.end.kind !== "error") throw new Error(`Call ended as ${Bun.inspect(result.end)}`);
-  expect(decodeThrown(result.end.value)).toEqual(result.end.thrown);
-  return result.end.thrown;
-}
-
-function textOf(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
-}
-
-/** Waits until a file has contents. */
-async function contentsOf(path: string): Promise<string> {
-  const watcher = watch(join(path, ".."));
-  try {
-    for (;;) {
-      const changed = Promise.withResolvers<void>();
-      watcher.once("change", () => changed.resolve());
-      const contents = await readFile(path, "utf8").catch(() => "");
-      if (contents !== "") return contents;
-      await changed.promise;
-    }
-  } finally {
-    watcher.close();
-  }
-}
-
-/** Waits until a process is gone. */
-async function goneOf(pid: number): Promise<void> {
-  for (;;) {
-    try {
-      const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-      if (/\) Z /.test(stat)) return;
-    } catch {
-      return;
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
