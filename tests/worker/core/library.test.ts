@@ -82,7 +82,7 @@ test("killTry() stops one call of an instance", () => {
   const fixture = withInstance(1, 2);
   fixture.isGiven(1, CALL, CALL);
   fixture.kills(2);
-  expect(fixture.orders).toEqual(["stop call 2.1 as cancelled"]);
+  expect(fixture.orders).toEqual(["stop call 2.1"]);
   fixture.answers(2, { outcome: "cancelled" });
   expect(fixture.toldOf("result")).toMatchObject([{ result: { taskId: 2 } }]);
   expect(fixture.state.instances.get(1 as InstanceId)?.running.size).toBe(1);
