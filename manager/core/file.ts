@@ -3,7 +3,7 @@
 import { assert, AssertionError } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
-import { failLibrary, isAwaitingFiles, unblockLibrary } from "./library.ts";
+import { failLibrary, isAwaitingFiles, takeBackStarts, unblockLibrary } from "./library.ts";
 import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
 import { canBeMade, recipeInputs } from "./recipe.ts";
 import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
@@ -189,6 +189,7 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
     for (const loose of callOffIfUnwanted(state, producer)) releaseIfUnneeded(state, loose);
   } else {
     for (const task of [...file.consumers]) takeBackTask(state, task, file);
+    takeBackStarts(state, file);
     // Copies of this making cannot come any more.
     for (const [worker, replica] of file.replicas) {
       // What was made stays: it is of use again once its inputs are there.

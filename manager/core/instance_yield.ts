@@ -24,12 +24,23 @@ import { isOpen } from "./room.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { hasStrictTask } from "./strict_input.ts";
 import { allocationAt } from "./task_class.ts";
+import { recall } from "./try.ts";
 
-/** Where spare instances keep tries that were dispatched from starting, they go. */
+/**
+ * Where spare instances keep tries that were dispatched from starting, they go; where those have
+ * become busy meanwhile, the tries come back and have their turn.
+ */
 export function yieldRoom(state: ManagerState): void {
-  if (state.spareServices.size === 0) return;
   for (const worker of state.changedWorkers) {
     if (worker.services.size === 0 || worker.unstarted.size === 0) continue;
+    if (fitsWithin(worker.resources, { used: worker.committed, more: NO_RESOURCES, factor: 1 })) {
+      continue;
+    }
+    for (const attempt of worker.unstarted) {
+      const { allocation, isRecalled, taskClass: { library } } = attempt;
+      if (isRecalled || library !== undefined || allocation === undefined) continue;
+      if (!fitsBesideCalls(worker, allocation.held)) recall(state, attempt);
+    }
     let used = heldForLong(worker);
     for (const instance of spareInstances(state, worker)) {
       if (fitsWithin(worker.resources, { used, more: NO_RESOURCES, factor: 1 })) break;
@@ -97,6 +108,19 @@ export function heldByInstances({ instances }: WorkerRecord): Resources {
     if (isActive(instance)) used = addResources(used, instance.library.spec.resources);
   }
   return used;
+}
+
+/** True when `more` fits without an instance that has calls having to leave; at once, or when tries end. */
+export function fitsBesideCalls(
+  { resources, services, instances }: WorkerRecord,
+  more: Resources,
+): boolean {
+  let used = NO_RESOURCES;
+  for (const { library: { spec }, slotCount, callCount } of services.values()) {
+    const busyCount = Math.ceil(Math.min(callCount, slotCount) / spec.slots);
+    for (let count = 0; count < busyCount; count++) used = addResources(used, spec.resources);
+  }
+  return instances.size === 0 || fitsWithin(resources, { used, more, factor: 1 });
 }
 
 /** The first of `instances` that have to leave for `more` to fit; undefined when that is too few. */

@@ -308,6 +308,16 @@ export function takeBackInstances(state: ManagerState, file: FileRecord): void {
   }
 }
 
+/** The file cannot be had any more: instances wait where it is in place, or are started anew later. */
+export function takeBackStarts(state: ManagerState, file: FileRecord): void {
+  for (const library of file.libraries) {
+    for (const instance of library.instances) {
+      if (instance.state !== "starting") continue;
+      if (file.replicas.get(instance.worker)?.state !== "ready") stopInstance(state, instance);
+    }
+  }
+}
+
 /** What an instance is started with: its module, environments and inputs. */
 export function libraryFiles(state: ManagerState, library: LibraryRecord): FileRecord[] {
   const { program, environments, inputs } = library.spec;

@@ -1,8 +1,8 @@
 /** Relations between the tables of libraries, their services and their instances. */
 
 import { assert } from "../../shared/assert.ts";
-import { isActive } from "./library.ts";
-import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
+import { isActive, libraryFiles } from "./library.ts";
+import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { ManagerState, TaskClass } from "./state.ts";
 
 /** Throws an AssertionError that names the relation that does not hold. */
@@ -15,6 +15,7 @@ export function checkLibraries(state: ManagerState): void {
       const isThere = instance.worker.instances.get(instance.instanceId) === instance;
       assert(isThere, `Instance ${instance.instanceId} must be at its worker`);
       if (isActive(instance)) count += 1;
+      checkStart(state, instance);
     }
     assert(activeCount === count, `Library "${name}" must have ${count} instances`);
     const isShort = !state.isClosed && library.failure === undefined && count < instanceCount;
@@ -29,6 +30,19 @@ export function checkLibraries(state: ManagerState): void {
   const isKnown = state.isClosed || spare.size === state.spareServices.size;
   assert(isKnown, `${spare.size} services must be spare`);
   checkClasses(state);
+}
+
+/** What an instance that starts waits for is there or comes. */
+function checkStart(
+  state: ManagerState,
+  { library, worker, state: kind, instanceId }: InstanceRecord,
+) {
+  if (kind !== "starting") return;
+  for (const file of libraryFiles(state, library)) {
+    const replica = file.replicas.get(worker);
+    const isComing = replica?.state === "ready" || replica?.transfer !== undefined;
+    assert(isComing, `File ${file.fileId} must come to ${worker.workerId} for ${instanceId}`);
+  }
 }
 
 function checkService(

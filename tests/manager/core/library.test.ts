@@ -217,17 +217,35 @@ test("wantFiles() has a lost input made again when an instance is needed, and no
   });
 });
 
-test("takeBackInstances() starts those anew that have not read an earlier making", () => {
-  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0, replicas: 1 });
+test("takeBackStarts() takes calls back whose instance has lost what it starts with", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
   const weights = fixture.temp("weights");
   const inputs = [{ mount: "weights", fileId: weights }];
   fixture.library("digits", fixture.local("module"), { inputs });
   fixture.joins("a", { cores: 2 });
   const producer = fixture.submits({ outputs: [weights] });
   fixture.finishes("a", producer);
-  fixture.submits(CALL);
+  const call = fixture.submits(CALL);
   const instanceId = instanceAt(fixture, "a");
   fixture.says("a", { kind: "replica_gone", name: "weights" as CacheName, generation: 1 });
+  expect(fixture.toldOf("a", "stop_instance")).toEqual({ kind: "stop_instance", instanceId });
+  expect(fixture.task(call)).toMatchObject({ lossCount: 0, state: { kind: "ready" } });
+});
+
+test("takeBackInstances() starts those anew that have not read an earlier making", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  const weights = fixture.temp("weights");
+  const other = fixture.temp("other");
+  const inputs = [{ mount: "weights", fileId: weights }];
+  fixture.library("digits", fixture.local("module"), { inputs });
+  fixture.joins("a", { cores: 4 });
+  const producer = fixture.submits({ outputs: [weights, other] });
+  fixture.finishes("a", producer);
+  fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.submits({ inputs: [other] });
+  fixture.says("a", { kind: "replica_gone", name: "other" as CacheName, generation: 1 });
+  expect(fixture.toldOf("a", "stop_instance")).toBeUndefined();
   fixture.finishes("a", producer, { digest: "other" });
   expect(fixture.toldOf("a", "stop_instance")).toEqual({ kind: "stop_instance", instanceId });
   expect(fixture.toldOf("a", "start_instance")).toMatchObject({
