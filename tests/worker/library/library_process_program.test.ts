@@ -9,7 +9,7 @@ import { startInstance, type TestInstance, thrownOf, valueOf } from "./library_i
 
 const README = join(import.meta.dirname!, "../../../README.md");
 
-/** The same in C: adds its two arguments, small whole numbers, and sleeps when they are equal. */
+/** In C: "add" of two small whole numbers, and "crash". */
 const C_LIBRARY = String.raw`
 #include <stdio.h>
 #include <stdlib.h>
