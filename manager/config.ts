@@ -342,6 +342,8 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     hostBlockTime,
     slowHostTimeout,
     retryTimeout,
+    libraryIdleTimeout,
+    libraryTurn,
     ...rest
   } = read;
   return {
@@ -353,6 +355,8 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
     slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
     retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
+    libraryIdleTimeoutMs: Number(libraryIdleTimeout ?? current.libraryIdleTimeoutMs),
+    libraryTurnMs: Number(libraryTurn ?? current.libraryTurnMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
