@@ -355,12 +355,12 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     hostBlockTimeMs: Number(hostBlockTime ?? current.hostBlockTimeMs),
     slowHostTimeoutMs: Number(slowHostTimeout ?? current.slowHostTimeoutMs),
     retryTimeoutMs: Number(retryTimeout ?? current.retryTimeoutMs),
-    libraryIdleTimeoutMs: Number(libraryIdleTimeout ?? current.libraryIdleTimeoutMs),
-    libraryTurnMs: Number(libraryTurn ?? current.libraryTurnMs),
     dispatchAheadMs: Number(dispatchAheadTime ?? current.dispatchAheadMs),
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
     reconnectGraceMs: Number(reconnectGrace ?? current.reconnectGraceMs),
+    libraryIdleTimeoutMs: Number(libraryIdleTimeout ?? current.libraryIdleTimeoutMs),
+    libraryTurnMs: Number(libraryTurn ?? current.libraryTurnMs),
   };
 }
 
