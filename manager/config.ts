@@ -342,6 +342,8 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     hostBlockTime,
     slowHostTimeout,
     retryTimeout,
+    libraryIdleTimeout,
+    libraryTurn,
     ...rest
   } = read;
   return {
@@ -357,6 +359,8 @@ export function readPolicies(value: unknown, current: Policies): Policies {
     workerEvictionIntervalMs: Number(workerEvictionInterval ?? current.workerEvictionIntervalMs),
     workerTimeoutMs: Number(workerTimeout ?? current.workerTimeoutMs),
     reconnectGraceMs: Number(reconnectGrace ?? current.reconnectGraceMs),
+    libraryIdleTimeoutMs: Number(libraryIdleTimeout ?? current.libraryIdleTimeoutMs),
+    libraryTurnMs: Number(libraryTurn ?? current.libraryTurnMs),
   };
 }
 

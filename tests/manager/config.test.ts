@@ -84,6 +84,12 @@ test("readPolicies() keeps what it is not told to change", () => {
   expect(policies).toEqual({ ...DEFAULT_POLICIES, dispatchAhead: 3, waitForWorkers: 4 });
 });
 
+test("readPolicies() takes how long instances may be idle, and how long a turn of them is", () => {
+  const policies = readPolicies({ libraryIdleTimeout: "90s", libraryTurn: 250 }, DEFAULT_POLICIES);
+  const wanted = { libraryIdleTimeoutMs: 90_000, libraryTurnMs: 250 };
+  expect(policies).toEqual({ ...DEFAULT_POLICIES, ...wanted });
+});
+
 test("readPolicies() takes how long transfers may take, and refuses what would end every one", () => {
   const transfers = {
     transferStallTimeout: "10s",
