@@ -156,7 +156,7 @@ test("Instances.stop() ends one that still starts", async () => {
   expect(await gone).toMatchObject({ kind: "instance_gone", reason: "stopped" });
 });
 
-test("Instances end calls that run with how their instance was stopped, and others as lost", async () => {
+test("Instances end calls that run with how their instance was stopped, and others as not run", async () => {
   await using bench = new InstanceBench();
   await bench.start(MODULE);
   const running = bench.send("hang", []);
@@ -168,7 +168,7 @@ test("Instances end calls that run with how their instance was stopped, and othe
   expect(ended).toMatchObject({
     ends: [
       { taskId: running, result: { outcome: "disk_full", message, isAmbiguous: true } },
-      { taskId: waiting, result: { outcome: "library_failed", isAmbiguous: true } },
+      { taskId: waiting, result: { outcome: "cancelled" } },
     ],
   });
   expect(await bench.next((event) => event.kind === "instance_gone")).toMatchObject({

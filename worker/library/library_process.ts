@@ -112,6 +112,9 @@ const UNREAD_SLACK_BYTES: number = 1024 * 1024;
 
 const STOPPED = "The library instance was stopped";
 
+/** Of a call that only waited: that its instance ended is not counted for it. */
+const NEVER_RAN: CallEnd = { kind: "cancelled" };
+
 /** Of a call that did nothing to lose its instance. */
 const LOST: CallEnd = { kind: "lost", message: STOPPED, isAmbiguous: true };
 
@@ -176,7 +179,7 @@ export class LibraryProcess {
       const entry = newHeldCall(call);
       this.#calls.set(call.callId, entry);
       const refusal = this.#state === "ready" ? refusalOf(call) : undefined;
-      if (this.#state !== "ready") this.#end(entry, LOST);
+      if (this.#state !== "ready") this.#end(entry, NEVER_RAN);
       else if (refusal !== undefined) this.#end(entry, errorEnd(refusal));
       else this.#waiting.push(entry);
     }
@@ -215,7 +218,8 @@ export class LibraryProcess {
     for (const call of [...this.#calls.values()]) {
       const { slot } = call;
       const hasRun = slot !== undefined && isRunning(slot, call);
-      if (stop === undefined || !hasRun) this.#end(call, LOST);
+      if (!hasRun) this.#end(call, NEVER_RAN);
+      else if (stop === undefined) this.#end(call, LOST);
       else this.#end(call, { kind: "stopped", stop }, runOf(call));
     }
     for (const slot of this.#slots) slot.process.end();

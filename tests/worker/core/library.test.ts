@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, InstanceId } from "../../../shared/ids.ts";
+import { tryKey } from "../../../worker/core/state.ts";
 import { factsOf, WorkerFixture } from "./fixture.ts";
 
 const CALL = { library: "digits" };
@@ -97,7 +98,7 @@ test("stopInstance() lets an instance that retires end its calls, and gives it n
   expect(fixture.orders).toEqual([]);
   fixture.answers(2);
   expect(fixture.orders).toEqual(["stop instance 1"]);
-  expect(fixture.state.callQueues.get("digits")?.items).toHaveLength(1);
+  expect(fixture.state.tries.get(tryKey({ taskId: 3, try: 1 }))?.state.kind).toBe("queued");
 });
 
 test("stopInstance() stops one that retires at once when no call is in it", () => {
