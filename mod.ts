@@ -27,7 +27,13 @@ export { TaskError } from "./manager/task_result.ts";
 
 export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
-export type { FileRow, TaskLogs, TaskRow, WorkerRow } from "./manager/client_protocol.ts";
+export type {
+  FileRow,
+  LibraryRow,
+  TaskLogs,
+  TaskRow,
+  WorkerRow,
+} from "./manager/client_protocol.ts";
 export type {
   Duration,
   LocalWorkersOptions,
@@ -81,6 +87,7 @@ export type {
   RemoteMiniTaskOptions,
   RemoteTaskOptions,
 } from "./manager/remote_task_options.ts";
+export type { LibraryCallOptions } from "./manager/call_option.ts";
 export type { CallOptions, ProcessOptions, TaskOptions } from "./manager/task_definition.ts";
 export type {
   CallFunction,
@@ -98,7 +105,6 @@ export type {
   TakenBy,
 } from "./manager/typed_call.ts";
 export type { AnyFunction, FunctionContext } from "./shared/function_source.ts";
-export type { LibraryMode } from "./shared/library.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";

@@ -29,6 +29,7 @@ import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { EXPLAIN_COMMAND } from "./cli_explain.ts";
+import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
@@ -71,6 +72,7 @@ const COMMANDS: readonly Command[] = [
   ...SHOW_COMMANDS,
   LOGS_COMMAND,
   EXPLAIN_COMMAND,
+  LIBRARIES_COMMAND,
   ...HOST_COMMANDS,
   ACCESS_COMMAND,
 ];

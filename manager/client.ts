@@ -75,6 +75,7 @@ interface AnswerKinds {
   readonly cancel: "cancelled";
   readonly tasks: "tasks";
   readonly workers: "workers";
+  readonly libraries: "libraries";
   readonly files: "files";
   readonly logs: "logs";
   readonly explain: "explained";
@@ -101,6 +102,7 @@ const ANSWER_KINDS: AnswerKinds = {
   cancel: "cancelled",
   tasks: "tasks",
   workers: "workers",
+  libraries: "libraries",
   files: "files",
   logs: "logs",
   explain: "explained",

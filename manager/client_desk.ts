@@ -6,7 +6,7 @@ import { ClientFiles, type ClientFilesOptions } from "./client_files.ts";
 import type { Asker, ClientDesk, ClientWish } from "./client_link.ts";
 import { type ClientAnswer, type FileRow, ROWS_MAX } from "./client_protocol.ts";
 import { ClientFollows } from "./client_follow.ts";
-import { fileRow, workerRow } from "./client_rows.ts";
+import { fileRow, libraryRows, workerRow } from "./client_rows.ts";
 import { Submissions } from "./client_submit.ts";
 import { ClientTasks, type PendingTask } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
@@ -116,6 +116,8 @@ export class RequestDesk implements ClientDesk {
         return { kind: "done", requestId };
       case "workers":
         return this.#workers(requestId);
+      case "libraries":
+        return this.#libraries(requestId);
       case "files":
         return this.#listFiles(requestId, wish.after);
       case "host": {
@@ -147,6 +149,11 @@ export class RequestDesk implements ClientDesk {
   #workers(requestId: number): ClientAnswer {
     const workers = [...this.#options.state.workers.values()];
     return { kind: "workers", requestId, workers: workers.slice(0, ROWS_MAX).map(workerRow) };
+  }
+
+  #libraries(requestId: number): ClientAnswer {
+    const { state } = this.#options;
+    return { kind: "libraries", requestId, libraries: libraryRows(state).slice(0, ROWS_MAX) };
   }
 
   /** One page of a table. */

@@ -84,6 +84,7 @@ const VIEWER_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set([
   "status",
   "tasks",
   "workers",
+  "libraries",
   "files",
   "logs",
   "explain",

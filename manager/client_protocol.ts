@@ -13,6 +13,7 @@
  */
 
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
+import type { LibraryMode } from "../shared/library.ts";
 import type { GrowingSource } from "../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
@@ -193,6 +194,8 @@ export type ClientRequest =
     readonly after: number;
   }
   | { readonly kind: "workers"; readonly requestId: number }
+  /** Those that the manager's script has declared. */
+  | { readonly kind: "libraries"; readonly requestId: number }
   /** Absent `forMs` of a block is until it is unblocked. */
   | {
     readonly kind: "host";
@@ -300,6 +303,11 @@ export type ClientAnswer =
     readonly hasMore: boolean;
   }
   | { readonly kind: "workers"; readonly requestId: number; readonly workers: readonly WorkerRow[] }
+  | {
+    readonly kind: "libraries";
+    readonly requestId: number;
+    readonly libraries: readonly LibraryRow[];
+  }
   | {
     readonly kind: "files";
     readonly requestId: number;
@@ -416,6 +424,38 @@ export interface WorkerRow {
   readonly cachedBytes: number;
   /** What files and running tasks hold of its disk, as it said last. */
   readonly diskUsedBytes: number;
+}
+
+/** One library, as tables show it. */
+export interface LibraryRow {
+  /** Unique within its manager. */
+  readonly name: string;
+  /** What runs in its processes. */
+  readonly program: "javascript" | "python" | "command";
+  /** Whether each slot has a process, or each call. */
+  readonly mode: LibraryMode;
+  /** Calls that one instance serves at the same time. */
+  readonly slots: number;
+  /** Its instances. Those that retire end what they have, and are given no more. */
+  readonly instances: {
+    readonly starting: number;
+    readonly ready: number;
+    readonly retiring: number;
+  };
+  /** Workers that have one. */
+  readonly workers: number;
+  /** Its calls. What a worker was given and has not started waits. */
+  readonly calls: {
+    readonly waiting: number;
+    readonly running: number;
+    readonly done: number;
+    /** Those that were cancelled too. */
+    readonly failed: number;
+  };
+  /** Instances that failed since the last time that one was ready. */
+  readonly failedStarts: number;
+  /** Why it was given up, of one that was. */
+  readonly failure?: string;
 }
 
 /** One declared file, as tables show it. */

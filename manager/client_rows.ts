@@ -1,8 +1,9 @@
-/** Workers and files as tables show them to clients. */
+/** Workers, libraries and files as tables show them to clients. */
 
 import { shownUrl } from "../shared/url/address.ts";
-import type { FileRow, WorkerRow } from "./client_protocol.ts";
-import type { FileRecord, WorkerRecord } from "./core/state.ts";
+import type { FileRow, LibraryRow, WorkerRow } from "./client_protocol.ts";
+import type { LibraryRecord } from "./core/library_record.ts";
+import type { FileRecord, ManagerState, WorkerRecord } from "./core/state.ts";
 import { taskOfValue } from "./core/value_file.ts";
 import type { FileEntry } from "./file_entry.ts";
 
@@ -31,6 +32,38 @@ export function workerRow(worker: WorkerRecord): WorkerRow {
     replicas,
     cachedBytes,
     diskUsedBytes: worker.diskUsedBytes,
+  };
+}
+
+/** The libraries; linear in the number of their instances, and of classes of calls. */
+export function libraryRows({ libraries, classes }: ManagerState): LibraryRow[] {
+  const queued = new Map<LibraryRecord, number>();
+  for (const { library, queuedCount } of classes.values()) {
+    if (library !== undefined) queued.set(library, (queued.get(library) ?? 0) + queuedCount);
+  }
+  return Array.from(libraries.values(), (library) => libraryRow(library, queued.get(library) ?? 0));
+}
+
+function libraryRow(library: LibraryRecord, queuedCount: number): LibraryRow {
+  const { spec, failureCount, failure, calls: { running, done, failed } } = library;
+  const instances = { starting: 0, ready: 0, retiring: 0 };
+  const workers = new Set<WorkerRecord>();
+  for (const { state, worker } of library.instances) {
+    workers.add(worker);
+    instances[state === "stopping" ? "retiring" : state] += 1;
+  }
+  let givenCount = 0;
+  for (const { callCount } of library.services.values()) givenCount += callCount;
+  return {
+    name: spec.name,
+    program: spec.program.kind,
+    mode: spec.mode,
+    slots: spec.slots,
+    instances,
+    workers: workers.size,
+    calls: { waiting: queuedCount + givenCount - running, running, done, failed },
+    failedStarts: failureCount,
+    ...(failure === undefined ? {} : { failure }),
   };
 }
 

@@ -22,6 +22,7 @@ import {
   shape,
   text,
 } from "../shared/message_check.ts";
+import { LIBRARY_MODES } from "../shared/library.ts";
 import { growingSource, request, resources, usage, watchEnd } from "../shared/message_shapes.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
 import { CACHE_LEVELS, OUTCOMES } from "../shared/task.ts";
@@ -37,6 +38,7 @@ import {
   EXPLANATIONS_MAX,
   type FileRow,
   type FileTicket,
+  type LibraryRow,
   ROWS_MAX,
   SUBMIT_TASKS_MAX,
   type TaskLogs,
@@ -196,6 +198,7 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     after: natural,
   },
   workers: { requestId },
+  libraries: { requestId },
   host: {
     requestId,
     host: id,
@@ -300,6 +303,27 @@ const workerRow = shape<WorkerRow>({
   diskUsedBytes: natural,
 });
 
+const libraryRow = shape<LibraryRow>({
+  name: id,
+  program: oneOf(["javascript", "python", "command"]),
+  mode: oneOf(LIBRARY_MODES),
+  slots: natural,
+  instances: shape<LibraryRow["instances"]>({
+    starting: natural,
+    ready: natural,
+    retiring: natural,
+  }),
+  workers: natural,
+  calls: shape<LibraryRow["calls"]>({
+    waiting: natural,
+    running: natural,
+    done: natural,
+    failed: natural,
+  }),
+  failedStarts: natural,
+  failure: optional(longText),
+});
+
 const fileRow = shape<FileRow>({
   fileId,
   kind: oneOf(["local", "upload", "url", "buffer", "temp", "mini_task"]),
@@ -351,6 +375,7 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   cancelled: { requestId, count: natural },
   tasks: { requestId, tasks: limitedList(taskRow, ROWS_MAX), hasMore: flag },
   workers: { requestId, workers: list(workerRow) },
+  libraries: { requestId, libraries: limitedList(libraryRow, ROWS_MAX) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
   explained: {
     requestId,

@@ -3,6 +3,7 @@
 import { BATCH_PREFIX } from "../shared/library.ts";
 import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
 import { decodeValue } from "../shared/value.ts";
+import type { LibraryCallOptions } from "./call_option.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import {
   callsOf,
@@ -16,7 +17,6 @@ import {
   reduceItems,
 } from "./fan_out.ts";
 import { readOptions } from "./option.ts";
-import type { CallOptions } from "./task_definition.ts";
 import type { TaskHandle } from "./task_handle.ts";
 import { TaskError, type TaskResult } from "./task_result.ts";
 import type { CallFunction, CallMapOptions, MapFunction, ReduceFunction } from "./typed_call.ts";
@@ -25,7 +25,7 @@ import type { CallFunction, CallMapOptions, MapFunction, ReduceFunction } from "
 export interface LibraryOwner {
   call(library: string, name: string, call: {
     readonly args: readonly unknown[];
-    readonly options: CallOptions;
+    readonly options: LibraryCallOptions;
   }): TaskHandle<unknown>;
   /** Tasks that the manager wants besides those it has. */
   hungry(): number;
@@ -38,7 +38,7 @@ export interface LibraryParts {
   /** False of a command, whose protocol has no call of a function for many items. */
   readonly hasBatches: boolean;
   /** Of the calls. */
-  readonly options: CallOptions;
+  readonly options: LibraryCallOptions;
 }
 
 /**
@@ -121,7 +121,7 @@ export class Library<Module = unknown> {
    * await drawing.call("draw", 7).value();
    * ```
    */
-  with(options: CallOptions): Library<Module> {
+  with(options: LibraryCallOptions): Library<Module> {
     return new Library({ ...this.#parts, options: { ...this.#parts.options, ...options } });
   }
 

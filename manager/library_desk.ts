@@ -7,6 +7,7 @@ import type { FileId } from "../shared/ids.ts";
 import type { LibraryProgram } from "../shared/library.ts";
 import { statedResources } from "../shared/resources.ts";
 import { readArguments } from "./call_arguments.ts";
+import { type LibraryCallOptions, readCall } from "./call_option.ts";
 import { type FanOut, mapCalls, readEnds, reduceItems } from "./fan_out.ts";
 import { Library, type LibraryOwner, readCallError, readCallValue } from "./library.ts";
 import {
@@ -28,7 +29,6 @@ import {
   isForMany,
   PROCESS_READERS,
   type ProcessOptions,
-  readCall,
   toArgument,
   toMount,
 } from "./task_definition.ts";
@@ -164,7 +164,7 @@ export class LibraryDesk {
   }
 
   /** What a library was given for its calls is read for the first of them. */
-  #read(options: CallOptions): CheckedCall {
+  #read(options: LibraryCallOptions): CheckedCall {
     const known = this.#checked.get(options);
     if (known !== undefined) return known;
     const call = readCall(options, this.#shell.store);
@@ -175,7 +175,7 @@ export class LibraryDesk {
   #call(
     library: string,
     name: string,
-    { args, options }: { readonly args: readonly unknown[]; readonly options: CallOptions },
+    { args, options }: { readonly args: readonly unknown[]; readonly options: LibraryCallOptions },
   ): TaskHandle<unknown> {
     this.#checkOpen();
     const { store, tasks } = this.#shell;

@@ -22,9 +22,9 @@ const CHUNK_SIZE = 1;
 const ARITY = 2;
 
 /** What each of the tasks is given. */
-type EachTask = Omit<CallOptions, "outputs">;
+type EachTask = Omit<CallOptions, "inputs" | "outputs">;
 
-const { outputs: _, ...EACH_READERS } = CALL_READERS;
+const { inputs: _inputs, outputs: _outputs, ...EACH_READERS } = CALL_READERS;
 
 /** What a function is shipped with. */
 type ShippedOptions = Pick<RunOptions, "context">;
@@ -33,14 +33,14 @@ const SHIPPED_READERS: Readers<ShippedOptions> = { context: functionContext };
 
 /** Options of `map` and `pair`. */
 export interface MapOptions
-  extends ItemOptions, Pick<RunOptions, "context">, Omit<CallOptions, "outputs"> {
+  extends ItemOptions, Pick<RunOptions, "context">, Omit<CallOptions, "inputs" | "outputs"> {
   /** Items of one task: more of them where each takes little time. Default 1. */
   readonly chunkSize?: number;
 }
 
 /** Options of `treeReduce`. */
 export interface ReduceOptions
-  extends FanOutOptions, Pick<RunOptions, "context">, Omit<CallOptions, "outputs"> {
+  extends FanOutOptions, Pick<RunOptions, "context">, Omit<CallOptions, "inputs" | "outputs"> {
   /** Values that one task combines. Default 2. */
   readonly arity?: number;
 }

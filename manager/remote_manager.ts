@@ -7,7 +7,14 @@ import type { TaskId } from "../shared/ids.ts";
 import { connectClient } from "./find_manager.ts";
 import type { ClientConnection } from "./client.ts";
 import { ClientError } from "./client_error.ts";
-import type { FileRow, TaskLogs, TaskRow, TaskSelection, WorkerRow } from "./client_protocol.ts";
+import type {
+  FileRow,
+  LibraryRow,
+  TaskLogs,
+  TaskRow,
+  TaskSelection,
+  WorkerRow,
+} from "./client_protocol.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import type { Duration, PolicyOptions } from "./config.ts";
 import type { Explanation } from "./core/explanation.ts";
@@ -369,6 +376,11 @@ export class RemoteManager implements AsyncDisposable {
   /** Tasks that the manager remembers, by id, whoever submitted them. */
   async tasks(): Promise<TaskRow[]> {
     return await taskRows(this.#connection, { selection: { kind: "all" } });
+  }
+
+  /** The libraries that the manager's own script has declared. */
+  async libraries(): Promise<readonly LibraryRow[]> {
+    return (await this.#connection.ask({ kind: "libraries" })).libraries;
   }
 
   /** The manager's workers. */

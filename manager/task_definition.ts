@@ -136,6 +136,8 @@ export interface CheckedCall {
   readonly endsAtMs: number | undefined;
   readonly placement: PolicyOptions["placement"];
   readonly features: readonly string[];
+  /** Of a call of a library that states resources. */
+  readonly own?: { readonly request: ResourceRequest };
 }
 
 /** What one of many tasks has of its own. */
@@ -266,12 +268,6 @@ export function checkLength(command: string, env: { readonly [name: string]: str
   );
 }
 
-/** Checks the options of `library.with`. */
-export function readCall(options: CallOptions, store: FileStore): CheckedCall {
-  const read = readOptions<Required<CallOptions>>(options, "a call", CALL_READERS);
-  return checkCall(read, store);
-}
-
 /** True of options that many calls can have alike: no file is theirs alone, and no time passes. */
 export function isForMany({ inputs, outputs, startsAtMs, endsAtMs }: CheckedCall): boolean {
   return inputs.length + outputs.length === 0 && startsAtMs === undefined &&
@@ -294,7 +290,7 @@ export function checkProcess(read: Partial<ProcessOptions>, store: FileStore): C
 }
 
 /** What was stated, in bytes. */
-function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
+export function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
   const { cores, memory, disk, gpus, resources = {} } = read;
   return {
     ...(cores === undefined ? {} : { cores }),
@@ -305,7 +301,8 @@ function requestOf(read: Partial<ProcessOptions>): ResourceRequest {
   };
 }
 
-function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
+/** Resolves what tasks and calls have alike. */
+export function checkCall(read: Partial<TaskOptions>, store: FileStore): CheckedCall {
   const inputs = mountsOf(read.inputs ?? {}, "input", store);
   const outputs = mountsOf(read.outputs ?? {}, "output", store);
   for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
@@ -461,13 +458,15 @@ export class TaskMaker {
   }
 
   #templateOf(
-    { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries }: CheckedCall,
+    call: CheckedCall,
     { process, library }: {
       readonly process: CheckedProcess | undefined;
       readonly library: string | undefined;
     },
   ): TaskTemplate {
-    const { request = {}, env = {} } = process ?? {};
+    const { timeoutMs, minTimeMs, placement, category: given, retry: { rule }, hasSeries } = call;
+    const { env = {} } = process ?? {};
+    const { request = {} } = process ?? call.own ?? {};
     const category = given ?? library ?? DEFAULT_CATEGORY;
     // Environments are named beside it, and yet tasks of one template have the same.
     const environments = process?.environments.map(({ id }) => id);

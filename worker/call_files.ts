@@ -82,11 +82,15 @@ export class CallFiles {
   readonly #changedBefore: Set<CacheName> = new Set();
 
   /** Keeps the files in place; throws a `MissingError` when one is not there. */
-  constructor(places: CallPlaces, task: DispatchedTask, directory: string) {
+  constructor(
+    places: CallPlaces,
+    task: DispatchedTask,
+    { directory, isMetered = false }: { readonly directory: string; readonly isMetered?: boolean },
+  ) {
     this.#places = places;
     this.#task = task;
     this.#inputs = new MountedInputs(places.mounts);
-    const needsDirectory = task.outputs.length > 0 || task.inputs.some(isMounted);
+    const needsDirectory = isMetered || task.outputs.length > 0 || task.inputs.some(isMounted);
     this.directory = needsDirectory ? directory : "";
     try {
       for (const input of task.inputs) if (!isMounted(input)) this.#holdArgument(input);

@@ -14,17 +14,19 @@ import { assert, unreachable } from "../shared/assert.ts";
 import type { InstanceId } from "../shared/ids.ts";
 import type { DispatchedTask, LibraryDefinition } from "../shared/protocol.ts";
 import type { CpuPinner } from "../shared/runtime/affinity.ts";
-import { madeFiles, type TryResult } from "../shared/task.ts";
+import type { Resources } from "../shared/resources.ts";
+import { madeFiles, type TaskShape, type TryResult } from "../shared/task.ts";
 import { withAllocation } from "./allocation_environment.ts";
 import type { Activations } from "./activation.ts";
 import type { CacheStore } from "./cache_store.ts";
+import { isMetered, MeteredCall } from "./call_meter.ts";
 import { CallFiles, type CallValue, valueName } from "./call_files.ts";
 import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { InstanceStop } from "./core/instance_use.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
-import { describeTimeout } from "./core/limit.ts";
-import type { DiskUsage } from "./disk_usage.ts";
+import { describeExceeded, describeTimeout } from "./core/limit.ts";
+import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
 import type { CallResult, LibraryCall } from "./library/library_call.ts";
 import { LibraryProcess } from "./library/library_process.ts";
@@ -79,6 +81,8 @@ export interface InstancesOptions {
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
+const CANCELLED = "The call was stopped: it was cancelled";
+
 /** A message for a person; the whole of an error is in its value. */
 const MESSAGE_CHARS_MAX = 2_000;
 
@@ -86,12 +90,13 @@ interface Call {
   readonly task: DispatchedTask;
   /** Absent of a call that has none. */
   readonly files: CallFiles | undefined;
-  /** What the name of its value begins with, if that is a file. */
-  readonly valuePrefix: string;
-  /** Why it is to end, of one that its process does not have yet. */
-  stop: "cancelled" | "timeout" | undefined;
-  /** Of one that was told that its time is up: what it had. */
-  timeoutMs: number;
+  readonly shape: TaskShape;
+  /** Of one that states memory or disk. */
+  readonly metered: MeteredCall | undefined;
+  /** Nobody wants it; of one that its process does not have yet. */
+  isCancelled: boolean;
+  /** Why it is stopped, of one that is beyond what it states. */
+  stop: InstanceStop | undefined;
 }
 
 interface Instance {
@@ -154,15 +159,17 @@ export class Instances {
   }
 
   /** Hands calls to an instance; `calls_ended` answers. */
-  call({ instanceId, calls, valuePrefix }: Order<"call">): void {
+  call({ instanceId, calls, shapes }: Order<"call">): void {
     const instance = this.#instances.get(instanceId);
     // The calls of one that is gone, or goes, end with it.
     if (instance?.process?.isOpen !== true) return;
     const given: LibraryCall[] = [];
     const refused: CallEnd[] = [];
-    for (const task of calls) {
+    for (const [index, task] of calls.entries()) {
+      const shape = shapes[index];
+      assert(shape !== undefined, "Each call must have a shape");
       try {
-        const call = this.#prepare(instance, task, valuePrefix);
+        const call = this.#prepare(instance, task, shape);
         if (call !== undefined) given.push(call);
       } catch (error) {
         refused.push(endOf(task, refusalOf(error)));
@@ -173,14 +180,13 @@ export class Instances {
   }
 
   /** Ends a call; `calls_ended` still answers. */
-  stopCall({ instanceId, taskId, try: number, reason, timeoutMs }: Order<"stop_call">): void {
+  stopCall({ instanceId, taskId, try: number }: Order<"stop_call">): void {
     const instance = this.#instances.get(instanceId);
     for (const [callId, call] of instance?.calls ?? []) {
       const { task } = call;
       if (task.taskId !== taskId || task.try !== number) continue;
-      call.stop = reason;
-      call.timeoutMs = timeoutMs;
-      instance?.process?.cancel(callId, reason);
+      call.isCancelled = true;
+      instance?.process?.cancel(callId);
       return;
     }
   }
@@ -221,10 +227,14 @@ export class Instances {
   #opened(instance: Instance, process: LibraryProcess): void {
     instance.process = process;
     const { meter, processes, push } = this.#options;
-    const { id: instanceId, library: { resources } } = instance;
+    const { id: instanceId } = instance;
     instance.usage = meter.watch({
       id: { instanceId },
-      shape: { resources },
+      shape: {
+        get resources() {
+          return statedIn(instance);
+        },
+      },
       process: {
         look: async () => ({ members: await processes.walk(process.processIds) }),
         // The core does, so that it gives it no more calls.
@@ -271,6 +281,9 @@ export class Instances {
         ? {}
         : { pinned: (start) => pinner.run(devices.cpus, start) }),
       onOpened: (process) => this.#opened(instance, process),
+      onRunning: (callId, processId) => {
+        instance.calls.get(callId)?.metered?.started(processId);
+      },
       onResults: (results) => this.#takeResults(instance, results),
       onDied: (message) => this.#died(instance, message),
     };
@@ -290,19 +303,53 @@ export class Instances {
   #prepare(
     instance: Instance,
     task: DispatchedTask,
-    valuePrefix: string,
+    shape: TaskShape,
   ): LibraryCall | undefined {
     assert(task.body.kind === "call", "An instance is given calls only");
     const callId = this.#callCount++;
-    const hasFiles = task.inputs.length + task.outputs.length > 0;
+    const isLookedAt = isMetered(shape);
+    const hasFiles = isLookedAt || task.inputs.length + task.outputs.length > 0;
+    // What a call states of the disk is no part of what its instance may write.
+    const directory = shape.resources.diskBytes > 0
+      ? `${instance.directory}-call-${callId}`
+      : join(instance.directory, `call-${callId}`);
     const files = hasFiles
-      ? new CallFiles(this.#options, task, join(instance.directory, `call-${callId}`))
+      ? new CallFiles(this.#options, task, { directory, isMetered: isLookedAt })
       : undefined;
-    const call = { task, files, valuePrefix, stop: undefined, timeoutMs: 0 };
+    const metered = isLookedAt && files !== undefined
+      ? this.#meterCall(instance, { callId, task, shape, files })
+      : undefined;
+    const call: Call = { task, files, shape, metered, isCancelled: false, stop: undefined };
     instance.calls.set(callId, call);
     if (files === undefined || files.isInPlace) return libraryCall(callId, call);
     this.#track(this.#mount(instance, callId, { ...call, files }));
     return undefined;
+  }
+
+  #meterCall(
+    instance: Instance,
+    { callId, task, shape, files }: Pick<Call, "task" | "shape"> & {
+      readonly callId: number;
+      readonly files: CallFiles;
+    },
+  ): MeteredCall {
+    const { meter, processes } = this.#options;
+    return new MeteredCall({
+      id: { taskId: task.taskId, try: task.try },
+      shape,
+      mode: instance.library.mode,
+      meter,
+      walk: (processIds) => processes.walk(processIds),
+      measure: () => diskUsage(files.directory, files.sharedInodes),
+      exceeded: (exceeded) => {
+        const call = instance.calls.get(callId);
+        if (call === undefined) return;
+        const message = describeExceeded(exceeded, { isShare: false, isCall: true });
+        const outcome = "resources_exhausted";
+        call.stop ??= { outcome, message, exceeded, isAmbiguous: false };
+        instance.process?.cancel(callId);
+      },
+    });
   }
 
   /** Puts the inputs of a call in place, and gives it to its process. */
@@ -321,7 +368,7 @@ export class Instances {
     const { process } = instance;
     // The calls of one that is gone, or goes, end with it.
     const isGone = call === undefined || process?.isOpen !== true;
-    if (call?.stop !== undefined) refusal = { ...NOTHING_RAN, ...stoppedEnd(call, call.stop) };
+    if (call?.isCancelled === true) refusal = { ...NOTHING_RAN, message: CANCELLED };
     if (!isGone && refusal === undefined) return process.call([libraryCall(callId, call)]);
     instance.calls.delete(callId);
     await given.files.dropMounted();
@@ -347,7 +394,7 @@ export class Instances {
 
   async #takeFiles(
     instance: Instance,
-    { task, files = new CallFiles(this.#options, task, "") }: Call,
+    { task, files = new CallFiles(this.#options, task, { directory: "" }) }: Call,
     { told, value }: { readonly told: ToldResult; readonly value: CallValue | undefined },
   ): Promise<void> {
     const { verdict, modified } = await files.end(told, value);
@@ -417,13 +464,16 @@ const NOTHING_RAN: ToldResult = {
 
 function tellResult(
   { end, stdout, stderr, startedAtMs, ranMs }: CallResult,
-  { timeoutMs }: Call,
+  { shape, metered, stop }: Call,
 ): ToldResult {
   const times = { startedAtMs, stagedMs: 0, ranMs };
-  const told = { message: "", stdout, stderr, outputs: [], times };
+  const used = metered?.ended(ranMs);
+  const use = used === undefined ? {} : { used };
+  const told = { message: "", stdout, stderr, outputs: [], times, ...use };
   switch (end.kind) {
     case "ok": {
       const { value } = end;
+      if (used !== undefined) return { ...told, outcome: "success", value };
       return { outcome: "success", message: "", stdout, stderr, value, outputs: [], times };
     }
     case "ok_file":
@@ -440,24 +490,25 @@ function tellResult(
         message: end.message.slice(0, MESSAGE_CHARS_MAX),
         ...(end.isAmbiguous === true ? { isAmbiguous: true } : {}),
       };
-    case "stopped": {
-      const { isAmbiguous, ...how } = end.stop;
-      return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
-    }
+    case "stopped":
+      return tellStop(told, end.stop);
     case "cancelled":
-    case "timeout":
-      return { ...told, ...stoppedEnd({ timeoutMs }, end.kind) };
+      if (stop !== undefined) return tellStop(told, stop);
+      return { ...told, outcome: end.kind, message: CANCELLED };
+    case "timeout": {
+      const message = `The call was stopped: ${describeTimeout(shape.timeoutMs)}`;
+      return { ...told, outcome: end.kind, message };
+    }
     default:
       return unreachable(end);
   }
 }
 
-function stoppedEnd(
-  { timeoutMs }: Pick<Call, "timeoutMs">,
-  reason: "cancelled" | "timeout",
-): Pick<ToldResult, "outcome" | "message"> {
-  const why = reason === "cancelled" ? "it was cancelled" : describeTimeout(timeoutMs);
-  return { outcome: reason, message: `The call was stopped: ${why}` };
+function tellStop(
+  told: Omit<ToldResult, "outcome">,
+  { isAmbiguous, ...how }: InstanceStop,
+): ToldResult {
+  return { ...told, ...how, ...(isAmbiguous ? { isAmbiguous } : {}) };
 }
 
 /** Of a call whose files could not be put in place. */
@@ -467,15 +518,18 @@ function refusalOf(error: unknown): ToldResult {
 }
 
 /** The call as its process is given it. */
-function libraryCall(callId: number, { task, files }: Call): LibraryCall {
+function libraryCall(callId: number, { task, files, shape, metered }: Call): LibraryCall {
   assert(task.body.kind === "call", "An instance is given calls only");
   const { function: name, arguments: bytes } = task.body;
   const { directory = "", paths = [] } = files ?? {};
-  return { callId, function: name, arguments: bytes, directory, files: paths, timeoutMs: 0 };
+  const { timeoutMs } = shape;
+  const call = { callId, function: name, arguments: bytes, directory, files: paths, timeoutMs };
+  return metered === undefined ? call : { ...call, isMetered: true };
 }
 
 /** What the call has returned, where that is to be a file. */
-function fileValue({ end }: CallResult, { task, valuePrefix }: Call): CallValue | undefined {
+function fileValue({ end }: CallResult, { task, shape }: Call): CallValue | undefined {
+  const { valuePrefix = "" } = shape;
   if (end.kind === "ok_file") return { name: valueName(valuePrefix, task), content: end.path };
   if (end.kind !== "ok" || task.hasValueFile !== true) return undefined;
   return { name: valueName(valuePrefix, task), content: end.value };
@@ -484,6 +538,15 @@ function fileValue({ end }: CallResult, { task, valuePrefix }: Call): CallValue 
 function endOf(task: DispatchedTask, told: ToldResult): CallEnd {
   const { taskId, try: number } = task;
   return { taskId, try: number, result: { taskId, try: number, ...told } };
+}
+
+/** What its library states, and beside that what the calls in it do, where there is a limit at all. */
+function statedIn({ library: { resources }, calls }: Instance): Resources {
+  let { memoryBytes } = resources;
+  for (const { metered } of calls.values()) {
+    if (memoryBytes > 0 && metered !== undefined) memoryBytes += metered.memoryBytes;
+  }
+  return memoryBytes === resources.memoryBytes ? resources : { ...resources, memoryBytes };
 }
 
 /** What a call has made may have become a file of the cache while it was looked at. */

@@ -17,7 +17,11 @@ import { TreeMeter } from "./tree_meter.ts";
 import { UsageRecord } from "./usage_record.ts";
 
 /** Who is looked at. */
-export type MeasuredId = TryId | { readonly instanceId: InstanceId };
+export type MeasuredId =
+  | TryId
+  | { readonly instanceId: InstanceId }
+  /** Its memory is a part of its instance's, which is looked at as well. */
+  | { readonly call: TryId };
 
 /** A try that runs, or an instance. */
 export interface UsageWatch {
@@ -33,7 +37,7 @@ export interface UsageWatch {
 export interface WatchedUsage extends Disposable {
   /** All that it used, once its processes have ended; `diskBytes` are known to have been written. */
   total(
-    end: TaskEnd,
+    end: Pick<TaskEnd, "use">,
     known: { readonly ranMs: number; readonly diskBytes: number },
   ): { readonly used: Usage; readonly series?: readonly UsageSample[] };
   /** The most that it had in memory. */
@@ -96,7 +100,7 @@ export class UsageMeter {
       saw: (bytes) => {
         record.sawDisk(bytes);
         enforce("disk", bytes);
-        this.#options.push(measuredEvent(id, { resource: "disk", bytes }));
+        this.#tell(id, { resource: "disk", bytes });
       },
     });
     return {
@@ -132,14 +136,22 @@ export class UsageMeter {
       const changeBytes = Math.abs(bytes - toldBytes);
       if (changeBytes < Math.max(TOLD_BYTES, toldBytes * TOLD_PART)) return;
       toldBytes = bytes;
-      this.#options.push(measuredEvent(id, { resource: "memory", bytes }));
+      this.#tell(id, { resource: "memory", bytes });
     };
+  }
+
+  #tell(id: MeasuredId, found: Found): void {
+    const event = measuredEvent(id, found);
+    if (event !== undefined) this.#options.push(event);
   }
 }
 
-function measuredEvent(id: MeasuredId, { resource, bytes }: Found): WorkerEvent {
+function measuredEvent(id: MeasuredId, { resource, bytes }: Found): WorkerEvent | undefined {
   if ("instanceId" in id) {
     return { kind: "instance_measured", instanceId: id.instanceId, resource, bytes };
+  }
+  if ("call" in id) {
+    return resource === "disk" ? { kind: "sandbox_measured", ...id.call, bytes } : undefined;
   }
   const kind = resource === "memory" ? "memory_measured" : "sandbox_measured";
   return { kind, taskId: id.taskId, try: id.try, bytes };

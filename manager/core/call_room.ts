@@ -20,8 +20,10 @@ import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { aheadFactor, isTimeLeft, suits } from "./placement.ts";
 import { isReserved } from "./reservation.ts";
 import { isOpen } from "./room.ts";
+import { hasSlotAhead } from "./schedule.ts";
 import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
+import { wakeUpkeep } from "./upkeep.ts";
 
 /** Services, and workers, that are looked at for one with a free slot and room, each freest first. */
 const SERVICES_PROBED = 64;
@@ -76,7 +78,7 @@ export function placesWithRoom(
     if (service === undefined || !canServe(state, service, taskClass)) return false;
     const { worker, callCount, slotCount } = service;
     if (callCount < slotCount && hasCallRoom(worker, taskClass)) now = service;
-    else if (ahead === undefined && callCount < slotCount * factor) {
+    else if (ahead === undefined && hasSlotAhead(state, service, taskClass)) {
       if (mayWaitFor(worker, taskClass, factor)) ahead = service;
     }
     return now !== undefined;
@@ -93,6 +95,16 @@ export function placesWithRoom(
     if (isIndexed(worker)) see(worker.services.get(library));
   }
   return { now, ahead };
+}
+
+/** An instance starts for calls of one class: those of others of its library may go there as well. */
+export function unblockAlike(state: ManagerState, taskClass: TaskClass): void {
+  for (const other of state.busyClasses) {
+    if (other === taskClass || other.library !== taskClass.library || !other.isBlocked) continue;
+    other.isBlocked = false;
+    // The pass that is under way may have passed it over.
+    wakeUpkeep(state, state.nowMs);
+  }
 }
 
 /** True of a service that could ever serve a call of the class, and is open. */

@@ -17,7 +17,7 @@ import { missingAt } from "./allocation.ts";
 import { instanceNeed } from "./call_room.ts";
 import { newestInstances } from "./instance_idle.ts";
 import { isActive, retireInstance } from "./library.ts";
-import type { InstanceRecord, LibraryRecord } from "./library_record.ts";
+import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import { lastingObstacleAt } from "./placement.ts";
 import { isReserved } from "./reservation.ts";
 import { isOpen } from "./room.ts";
@@ -146,21 +146,28 @@ export function* spareInstances(
   but?: LibraryRecord,
 ): Generator<InstanceRecord> {
   for (const service of [...worker.services.values()]) {
-    const { library, slotCount, callCount } = service;
-    if (library === but || !spareServices.has(service)) continue;
-    const count = Math.floor((slotCount - callCount) / library.spec.slots);
-    yield* newestInstances(service).slice(0, count);
+    if (service.library === but || !spareServices.has(service)) continue;
+    yield* newestInstances(service).slice(0, spareCount(service));
   }
 }
 
+function spareCount({ library, slotCount, callCount }: ServiceRecord): number {
+  return Math.floor((slotCount - callCount) / library.spec.slots);
+}
+
 function makeRoomFor(state: ManagerState, taskClass: TaskClass): void {
-  for (const { library, worker } of state.spareServices) {
-    if (library === taskClass.library || !isOpen(worker)) continue;
+  for (const service of state.spareServices) {
+    const { library, worker } = service;
+    const own = library === taskClass.library ? taskClass.ownAllocation : undefined;
+    if (library === taskClass.library && own === undefined || !isOpen(worker)) continue;
     if (isReserved(worker, taskClass)) continue;
-    const more = neededAt(state, worker, taskClass);
+    const more = own?.held ?? neededAt(state, worker, taskClass);
     if (more === undefined || lastingObstacleAt(state, worker, taskClass) !== undefined) continue;
     const used = heldForLong(worker);
-    const spare = spareInstances(state, worker, taskClass.library);
+    // One of its own stays, to serve the call that wants their room.
+    const spare = own === undefined
+      ? spareInstances(state, worker, taskClass.library)
+      : newestInstances(service).slice(0, spareCount(service)).slice(0, -1);
     const leaving = justEnough(worker, { used, more }, spare);
     // Where it would fit as it is, something else keeps it away.
     if (leaving === undefined || leaving.length === 0) continue;

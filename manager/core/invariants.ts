@@ -63,6 +63,7 @@ function checkCounters(state: ManagerState): void {
   checkKinds(state);
   checkReservations(state);
   checkRoom(state);
+  checkRunningCalls(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -70,6 +71,20 @@ function checkCounters(state: ManagerState): void {
     }
     assert(taskClass.readyCount === ready, `Class ${taskClass.key} must count its ready tasks`);
     assert(state.busyClasses.has(taskClass) === ready > 0, `Class ${taskClass.key} must be busy`);
+  }
+}
+
+/** Libraries count the tries of their calls that run. */
+function checkRunningCalls({ workers, libraries }: ManagerState): void {
+  const running = new Map<object, number>();
+  for (const { tries } of workers.values()) {
+    for (const { isStarted, taskClass: { library } } of tries.values()) {
+      if (isStarted && library !== undefined) running.set(library, (running.get(library) ?? 0) + 1);
+    }
+  }
+  for (const library of libraries.values()) {
+    const count = running.get(library) ?? 0;
+    assert(library.calls.running === count, `${count} calls of "${library.spec.name}" must run`);
   }
 }
 

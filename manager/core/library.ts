@@ -38,6 +38,7 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
     spec,
     services: new Map(),
     index: newCapacityIndex(),
+    calls: { running: 0, done: 0, failed: 0 },
     failureCount: 0,
     failedPlaces: new Set(),
     failedStarts: new Map(),

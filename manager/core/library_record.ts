@@ -38,6 +38,8 @@ export interface LibraryRecord {
   readonly services: Map<WorkerRecord, ServiceRecord>;
   /** Services by free slots. */
   readonly index: CapacityIndex<ServiceRecord>;
+  /** Calls of which a try runs; that ended well; that ended otherwise. */
+  readonly calls: { running: number; done: number; failed: number };
   /** Failures since an instance was ready the last time. */
   failureCount: number;
   /** Where these were, as a message tells it; no more than are told. */

@@ -8,7 +8,13 @@
 
 import { addResources, fitsWithin, NO_RESOURCES, type Resources } from "../../shared/resources.ts";
 import { unreachable } from "../../shared/assert.ts";
-import { type CallPlaces, hasCallRoom, instanceNeed, placesWithRoom } from "./call_room.ts";
+import {
+  type CallPlaces,
+  hasCallRoom,
+  instanceNeed,
+  placesWithRoom,
+  unblockAlike,
+} from "./call_room.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
@@ -45,7 +51,8 @@ const RECALLS_PROBED = 8;
 /** Calls that would be done sooner than this wait for a slot rather than for a new instance. */
 const INSTANCE_WORTH_MS = 100;
 
-const NOWHERE: CallPlaces = { now: undefined, ahead: undefined };
+/** Services that are looked at, freest first, for one at which a call may wait. */
+const SERVICES_PROBED = 16;
 
 /** Tries shorter than this are not worth taking back from a worker. */
 const RECALL_WORTH_MS = 50;
@@ -210,6 +217,7 @@ function placeCall(
   const room = isStartable ? roomForInstance(state, { taskClass, library }) : undefined;
   if (room !== undefined) {
     startInstance(state, library, room);
+    unblockAlike(state, taskClass);
     dispatch(state, task, room);
     return true;
   }
@@ -228,14 +236,23 @@ export function placesFor(
   taskClass: TaskClass,
 ): CallPlaces {
   if (taskClass.ownAllocation !== undefined) return placesWithRoom(state, { taskClass, library });
-  const service = freestService(state, library, taskClass);
-  if (service === undefined) return NOWHERE;
-  if (service.callCount < service.slotCount) return { now: service, ahead: service };
-  return { now: undefined, ahead: hasSlotAhead(state, service, taskClass) ? service : undefined };
+  let now: ServiceRecord | undefined;
+  let ahead: ServiceRecord | undefined;
+  let probedCount = 0;
+  visitFreest(library.index, (service) => {
+    const { worker, callCount, slotCount } = service;
+    if (!suits(worker, taskClass) || !isTimeLeft(state, worker, taskClass)) return false;
+    if (callCount < slotCount) now = service;
+    // One with more slots may have as many calls too many, and be less busy.
+    if (hasSlotAhead(state, service, taskClass)) ahead = service;
+    probedCount += 1;
+    return ahead !== undefined || probedCount >= SERVICES_PROBED;
+  });
+  return { now, ahead };
 }
 
 /** True when one more call may be there, running or waiting. */
-function hasSlotAhead(
+export function hasSlotAhead(
   state: ManagerState,
   { callCount, slotCount }: ServiceRecord,
   taskClass: TaskClass,
@@ -248,21 +265,6 @@ function hasSlotAhead(
 function hasFreeSlot(worker: WorkerRecord, library: LibraryRecord): boolean {
   const service = worker.services.get(library);
   return service !== undefined && service.callCount < service.slotCount;
-}
-
-/** The one at which a call would be served soonest. */
-function freestService(
-  state: ManagerState,
-  library: LibraryRecord,
-  taskClass: TaskClass,
-): ServiceRecord | undefined {
-  let freest: ServiceRecord | undefined;
-  visitFreest(library.index, (service) => {
-    const { worker } = service;
-    if (suits(worker, taskClass) && isTimeLeft(state, worker, taskClass)) freest = service;
-    return freest !== undefined;
-  });
-  return freest;
 }
 
 /** A worker that should start another instance, if one should. */

@@ -399,6 +399,8 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   if (outcome === "success") counters.succeeded += 1;
   else if (outcome === "cancelled") counters.cancelled += 1;
   else counters.failed += 1;
+  const { library } = task.taskClass;
+  if (library !== undefined) library.calls[outcome === "success" ? "done" : "failed"] += 1;
   state.facts.push({
     kind: "task_ended",
     taskId,

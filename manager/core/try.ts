@@ -134,6 +134,7 @@ export function startTries(
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
     attempt.startedAtMs = state.nowMs;
+    countCalls(attempt, 1);
     watchTry(state, attempt);
     forgetUnstarted(state, attempt);
     // It had started when it was asked back: another one may wait here for the idle worker.
@@ -343,6 +344,7 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
+  if (attempt.isStarted) countCalls(attempt, -1);
   unwatchTry(attempt);
   const held = attempt.awaits === undefined ? allocation?.held : undefined;
   if (held !== undefined) changeRoom(state, worker, held, -1);
@@ -351,6 +353,10 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   if (!worker.isCrowded) return;
   state.changedWorkers.add(worker);
   setCrowded(state, worker, false);
+}
+
+function countCalls({ taskClass: { library } }: TryRecord, change: 1 | -1): void {
+  if (library !== undefined) library.calls.running += change;
 }
 
 /** Nothing more is given to a worker that is crowded, calls neither. */

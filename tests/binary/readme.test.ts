@@ -109,6 +109,7 @@ test("README.md names options that exist, and links to what is there", () => {
     "logs",
     "cancel",
     "explain",
+    "libraries",
     "block",
   ];
   const help = commands.map((command) => {

@@ -189,6 +189,40 @@ test("Arguments and values around 1 MiB are the same on either side of it", asyn
   expect([kept > 10, kept < 30]).toEqual([true, true]);
 }, 60_000);
 
+const PYTHON = `
+def big(size): return bytes(size)
+def sizes(*values): return [len(value) for value in values]
+def write(name, text):
+    with open(name, "w") as file: file.write(text)
+def read(name):
+    with open(name) as file: return file.read()
+`;
+
+for (const mode of ["direct", "fork"] as const) {
+  test(`Calls in Python (${mode}) pass large values and have files where they work`, async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    await scratch.worker(manager, { cores: 2 });
+    const library = manager.library({ name: "python", python: PYTHON, mode });
+    const script = manager.library({ name: "values", module: moduleOf(scratch) });
+    const made = library.call<Uint8Array>("big", 3_000_000);
+    expect(await script.call("sizes", made).value()).toEqual([3_000_000]);
+    expect(await library.call("sizes", script.call("big", 2_000_000), made).value())
+      .toEqual([2_000_000, 3_000_000]);
+    const seed = manager.buffer("seed");
+    const temp = manager.temp();
+    const writes = library.with({ outputs: { "out/a": temp } });
+    expect((await writes.call("write", "out/a", "made")).outcome).toBe("success");
+    const reads = library.with({ inputs: { a: temp, "deep/seed": seed } });
+    expect(await reads.call("read", "a").value()).toBe("made");
+    expect(await reads.call("read", "deep/seed").value()).toBe("seed");
+    const lacking = library.with({ outputs: { b: manager.temp() } });
+    expect(await lacking.call("sizes")).toMatchObject({ outcome: "output_missing", mount: "b" });
+    const spoilt = await library.call("write", seed, "spoilt");
+    expect(spoilt.outcome).toBe("input_modified");
+  }, 60_000);
+}
+
 test("Thousands of calls that wait for others are cancelled, fail and end together", async () => {
   await using scratch = await Scratch.open();
   await using other = await Manager.start();
@@ -200,6 +234,7 @@ test("Thousands of calls that wait for others are cancelled, fail and end togeth
   const tagged = Array.from({ length: 500 }, () => library.with({ tag: "off" }).call("same", one));
   const doomed = Array.from({ length: 500 }, () => library.call("same", failing));
   expect(manager.isEmpty()).toBe(false);
+  await until(() => sums[7]?.explain().reasons[0]?.kind === "arguments", "the core has it");
   expect(sums[7]?.explain().reasons).toEqual([{ kind: "arguments", taskIds: [one.id], count: 1 }]);
   expect(manager.cancel({ tag: "off" })).toBe(500);
   const away = other.library({ name: "values", module: moduleOf(scratch) });
@@ -207,6 +242,7 @@ test("Thousands of calls that wait for others are cancelled, fail and end togeth
   await scratch.worker(manager, { cores: 2 });
   const values = await Promise.all(sums.map((sum) => sum.value()));
   expect(values.every((value, index) => value === index + 1)).toBe(true);
+  await Promise.all([one, failing]);
   const ends = await Promise.all([...tagged, ...doomed]);
   expect(new Set(ends.map(({ outcome }) => outcome))).toEqual(
     new Set(["cancelled", "input_missing"]),

@@ -295,6 +295,44 @@ test("RequestDesk shows workers, and tunes policies or says which there are", as
   );
 });
 
+test("RequestDesk shows libraries, their instances and calls", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const client = await FakeClient.join("oak");
+  const library = manager.library({ name: "digits", command: "true", slots: 2, mode: "fork" });
+  const list = async () => (await client.expect("libraries", { kind: "libraries" })).libraries;
+  const row = {
+    name: "digits",
+    program: "command",
+    mode: "fork",
+    slots: 2,
+    failedStarts: 0,
+  } as const;
+  const none = { starting: 0, ready: 0, retiring: 0 };
+  expect(await list()).toEqual([
+    { ...row, instances: none, workers: 0, calls: { waiting: 0, running: 0, done: 0, failed: 0 } },
+  ]);
+  const calls = [library.call("f"), library.call("f"), library.call("f")];
+  const worker = await FakeWorker.join("oak", { cores: 1 });
+  const { instanceId } = await worker.next("start_instance");
+  const [first, second] = await worker.nextTasks(2);
+  worker.send({ kind: "instance_ready", instanceId }, { kind: "tries_started", tries: [first!] });
+  worker.finish(second!);
+  await calls[1];
+  expect(await list()).toMatchObject([{
+    instances: { ...none, ready: 1 },
+    workers: 1,
+    calls: { waiting: 1, running: 1, done: 1, failed: 0 },
+  }]);
+  const [third] = await worker.nextTasks(1);
+  worker.finish(first!);
+  worker.finish(third!, { outcome: "call_error", message: "no" });
+  await Promise.all([calls[0], calls[2]]);
+  expect(await list()).toMatchObject([{
+    calls: { waiting: 0, running: 0, done: 2, failed: 1 },
+  }]);
+  worker.close();
+});
+
 test("ClientTasks.tasks() and status show a recovery, and files what came out otherwise", async () => {
   await using manager = await Manager.start({ name: "oak" });
   const client = await FakeClient.join("oak");

@@ -158,11 +158,11 @@ test("Manager.map() and its like name what they cannot take", async () => {
     );
   }
   expect(await refused(map(same, [1], { chunksize: 2 }))).toMatch(
-    /^Cannot take "chunksize" as an option of map: there are signal, failures, context, chunkSize, tag, /,
+    /^Cannot take "chunksize" as an option of map: there are signal, failures, context, chunkSize, /,
   );
   expect(await refused(pair(same, [1], [1], { outputs: {} }))).toContain('"outputs" as an option');
   expect(await refused(treeReduce(same, [1, 2], { chunkSize: 2 }))).toContain(
-    '"chunkSize" as an option of treeReduce: there are signal, context, arity, tag',
+    '"chunkSize" as an option of treeReduce: there are signal, context, arity',
   );
 });
 

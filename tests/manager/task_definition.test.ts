@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import { FileStore } from "../../manager/file_store.ts";
-import { type CallOptions, isForMany, readCall, TaskMaker } from "../../manager/task_definition.ts";
+import { readCall } from "../../manager/call_option.ts";
+import { type CallOptions, isForMany, TaskMaker } from "../../manager/task_definition.ts";
 import type { TaskId } from "../../shared/ids.ts";
 
 const store = new FileStore({

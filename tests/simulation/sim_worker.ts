@@ -8,7 +8,14 @@ import {
 } from "../../shared/protocol.ts";
 import { nextRandom, type RandomState } from "../../shared/random.ts";
 import type { CustomResources } from "../../shared/resources.ts";
-import type { CacheLevel, FileFacts, Outcome, TaskShape, TryResult } from "../../shared/task.ts";
+import type {
+  CacheLevel,
+  FileFacts,
+  Outcome,
+  TaskShape,
+  TryId,
+  TryResult,
+} from "../../shared/task.ts";
 import type { TimedEvent, WorkerEvent } from "../../worker/core/event.ts";
 import type { WorkerInstruction } from "../../worker/core/instruction.ts";
 import { checkInvariants } from "../../worker/core/invariants.ts";
@@ -267,12 +274,12 @@ export class SimWorker {
       case "stop_instance":
         return this.#endInstance(instruction.instanceId, "stopped");
       case "call":
-        for (const call of instruction.calls) {
-          this.#call(instruction.instanceId, call, instruction.valuePrefix);
+        for (const [index, call] of instruction.calls.entries()) {
+          this.#call(instruction.instanceId, call, instruction.shapes[index]);
         }
         return;
       case "stop_call":
-        return this.#stop(instruction, (result) => this.#endCall(result));
+        return this.#stopCall({ ...instruction, reason: "cancelled" });
       case "leave":
         this.crash();
         this.#world.exited(this);
@@ -507,10 +514,15 @@ export class SimWorker {
     });
   }
 
-  #call(instanceId: InstanceId, task: DispatchedTask, valuePrefix: string): void {
+  #call(instanceId: InstanceId, task: DispatchedTask, shape?: TaskShape): void {
+    const { timeoutMs = 0, valuePrefix = "" } = shape ?? {};
     const key = tryKey(task);
     const inputDigests = this.#readInputs(task);
     this.#running.set(key, task);
+    if (timeoutMs > 0) {
+      const { taskId, try: number } = task;
+      this.#later(timeoutMs, () => this.#stopCall({ taskId, try: number, reason: "timeout" }));
+    }
     const { outcome, ranMs } = this.#world.run(task);
     this.#later(ranMs, () => {
       if (!this.#running.has(key)) return;
@@ -540,6 +552,10 @@ export class SimWorker {
       this.disk.set(name, { ...facts, level: output.level });
     }
     return facts;
+  }
+
+  #stopCall(order: TryId & { readonly reason: "cancelled" | "timeout" }): void {
+    this.#stop(order, (result) => this.#endCall(result));
   }
 
   #endCall(result: TryResult): void {

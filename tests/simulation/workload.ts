@@ -93,7 +93,8 @@ export function newWorkload(random: RandomState, options: WorkloadOptions): Work
     const isTimed = timedChance > 0 && nextRandom(random) < timedChance;
     const usesEnvironment = !isCall && nextRandom(random) < 0.2;
     const { narrow, wide } = usesEnvironment ? templates.withEnvironment : templates.bare;
-    const template = isCall ? templates.call : nextRandom(random) < 0.3 ? wide : narrow;
+    const call = nextRandom(random) < 0.3 ? templates.ownCall : templates.call;
+    const template = isCall ? call : nextRandom(random) < 0.3 ? wide : narrow;
     const made = [...workload.temps.slice(-8), ...workload.stored.slice(-2)];
     const inputs = chooseInputs(random, [...sources, ...minis, ...made]);
     const outputs = isCall ? [] : declareOutputs(workload, { random, taskId: id, newFile });
@@ -145,6 +146,8 @@ function newTemplates(): {
   bare: Widths;
   withEnvironment: Widths;
   call: TaskTemplate;
+  /** With something beside what its instance has. */
+  ownCall: TaskTemplate;
   of: (template: TaskTemplate, category: string) => TaskTemplate;
   with: (template: TaskTemplate, wishes: Wishes | undefined) => TaskTemplate;
 } {
@@ -159,10 +162,12 @@ function newTemplates(): {
     timeoutMs: 8_000,
   };
   const wide = { ...narrow, request: { cores: 2 } };
+  const call = { ...narrow, request: {}, category: "library", library: "library" };
   return {
     bare: { narrow, wide },
     withEnvironment: { narrow: { ...narrow }, wide: { ...wide } },
-    call: { ...narrow, request: {}, category: "library", library: "library" },
+    call,
+    ownCall: { ...call, request: { cores: 1 } },
     of: (template, category) => {
       // Half of the categories state no cores.
       const request = category < "c" ? {} : template.request;

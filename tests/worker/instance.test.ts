@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "@std/path";
 
 import type { CacheName, InstanceId } from "../../shared/ids.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
 import { decodeValue } from "../../shared/value.ts";
 import type { WorkerEvent } from "../../worker/core/event.ts";
 import { readProcess } from "../../worker/process_table.ts";
@@ -19,6 +20,9 @@ export function add(a: number, b: number): number { return a + b + started; }
 export function fail(): void { throw new RangeError("not today"); }
 export function read(path: string): string { return readFileSync(path, "utf8"); }
 export function write(): void { writeFileSync("made", "by a call"); }
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
 export function hang(): Promise<void> { return new Promise(() => setTimeout(() => {}, 1e6)); }
 export function leave(): number {
   return spawn("sleep", ["600"], { detached: true, stdio: "ignore" }).pid!;
@@ -89,20 +93,76 @@ test("Instances.stopCall() frees the slot of a call that hangs", async () => {
   await bench.start(MODULE);
   const taskId = bench.send("hang", []);
   const instanceId = 1 as InstanceId;
+  bench.instances.stopCall({ kind: "stop_call", instanceId, taskId, try: 1 });
+  expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "cancelled" });
+  expect((await bench.call("add", [1, 1])).outcome).toBe("success");
+});
+
+test("Instances.call() counts the time of a call from when it begins, not while others are before it", async () => {
+  await using bench = new InstanceBench();
+  await bench.start(MODULE);
+  const shape = { timeoutMs: 200 };
+  const calls = [1, 2, 3].map(() => bench.send("pause", [150], { shape }));
+  const hangs = bench.send("hang", [], { shape });
+  for (const taskId of calls) {
+    expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "success" });
+  }
+  expect(await bench.nextResult()).toMatchObject({
+    taskId: hangs,
+    outcome: "timeout",
+    message: "The call was stopped: its time was up: 200 ms",
+  });
+});
+
+test("Instances.call() ends a call alone that has more memory than it states", async () => {
+  await using bench = new InstanceBench();
+  await bench.start(MODULE, { slots: 2 });
+  const other = bench.send("hang", []);
+  const shape = { resources: { ...NO_RESOURCES, memoryBytes: 300e6 } };
+  const taskId = bench.send("fill", [600e6], { shape });
+  const ended = await bench.nextResult();
+  expect(ended).toMatchObject({
+    taskId,
+    outcome: "resources_exhausted",
+    exceeded: { resource: "memory", limit: 300e6 },
+  });
+  expect(ended.message).toStartWith("The call was stopped: its processes had ");
+  expect(ended.message).toEndWith("of memory in use, 300 MB were stated for it");
+  expect(ended.used?.memoryBytes).toBeGreaterThan(300e6);
+  const within = await bench.call("add", [1, 1], { shape });
+  expect(within).toMatchObject({ outcome: "success", used: { processCount: 1 } });
   bench.instances.stopCall({
     kind: "stop_call",
-    instanceId,
-    taskId,
+    instanceId: 1 as InstanceId,
+    taskId: other,
     try: 1,
-    reason: "timeout",
-    timeoutMs: 1_500,
   });
+  expect(await bench.nextResult()).toMatchObject({ taskId: other, outcome: "cancelled" });
+});
+
+test("Instances.call() ends a call alone that writes more than it states", async () => {
+  await using bench = new InstanceBench();
+  const more = { resources: { cores: 1, memoryBytes: 0, diskBytes: 1e6, gpus: 0 } };
+  await bench.start(MODULE, more);
+  const shape = { resources: { ...NO_RESOURCES, diskBytes: 8e6 } };
+  const within = bench.send("spill", [4e6], { shape });
+  await bench.next((event) => event.kind === "sandbox_measured" && event.bytes >= 4e6);
+  bench.instances.stopCall({
+    kind: "stop_call",
+    instanceId: 1 as InstanceId,
+    taskId: within,
+    try: 1,
+  });
+  expect(await bench.nextResult()).toMatchObject({ taskId: within, outcome: "cancelled" });
+  const taskId = bench.send("spill", [12e6], { shape });
   expect(await bench.nextResult()).toMatchObject({
     taskId,
-    outcome: "timeout",
-    message: "The call was stopped: its time was up: 1.5 s",
+    outcome: "resources_exhausted",
+    exceeded: { resource: "disk", limit: 8e6 },
   });
   expect((await bench.call("add", [1, 1])).outcome).toBe("success");
+  await bench.trash.close();
+  expect(readdirSync(join(bench.directory, "instances"))).toEqual(["1"]);
 });
 
 test("Instances tell why one cannot start and leave nothing behind", async () => {
@@ -143,8 +203,7 @@ test("Instances.stopCall() ends what the call has started outside of its group",
   const { value } = await bench.call("leave", []);
   const processId = decodeValue(value!) as number;
   const taskId = bench.send("hang", []);
-  const call = { instanceId: 1 as InstanceId, taskId, try: 1, timeoutMs: 0 };
-  bench.instances.stopCall({ kind: "stop_call", ...call, reason: "cancelled" });
+  bench.instances.stopCall({ kind: "stop_call", instanceId: 1 as InstanceId, taskId, try: 1 });
   expect((await bench.nextResult()).outcome).toBe("cancelled");
   await until("it to be gone", () => readProcess(processId)?.isZombie !== false);
 });

@@ -10,7 +10,8 @@ import type { CacheName, InstanceId, TaskId } from "../../shared/ids.ts";
 import { NO_ARGUMENTS } from "../../shared/library.ts";
 import type { DispatchedTask, LibraryDefinition } from "../../shared/protocol.ts";
 import { selfCommand } from "../../shared/runtime/self_command.ts";
-import type { InputMount, OutputMount } from "../../shared/task.ts";
+import { NO_RESOURCES } from "../../shared/resources.ts";
+import type { InputMount, OutputMount, TaskShape } from "../../shared/task.ts";
 import { encodeArguments, type EncodeArgumentsOptions } from "../../shared/value.ts";
 import { Activations } from "../../worker/activation.ts";
 import { CacheStore } from "../../worker/cache_store.ts";
@@ -118,7 +119,11 @@ export class InstanceBench implements AsyncDisposable {
   send(
     name: string,
     args: readonly unknown[],
-    more: { inputs?: readonly InputMount[]; outputs?: readonly OutputMount[] } = {},
+    { shape = {}, ...more }: {
+      inputs?: readonly InputMount[];
+      outputs?: readonly OutputMount[];
+      shape?: Partial<TaskShape>;
+    } = {},
   ): TaskId {
     const taskId = ++this.#callCount as TaskId;
     const call: DispatchedTask = {
@@ -131,8 +136,9 @@ export class InstanceBench implements AsyncDisposable {
       outputs: [],
       ...more,
     };
-    const instanceId = 1 as InstanceId;
-    this.instances.call({ kind: "call", instanceId, calls: [call], valuePrefix: "value-m-" });
+    const plain = { resources: NO_RESOURCES, env: {}, environments: [], timeoutMs: 0 };
+    const shapes = [{ ...plain, library: "lib", valuePrefix: "value-m-", ...shape }];
+    this.instances.call({ kind: "call", instanceId: 1 as InstanceId, calls: [call], shapes });
     return taskId;
   }
 

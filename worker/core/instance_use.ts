@@ -2,7 +2,8 @@
  * What instances of libraries use beside the tries: it counts for the worker's memory and disk, and
  * an instance is stopped as a try is, by its own limits (limit.ts) or because there is none left.
  *
- * What its calls do is not told apart. Those that run in it when it is stopped share its end; those
+ * What its calls do is not told apart, but for those that state memory or disk (call_meter.ts), which
+ * is theirs beside what the library states. Those that run in it when it is stopped share its end; those
  * that only wait in it, and after `isAmbiguous` all of them, are repeated elsewhere.
  *
  * @module
@@ -102,6 +103,16 @@ export function exhaustionOf(
 export function memoryShare(all: Resources, { memoryBytes, cores }: Resources): number {
   if (memoryBytes > 0 || all.cores === 0) return memoryBytes;
   return all.memoryBytes * Math.min(1, cores / all.cores);
+}
+
+/** What calls in an instance state beside what its library does. */
+export function statedByCalls(
+  { running }: InstanceRecord,
+  field: "memoryBytes" | "diskBytes",
+): number {
+  let bytes = 0;
+  for (const { shape: { resources } } of running) bytes += resources[field];
+  return bytes;
 }
 
 function hasStarted({ state: { kind } }: InstanceRecord): boolean {

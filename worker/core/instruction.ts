@@ -85,23 +85,20 @@ export type WorkerInstruction =
     readonly instanceId: InstanceId;
     readonly stop?: InstanceStop;
   }
-  /** At most `slots` calls are in one instance at a time; `calls_ended` answers. */
+  /** Those that do not run at once wait inside the instance; `calls_ended` answers. */
   | {
     readonly kind: "call";
     readonly instanceId: InstanceId;
     readonly calls: readonly DispatchedTask[];
-    /** As of their shape: what the name of a value that is a file begins with. */
-    readonly valuePrefix: string;
+    /** Of each of them. The time of a call that has a timeout begins when the call does. */
+    readonly shapes: readonly TaskShape[];
   }
-  /** Stop one call of an instance; `calls_ended` still answers. */
+  /** Stop one call of an instance, which nobody wants; `calls_ended` still answers. */
   | {
     readonly kind: "stop_call";
     readonly instanceId: InstanceId;
     readonly taskId: TryId["taskId"];
     readonly try: number;
-    readonly reason: "cancelled" | "timeout";
-    /** What it was given, of one whose time is up. */
-    readonly timeoutMs: number;
   }
   /** Nothing is left to do. Delete all files below `keep`, close and, unless released, exit. */
   | {

@@ -4,6 +4,7 @@ import { assert } from "../../shared/assert.ts";
 import type { CacheName } from "../../shared/ids.ts";
 import { amountOf } from "../../shared/resources.ts";
 import { ANY_GENERATION, isCached, type Need } from "./cache.ts";
+import { NO_DEVICES } from "./device.ts";
 import { needsOf } from "./library.ts";
 import { heldBytes } from "./overflow.ts";
 import type { WorkerState } from "./state.ts";
@@ -15,9 +16,8 @@ export function checkInvariants(state: WorkerState): void {
   for (const [key, record] of state.tries) {
     assert(record.key === key && !record.isGone, `Try ${key} must be under its key`);
     const { kind } = record.state;
-    if (kind === "running" && record.shape.library === undefined) {
-      cores += record.shape.resources.cores;
-    }
+    if (kind === "running") cores += record.shape.resources.cores;
+    else assert(record.devices === NO_DEVICES, `Try ${key} must hold nothing before it runs`);
     if (kind === "staging" && state.leaving === undefined) {
       const { missing } = record.state as { missing: number };
       const absent = record.task.inputs.filter((input) => !isCached(state, input)).length +

@@ -46,7 +46,7 @@ export function takeInstance(
 /** Queues an instance whose files are all here. */
 export function enqueueInstance(state: WorkerState, record: InstanceRecord): void {
   record.state = { kind: "queued" };
-  awaitRoom(state, record, record.library.resources);
+  awaitRoom(state, record, { resources: record.library.resources });
 }
 
 /** Starts an instance whose room is held. */

@@ -32,20 +32,25 @@ export function exceededLimit(
   return bytes > limit ? { resource, limit, used: bytes } : undefined;
 }
 
-/** One line for a person on why a try was stopped, or an instance `of` a library. */
+/** One line for a person on why a try was stopped, a call, or an instance `of` a library. */
 export function describeExceeded(
   { resource, limit, used }: Exceeded,
-  { isShare, of }: { readonly isShare: boolean; readonly of?: string },
+  { isShare, isCall = false, of }: {
+    readonly isShare: boolean;
+    readonly isCall?: boolean;
+    readonly of?: string;
+  },
 ): string {
-  const place = of === undefined ? "sandbox" : "directory";
+  const isTry = of === undefined && !isCall;
+  const place = isTry ? "sandbox" : "directory";
   const had = resource === "memory"
     ? `its processes had ${formatSize(used)} of memory in use`
     : `its ${place} had ${formatSize(used)} on the disk`;
   const allowed = isShare
     ? `which with what the others use is more than this worker has: ${formatSize(limit)} ` +
       "were left for it"
-    : `${formatSize(limit)} were ${of === undefined ? "allocated" : "stated for it"}`;
-  const what = of === undefined ? "The try" : `The instance of library "${of}"`;
+    : `${formatSize(limit)} were ${isTry ? "allocated" : "stated for it"}`;
+  const what = isTry ? "The try" : isCall ? "The call" : `The instance of library "${of}"`;
   return `${what} was stopped: ${had}, ${allowed}`;
 }
 

@@ -8,7 +8,7 @@
 
 import type { Exceeded } from "../../shared/task.ts";
 import type { WorkerEvent } from "./event.ts";
-import { exhaustionOf, failInstance, memoryShare } from "./instance_use.ts";
+import { exhaustionOf, failInstance, memoryShare, statedByCalls } from "./instance_use.ts";
 import {
   type InstanceRecord,
   isStopping,
@@ -45,7 +45,7 @@ export function stopOverdrawn(state: WorkerState): void {
   for (const record of [...state.tries.values(), ...state.instances.values()]) {
     const share = record.kind === "try"
       ? record.shape.resources.memoryBytes
-      : memoryShare(resources, record.library.resources);
+      : memoryShare(resources, record.library.resources) + statedByCalls(record, "memoryBytes");
     const overBytes = record.memoryBytes - share;
     if (overBytes <= 0) continue;
     // Room comes of it.

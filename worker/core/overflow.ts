@@ -67,7 +67,8 @@ export function stopOvergrown(state: WorkerState): boolean {
   let most = 0;
   for (const record of [...state.tries.values(), ...state.instances.values()]) {
     const grownBytes = record.writtenBytes - reservedBytes(record);
-    if (grownBytes <= 0) continue;
+    // A call is stopped by the limit that it states.
+    if (grownBytes <= 0 || record.kind === "try" && record.shape.library !== undefined) continue;
     if (isStopping(record)) return true;
     if (grownBytes > most) [worst, most] = [record, grownBytes];
   }

@@ -7,23 +7,26 @@ import {
   type Resources,
   subtractResources,
 } from "../../shared/resources.ts";
+import { freeInstance, plainBefore, startOwnCall } from "./call_room.ts";
 import { type HeldDevices, returnDevices, takeDevices } from "./device.ts";
 import { fitsOnDisk, tryDiskBytes } from "./disk.ts";
 import { startInstance } from "./library.ts";
 import { startMakes } from "./make.ts";
 import type { InstanceRecord, RoomQueue, TryRecord, WorkerState } from "./state.ts";
-import { startCalls, startCommand } from "./task.ts";
+import { startCalls, startCommand, startFirstCall } from "./task.ts";
 
-/** Queues a try or an instance whose inputs are all here. */
+/** Queues a try or an instance whose inputs are all here; a call for a slot of `library` as well. */
 export function awaitRoom(
   state: WorkerState,
   item: TryRecord | InstanceRecord,
-  resources: Resources,
+  { resources, library }: { readonly resources: Resources; readonly library?: string },
 ): void {
-  const key = roomKey(resources);
+  const key = library === undefined
+    ? roomKey(resources)
+    : JSON.stringify([roomKey(resources), library]);
   let queue = state.roomQueues.get(key);
   if (queue === undefined) {
-    queue = { resources, waiting: newHeap(comesFirst) };
+    queue = { resources, library, waiting: newHeap(comesFirst) };
     state.roomQueues.set(key, queue);
   }
   pushHeap(queue.waiting, item);
@@ -36,13 +39,23 @@ export function startWhatFits(state: WorkerState): void {
     while (true) {
       const queue = bestQueueThatFits(state);
       if (queue === undefined) break;
-      const item = popHeap(queue.waiting) as TryRecord | InstanceRecord;
-      item.devices = holdRoom(state, queue.resources);
-      if (item.kind === "try") startCommand(state, item);
-      else startInstance(state, item);
+      start(state, queue);
     }
   }
   startCalls(state);
+}
+
+function start(state: WorkerState, queue: RoomQueue): void {
+  const item = peekHeap(queue.waiting) as TryRecord | InstanceRecord;
+  // The slot that is free is that of another call of the library, if one comes first.
+  if (item.kind === "try" && plainBefore(state, item) !== undefined) {
+    return startFirstCall(state, item);
+  }
+  popHeap(queue.waiting);
+  item.devices = holdRoom(state, queue.resources);
+  if (item.kind === "instance") startInstance(state, item);
+  else if (queue.library === undefined) startCommand(state, item);
+  else startOwnCall(state, item);
 }
 
 /** Takes `resources` of the worker's room, and says which devices that are. */
@@ -78,6 +91,7 @@ function bestQueueThatFits(state: WorkerState): RoomQueue | undefined {
     if (bestHead !== undefined && !comesFirst(head, bestHead)) continue;
     const room = { used: state.used, more: queue.resources, factor: 1 };
     if (!fitsWithin(state.identity.resources, room)) continue;
+    if (queue.library !== undefined && !freeInstance(state, queue.library)) continue;
     if (head.kind === "try" && !fitsOnDisk(state, tryDiskBytes(state, head))) {
       state.disk.blockedTry ??= head;
       continue;
@@ -87,7 +101,8 @@ function bestQueueThatFits(state: WorkerState): RoomQueue | undefined {
   return best;
 }
 
-function dropStale(queue: RoomQueue): TryRecord | InstanceRecord | undefined {
+/** The first that still waits. */
+export function dropStale(queue: RoomQueue): TryRecord | InstanceRecord | undefined {
   while (true) {
     const head = peekHeap(queue.waiting);
     if (head === undefined || head.state.kind === "queued") return head;
@@ -95,7 +110,8 @@ function dropStale(queue: RoomQueue): TryRecord | InstanceRecord | undefined {
   }
 }
 
-function comesFirst(a: TryRecord | InstanceRecord, b: TryRecord | InstanceRecord): boolean {
+/** True when `a` starts before `b` where both could. */
+export function comesFirst(a: TryRecord | InstanceRecord, b: TryRecord | InstanceRecord): boolean {
   const priorityA = a.kind === "try" ? a.task.priority : 0;
   const priorityB = b.kind === "try" ? b.task.priority : 0;
   return priorityA !== priorityB ? priorityA > priorityB : a.order < b.order;

@@ -160,6 +160,8 @@ export function isStopping(record: TryRecord | InstanceRecord): boolean {
 /** Tries of one class that wait for room, or instances of one library. */
 export interface RoomQueue {
   readonly resources: Resources;
+  /** Of calls, which wait for one of its slots as well. */
+  readonly library: string | undefined;
   readonly waiting: Heap<TryRecord | InstanceRecord>;
 }
 
@@ -211,7 +213,7 @@ export interface WorkerState {
   readonly instances: Map<InstanceId, InstanceRecord>;
   /** `{library: moving mean of how long its calls ran, milliseconds}`. */
   readonly meanCallMs: Map<string, number>;
-  /** `{library: calls whose inputs are there}`. */
+  /** `{library: calls whose inputs are there}`, but for those that wait for room as well. */
   readonly callQueues: Map<string, OrderedQueue<TryRecord>>;
   /** `{library: its instances}`. */
   readonly instancesByLibrary: Map<string, Set<InstanceRecord>>;

@@ -27,6 +27,7 @@ import {
   type Need,
   removeFile,
 } from "./cache.ts";
+import { endOwnCall, freeInstance, hasOwnRoom, isSlotAwaited } from "./call_room.ts";
 import { NO_DEVICES } from "./device.ts";
 import { askForRoom, touchFile, tryDiskBytes } from "./disk.ts";
 import type { CallEnd } from "./event.ts";
@@ -62,11 +63,14 @@ export function takeTasks(
   }
 }
 
-/** Queues a try whose inputs are all here: a call for a slot, a command for room. */
+/** Queues a try whose inputs are all here: a call for a slot, a command for room, or for both. */
 export function enqueueTry(state: WorkerState, record: TryRecord): void {
   record.state = { kind: "queued" };
   const { library } = record.shape;
-  if (library === undefined) return awaitRoom(state, record, heldResources(record.shape));
+  if (library === undefined || hasOwnRoom(record.shape)) {
+    const resources = heldResources(record.shape);
+    return awaitRoom(state, record, library === undefined ? { resources } : { resources, library });
+  }
   let queue = state.callQueues.get(library);
   if (queue === undefined) state.callQueues.set(library, queue = newOrderedQueue(comesFirst));
   pushOrdered(queue, record);
@@ -93,12 +97,31 @@ export function startCalls(state: WorkerState): void {
     const instances = state.instancesByLibrary.get(library) ?? [];
     // Free slots of all come before what waits inside any.
     for (const isAhead of [false, true]) {
+      if (isAhead && state.roomQueues.size > 0 && isSlotAwaited(state, library)) break;
       for (const instance of instances) {
         if (instance.state.kind === "ready") fillInstance(state, instance, { queue, isAhead });
       }
     }
     if (countOrdered(queue) === 0) state.callQueues.delete(library);
   }
+}
+
+/** Has the first call that comes before `other`, and states nothing, take a free slot. */
+export function startFirstCall(state: WorkerState, { shape: { library = "" } }: TryRecord): void {
+  const queue = state.callQueues.get(library);
+  const record = queue && popOrdered(queue);
+  if (record === undefined || record.isGone || record.state.kind !== "queued") return;
+  const instance = freeInstance(state, library);
+  if (instance !== undefined) giveCall(state, record, instance);
+}
+
+/** Gives one call to an instance. */
+export function giveCall(state: WorkerState, record: TryRecord, instance: InstanceRecord): void {
+  instance.running.add(record);
+  startRunning(state, record, instance);
+  const { task, shape } = record;
+  const { instanceId } = instance;
+  state.instructions.push({ kind: "call", instanceId, calls: [task], shapes: [shape] });
 }
 
 /** Gives a try back unless it has started, in which case its result will come. */
@@ -158,6 +181,7 @@ export function endCalls(
     if (instance !== undefined) {
       instance.running.delete(record);
       takeFromInstance(state, instance, result);
+      endOwnCall(state, record);
       passRetiring(state, instance);
     }
     if (record.shape.library !== undefined) {
@@ -214,9 +238,7 @@ export function stopRunning(
   const { taskId, try: number } = record.task;
   if (record.state.kind === "running" && record.state.instance !== undefined) {
     const { instanceId } = record.state.instance;
-    const { timeoutMs } = record.shape;
-    const call = { taskId, try: number, reason, timeoutMs };
-    state.instructions.push({ kind: "stop_call", instanceId, ...call });
+    state.instructions.push({ kind: "stop_call", instanceId, taskId, try: number });
   } else {
     state.instructions.push({ kind: "stop_task", taskId, try: number, reason });
   }
@@ -269,7 +291,10 @@ function startRunning(state: WorkerState, record: TryRecord, instance?: Instance
   record.state = { kind: "running", ...(instance === undefined ? {} : { instance }) };
   state.started.push(record);
   const { timeoutMs } = record.shape;
-  if (timeoutMs > 0) addDeadline(state, { atMs: state.nowMs + timeoutMs, record });
+  // A call may wait inside its instance for the one before it: its time begins when it does.
+  if (timeoutMs > 0 && instance === undefined) {
+    addDeadline(state, { atMs: state.nowMs + timeoutMs, record });
+  }
   return state.nowMs - record.receivedAtMs;
 }
 
@@ -289,7 +314,7 @@ function fillInstance(
 ): void {
   const { name, slots } = instance.library;
   const calls: DispatchedTask[] = [];
-  let valuePrefix = "";
+  const shapes: TaskShape[] = [];
   const most = isAhead ? slots * callsPerSlot(state, name) : slots;
   while (instance.running.size < most) {
     const record = popOrdered(queue);
@@ -298,12 +323,10 @@ function fillInstance(
     instance.running.add(record);
     startRunning(state, record, instance);
     calls.push(record.task);
-    // Of one manager, that is the same for all.
-    valuePrefix = record.shape.valuePrefix ?? "";
+    shapes.push(record.shape);
   }
   if (calls.length === 0) return;
-  const { instanceId } = instance;
-  state.instructions.push({ kind: "call", instanceId, calls, valuePrefix });
+  state.instructions.push({ kind: "call", instanceId: instance.instanceId, calls, shapes });
 }
 
 /** One, or more where a round trip to the core would take longer than the calls. */

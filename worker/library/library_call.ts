@@ -14,6 +14,8 @@ import {
 export interface LibraryCall extends Omit<CallMessage, "kind"> {
   /** Wall time of the function alone after which it is stopped; 0 is none. */
   readonly timeoutMs: number;
+  /** It is told in which process it runs. */
+  readonly isMetered?: true;
 }
 
 /** How one call ended. */

@@ -77,7 +77,7 @@ export interface LibraryProcessOptions {
   readonly endLeftovers: (leader: EndedLeader) => Promise<void>;
   /** Fills the directory of a process before that starts for the first time. */
   prepare?(directory: string): Promise<void>;
-  /** Told that a call runs in a process of its own. */
+  /** Told that a call runs in a process of its own; in that of its slot, of one that is metered. */
   onRunning?(callId: number, processId: number): void;
   /** Told of the instance before it has processes. */
   onOpened?(instance: LibraryProcess): void;
@@ -299,6 +299,7 @@ export class LibraryProcess {
       if (slot === undefined) break;
       this.#waiting.shift();
       giveCall(slot, call, ++this.#pipeId);
+      this.#noteRunning(slot);
     }
     for (const slot of this.#slots) {
       if (slot.unsent.length === 0) continue;
@@ -358,6 +359,12 @@ export class LibraryProcess {
     if (this.#state === "starting" && this.#slots.length === this.#processCount) this.#tellReady();
   }
 
+  /** Tells of the call that a slot runs, if that is to be metered; a forked one says it itself. */
+  #noteRunning({ calls: [head], process: { processGroup } }: Slot): void {
+    if (head?.isMetered !== true || processGroup === undefined || this.#isForking) return;
+    this.#options.onRunning?.(head.callId, processGroup);
+  }
+
   /** A call comes back that was asked for; only one that did not start may. */
   #takeBack(slot: Slot, pipeId: number, now: number): void {
     const call = takeCall(slot, pipeId, now);
@@ -385,6 +392,7 @@ export class LibraryProcess {
     const isOwnTime = message.microseconds !== undefined && message.status !== "stopped";
     const ranMs = isOwnTime ? message.microseconds / 1000 : now - call.startedAtMs;
     noteDuration(slot, ranMs);
+    this.#noteRunning(slot);
     this.#deathCount = 0;
     const { stdout, stderr } = message;
     this.#end(call, this.#endOf(message, { slot, call }), { stdout, stderr, ranMs });

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import type { ManagerMessage } from "../../../shared/protocol.ts";
 import { instanceAt, ManagerFixture } from "./fixture.ts";
 import { idOf } from "./wishes.ts";
 
@@ -80,7 +81,11 @@ test("placesWithRoom() finds room behind many services with free slots and none"
 test("placesWithRoom() has a call wait at a worker for what tries hold, not for what instances do", () => {
   const fixture = withLibrary({ dispatchAhead: 2 });
   fixture.joins("a", { cores: 4 });
-  fixture.submits({ ...CALL, request: { cores: 3 } });
+  const first = fixture.submits(WIDE);
+  fixture.submits(WIDE);
+  expect(fixture.dispatched).toEqual([]);
+  // Only of what is short it is known that it will not wait for long.
+  fixture.finishes("a", first, { ranMs: 1 });
   const ahead = fixture.submits(WIDE);
   expect(fixture.dispatched).toEqual([`a ${ahead}.1`]);
   const other = withLibrary({ dispatchAhead: 2 });
@@ -90,6 +95,29 @@ test("placesWithRoom() has a call wait at a worker for what tries hold, not for 
   expect(other.state.workers.get(idOf("a"))?.instances.size).toBe(3);
   other.submits(WIDE);
   expect(other.dispatched).toEqual([]);
+});
+
+test("makeRoom() has a spare instance leave that holds what a call of its own library states", () => {
+  const fixture = withLibrary({}, 1);
+  fixture.joins("a", { cores: 2 });
+  const calls = [fixture.submits(CALL), fixture.submits(CALL)];
+  expect(committed(fixture, "a")).toBe(2);
+  for (const call of calls) fixture.finishes("a", call);
+  const call = fixture.submits({ ...CALL, request: { cores: 1 } });
+  expect(fixture.dispatched).toEqual([]);
+  const stopped = fixture.told("a").filter(({ kind }) => kind === "stop_instance");
+  // The other one is to serve it.
+  expect(stopped.length).toBe(1);
+  fixture.says(
+    "a",
+    ...stopped.map((message) => ({
+      kind: "instance_gone" as const,
+      instanceId: (message as Extract<ManagerMessage, { kind: "stop_instance" }>).instanceId,
+      reason: "stopped" as const,
+      message: "",
+    })),
+  );
+  expect(fixture.dispatched).toEqual([`a ${call}.1`]);
 });
 
 test("instanceNeed() starts an instance only where its call has room too", () => {
@@ -121,7 +149,7 @@ test("afterExhaustion() takes a call beyond what it states as a failure of its o
   expect(fixture.outcome(call)).toBe("resources_exhausted");
 });
 
-test("freestService() passes a worker by that lacks a feature of the call", () => {
+test("placesFor() passes a worker by that lacks a feature of the call", () => {
   const fixture = withLibrary();
   fixture.joins("a");
   fixture.submits(CALL);

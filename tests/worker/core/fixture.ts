@@ -35,7 +35,7 @@ import type { FileFacts, Outcome, TaskShape, TryResult } from "../../../shared/t
 
 const NO_BYTES = new Uint8Array(0);
 
-/** One try of the fixture; one core and nothing else unless stated. */
+/** One try of the fixture; one core and nothing else unless stated, a call nothing at all. */
 export interface TryWish {
   readonly cores?: number;
   readonly memoryBytes?: number;
@@ -152,8 +152,9 @@ export class WorkerFixture {
   isGiven(first: number, ...wishes: TryWish[]): void {
     const shapes: TaskShape[] = [];
     const tasks = wishes.map((wish, index) => {
-      const { cores = 1, memoryBytes = 0, diskBytes = 0, gpus = 0, custom, timeoutMs = 0 } = wish;
       const { library, environments = [] } = wish;
+      const { cores = library === undefined ? 1 : 0, memoryBytes = 0, diskBytes = 0 } = wish;
+      const { gpus = 0, custom, timeoutMs = 0 } = wish;
       const resources = { ...NO_RESOURCES, cores, memoryBytes, diskBytes, gpus };
       const named = custom === undefined ? resources : { ...resources, custom };
       const bare = { resources: named, env: {}, timeoutMs };
@@ -346,7 +347,7 @@ export class WorkerFixture {
         case "call":
           return [`call ${each.calls.map(({ taskId }) => taskId).join()} in ${each.instanceId}`];
         case "stop_call":
-          return [`stop call ${each.taskId}.${each.try} as ${each.reason}`];
+          return [`stop call ${each.taskId}.${each.try}`];
         case "fetch":
         case "make":
           return [`${each.kind} ${each.order.name}`];

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName, InstanceId } from "../../../shared/ids.ts";
-import { tryKey } from "../../../worker/core/state.ts";
+import { countOrdered } from "../../../shared/ordered_queue.ts";
 import { factsOf, WorkerFixture } from "./fixture.ts";
 
 const CALL = { library: "digits" };
@@ -82,7 +82,7 @@ test("killTry() stops one call of an instance", () => {
   const fixture = withInstance(1, 2);
   fixture.isGiven(1, CALL, CALL);
   fixture.kills(2);
-  expect(fixture.orders).toEqual(["stop call 2.1 as cancelled"]);
+  expect(fixture.orders).toEqual(["stop call 2.1"]);
   fixture.answers(2, { outcome: "cancelled" });
   expect(fixture.toldOf("result")).toMatchObject([{ result: { taskId: 2 } }]);
   expect(fixture.state.instances.get(1 as InstanceId)?.running.size).toBe(1);
@@ -98,7 +98,8 @@ test("stopInstance() lets an instance that retires end its calls, and gives it n
   expect(fixture.orders).toEqual([]);
   fixture.answers(2);
   expect(fixture.orders).toEqual(["stop instance 1"]);
-  expect(fixture.state.tries.get(tryKey({ taskId: 3, try: 1 }))?.state.kind).toBe("queued");
+  const queue = fixture.state.callQueues.get("digits");
+  expect(queue && countOrdered(queue)).toBe(1);
 });
 
 test("stopInstance() stops one that retires at once when no call is in it", () => {

@@ -159,7 +159,8 @@ export class PythonHost implements AsyncDisposable {
   /** Gives a call and returns its ID. */
   send(name: string, args: readonly unknown[] = [], more: Partial<CallMessage> = {}): number {
     const callId = ++this.#callId;
-    this.write(...encodeCall({ ...callOf(callId, name, args), ...more }, callId));
+    const call = { ...callOf(callId, name, args), ...more };
+    this.write(...encodeCall(call, call.callId));
     return callId;
   }
 

@@ -206,8 +206,8 @@ test("the Python host refuses what cannot travel with its path", async () => {
     /^Cannot send "result(\[0\])+…" as a value: something more than 128 objects deep$/,
   );
   expect(await host.value("make_deep", 128)).toBeArray();
-  expect((await host.thrown("make", "bytes(64 * 1024 * 1024 + 1)")).message).toBe(
-    'Cannot send "result" as a value: more than 67108864 bytes',
+  expect((await host.thrown("make", "bytes(1024 * 1024 * 1024 + 1)")).message).toBe(
+    'Cannot send "result" as a value: more than 1073741824 bytes',
   );
 });
 
