@@ -587,6 +587,8 @@ function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
     const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
     worker.slowness += (slowness - worker.slowness) * MEAN_WEIGHT;
   }
+  // More of what is short may wait at workers, also where there seemed to be no room.
+  if (meanRanMs === undefined) taskClass.isBlocked = false;
   taskClass.meanRanMs = meanRanMs === undefined
     ? ranMs
     : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;
