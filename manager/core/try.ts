@@ -292,7 +292,8 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
 export function recall(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
   attempt.isRecalled = true;
-  tell(state, worker, { kind: "recall", taskId, try: number });
+  // A worker in grace is asked again when it is back.
+  if (worker.link.kind === "open") outboxOf(state, worker).recalled.push({ taskId, try: number });
 }
 
 /** The worker of a try is gone. `isCounted` tells whether that may be the task's doing. */
