@@ -583,6 +583,8 @@ function forgetUnstarted(state: ManagerState, attempt: TryRecord): void {
 
 function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
   const { meanRanMs } = taskClass;
+  // None follows it there; by what is learnt of it one may wait elsewhere.
+  if (worker.reservedFor !== undefined) taskClass.isBlocked = false;
   if (meanRanMs !== undefined) {
     const times = Math.max(ranMs, SHORTEST_MS) / Math.max(meanRanMs, SHORTEST_MS);
     const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
