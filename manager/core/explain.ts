@@ -10,6 +10,7 @@ import { visitBefore } from "../../shared/ordered_queue.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
 import { retrievalReasons, tryReasons } from "./explain_try.ts";
+import { isServed } from "./call_room.ts";
 import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
@@ -171,7 +172,7 @@ function callReasons(
     });
   }
   const { activeCount } = library;
-  if (activeCount === 0) return placeReasons(inquiry, task);
+  if (!isServed(state, taskClass, library)) return placeReasons(inquiry, task);
   let callCount = 0;
   for (const { callCount: count } of library.services.values()) callCount += count;
   let startingCount = 0;

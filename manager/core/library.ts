@@ -230,6 +230,11 @@ export function retireInstance(state: ManagerState, instance: InstanceRecord): v
   tell(state, worker, { kind: "stop_instance", instanceId, isRetiring: true });
 }
 
+/** The worker is to do nothing more: none of its instances takes calls any more. */
+export function retireInstances(state: ManagerState, worker: WorkerRecord): void {
+  for (const instance of [...worker.instances.values()]) retireInstance(state, instance);
+}
+
 /** What retiring instances were told, and calls that were asked back, may be lost. */
 export function repeatRetirements(state: ManagerState, worker: WorkerRecord): void {
   for (const { instanceId, state: kind } of worker.instances.values()) {

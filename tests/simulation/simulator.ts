@@ -25,6 +25,7 @@ import { digestOf } from "./contents.ts";
 import { disturb, noteExit } from "./disturbance.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
+import { newLibraries } from "./libraries.ts";
 import { ExplanationCheck } from "./explained.ts";
 import { answerTo, callingOff, withRules } from "./control.ts";
 import { Connection, welcomeOf } from "./network.ts";
@@ -106,6 +107,8 @@ class Simulation implements World {
       ? newStages(scenario)
       : scenario.graph === "turns"
       ? newTurns(this.random, { isRanked: false, ...scenario })
+      : scenario.graph === "libraries"
+      ? newLibraries(this.random, scenario)
       : scenario.graph === "skewed"
       ? newSkewed({ request: {}, ...scenario })
       : newWorkload(this.random, {
