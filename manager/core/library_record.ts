@@ -45,6 +45,10 @@ export interface LibraryRecord {
   /** Where these were, as a message tells it; no more than are told. */
   readonly failedPlaces: Set<string>;
   readonly failedStarts: Map<WorkerRecord, FailedStarts>;
+  /** Calls in the table of tasks, those that may have to make their values again too. */
+  useCount: number;
+  /** It is forgotten with the last of them. */
+  isUndeclared: boolean;
   /** Given up: what its calls fail with. */
   failure: string | undefined;
   readonly instances: Set<InstanceRecord>;

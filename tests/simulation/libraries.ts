@@ -39,6 +39,7 @@ export function newLibraries(random: RandomState, options: LibrariesOptions): Wo
   const libraries = drawLibraries(random, temps.slice(0, 2));
   for (const library of libraries) {
     workload.declarations.push({ kind: "library_declared", library });
+    undeclare(workload, library, { random, endMs: (taskCount + 1) * 10 });
   }
   const templates = new Map<string, TaskTemplate>();
   const calls: TaskId[] = [];
@@ -150,6 +151,21 @@ function drawLibraries(random: RandomState, temps: readonly FileId[]): LibrarySp
       inputs: inputs.map((fileId) => ({ mount: `input-${fileId}`, fileId })),
     };
   });
+}
+
+/** Some are undeclared and declared again while there are calls, some once all are submitted. */
+function undeclare(
+  { later }: Workload,
+  library: LibrarySpec,
+  { random, endMs }: { readonly random: RandomState; readonly endMs: number },
+): void {
+  const undeclared = { kind: "library_undeclared", name: library.name } as const;
+  for (let times = nextRandomBelow(random, 3); times > 0; times--) {
+    const atMs = nextRandom(random) * endMs;
+    later.push({ atMs, event: undeclared });
+    later.push({ atMs, event: { kind: "library_declared", library } });
+  }
+  if (nextRandom(random) < 0.5) later.push({ atMs: endMs, event: undeclared });
 }
 
 function programOf(mode: LibrarySpec["mode"]): LibraryProgram<FileId> {

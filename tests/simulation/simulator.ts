@@ -375,6 +375,9 @@ class Simulation implements World {
       return { kind: "category_declared", category };
     }));
     this.feed(this.#workload.declarations);
+    for (const { atMs, event } of this.#workload.later) {
+      this.clock.after(atMs, () => this.feed([event]));
+    }
     for (const task of withRules(this.#workload.tasks, scenario)) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {
