@@ -190,16 +190,14 @@ const LOADING = "def load():\n    print('loading')\n    raise ValueError('no mod
 
 test.each(
   [
-    ["direct", { python: "import no_such_module\n" }, [
-      "ModuleNotFoundError: No module named 'no_such_module'",
-    ]],
-    ["direct", { python: LOADING, context: "load" }, ["ValueError: no model", "loading"]],
-    ["fork", { python: LOADING, context: "load" }, ["ValueError: no model", "loading"]],
-    ["direct", { python: "import os\nprint('bye')\nos._exit(7)\n" }, ["exit code 7", "bye"]],
+    ["direct", ["No module named 'no_such_module'"], { python: "import no_such_module\n" }],
+    ["direct", ["exit code 7", "bye"], { python: "import os\nprint('bye')\nos._exit(7)\n" }],
+    ["direct", ["ValueError: no model", "loading"], { python: LOADING, context: "load" }],
+    ["fork", ["ValueError: no model", "loading"], { python: LOADING, context: "load" }],
   ] as const,
 )(
   "A library in mode %s that cannot start ends its calls with what it has said: %j",
-  async (mode, program, said) => {
+  async (mode, said, program) => {
     await using scratch = await Scratch.open();
     await using manager = await Manager.start({ policies: { libraryRetries: 1 } });
     await scratch.worker(manager);
