@@ -25,7 +25,7 @@ export type CallEnd =
   | { readonly kind: "ok_file"; readonly path: string }
   /** The function threw; `value` is `thrown` for `decodeThrown`. */
   | { readonly kind: "error"; readonly thrown: Thrown; readonly value: Uint8Array }
-  /** Its process died, ended itself, or was stopped with the instance, which is `isAmbiguous`. */
+  /** Its process died; `isAmbiguous` where that was not, or not surely, the doing of the call. */
   | { readonly kind: "lost"; readonly message: string; readonly isAmbiguous?: true }
   /** It ran in the instance when that was stopped for what it used. */
   | { readonly kind: "stopped"; readonly stop: InstanceStop }

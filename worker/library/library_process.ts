@@ -56,7 +56,7 @@ import {
   type Slot,
   takeCall,
 } from "./slot_calls.ts";
-import { LibrarySlot } from "./library_slot.ts";
+import { killedBy, LibrarySlot } from "./library_slot.ts";
 
 /** How an instance is started and whom it tells. */
 export interface LibraryProcessOptions {
@@ -535,7 +535,12 @@ export class LibraryProcess {
         ? undefined
         : readCapturedOutput(this.#directoryOf(slot.index));
       const output = printed ?? { stderr: UTF8.encode(log) };
-      this.#end(call, lostEnd(call, reason), { ...runOf(call), ...output });
+      // Calls that ran in children have not ended it; and what gets SIGKILL mostly has that from
+      // somebody else.
+      const end = this.#isForking || reason === killedBy("SIGKILL")
+        ? { ...lostEnd(call, reason), isAmbiguous: true } as const
+        : lostEnd(call, reason);
+      this.#end(call, end, { ...runOf(call), ...output });
     }
     if (running.length === 0 && !slot.isStopping) this.#deathCount++;
     this.#putBack(calls);
