@@ -34,13 +34,12 @@ import {
 } from "./placement.ts";
 import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
-import { tell } from "./state.ts";
 import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
 import { isReserved, reserveFor } from "./reservation.ts";
 import { isPassedOver } from "./start_failure.ts";
 import { allocationAt, classOf } from "./task_class.ts";
-import { dispatch } from "./try.ts";
+import { dispatch, recall } from "./try.ts";
 import { takeTurns } from "./turn.ts";
 import { noteBlocked } from "./unplaceable.ts";
 import { wakeUpkeep } from "./upkeep.ts";
@@ -356,12 +355,10 @@ function recallSome(
     if (!isTimeLeft(state, idle, taskClass)) continue;
     if (!hasStrictInputs(state, idle, attempt.task)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
-    attempt.isRecalled = true;
+    recall(state, attempt);
     attempt.recalledFor = idle;
     excess -= held.cores;
     used = addResources(used, more);
-    const { taskId, try: number } = attempt;
-    tell(state, busy, { kind: "recall", taskId, try: number });
   }
   return used;
 }

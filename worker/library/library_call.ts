@@ -15,7 +15,7 @@ export interface LibraryCall extends Omit<CallMessage, "kind"> {
   /** Wall time of the function alone after which it is stopped; 0 is none. */
   readonly timeoutMs: number;
   /** It is told in which process it runs. */
-  readonly isMetered?: true;
+  readonly isMetered?: boolean;
 }
 
 /** How one call ended. */
