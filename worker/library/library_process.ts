@@ -34,7 +34,7 @@ import {
   type ResultMessage,
 } from "./call_protocol.ts";
 import { CallQueue } from "./call_queue.ts";
-import { readCapturedOutput } from "./captured_output.ts";
+import { readCapturedOutput, removeValueFile } from "./captured_output.ts";
 import {
   type CallEnd,
   type CallResult,
@@ -57,6 +57,7 @@ import {
   takeCall,
 } from "./slot_calls.ts";
 import { LibrarySlot } from "./library_slot.ts";
+import type { CallOutput } from "./output_capture.ts";
 
 /** How an instance is started and whom it tells. */
 export interface LibraryProcessOptions {
@@ -512,7 +513,7 @@ export class LibraryProcess {
       const end = call.stop === undefined
         ? { ...lostEnd(call, reason), isAmbiguous: true } as const
         : { kind: call.stop };
-      this.#end(call, end, runOf(call));
+      this.#end(call, end, { ...runOf(call), ...this.#takeLeft(slot, call) });
     }
     this.#putBack(calls);
     this.#fill();
@@ -531,10 +532,7 @@ export class LibraryProcess {
     }
     if (this.#state !== "ready") return;
     for (const call of running) {
-      const printed = this.#isForking
-        ? undefined
-        : readCapturedOutput(this.#directoryOf(slot.index));
-      const output = printed ?? { stderr: UTF8.encode(log) };
+      const output = this.#takeLeft(slot, call) ?? { stderr: UTF8.encode(log) };
       this.#end(call, lostEnd(call, reason), { ...runOf(call), ...output });
     }
     if (running.length === 0 && !slot.isStopping) this.#deathCount++;
@@ -546,6 +544,13 @@ export class LibraryProcess {
     }
     this.#restart(slot);
     this.#fill();
+  }
+
+  /** What a call has printed whose process was killed; undefined when nobody kept it. */
+  #takeLeft(slot: Slot, { pipeId }: HeldCall): CallOutput | undefined {
+    const directory = this.#directoryOf(slot.index);
+    removeValueFile(directory, pipeId);
+    return this.#isForking ? undefined : readCapturedOutput(directory);
   }
 
   #restart(slot: Slot): void {
