@@ -65,6 +65,7 @@ const reasonKinds = kinds<Reason>({
   category_full: { category: label, runningCount: natural, maxConcurrent: natural },
   queue: { alikeCount: natural, otherCount: natural },
   placed_next: {},
+  call_room: { library: id, resource: label, amount, workerCount: natural },
   slots: {
     library: id,
     slotCount: natural,

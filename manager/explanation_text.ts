@@ -171,6 +171,14 @@ const TEXTS: Texts = {
     return `before it: ${parts.join(", ")}`;
   },
   "placed_next": () => "nothing keeps it: the next pass places it",
+  "call_room": ({ library, resource, amount, workerCount }) => {
+    const where = workerCount === 1
+      ? "the worker whose instance"
+      : `${workerCount} workers whose instances`;
+    const have = workerCount === 1 ? "has" : "have";
+    return `needs ${formatAmount(resource, amount)} beside its instance; at ${where} of library ` +
+      `"${library}" ${have} free slots, ${taken(resource)} taken`;
+  },
   slots: ({ library, slotCount, callCount, startingCount, failureCount }) => {
     const starting = startingCount === 0 ? "" : `; ${plural(startingCount, "instance")} starting`;
     return `library "${library}" has ${plural(slotCount, "slot")} and ${

@@ -6,6 +6,7 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { lacking, requestOf } from "../../shared/resources.ts";
 import { visitBefore } from "../../shared/ordered_queue.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
@@ -172,6 +173,8 @@ function callReasons(
   }
   const { activeCount } = library;
   if (activeCount === 0) return placeReasons(inquiry, task);
+  const roomless = roomlessAt(task.taskClass, library);
+  if (roomless !== undefined) return [roomless, ...placeReasons(inquiry, task)];
   let callCount = 0;
   for (const { callCount: count } of library.services.values()) callCount += count;
   let startingCount = 0;
@@ -181,6 +184,25 @@ function callReasons(
   const slotCount = activeCount * slots;
   const taken = { kind: "slots", library: name, slotCount, callCount, startingCount } as const;
   return [{ ...taken, failureCount }, ...placeReasons(inquiry, task)];
+}
+
+/** Where calls of the class would have slots, and lack room for what they state themselves. */
+function roomlessAt({ ownAllocation }: TaskClass, library: LibraryRecord): Reason | undefined {
+  if (ownAllocation === undefined) return undefined;
+  const { held: more } = ownAllocation;
+  const counts = new Map<string, number>();
+  for (const { worker, callCount, slotCount } of library.services.values()) {
+    if (callCount >= slotCount) continue;
+    const resource = lacking(worker.resources, { used: worker.committed, more, factor: 1 });
+    if (resource !== undefined) counts.set(resource, (counts.get(resource) ?? 0) + 1);
+  }
+  let [resource, workerCount] = ["", 0];
+  for (const [name, count] of counts) {
+    if (count > workerCount) [resource, workerCount] = [name, count];
+  }
+  if (workerCount === 0) return undefined;
+  const amount = requestOf(more, resource);
+  return { kind: "call_room", library: library.spec.name, resource, amount, workerCount };
 }
 
 /** What keeps it from workers, then who goes before it. */

@@ -156,7 +156,8 @@ function roomReasons(attempt: TryRecord): TryReason[] {
   const room = { used: worker.committed, more: NO_RESOURCES, factor: 1 };
   const isFree = library === undefined
     ? fitsWithin(worker.resources, room)
-    : service !== undefined && service.callCount <= service.slotCount;
+    : service !== undefined && service.callCount <= service.slotCount &&
+      (attempt.allocation === undefined || fitsWithin(worker.resources, room));
   if (isFree) return [];
   const counts = { runningCount: 0, beforeCount: 0, stoppingCount: 0 };
   for (const other of worker.tries.values()) {

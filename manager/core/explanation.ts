@@ -93,6 +93,15 @@ export type PlaceReason =
   | { readonly kind: "queue"; readonly alikeCount: number; readonly otherCount: number }
   /** Nothing: the next pass of the scheduler places it. */
   | { readonly kind: "placed_next" }
+  /** Instances have free slots, and their workers no room for what it states beside them. */
+  | {
+    readonly kind: "call_room";
+    readonly library: string;
+    /** What lacks at most of them, of which it states so much. */
+    readonly resource: string;
+    readonly amount: number;
+    readonly workerCount: number;
+  }
   /** All slots of the instances of its library are taken, with what may wait for them. */
   | {
     readonly kind: "slots";

@@ -9,12 +9,13 @@ import { fitsWithin } from "../../shared/resources.ts";
 import { missingAt } from "./allocation.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
 import { neededAt } from "./instance_yield.ts";
-import { canStart, startInstance, wantFiles } from "./library.ts";
+import { canStart, startInstance, unblockLibrary, wantFiles } from "./library.ts";
 import type { LibraryRecord } from "./library_record.ts";
 import { lastingObstacleAt } from "./placement.ts";
 import { isPassedOver } from "./start_failure.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 import { hasStrictTask } from "./strict_input.ts";
+import { wakeUpkeep } from "./upkeep.ts";
 
 /** Workers that are looked at, freest first, for one with room. */
 const WORKERS_PROBED = 64;
@@ -33,6 +34,9 @@ export function startAhead(state: ManagerState): void {
       library.isAheadBlocked = worker === undefined;
       if (worker === undefined) break;
       startInstance(state, library, worker);
+      // Calls that had no room may go to it.
+      unblockLibrary(state, library);
+      wakeUpkeep(state, state.nowMs);
     }
   }
 }

@@ -110,17 +110,33 @@ export function heldByInstances({ instances }: WorkerRecord): Resources {
   return used;
 }
 
-/** True when `more` fits without an instance that has calls having to leave; at once, or when tries end. */
-export function fitsBesideCalls(
+/** True when `more` fits beside the instances that have calls, at once or when tries end. */
+export function fitsBesideCalls({ resources, services }: WorkerRecord, more: Resources): boolean {
+  return fitsWithin(resources, { used: heldByBusy(services.values()), more, factor: 1 });
+}
+
+/**
+ * As `fitsBesideCalls`, and beside those that leave: what would start once they are gone is given
+ * to the worker then, and may go elsewhere until then.
+ */
+export function mayWaitAt(
   { resources, services, instances }: WorkerRecord,
   more: Resources,
 ): boolean {
+  let used = heldByBusy(services.values());
+  for (const instance of instances.values()) {
+    if (!isActive(instance)) used = addResources(used, instance.library.spec.resources);
+  }
+  return fitsWithin(resources, { used, more, factor: 1 });
+}
+
+function heldByBusy(services: Iterable<ServiceRecord>): Resources {
   let used = NO_RESOURCES;
-  for (const { library: { spec }, slotCount, callCount } of services.values()) {
+  for (const { library: { spec }, slotCount, callCount } of services) {
     const busyCount = Math.ceil(Math.min(callCount, slotCount) / spec.slots);
     for (let count = 0; count < busyCount; count++) used = addResources(used, spec.resources);
   }
-  return instances.size === 0 || fitsWithin(resources, { used, more, factor: 1 });
+  return used;
 }
 
 /** The first of `instances` that have to leave for `more` to fit; undefined when that is too few. */

@@ -15,6 +15,8 @@ export interface Outbox {
   readonly messages: ManagerMessage[];
   readonly dispatched: TryRecord[];
   readonly acknowledged: TryId[];
+  /** Asked back: after they are dispatched, if that is in this step. */
+  readonly recalled: TryId[];
 }
 
 /** Makes one `send` for each worker that this step has something for. */
@@ -26,6 +28,7 @@ export function flushOutbox(state: ManagerState): void {
       messages.push({ kind: "result_ack", tries: outbox.acknowledged });
     }
     if (outbox.dispatched.length > 0) messages.push(dispatchMessage(state, outbox));
+    for (const id of outbox.recalled) messages.push({ kind: "recall", ...id });
     if (worker.link.kind !== "open" || messages.length === 0) continue;
     const { session } = worker.link;
     // An acknowledgement promises that the result is safe.

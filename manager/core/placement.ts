@@ -10,7 +10,7 @@ import { nextRandomBelow } from "../../shared/random.ts";
 import { fitsWithin } from "../../shared/resources.ts";
 import { missingAt } from "./allocation.ts";
 import { instanceNeed } from "./call_room.ts";
-import { fitsBesideCalls } from "./instance_yield.ts";
+import { mayWaitAt } from "./instance_yield.ts";
 import { isIndexed, memberAt, visitFreest } from "./capacity_index.ts";
 import { type DiskNeed, diskNeed, freeDiskBytes, hasDiskFor, lacksMost, NO_NEED } from "./disk.ts";
 import { inputFiles } from "./file.ts";
@@ -391,7 +391,7 @@ export function obstacleAt(
   const isKept = worker.reservedFor !== undefined;
   const room = { used: worker.committed, more: allocation.held, factor: isKept ? 1 : factor };
   if (!fitsWithin(worker.resources, room)) return "busy";
-  if (worker.services.size > 0 && !fitsBesideCalls(worker, allocation.held)) return "busy";
+  if (worker.instances.size > 0 && !mayWaitAt(worker, allocation.held)) return "busy";
   if (isKept && isReserved(worker, taskClass)) return "busy";
   return unfitnessOf(state, worker, taskClass);
 }

@@ -12,6 +12,7 @@ import {
   type CallPlaces,
   hasCallRoom,
   instanceNeed,
+  lacksCallRoom,
   placesWithRoom,
   unblockAlike,
 } from "./call_room.ts";
@@ -34,13 +35,12 @@ import {
 } from "./placement.ts";
 import type { LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { FileRecord, ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
-import { tell } from "./state.ts";
 import { hasStrictInputs, placeStrict, strictInputs, wakeStrict } from "./strict_input.ts";
 import { finishTask, moveToClass } from "./task.ts";
 import { isReserved, reserveFor } from "./reservation.ts";
 import { isPassedOver } from "./start_failure.ts";
 import { allocationAt, classOf } from "./task_class.ts";
-import { dispatch } from "./try.ts";
+import { dispatch, recall } from "./try.ts";
 import { takeTurns } from "./turn.ts";
 import { noteBlocked } from "./unplaceable.ts";
 import { wakeUpkeep } from "./upkeep.ts";
@@ -273,7 +273,7 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  if (!isInstanceWorth(taskClass, library)) return undefined;
+  if (!isInstanceWorth(taskClass, library) && !lacksCallRoom(state, call)) return undefined;
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
   visitFreest(state.index, (worker) => {
@@ -356,12 +356,10 @@ function recallSome(
     if (!isTimeLeft(state, idle, taskClass)) continue;
     if (!hasStrictInputs(state, idle, attempt.task)) continue;
     if (!fitsWithin(idle.resources, { used, more, factor: 1 })) continue;
-    attempt.isRecalled = true;
+    recall(state, attempt);
     attempt.recalledFor = idle;
     excess -= held.cores;
     used = addResources(used, more);
-    const { taskId, try: number } = attempt;
-    tell(state, busy, { kind: "recall", taskId, try: number });
   }
   return used;
 }

@@ -553,7 +553,7 @@ export function tell(state: ManagerState, worker: WorkerRecord, message: Manager
 export function outboxOf(state: ManagerState, worker: WorkerRecord): Outbox {
   let outbox = state.outbox.get(worker);
   if (outbox === undefined) {
-    outbox = { messages: [], dispatched: [], acknowledged: [] };
+    outbox = { messages: [], dispatched: [], acknowledged: [], recalled: [] };
     state.outbox.set(worker, outbox);
   }
   return outbox;

@@ -292,7 +292,8 @@ export function endAttempt(state: ManagerState, attempt: TryRecord): void {
 export function recall(state: ManagerState, attempt: TryRecord): void {
   const { worker, taskId, try: number } = attempt;
   attempt.isRecalled = true;
-  tell(state, worker, { kind: "recall", taskId, try: number });
+  // A worker in grace is asked again when it is back.
+  if (worker.link.kind === "open") outboxOf(state, worker).recalled.push({ taskId, try: number });
 }
 
 /** The worker of a try is gone. `isCounted` tells whether that may be the task's doing. */
@@ -582,11 +583,15 @@ function forgetUnstarted(state: ManagerState, attempt: TryRecord): void {
 
 function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
   const { meanRanMs } = taskClass;
+  // None follows it there; by what is learnt of it one may wait elsewhere.
+  if (worker.reservedFor !== undefined) taskClass.isBlocked = false;
   if (meanRanMs !== undefined) {
     const times = Math.max(ranMs, SHORTEST_MS) / Math.max(meanRanMs, SHORTEST_MS);
     const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
     worker.slowness += (slowness - worker.slowness) * MEAN_WEIGHT;
   }
+  // More of what is short may wait at workers, also where there seemed to be no room.
+  if (meanRanMs === undefined) taskClass.isBlocked = false;
   taskClass.meanRanMs = meanRanMs === undefined
     ? ranMs
     : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;

@@ -350,6 +350,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
         libraryTurnMs: [100, 500, 2_000][seed % 3]!,
         libraryIdleTimeoutMs: [0, 300, 2_000][(seed >> 1) % 3]!,
         dispatchAhead: 1 + seed % 2,
+        dispatchAheadMs: 0,
         replicas: 1 + seed % 2,
         recovery: RECOVERIES[seed % 3 === 0 ? 1 : 0]!,
         // Some hosts start nothing as long as there are faults.

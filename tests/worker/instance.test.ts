@@ -133,21 +133,25 @@ test("Instances.stopCall() frees the slot of a call that hangs", async () => {
   expect((await bench.call("add", [1, 1])).outcome).toBe("success");
 });
 
-test("Instances.call() counts the time of a call from when it begins, not while others are before it", async () => {
-  await using bench = new InstanceBench();
-  await bench.start(MODULE);
-  const shape = { timeoutMs: 200 };
-  const calls = [1, 2, 3].map(() => bench.send("pause", [150], { shape }));
-  const hangs = bench.send("hang", [], { shape });
-  for (const taskId of calls) {
-    expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "success" });
-  }
-  expect(await bench.nextResult()).toMatchObject({
-    taskId: hangs,
-    outcome: "timeout",
-    message: "The call was stopped: its time was up: 200 ms",
-  });
-});
+test(
+  "Instances.call() counts the time of a call from when it begins, not while others are before it",
+  async () => {
+    await using bench = new InstanceBench();
+    await bench.start(MODULE);
+    const shape = { timeoutMs: 200 };
+    const calls = [1, 2, 3].map(() => bench.send("pause", [150], { shape }));
+    const hangs = bench.send("hang", [], { shape });
+    for (const taskId of calls) {
+      expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "success" });
+    }
+    expect(await bench.nextResult()).toMatchObject({
+      taskId: hangs,
+      outcome: "timeout",
+      message: "The call was stopped: its time was up: 200 ms",
+    });
+  },
+  30_000,
+);
 
 test("Instances.call() ends a call alone that has more memory than it states", async () => {
   await using bench = new InstanceBench();
@@ -173,7 +177,7 @@ test("Instances.call() ends a call alone that has more memory than it states", a
     try: 1,
   });
   expect(await bench.nextResult()).toMatchObject({ taskId: other, outcome: "cancelled" });
-});
+}, 30_000);
 
 test("Instances.call() ends a call alone that writes more than it states", async () => {
   await using bench = new InstanceBench();
@@ -198,7 +202,7 @@ test("Instances.call() ends a call alone that writes more than it states", async
   expect((await bench.call("add", [1, 1])).outcome).toBe("success");
   await bench.trash.close();
   expect(readdirSync(join(bench.directory, "instances"))).toEqual(["1"]);
-});
+}, 30_000);
 
 test("Instances tell why one cannot start and leave nothing behind", async () => {
   await using bench = new InstanceBench();

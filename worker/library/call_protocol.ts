@@ -40,40 +40,7 @@
  * or with its result if it has ended. The program may say `running ID PID`: that call runs in the
  * process PID, which leads a group of its own.
  *
- * For example, in shell: a library with the functions "size", of a file, and "home".
- *
- *     # Answers call $1 with status $2 and the contents of the file "reply".
- *     answer() {
- *       printf 'result %s %s %s\n' "$1" "$2" "$(($(wc -c <reply)))" >&4
- *       cat reply >&4
- *     }
- *     # A text of up to 255 bytes as a value: 0x78, its length, and its bytes.
- *     value() {
- *       length=$(printf %s "$1" | wc -c)
- *       printf "x\\$(printf %03o "$((length))")%s" "$1" >reply
- *     }
- *     echo ready >&4
- *     while read -r word id name size paths <&3; do
- *       head -c "$size" <&3 >arguments
- *       head -c "$paths" <&3 >paths
- *       file=$(sed -n 2p paths)
- *       case $name in
- *         size)
- *           if bytes=$(wc -c <"$file"); then
- *             value "$((bytes)) bytes"
- *             answer "$id" ok
- *           else
- *             echo "Cannot read $file" >reply
- *             answer "$id" error
- *           fi ;;
- *         home)
- *           value "$PWD"
- *           answer "$id" ok ;;
- *         *)
- *           echo "No function $name" >reply
- *           answer "$id" error ;;
- *       esac
- *     done
+ * README has a library in shell: server.sh.
  *
  * @module
  */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { createReadStream, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { join } from "@std/path";
 
@@ -17,6 +17,7 @@ import { unreachable } from "../../shared/assert.ts";
 import { BATCH_PREFIX } from "../../shared/library.ts";
 import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
+import { descriptorStream } from "../../shared/runtime/descriptor_stream.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
 import { thrownOf } from "../../shared/thrown.ts";
 import { decodeArguments, encodeValue, RESULT_BYTES_MAX } from "../../shared/value.ts";
@@ -82,9 +83,8 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   process.on("unhandledRejection", (error) => server.end(error));
   const isOnce = Object.hasOwn(namespace, ONE_CALL_EXPORT);
   send({ kind: "ready", callsAhead: isOnce ? 0 : CALLS_AHEAD_MAX, isOnce });
-  const calls = createReadStream("", { fd: CALLS_FD });
-  calls.on("data", (chunk) => server.take(chunk as Uint8Array));
-  calls.on("close", () => server.close());
+  for await (const chunk of descriptorStream(CALLS_FD)) server.take(chunk);
+  server.close();
 }
 
 async function runContext(

@@ -40,6 +40,7 @@ import {
   type CallResult,
   errorEnd,
   type LibraryCall,
+  lostEnd,
   refusalOf,
 } from "./library_call.ts";
 import {
@@ -56,7 +57,7 @@ import {
   type Slot,
   takeCall,
 } from "./slot_calls.ts";
-import { LibrarySlot } from "./library_slot.ts";
+import { killedBy, LibrarySlot } from "./library_slot.ts";
 import type { CallOutput } from "./output_capture.ts";
 
 /** How an instance is started and whom it tells. */
@@ -511,7 +512,7 @@ export class LibraryProcess {
     for (const call of calls.splice(0, slot.width)) {
       call.slot = undefined;
       const end = call.stop === undefined
-        ? { ...lostEnd(call, reason), isAmbiguous: true } as const
+        ? lostEnd(call, reason, { isAmbiguous: true })
         : { kind: call.stop };
       this.#end(call, end, { ...runOf(call), ...this.#takeLeft(slot, call) });
     }
@@ -533,7 +534,10 @@ export class LibraryProcess {
     if (this.#state !== "ready") return;
     for (const call of running) {
       const output = this.#takeLeft(slot, call) ?? { stderr: UTF8.encode(log) };
-      this.#end(call, lostEnd(call, reason), { ...runOf(call), ...output });
+      // Calls that ran in children have not ended it; and what gets SIGKILL mostly has that from
+      // somebody else.
+      const isAmbiguous = this.#isForking || reason === killedBy("SIGKILL");
+      this.#end(call, lostEnd(call, reason, { isAmbiguous }), { ...runOf(call), ...output });
     }
     if (running.length === 0 && !slot.isStopping) this.#deathCount++;
     this.#putBack(calls);
@@ -588,8 +592,4 @@ export class LibraryProcess {
 /** How long a running call has run. */
 function runOf(call: HeldCall): { ranMs: number } {
   return { ranMs: performance.now() - call.startedAtMs };
-}
-
-function lostEnd(call: HeldCall, reason: string): CallEnd & { readonly kind: "lost" } {
-  return { kind: "lost", message: `The process of function "${call.function}" died: ${reason}` };
 }

@@ -81,6 +81,7 @@ export function newHeldCall(call: LibraryCall): HeldCall {
     directory,
     files,
     timeoutMs,
+    isMetered: call.isMetered ?? false,
     sizeBytes: call.arguments.length + pathsSizeOf(call),
     pipeId: 0,
     slot: undefined,

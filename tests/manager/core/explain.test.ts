@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import { explain, newInquiry } from "../../../manager/core/explain.ts";
+import { explanationShape } from "../../../manager/explanation_shapes.ts";
 import { describeExplanation } from "../../../manager/explanation_text.ts";
 import type { Explanation, Reason } from "../../../manager/core/explanation.ts";
 import { holdTask } from "../../../manager/core/task.ts";
@@ -553,4 +554,26 @@ test("explain() says where strict inputs are, and what keeps the task from there
     "strict_input",
     "away",
   ]);
+});
+
+test("explain() says that instances have slots for a call, and their workers no room for it", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.library("digits", fixture.local("module"), { slots: 4 });
+  fixture.joins("a", { cores: 3 });
+  const wide = { library: "digits", request: { cores: 2 } };
+  fixture.submits(wide);
+  const call = fixture.submits(wide);
+  const explanation = explained(fixture, call);
+  expect(explanation.reasons[0]).toEqual({
+    kind: "call_room",
+    library: "digits",
+    resource: "cores",
+    amount: 2,
+    workerCount: 1,
+  });
+  expect(explanationShape(explanation)).toBeUndefined();
+  expect(lines(fixture, call)[0]).toBe(
+    "task 2 waits: needs 2 cores beside its instance; at the worker whose instance of library " +
+      '"digits" has free slots, cores are taken',
+  );
 });

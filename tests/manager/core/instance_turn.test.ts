@@ -165,6 +165,24 @@ test("bringBackCalls() asks calls back that wait where the last instance retires
   expect(fixture.toldOf("a", "kill")).toBeUndefined();
 });
 
+test("recall() of a call that is dispatched in the same step is told after that", () => {
+  const fixture = withLibraries({ dispatchAhead: 20, dispatchAheadMs: 0 });
+  const first = fixture.submits({ library: "first" });
+  becomesReady(fixture);
+  fixture.finishes("a", first, { ranMs: 1 });
+  fixture.starts("a", keepsBusy(fixture, "first"));
+  fixture.submits({ cores: 1, library: "second" });
+  fixture.passes(TURN_MS - 1);
+  fixture.nowMs += 1;
+  const last = fixture.submits({ library: "first" });
+  expect(fixture.dispatched).toEqual([`a ${last}.1`]);
+  const told = fixture.told("a");
+  const dispatchedAt = told.findIndex(({ kind }) => kind === "dispatch");
+  const recall = { kind: "recall", taskId: last, try: 1 } as const;
+  expect(told.slice(dispatchedAt + 1)).toContainEqual(recall);
+  expect(told.slice(0, dispatchedAt)).not.toContainEqual(recall);
+});
+
 test("repeatRetirements() tells again what was lost with the connection", () => {
   const fixture = withLibraries();
   const running = keepsBusy(fixture, "first");
