@@ -6,7 +6,7 @@
  * @module
  */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 
 import { join } from "@std/path";
 
@@ -30,8 +30,8 @@ import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
 import type { CallResult, LibraryCall } from "./library/library_call.ts";
 import { LibraryProcess } from "./library/library_process.ts";
-import pythonHostSource from "./library/library_host.py" with { type: "text" };
 import { programCommand } from "./library/library_program.ts";
+import { writePythonHost } from "./library/python/host_files.ts";
 import { InstanceFiles } from "./instance_files.ts";
 import type { Mounts } from "./mounted_inputs.ts";
 import { environmentPaths } from "./held_input.ts";
@@ -292,9 +292,7 @@ export class Instances {
   /** The program that serves Python modules, written once. */
   #pythonHost(): string {
     if (this.#pythonHostPath === "") {
-      const path = join(this.#options.directory, "library_host.py");
-      writeFileSync(path, pythonHostSource, { mode: 0o444 });
-      this.#pythonHostPath = path;
+      this.#pythonHostPath = writePythonHost(join(this.#options.directory, "python_host"));
     }
     return this.#pythonHostPath;
   }

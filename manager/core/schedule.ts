@@ -13,6 +13,7 @@ import {
   hasCallRoom,
   instanceNeed,
   isServed,
+  lacksCallRoom,
   placesWithRoom,
   unblockAlike,
 } from "./call_room.ts";
@@ -276,7 +277,9 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  if (!isInstanceWorth(taskClass, library) && isServed(state, taskClass, library)) return undefined;
+  const isWanted = isInstanceWorth(taskClass, library) || lacksCallRoom(state, call) ||
+    !isServed(state, taskClass, library);
+  if (!isWanted) return undefined;
   const { cores } = library.spec.resources;
   const hasRoomAt = (worker: WorkerRecord) => {
     return instanceObstacleAt(state, worker, { taskClass, library, factor: 1 }) === undefined;

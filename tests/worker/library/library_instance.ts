@@ -18,7 +18,7 @@ import {
 import { programCommand } from "../../../worker/library/library_program.ts";
 
 const HOST_ENTRY = join(import.meta.dirname ?? "", "host_entry.ts");
-const PYTHON_HOST = join(import.meta.dirname ?? "", "../../../worker/library/library_host.py");
+const PYTHON_HOST = join(import.meta.dirname ?? "", "../../../worker/library/python/host.py");
 
 /** An instance under test. */
 export interface TestInstance extends AsyncDisposable {

@@ -101,7 +101,7 @@ def arguments(a, b): pass
   const args = await host.thrown("arguments", 1);
   expect(args.message).toBe("arguments() missing 1 required positional argument: 'b'");
   for (const { stack } of [fail, chain, later, recurse, args]) {
-    expect(stack).not.toContain("library_host.py");
+    expect(stack).not.toContain("library/python/");
   }
 });
 
@@ -170,9 +170,27 @@ test("the Python host says why a library cannot start, and prints what it printe
     await using host = new PythonHost({ source, ...context === undefined ? {} : { context } });
     const message = await host.next();
     expect(message).toMatchObject({ kind: "failed", text: expect.stringMatching(text) });
-    expect(JSON.stringify(message)).not.toContain("library_host.py");
+    expect(JSON.stringify(message)).not.toContain("library/python/");
     expect(await host.ended()).toBe("exit code 1");
     expect(host.log).toBe(source.startsWith("print") ? "loading\n" : "");
+  }
+});
+
+test("the Python host leaves a library modules with the names of the host's own", async () => {
+  for (const name of ["lib", "start"]) {
+    await using host = await PythonHost.start({
+      name,
+      source: {
+        "__init__.py": "import fork, value_reader\ndef where(): return [fork.x, value_reader.x]",
+        "../fork.py": "x = 'a fork'",
+        "../value_reader.py": "x = 'a reader'",
+      },
+    });
+    expect(await host.value("where")).toEqual(["a fork", "a reader"]);
+  }
+  for (const absent of ["host", "call_protocol"]) {
+    await using host = await PythonHost.start(`def load(): import ${absent}`);
+    expect((await host.thrown("load")).name).toBe("ModuleNotFoundError");
   }
 });
 

@@ -20,7 +20,7 @@ import {
   type ResultMessage,
 } from "../../../worker/library/call_protocol.ts";
 
-const HOST = join(import.meta.dirname ?? "", "../../../worker/library/library_host.py");
+const HOST = join(import.meta.dirname ?? "", "../../../worker/library/python/host.py");
 
 /** The `python3` on the PATH; what is found there may be a script that starts it. */
 export const PYTHON: string = execFileSync("python3", [

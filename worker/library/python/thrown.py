@@ -1,0 +1,44 @@
+"""What a function raised, in words: see shared/thrown.ts."""
+
+import os
+import sys
+import traceback
+
+from .description import name_of_type, text_of
+
+# Longest message and longest stack: PART_LENGTH_MAX of shared/thrown.ts.
+PART_LENGTH_MAX = 16 * 1024
+
+HOST_DIRECTORY = os.path.dirname(__file__)
+
+
+def thrown_of(error):
+    """Returns the name, the message and the stack of an exception, which may be anything."""
+    kind = type(error)
+    try:
+        stack = "".join(traceback.format_exception(kind, error, user_frames(error.__traceback__)))
+    except Exception:
+        # Its own methods raised; its name and its text may still be had.
+        stack = ""
+    return name_of_type(kind), cut_end(text_of(error)), cut_middle(stack.rstrip())
+
+
+def user_frames(frames):
+    """Returns a traceback without the outermost frames that are the host's or asyncio's."""
+    asyncio = sys.modules.get("asyncio")
+    above = (HOST_DIRECTORY,) + ((os.path.dirname(asyncio.__file__),) if asyncio else ())
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(above):
+        frames = frames.tb_next
+    return frames
+
+
+def cut_end(text):
+    return text if len(text) <= PART_LENGTH_MAX else text[:PART_LENGTH_MAX] + "\u2026"
+
+
+def cut_middle(text):
+    """Keeps the beginning and, more of it, the end of a stack: Python's ends with the error."""
+    if len(text) <= PART_LENGTH_MAX:
+        return text
+    half = PART_LENGTH_MAX // 4
+    return "%s\n  \u2026\n%s" % (text[:half], text[half + 8 - PART_LENGTH_MAX :])
