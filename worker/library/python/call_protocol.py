@@ -13,6 +13,9 @@ LINE_BYTES_MAX = 512
 CALLS_AHEAD_MAX = 256
 VALUE_BYTES_MAX = 1024 * 1024
 
+# An empty list.
+NO_ARGUMENTS = b"\x80"
+
 # Most bytes that one read takes from a pipe.
 READ_BYTES = 64 * 1024
 
@@ -31,7 +34,7 @@ class Call:
         self.files = lines[1:-1]
 
     def read_arguments(self):
-        if self.data == b"\x80":
+        if self.data == NO_ARGUMENTS:
             return ()
         arguments = decode_value(self.data, References(self.files))
         if type(arguments) is not list:

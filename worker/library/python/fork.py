@@ -2,9 +2,11 @@
 
 import os
 import select
-import sys
-import time
 from collections import deque
+from os import _exit, close, dup2, fork, getppid, pipe2, set_blocking, setpgid, waitpid
+from select import PIPE_BUF
+from sys import modules
+from time import perf_counter_ns
 
 from .call_protocol import (
     CALLS_AHEAD_MAX,
@@ -136,19 +138,19 @@ class ForkServer:
 
     def start(self, call):
         # Neither end blocks: the child makes it so when it writes more than a pipe surely holds.
-        pipe, child_pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        pipe, child_pipe = pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         output = self.outputs[-1]
         PROTOCOL_FDS.add(pipe)
         try:
-            pid = os.fork()
+            pid = fork()
         except OSError:
             PROTOCOL_FDS.discard(pipe)
-            os.close(pipe)
-            os.close(child_pipe)
+            close(pipe)
+            close(child_pipe)
             raise
         if pid == 0:
             self.run_child(call, child_pipe, output)
-        os.close(child_pipe)
+        close(child_pipe)
         self.outputs.pop()
         self.children[pipe] = Child(call, pid, pipe, output)
         self.running_count += 1
@@ -160,28 +162,29 @@ class ForkServer:
         """Runs a call in this process, which is a child, and ends it."""
         try:
             PROTOCOL_FDS.add(pipe)
-            os.setpgid(0, 0)
+            setpgid(0, 0)
             if self.prctl is not None:
                 self.prctl(PR_SET_PDEATHSIG, SIGKILL)
-            if os.getppid() != self.pid:
+            if getppid() != self.pid:
                 # The parent died before.
-                os._exit(0)
-            output.redirect()
-            self.library.forget_loop()
-            if "numpy.random" in sys.modules:
+                _exit(0)
+            dup2(output.stdout, 1)
+            dup2(output.stderr, 2)
+            self.library.loop = None
+            if "numpy.random" in modules:
                 # As the module random does by itself: or all children have the same numbers.
-                sys.modules["numpy.random"].seed()
-            started = time.perf_counter()
+                modules["numpy.random"].seed()
+            started = perf_counter_ns()
             status, content = perform(self.library, call, self.home)
             flush_streams()
-            microseconds = int((time.perf_counter() - started) * 1e6)
+            microseconds = (perf_counter_ns() - started) // 1000
             message = b"%b %d %d\n%b" % (status, len(content), microseconds, content)
-            if len(message) > select.PIPE_BUF:
-                os.set_blocking(pipe, True)
+            if len(message) > PIPE_BUF:
+                set_blocking(pipe, True)
             write_all(pipe, message)
         finally:
             # Waits for no thread, and flushes nothing that the parent has in a buffer as well.
-            os._exit(0)
+            _exit(0)
 
     def read_child(self, child):
         """Reads from the pipe of a child and returns True unless nothing was there."""
@@ -226,7 +229,7 @@ class ForkServer:
         """Takes leave of a process that is dead, or about to be."""
         # It is waited for after its group is killed, which is its own as long as it is not.
         kill_group(child.pid)
-        _, status = os.waitpid(child.pid, 0)
+        _, status = waitpid(child.pid, 0)
         if not child.is_answered:
             remove_if_there(os.path.join(self.home, "value-%s" % child.call.id.decode()))
             if child.is_stopping:
@@ -237,7 +240,7 @@ class ForkServer:
                 self.answer(child, b"exit", text.encode(), 0)
         self.poll.unregister(child.pipe)
         PROTOCOL_FDS.discard(child.pipe)
-        os.close(child.pipe)
+        close(child.pipe)
         del self.children[child.pipe]
         self.outputs.append(child.output)
 

@@ -3,10 +3,10 @@
 import json
 import os
 
-from .call_protocol import VALUE_BYTES_MAX
+from .call_protocol import NO_ARGUMENTS, VALUE_BYTES_MAX
 from .captured_output import open_new, remove_if_there
 from .thrown import thrown_of
-from .value_writer import check_size, encode_value, write_head, write_list
+from .value_writer import NONE, WRITERS, check_size, encode_value, write_head, write_list
 
 
 def perform(library, call, home):
@@ -14,11 +14,19 @@ def perform(library, call, home):
     try:
         if call.directory:
             os.chdir(call.directory)
-        arguments = call.read_arguments()
-        if call.name.startswith("*"):
-            content = perform_batch(library, library.function(call.name[1:]), *arguments)
+        name = call.name
+        arguments = () if call.data == NO_ARGUMENTS else call.read_arguments()
+        # Most functions are found in this one step.
+        function = library.names.get(name)
+        if name[0] == "*":
+            content = perform_batch(library, library.function(name[1:]), *arguments)
         else:
-            content = encode_value(library.call(library.function(call.name), arguments))
+            if name[0] == "_" or not callable(function):
+                function = library.function(name)
+            value = function(*arguments)
+            if value is None:
+                return b"ok", NONE
+            content = encode_value(value if type(value) in WRITERS else library.awaited(value))
         if len(content) <= VALUE_BYTES_MAX:
             return b"ok", content
         return b"file", keep_value(content, os.path.join(home, "value-%s" % call.id.decode()))

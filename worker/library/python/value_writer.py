@@ -24,6 +24,8 @@ from .value_format import (
 # Most bytes of a result: RESULT_BYTES_MAX of shared/value.ts.
 RESULT_BYTES_MAX = 1024 * 1024 * 1024
 
+NONE = b"\xf6"
+
 # Protocol 5 is the latest that Python 3.8 reads.
 PICKLE_PROTOCOL = 5
 
@@ -102,7 +104,7 @@ def write_head(out, major, number):
 
 
 def write_none(out, value, depth):
-    out.append(0xF6)
+    out += NONE
 
 
 def write_bool(out, value, depth):
