@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections import deque
+from _collections import deque
 
 from .call_protocol import (
     CALLS_AHEAD_MAX,
