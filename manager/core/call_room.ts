@@ -97,6 +97,16 @@ export function placesWithRoom(
   return { now, ahead };
 }
 
+/** True of calls that state resources for which no instance that there is has room: others might. */
+export function lacksCallRoom(
+  state: ManagerState,
+  call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
+): boolean {
+  if (call.taskClass.ownAllocation === undefined) return false;
+  const { now, ahead } = placesWithRoom(state, call);
+  return now === undefined && ahead === undefined;
+}
+
 /** An instance starts for calls of one class: those of others of its library may go there as well. */
 export function unblockAlike(state: ManagerState, taskClass: TaskClass): void {
   for (const other of state.busyClasses) {

@@ -31,7 +31,7 @@ export interface Claim {
 }
 
 /** What would have to leave a worker, and from when on it may be told to. */
-interface Plan {
+export interface Plan {
   readonly worker: WorkerRecord;
   readonly leaving: readonly InstanceRecord[];
   readonly atMs: number;
@@ -114,6 +114,21 @@ function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): n
   // As many workers are kept as may be: it is looked at again when one of them is not any more.
   if (!keepFor(state, taskClass, plan.worker)) return lookAtMs;
   return carryOut(state, taskClass, plan);
+}
+
+/**
+ * What has to leave for the class, and when; undefined where it has no claim, or nothing that leaves
+ * would help it. Looks at all workers with instances: for who asks, not for the scheduling pass.
+ */
+export function expectedTurn(state: ManagerState, taskClass: TaskClass): Plan | undefined {
+  const claim = state.claims.get(taskClass);
+  if (claim === undefined) return undefined;
+  const kept = state.reservations.get(taskClass);
+  if (kept !== undefined) return planAt(state, kept, taskClass);
+  const plan = soonestPlan(state, taskClass);
+  if (plan === undefined) return undefined;
+  const { policies: { libraryTurnMs } } = state;
+  return { ...plan, atMs: Math.max(plan.atMs, claim.sinceMs + libraryTurnMs) };
 }
 
 function hasLibraryClaim({ claims }: ManagerState): boolean {

@@ -41,6 +41,7 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
     calls: { running: 0, done: 0, failed: 0 },
     failureCount: 0,
     failedPlaces: new Set(),
+    lastFailure: "",
     failedStarts: new Map(),
     failure: undefined,
     instances: new Set(),
@@ -97,6 +98,7 @@ export function startInstance(
     library,
     worker,
     state: "starting",
+    startedAtMs: state.nowMs,
     makesWayFor: undefined,
   };
   worker.instances.set(instance.instanceId, instance);

@@ -12,6 +12,7 @@ import {
   type CallPlaces,
   hasCallRoom,
   instanceNeed,
+  lacksCallRoom,
   placesWithRoom,
   unblockAlike,
 } from "./call_room.ts";
@@ -272,7 +273,7 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  if (!isInstanceWorth(taskClass, library)) return undefined;
+  if (!isInstanceWorth(taskClass, library) && !lacksCallRoom(state, call)) return undefined;
   const { resources } = library.spec;
   let found: WorkerRecord | undefined;
   visitFreest(state.index, (worker) => {

@@ -101,3 +101,55 @@ test(
   },
   40_000,
 );
+
+/** A model of 200 MB that every forked call shares. */
+const FORKED = `
+import os, time
+import tendril
+
+def load():
+    return {"model": bytearray(os.urandom(1) * 200_000_000)}
+
+def fill(size):
+    part = bytearray(os.urandom(1) * size)
+    time.sleep(30)
+    return len(part)
+
+def spill(size):
+    with open("spilt", "wb") as file:
+        file.write(b"x" * size)
+    time.sleep(30)
+
+def peek(after):
+    time.sleep(after)
+    return len(tendril.context["model"])
+`;
+
+test(
+  "A forked call beyond the memory or disk that it states ends alone; what it shares is not its own",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start();
+    await scratch.worker(manager, { args: ["--cores", "4"] });
+    const library = manager.library({
+      name: "forked",
+      python: FORKED,
+      context: "load",
+      mode: "fork",
+      slots: 4,
+    });
+    const small = library.with({ cores: 0.5, memory: "60MB", disk: "5MB" });
+    const others = [0.2, 1].map((after) => small.call<number>("peek", after));
+    const [filled, spilt] = await Promise.all([
+      small.call("fill", 150_000_000),
+      small.call("spill", 30_000_000),
+    ]);
+    expect(filled).toMatchObject({ outcome: "resources_exhausted", exceeded: { limit: 60e6 } });
+    expect(spilt).toMatchObject({ outcome: "resources_exhausted", exceeded: { limit: 5e6 } });
+    for (const other of others) expect(await other.value()).toBe(200_000_000);
+    const { used } = await small.call("peek", 0.5);
+    expect(used?.memoryBytes).toBeLessThan(60e6);
+    expect(used?.memoryBytes).toBeGreaterThan(0);
+  },
+  40_000,
+);

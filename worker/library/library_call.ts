@@ -25,7 +25,7 @@ export type CallEnd =
   | { readonly kind: "ok_file"; readonly path: string }
   /** The function threw; `value` is `thrown` for `decodeThrown`. */
   | { readonly kind: "error"; readonly thrown: Thrown; readonly value: Uint8Array }
-  /** Its process died, ended itself, or was stopped with the instance, which is `isAmbiguous`. */
+  /** Its process died; `isAmbiguous` where that was not, or not surely, the doing of the call. */
   | { readonly kind: "lost"; readonly message: string; readonly isAmbiguous?: true }
   /** It ran in the instance when that was stopped for what it used. */
   | { readonly kind: "stopped"; readonly stop: InstanceStop }
@@ -45,6 +45,16 @@ export interface CallResult {
 /** The end of a call whose function threw. */
 export function errorEnd(thrown: Thrown): CallEnd {
   return { kind: "error", thrown, value: encodeThrown(thrown) };
+}
+
+/** The end of a call whose process died; `isAmbiguous` when it may be none of the call's doing. */
+export function lostEnd(
+  call: Pick<LibraryCall, "function">,
+  reason: string,
+  { isAmbiguous = false }: { readonly isAmbiguous?: boolean } = {},
+): CallEnd {
+  const message = `The process of function "${call.function}" died: ${reason}`;
+  return { kind: "lost", message, ...(isAmbiguous ? { isAmbiguous } : {}) };
 }
 
 /** Bytes that the directory and the files of a call take in a message. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { createReadStream, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { join } from "@std/path";
 
@@ -17,6 +17,7 @@ import { unreachable } from "../../shared/assert.ts";
 import { BATCH_PREFIX } from "../../shared/library.ts";
 import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
+import { descriptorStream } from "../../shared/runtime/descriptor_stream.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
 import { thrownOf } from "../../shared/thrown.ts";
 import { decodeArguments, encodeValue, RESULT_BYTES_MAX } from "../../shared/value.ts";
@@ -29,6 +30,7 @@ import {
   readHostMessages,
   type ResultStatus,
   SYNC_AFTER_MS,
+  valueFileName,
 } from "./call_protocol.ts";
 import { captureOutput, type OutputCapture } from "./output_capture.ts";
 
@@ -81,9 +83,8 @@ export async function runLibraryHost(options: LibraryHostOptions): Promise<void>
   process.on("unhandledRejection", (error) => server.end(error));
   const isOnce = Object.hasOwn(namespace, ONE_CALL_EXPORT);
   send({ kind: "ready", callsAhead: isOnce ? 0 : CALLS_AHEAD_MAX, isOnce });
-  const calls = createReadStream("", { fd: CALLS_FD });
-  calls.on("data", (chunk) => server.take(chunk as Uint8Array));
-  calls.on("close", () => server.close());
+  for await (const chunk of descriptorStream(CALLS_FD)) server.take(chunk);
+  server.close();
 }
 
 async function runContext(
@@ -223,9 +224,11 @@ class CallServer {
   #answerValue(value: unknown, call: CallMessage): void {
     const bytes = encodeValue(value, { root: "result", bytesMax: RESULT_BYTES_MAX });
     if (bytes.length <= VALUE_BYTES_MAX) return this.#answer("ok", bytes);
-    const path = join(this.#home, `value-${call.callId}`);
+    const path = join(this.#home, valueFileName(call.callId));
     try {
-      writeFileSync(path, bytes);
+      // What has its name may be a link into the worker's cache.
+      rmSync(path, { force: true });
+      writeFileSync(path, bytes, { flag: "wx" });
     } catch (error) {
       rmSync(path, { force: true });
       throw error;

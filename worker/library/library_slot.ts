@@ -96,7 +96,7 @@ export class LibrarySlot {
     this.#ended = promise;
     this.#child.once("error", (error) => void this.#finish(error.message).then(resolve));
     this.#child.once("exit", (code, signal) => {
-      const reason = signal === null ? `exit code ${code}` : `killed by ${signal}`;
+      const reason = signal === null ? `exit code ${code}` : killedBy(signal);
       void this.#finish(reason).then(resolve);
     });
   }
@@ -221,4 +221,9 @@ function endOf(stream: Readable | Writable | null | undefined): Promise<void> {
     if ("readableEnded" in stream && stream.readableEnded) return resolve();
     stream.once("end", resolve).once("close", resolve).once("error", () => resolve());
   });
+}
+
+/** How a process ended that a signal has ended. */
+export function killedBy(signal: NodeJS.Signals): string {
+  return `killed by ${signal}`;
 }

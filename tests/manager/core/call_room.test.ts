@@ -120,6 +120,19 @@ test("makeRoom() has a spare instance leave that holds what a call of its own li
   expect(fixture.dispatched).toEqual([`a ${call}.1`]);
 });
 
+test("lacksCallRoom() has an instance start though those that there are would do, if they had room", () => {
+  const fixture = withLibrary();
+  fixture.joins("a", { cores: 3 });
+  const first = fixture.submits(WIDE);
+  fixture.submits(WIDE);
+  fixture.finishes("a", first, { ranMs: 1 });
+  // It is short, and yet would wait for who knows how long.
+  const call = fixture.submits(WIDE);
+  expect(fixture.dispatched).toEqual([]);
+  fixture.joins("b", { cores: 3 });
+  expect(fixture.dispatched).toEqual([`b ${call}.1`]);
+});
+
 test("instanceNeed() starts an instance only where its call has room too", () => {
   const fixture = withLibrary();
   fixture.joins("a", { cores: 2 });

@@ -195,7 +195,7 @@ test("call() loses only the call whose process died", async () => {
     0,
     lost('The process of function "exit" died: exit code 3'),
     1,
-    lost('The process of function "kill" died: killed by SIGKILL'),
+    { ...lost('The process of function "kill" died: killed by SIGKILL'), isAmbiguous: true },
     2,
     lost('The process of function "late" died: uncaught Error: late'),
     lost('The process of function "forgotten" died: uncaught Error: lone'),

@@ -158,6 +158,7 @@ test("call() loses the forked calls that ran when their process was killed, and 
     expect(end).toEqual({
       kind: "lost",
       message: 'The process of function "leave" died: killed by SIGKILL',
+      isAmbiguous: true,
     });
   }
   const parents = (await Promise.all(behind)).map((result) => (valueOf(result) as number[])[0]);
