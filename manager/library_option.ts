@@ -224,6 +224,12 @@ function codeOf(name: string, read: Given): LibraryCode {
     throw new TypeError(`Cannot take pickle of library "${name}": it is not in Python`);
   }
   if (module !== undefined) {
+    if (String(module).endsWith(".py")) {
+      throw new TypeError(
+        `Cannot take "${show(module)}" as the module of library "${name}": it is in Python; ` +
+          "expected { python: … } in the place of { module: … }",
+      );
+    }
     return { kind: "javascript", module, ...(from === undefined ? {} : { from }) };
   }
   if (python !== undefined) {
