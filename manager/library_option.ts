@@ -152,6 +152,9 @@ const READERS: Readers<LibraryOptions> = {
   ...PROCESS_READERS,
 };
 
+/** What programs write in the directories where they work: see the call protocol, and our hosts. */
+const HOST_FILE = /^((stdout|stderr)(-\d+)?|value-\d+)($|\/)/;
+
 /**
  * Checks the options of `manager.library`.
  *
@@ -174,7 +177,12 @@ export function readLibrary(options: LibraryOptions, store: FileStore): CheckedL
     );
   }
   const inputs = mountsOf(read.inputs ?? {}, "input", store);
-  for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
+  for (const { mount, entry } of inputs) {
+    store.checkInput(entry, `input "${mount}"`);
+    if (!HOST_FILE.test(mount)) continue;
+    const found = "a process keeps what its calls print and return under such a name";
+    throw new RangeError(`Cannot mount "${mount}" as an input of library "${name}": ${found}`);
+  }
   return {
     name,
     code,

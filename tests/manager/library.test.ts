@@ -186,6 +186,20 @@ test("Manager.library() refuses code that it cannot find, or Python cannot impor
   expect(() => manager.library({ name: "x", python: CODE })).not.toThrow();
 });
 
+test("Manager.library() refuses inputs with the names of what its processes write", async () => {
+  await using manager = await Manager.start();
+  const declare = (mount: string, name = "x") => () =>
+    manager.library({ name, python: CODE, inputs: { [mount]: manager.buffer("") } });
+  for (const mount of ["stdout", "stderr", "stdout-0", "stderr-12", "value-1", "stdout/part"]) {
+    expect(declare(mount)).toThrow(
+      `Cannot mount "${mount}" as an input of library "x": a process keeps what its calls print`,
+    );
+  }
+  for (const mount of ["stdout.txt", "stdout-", "value", "data/stdout"]) {
+    expect(declare(mount, `with ${mount}`)).not.toThrow();
+  }
+});
+
 test("Manager.library() refuses options that do not go together", async () => {
   await using manager = await Manager.start();
   const declare = (options: object) => () =>
