@@ -1,6 +1,7 @@
 /** What a call waits for before it is at a worker, and whose turn it is meanwhile. */
 
 import { lacking, requestOf } from "../../shared/resources.ts";
+import { isServed } from "./call_room.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededByLibrary } from "./explain_input.ts";
 import type { PlaceReason, Reason } from "./explanation.ts";
 import { expectedTurn } from "./instance_turn.ts";
@@ -34,11 +35,11 @@ export function callReasons(
   if (isNext) return [{ kind: "placed_next" }];
   const failed = failureReasons(state, library);
   const roomless = roomlessAt(taskClass, library);
-  const taken = library.activeCount === 0
-    ? []
-    : roomless === undefined
+  const taken = roomless !== undefined
+    ? [roomless]
+    : isServed(state, taskClass, library)
     ? slotReasons(library, nowMs)
-    : [roomless];
+    : [];
   if (!isStartable) {
     const files = missingInputReasons(state, libraryFiles(state, library), {
       most: INPUTS_TOLD_MAX,

@@ -47,6 +47,10 @@ export interface LibraryRecord {
   /** What the last failure said, in its first characters; empty when there was none of late. */
   lastFailure: string;
   readonly failedStarts: Map<WorkerRecord, FailedStarts>;
+  /** Calls in the table of tasks, those that may have to make their values again too. */
+  useCount: number;
+  /** It is forgotten with the last of them. */
+  isUndeclared: boolean;
   /** Given up: what its calls fail with. */
   failure: string | undefined;
   readonly instances: Set<InstanceRecord>;
