@@ -48,6 +48,7 @@ export type {
   InputReason,
   NeededFile,
   OfWorkers,
+  PassedWorker,
   PlaceReason,
   Producer,
   Reason,

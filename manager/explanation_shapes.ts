@@ -18,7 +18,14 @@ import {
   text,
 } from "../shared/message_check.ts";
 import { OUTCOMES } from "../shared/task.ts";
-import type { CopySource, Explanation, NeededFile, Producer, Reason } from "./core/explanation.ts";
+import type {
+  CopySource,
+  Explanation,
+  NeededFile,
+  PassedWorker,
+  Producer,
+  Reason,
+} from "./core/explanation.ts";
 import { TASK_STATES } from "./core/task_standing.ts";
 
 /** Ids, hosts and names of libraries, resources and features. */
@@ -39,7 +46,9 @@ const file = shape<NeededFile>({
   fileId,
   mount: optional(text(PATH_CHARS_MAX)),
   library: optional(id),
+  isModule: optional(flag),
 });
+const passed = shape<PassedWorker>({ workerId, host: id, leftMs: amount });
 const producer = shape<Producer>({ taskId, state, recovery: optional(natural) });
 const source = shape<CopySource>({
   kind: oneOf(["manager", "url", "worker", "recipe"]),
@@ -57,6 +66,8 @@ const reasonKinds = kinds<Reason>({
   feature: { ...ofWorkers, feature: label, holderCount: natural },
   time: { ...ofWorkers, neededMs: amount, mostMs: amount },
   busy: { ...ofWorkers, resource: label },
+  passed_over: { ...ofWorkers, workers: list(passed) },
+  kept: ofWorkers,
   away: { ...ofWorkers, leftMs: amount },
   leaving: ofWorkers,
   crowded: ofWorkers,
@@ -66,13 +77,15 @@ const reasonKinds = kinds<Reason>({
   queue: { alikeCount: natural, otherCount: natural },
   placed_next: {},
   call_room: { library: id, resource: label, amount, workerCount: natural },
-  slots: {
+  slots: { library: id, slotCount: natural, callCount: natural },
+  instances_starting: { library: id, instanceCount: natural, workerCount: natural, forMs: amount },
+  instances_failed: {
     library: id,
-    slotCount: natural,
-    callCount: natural,
-    startingCount: natural,
     failureCount: natural,
+    mostCount: natural,
+    message: text(MESSAGE_CHARS_MAX),
   },
+  turn: { libraries: list(id), isLeaving: flag, leftMs: optional(amount) },
   input_unbound: { file, origin: oneOf(["local", "url", "made"]) },
   input_unmade: { file },
   input_made: { file, chain: list(producer), root: optional(reason) },
@@ -91,7 +104,7 @@ const reasonKinds = kinds<Reason>({
   disk: { freeBytes: integer, comingBytes: natural },
   recalled: {},
   worker_away: { leftMs: amount },
-  instance: { library: id, failureCount: natural },
+  instance: { library: id, forMs: optional(amount) },
   starting: {},
   running: { forMs: amount },
   output: {

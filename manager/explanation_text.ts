@@ -139,6 +139,19 @@ const TEXTS: Texts = {
   busy: (reason) =>
     `${could(reason)} ${be(reason)} busy: ${reason.workerCount === 1 ? "its" : "their"} ` +
     `${taken(reason.resource)} taken`,
+  "passed_over": (reason, isOne) => {
+    const { workerCount, library = "", workers } = reason;
+    const one = workerCount === 1;
+    const what = `${one ? "a start" : "starts"} of library "${library}" failed there`;
+    const who = `${could(reason)} ${be(reason)} passed over, as ${what}`;
+    if (!isOne) return who;
+    const told = workers.map(({ workerId, host, leftMs }) => {
+      return `worker ${workerId} on ${host} for ${formatDuration(leftMs)} more`;
+    });
+    return `${who}: ${told.join(", ")}${workerCount > workers.length ? " and others" : ""}`;
+  },
+  kept: (reason) =>
+    `${could(reason)} ${be(reason)} kept for others, which have found no room for longer`,
   away: (reason) =>
     `${could(reason)} ${be(reason)} without a connection, lost in ${
       formatDuration(reason.leftMs)
@@ -179,11 +192,29 @@ const TEXTS: Texts = {
     return `needs ${formatAmount(resource, amount)} beside its instance; at ${where} of library ` +
       `"${library}" ${have} free slots, ${taken(resource)} taken`;
   },
-  slots: ({ library, slotCount, callCount, startingCount, failureCount }) => {
-    const starting = startingCount === 0 ? "" : `; ${plural(startingCount, "instance")} starting`;
-    return `library "${library}" has ${plural(slotCount, "slot")} and ${
+  slots: ({ library, slotCount, callCount }) =>
+    `library "${library}" has ${plural(slotCount, "slot")} and ${
       plural(callCount, "call")
-    } for them${starting}${describeFailures(failureCount)}`;
+    } for them`,
+  "instances_starting": ({ library, instanceCount, workerCount, forMs }, isOne) => {
+    const what = instanceCount === 1
+      ? `instance of library "${library}" starts`
+      : `${instanceCount} instances of library "${library}" start at ${
+        plural(workerCount, "worker")
+      }`;
+    return isOne ? `${what}, for ${formatDuration(forMs)} now` : what;
+  },
+  "instances_failed": ({ library, failureCount, mostCount, message }) =>
+    `${
+      plural(failureCount, "instance")
+    } of library "${library}" failed in a row, of ${mostCount} ` +
+    `until it is given up; the last said: ${message === "" ? "nothing" : message}`,
+  turn: ({ libraries, isLeaving, leftMs }, isOne) => {
+    const names = libraries.map((library) => `"${library}"`).join(", ");
+    const who = `instances of ${libraries.length === 1 ? "library" : "libraries"} ${names}`;
+    if (isLeaving) return `for a turn: ${who} make way`;
+    const left = isOne && leftMs !== undefined ? `, for ${formatDuration(leftMs)} more` : "";
+    return `for a turn: ${who} hold the room${left}`;
   },
   "input_unbound": ({ file, origin }) => {
     if (origin === "url") return `${nameOf(file)}: its url is being looked at`;
@@ -239,10 +270,10 @@ const TEXTS: Texts = {
     const what = "its worker is without a connection";
     return isOne ? `${what}; lost in ${formatDuration(leftMs)} unless back` : what;
   },
-  instance: ({ library, failureCount }) =>
-    `the instance of library "${library}" that serves it is starting${
-      describeFailures(failureCount)
-    }`,
+  instance: ({ library, forMs }, isOne) => {
+    const what = `instance of library "${library}" starts`;
+    return isOne && forMs !== undefined ? `${what}, for ${formatDuration(forMs)} now` : what;
+  },
   starting: () => "all it needs is there: its worker is starting it",
   running: ({ forMs }, isOne) => isOne ? `for ${formatDuration(forMs)}` : "",
   output: ({ mount, to, isQueued, queueCount }, isOne) => {
@@ -325,18 +356,16 @@ function plural(count: number, one: string, many: string = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-function nameOf({ mount, library, fileId }: NeededFile): string {
-  if (library !== undefined) return `file ${fileId} of library "${library}"`;
-  return mount === undefined ? `environment (file ${fileId})` : `input "${mount}"`;
+function nameOf({ mount, library, fileId, isModule }: NeededFile): string {
+  const what = mount !== undefined
+    ? `input "${mount}"`
+    : `${isModule === true ? "module" : "environment"} (file ${fileId})`;
+  return library === undefined ? what : `${what} of library "${library}"`;
 }
 
 function describeProducer({ taskId, recovery }: Producer, detail: Detail): string {
   const task = detail === "common" ? "another task" : `task ${taskId}`;
   return recovery === undefined ? task : `${task}, which runs again as it was lost`;
-}
-
-function describeFailures(failureCount: number): string {
-  return failureCount === 0 ? "" : `; ${plural(failureCount, "start")} failed in a row`;
 }
 
 function sourceName({ kind, workerId }: CopySource, isOne: boolean): string {

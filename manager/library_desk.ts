@@ -25,6 +25,7 @@ import type { Shell } from "./shell.ts";
 import {
   type CallOptions,
   type CheckedCall,
+  type CheckedProcess,
   checkProcess,
   isForMany,
   PROCESS_READERS,
@@ -34,12 +35,27 @@ import {
 } from "./task_definition.ts";
 import type { TaskHandle } from "./task_handle.ts";
 
+/**
+ * Libraries of shipped functions that are kept for further calls: a script may ship a function with
+ * another context for each of its calls, and each of them has a library.
+ */
+const SHIPPED_MAX = 64;
+
+/** A function as it is shipped: the library that it is called in. */
+interface Shipment {
+  readonly name: string;
+  readonly text: string;
+  readonly process: CheckedProcess;
+}
+
 /** Declares libraries, and calls their functions. */
 export class LibraryDesk {
   readonly #shell: Shell;
   readonly #checkOpen: () => void;
   readonly #packages: PackageCopies;
   readonly #names: Set<string> = new Set();
+  /** `{library of a shipped function: its module}`, the one that was called last at the end. */
+  readonly #shipped: Map<string, FileId> = new Map();
   /** `{options of a library: the same, read}`, of those that are the same for each call. */
   readonly #checked: WeakMap<CallOptions, CheckedCall> = new WeakMap();
 
@@ -69,8 +85,8 @@ export class LibraryDesk {
   /** See `Manager.run`. */
   run(given: AnyFunction | RunOptions, args: readonly unknown[]): TaskHandle<unknown> {
     const { fn, context, process, call: options } = readRun(given);
-    const name = this.#ship("run", functionModule(fn, context), process);
-    return this.#call(name, "run", { args, options });
+    const shipment = this.#pack("run", functionModule(fn, context), process);
+    return this.#call(this.#ship(shipment), "run", { args, options });
   }
 
   /** See `Manager.map` and `Manager.pair`, one of which is the `owner` of the options. */
@@ -103,29 +119,43 @@ export class LibraryDesk {
     toCall: (calls: readonly unknown[]) => readonly [name: string, ...args: readonly unknown[]],
   ): FanOut {
     this.#checkOpen();
-    const library = this.#ship("map", module, {});
+    const shipment = this.#pack("map", module, {});
     return {
       hungry: () => this.#shell.hungry(),
       submit: (calls) => {
         const [name, ...args] = toCall(calls);
-        const task = this.#call(library, name, { args, options });
+        const task = this.#call(this.#ship(shipment), name, { args, options });
         return { task, ended: task.value().then((ends) => readEnds(task, ends)) };
       },
     };
   }
 
-  /** The name of a library for this source run so, declared when it is first wanted. */
-  #ship(prefix: "run" | "map", text: string, options: ProcessOptions): string {
-    const { store } = this.#shell;
+  /** A module that is to be run so, under a name that is its own. */
+  #pack(prefix: "run" | "map", text: string, options: ProcessOptions): Shipment {
     const read = readOptions<ProcessOptions>(options, prefix, PROCESS_READERS);
-    const process = checkProcess(read, store);
+    const process = checkProcess(read, this.#shell.store);
     const environments = process.environments.map(({ id }) => id);
     const runsIn = JSON.stringify([process.request, process.env, environments]);
     const digest = createHash("sha256").update(runsIn).update(text).digest("hex").slice(0, 32);
-    const name = `${prefix}-${digest}`;
-    if (this.#names.has(name)) return name;
-    const { id: module } = declareBytes(new TextEncoder().encode(text), store);
+    return { name: `${prefix}-${digest}`, text, process };
+  }
+
+  /** The name of the library for a function that is called now; others may be forgotten for it. */
+  #ship({ name, text, process }: Shipment): string {
+    const { store, engine } = this.#shell;
+    const known = this.#shipped.get(name);
+    const module = known ?? declareBytes(new TextEncoder().encode(text), store).id;
+    this.#shipped.delete(name);
+    this.#shipped.set(name, module);
+    if (known !== undefined) return name;
     this.#declare(plainInstance(name, process), { kind: "javascript", module });
+    if (this.#shipped.size <= SHIPPED_MAX) return name;
+    const [[oldest, oldModule] = []] = this.#shipped;
+    if (oldest === undefined || oldModule === undefined) return name;
+    this.#shipped.delete(oldest);
+    this.#names.delete(oldest);
+    engine.push({ kind: "library_undeclared", name: oldest });
+    store.release(oldModule);
     return name;
   }
 

@@ -303,7 +303,16 @@ export class CacheStore {
   #moveToTrash({ facts, path, isHidden, isShared = false }: Entry): void {
     if (isShared) this.#leave(facts.name, { isHidden });
     else if (facts.isDirectory) this.#trash.take(path);
-    else rmSync(path, { force: true });
+    else this.#removeFile(path);
+  }
+
+  #removeFile(path: string): void {
+    try {
+      rmSync(path, { force: true });
+    } catch {
+      // A function was given the path, and put something else in its place.
+      this.#trash.take(path);
+    }
   }
 
   /** `files/NAME`, or another path while a deleted file of that name is still read. */

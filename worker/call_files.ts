@@ -187,16 +187,17 @@ export class CallFiles {
     this.#arguments.push({ name, hold });
     const stored = cache.get(name);
     if (stored === undefined || stored.facts.isDirectory) return;
-    if (!stamps.has(stored)) stamps.set(stored, stampOf(hold.path));
+    const stamp = stamps.has(stored) ? undefined : stampOf(hold.path);
+    if (stamp !== undefined) stamps.set(stored, stamp);
     else if (!this.#looksSame(name)) this.#changedBefore.add(name);
   }
 
   #looksSame(name: CacheName): boolean {
     const stored = this.#places.cache.get(name);
-    const stamp = stored && stamps.get(stored);
     // Of one that went meanwhile nobody reads anything any more.
-    if (stored === undefined || stamp === undefined) return true;
-    return isSame(stamp, stampOf(stored.path));
+    if (stored === undefined || stored.facts.isDirectory) return true;
+    const [stamp, now] = [stamps.get(stored), stampOf(stored.path)];
+    return stamp !== undefined && now !== undefined && isSame(stamp, now);
   }
 
   async #findChanged(): Promise<readonly InputMount[]> {
@@ -206,7 +207,10 @@ export class CallFiles {
       if (this.#looksSame(name)) continue;
       const stored = cache.get(name);
       if (!await hasSameContents(cache, { name, path })) names.add(name);
-      else if (stored !== undefined) stamps.set(stored, stampOf(path));
+      else {
+        const stamp = stampOf(path);
+        if (stored !== undefined && stamp !== undefined) stamps.set(stored, stamp);
+      }
     }
     const { modified, suspect } = await this.#inputs.release();
     for (const { name } of modified) names.add(name);
@@ -274,12 +278,15 @@ function isMounted({ mount }: InputMount): boolean {
 
 function modifiedVerdict({ mount, name }: InputMount): EndedCall {
   const what = mount === "" ? `file argument "${name}"` : `input "${mount}"`;
-  const verdict = verdictOf("input_modified", `The function, or its process, wrote to its ${what}`);
+  const verdict = verdictOf("input_modified", `The function, or its process, changed its ${what}`);
   return mount === "" ? verdict : { ...verdict, mount };
 }
 
-function stampOf(path: string): Stamp {
-  const { size, mtimeNs, mode, ino } = lstatSync(path, { bigint: true });
+/** Undefined of what is not there: a function is given the path, and may remove it. */
+function stampOf(path: string): Stamp | undefined {
+  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  const { size, mtimeNs, mode, ino } = found;
   return { size, mtimeNs, mode, ino };
 }
 

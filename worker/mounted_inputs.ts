@@ -5,6 +5,8 @@
  * @module
  */
 
+import { lstatSync } from "node:fs";
+
 import type { CacheName } from "../shared/ids.ts";
 import type { CacheStore } from "./cache_store.ts";
 import { LinkedInputs } from "./linked_inputs.ts";
@@ -81,5 +83,14 @@ export async function hasSameContents(
   // Other workers' links to what is in a shared tree move the times that made it suspect.
   if (stored?.isShared === true) return true;
   if (stored === undefined || stored.facts.isDirectory || stored.facts.digest === "") return false;
-  return (await measureFile(path)).digest === stored.facts.digest;
+  try {
+    // Whatever may be there by now: only a file ends when it is read.
+    const { sizeBytes, digest } = stored.facts;
+    const found = lstatSync(path);
+    if (!found.isFile() || found.size !== sizeBytes) return false;
+    return (await measureFile(path)).digest === digest;
+  } catch {
+    // It was removed, or shut: nobody can read the contents it had.
+    return false;
+  }
 }

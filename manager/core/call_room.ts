@@ -97,6 +97,26 @@ export function placesWithRoom(
   return { now, ahead };
 }
 
+/**
+ * True where an instance would serve a call of the class once others have ended, or its worker is
+ * back. One at a worker that lacks a feature, or has room for instances only, is of no use to it.
+ */
+export function isServed(
+  state: ManagerState,
+  taskClass: TaskClass,
+  { services }: LibraryRecord,
+): boolean {
+  let probedCount = 0;
+  for (const { worker, slotCount } of services.values()) {
+    if (slotCount > 0 && suits(worker, taskClass) && isTimeLeft(state, worker, taskClass)) {
+      if (fitsBesideInstances(worker, taskClass)) return true;
+    }
+    probedCount += 1;
+    if (probedCount >= SERVICES_PROBED) break;
+  }
+  return false;
+}
+
 /** True of calls that state resources for which no instance that there is has room: others might. */
 export function lacksCallRoom(
   state: ManagerState,
@@ -133,7 +153,12 @@ function canServe(
  */
 function mayWaitFor(worker: WorkerRecord, taskClass: TaskClass, factor: number): boolean {
   if (worker.reservedFor !== undefined || !hasCallRoom(worker, taskClass, factor)) return false;
-  const more = taskClass.ownAllocation?.held ?? NO_RESOURCES;
+  return fitsBesideInstances(worker, taskClass);
+}
+
+function fitsBesideInstances(worker: WorkerRecord, { ownAllocation }: TaskClass): boolean {
+  if (ownAllocation === undefined) return true;
+  const more = ownAllocation.held;
   let used = NO_RESOURCES;
   for (const { library } of worker.instances.values()) {
     used = addResources(used, library.spec.resources);

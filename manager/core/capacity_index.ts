@@ -47,7 +47,7 @@ export function setCapacity<T extends CapacityMember>(
   member: T,
   free: number,
 ): void {
-  const bucket = Math.floor(free + 1e-6);
+  const bucket = bucketOf(free);
   const { place } = member;
   if (place.position >= 0) {
     if (place.bucket === bucket) return;
@@ -69,6 +69,11 @@ export function removeCapacity<T extends CapacityMember>(index: CapacityIndex<T>
   leaveBucket(index, member);
   member.place.position = -1;
   index.count -= 1;
+}
+
+/** True of a member after which, from the freest down, nobody has `needed` free. */
+export function isBelow({ place }: CapacityMember, needed: number): boolean {
+  return place.bucket < bucketOf(needed);
 }
 
 /** Shows members from the freest down until `visit` returns true; of equals that of `start` first. */
@@ -103,6 +108,11 @@ export function memberAt<T extends CapacityMember>(
     left -= members.length;
   }
   return undefined;
+}
+
+/** Sums of fractions are a little off. */
+function bucketOf(free: number): number {
+  return Math.floor(free + 1e-6);
 }
 
 /** The last of the bucket takes the place of `member`. */

@@ -8,7 +8,7 @@
 
 import { planLook } from "./deadline.ts";
 import { isSpent } from "./copy_policy.ts";
-import { indexService } from "./library.ts";
+import { indexService, retireInstances } from "./library.ts";
 import { isTimeLeft } from "./placement.ts";
 import { indexWorker } from "./room.ts";
 import { isHere } from "./spool.ts";
@@ -92,6 +92,8 @@ export function setBar(state: ManagerState, worker: WorkerRecord, bar: Bar | und
   }
   if (bar === "draining") setEnding(state, worker, true);
   recallAll(state, worker);
+  // Calls that come meanwhile are not to wait for instances that are given none.
+  retireInstances(state, worker);
 }
 
 /** The worker has too little time for something: for nothing at all, perhaps. */

@@ -198,6 +198,8 @@ export type ManagerEvent =
   /** The user has no use for the copies at workers for now; answered by `file_pruned`. */
   | { readonly kind: "file_pruned"; readonly fileId: FileId; readonly requestId: number }
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
+  /** It gets no more calls, unless the same is declared again: it goes when those that it has end. */
+  | { readonly kind: "library_undeclared"; readonly name: string }
   | { readonly kind: "task_submitted"; readonly task: TaskDefinition }
   /** Values among its arguments have become known: it reads these files beside those it had. */
   | {

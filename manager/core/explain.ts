@@ -6,18 +6,16 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
-import { lacking, requestOf } from "../../shared/resources.ts";
 import { visitBefore } from "../../shared/ordered_queue.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import { callReasons, turnReason } from "./explain_call.ts";
 import { INPUTS_TOLD_MAX, missingInputReasons, neededBy } from "./explain_input.ts";
 import { retrievalReasons, tryReasons } from "./explain_try.ts";
 import { isFull } from "./category.ts";
 import type { Explanation, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
 import type { Hold } from "./hold.ts";
-import { canStart, libraryFiles } from "./library.ts";
-import { isWaitingForWorkers, placesFor, roomForInstance } from "./schedule.ts";
-import type { LibraryRecord } from "./library_record.ts";
+import { isWaitingForWorkers } from "./schedule.ts";
 import type { ManagerState, TaskClass, TaskRecord } from "./state.ts";
 import { strictHolders, strictInputs } from "./strict_input.ts";
 import { comesFirst, compareRanks } from "./task_class.ts";
@@ -97,7 +95,7 @@ function holdReasons(inquiry: Inquiry, task: TaskRecord, hold: Hold): Reason[] {
   const reason = holdReason(inquiry, task, hold);
   if (hold.kind !== "strict_input") return [reason];
   const holders = strictHolders(inquiry.state, task);
-  return [reason, ...surveyWorkers(inquiry.state, task.taskClass, holders).reasons];
+  return [reason, ...surveyWorkers(inquiry, task.taskClass, holders).reasons];
 }
 
 function holdReason({ state, nowMs }: Inquiry, task: TaskRecord, hold: Hold): Reason {
@@ -137,8 +135,13 @@ function readyReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason
   }
   const { library, category } = task.taskClass;
   if (isFull(category)) return fullReasons(state, task);
-  if (library !== undefined) return callReasons(inquiry, { task, library, depth });
-  return placeReasons(inquiry, task);
+  if (library === undefined) return placeReasons(inquiry, task);
+  return callReasons(inquiry, {
+    task,
+    library,
+    places: () => placeReasons(inquiry, task),
+    rootOf: (producer) => rootOf(inquiry, producer, depth),
+  });
 }
 
 function fullReasons(state: ManagerState, task: TaskRecord): Reason[] {
@@ -147,75 +150,25 @@ function fullReasons(state: ManagerState, task: TaskRecord): Reason[] {
   return [full, ...queueReasons(state, task)];
 }
 
-/** What a call waits for before it is at a worker. */
-function callReasons(
-  inquiry: Inquiry,
-  { task, library, depth }: {
-    readonly task: TaskRecord;
-    readonly library: LibraryRecord;
-    readonly depth: number;
-  },
-): Reason[] {
-  const { state } = inquiry;
-  const { spec: { name, slots }, failureCount } = library;
-  const { taskClass } = task;
-  const { now, ahead } = placesFor(state, library, taskClass);
-  const isStartable = canStart(state, library);
-  const isNext = library.failure !== undefined || now !== undefined || ahead !== undefined ||
-    isStartable && roomForInstance(state, { taskClass, library }) !== undefined;
-  if (isNext) return [{ kind: "placed_next" }];
-  if (!isStartable) {
-    return missingInputReasons(state, libraryFiles(state, library), {
-      most: INPUTS_TOLD_MAX,
-      nameOf: ({ fileId }) => ({ fileId, library: name }),
-      rootOf: (producer) => rootOf(inquiry, producer, depth),
-    });
-  }
-  const { activeCount } = library;
-  if (activeCount === 0) return placeReasons(inquiry, task);
-  const roomless = roomlessAt(task.taskClass, library);
-  if (roomless !== undefined) return [roomless, ...placeReasons(inquiry, task)];
-  let callCount = 0;
-  for (const { callCount: count } of library.services.values()) callCount += count;
-  let startingCount = 0;
-  for (const instance of library.instances) {
-    if (instance.state === "starting") startingCount += 1;
-  }
-  const slotCount = activeCount * slots;
-  const taken = { kind: "slots", library: name, slotCount, callCount, startingCount } as const;
-  return [{ ...taken, failureCount }, ...placeReasons(inquiry, task)];
-}
-
-/** Where calls of the class would have slots, and lack room for what they state themselves. */
-function roomlessAt({ ownAllocation }: TaskClass, library: LibraryRecord): Reason | undefined {
-  if (ownAllocation === undefined) return undefined;
-  const { held: more } = ownAllocation;
-  const counts = new Map<string, number>();
-  for (const { worker, callCount, slotCount } of library.services.values()) {
-    if (callCount >= slotCount) continue;
-    const resource = lacking(worker.resources, { used: worker.committed, more, factor: 1 });
-    if (resource !== undefined) counts.set(resource, (counts.get(resource) ?? 0) + 1);
-  }
-  let [resource, workerCount] = ["", 0];
-  for (const [name, count] of counts) {
-    if (count > workerCount) [resource, workerCount] = [name, count];
-  }
-  if (workerCount === 0) return undefined;
-  const amount = requestOf(more, resource);
-  return { kind: "call_room", library: library.spec.name, resource, amount, workerCount };
-}
-
 /** What keeps it from workers, then who goes before it. */
 function placeReasons(inquiry: Inquiry, task: TaskRecord): Reason[] {
   const { state, surveys } = inquiry;
   const { taskClass } = task;
   if (state.workers.size === 0) return [{ kind: "no_worker" }];
   let survey = surveys.get(taskClass);
-  if (survey === undefined) surveys.set(taskClass, survey = surveyWorkers(state, taskClass));
+  if (survey === undefined) surveys.set(taskClass, survey = surveyForTurn(inquiry, taskClass));
   const { reasons, candidateCount } = survey;
   const [first, ...others] = reasons;
   if (first === undefined || candidateCount === 0) return [...reasons];
   return [first, ...queueReasons(state, task), ...others];
+}
+
+/** The survey of a class; that it waits for its turn comes first. */
+function surveyForTurn(inquiry: Inquiry, taskClass: TaskClass): WorkerSurvey {
+  const { state, nowMs } = inquiry;
+  const survey = surveyWorkers(inquiry, taskClass);
+  const turn = turnReason(state, taskClass, nowMs);
+  return turn === undefined ? survey : { ...survey, reasons: [turn, ...survey.reasons] };
 }
 
 function queueReasons({ busyClasses }: ManagerState, task: TaskRecord): Reason[] {

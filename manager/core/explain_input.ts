@@ -1,7 +1,10 @@
 /** Why the inputs of a task that waits cannot be had yet, down to what keeps the first of a chain. */
 
+import type { FileId } from "../../shared/ids.ts";
+import { moduleFiles } from "../../shared/library.ts";
 import type { InputReason, NeededFile, Producer, Reason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
+import type { LibraryRecord } from "./library_record.ts";
 import { recipeInputs } from "./recipe.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
 import { taskStateOf } from "./task_standing.ts";
@@ -30,6 +33,16 @@ export function neededBy({ definition }: TaskRecord, { fileId, aliases }: FileRe
     return input.fileId === fileId || aliases.includes(input.fileId);
   })?.mount;
   return mount === undefined ? { fileId } : { fileId, mount };
+}
+
+/** As `neededBy`, a file of the library. */
+export function neededByLibrary({ spec }: LibraryRecord, file: FileRecord): NeededFile {
+  const { fileId } = file;
+  const { name: library, inputs, program } = spec;
+  const isOf = (id: FileId) => id === fileId || file.aliases.includes(id);
+  if (moduleFiles(program).some(isOf)) return { fileId, library, isModule: true };
+  const mount = inputs.find((input) => isOf(input.fileId))?.mount;
+  return mount === undefined ? { fileId, library } : { fileId, library, mount };
 }
 
 /** Why some of the files cannot be had, each in turn. */

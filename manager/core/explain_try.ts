@@ -3,7 +3,8 @@
 import { fitsWithin, NO_RESOURCES } from "../../shared/resources.ts";
 import { freeDiskBytes } from "./disk.ts";
 import type { Inquiry } from "./explain.ts";
-import { neededBy } from "./explain_input.ts";
+import { failureReasons } from "./explain_call.ts";
+import { neededBy, neededByLibrary } from "./explain_input.ts";
 import type { CopySource, NeededFile, Reason, TryReason } from "./explanation.ts";
 import { inputFiles } from "./file.ts";
 import { libraryFiles } from "./library.ts";
@@ -46,7 +47,11 @@ export function tryReasons(inquiry: Inquiry, attempt: TryRecord): Reason[] {
   if (isStarted) reasons.push({ kind: "running", forMs: nowMs - startedAtMs });
   else reasons.push(...stagingReasons(inquiry, attempt));
   const forMs = nowMs - task.dispatchedAtMs;
-  return [...reasons, { kind: "at_worker", workerId, host, try: attempt.try, forMs }];
+  const { library } = attempt.taskClass;
+  const failed = library !== undefined && reasons.some(({ kind }) => kind === "instance")
+    ? failureReasons(inquiry.state, library)
+    : [];
+  return [...reasons, ...failed, { kind: "at_worker", workerId, host, try: attempt.try, forMs }];
 }
 
 function stagingReasons(inquiry: Inquiry, attempt: TryRecord): TryReason[] {
@@ -58,12 +63,12 @@ function stagingReasons(inquiry: Inquiry, attempt: TryRecord): TryReason[] {
   }
   const isStarting = library !== undefined && !hasInstance(attempt, "ready");
   if (isStarting) {
-    const { spec: { name }, failureCount } = library;
     for (const file of libraryFiles(state, library)) {
-      const { fileId } = file;
-      reasons.push(...copyReasons(inquiry, worker, { file, name: { fileId, library: name } }));
+      reasons.push(...copyReasons(inquiry, worker, { file, name: neededByLibrary(library, file) }));
     }
-    reasons.push({ kind: "instance", library: name, failureCount });
+    const { spec: { name } } = library;
+    const forMs = startingForMs(inquiry, attempt);
+    reasons.push({ kind: "instance", library: name, ...forMs === undefined ? {} : { forMs } });
   }
   const isComing = reasons.some(({ kind }) => kind.startsWith("input_"));
   const freeBytes = freeDiskBytes(worker);
@@ -171,6 +176,16 @@ function roomReasons(attempt: TryRecord): TryReason[] {
     if (library === undefined || other.taskClass.library === library) counts.beforeCount += 1;
   }
   return [{ kind: "room", ...counts }];
+}
+
+/** Since when an instance starts at its worker that is to serve it. */
+function startingForMs({ nowMs }: Inquiry, attempt: TryRecord): number | undefined {
+  let forMs: number | undefined;
+  for (const { library, state, startedAtMs } of attempt.worker.instances.values()) {
+    if (library !== attempt.taskClass.library || state !== "starting") continue;
+    forMs = Math.max(forMs ?? 0, nowMs - startedAtMs);
+  }
+  return forMs;
 }
 
 function hasInstance({ worker, taskClass: { library } }: TryRecord, wanted: "ready"): boolean {

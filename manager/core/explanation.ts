@@ -18,10 +18,22 @@ export interface Explanation {
 export interface NeededFile {
   /** Number of the file. */
   readonly fileId: FileId;
-  /** The mount of an input; absent of an environment and of the files of a library. */
+  /** The mount of an input, of the task or of its library; absent of all other files. */
   readonly mount?: string;
-  /** The library whose instances need it. */
+  /** The library whose instances need it: its module or an environment, when it has no mount. */
   readonly library?: string;
+  /** True of the module of a library. */
+  readonly isModule?: boolean;
+}
+
+/** A worker at which no instance of a library is started for now, as one there failed to start. */
+export interface PassedWorker {
+  /** The worker. */
+  readonly workerId: WorkerId;
+  /** Where it runs. */
+  readonly host: string;
+  /** It is passed over for so long yet. */
+  readonly leftMs: number;
 }
 
 /** A task on which another one waits. */
@@ -67,6 +79,10 @@ export type PlaceReason =
   | OfWorkers & { readonly kind: "time"; readonly neededMs: number; readonly mostMs: number }
   /** They could run it, and others hold what it needs; `resource` is what lacks at most of them. */
   | OfWorkers & { readonly kind: "busy"; readonly resource: string }
+  /** Instances did not start there: `workers`, the first few of them, are passed over for a while. */
+  | OfWorkers & { readonly kind: "passed_over"; readonly workers: readonly PassedWorker[] }
+  /** They have room, and are kept for others that found none for a long time. */
+  | OfWorkers & { readonly kind: "kept" }
   /** Without a connection; the first is lost unless it is back within `leftMs`. */
   | OfWorkers & { readonly kind: "away"; readonly leftMs: number }
   /** They said that they leave. */
@@ -108,9 +124,32 @@ export type PlaceReason =
     readonly library: string;
     readonly slotCount: number;
     readonly callCount: number;
-    /** Instances that start; failed starts in a row. */
-    readonly startingCount: number;
+  }
+  /** So many instances of its library start, at so many workers; the first since `forMs`. */
+  | {
+    readonly kind: "instances_starting";
+    readonly library: string;
+    readonly instanceCount: number;
+    readonly workerCount: number;
+    readonly forMs: number;
+  }
+  /** Instances failed in a row; after `mostCount` the library is given up. The last said `message`. */
+  | {
+    readonly kind: "instances_failed";
+    readonly library: string;
     readonly failureCount: number;
+    readonly mostCount: number;
+    readonly message: string;
+  }
+  /**
+   * Instances of `libraries` hold the room, and leave for its sake: when their turn is over in
+   * `leftMs`, which is absent while that is not known; they do so now when `isLeaving`.
+   */
+  | {
+    readonly kind: "turn";
+    readonly libraries: readonly string[];
+    readonly isLeaving: boolean;
+    readonly leftMs?: number;
   };
 
 /** Why an input cannot be had yet. */
@@ -189,8 +228,8 @@ export type TryReason =
   | { readonly kind: "recalled" }
   /** Its worker is without a connection, and lost unless it is back within `leftMs`. */
   | { readonly kind: "worker_away"; readonly leftMs: number }
-  /** The instance that is to serve it starts; `failureCount` starts failed in a row. */
-  | { readonly kind: "instance"; readonly library: string; readonly failureCount: number }
+  /** The instance that is to serve it starts since `forMs`; undefined while one that was there ends. */
+  | { readonly kind: "instance"; readonly library: string; readonly forMs?: number }
   /** All is there: its worker starts it. */
   | { readonly kind: "starting" }
   /** It runs since `forMs`. */

@@ -7,7 +7,7 @@
 
 import { fitsWithin } from "../../shared/resources.ts";
 import { missingAt } from "./allocation.ts";
-import { isIndexed, visitFreest } from "./capacity_index.ts";
+import { isBelow, isIndexed, visitFreest } from "./capacity_index.ts";
 import { neededAt } from "./instance_yield.ts";
 import { canStart, startInstance, unblockLibrary, wantFiles } from "./library.ts";
 import type { LibraryRecord } from "./library_record.ts";
@@ -63,10 +63,8 @@ function bestFor(state: ManagerState, library: LibraryRecord): WorkerRecord | un
   visitFreest(state.index, (worker) => {
     see(worker);
     probedCount += 1;
-    const isTooBusy =
-      worker.resources.cores - worker.committed.cores < library.spec.resources.cores;
-    // Those that follow are no freer.
-    return leastSlots === 0 || isTooBusy || probedCount >= WORKERS_PROBED;
+    return leastSlots === 0 || isBelow(worker, library.spec.resources.cores) ||
+      probedCount >= WORKERS_PROBED;
   });
   return best;
 }

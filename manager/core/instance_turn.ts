@@ -8,6 +8,7 @@
  * @module
  */
 
+import { isServed } from "./call_room.ts";
 import { isFull } from "./category.ts";
 import { heldByInstances, heldForLong, justEnough, makeWay, neededAt } from "./instance_yield.ts";
 import { canStart, isActive } from "./library.ts";
@@ -31,7 +32,7 @@ export interface Claim {
 }
 
 /** What would have to leave a worker, and from when on it may be told to. */
-interface Plan {
+export interface Plan {
   readonly worker: WorkerRecord;
   readonly leaving: readonly InstanceRecord[];
   readonly atMs: number;
@@ -40,7 +41,7 @@ interface Plan {
 /** A class found no room. */
 export function noteClaim(state: ManagerState, taskClass: TaskClass): void {
   if (state.libraries.size === 0 || state.claims.has(taskClass)) return;
-  if (hasClaim(taskClass)) {
+  if (hasClaim(state, taskClass)) {
     state.claims.set(taskClass, { sinceMs: state.nowMs, lookAtMs: state.nowMs });
   }
 }
@@ -48,7 +49,7 @@ export function noteClaim(state: ManagerState, taskClass: TaskClass): void {
 /** Does for those with a claim what can be done now. */
 export function pressClaims(state: ManagerState): void {
   for (const [taskClass, claim] of state.claims) {
-    if (!hasClaim(taskClass)) {
+    if (!hasClaim(state, taskClass)) {
       state.claims.delete(taskClass);
       continue;
     }
@@ -81,9 +82,11 @@ export function turnMs({ policies }: ManagerState, { startMs }: LibraryRecord): 
 }
 
 /** True of a class that waits, and has nothing that others of it could follow. */
-function hasClaim({ readyCount, runningCount, isBlocked, category, library }: TaskClass): boolean {
+function hasClaim(state: ManagerState, taskClass: TaskClass): boolean {
+  const { readyCount, runningCount, isBlocked, category, library } = taskClass;
   if (readyCount === 0 || runningCount > 0 || !isBlocked || isFull(category)) return false;
-  return library === undefined || library.activeCount === 0 && library.failure === undefined;
+  return library === undefined ||
+    library.failure === undefined && !isServed(state, taskClass, library);
 }
 
 /** Has instances make way if it is time for that; returns when to look at the claim again. */
@@ -92,6 +95,8 @@ function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): n
   const { library } = taskClass;
   // It is looked at again when they are there.
   if (library !== undefined && !canStart(state, library)) return Infinity;
+  // The same when those have left.
+  if (taskClass.leavingCount >= taskClass.readyCount) return Infinity;
   const turnAtMs = sinceMs + libraryTurnMs;
   // Those for whom a library has made way have their turn before it is back. Among tasks, others
   // wait for a worker of their own only where a library does, which would always come before them.
@@ -114,6 +119,21 @@ function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): n
   // As many workers are kept as may be: it is looked at again when one of them is not any more.
   if (!keepFor(state, taskClass, plan.worker)) return lookAtMs;
   return carryOut(state, taskClass, plan);
+}
+
+/**
+ * What has to leave for the class, and when; undefined where it has no claim, or nothing that leaves
+ * would help it. Looks at all workers with instances: for who asks, not for the scheduling pass.
+ */
+export function expectedTurn(state: ManagerState, taskClass: TaskClass): Plan | undefined {
+  const claim = state.claims.get(taskClass);
+  if (claim === undefined) return undefined;
+  const kept = state.reservations.get(taskClass);
+  if (kept !== undefined) return planAt(state, kept, taskClass);
+  const plan = soonestPlan(state, taskClass);
+  if (plan === undefined) return undefined;
+  const { policies: { libraryTurnMs } } = state;
+  return { ...plan, atMs: Math.max(plan.atMs, claim.sinceMs + libraryTurnMs) };
 }
 
 function hasLibraryClaim({ claims }: ManagerState): boolean {
@@ -150,15 +170,21 @@ function planAt(
   worker: WorkerRecord,
   taskClass: TaskClass,
 ): Plan | undefined {
-  const { library } = taskClass;
-  const more = neededAt(state, worker, taskClass);
+  const { library, ownAllocation } = taskClass;
+  // A call that only lacks what it states itself is served by the instance that is there.
+  const kept = library !== undefined && ownAllocation !== undefined &&
+      (worker.services.get(library)?.slotCount ?? 0) > 0
+    ? library
+    : undefined;
+  const more = kept === undefined ? neededAt(state, worker, taskClass) : ownAllocation?.held;
   if (more === undefined || lastingObstacleAt(state, worker, taskClass) !== undefined) {
     return undefined;
   }
   if (library !== undefined && isPassedOver(state, library, worker)) return undefined;
   const ends = new Map<InstanceRecord, number>();
   for (const instance of worker.instances.values()) {
-    if (isActive(instance)) ends.set(instance, turnEndMs(state, instance, taskClass));
+    if (!isActive(instance) || instance.library === kept) continue;
+    ends.set(instance, turnEndMs(state, instance, taskClass));
   }
   // Of those of one service the newest is the least busy.
   const instances = [...ends.keys()].reverse();

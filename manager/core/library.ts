@@ -33,6 +33,12 @@ const START_MS_MAX = 600_000;
 
 /** Adds a library. Its instances start when calls need them, or as many as are kept of it. */
 export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
+  const known = state.libraries.get(spec.name);
+  if (known?.isUndeclared === true) {
+    known.isUndeclared = false;
+    known.isAheadBlocked = false;
+    return countActive(state, known, 0);
+  }
   assert(!state.libraries.has(spec.name), `Library "${spec.name}" must be new`);
   const library: LibraryRecord = {
     spec,
@@ -41,7 +47,10 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
     calls: { running: 0, done: 0, failed: 0 },
     failureCount: 0,
     failedPlaces: new Set(),
+    lastFailure: "",
     failedStarts: new Map(),
+    useCount: 0,
+    isUndeclared: false,
     failure: undefined,
     instances: new Set(),
     activeCount: 0,
@@ -56,6 +65,28 @@ export function declareLibrary(state: ManagerState, spec: LibrarySpec): void {
     file.libraries.add(library);
     if (file.failure !== undefined) failLibrary(state, library, file.failure.message);
   }
+}
+
+/** Nobody is going to call the library: it goes with the last of its calls. */
+export function undeclareLibrary(state: ManagerState, name: string): void {
+  const library = state.libraries.get(name);
+  if (library === undefined) return;
+  library.isUndeclared = true;
+  countActive(state, library, 0);
+  forgetIfUnused(state, library);
+}
+
+/** A call of the library enters the table of tasks, or leaves it. */
+export function countCall(state: ManagerState, library: LibraryRecord, change: 1 | -1): void {
+  library.useCount += change;
+  if (change < 0) forgetIfUnused(state, library);
+}
+
+function forgetIfUnused(state: ManagerState, library: LibraryRecord): void {
+  if (!library.isUndeclared || library.useCount > 0 || state.isClosed) return;
+  library.isAwaitingFiles = false;
+  for (const service of [...library.services.values()]) stopService(state, service);
+  releaseLibrary(state, library);
 }
 
 /** True when everything an instance is started with can be had. */
@@ -97,6 +128,7 @@ export function startInstance(
     library,
     worker,
     state: "starting",
+    startedAtMs: state.nowMs,
     makesWayFor: undefined,
   };
   worker.instances.set(instance.instanceId, instance);
@@ -230,6 +262,11 @@ export function retireInstance(state: ManagerState, instance: InstanceRecord): v
   tell(state, worker, { kind: "stop_instance", instanceId, isRetiring: true });
 }
 
+/** The worker is to do nothing more: none of its instances takes calls any more. */
+export function retireInstances(state: ManagerState, worker: WorkerRecord): void {
+  for (const instance of [...worker.instances.values()]) retireInstance(state, instance);
+}
+
 /** What retiring instances were told, and calls that were asked back, may be lost. */
 export function repeatRetirements(state: ManagerState, worker: WorkerRecord): void {
   for (const { instanceId, state: kind } of worker.instances.values()) {
@@ -265,7 +302,7 @@ export function failLibrary(state: ManagerState, library: LibraryRecord, message
   unblockLibrary(state, library);
 }
 
-/** The workflow is over: nothing is kept for its instances any more. */
+/** Nothing is kept for its instances any more. */
 export function releaseLibrary(state: ManagerState, library: LibraryRecord): void {
   for (const file of new Set(libraryFiles(state, library))) {
     file.libraries.delete(library);
@@ -368,7 +405,7 @@ export function indexService(state: ManagerState, service: ServiceRecord): void 
 function countActive(state: ManagerState, library: LibraryRecord, change: -1 | 0 | 1): void {
   library.activeCount += change;
   const isShort = library.activeCount < library.spec.instanceCount &&
-    library.failure === undefined && !state.isClosed;
+    library.failure === undefined && !library.isUndeclared && !state.isClosed;
   if (isShort) state.shortLibraries.add(library);
   else state.shortLibraries.delete(library);
 }

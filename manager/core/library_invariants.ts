@@ -18,7 +18,8 @@ export function checkLibraries(state: ManagerState): void {
       checkStart(state, instance);
     }
     assert(activeCount === count, `Library "${name}" must have ${count} instances`);
-    const isShort = !state.isClosed && library.failure === undefined && count < instanceCount;
+    const isKept = !state.isClosed && library.failure === undefined && !library.isUndeclared;
+    const isShort = isKept && count < instanceCount;
     const isKnown = state.shortLibraries.has(library) === isShort;
     assert(isKnown, `Library "${name}" must be known to have too few instances`);
     for (const service of library.services.values()) {
@@ -77,7 +78,7 @@ function checkService(
 }
 
 /** What classes count of their tries, and of what makes way for them, is so. */
-function checkClasses({ classes, workers, claims }: ManagerState): void {
+function checkClasses({ classes, workers, claims, libraries }: ManagerState): void {
   const running = new Map<TaskClass, number>();
   const leaving = new Map<TaskClass, number>();
   const add = (counts: Map<TaskClass, number>, taskClass: TaskClass) => {
@@ -95,6 +96,15 @@ function checkClasses({ classes, workers, claims }: ManagerState): void {
     assert(runningCount === count, `Class ${key} must count ${count} tries at workers`);
     const leftCount = leaving.get(taskClass) ?? 0;
     assert(leavingCount === leftCount, `${leftCount} instances must make way for class ${key}`);
+  }
+  const uses = new Map<LibraryRecord, number>();
+  for (const { library, useCount } of classes.values()) {
+    if (library !== undefined) uses.set(library, (uses.get(library) ?? 0) + useCount);
+  }
+  for (const library of libraries.values()) {
+    const { spec: { name }, useCount, isUndeclared } = library;
+    assert(useCount === (uses.get(library) ?? 0), `Library "${name}" must know of its calls`);
+    assert(!isUndeclared || useCount > 0, `Library "${name}" must be forgotten`);
   }
   for (const { key, readyCount } of claims.keys()) {
     assert(readyCount > 0, `Class ${key} must have tasks for its claim`);

@@ -44,7 +44,13 @@ export interface LibraryRecord {
   failureCount: number;
   /** Where these were, as a message tells it; no more than are told. */
   readonly failedPlaces: Set<string>;
+  /** What the last failure said, in its first characters; empty when there was none of late. */
+  lastFailure: string;
   readonly failedStarts: Map<WorkerRecord, FailedStarts>;
+  /** Calls in the table of tasks, those that may have to make their values again too. */
+  useCount: number;
+  /** It is forgotten with the last of them. */
+  isUndeclared: boolean;
   /** Given up: what its calls fail with. */
   failure: string | undefined;
   readonly instances: Set<InstanceRecord>;
@@ -67,6 +73,8 @@ export interface InstanceRecord {
   readonly worker: WorkerRecord;
   /** One that retires is given no more calls, and stops once those that it has have ended. */
   state: "starting" | "ready" | "retiring" | "stopping";
+  /** When it was started. */
+  readonly startedAtMs: number;
   /** The class for whose sake it leaves, while it does. */
   makesWayFor: TaskClass | undefined;
 }

@@ -12,11 +12,12 @@ import {
   type CallPlaces,
   hasCallRoom,
   instanceNeed,
+  isServed,
   lacksCallRoom,
   placesWithRoom,
   unblockAlike,
 } from "./call_room.ts";
-import { isIndexed, visitFreest } from "./capacity_index.ts";
+import { isBelow, isIndexed, visitFreest } from "./capacity_index.ts";
 import { isFull } from "./category.ts";
 import { type DiskNeed, largestDiskFor, roundedDisk } from "./disk.ts";
 import { startAhead } from "./instance_ahead.ts";
@@ -53,6 +54,9 @@ const INSTANCE_WORTH_MS = 100;
 
 /** Services that are looked at, freest first, for one at which a call may wait. */
 const SERVICES_PROBED = 16;
+
+/** Workers that are looked at, freest first, for room for an instance that had none before. */
+const WORKERS_PROBED = 64;
 
 /** Tries shorter than this are not worth taking back from a worker. */
 const RECALL_WORTH_MS = 50;
@@ -273,17 +277,27 @@ export function roomForInstance(
   call: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
 ): WorkerRecord | undefined {
   const { taskClass, library } = call;
-  if (!isInstanceWorth(taskClass, library) && !lacksCallRoom(state, call)) return undefined;
-  const { resources } = library.spec;
+  const isWanted = isInstanceWorth(taskClass, library) || lacksCallRoom(state, call) ||
+    !isServed(state, taskClass, library);
+  if (!isWanted) return undefined;
+  const { cores } = library.spec.resources;
+  const hasRoomAt = (worker: WorkerRecord) => {
+    return instanceObstacleAt(state, worker, { taskClass, library, factor: 1 }) === undefined;
+  };
   let found: WorkerRecord | undefined;
+  let probedCount = 0;
   visitFreest(state.index, (worker) => {
-    const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor: 1 });
-    if (obstacle === undefined) found = worker;
-    // Those that follow are no freer.
-    return found !== undefined ||
-      worker.resources.cores - worker.committed.cores < resources.cores;
+    if (hasRoomAt(worker)) found = worker;
+    probedCount += 1;
+    return found !== undefined || isBelow(worker, cores) ||
+      taskClass.isBlocked && probedCount >= WORKERS_PROBED;
   });
-  return found;
+  if (found !== undefined || probedCount < WORKERS_PROBED) return found;
+  // A class that fitted nowhere fits only where room was given back.
+  for (const worker of state.changedWorkers) {
+    if (isIndexed(worker) && hasRoomAt(worker)) return worker;
+  }
+  return undefined;
 }
 
 /** True when the instances that there are take longer for the ready calls than one more to start. */

@@ -21,6 +21,9 @@ const BACK_OFF_MS_MAX = 60_000;
 /** Workers that are named when a library is given up. */
 const PLACES_TOLD_MAX = 8;
 
+/** Characters that are kept of what the last failure of a library said. */
+export const LAST_FAILURE_CHARS_MAX = 1_000;
+
 /** How an instance failed. */
 export interface InstanceFailure {
   /** `transfer_failed`: something that it needs could not be brought there. */
@@ -36,7 +39,9 @@ export function noteFailure(
   failure: InstanceFailure,
 ): void {
   if (failure.reason !== "died") passOver(state, library, worker);
-  if (library.failure !== undefined || isServing(library)) return;
+  if (library.failure !== undefined) return;
+  library.lastFailure = failure.message.slice(0, LAST_FAILURE_CHARS_MAX);
+  if (isServing(library)) return;
   library.failureCount += 1;
   const { failedPlaces, failureCount } = library;
   if (failedPlaces.size <= PLACES_TOLD_MAX) {
@@ -52,6 +57,7 @@ export function forgetFailures(library: LibraryRecord, worker: WorkerRecord): vo
   library.failureCount = 0;
   library.failedPlaces.clear();
   library.failedStarts.delete(worker);
+  if (library.failedStarts.size === 0) library.lastFailure = "";
 }
 
 /** True while others are to be tried before the worker; never where all have failed. */

@@ -21,7 +21,7 @@ import { changeHost } from "./host.ts";
 import { reviewIdle } from "./instance_idle.ts";
 import { reviewClaims } from "./instance_turn.ts";
 import type { Fact, ManagerInstruction } from "./instruction.ts";
-import { declareLibrary, endInstance, readyInstance } from "./library.ts";
+import { declareLibrary, endInstance, readyInstance, undeclareLibrary } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
 import { remakeLost } from "./recovery.ts";
@@ -99,6 +99,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return pruneFile(state, event);
     case "library_declared":
       return declareLibrary(state, event.library);
+    case "library_undeclared":
+      return undeclareLibrary(state, event.name);
     case "task_submitted":
       submitTask(state, event.task);
       if (state.isClosed) cancelTask(state, event.task.taskId);

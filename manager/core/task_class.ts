@@ -7,6 +7,7 @@ import { callAllocation } from "./call_room.ts";
 import { categoryOf, demandOf, forgetCategory, sizeClass } from "./category.ts";
 import { reviewOutOfTime } from "./drain.ts";
 import type { TaskDefinition } from "./event.ts";
+import { countCall } from "./library.ts";
 import type { ManagerState, TaskClass, TaskRecord, WorkerRecord } from "./state.ts";
 
 /** What tries of a task need more than it says, as earlier ones had too little. */
@@ -30,7 +31,8 @@ export function classOf(
   const key = JSON.stringify([category, request, least, minTimeMs, library, features], amounts);
   // One without tasks may be of a category that was forgotten, and has begun anew since.
   const current = state.categories.get(category);
-  const isKnown = known !== undefined && (current ?? known.category) === known.category;
+  const isKnown = known !== undefined && (current ?? known.category) === known.category &&
+    known.library === libraryOf(state, library);
   const taskClass = state.classes.get(key) ??
     (isKnown ? known : newClass(state, { key, definition, raise }));
   if (isByTemplate) state.classByTemplate.set(template, taskClass);
@@ -39,8 +41,9 @@ export function classOf(
 
 /** A task enters the class, or leaves it: a class without tasks is forgotten. */
 export function countUse(state: ManagerState, taskClass: TaskClass, change: 1 | -1): void {
-  const { key, category } = taskClass;
+  const { key, category, library } = taskClass;
   taskClass.useCount += change;
+  if (library !== undefined) countCall(state, library, change);
   if (taskClass.useCount === 0) {
     state.classes.delete(key);
     category.classes.delete(taskClass);
@@ -143,7 +146,7 @@ function newClass(
     features,
     unfitAt: undefined,
     minTimeMs,
-    library: library === undefined ? undefined : state.libraries.get(library),
+    library: libraryOf(state, library),
     ready: newOrderedQueue(comesFirst),
     readyCount: 0,
     queuedCount: 0,
@@ -157,6 +160,10 @@ function newClass(
     unwatched: new Set(),
     provenHost: undefined,
   };
+}
+
+function libraryOf({ libraries }: ManagerState, name: string | undefined) {
+  return name === undefined ? undefined : libraries.get(name);
 }
 
 /** `Infinity`, which JSON has no word for. */

@@ -12,7 +12,7 @@ import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { barByHost, noteHostLoss } from "./host.ts";
 import { reviewClaims } from "./instance_turn.ts";
-import { indexService, releaseLibrary, removeInstance } from "./library.ts";
+import { indexService, releaseLibrary, removeInstance, retireInstances } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach, setServing } from "./reach.ts";
 import { passMaking } from "./recipe.ts";
@@ -122,6 +122,7 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
   }
   worker.unstarted.clear();
   state.recallable.delete(worker);
+  retireInstances(state, worker);
 }
 
 /** A worker is sent away; what it runs goes elsewhere, and is not counted against tasks. */

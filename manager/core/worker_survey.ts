@@ -8,10 +8,12 @@
 import { unreachable } from "../../shared/assert.ts";
 import { lacking, NO_RESOURCES, requestOf, type Resources } from "../../shared/resources.ts";
 import { instanceNeed } from "./call_room.ts";
-import type { PlaceReason } from "./explanation.ts";
+import type { PassedWorker, PlaceReason } from "./explanation.ts";
 import { aheadFactor, lastingObstacleAt, neededMs, obstacleAt } from "./placement.ts";
 import { type Closure, closureOf } from "./room.ts";
+import { isReserved } from "./reservation.ts";
 import { instanceObstacleAt } from "./schedule.ts";
+import { isPassedOver } from "./start_failure.ts";
 import type { LibraryRecord } from "./library_record.ts";
 import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { allocationAt, shortageAt } from "./task_class.ts";
@@ -31,7 +33,7 @@ export interface WorkerSurvey {
 type Finding =
   | { readonly kind: "resource"; readonly resource: string; readonly amount: number }
   | { readonly kind: "feature"; readonly feature: string }
-  | { readonly kind: Closure | "free" }
+  | { readonly kind: Closure | "free" | "passed_over" | "kept" }
   | { readonly kind: "busy"; readonly resource: string };
 
 /** A finding, and of how many workers it is true. */
@@ -43,14 +45,29 @@ interface Tally {
   /** Of the first of them. */
   readonly host: string;
   readonly hosts: Set<string>;
+  /** The first few of them. */
+  readonly workers: WorkerRecord[];
 }
 
 /** In this order they stand before what lasts, where some worker could run it. */
-const PASSING = ["free", "busy", "crowded", "away", "blocked", "draining", "leaving"] as const;
+const PASSING = [
+  "free",
+  "passed_over",
+  "busy",
+  "kept",
+  "crowded",
+  "away",
+  "blocked",
+  "draining",
+  "leaving",
+] as const;
+
+/** Workers that are named one by one. */
+const WORKERS_TOLD_MAX = 8;
 
 /** Looks at all workers for one class, or at those that alone are in question. */
 export function surveyWorkers(
-  state: ManagerState,
+  { state, nowMs }: { readonly state: ManagerState; readonly nowMs: number },
   taskClass: TaskClass,
   workers: readonly WorkerRecord[] = [...state.workers.values()],
 ): WorkerSurvey {
@@ -61,18 +78,20 @@ export function surveyWorkers(
     let tally = tallies.get(key);
     if (tally === undefined) {
       const { host } = worker;
-      tallies.set(key, tally = { finding, count: 0, leftMs: 0, host, hosts: new Set() });
+      tally = { finding, count: 0, leftMs: 0, host, hosts: new Set(), workers: [] };
+      tallies.set(key, tally);
     }
     tally.hosts.add(worker.host);
+    if (tally.workers.length < WORKERS_TOLD_MAX) tally.workers.push(worker);
     tally.count += 1;
-    tally.leftMs = Math.max(tally.leftMs, leftMsOf(state, worker, finding));
+    tally.leftMs = Math.max(tally.leftMs, leftMsOf(nowMs, worker, finding));
   }
   const all = [...tallies.values()];
   const lasting = all.filter(({ finding: { kind } }) => !isPassing(kind));
   const passing = PASSING.flatMap((kind) => {
     return all.filter(({ finding }) => finding.kind === kind).toSorted((a, b) => b.count - a.count);
   });
-  const tell = (tally: Tally) => reasonOf(state, { taskClass, workers, tally });
+  const tell = (tally: Tally) => reasonOf({ state, nowMs }, { taskClass, workers, tally });
   const reasons = mergeBusy(passing).map(tell);
   const others = lasting.map(tell).toSorted(compareLasting);
   return {
@@ -106,10 +125,9 @@ function findingAt(state: ManagerState, worker: WorkerRecord, taskClass: TaskCla
   }
   const closure = closureOf(worker);
   if (closure !== undefined) return { kind: closure };
-  const resource = library === undefined
-    ? lackingFor(state, worker, taskClass)
-    : lackingForInstance(state, worker, { taskClass, library });
-  return resource === undefined ? { kind: "free" } : { kind: "busy", resource };
+  return library === undefined
+    ? roomFinding(state, worker, taskClass)
+    : instanceFinding(state, worker, { taskClass, library });
 }
 
 function shortageFinding(taskClass: TaskClass, worker: WorkerRecord): Finding {
@@ -122,38 +140,39 @@ function shortageFinding(taskClass: TaskClass, worker: WorkerRecord): Finding {
   return { kind: "resource", resource, amount: requestOf(resources, resource) };
 }
 
-/** What is taken there of what a try needs; undefined where one could be dispatched. */
-function lackingFor(
-  state: ManagerState,
-  worker: WorkerRecord,
-  taskClass: TaskClass,
-): string | undefined {
+/** What is taken there of what a try needs, unless one could be dispatched. */
+function roomFinding(state: ManagerState, worker: WorkerRecord, taskClass: TaskClass): Finding {
   const factor = aheadFactor(state, taskClass);
-  if (obstacleAt(state, worker, { taskClass, factor }) === undefined) return undefined;
+  if (obstacleAt(state, worker, { taskClass, factor }) === undefined) return { kind: "free" };
   const { held: more } = allocationAt(state, taskClass, worker) ?? { held: NO_RESOURCES };
-  return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
+  const room = { used: worker.committed, more };
+  const resource = lacking(worker.resources, { ...room, factor }) ??
+    lacking(worker.resources, { ...room, factor: 1 });
+  if (resource !== undefined) return { kind: "busy", resource };
+  return isReserved(worker, taskClass) ? { kind: "kept" } : { kind: "busy", resource: "cores" };
 }
 
-function lackingForInstance(
+/** As `roomFinding`, of an instance. */
+function instanceFinding(
   state: ManagerState,
   worker: WorkerRecord,
   { taskClass, library }: { readonly taskClass: TaskClass; readonly library: LibraryRecord },
-): string | undefined {
-  const factor = 1;
-  const obstacle = instanceObstacleAt(state, worker, { taskClass, library, factor });
-  if (obstacle === undefined) return undefined;
+): Finding {
   const more = instanceNeed(taskClass, library);
-  return lacking(worker.resources, { used: worker.committed, more, factor }) ?? "cores";
+  const resource = lacking(worker.resources, { used: worker.committed, more, factor: 1 });
+  if (resource !== undefined) return { kind: "busy", resource };
+  if (isPassedOver(state, library, worker)) return { kind: "passed_over" };
+  return { kind: isReserved(worker, taskClass) ? "kept" : "free" };
 }
 
 function missingFeature({ features }: TaskClass, worker: WorkerRecord): string {
   return features.find((feature) => !worker.features.has(feature)) ?? "";
 }
 
-function leftMsOf(state: ManagerState, worker: WorkerRecord, { kind }: Finding): number {
-  if (kind === "time") return Math.max(0, worker.endsAtMs - state.nowMs);
+function leftMsOf(nowMs: number, worker: WorkerRecord, { kind }: Finding): number {
+  if (kind === "time") return Math.max(0, worker.endsAtMs - nowMs);
   if (kind !== "away" || worker.link.kind !== "grace") return 0;
-  return Math.max(0, worker.link.untilMs - state.nowMs);
+  return Math.max(0, worker.link.untilMs - nowMs);
 }
 
 /** What lacks at busy workers differs; one reason tells of all of them, by the most frequent. */
@@ -169,7 +188,7 @@ function mergeBusy(tallies: readonly Tally[]): readonly Tally[] {
 }
 
 function reasonOf(
-  state: ManagerState,
+  { state, nowMs }: { readonly state: ManagerState; readonly nowMs: number },
   { taskClass, workers, tally }: {
     readonly taskClass: TaskClass;
     readonly workers: readonly WorkerRecord[];
@@ -198,18 +217,29 @@ function reasonOf(
       return { ...finding, ...of };
     case "blocked": {
       const { blockedUntilMs = Infinity } = state.hosts.get(host) ?? {};
-      const left = Math.max(0, blockedUntilMs - state.nowMs);
+      const left = Math.max(0, blockedUntilMs - nowMs);
       const hostCount = tally.hosts.size;
       const more = left < Infinity ? { leftMs: left } : {};
       return { kind: "blocked", ...of, host, hostCount, ...more };
     }
+    case "passed_over":
+      return { kind: "passed_over", ...of, workers: tally.workers.map(passedBy(library, nowMs)) };
     case "leaving":
+    case "kept":
     case "crowded":
     case "draining":
       return { kind: finding.kind, ...of };
     default:
       return unreachable(finding);
   }
+}
+
+function passedBy(library: LibraryRecord | undefined, nowMs: number) {
+  return (worker: WorkerRecord): PassedWorker => {
+    const { workerId, host } = worker;
+    const { againAtMs = nowMs } = library?.failedStarts.get(worker) ?? {};
+    return { workerId, host, leftMs: Math.max(0, againAtMs - nowMs) };
+  };
 }
 
 /** What no worker has at all comes first, then what keeps it from most of them. */

@@ -17,7 +17,8 @@ import { runPython } from "./python.ts";
 import { timed, withWorkers } from "./workers.ts";
 
 const SLOT_COUNT = 2;
-const WARM_COUNT = 2_000;
+/** One call of so many is made before, to warm up. */
+const CALLS_PER_WARM = 20;
 
 interface RateBench {
   readonly library: CalledLibrary;
@@ -55,7 +56,7 @@ export async function measureCallRates(): Promise<Figure[]> {
       const baseline = await measureBare(count);
       const value = await withWorkers({ count: 1, cores: SLOT_COUNT }, async (manager) => {
         const library = declare(manager, SLOT_COUNT);
-        await callMany(library, Math.min(WARM_COUNT, count), ["nothing", 7]);
+        await callMany(library, count / CALLS_PER_WARM, ["nothing", 7]);
         return count / await timed(() => callMany(library, count, ["nothing", 7])) * 1000;
       });
       return { value, baseline };

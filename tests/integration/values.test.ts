@@ -142,7 +142,7 @@ test(
     expect(await library.call("read", file).value()).toBe("what was there");
     const { outcome, message } = await library.call("write", file, "spoilt");
     expect(outcome).toBe("input_modified");
-    expect(message).toContain("wrote to its file argument");
+    expect(message).toContain("changed its file argument");
     expect(await library.call("read", file).value()).toBe("what was there");
     const big = manager.buffer("x".repeat(100_000));
     const call = await library.with({ inputs: { big } }).call("write", "big", "spoilt");

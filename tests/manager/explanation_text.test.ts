@@ -64,3 +64,41 @@ test("describeExplanations() shows no control characters of what others named", 
     "task 1 is done: ended as exit in try 2: [2Jno oak",
   ]);
 });
+
+test("describeExplanations() tells of calls together that wait for the same instances", () => {
+  const library = "model";
+  const starting = (forMs: number): Reason => {
+    return { kind: "instances_starting", library, instanceCount: 3, workerCount: 2, forMs };
+  };
+  const turn = (leftMs: number): Reason => {
+    return { kind: "turn", libraries: ["other", "third"], isLeaving: false, leftMs };
+  };
+  const own = (forMs: number): Reason => ({ kind: "instance", library, forMs });
+  expect(describeExplanations([
+    of(1, "ready", starting(1_000)),
+    of(2, "ready", starting(2_000)),
+    of(3, "ready", turn(100)),
+    of(4, "ready", turn(200)),
+    of(5, "dispatched", own(1_000)),
+    of(6, "dispatched", own(2_000)),
+  ])).toEqual([
+    'tasks 1-2 (2) wait: 3 instances of library "model" start at 2 workers',
+    'tasks 3-4 (2) wait for a turn: instances of libraries "other", "third" hold the room',
+    'tasks 5-6 (2) are dispatched: instance of library "model" starts',
+  ]);
+});
+
+test("describeExplanations() names few of the workers that are passed over, and for groups none", () => {
+  const passed = (workerCount: number): Reason => {
+    const workers = [{ workerId: "w" as WorkerId, host: "h", leftMs: 2_000 }];
+    return { kind: "passed_over", workerCount, ofCount: 4, library: "model", workers };
+  };
+  expect(describeExplanations([of(1, "ready", passed(3))])).toEqual([
+    'task 1 waits: 3 of 4 workers could run an instance of library "model" but are passed over, ' +
+    'as starts of library "model" failed there: worker w on h for 2 s more and others',
+  ]);
+  expect(describeExplanations([of(1, "ready", passed(1)), of(2, "ready", passed(1))])).toEqual([
+    'tasks 1-2 (2) wait: 1 of 4 workers could run an instance of library "model" but is passed ' +
+    'over, as a start of library "model" failed there',
+  ]);
+});

@@ -163,3 +163,21 @@ test("Manager.map() and treeReduce() take a context", async () => {
   });
   await expect(sum).rejects.toThrow('"context.rate" as a value: an instance of Model');
 });
+
+test("Manager.run() forgets the function that was not called for longest, and ships it again", async () => {
+  await using manager = await Manager.start();
+  const fn = (n: number) => n * rate;
+  const worker = await FakeWorker.join(manager.name, { cores: 200 });
+  const first = manager.run({ fn, context: { rate: -1 } }, 1);
+  const { instanceId, library } = await worker.next("start_instance");
+  const [task] = await worker.nextTasks(1);
+  worker.finish(task!);
+  expect((await first).outcome).toBe("success");
+  for (let count = 0; count < 64; count++) manager.run({ fn, context: { rate: count } }, 1);
+  expect(await worker.next("stop_instance")).toEqual({ kind: "stop_instance", instanceId });
+  // Those that have calls are there until these end.
+  expect((await worker.nextTasks(64)).length).toBe(64);
+  for (let count = 0; count < 64; count++) await worker.next("start_instance");
+  manager.run({ fn, context: { rate: -1 } }, 1);
+  expect((await worker.next("start_instance")).library.name).toBe(library.name);
+});

@@ -11,7 +11,7 @@ import type { Outcome } from "../../shared/task.ts";
 export interface Scenario {
   readonly seed: number;
   /** Default a random graph over files of all kinds. */
-  readonly graph?: "stages" | "skewed" | "turns";
+  readonly graph?: "stages" | "skewed" | "turns" | "libraries";
   /** Tasks of the graph "turns" have priorities. */
   readonly isRanked?: boolean;
   /** Chance that no instance of a library can be started on a host, while there are faults. */

@@ -9,6 +9,7 @@ import { CATEGORY_MODES } from "../../manager/core/category.ts";
 import { PLACEMENTS } from "../../manager/core/policy.ts";
 import { combinedScenario } from "./combined.ts";
 import { governedScenario } from "./governed.ts";
+import { librariesScenario } from "./libraries.ts";
 import type { Outcomes, Scenario } from "./scenario.ts";
 import { simulate } from "./simulator.ts";
 import { TURNS_CORES } from "./turns.ts";
@@ -358,6 +359,14 @@ export const SCENARIOS: readonly NamedScenario[] = [
       },
       ...(seed % 6 === 0 ? { tunedTo: { libraryIdleTimeoutMs: 100, libraryTurnMs: 50 } } : {}),
     }),
+  },
+  {
+    // Several libraries of all kinds and sizes, and whatever calls can state.
+    name: "libraries",
+    claim: "settles every call once whatever calls state and whatever becomes of instances",
+    tested: { first: 9101, last: 9120 },
+    mayFail: true,
+    of: (seed) => librariesScenario(CALM, seed),
   },
   {
     name: "combined",

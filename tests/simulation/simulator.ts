@@ -25,6 +25,7 @@ import { digestOf } from "./contents.ts";
 import { disturb, noteExit } from "./disturbance.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
+import { newLibraries } from "./libraries.ts";
 import { ExplanationCheck } from "./explained.ts";
 import { answerTo, callingOff, withRules } from "./control.ts";
 import { Connection, welcomeOf } from "./network.ts";
@@ -106,6 +107,8 @@ class Simulation implements World {
       ? newStages(scenario)
       : scenario.graph === "turns"
       ? newTurns(this.random, { isRanked: false, ...scenario })
+      : scenario.graph === "libraries"
+      ? newLibraries(this.random, scenario)
       : scenario.graph === "skewed"
       ? newSkewed({ request: {}, ...scenario })
       : newWorkload(this.random, {
@@ -372,6 +375,9 @@ class Simulation implements World {
       return { kind: "category_declared", category };
     }));
     this.feed(this.#workload.declarations);
+    for (const { atMs, event } of this.#workload.later) {
+      this.clock.after(atMs, () => this.feed([event]));
+    }
     for (const task of withRules(this.#workload.tasks, scenario)) {
       const delayMs = nextRandom(random) < 0.5 ? 0 : nextRandom(random) * 10;
       this.clock.after(Number(task.taskId) * 10 + delayMs, () => {

@@ -28,6 +28,8 @@ export interface Workload {
   readonly minis: MiniTask[];
   /** How tries of some tasks go, whenever they run. */
   readonly plans: Map<TaskId, TryPlan>;
+  /** What users say while the workflow runs. */
+  readonly later: { readonly atMs: number; readonly event: ManagerEvent }[];
 }
 
 /** How large a workflow is, and how forgiving. */
@@ -54,6 +56,7 @@ export function emptyWorkload(): Workload {
     stored: [],
     minis: [],
     plans: new Map(),
+    later: [],
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 
 import { join } from "@std/path";
 
@@ -71,6 +71,41 @@ test("Instances give calls their files and take the files that they make", async
   const missing = [{ mount: "", name: "nowhere" as CacheName, generation: 0 }];
   expect((await bench.call("read", [new FileArgument()], { inputs: missing })).outcome)
     .toBe("input_missing");
+});
+
+test("Instances tell what a function removes or replaces that it got as a file, and go on", async () => {
+  await using bench = new InstanceBench();
+  const deeds = {
+    remove: "rmSync(path)",
+    move: 'renameSync(path, "moved")',
+    nest: "rmSync(path); mkdirSync(path)",
+    block: 'rmSync(path); spawnSync("mkfifo", [path])',
+  };
+  const functions = Object.entries(deeds).map(([name, deed]) => {
+    return `export function ${name}(path) { ${deed}; }\n`;
+  });
+  await bench.start(`
+    import { spawnSync } from "node:child_process";
+    import { mkdirSync, renameSync, rmSync } from "node:fs";
+    ${functions.join("")}
+    export function nothing() {}
+  `);
+  const inputs = [{ mount: "", name: "input" as CacheName, generation: 0 }];
+  for (const name of Object.keys(deeds)) {
+    bench.add("input", "from a file");
+    expect(await bench.call(name, [new FileArgument()], { inputs })).toMatchObject({
+      outcome: "input_modified",
+      message: 'The function, or its process, changed its file argument "input"',
+    });
+    expect(bench.cache.get("input" as CacheName)).toBeUndefined();
+  }
+  expect((await bench.call("nothing", [])).outcome).toBe("success");
+  bench.add("input", "from a file");
+  rmSync(bench.cache.get("input" as CacheName)!.path);
+  expect(await bench.call("nothing", [new FileArgument()], { inputs })).toMatchObject({
+    outcome: "input_modified",
+    isAmbiguous: true,
+  });
 });
 
 test("Instances run inside their environments", async () => {

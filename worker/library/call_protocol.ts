@@ -149,6 +149,11 @@ export function isFunctionName(name: string): boolean {
   return name.length <= 200 && /^[\x21-\x7e]+$/.test(name);
 }
 
+/** Name of the file that our hosts write a large value to, in the directory of their process. */
+export function valueFileName(callId: number): string {
+  return `value-${callId}`;
+}
+
 /** True for a path that fits in a line. */
 export function isCallPath(path: string): boolean {
   return !path.includes("\n");

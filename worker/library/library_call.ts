@@ -47,6 +47,16 @@ export function errorEnd(thrown: Thrown): CallEnd {
   return { kind: "error", thrown, value: encodeThrown(thrown) };
 }
 
+/** The end of a call whose process died; `isAmbiguous` when it may be none of the call's doing. */
+export function lostEnd(
+  call: Pick<LibraryCall, "function">,
+  reason: string,
+  { isAmbiguous = false }: { readonly isAmbiguous?: boolean } = {},
+): CallEnd {
+  const message = `The process of function "${call.function}" died: ${reason}`;
+  return { kind: "lost", message, ...(isAmbiguous ? { isAmbiguous } : {}) };
+}
+
 /** Bytes that the directory and the files of a call take in a message. */
 export function pathsSizeOf({ directory, files }: LibraryCall): number {
   if (files.length === 0 && directory === "") return 0;

@@ -30,6 +30,7 @@ import {
   readHostMessages,
   type ResultStatus,
   SYNC_AFTER_MS,
+  valueFileName,
 } from "./call_protocol.ts";
 import { captureOutput, type OutputCapture } from "./output_capture.ts";
 
@@ -223,9 +224,11 @@ class CallServer {
   #answerValue(value: unknown, call: CallMessage): void {
     const bytes = encodeValue(value, { root: "result", bytesMax: RESULT_BYTES_MAX });
     if (bytes.length <= VALUE_BYTES_MAX) return this.#answer("ok", bytes);
-    const path = join(this.#home, `value-${call.callId}`);
+    const path = join(this.#home, valueFileName(call.callId));
     try {
-      writeFileSync(path, bytes);
+      // What has its name may be a link into the worker's cache.
+      rmSync(path, { force: true });
+      writeFileSync(path, bytes, { flag: "wx" });
     } catch (error) {
       rmSync(path, { force: true });
       throw error;

@@ -34,12 +34,13 @@ import {
   type ResultMessage,
 } from "./call_protocol.ts";
 import { CallQueue } from "./call_queue.ts";
-import { readCapturedOutput } from "./captured_output.ts";
+import { readCapturedOutput, removeValueFile } from "./captured_output.ts";
 import {
   type CallEnd,
   type CallResult,
   errorEnd,
   type LibraryCall,
+  lostEnd,
   refusalOf,
 } from "./library_call.ts";
 import {
@@ -57,6 +58,7 @@ import {
   takeCall,
 } from "./slot_calls.ts";
 import { killedBy, LibrarySlot } from "./library_slot.ts";
+import type { CallOutput } from "./output_capture.ts";
 
 /** How an instance is started and whom it tells. */
 export interface LibraryProcessOptions {
@@ -510,9 +512,9 @@ export class LibraryProcess {
     for (const call of calls.splice(0, slot.width)) {
       call.slot = undefined;
       const end = call.stop === undefined
-        ? { ...lostEnd(call, reason), isAmbiguous: true } as const
+        ? lostEnd(call, reason, { isAmbiguous: true })
         : { kind: call.stop };
-      this.#end(call, end, runOf(call));
+      this.#end(call, end, { ...runOf(call), ...this.#takeLeft(slot, call) });
     }
     this.#putBack(calls);
     this.#fill();
@@ -531,16 +533,11 @@ export class LibraryProcess {
     }
     if (this.#state !== "ready") return;
     for (const call of running) {
-      const printed = this.#isForking
-        ? undefined
-        : readCapturedOutput(this.#directoryOf(slot.index));
-      const output = printed ?? { stderr: UTF8.encode(log) };
+      const output = this.#takeLeft(slot, call) ?? { stderr: UTF8.encode(log) };
       // Calls that ran in children have not ended it; and what gets SIGKILL mostly has that from
       // somebody else.
-      const end = this.#isForking || reason === killedBy("SIGKILL")
-        ? { ...lostEnd(call, reason), isAmbiguous: true } as const
-        : lostEnd(call, reason);
-      this.#end(call, end, { ...runOf(call), ...output });
+      const isAmbiguous = this.#isForking || reason === killedBy("SIGKILL");
+      this.#end(call, lostEnd(call, reason, { isAmbiguous }), { ...runOf(call), ...output });
     }
     if (running.length === 0 && !slot.isStopping) this.#deathCount++;
     this.#putBack(calls);
@@ -551,6 +548,13 @@ export class LibraryProcess {
     }
     this.#restart(slot);
     this.#fill();
+  }
+
+  /** What a call has printed whose process was killed; undefined when nobody kept it. */
+  #takeLeft(slot: Slot, { pipeId }: HeldCall): CallOutput | undefined {
+    const directory = this.#directoryOf(slot.index);
+    removeValueFile(directory, pipeId);
+    return this.#isForking ? undefined : readCapturedOutput(directory);
   }
 
   #restart(slot: Slot): void {
@@ -588,8 +592,4 @@ export class LibraryProcess {
 /** How long a running call has run. */
 function runOf(call: HeldCall): { ranMs: number } {
   return { ranMs: performance.now() - call.startedAtMs };
-}
-
-function lostEnd(call: HeldCall, reason: string): CallEnd & { readonly kind: "lost" } {
-  return { kind: "lost", message: `The process of function "${call.function}" died: ${reason}` };
 }

@@ -6,7 +6,7 @@ import { describeExplanation } from "../../../manager/explanation_text.ts";
 import type { Explanation, Reason } from "../../../manager/core/explanation.ts";
 import { holdTask } from "../../../manager/core/task.ts";
 import type { FileId, TaskId } from "../../../shared/ids.ts";
-import { instanceAt, ManagerFixture } from "./fixture.ts";
+import { ManagerFixture } from "./fixture.ts";
 
 const NO_AHEAD = { dispatchAhead: 1, dispatchAheadMs: 0 };
 
@@ -393,27 +393,6 @@ test("explain() says that no disk is large enough for inputs that were set apart
   expect(reasons[1]).toMatchObject({ resource: "disk", workerCount: 1, ofCount: 2 });
 });
 
-test("explain() says that the instance of a library starts, and how often it failed", () => {
-  const fixture = new ManagerFixture();
-  fixture.library("digits", fixture.local("module"));
-  fixture.joins("a");
-  const call = fixture.submits({ library: "digits", retries: 3 });
-  expect(explained(fixture, call).reasons.map(({ kind }) => kind)).toEqual([
-    "input_coming",
-    "instance",
-    "at_worker",
-  ]);
-  fixture.brings("a");
-  const message = "no module";
-  fixture.says("a", {
-    kind: "instance_gone",
-    instanceId: instanceAt(fixture, "a"),
-    reason: "start_failed",
-    message,
-  });
-  expect(first(fixture, call)).toEqual({ kind: "instance", library: "digits", failureCount: 1 });
-});
-
 test("explain() says that files of a library lack, and what makes them", () => {
   const fixture = new ManagerFixture();
   const module = fixture.temp("module");
@@ -422,8 +401,8 @@ test("explain() says that files of a library lack, and what makes them", () => {
   fixture.submits({ outputs: [module], gpus: 1 });
   const call = fixture.submits({ library: "digits" });
   expect(lines(fixture, call)).toEqual([
-    `task 2 waits for file ${module} of library "digits" of task 1, which needs 1 gpu; the only ` +
-    "worker has none",
+    `task 2 waits for module (file ${module}) of library "digits" of task 1, which needs 1 gpu; ` +
+    "the only worker has none",
   ]);
 });
 
@@ -445,29 +424,6 @@ test("explain() says that nobody has room for an instance of a library", () => {
   expect(lines(fixture, call)).toEqual([
     'task 1 waits: an instance of library "digits" needs 4 cores; the only worker has 1',
   ]);
-});
-
-test("explain() says that all slots of a library are taken", () => {
-  const fixture = new ManagerFixture(NO_AHEAD);
-  fixture.library("digits", fixture.local("module"), { slots: 2 });
-  fixture.joins("a");
-  const call = { library: "digits" };
-  const last = fixture.submits(call, call, call, call);
-  expect(explained(fixture, last).reasons).toEqual([
-    {
-      kind: "slots",
-      library: "digits",
-      slotCount: 2,
-      callCount: 2,
-      startingCount: 1,
-      failureCount: 0,
-    },
-    { kind: "busy", resource: "cores", workerCount: 1, ofCount: 1, library: "digits" },
-    { kind: "queue", alikeCount: 1, otherCount: 0 },
-  ]);
-  expect(lines(fixture, last)[0]).toBe(
-    'task 4 waits: library "digits" has 2 slots and 2 calls for them; 1 instance starting',
-  );
 });
 
 test("explain() says which output is brought, and how many are before it", () => {

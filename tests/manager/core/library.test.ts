@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import type { CacheName } from "../../../shared/ids.ts";
+import { valueFileId } from "../../../manager/core/value_file.ts";
 import { instanceAt, ManagerFixture } from "./fixture.ts";
 
 /** A library `digits` whose module is small. */
@@ -291,4 +292,62 @@ test("isInstanceWorth() is false of calls that are done before another instance 
   expect(fixture.toldOf("b", "start_instance")).toBeUndefined();
   fixture.submits(CALL, CALL, CALL);
   expect(fixture.toldOf("b", "start_instance")).toBeDefined();
+});
+
+test("undeclareLibrary() forgets a library with its last call, and what it is made of", () => {
+  const fixture = withLibrary({ dispatchAhead: 1 });
+  fixture.joins("a");
+  const running = fixture.submits(CALL);
+  const waiting = fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.says("a", { kind: "instance_ready", instanceId });
+  const [module] = fixture.state.files.keys();
+  fixture.feed(
+    { kind: "library_undeclared", name: "digits" },
+    { kind: "file_undeclared", fileId: module! },
+  );
+  fixture.finishes("a", running);
+  expect(fixture.dispatched).toEqual([`a ${waiting}.1`]);
+  fixture.finishes("a", waiting);
+  expect(fixture.outcome(waiting)).toBe("success");
+  expect(fixture.toldOf("a", "stop_instance")).toEqual({ kind: "stop_instance", instanceId });
+  expect([fixture.state.libraries.size, fixture.state.files.size]).toEqual([0, 0]);
+  fixture.says("a", { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
+});
+
+test("undeclareLibrary() keeps no instances, and declareLibrary() takes the library back", () => {
+  const fixture = withLibrary({}, { instanceCount: 2 });
+  fixture.joins("a");
+  fixture.submits(CALL);
+  const undeclared = { kind: "library_undeclared", name: "digits" } as const;
+  const { spec } = fixture.state.libraries.get("digits")!;
+  fixture.feed(undeclared);
+  fixture.joins("b");
+  expect(fixture.toldOf("b", "start_instance")).toBeUndefined();
+  fixture.feed({ kind: "library_declared", library: spec });
+  expect(fixture.toldOf("b", "start_instance")).toBeDefined();
+});
+
+test("undeclareLibrary() keeps a library whose call may have to make its value again", () => {
+  const fixture = withLibrary();
+  fixture.joins("a");
+  const call = fixture.submits(CALL);
+  const instanceId = instanceAt(fixture, "a");
+  fixture.says("a", { kind: "instance_ready", instanceId });
+  fixture.feed({ kind: "library_undeclared", name: "digits" });
+  fixture.finishes("a", call, { valueBytes: 2_000_000 });
+  expect(fixture.state.libraries.size).toBe(1);
+  fixture.feed({ kind: "file_undeclared", fileId: valueFileId(call) });
+  expect(fixture.state.libraries.size).toBe(0);
+});
+
+test("classOf() takes the library of that name that there is now", () => {
+  const fixture = withLibrary();
+  fixture.joins("a");
+  const { spec } = fixture.state.libraries.get("digits")!;
+  fixture.cancels(fixture.submits(CALL));
+  fixture.feed({ kind: "library_undeclared", name: "digits" });
+  fixture.feed({ kind: "library_declared", library: spec });
+  const call = fixture.submits(CALL);
+  expect(fixture.task(call).taskClass.library).toBe(fixture.state.libraries.get("digits"));
 });

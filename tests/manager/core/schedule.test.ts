@@ -135,3 +135,16 @@ test("schedule() recalls for an idle worker though other tasks fit nowhere", () 
   fixture.joins("b");
   expect(fixture.toldOf("a", "recall")).toMatchObject({ taskId: 2, try: 1 });
 });
+
+test("roomForInstance() finds a part of a core behind a worker with none", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  const module = fixture.local("module");
+  const resources = { cores: 0.5, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+  fixture.joins("a");
+  fixture.submits({ cores: 1 });
+  fixture.joins("b");
+  fixture.library("kept", module, { resources, instanceCount: 1 });
+  fixture.library("digits", module, { resources });
+  const call = fixture.submits({ library: "digits" });
+  expect(fixture.dispatched).toEqual([`b ${call}.1`]);
+});

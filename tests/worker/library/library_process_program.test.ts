@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { link, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { encodeArguments } from "../../../shared/value.ts";
 import type { LibraryProcessOptions } from "../../../worker/library/library_process.ts";
-import { startInstance, type TestInstance, thrownOf, valueOf } from "./library_instance.ts";
+import { startInstance, type TestInstance, textOf, thrownOf, valueOf } from "./library_instance.ts";
 
 const README = join(import.meta.dirname!, "../../../README.md");
 
@@ -170,4 +170,39 @@ test("onDied() tells of a program that is not ready again in time", async () => 
 test("start() rejects when a forking program serves one call alone", async () => {
   await expect(startShell("echo ready once >&4; sleep 600", { mode: "fork", slots: 2 })).rejects
     .toThrow('Cannot start library: it said "ready once"');
+});
+
+test("call() tells what a call had printed that was stopped, and keeps nothing of its value", async () => {
+  const source = `
+    echo ready >&4
+    while read -r word id name size paths <&3; do
+      head -c "$((size + paths))" <&3 >/dev/null
+      echo old >value-7; echo half >"value-$id"
+      echo "so far" >stdout; echo "and bad" >stderr
+      case $name in hang) sleep 600 ;; die) exit 4 ;; esac
+    done
+  `;
+  await using instance = await startShell(source);
+  const stopped = await instance.call("hang", [], { timeoutMs: 300 });
+  const died = await instance.call("die");
+  expect([stopped, died].map(({ end }) => end.kind)).toEqual(["timeout", "lost"]);
+  for (const { stdout, stderr } of [stopped, died]) {
+    expect([textOf(stdout), textOf(stderr)]).toEqual(["so far\n", "and bad\n"]);
+  }
+  const left = await readdir(join(instance.directory, "slot-0"));
+  expect(left.sort()).toEqual(["stderr", "stdout", "value-7"]);
+});
+
+test("call() gets a large value written to a file of its own, whatever has its name", async () => {
+  const module = "export const big = () => new Uint8Array(2_000_000);";
+  let linked = "";
+  await using instance = await startInstance(module, {
+    async prepare(directory) {
+      linked = join(directory, "../input");
+      await writeFile(linked, "an input");
+      await link(linked, join(directory, "value-1"));
+    },
+  });
+  expect((await instance.call("big")).end).toMatchObject({ kind: "ok_file" });
+  expect(await readFile(linked, "utf8")).toBe("an input");
 });

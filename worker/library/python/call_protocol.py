@@ -13,6 +13,9 @@ LINE_BYTES_MAX = 512
 CALLS_AHEAD_MAX = 256
 VALUE_BYTES_MAX = 1024 * 1024
 
+# An empty list.
+NO_ARGUMENTS = b"\x80"
+
 # Most bytes that one read takes from a pipe.
 READ_BYTES = 64 * 1024
 
@@ -31,7 +34,7 @@ class Call:
         self.files = lines[1:-1]
 
     def read_arguments(self):
-        if self.data == b"\x80":
+        if self.data == NO_ARGUMENTS:
             return ()
         arguments = decode_value(self.data, References(self.files))
         if type(arguments) is not list:
@@ -120,5 +123,8 @@ def write_all(fd, data):
 def result_of(id, status, content, printed, microseconds):
     """Returns the message of a result."""
     stdout, stderr = printed
+    if not stdout and not stderr:
+        # Most results.
+        return b"result %b %b %d 0 0 %d\n%b" % (id, status, len(content), microseconds, content)
     sizes = (id, status, len(content), len(stdout), len(stderr), microseconds)
     return b"".join((b"result %b %b %d %d %d %d\n" % sizes, content, stdout, stderr))

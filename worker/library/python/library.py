@@ -15,6 +15,8 @@ class Library:
 
     def __init__(self):
         self.module = None
+        # {name: what it is} of the module, at any time.
+        self.names = {}
         # The event loop of asynchronous functions, once there was one.
         self.loop = None
 
@@ -24,6 +26,7 @@ class Library:
         name = Options.library_name
         __import__(name)
         self.module = sys.modules[name]
+        self.names = vars(self.module)
         found = getattr(self.module, "__file__", None)
         if found is None:
             # A package without a file of its own has directories, or it is built in.
@@ -54,17 +57,18 @@ class Library:
     def call(self, function, arguments):
         """Calls a function, to its end if it is asynchronous."""
         value = function(*arguments)
-        if type(value) not in WRITERS and hasattr(type(value), "__await__"):
-            return self.wait_for(value)
-        return value
+        return value if type(value) in WRITERS else self.awaited(value)
 
-    def wait_for(self, awaitable):
+    def awaited(self, value):
+        """Returns what an awaitable comes to, and other values as they are."""
+        if not hasattr(type(value), "__await__"):
+            return value
         import asyncio
 
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.loop)
-        return self.loop.run_until_complete(awaitable)
+        return self.loop.run_until_complete(value)
 
     def forget_loop(self):
         """After a fork: the loop of the parent has an epoll descriptor that both would use."""

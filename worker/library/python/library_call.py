@@ -1,12 +1,11 @@
 """Runs a call in the process that it is in, and tells its end."""
 
-import json
 import os
 
-from .call_protocol import VALUE_BYTES_MAX
+from .call_protocol import NO_ARGUMENTS, VALUE_BYTES_MAX
 from .captured_output import open_new, remove_if_there
-from .thrown import thrown_of
-from .value_writer import check_size, encode_value, write_head, write_list
+from .thrown import thrown_json, thrown_of
+from .value_writer import NONE, WRITERS, check_size, encode_value, write_head, write_list
 
 
 def perform(library, call, home):
@@ -14,19 +13,25 @@ def perform(library, call, home):
     try:
         if call.directory:
             os.chdir(call.directory)
-        arguments = call.read_arguments()
-        if call.name.startswith("*"):
-            content = perform_batch(library, library.function(call.name[1:]), *arguments)
+        name = call.name
+        arguments = () if call.data == NO_ARGUMENTS else call.read_arguments()
+        # Most functions are found in this one step.
+        function = library.names.get(name)
+        if name[0] == "*":
+            content = perform_batch(library, library.function(name[1:]), *arguments)
         else:
-            content = encode_value(library.call(library.function(call.name), arguments))
+            if name[0] == "_" or not callable(function):
+                function = library.function(name)
+            value = function(*arguments)
+            if value is None:
+                return b"ok", NONE
+            content = encode_value(value if type(value) in WRITERS else library.awaited(value))
         if len(content) <= VALUE_BYTES_MAX:
             return b"ok", content
         return b"file", keep_value(content, os.path.join(home, "value-%s" % call.id.decode()))
     except BaseException as error:
         # Also SystemExit and KeyboardInterrupt: a function cannot end the host.
-        name, message, stack = thrown_of(error)
-        thrown = {"name": name, "message": message, "stack": stack}
-        return b"error", json.dumps(thrown).encode("ascii")
+        return b"error", thrown_json(error).encode("ascii")
 
 
 def perform_batch(library, function, calls, stops_at_failure):
