@@ -13,6 +13,7 @@ import {
 import type { FileEntry } from "./file_entry.ts";
 import { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
+import { show } from "./option.ts";
 import { TaskHandle, type TaskOwner } from "./task_handle.ts";
 
 /** Longest name of a library or function that travels. */
@@ -92,11 +93,14 @@ export function closeArguments(
 }
 
 /** Refuses a name of a library or function that cannot travel. */
-export function checkName(name: string, what: string): void {
+export function checkName(name: unknown, what: string): void {
+  if (typeof name !== "string") {
+    throw new TypeError(`Cannot take "${show(name)}" as the name of a ${what}: expected text`);
+  }
   if (name !== "" && name.length <= NAME_CHARS_MAX) return;
   throw new RangeError(
-    `Cannot take "${name.slice(0, 60)}" as the name of a ${what}: ` +
-      `expected up to ${NAME_CHARS_MAX} characters`,
+    `Cannot take "${show(name)}" as the name of a ${what}: ` +
+      `expected 1 to ${NAME_CHARS_MAX} characters`,
   );
 }
 

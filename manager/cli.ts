@@ -109,7 +109,10 @@ async function runCommand(
 }
 
 /** A line of a stack that tells where in the binary itself: no use to whoever wrote the script. */
-const OWN_FRAME = /^ +at .*\/\$bunfs\/root\//;
+const OWN_FRAME = /^ +at .*(?:\/\$bunfs\/root\/|\(native:)/;
+
+/** Causes that are followed. */
+const CAUSES_MAX = 4;
 
 async function run({ spec, given, library }: Call): Promise<number> {
   const [script, ...args] = given.positionals;
@@ -139,9 +142,20 @@ async function run({ spec, given, library }: Call): Promise<number> {
   return process.exitCode === undefined ? 0 : Number(process.exitCode);
 }
 
-/** The error with its stack, as a runtime shows what nobody caught, less what is in the binary. */
+/** The error and its causes with their stacks, as a runtime shows what nobody caught. */
 function describeUncaught(error: unknown): string {
   if (!(error instanceof Error)) return `Uncaught ${String(error)}`;
+  // A set: an error may have taken the stack of its cause for its own.
+  const told = new Set<string>();
+  let next: unknown = error;
+  for (let depth = 0; next instanceof Error && depth <= CAUSES_MAX; depth++, next = next.cause) {
+    told.add(describeError(next));
+  }
+  return [...told].join("\ncaused by: ");
+}
+
+/** The error with its stack, less what is in the binary. */
+function describeError(error: Error): string {
   if (!error.stack?.includes(error.message)) return `${error.name}: ${error.message}`;
   return error.stack.split("\n").filter((line) => !OWN_FRAME.test(line)).join("\n");
 }

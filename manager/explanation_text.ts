@@ -129,6 +129,9 @@ const TEXTS: Texts = {
   },
   feature: (reason) => {
     const what = `${needing(reason)} a worker with feature "${reason.feature}"`;
+    if (reason.ofCount === 1 && reason.holderCount === 0) {
+      return `${what}; the only worker lacks it`;
+    }
     return reason.holderCount > 0
       ? `${what}; ${share(reason)} not got it`
       : `${what}; none of ${plural(reason.ofCount, "worker")} has it`;

@@ -1,7 +1,7 @@
 /** Libraries: code kept running at workers, and the calls of its functions. */
 
 import { BATCH_PREFIX } from "../shared/library.ts";
-import { decodeThrown, errorOfThrown } from "../shared/thrown.ts";
+import { decodeThrown, errorOfThrown, showStack } from "../shared/thrown.ts";
 import { decodeValue } from "../shared/value.ts";
 import type { LibraryCallOptions } from "./call_option.ts";
 import type { TaskEnd } from "./core/instruction.ts";
@@ -193,6 +193,6 @@ export function readCallError(end: TaskEnd, result: TaskResult): Error | undefin
   if (end.outcome !== "call_error" || value === undefined) return undefined;
   const cause = errorOfThrown(decodeThrown(value));
   const error = new TaskError(result, `${cause.name}: ${cause.message}`, { cause });
-  if (cause.stack !== undefined) error.stack = cause.stack;
+  if (cause.stack !== undefined) showStack(error, cause.stack);
   return error;
 }

@@ -152,6 +152,9 @@ const READERS: Readers<LibraryOptions> = {
   ...PROCESS_READERS,
 };
 
+/** What programs write in the directories where they work: see the call protocol, and our hosts. */
+const HOST_FILE = /^((stdout|stderr)(-\d+)?|value-\d+)($|\/)/;
+
 /**
  * Checks the options of `manager.library`.
  *
@@ -174,7 +177,12 @@ export function readLibrary(options: LibraryOptions, store: FileStore): CheckedL
     );
   }
   const inputs = mountsOf(read.inputs ?? {}, "input", store);
-  for (const { mount, entry } of inputs) store.checkInput(entry, `input "${mount}"`);
+  for (const { mount, entry } of inputs) {
+    store.checkInput(entry, `input "${mount}"`);
+    if (!HOST_FILE.test(mount)) continue;
+    const found = "a process keeps what its calls print and return under such a name";
+    throw new RangeError(`Cannot mount "${mount}" as an input of library "${name}": ${found}`);
+  }
   return {
     name,
     code,
@@ -216,6 +224,12 @@ function codeOf(name: string, read: Given): LibraryCode {
     throw new TypeError(`Cannot take pickle of library "${name}": it is not in Python`);
   }
   if (module !== undefined) {
+    if (String(module).endsWith(".py")) {
+      throw new TypeError(
+        `Cannot take "${show(module)}" as the module of library "${name}": it is in Python; ` +
+          "expected { python: … } in the place of { module: … }",
+      );
+    }
     return { kind: "javascript", module, ...(from === undefined ? {} : { from }) };
   }
   if (python !== undefined) {

@@ -86,6 +86,8 @@ export function describeEnd(status: ManagerStatus, nowMs: number): string {
   const parts = [`${succeeded} succeeded`];
   if (failed > 0) parts.push(`${failed} failed`);
   if (cancelled > 0) parts.push(`${cancelled} cancelled`);
+  const unfinished = status.tasks.submitted - doneOf(status);
+  if (unfinished > 0) parts.push(`${unfinished} unfinished`);
   const took = formatDuration(nowMs - status.startedAtMs);
   return `tasks: ${parts.join(", ")}; in ${took}, ${formatRate(rateOf(status, nowMs))}/s; ` +
     `moved: ${formatSize(movedBytes(status))}`;

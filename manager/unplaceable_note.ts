@@ -22,18 +22,22 @@ export function tellUnplaceable(facts: readonly Fact[]): void {
   process.stderr.write(`tendril: ${moreCount} more kinds of tasks fit no worker that is there\n`);
 }
 
-/** What is missing, as `12 tasks of category "blast" need 3 gpus: …`. */
+/** What is missing, as `12 tasks of category "blast" need 3 gpus: …`, or `1 call of library …`. */
 export function describeUnplaceable(tasks: UnplaceableTasks): string {
-  const { category, taskCount, missing, workerCount } = tasks;
+  const { category, library, taskCount, missing, workerCount } = tasks;
+  const [what, of] = library === undefined
+    ? ["task", `category "${category}"`]
+    : ["call", `library "${library}"`];
   const isOne = taskCount === 1;
-  const who = `${taskCount} ${isOne ? "task" : "tasks"} of category "${category}" ` +
-    (isOne ? "needs" : "need");
+  const who = `${taskCount} ${isOne ? what : `${what}s`} of ${of} ${isOne ? "needs" : "need"}`;
   const workers = workerCount === 1 ? "the only worker" : `${workerCount} workers`;
   switch (missing.kind) {
     case "resource": {
       const { name, needed, most } = missing;
-      const of = workerCount === 1 ? "all that the only worker" : `the most that one of ${workers}`;
-      return `${who} ${amountOf(name, needed)}: ${of} has is ${shown(name, most)}`;
+      const best = workerCount === 1
+        ? "all that the only worker"
+        : `the most that one of ${workers}`;
+      return `${who} ${amountOf(name, needed)}: ${best} has is ${shown(name, most)}`;
     }
     case "feature": {
       const none = workerCount === 1 ? "the only worker lacks it" : `none of ${workers} has it`;
@@ -47,7 +51,8 @@ export function describeUnplaceable(tasks: UnplaceableTasks): string {
 }
 
 function amountOf(name: string, amount: number): string {
-  return `${shown(name, amount)} ${isBytes(name) ? "of " : ""}${name}`;
+  const unit = amount === 1 && (name === "cores" || name === "gpus") ? name.slice(0, -1) : name;
+  return `${shown(name, amount)} ${isBytes(name) ? "of " : ""}${unit}`;
 }
 
 function shown(name: string, amount: number): string {

@@ -14,6 +14,9 @@ export interface Thrown {
 /** Longest of each part that is kept, in UTF-16 units: the beginning. */
 const PART_LENGTH_MAX: number = 16 * 1024;
 
+/** The method by which an object says how it is printed, in Node, Bun and Deno. */
+const INSPECT: symbol = Symbol.for("nodejs.util.inspect.custom");
+
 /** Causes that are followed. */
 const CAUSES_MAX = 4;
 
@@ -66,8 +69,15 @@ export function thrownOfText(text: string): Thrown {
 export function errorOfThrown(thrown: Thrown): Error {
   const error = new Error(thrown.message);
   Object.defineProperty(error, "name", { value: thrown.name, configurable: true, writable: true });
-  if (thrown.stack !== "") error.stack = thrown.stack;
+  if (thrown.stack !== "") showStack(error, thrown.stack);
   return error;
+}
+
+/** Gives an error the stack of what was thrown elsewhere, also where it is printed. */
+export function showStack(error: Error, stack: string): void {
+  error.stack = stack;
+  // Bun would print the lines around the place where it was made here, and not this stack.
+  Object.defineProperty(error, INSPECT, { value: () => error.stack, configurable: true });
 }
 
 function asThrown(value: unknown): Thrown | undefined {

@@ -81,6 +81,14 @@ export class Adoption<Try extends Owner> {
     return leftovers;
   }
 
+  /** Adopted processes that nobody is left to own: none of the worker's own, nor of a running try. */
+  strays(): number[] {
+    this.#look();
+    return [...this.#adopted].flatMap(([processId, owners]) => {
+      return owners !== "worker" && owners.every((owner) => owner.hasEnded) ? processId : [];
+    });
+  }
+
   /** Waits for children that have ended and that nobody waited for since the last look. */
   reap(): void {
     this.#look();

@@ -238,6 +238,20 @@ export class TaskProcesses {
     this.#adoption.reap();
   }
 
+  /**
+   * Ends what is nobody's any more, for when all that the worker ran has ended: what a call left in a
+   * session of its own and without its environment is told by nothing from what another one left.
+   */
+  async endStrays(): Promise<void> {
+    const untilMs = performance.now() + LEFTOVER_LIMIT_MS;
+    while (true) {
+      const strays = this.#adoption.strays();
+      if (strays.length === 0 || performance.now() >= untilMs) return;
+      for (const entry of await this.walk(strays)) killMember(entry);
+      await delay(LOOK_PAUSE_MS.first);
+    }
+  }
+
   /** Kills what still runs, waits for it, and closes. */
   async close(): Promise<void> {
     for (const running of this.#running.values()) {

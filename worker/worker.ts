@@ -385,6 +385,7 @@ class Shell {
         parts.instances.close(),
         parts.processes.close(),
       ]);
+      await parts.processes.endStrays();
       await parts.runner.close();
       await parts.peers.close();
       await parts.sandboxes.close();

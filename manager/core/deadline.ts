@@ -6,6 +6,7 @@
  */
 
 import { unreachable } from "../../shared/assert.ts";
+import { payOwed } from "./acknowledgement.ts";
 import { isIndexed } from "./capacity_index.ts";
 import { approachEnd } from "./drain.ts";
 import { endBlock } from "./host.ts";
@@ -51,6 +52,8 @@ export type Deadline =
   | { readonly atMs: number; readonly kind: "slow"; readonly attempt: TryRecord }
   /** An instance may have been idle for too long. */
   | { readonly atMs: number; readonly kind: "instance_idle"; readonly service: ServiceRecord }
+  /** Results of calls were not acknowledged yet. */
+  | { readonly atMs: number; readonly kind: "acknowledgement"; readonly worker: WorkerRecord }
   /** An instance may be started at the worker again. */
   | { readonly atMs: number; readonly kind: "start_again"; readonly worker: WorkerRecord }
   /** The host is blocked until then. */
@@ -107,6 +110,8 @@ function pass(state: ManagerState, due: Deadline): void {
     case "start_again":
       if (isIndexed(due.worker)) state.changedWorkers.add(due.worker);
       return reviewClaims(state);
+    case "acknowledgement":
+      return payOwed(state, due.worker);
     case "slow":
       return takeSlow(state, due.attempt);
     case "upkeep":

@@ -7,12 +7,13 @@
  */
 
 import { madeFiles, type Outcome, type TryResult, withoutFiles } from "../../shared/task.ts";
+import { acknowledge } from "./acknowledgement.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { dropFollower } from "./group.ts";
 import { noteLie, outputLie } from "./lie.ts";
 import type { ManagerState, TaskRecord, TryRecord } from "./state.ts";
 import { finishTask, setState } from "./task.ts";
-import { acknowledge, discard, takeOutputs } from "./try.ts";
+import { discard, takeOutputs } from "./try.ts";
 
 /** How a failed task ends. */
 export interface Failure {

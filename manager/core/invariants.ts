@@ -320,6 +320,10 @@ function checkWorker(state: ManagerState, worker: WorkerRecord): void {
   }
   assert(worker.comingBytes === comingBytes, `${workerId} must be given ${comingBytes} bytes`);
   assert(isIndexed(worker.disk) === !worker.isLeaving, `${workerId} must be among the disks`);
+  assert(
+    worker.owed.length === 0 || worker.link.kind === "open" && worker.paysAtMs !== undefined,
+    `${workerId} must be told of results in time`,
+  );
   assert(!worker.isCrowded || worker.tries.size > 0, `${workerId} must be crowded by something`);
   assert(worker.blamed.size <= BLAMED_MAX, `${workerId} must blame no more sources`);
   assert(isIndexed(worker) === isOpen(worker), `${workerId} must be in the index while it is open`);

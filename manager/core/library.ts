@@ -421,8 +421,9 @@ function loseSlots(state: ManagerState, instance: InstanceRecord): void {
   if (service.slotCount === 0) service.servesSinceMs = undefined;
   endSpare(state, service);
   indexService(state, service);
-  // Its calls have nothing anywhere now: it has to be seen to that they have a turn.
-  if (library.activeCount === 0) unblockLibrary(state, library);
+  // Those that are left may take so long for the calls that one more elsewhere is worth it; with none
+  // left it has to be seen to that the calls have a turn.
+  unblockLibrary(state, library);
   if (service.slotCount === 0) bringBackCalls(state, service);
 }
 

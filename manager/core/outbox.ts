@@ -24,15 +24,14 @@ export function flushOutbox(state: ManagerState): void {
   if (state.outbox.size === 0) return;
   for (const [worker, outbox] of state.outbox) {
     const { messages } = outbox;
-    if (outbox.acknowledged.length > 0) {
-      messages.push({ kind: "result_ack", tries: outbox.acknowledged });
-    }
+    const acknowledged = worker.owed.splice(0).concat(outbox.acknowledged);
+    if (acknowledged.length > 0) messages.push({ kind: "result_ack", tries: acknowledged });
     if (outbox.dispatched.length > 0) messages.push(dispatchMessage(state, outbox));
     for (const id of outbox.recalled) messages.push({ kind: "recall", ...id });
     if (worker.link.kind !== "open" || messages.length === 0) continue;
     const { session } = worker.link;
     // An acknowledgement promises that the result is safe.
-    const durable = outbox.acknowledged.length > 0;
+    const durable = acknowledged.length > 0;
     const { workerId } = worker;
     state.instructions.push({ kind: "send", workerId, session, messages, durable });
   }

@@ -368,6 +368,10 @@ export interface WorkerRecord {
   lastLie: string;
   /** Tries there, also ended ones whose room is not free yet, by `tryKey`. */
   readonly tries: Map<number, TryRecord>;
+  /** Results of calls that it has not been told are safe; acknowledgement.ts. */
+  readonly owed: TryId[];
+  /** When it is told at the latest; undefined while nothing is planned. */
+  paysAtMs: number | undefined;
   /** Dispatched tries that have not started, newest last: what can be recalled. */
   readonly unstarted: Set<TryRecord>;
   /** Held by tries of commands and by instances. */

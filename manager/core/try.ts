@@ -8,6 +8,7 @@ import {
   type TryId,
   type TryResult,
 } from "../../shared/task.ts";
+import { acknowledge, acknowledgeLater } from "./acknowledgement.ts";
 import { countRunning, drawAgain } from "./category.ts";
 import { abandonDeliveries, deliverOutputs } from "./delivery.ts";
 import { largestDiskFor, nextDisk } from "./disk.ts";
@@ -196,7 +197,8 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
     declareValue(state, attempt, result);
     return endWithOutputs(state, attempt, result);
   }
-  acknowledge(state, worker, result);
+  if (attempt.taskClass.library === undefined) acknowledge(state, worker, result);
+  else acknowledgeLater(state, worker, result);
   finishTask(state, task, { outcome, message: result.message, attempt, result });
 }
 
@@ -365,12 +367,6 @@ function setCrowded(state: ManagerState, worker: WorkerRecord, isCrowded: boolea
   worker.isCrowded = isCrowded;
   indexWorker(state, worker);
   for (const service of worker.services.values()) indexService(state, service);
-}
-
-/** The result of this try is safe, or void: the worker forgets it. */
-export function acknowledge(state: ManagerState, worker: WorkerRecord, id: TryId): void {
-  if (worker.link.kind !== "open") return;
-  outboxOf(state, worker).acknowledged.push({ taskId: id.taskId, try: id.try });
 }
 
 /** The task of a try that is over runs again, unless it is held. */

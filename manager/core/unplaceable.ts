@@ -47,6 +47,8 @@ export type Missing =
 export interface UnplaceableTasks {
   /** Of the tasks. */
   readonly category: string;
+  /** Name of the library that they are calls of; absent of others. */
+  readonly library?: string;
   /** Those that are ready. */
   readonly taskCount: number;
   /** What no worker has. */
@@ -124,10 +126,11 @@ export function unplaceableTasks(state: ManagerState): readonly UnplaceableTasks
 
 /** Undefined when none is ready, or a worker could run them after all. */
 function tasksOf(state: ManagerState, taskClass: TaskClass): UnplaceableTasks | undefined {
-  const { category: { name: category }, readyCount: taskCount } = taskClass;
+  const { category: { name: category }, library, readyCount: taskCount } = taskClass;
   if (taskCount === 0 || isPlaceable(state, taskClass)) return undefined;
   const missing = missingOf(state, taskClass);
-  return { category, taskCount, missing, workerCount: countWorkers(state) };
+  const tasks = { category, taskCount, missing, workerCount: countWorkers(state) };
+  return library === undefined ? tasks : { ...tasks, library: library.spec.name };
 }
 
 /** Why no worker that is there could run tries of the class, of one that none could. */

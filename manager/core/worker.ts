@@ -2,6 +2,7 @@
 
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
+import { payOwed } from "./acknowledgement.ts";
 import { cancelTask } from "./cancel.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
 import { failRequests, loseDeliveries } from "./delivery.ts";
@@ -113,6 +114,7 @@ export function leaveWorker(state: ManagerState, worker: WorkerRecord, reason: s
   removeCapacity(state.disks, worker.disk);
   state.facts.push({ kind: "worker_left", workerId: worker.workerId, reason });
   for (const service of worker.services.values()) indexService(state, service);
+  payOwed(state, worker);
   for (const attempt of [...worker.tries.values()]) {
     if (attempt.isEnded) continue;
     attempt.isEnded = true;
@@ -227,6 +229,8 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     link: { kind: "open", session },
     isLeaving: false,
     isCrowded: false,
+    owed: [],
+    paysAtMs: undefined,
     bar: undefined,
     isEnding: false,
     isServing: true,
@@ -261,6 +265,8 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
 
 /** Nothing is dispatched to a worker that is away, and nothing fetched from it. */
 function closeLink(state: ManagerState, worker: WorkerRecord): void {
+  // Of these the next hello speaks.
+  worker.owed.length = 0;
   if (worker.link.kind === "open") {
     const { session } = worker.link;
     worker.link = { kind: "grace", session, untilMs: Infinity };

@@ -1,6 +1,9 @@
 /** Makes one JavaScript module of a module and what it imports, with the bundler of Bun. */
 
+import { Buffer } from "node:buffer";
 import process from "node:process";
+
+import { resolve } from "@std/path";
 
 /** Kept as an import: the process that runs the module has it. */
 const EXTERNAL: readonly string[] = ["tendril"];
@@ -13,12 +16,28 @@ export class BundleError extends Error {
   override readonly name = "BundleError";
 }
 
+/** A file that the bundler made. */
+interface BundlerOutput {
+  readonly kind: string;
+  readonly path: string;
+  text(): Promise<string>;
+}
+
+/** The part of a source map (ECMA-426) that errors are placed by. */
+interface SourceMap {
+  readonly version: 3;
+  readonly sources: readonly string[];
+  readonly names: readonly string[];
+  readonly mappings: string;
+}
+
 /** The part of `Bun.build` that is used. */
 interface BundlingHost {
   build(options: {
     entrypoints: string[];
     target: "bun";
     format: "esm";
+    sourcemap: "external";
     external: string[];
     env: "disable";
     throw: false;
@@ -33,7 +52,7 @@ interface BundlingHost {
     }[];
   }): Promise<{
     success: boolean;
-    outputs: { readonly path: string; arrayBuffer(): Promise<ArrayBuffer> }[];
+    outputs: BundlerOutput[];
     logs: {
       readonly message: string;
       readonly position: { readonly file: string; readonly line: number } | null;
@@ -43,7 +62,7 @@ interface BundlingHost {
 
 /**
  * Returns the module at `path`, an absolute one, with all it imports but built-in modules and
- * "tendril", as JavaScript for Bun.
+ * "tendril", as JavaScript for Bun, with a source map.
  *
  * @throws {BundleError} if that cannot be done, with each reason and its place.
  */
@@ -53,6 +72,7 @@ export async function bundleModule(path: string): Promise<Uint8Array<ArrayBuffer
     entrypoints: [path],
     target: "bun",
     format: "esm",
+    sourcemap: "external",
     external: [...EXTERNAL],
     // What is in the environment here is not what is there.
     env: "disable",
@@ -65,11 +85,28 @@ export async function bundleModule(path: string): Promise<Uint8Array<ArrayBuffer
     );
     throw new BundleError(reasons.join("; ") || "the bundler does not say why");
   }
-  const [module, ...assets] = outputs;
+  const map = outputs.find(({ kind }) => kind === "sourcemap");
+  const [module, ...assets] = outputs.filter((output) => output !== map);
   if (module === undefined) throw new BundleError("the bundler made nothing");
-  if (assets.length === 0) return new Uint8Array(await module.arrayBuffer());
-  const names = assets.map((asset) => asset.path).join(", ");
-  throw new BundleError(`it imports ${names}: give such files as arguments`);
+  if (assets.length > 0) {
+    const names = assets.map((asset) => asset.path).join(", ");
+    throw new BundleError(`it imports ${names}: give such files as arguments`);
+  }
+  const end = map === undefined ? "" : mapComment(JSON.parse(await map.text()));
+  return new TextEncoder().encode(await module.text() + end);
+}
+
+/**
+ * The line by which an error thrown at a worker tells the file and the line as they were written.
+ * The sources themselves are left out: they are most of a map, and who has them reads the error.
+ */
+function mapComment({ version, sources, names, mappings }: SourceMap): string {
+  // Bun has them relative to the working directory, which the bundle does not share.
+  const paths = sources.map((path) => resolve(path));
+  // A map without texts would be refused by it.
+  const map = { version, sources: paths, sourcesContent: paths.map(() => ""), names, mappings };
+  const text = Buffer.from(JSON.stringify(map)).toString("base64");
+  return `//# sourceMappingURL=data:application/json;base64,${text}\n`;
 }
 
 type Build = Parameters<Parameters<BundlingHost["build"]>[0]["plugins"][number]["setup"]>[0];

@@ -129,6 +129,29 @@ test("tendril run exits 1 on an uncaught error and names its line", () => {
   expect(result.stderr).toContain("workflow.ts:3:");
 });
 
+test("tendril run shows what a function threw with its own file and line", () => {
+  write({
+    "functions.ts":
+      `import { text } from "./text.ts";\nexport const refuse = (n: number) => 1 + text(n);`,
+    "text.ts": `interface Unused {}\n\nexport function text(n: number): string {
+  throw new RangeError("no " + n);\n}`,
+    "workflow.ts": `import { Manager } from "tendril";
+await using manager = await Manager.start({ workers: 1 });
+const library = manager.library({ name: "texts", module: "./functions.ts" });
+await library.call("refuse", 1).value().catch((error) => console.log(error));
+await library.map("refuse", [2]);`,
+  });
+  const result = tendril(["run", "--quiet", "workflow.ts"]);
+  expect(result.stdout).toStartWith(`RangeError: no 1\n    at text (${directory}/text.ts:4:`);
+  expect(result.stderr).toStartWith(
+    "TaskError: Cannot have the result of item 0: RangeError: no 2",
+  );
+  expect(result.stderr).toContain("\ncaused by: RangeError: no 2\n");
+  expect(result.stderr).toContain(`${directory}/functions.ts:2:`);
+  expect(result.stderr).not.toContain("bunfs");
+  expect(result.status).toBe(1);
+});
+
 test("tendril run names what could not be started, and no line of its own", () => {
   write({
     "workflow.ts": `import { Manager } from "tendril";

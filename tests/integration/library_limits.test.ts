@@ -13,7 +13,7 @@ export async function write(bytes: number): Promise<number> {
   const part = new Uint8Array(1e6).fill(1);
   for (let left = bytes; left > 0; left -= 1e6) {
     appendFileSync("spilt", part);
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return bytes;
 }

@@ -186,6 +186,20 @@ test("Manager.library() refuses code that it cannot find, or Python cannot impor
   expect(() => manager.library({ name: "x", python: CODE })).not.toThrow();
 });
 
+test("Manager.library() refuses inputs with the names of what its processes write", async () => {
+  await using manager = await Manager.start();
+  const declare = (mount: string, name = "x") => () =>
+    manager.library({ name, python: CODE, inputs: { [mount]: manager.buffer("") } });
+  for (const mount of ["stdout", "stderr", "stdout-0", "stderr-12", "value-1", "stdout/part"]) {
+    expect(declare(mount)).toThrow(
+      `Cannot mount "${mount}" as an input of library "x": a process keeps what its calls print`,
+    );
+  }
+  for (const mount of ["stdout.txt", "stdout-", "value", "data/stdout"]) {
+    expect(declare(mount, `with ${mount}`)).not.toThrow();
+  }
+});
+
 test("Manager.library() refuses options that do not go together", async () => {
   await using manager = await Manager.start();
   const declare = (options: object) => () =>
@@ -198,6 +212,9 @@ test("Manager.library() refuses options that do not go together", async () => {
   );
   expect(declare({ command: "a", from: "/tmp" })).toThrow("Cannot take from of library");
   expect(declare({ command: "a", pickle: true })).toThrow('pickle of library "x": it is not in');
+  expect(declare({ module: "a.py" })).toThrow(
+    'Cannot take "a.py" as the module of library "x": it is in Python; expected { python: … }',
+  );
   expect(declare({ module: "a.ts", pickle: true })).toThrow("it is not in Python");
   expect(declare({ module: "a.ts", mode: "fork" })).toThrow("cannot be forked");
   expect(declare({ python: CODE, mode: "spoon" })).toThrow('"spoon" as "direct" or "fork"');
@@ -216,5 +233,18 @@ test("Manager.library() refuses options that do not go together", async () => {
   );
   expect(declare({ ...context, contextArguments: [() => 1] })).toThrow(
     'Cannot send "arguments[0]" as a value: a function',
+  );
+});
+
+test("Library.call() refuses what is no name of a function", async () => {
+  await using manager = await Manager.start();
+  const library = manager.library({ name: "x", python: CODE });
+  const call = (name: unknown) => () => library.call(name as string, 1);
+  expect(call(undefined)).toThrow(
+    'Cannot take "undefined" as the name of a function: expected text',
+  );
+  expect(call(() => 1)).toThrow("as the name of a function: expected text");
+  expect(call("")).toThrow(
+    'Cannot take "" as the name of a function: expected 1 to 256 characters',
   );
 });

@@ -72,7 +72,7 @@ test("describeEnd() leaves out what did not happen", () => {
     "tasks: 10 succeeded; in 4 s, 2.5/s; moved: 1.5 MB",
   );
   expect(describeEnd(statusWith({ cancelled: 2 }), 1_004_000)).toContain(
-    "3 succeeded, 1 failed, 2 cancelled; in",
+    "3 succeeded, 1 failed, 2 cancelled, 4 unfinished; in",
   );
 });
 

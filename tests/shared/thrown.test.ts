@@ -48,5 +48,6 @@ test("thrownOfText() takes JSON and plain text", () => {
 test("errorOfThrown() makes an Error of that name, message and stack", () => {
   const error = errorOfThrown({ name: "RangeError", message: "far", stack: "far\n at f" });
   expect([error.name, error.message, error.stack]).toEqual(["RangeError", "far", "far\n at f"]);
+  expect(Reflect.get(error, Symbol.for("nodejs.util.inspect.custom"))()).toBe("far\n at f");
   expect(error).toBeInstanceOf(Error);
 });

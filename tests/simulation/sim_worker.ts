@@ -125,6 +125,8 @@ export class SimWorker {
   /** Tries that have read what another one wrote. */
   #fooled = new Set<TryKey>();
   #transfers = new Set<TransferId>();
+  /** The last contents that it was to send did not arrive, by chance. */
+  #hasPutFailed = false;
   /** Files of which a part is held. */
   #parts = new Set<CacheName>();
   #instances = new Map<InstanceId, LibraryDefinition>();
@@ -471,7 +473,10 @@ export class SimWorker {
         const { name, generation } = file;
         this.feed([{ kind: "file_verified", name, generation, isIntact: false }]);
       }
-      const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance();
+      // Few are tried: that all of them fail by chance would be a failure as it should be.
+      const isFaulty = nextRandom(this.#world.random) < this.#world.faultChance() &&
+        !this.#hasPutFailed;
+      this.#hasPutFailed = isFaulty;
       const { transferId } = order;
       if (!isThere || file.isDamaged === true || isFaulty) {
         this.feed([{ kind: "send_failed", transferId, message: "simulated", isFinal: false }]);

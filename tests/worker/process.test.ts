@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 
 import { join } from "@std/path";
@@ -176,6 +178,18 @@ test("stop() kills a group that does not listen, stopped or not", async () => {
   expect(await process.ended).toMatchObject({ kind: "signal", signal: "SIGKILL" });
   expect(isAlive(child)).toBe(false);
   await sandbox.remove();
+});
+
+test("endStrays() ends what left its session and environment, where no task runs", async () => {
+  await using fixture = await TaskFixture.open();
+  const script = "env -i setsid sh -c 'echo $$; sleep 1000; :' &";
+  // As a call of a library leaves it: its leader is no task's.
+  const leader = spawn("/bin/sh", ["-c", script], { detached: true });
+  const id = Number((await once(leader.stdout, "data"))[0]);
+  await until("its parent to end", () => readProcess(id)?.parentId === process.pid);
+  expect(isAlive(id)).toBe(true);
+  await fixture.endStrays();
+  expect(readProcess(id)).toBeUndefined();
 });
 
 test("close() ends everything that runs", async () => {

@@ -128,6 +128,11 @@ export class TaskFixture {
     return { end, stdout, stderr };
   }
 
+  /** Ends what is no try's. */
+  async endStrays(): Promise<void> {
+    await this.#processes?.endStrays();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#processes?.close();
     this.controlGroups?.close();

@@ -149,6 +149,7 @@ test("instanceNeed() tells what no worker has for a call and its instance", () =
   fixture.passes(3_000);
   expect(fixture.facts).toContainEqual(expect.objectContaining({
     kind: "class_unplaceable",
+    library: "digits",
     missing: { kind: "resource", name: "cores", needed: 3, most: 2 },
   }));
 });

@@ -89,7 +89,7 @@ test("makeRoom() stops an idle instance for tasks that fit nowhere else", () => 
   fixture.says("a", { kind: "instance_ready", instanceId });
   fixture.finishes("a", call);
   const task = fixture.submits({});
-  expect(fixture.told("a")).toEqual([{ kind: "stop_instance", instanceId }]);
+  expect(fixture.toldOf("a", "stop_instance")).toEqual({ kind: "stop_instance", instanceId });
   fixture.says("a", { kind: "instance_gone", instanceId, reason: "stopped", message: "" });
   expect(fixture.dispatched).toEqual([`a ${task}.1`]);
 });

@@ -84,3 +84,15 @@ test("tellUnplaceable() forgets a class without tasks", () => {
   expect(said(fixture)).toEqual([]);
   expect(fixture.state.unplaceable.classes.size).toBe(0);
 });
+
+test("describeUnplaceable() names the library of calls", () => {
+  const fixture = new ManagerFixture();
+  fixture.library("digits", fixture.local("module"), {
+    resources: { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 1 },
+  });
+  fixture.joins("a");
+  fixture.submits({ library: "digits" });
+  expect(said(fixture)).toEqual([
+    '1 call of library "digits" needs 1 gpu: all that the only worker has is 0',
+  ]);
+});

@@ -235,6 +235,21 @@ test("the forking Python host relays large values", async () => {
   expect(textOf(content)).toBe(join(host.directory, "work", `value-${callId}`));
 });
 
+test("the forking Python host imports what one call had to, for all that follow", async () => {
+  const source = `
+import sys
+def loaded(name): return name in sys.modules
+def year(date): return [date.year, loaded("datetime")]
+def fail(): raise ValueError("no")
+`;
+  await using host = await PythonHost.start({ source, mode: "fork" });
+  expect(await host.value("loaded", "datetime")).toBe(false);
+  expect(await host.value("year", new Date(0))).toEqual([1970, true]);
+  expect(await host.value("loaded", "datetime")).toBe(true);
+  expect((await host.thrown("fail")).stack).toContain("in fail");
+  expect(await host.value("loaded", "traceback")).toBe(true);
+});
+
 test("the forking Python host fails a call that it cannot make, not the others", async () => {
   await using host = await start(1);
   const broken = await host.call("echo", [], { arguments: new Uint8Array([0x9f]) });

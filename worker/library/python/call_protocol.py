@@ -123,5 +123,8 @@ def write_all(fd, data):
 def result_of(id, status, content, printed, microseconds):
     """Returns the message of a result."""
     stdout, stderr = printed
+    if not stdout and not stderr:
+        # Most results.
+        return b"result %b %b %d 0 0 %d\n%b" % (id, status, len(content), microseconds, content)
     sizes = (id, status, len(content), len(stdout), len(stderr), microseconds)
     return b"".join((b"result %b %b %d %d %d %d\n" % sizes, content, stdout, stderr))

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from os import SEEK_END, lseek
 
 # Most that is kept of a stream: STREAM_KEPT_BYTES of shared/protocol.ts.
 STREAM_KEPT_BYTES = 64 * 1024
@@ -32,7 +33,7 @@ def open_new(path):
 
 
 def take_printed(fd):
-    size = os.lseek(fd, 0, os.SEEK_END)
+    size = lseek(fd, 0, SEEK_END)
     if size == 0:
         return b""
     kept = os.pread(fd, STREAM_KEPT_BYTES, max(0, size - STREAM_KEPT_BYTES))

@@ -2,6 +2,12 @@
 
 import types
 
+try:
+    # The C part of json, without what json itself imports.
+    from _json import encode_basestring_ascii as quoted
+except ImportError:
+    from json.encoder import encode_basestring_ascii as quoted
+
 from .options import Options
 
 # Longest path and longest list of names in a message.

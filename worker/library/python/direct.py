@@ -1,8 +1,8 @@
 """Runs calls in the process of the library, one after the other."""
 
 import os
-import time
-from collections import deque
+from _collections import deque
+from time import perf_counter
 
 from .call_protocol import (
     CALLS_AHEAD_MAX,
@@ -61,10 +61,10 @@ class DirectServer:
                 return write_all(RESULTS_FD, b"dropped %b\n" % id)
 
     def run(self, call):
-        started = time.perf_counter()
+        started = perf_counter()
         status, content = perform(self.library, call, self.home)
         flush_streams()
-        seconds = time.perf_counter() - started
+        seconds = perf_counter() - started
         printed = self.output.take()
         write_all(RESULTS_FD, result_of(call.id, status, content, printed, int(seconds * 1e6)))
         if call.directory:

@@ -1,8 +1,9 @@
 """Runs each call in a forked child of its own, some at a time."""
 
+import gc
 import os
 import select
-from collections import deque
+from _collections import deque
 from os import _exit, close, dup2, fork, getppid, pipe2, set_blocking, setpgid, waitpid
 from select import PIPE_BUF
 from sys import modules
@@ -21,10 +22,16 @@ from .call_protocol import (
     write_all,
 )
 from .captured_output import Output, flush_streams, remove_if_there
+from .late_import import LATE_NAMES, import_late, imported_names
+from .library import Library
 from .library_call import perform
 from .process_tree import SIGKILL, death_of, kill_group, kill_tree
+from .value_writer import encode_value
 
 PR_SET_PDEATHSIG = 1
+
+# Python 3.11 and later adapt code within so many runs.
+WARM_UP_COUNT = 64
 
 # How often children are looked at whose pipe is held by what was started in another way.
 CHECK_MS = 1000
@@ -73,8 +80,12 @@ class ForkServer:
         # What goes to the worker with the next write.
         self.unsent = []
         self.poll = select.poll()
+        # What children had to import.
+        self.late_names = []
 
     def serve(self):
+        warm_up(self.home)
+        imported_names.clear()
         self.poll.register(CALLS_FD, select.POLLIN)
         write_all(RESULTS_FD, b"ready %d\n" % CALLS_AHEAD_MAX)
         try:
@@ -88,6 +99,8 @@ class ForkServer:
                 if not events:
                     self.look_for_dead()
                 self.send()
+                if self.late_names:
+                    self.import_late()
                 self.start_waiting()
                 self.send()
         finally:
@@ -109,6 +122,18 @@ class ForkServer:
             elif message[0] == b"stop":
                 self.stop(message[1])
         return messages is not None
+
+    def import_late(self):
+        """Imports what a child had to import, so that no other has to."""
+        for name in LATE_NAMES.intersection(self.late_names):
+            try:
+                import_late(name)
+            except Exception:
+                # The child could; if the next has to do it as well, that works too.
+                pass
+        self.late_names = []
+        imported_names.clear()
+        gc.freeze()
 
     def take_waiting(self, id):
         for call in self.waiting:
@@ -170,15 +195,12 @@ class ForkServer:
                 _exit(0)
             dup2(output.stdout, 1)
             dup2(output.stderr, 2)
-            self.library.loop = None
+            library = self.library
+            library.loop = None
             if "numpy.random" in modules:
                 # As the module random does by itself: or all children have the same numbers.
                 modules["numpy.random"].seed()
-            started = perf_counter_ns()
-            status, content = perform(self.library, call, self.home)
-            flush_streams()
-            microseconds = (perf_counter_ns() - started) // 1000
-            message = b"%b %d %d\n%b" % (status, len(content), microseconds, content)
+            message = message_of(library, call, self.home)
             if len(message) > PIPE_BUF:
                 set_blocking(pipe, True)
             write_all(pipe, message)
@@ -207,8 +229,9 @@ class ForkServer:
         words = line.split(b" ")
         try:
             status, size, microseconds = words[0], int(words[1]), int(words[2])
+            late_names = words[3]
         except (IndexError, ValueError):
-            status, size, microseconds = b"", 0, 0
+            status, size, microseconds, late_names = b"", 0, 0, b""
         if status not in (b"ok", b"error", b"file") or not 0 <= size <= VALUE_BYTES_MAX:
             # The function itself wrote to this pipe.
             return kill_group(child.pid)
@@ -217,6 +240,8 @@ class ForkServer:
             # It is through, and what it started ends with it.
             kill_group(child.pid)
             self.answer(child, status, content, microseconds)
+            if late_names:
+                self.late_names.extend(late_names.decode("utf-8", "replace").split(","))
 
     def answer(self, child, status, content, microseconds):
         child.is_answered = True
@@ -254,6 +279,28 @@ class ForkServer:
                 pass
             if child.pipe in self.children:
                 self.bury(child)
+
+
+def message_of(library, call, home):
+    """Runs a call and returns what its process tells the parent."""
+    started = perf_counter_ns()
+    status, content = perform(library, call, home)
+    flush_streams()
+    microseconds = (perf_counter_ns() - started) // 1000
+    late = ",".join(imported_names).encode() if imported_names else b""
+    return b"%b %d %d %b\n%b" % (status, len(content), microseconds, late, content)
+
+
+def warm_up(home):
+    """Runs what each child runs, until Python has adapted its code: a child would do it anew.
+
+    What it writes while it adapts is memory that each child would have to copy.
+    """
+    library = Library()
+    library.names = {"nothing": int.__bool__}
+    call = Call(b"0", "nothing", encode_value((0,)), b"")
+    for _ in range(WARM_UP_COUNT):
+        message_of(library, call, home)
 
 
 def prctl_of(libc):

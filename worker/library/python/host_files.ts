@@ -14,6 +14,7 @@ import description from "./description.py" with { type: "text" };
 import direct from "./direct.py" with { type: "text" };
 import fork from "./fork.py" with { type: "text" };
 import host from "./host.py" with { type: "text" };
+import lateImport from "./late_import.py" with { type: "text" };
 import library from "./library.py" with { type: "text" };
 import libraryCall from "./library_call.py" with { type: "text" };
 import options from "./options.py" with { type: "text" };
@@ -31,6 +32,7 @@ const HOST_FILES: { readonly [name: string]: string } = {
   "direct.py": direct,
   "fork.py": fork,
   "host.py": host,
+  "late_import.py": lateImport,
   "library.py": library,
   "library_call.py": libraryCall,
   "options.py": options,

@@ -1,11 +1,10 @@
 """Runs a call in the process that it is in, and tells its end."""
 
-import json
 import os
 
 from .call_protocol import NO_ARGUMENTS, VALUE_BYTES_MAX
 from .captured_output import open_new, remove_if_there
-from .thrown import thrown_of
+from .thrown import thrown_json, thrown_of
 from .value_writer import NONE, WRITERS, check_size, encode_value, write_head, write_list
 
 
@@ -32,9 +31,7 @@ def perform(library, call, home):
         return b"file", keep_value(content, os.path.join(home, "value-%s" % call.id.decode()))
     except BaseException as error:
         # Also SystemExit and KeyboardInterrupt: a function cannot end the host.
-        name, message, stack = thrown_of(error)
-        thrown = {"name": name, "message": message, "stack": stack}
-        return b"error", json.dumps(thrown).encode("ascii")
+        return b"error", thrown_json(error).encode("ascii")
 
 
 def perform_batch(library, function, calls, stops_at_failure):

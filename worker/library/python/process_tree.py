@@ -1,16 +1,15 @@
 """Ends processes with all that they started."""
 
 import os
-import signal
-
-# A number, because one of the signals by name costs each child some pages of memory.
-SIGKILL = int(signal.SIGKILL)
+from _signal import SIGKILL, SIGSTOP
 
 
 def death_of(status):
     """Returns how a process ended, in words."""
     if not os.WIFSIGNALED(status):
         return "exit code %d" % os.WEXITSTATUS(status)
+    import signal
+
     number = os.WTERMSIG(status)
     try:
         return "killed by %s" % signal.Signals(number).name
@@ -31,7 +30,7 @@ def kill_group(pid):
 def kill_tree(pid):
     """As `kill_group`, with what left the group."""
     # So that nothing new is born while they are looked for.
-    os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, SIGSTOP)
     members = descendants_of(pid)
     kill_group(pid)
     for member in members:

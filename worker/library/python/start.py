@@ -92,10 +92,9 @@ def load_libc():
 
 
 def prepare_forks(library):
-    """Imports what a call may need of the host, once instead of in each child."""
-    import datetime  # noqa: F401
-    import pickle  # noqa: F401
-
+    """Imports what calls will need, once instead of in each child."""
+    if Options.is_pickling:
+        import pickle  # noqa: F401
     if library.has_async_functions():
         import asyncio  # noqa: F401
 

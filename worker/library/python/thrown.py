@@ -2,9 +2,9 @@
 
 import os
 import sys
-import traceback
 
-from .description import name_of_type, text_of
+from .description import name_of_type, quoted, text_of
+from .late_import import import_late
 
 # Longest message and longest stack: PART_LENGTH_MAX of shared/thrown.ts.
 PART_LENGTH_MAX = 16 * 1024
@@ -16,11 +16,17 @@ def thrown_of(error):
     """Returns the name, the message and the stack of an exception, which may be anything."""
     kind = type(error)
     try:
-        stack = "".join(traceback.format_exception(kind, error, user_frames(error.__traceback__)))
+        frames = user_frames(error.__traceback__)
+        stack = "".join(import_late("traceback").format_exception(kind, error, frames))
     except Exception:
         # Its own methods raised; its name and its text may still be had.
         stack = ""
     return name_of_type(kind), cut_end(text_of(error)), cut_middle(stack.rstrip())
+
+
+def thrown_json(error):
+    """Returns an exception as a result tells it."""
+    return '{"name":%s,"message":%s,"stack":%s}' % tuple(quoted(part) for part in thrown_of(error))
 
 
 def user_frames(frames):

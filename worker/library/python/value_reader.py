@@ -5,6 +5,7 @@ import struct
 import sys
 
 from .description import described, text_of
+from .late_import import import_late
 from .options import Options
 from .value_format import (
     BIGINT_BYTES_MAX,
@@ -216,7 +217,7 @@ def numpy_if_there():
     numpy = sys.modules.get("numpy")
     if numpy is None and not Options.lacks_numpy:
         try:
-            import numpy
+            numpy = import_late("numpy")
         except ImportError:
             Options.lacks_numpy = True
     return numpy
@@ -266,22 +267,20 @@ def read_bigint(data, at, tag, depth, references):
 
 
 def read_date(data, at, tag, depth, references):
-    from datetime import datetime, timedelta, timezone
-
+    datetime = import_late("datetime")
     # Not another tag, however many of them.
     seconds, at = (None, at) if data[at] >> 5 == 6 else read_value(data, at, depth, None)
     if type(seconds) not in (int, float) or seconds != seconds:
         raise Unreadable("a date that is no number")
     try:
-        since = timedelta(microseconds=round(seconds * 1000000))
-        return datetime(1970, 1, 1, tzinfo=timezone.utc) + since, at
+        since = datetime.timedelta(microseconds=round(seconds * 1000000))
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + since, at
     except OverflowError:
         raise Unreadable("a date that is out of the range of Python") from None
 
 
 def read_date_text(data, at, tag, depth, references):
-    from datetime import datetime
-
+    datetime = import_late("datetime").datetime
     size, at = read_head_of(data, at, 3, tag)
     contents, at = read_contents(data, at, size)
     try:
@@ -301,12 +300,10 @@ def read_file(data, at, tag, depth, references):
 
 
 def read_pickle(data, at, tag, depth, references):
-    import pickle
-
     size, at = read_head_of(data, at, 2, tag)
     contents, at = read_contents(data, at, size)
     try:
-        return pickle.loads(contents), at
+        return import_late("pickle").loads(contents), at
     except Exception as error:
         # Such as a class that this library does not have; no error of this reader's own kind.
         raise TypeError("Cannot read a pickled value: %s" % text_of(error)) from error

@@ -1,11 +1,11 @@
 """Writes what functions return as bytes."""
 
 import array
-import json
 import struct
 import sys
 
-from .description import described, shortened, text_of
+from .description import described, quoted, shortened, text_of
+from .late_import import import_late
 from .options import Options
 from .value_format import (
     BIGINT_BYTES_MAX,
@@ -189,7 +189,7 @@ def write_dict(out, items, depth):
         else:
             return check_size(len(out))
     except Refused as refused:
-        shown = "." + key if key.isidentifier() else "[%s]" % json.dumps(key)
+        shown = "." + key if key.isidentifier() else "[%s]" % quoted(key)
         refused.pass_through(items, shown)
         raise
     del out[start:]
@@ -236,10 +236,8 @@ def write_pickled(out, value, depth):
 
 
 def write_pickle(out, value, found):
-    import pickle
-
     try:
-        contents = pickle.dumps(value, protocol=PICKLE_PROTOCOL)
+        contents = import_late("pickle").dumps(value, protocol=PICKLE_PROTOCOL)
     except Exception as error:
         raise Refused("%s that pickle refuses: %s" % (found, text_of(error))) from None
     write_head(out, 0xC0, PICKLE_TAG)
