@@ -17,7 +17,7 @@ import {
 } from "../../shared/resources.ts";
 import type { Allocation } from "./allocation.ts";
 import { isIndexed, visitFreest } from "./capacity_index.ts";
-import { aheadFactor, isTimeLeft, suits } from "./placement.ts";
+import { aheadFactor, isTimeLeft, neededMs, suits } from "./placement.ts";
 import { isReserved } from "./reservation.ts";
 import { isOpen } from "./room.ts";
 import { hasSlotAhead } from "./schedule.ts";
@@ -97,24 +97,34 @@ export function placesWithRoom(
   return { now, ahead };
 }
 
-/**
- * True where an instance would serve a call of the class once others have ended, or its worker is
- * back. One at a worker that lacks a feature, or has room for instances only, is of no use to it.
- */
+/** True where an instance would serve a call of the class; see `servedUntilMs`. */
 export function isServed(
   state: ManagerState,
   taskClass: TaskClass,
-  { services }: LibraryRecord,
+  library: LibraryRecord,
 ): boolean {
+  return servedUntilMs(state, taskClass, library) >= state.nowMs;
+}
+
+/**
+ * Until when an instance would serve a call of the class once others have ended, or its worker is
+ * back. One at a worker that lacks a feature, or has room for instances only, is of no use to it.
+ */
+export function servedUntilMs(
+  { nowMs }: ManagerState,
+  taskClass: TaskClass,
+  { services }: LibraryRecord,
+): number {
   let probedCount = 0;
   for (const { worker, slotCount } of services.values()) {
-    if (slotCount > 0 && suits(worker, taskClass) && isTimeLeft(state, worker, taskClass)) {
-      if (fitsBesideInstances(worker, taskClass)) return true;
+    if (slotCount > 0 && suits(worker, taskClass) && fitsBesideInstances(worker, taskClass)) {
+      const untilMs = worker.endsAtMs - neededMs(taskClass);
+      if (untilMs >= nowMs) return untilMs;
     }
     probedCount += 1;
     if (probedCount >= SERVICES_PROBED) break;
   }
-  return false;
+  return -Infinity;
 }
 
 /** True of calls that state resources for which no instance that there is has room: others might. */

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { nextRandomBelow } from "../../shared/random.ts";
 import { isServed } from "./call_room.ts";
 import { isFull } from "./category.ts";
 import { heldByInstances, heldForLong, justEnough, makeWay, neededAt } from "./instance_yield.ts";
@@ -24,11 +25,25 @@ import { wakeUpkeep } from "./upkeep.ts";
 /** A turn is at least as many times what the start of an instance takes. */
 const STARTS_PER_TURN = 2;
 
+/** Claims that are pressed in one pass. */
+const CLAIMS_PRESSED = 16;
+
+/** Workers that are looked at for one claim in one pass. */
+const WORKERS_PROBED = 64;
+
+/** How long the others wait, of claims or workers, where there are more. */
+const LOOK_MS = 20;
+
+/** That is doubled with each look at a part of the workers, this many times at most. */
+const LOOK_DOUBLINGS_MAX = 6;
+
 /** A class that has nothing at any worker, and no room. */
 export interface Claim {
   readonly sinceMs: number;
   /** Nothing can be done for it before that. */
   lookAtMs: number;
+  /** Looks at a part of the workers, since something has changed. */
+  lookCount: number;
 }
 
 /** What would have to leave a worker, and from when on it may be told to. */
@@ -41,21 +56,35 @@ export interface Plan {
 /** A class found no room. */
 export function noteClaim(state: ManagerState, taskClass: TaskClass): void {
   if (state.libraries.size === 0 || state.claims.has(taskClass)) return;
-  if (hasClaim(state, taskClass)) {
-    state.claims.set(taskClass, { sinceMs: state.nowMs, lookAtMs: state.nowMs });
+  if (isRoomless(taskClass) && lacksInstance(state, taskClass)) {
+    const { nowMs } = state;
+    state.claims.set(taskClass, { sinceMs: nowMs, lookAtMs: nowMs, lookCount: 0 });
   }
 }
 
 /** Does for those with a claim what can be done now. */
 export function pressClaims(state: ManagerState): void {
+  const pressed: [TaskClass, Claim][] = [];
   for (const [taskClass, claim] of state.claims) {
-    if (!hasClaim(state, taskClass)) {
+    const isDue = claim.lookAtMs <= state.nowMs;
+    if (!isRoomless(taskClass) || isDue && !lacksInstance(state, taskClass)) {
       state.claims.delete(taskClass);
       continue;
     }
-    if (claim.lookAtMs > state.nowMs) continue;
+    if (!isDue) continue;
+    if (pressed.length >= CLAIMS_PRESSED) {
+      wakeUpkeep(state, state.nowMs + LOOK_MS);
+      continue;
+    }
+    pressed.push([taskClass, claim]);
     claim.lookAtMs = press(state, taskClass, claim);
     if (claim.lookAtMs < Infinity) wakeUpkeep(state, claim.lookAtMs);
+  }
+  if (pressed.length < CLAIMS_PRESSED) return;
+  // The next look begins with those that this one does not come to.
+  for (const [taskClass, claim] of pressed) {
+    state.claims.delete(taskClass);
+    state.claims.set(taskClass, claim);
   }
 }
 
@@ -63,6 +92,7 @@ export function pressClaims(state: ManagerState): void {
 export function reviewClaims(state: ManagerState): void {
   for (const claim of state.claims.values()) {
     claim.lookAtMs = Math.min(claim.lookAtMs, state.nowMs);
+    claim.lookCount = 0;
   }
 }
 
@@ -82,15 +112,20 @@ export function turnMs({ policies }: ManagerState, { startMs }: LibraryRecord): 
 }
 
 /** True of a class that waits, and has nothing that others of it could follow. */
-function hasClaim(state: ManagerState, taskClass: TaskClass): boolean {
-  const { readyCount, runningCount, isBlocked, category, library } = taskClass;
-  if (readyCount === 0 || runningCount > 0 || !isBlocked || isFull(category)) return false;
+function isRoomless({ readyCount, runningCount, isBlocked, category }: TaskClass): boolean {
+  return readyCount > 0 && runningCount === 0 && isBlocked && !isFull(category);
+}
+
+/** True of tasks, and of calls that no instance serves. */
+function lacksInstance(state: ManagerState, taskClass: TaskClass): boolean {
+  const { library } = taskClass;
   return library === undefined ||
     library.failure === undefined && !isServed(state, taskClass, library);
 }
 
 /** Has instances make way if it is time for that; returns when to look at the claim again. */
-function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): number {
+function press(state: ManagerState, taskClass: TaskClass, claim: Claim): number {
+  const { sinceMs } = claim;
   const { nowMs, policies: { libraryTurnMs } } = state;
   const { library } = taskClass;
   // It is looked at again when they are there.
@@ -113,9 +148,10 @@ function press(state: ManagerState, taskClass: TaskClass, { sinceMs }: Claim): n
     return plan === undefined ? Infinity : carryOut(state, taskClass, plan);
   }
   if (nowMs < turnAtMs) return Math.min(lookAtMs, turnAtMs);
-  const plan = soonestPlan(state, taskClass);
-  if (plan === undefined) return lookAtMs;
-  if (plan.atMs > nowMs) return Math.min(lookAtMs, plan.atMs);
+  const plan = soonestPlan(state, taskClass, someHosting(state));
+  if (plan === undefined || plan.atMs > nowMs) {
+    return Math.min(lookAtMs, plan?.atMs ?? Infinity, nextLookMs(state, claim));
+  }
   // As many workers are kept as may be: it is looked at again when one of them is not any more.
   if (!keepFor(state, taskClass, plan.worker)) return lookAtMs;
   return carryOut(state, taskClass, plan);
@@ -130,7 +166,7 @@ export function expectedTurn(state: ManagerState, taskClass: TaskClass): Plan | 
   if (claim === undefined) return undefined;
   const kept = state.reservations.get(taskClass);
   if (kept !== undefined) return planAt(state, kept, taskClass);
-  const plan = soonestPlan(state, taskClass);
+  const plan = soonestPlan(state, taskClass, state.hosting);
   if (plan === undefined) return undefined;
   const { policies: { libraryTurnMs } } = state;
   return { ...plan, atMs: Math.max(plan.atMs, claim.sinceMs + libraryTurnMs) };
@@ -147,21 +183,36 @@ function carryOut(state: ManagerState, taskClass: TaskClass, { leaving, atMs }: 
   return Infinity;
 }
 
-/** Where instances may make way for the class first. */
-function soonestPlan(state: ManagerState, taskClass: TaskClass): Plan | undefined {
-  const seen = new Set<WorkerRecord>();
+/** When others are looked at of many workers: one of them may be sooner. */
+function nextLookMs({ hosting, nowMs }: ManagerState, claim: Claim): number {
+  if (hosting.size <= WORKERS_PROBED) return Infinity;
+  claim.lookCount += 1;
+  return nowMs + LOOK_MS * 2 ** Math.min(claim.lookCount, LOOK_DOUBLINGS_MAX);
+}
+
+/** Where instances may make way for the class first, of as many workers as are looked at. */
+function soonestPlan(
+  state: ManagerState,
+  taskClass: TaskClass,
+  hosting: Iterable<WorkerRecord>,
+): Plan | undefined {
   let soonest: Plan | undefined;
-  for (const { services } of state.libraries.values()) {
-    for (const worker of services.keys()) {
-      if (seen.has(worker)) continue;
-      seen.add(worker);
-      if (!isOpen(worker) || worker.reservedFor !== undefined) continue;
-      const plan = planAt(state, worker, taskClass);
-      if (plan === undefined || plan.leaving.length === 0) continue;
-      if (soonest === undefined || plan.atMs < soonest.atMs) soonest = plan;
-    }
+  for (const worker of hosting) {
+    if (!isOpen(worker) || worker.reservedFor !== undefined) continue;
+    const plan = planAt(state, worker, taskClass);
+    if (plan === undefined || plan.leaving.length === 0) continue;
+    if (soonest === undefined || plan.atMs < soonest.atMs) soonest = plan;
   }
   return soonest;
+}
+
+/** Some of the workers that have instances; others with each look, however many claims there are. */
+function someHosting({ hosting, random }: ManagerState): Iterable<WorkerRecord> {
+  if (hosting.size <= WORKERS_PROBED) return hosting;
+  const all = [...hosting];
+  const start = nextRandomBelow(random, all.length);
+  const some = all.slice(start, start + WORKERS_PROBED);
+  return some.concat(all.slice(0, WORKERS_PROBED - some.length));
 }
 
 /** What has to leave the worker; undefined where the class could not run in any case. */

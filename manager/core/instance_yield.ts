@@ -25,6 +25,13 @@ import type { ManagerState, TaskClass, WorkerRecord } from "./state.ts";
 import { hasStrictTask } from "./strict_input.ts";
 import { allocationAt } from "./task_class.ts";
 import { recall } from "./try.ts";
+import { wakeUpkeep } from "./upkeep.ts";
+
+/** Looks at spare services for blocked classes in one pass, all together. */
+const LOOKS_MAX = 512;
+
+/** How long the others wait where there are more. */
+const LOOK_MS = 20;
 
 /**
  * Where spare instances keep tries that were dispatched from starting, they go; where those have
@@ -57,12 +64,22 @@ export function makeRoom(state: ManagerState): void {
     for (const instance of spareInstances(state, service.worker)) retireInstance(state, instance);
   }
   if (state.spareServices.size === 0) return;
+  const seen: TaskClass[] = [];
+  let left = LOOKS_MAX;
   for (const taskClass of state.busyClasses) {
     // Who has made way for all that wait need not be followed by others.
-    if (taskClass.isBlocked && taskClass.leavingCount < taskClass.readyCount) {
-      makeRoomFor(state, taskClass);
-    }
+    if (!taskClass.isBlocked || taskClass.leavingCount >= taskClass.readyCount) continue;
+    if (left <= 0) break;
+    seen.push(taskClass);
+    left -= makeRoomFor(state, taskClass, left);
   }
+  if (left > 0) return;
+  // The next look begins with those that this one does not come to.
+  for (const taskClass of seen) {
+    state.busyClasses.delete(taskClass);
+    state.busyClasses.add(taskClass);
+  }
+  wakeUpkeep(state, state.nowMs + LOOK_MS);
 }
 
 /** Has instances leave for the sake of the class. */
@@ -171,22 +188,45 @@ function spareCount({ library, slotCount, callCount }: ServiceRecord): number {
   return Math.floor((slotCount - callCount) / library.spec.slots);
 }
 
-function makeRoomFor(state: ManagerState, taskClass: TaskClass): void {
-  for (const service of state.spareServices) {
-    const { library, worker } = service;
-    const own = library === taskClass.library ? taskClass.ownAllocation : undefined;
-    if (library === taskClass.library && own === undefined || !isOpen(worker)) continue;
-    if (isReserved(worker, taskClass)) continue;
-    const more = own?.held ?? neededAt(state, worker, taskClass);
-    if (more === undefined || lastingObstacleAt(state, worker, taskClass) !== undefined) continue;
-    const used = heldForLong(worker);
-    // One of its own stays, to serve the call that wants their room.
-    const spare = own === undefined
-      ? spareInstances(state, worker, taskClass.library)
-      : newestInstances(service).slice(0, spareCount(service)).slice(0, -1);
-    const leaving = justEnough(worker, { used, more }, spare);
-    // Where it would fit as it is, something else keeps it away.
-    if (leaving === undefined || leaving.length === 0) continue;
-    return makeWay(state, taskClass, leaving);
+/** Has instances of one worker leave; returns how many services were looked at, `most` at most. */
+function makeRoomFor(state: ManagerState, taskClass: TaskClass, most: number): number {
+  const { spareServices } = state;
+  const seen: ServiceRecord[] = [];
+  for (const service of spareServices) {
+    seen.push(service);
+    const leaving = leavingFrom(state, service, taskClass);
+    if (leaving.length > 0) {
+      makeWay(state, taskClass, leaving);
+      return seen.length;
+    }
+    if (seen.length >= most) break;
   }
+  if (seen.length < spareServices.size) {
+    for (const service of seen) {
+      spareServices.delete(service);
+      spareServices.add(service);
+    }
+  }
+  return seen.length;
+}
+
+/** Which instances would have to leave the worker of a spare service for the class, if that helps. */
+function leavingFrom(
+  state: ManagerState,
+  service: ServiceRecord,
+  taskClass: TaskClass,
+): readonly InstanceRecord[] {
+  const { library, worker } = service;
+  const own = library === taskClass.library ? taskClass.ownAllocation : undefined;
+  if (library === taskClass.library && own === undefined || !isOpen(worker)) return [];
+  if (isReserved(worker, taskClass)) return [];
+  const more = own?.held ?? neededAt(state, worker, taskClass);
+  if (more === undefined || lastingObstacleAt(state, worker, taskClass) !== undefined) return [];
+  const used = heldForLong(worker);
+  // One of its own stays, to serve the call that wants their room.
+  const spare = own === undefined
+    ? spareInstances(state, worker, taskClass.library)
+    : newestInstances(service).slice(0, spareCount(service)).slice(0, -1);
+  // Where it would fit as it is, something else keeps it away.
+  return justEnough(worker, { used, more }, spare) ?? [];
 }

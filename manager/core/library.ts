@@ -133,6 +133,7 @@ export function startInstance(
   };
   worker.instances.set(instance.instanceId, instance);
   library.instances.add(instance);
+  state.hosting.add(worker);
   changeRoom(state, worker, library.spec.resources, 1);
   countActive(state, library, 1);
   const service = serviceOf(library, worker);
@@ -223,6 +224,7 @@ export function removeInstance(state: ManagerState, instance: InstanceRecord): v
   const { worker, library, makesWayFor } = instance;
   worker.instances.delete(instance.instanceId);
   library.instances.delete(instance);
+  if (worker.instances.size === 0) state.hosting.delete(worker);
   if (makesWayFor !== undefined) makesWayFor.leavingCount -= 1;
   changeRoom(state, worker, library.spec.resources, -1);
   // Calls for which there were enough may need another one, wherever it has room.

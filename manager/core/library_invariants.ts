@@ -78,13 +78,18 @@ function checkService(
 }
 
 /** What classes count of their tries, and of what makes way for them, is so. */
-function checkClasses({ classes, workers, claims, libraries }: ManagerState): void {
+function checkClasses({ classes, workers, claims, libraries, hosting }: ManagerState): void {
   const running = new Map<TaskClass, number>();
   const leaving = new Map<TaskClass, number>();
   const add = (counts: Map<TaskClass, number>, taskClass: TaskClass) => {
     counts.set(taskClass, (counts.get(taskClass) ?? 0) + 1);
   };
-  for (const { tries, instances } of workers.values()) {
+  for (const worker of workers.values()) {
+    const { workerId, tries, instances } = worker;
+    assert(
+      hosting.has(worker) === instances.size > 0,
+      `${workerId} must be known to have instances`,
+    );
     for (const { taskClass } of tries.values()) add(running, taskClass);
     for (const { makesWayFor } of instances.values()) {
       if (makesWayFor !== undefined) add(leaving, makesWayFor);

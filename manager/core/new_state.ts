@@ -56,6 +56,7 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     outOfTime: new Set(),
     shortOfTime: new Set(),
     libraries: new Map(),
+    hosting: new Set(),
     spareServices: new Set(),
     shortLibraries: new Set(),
     claims: new Map(),

@@ -4,6 +4,7 @@ import { isIndexed, removeCapacity, setCapacity } from "./capacity_index.ts";
 import { addAmounts, countWorker } from "./hunger.ts";
 import { addResources, type Resources, subtractResources } from "../../shared/resources.ts";
 import { loseReservation } from "./reservation.ts";
+import { reviewStarts } from "./start_failure.ts";
 import type { Bar } from "./drain.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
@@ -54,5 +55,7 @@ export function indexWorker(state: ManagerState, worker: WorkerRecord): void {
   }
   if (isIndexed(worker) && !worker.isEnding) state.upkeep.receivers.add(worker);
   else state.upkeep.receivers.delete(worker);
-  if (isIndexed(worker) !== wasIndexed) countWorker(state.room, worker, wasIndexed ? -1 : 1);
+  if (isIndexed(worker) === wasIndexed) return;
+  countWorker(state.room, worker, wasIndexed ? -1 : 1);
+  if (wasIndexed) reviewStarts(state);
 }

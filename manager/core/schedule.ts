@@ -15,6 +15,7 @@ import {
   isServed,
   lacksCallRoom,
   placesWithRoom,
+  servedUntilMs,
   unblockAlike,
 } from "./call_room.ts";
 import { isBelow, isIndexed, visitFreest } from "./capacity_index.ts";
@@ -108,17 +109,24 @@ function classesToTry(state: ManagerState): TaskClass[] {
       taskClass.isBlocked = false;
       continue;
     }
-    if (!taskClass.isBlocked || mayFitChanged(state, taskClass)) classes.push(taskClass);
+    const isLeft = taskClass.servedUntilMs < state.nowMs;
+    if (!taskClass.isBlocked || isLeft || mayFitChanged(state, taskClass)) classes.push(taskClass);
   }
   return classes;
 }
 
 /** A class that fitted nowhere can fit only where room was given back since. */
 function mayFitChanged(state: ManagerState, taskClass: TaskClass): boolean {
-  if (state.changedWorkers.size === 0) return false;
-  if (taskClass.library !== undefined) return true;
+  const { library } = taskClass;
   for (const worker of state.changedWorkers) {
-    if (hasRoom(state, worker, taskClass)) return true;
+    if (library === undefined) {
+      if (hasRoom(state, worker, taskClass)) return true;
+      continue;
+    }
+    if (worker.services.has(library)) return true;
+    if (instanceObstacleAt(state, worker, { taskClass, library, factor: 1 }) === undefined) {
+      return true;
+    }
   }
   return false;
 }
@@ -227,10 +235,26 @@ function placeCall(
   }
   if (ahead === undefined) {
     if (!isStartable) wantFiles(state, library);
+    planLookAtServed(state, taskClass, library);
     return false;
   }
   dispatch(state, task, ahead.worker);
   return true;
+}
+
+/** A class that waits for slots is looked at again when the time of their worker is over. */
+function planLookAtServed(
+  state: ManagerState,
+  taskClass: TaskClass,
+  library: LibraryRecord,
+): void {
+  const untilMs = servedUntilMs(state, taskClass, library);
+  if (untilMs < state.nowMs || untilMs === Infinity) {
+    taskClass.servedUntilMs = Infinity;
+  } else if (untilMs < taskClass.servedUntilMs || taskClass.servedUntilMs < state.nowMs) {
+    taskClass.servedUntilMs = untilMs;
+    wakeUpkeep(state, untilMs + 1);
+  }
 }
 
 /** Where a call of the class can run now, and where it may wait. */

@@ -8,7 +8,7 @@
 
 import { isIndexed } from "./capacity_index.ts";
 import { planLook } from "./deadline.ts";
-import { failLibrary } from "./library.ts";
+import { failLibrary, unblockLibrary } from "./library.ts";
 import type { InstanceRecord, LibraryRecord } from "./library_record.ts";
 import type { ManagerState, WorkerRecord } from "./state.ts";
 
@@ -74,6 +74,13 @@ export function isPassedOver(
     if (againAtMs > nowMs && isIndexed(other)) passedCount += 1;
   }
   return passedCount < index.count;
+}
+
+/** One that others were tried instead of takes nothing any more: all others may have failed. */
+export function reviewStarts(state: ManagerState): void {
+  for (const library of state.libraries.values()) {
+    if (library.failedStarts.size > 0) unblockLibrary(state, library);
+  }
 }
 
 /** The worker is gone. */

@@ -135,6 +135,8 @@ export interface TaskClass {
   leavingCount: number;
   /** No worker had room when last tried: only workers that changed since are tried. */
   isBlocked: boolean;
+  /** Then calls that wait for instances are looked at again: these are at workers that have to end. */
+  servedUntilMs: number;
   /** Of `state.kindsChange`, when some worker was last seen to be able to run its tries. */
   suitedAt: number;
   /** Moving mean of how long its tries ran, milliseconds; undefined before the first. */
@@ -469,6 +471,8 @@ export interface ManagerState {
   readonly outOfTime: Set<WorkerRecord>;
   readonly shortOfTime: Set<WorkerRecord>;
   readonly libraries: Map<string, LibraryRecord>;
+  /** Workers that have instances. */
+  readonly hosting: Set<WorkerRecord>;
   /** Those with an instance more than their calls need. */
   readonly spareServices: Set<ServiceRecord>;
   /** Libraries with fewer instances than are kept of them. */

@@ -154,6 +154,7 @@ function newClass(
     runningCount: 0,
     leavingCount: 0,
     isBlocked: false,
+    servedUntilMs: Infinity,
     suitedAt: -1,
     meanRanMs: undefined,
     endedCount: 0,

@@ -29,6 +29,7 @@ export function checkEmpty(state: ManagerState): void {
     busyClasses: state.busyClasses.size,
     changedWorkers: state.changedWorkers.size,
     recallable: state.recallable.size,
+    hosting: state.hosting.size,
     spareServices: state.spareServices.size,
     shortLibraries: state.shortLibraries.size,
     claims: state.claims.size,

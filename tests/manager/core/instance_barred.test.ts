@@ -130,3 +130,33 @@ test("pressClaims() has others make way for what a call states beside the instan
   expect(fixture.dispatched).toEqual([`a ${call}.1`]);
   expect([...fixture.state.workers.get(idOf("a"))!.instances.keys()]).toEqual([kept!]);
 });
+
+test("servedUntilMs() has calls placed elsewhere once the worker that serves them has to end", () => {
+  const fixture = withInstance({ hello: { leftMs: 60_000 } });
+  const wish = { library: "first", minTimeMs: 20_000 };
+  fixture.submits({ ...wish, startsAtMs: 1_000_000 });
+  const first = fixture.submits(wish);
+  fixture.finishes("a", first, { ranMs: 1 });
+  const running = fixture.submits(wish);
+  const waiting = fixture.submits(wish);
+  expect(fixture.dispatched).toEqual([]);
+  fixture.starts("a", running);
+  fixture.passes(40_000);
+  expect(fixture.task(waiting).state.kind).toBe("ready");
+  fixture.passes(2);
+  expect(fixture.task(waiting).state.kind).toBe("dispatched");
+});
+
+test("reviewStarts() has calls placed where starts failed when others take none any more", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.library("first", fixture.local("module"));
+  fixture.joins("a");
+  const call = fixture.submits({ library: "first" });
+  const instanceId = instanceAt(fixture, "a");
+  fixture.joins("b");
+  fixture.submits({ cores: 1 });
+  fixture.says("a", { kind: "instance_gone", instanceId, reason: "start_failed", message: "" });
+  expect(fixture.task(call).state.kind).toBe("ready");
+  fixture.breaks("b");
+  expect(fixture.dispatched).toEqual([`a ${call}.2`]);
+});

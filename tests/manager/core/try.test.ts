@@ -120,3 +120,16 @@ test("startTries() tells the fact of a start once", () => {
   fixture.starts("a", task);
   expect(fixture.facts).toEqual([]);
 });
+
+test("learnDuration() has short tasks wait where there seemed to be no room, with the first end", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 1_000 });
+  fixture.joins("a");
+  const first = fixture.submits({});
+  fixture.joins("b");
+  fixture.submits({ category: "other" });
+  const next = fixture.submits({});
+  expect(fixture.dispatched).toEqual([]);
+  fixture.feed({ kind: "host_changed", host: "host of a", change: "block", forMs: Infinity });
+  fixture.finishes("a", first, { ranMs: 1 });
+  expect(fixture.dispatched).toEqual([`b ${next}.1`]);
+});
