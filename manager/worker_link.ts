@@ -38,6 +38,9 @@ const LOOK_MS_MAX = 1000;
 /** Refusals that one heartbeat can add to the count, whatever it says. */
 const PEER_REFUSALS_MAX = 1_000_000;
 
+/** Arguments of the calls of one dispatch, if it has more than one; far below what a frame carries. */
+const DISPATCH_BYTES_MAX: number = 1024 * 1024;
+
 /** Connections of workers at the same time. */
 const LINKS_MAX = 20_000;
 
@@ -284,8 +287,8 @@ export class WorkerLinks {
   }
 
   #flushLink(link: WorkerLink): void {
-    const { outgoing } = link;
-    if (outgoing.length === 0) return;
+    if (link.outgoing.length === 0) return;
+    const outgoing = link.outgoing.flatMap(cutDispatch);
     link.outgoing = [];
     link.sentAtMs = performance.now();
     try {
@@ -329,6 +332,25 @@ export class WorkerLinks {
     }
     this.flush();
   }
+}
+
+/** A dispatch whose arguments are many bytes is several: larger ones would be copied for nothing. */
+function cutDispatch(message: ManagerMessage): ManagerMessage | ManagerMessage[] {
+  if (message.kind !== "dispatch") return message;
+  const parts: ManagerMessage[] = [];
+  let from = 0;
+  let sizeBytes = 0;
+  for (const [index, { body }] of message.tasks.entries()) {
+    const ownBytes = body.kind === "call" ? body.arguments.length : 0;
+    if (sizeBytes > 0 && sizeBytes + ownBytes > DISPATCH_BYTES_MAX) {
+      parts.push(dispatchOf(message.shapes, message.tasks.slice(from, index)));
+      from = index;
+      sizeBytes = 0;
+    }
+    sizeBytes += ownBytes;
+  }
+  if (parts.length === 0) return message;
+  return [...parts, dispatchOf(message.shapes, message.tasks.slice(from))];
 }
 
 /** Sends messages that no frame can carry as they are: one by one, and a dispatch in halves. */

@@ -101,17 +101,22 @@ const MORE_OF_RESULT: readonly (keyof MoreOfResult)[] = keysOf<MoreOfResult>({
   series: true,
 });
 
-/** True of a call that columns can hold. */
+/** Of longer arguments and values a copy costs more than the keys of a map: they stay apart. */
+const COLUMN_BYTES_MAX: number = 16 * 1024;
+
+/** True of a call that columns can hold, and are to. */
 export function isPlainCall(task: DispatchedTask): task is CallTask {
-  if (task.body.kind !== "call" || task.inputs.length + task.outputs.length > 0) return false;
+  if (task.body.kind !== "call" || task.body.arguments.length > COLUMN_BYTES_MAX) return false;
+  if (task.inputs.length + task.outputs.length > 0) return false;
   for (const key of MORE_OF_TASK) if (task[key] !== undefined) return false;
   return true;
 }
 
-/** True of a result that columns can hold: those of most calls. */
+/** True of a result that columns can hold, and are to: those of most calls. */
 export function isPlainResult(result: TryResult): result is ValueResult {
   const { outcome, value, message, stdout, stderr, outputs, times } = result;
   if (outcome !== "success" || value === undefined || message !== "") return false;
+  if (value.length > COLUMN_BYTES_MAX) return false;
   if (stdout.length + stderr.length + outputs.length > 0 || times.stagedMs !== 0) return false;
   for (const key of MORE_OF_RESULT) if (result[key] !== undefined) return false;
   return true;

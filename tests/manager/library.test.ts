@@ -97,6 +97,19 @@ test("Manager.library() does not send a package again that a worker has", async 
   expect(second.library.program).toEqual(first.library.program);
 });
 
+test("Library.call() gives a worker few megabytes of arguments in one message", async () => {
+  await using manager = await Manager.start();
+  const worker = await FakeWorker.join(manager.name, { cores: 4 });
+  const library = manager.library({ name: "a", python: join(folder, "model.py"), slots: 4 });
+  const bytes = new Uint8Array(500_000);
+  for (let index = 0; index < 3; index++) library.call("twice", bytes);
+  library.call("twice", 2);
+  await worker.startInstance(1);
+  const counts: number[] = [];
+  while (counts.length < 2) counts.push((await worker.next("dispatch")).tasks.length);
+  expect(counts).toEqual([2, 2]);
+});
+
 test("Manager.library() says why a package that goes away cannot be shipped", async () => {
   await using manager = await Manager.start();
   const path = join(folder, "short");

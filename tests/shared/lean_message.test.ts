@@ -123,6 +123,8 @@ test("leanManagerMessages() leaves what is more than a plain call beside them", 
     { ...call(6), inputs: [input] },
     { ...call(7), hasValueFile: true },
     { ...call(8), hasOwnInputs: true },
+    // A copy of so many bytes would cost more than the keys of a map.
+    call(9, { bytes: Array.from({ length: 20_000 }, () => 1) }),
   ];
   const message = { ...dispatch, tasks: [call(1), ...others, call(2)] };
   const [arrived] = heard(managerMessage, leanManagerMessages([message]));
