@@ -95,6 +95,7 @@ export class Library<Module = unknown> {
     this.#parts = parts;
     // What a module's own type allows is a part of what these take.
     this.call = ((name: string, ...args: readonly unknown[]) => {
+      checkCalled(name);
       return this.#call(name, args);
     }) as CallFunction<unknown> as CallFunction<Module>;
     this.map = ((name: string, items: Iterable<unknown>, options: CallMapOptions = {}) => {
@@ -195,4 +196,10 @@ export function readCallError(end: TaskEnd, result: TaskResult): Error | undefin
   const error = new TaskError(result, `${cause.name}: ${cause.message}`, { cause });
   if (cause.stack !== undefined) showStack(error, cause.stack);
   return error;
+}
+
+/** Throws for what the host of a library would take for a batch. */
+function checkCalled(name: unknown): void {
+  if (typeof name !== "string" || !name.startsWith(BATCH_PREFIX)) return;
+  throw new RangeError(`Cannot call "${name}" as a function: a name does not begin with "*"`);
 }

@@ -244,6 +244,7 @@ test("Library.call() refuses what is no name of a function", async () => {
     'Cannot take "undefined" as the name of a function: expected text',
   );
   expect(call(() => 1)).toThrow("as the name of a function: expected text");
+  expect(call("*two")).toThrow('Cannot call "*two" as a function: a name does not begin with "*"');
   expect(call("")).toThrow(
     'Cannot take "" as the name of a function: expected 1 to 256 characters',
   );

@@ -150,7 +150,8 @@ def sum_up():
   await using bare = await PythonHost.start("import tendril\ndef get(): return tendril.context");
   expect(await bare.thrown("get")).toMatchObject({
     name: "AttributeError",
-    message: "Cannot read the library context: no context function has run",
+    message: "Cannot read the library context: no context function has run; " +
+      'the library states one as context: "NAME"',
   });
 });
 
@@ -463,7 +464,12 @@ def make(x): return object() if x else 1
   const made = await host.value("*make", [[0], [1], [0]], false) as unknown[][];
   expect(made.map((end) => end.slice(0, 3))).toEqual([
     [true, 1],
-    [false, "TypeError", 'Cannot send "result" as a value: an instance of object'],
+    [
+      false,
+      "TypeError",
+      'Cannot send "result" as a value: an instance of object, which only pickle: true of the ' +
+      "library would send",
+    ],
     [true, 1],
   ]);
   expect((await host.thrown("*absent", [[1]], true)).message).toContain('Cannot call "absent"');

@@ -102,7 +102,10 @@ def provide_tendril():
 
     def missing(name):
         if name == "context":
-            raise AttributeError("Cannot read the library context: no context function has run")
+            raise AttributeError(
+                "Cannot read the library context: no context function has run; "
+                'the library states one as context: "NAME"'
+            )
         raise AttributeError("module 'tendril' has no attribute '%s'" % name)
 
     module.pickled = pickled

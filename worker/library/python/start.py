@@ -21,6 +21,8 @@ def main():
     provide_tendril()
     Options.is_pickling = "--pickle" in options
     Options.library_name = options["--name"]
+    module_directory = os.path.dirname(os.path.abspath(options["--module"]))
+    Options.library_directory = os.path.join(module_directory, "")
     library = Library()
     try:
         library.load(options["--module"])

@@ -5,6 +5,7 @@ import sys
 
 from .description import name_of_type, quoted, text_of
 from .late_import import import_late
+from .options import Options
 
 # Longest message and longest stack: PART_LENGTH_MAX of shared/thrown.ts.
 PART_LENGTH_MAX = 16 * 1024
@@ -18,6 +19,8 @@ def thrown_of(error):
     try:
         frames = user_frames(error.__traceback__)
         stack = "".join(import_late("traceback").format_exception(kind, error, frames))
+        if Options.library_directory:
+            stack = stack.replace(Options.library_directory, "")
     except Exception:
         # Its own methods raised; its name and its text may still be had.
         stack = ""

@@ -273,7 +273,8 @@ def write_other(out, value, depth):
         if since.microseconds == 0:
             return write_int(out, since.days * 86400 + since.seconds, depth)
         return write_float(out, since.total_seconds(), depth)
-    write_refused(out, value, described(value))
+    hint = "" if Options.is_pickling else ", which only pickle: true of the library would send"
+    write_refused(out, value, described(value) + hint)
 
 
 def write_ndarray(out, value, depth):
