@@ -11,7 +11,14 @@
 import { nextRandomBelow } from "../../shared/random.ts";
 import { isServed } from "./call_room.ts";
 import { isFull } from "./category.ts";
-import { heldByInstances, heldForLong, justEnough, makeWay, neededAt } from "./instance_yield.ts";
+import {
+  heldByInstances,
+  heldForLong,
+  justEnough,
+  makeWay,
+  neededAt,
+  spareInstances,
+} from "./instance_yield.ts";
 import { canStart, isActive } from "./library.ts";
 import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import { lastingObstacleAt } from "./placement.ts";
@@ -56,7 +63,7 @@ export interface Plan {
 /** A class found no room. */
 export function noteClaim(state: ManagerState, taskClass: TaskClass): void {
   if (state.libraries.size === 0 || state.claims.has(taskClass)) return;
-  if (isRoomless(taskClass) && lacksInstance(state, taskClass)) {
+  if (isIdle(taskClass) && lacksInstance(state, taskClass)) {
     const { nowMs } = state;
     state.claims.set(taskClass, { sinceMs: nowMs, lookAtMs: nowMs, lookCount: 0 });
   }
@@ -67,11 +74,12 @@ export function pressClaims(state: ManagerState): void {
   const pressed: [TaskClass, Claim][] = [];
   for (const [taskClass, claim] of state.claims) {
     const isDue = claim.lookAtMs <= state.nowMs;
-    if (!isRoomless(taskClass) || isDue && !lacksInstance(state, taskClass)) {
+    if (!isIdle(taskClass) || isDue && !lacksInstance(state, taskClass)) {
       state.claims.delete(taskClass);
       continue;
     }
-    if (!isDue) continue;
+    // One that is to be looked at again, as a worker is not kept any more, has waited as long.
+    if (!isDue || !taskClass.isBlocked) continue;
     if (pressed.length >= CLAIMS_PRESSED) {
       wakeUpkeep(state, state.nowMs + LOOK_MS);
       continue;
@@ -112,8 +120,8 @@ export function turnMs({ policies }: ManagerState, { startMs }: LibraryRecord): 
 }
 
 /** True of a class that waits, and has nothing that others of it could follow. */
-function isRoomless({ readyCount, runningCount, isBlocked, category }: TaskClass): boolean {
-  return readyCount > 0 && runningCount === 0 && isBlocked && !isFull(category);
+function isIdle({ readyCount, runningCount, category }: TaskClass): boolean {
+  return readyCount > 0 && runningCount === 0 && !isFull(category);
 }
 
 /** True of tasks, and of calls that no instance serves. */
@@ -232,10 +240,13 @@ function planAt(
     return undefined;
   }
   if (library !== undefined && isPassedOver(state, library, worker)) return undefined;
+  // Of a service with more than it needs the others are in use.
+  const spare = new Set(spareInstances(state, worker));
   const ends = new Map<InstanceRecord, number>();
   for (const instance of worker.instances.values()) {
     if (!isActive(instance) || instance.library === kept) continue;
-    ends.set(instance, turnEndMs(state, instance, taskClass));
+    const endMs = spare.has(instance) ? state.nowMs : turnEndMs(state, instance, taskClass);
+    ends.set(instance, endMs);
   }
   // Of those of one service the newest is the least busy.
   const instances = [...ends.keys()].reverse();
@@ -256,7 +267,7 @@ function turnEndMs(
   taskClass: TaskClass,
 ): number {
   const service = worker.services.get(library);
-  if (service === undefined || state.spareServices.has(service)) return state.nowMs;
+  if (service === undefined) return state.nowMs;
   const { servesSinceMs = Infinity } = service;
   const lengthMs = turnMs(state, library);
   const endsAtMs = Math.max(state.nowMs, servesSinceMs + lengthMs);

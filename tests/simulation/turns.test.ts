@@ -7,7 +7,7 @@ import { simulate } from "./simulator.ts";
 import { kindOf, TURNS_CORES } from "./turns.ts";
 
 /** Nobody waits longer for a turn: those of the others, and what they run at their ends. */
-const GAP_MS_MAX = 25_000;
+const GAP_MS_MAX = 15_000;
 
 test("simulate() of calls without end has every library and task served again and again", () => {
   const gaps = new Map<unknown, number>();

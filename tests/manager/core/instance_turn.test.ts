@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import type { Policies } from "../../../manager/core/policy.ts";
 import type { TaskId } from "../../../shared/ids.ts";
 import { instanceAt, ManagerFixture } from "./fixture.ts";
+import { idOf } from "./wishes.ts";
 
 const TURN_MS = 2_000;
 
@@ -217,4 +218,34 @@ test("removeInstance() waits for results of calls whose instance died while its 
   fixture.says("a", { kind: "result", result });
   expect(fixture.outcome(call)).toBe("success");
   expect(fixture.state.libraries.get("first")?.instances.size).toBe(0);
+});
+
+test("pressClaims() forgets of no class how long it has waited when another one has its turn", () => {
+  const fixture = withLibraries();
+  const running = keepsBusy(fixture, "first");
+  becomesReady(fixture);
+  fixture.starts("a", running);
+  const call = fixture.submits({ library: "second" });
+  fixture.passes(1);
+  const { taskClass } = fixture.task(fixture.submits({}));
+  fixture.passes(TURN_MS);
+  fixture.finishes("a", running);
+  stops(fixture);
+  expect(fixture.dispatched).toEqual([`a ${call}.1`]);
+  fixture.passes(10);
+  expect(fixture.state.claims.get(taskClass)?.sinceMs).toBe(1);
+});
+
+test("planAt() leaves an instance alone that starts for a call, beside one that is spare", () => {
+  const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 0 });
+  fixture.library("first", fixture.local("module"));
+  fixture.joins("a", { cores: 2 });
+  const calls = [fixture.submits({ library: "first" }), fixture.submits({ library: "first" })];
+  fixture.cancels(calls[0]!);
+  fixture.says("a", { kind: "recalled", taskId: calls[0]!, try: 1 });
+  fixture.submits({ cores: 2 });
+  fixture.passes(10 * TURN_MS);
+  const [instance] = fixture.state.workers.get(idOf("a"))!.instances.values();
+  expect(instance?.state).toBe("starting");
+  expect(fixture.task(calls[1]!).state.kind).toBe("dispatched");
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { CacheName } from "../../../shared/ids.ts";
+import type { CacheName, TaskId } from "../../../shared/ids.ts";
 import { ManagerFixture } from "./fixture.ts";
 
 test("endTry() runs a task again while its retries last, then says how it failed", () => {
@@ -121,15 +121,18 @@ test("startTries() tells the fact of a start once", () => {
   expect(fixture.facts).toEqual([]);
 });
 
-test("learnDuration() has short tasks wait where there seemed to be no room, with the first end", () => {
+test("learnDuration() has short tasks wait elsewhere where none may follow the one that ended", () => {
   const fixture = new ManagerFixture({ dispatchAhead: 1, dispatchAheadMs: 1_000 });
-  fixture.joins("a");
-  const first = fixture.submits({});
+  const resources = { cores: 2, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+  fixture.library("first", fixture.local("module"), { resources });
+  fixture.joins("a", { cores: 2 });
+  const first = fixture.submits({}, {}) - 1 as TaskId;
+  // The worker is kept for it.
+  fixture.submits({ library: "first" });
   fixture.joins("b");
-  fixture.submits({ category: "other" });
+  fixture.submits({});
   const next = fixture.submits({});
   expect(fixture.dispatched).toEqual([]);
-  fixture.feed({ kind: "host_changed", host: "host of a", change: "block", forMs: Infinity });
   fixture.finishes("a", first, { ranMs: 1 });
   expect(fixture.dispatched).toEqual([`b ${next}.1`]);
 });
