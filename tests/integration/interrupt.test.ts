@@ -15,7 +15,7 @@ const END_MS = 8_000;
 
 const WORKFLOW = `
 import { Manager } from "tendril";
-const manager = await Manager.start({ workers: 2 });
+const manager = await Manager.start({ workers: { count: 3, cores: 1 } });
 const library = manager.library({ name: "waits", module: "./library.ts" });
 const daemons = "(setsid sleep 600 &) ; sleep 600 & ";
 for (let index = 0; index < 4; index++) {
