@@ -3,7 +3,8 @@
 import type { WorkerId } from "../../shared/ids.ts";
 import { nextRandomBelow } from "../../shared/random.ts";
 import type { Scenario } from "./scenario.ts";
-import { isKeeper, KEEPER, SimWorker, type World } from "./sim_worker.ts";
+import { isKeeper, KEEPER, SimWorker } from "./sim_worker.ts";
+import type { World } from "./world.ts";
 
 /** All workers of one run. */
 export class Population {

@@ -13,7 +13,7 @@ import { NO_ARGUMENTS } from "../../shared/library.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES, type ResourceRequest } from "../../shared/resources.ts";
 import { digestOf, type MiniTask } from "./contents.ts";
-import type { TryPlan } from "./sim_worker.ts";
+import type { TryPlan } from "./world.ts";
 
 /** A workflow as the shell would submit it. */
 export interface Workload {
