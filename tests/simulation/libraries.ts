@@ -12,7 +12,7 @@ import { NO_RESOURCES, type ResourceRequest } from "../../shared/resources.ts";
 import { pick } from "./combined.ts";
 import { digestOf } from "./contents.ts";
 import type { Scenario } from "./scenario.ts";
-import { emptyWorkload, type Workload } from "./workload.ts";
+import { declareTemp, emptyWorkload, type Workload } from "./workload.ts";
 
 /** How a workflow of libraries is to be. */
 export interface LibrariesOptions {
@@ -34,7 +34,7 @@ export function newLibraries(random: RandomState, options: LibrariesOptions): Wo
   for (const fileId of SOURCES) declareSource(workload, fileId);
   const temps: FileId[] = [];
   for (let index = 0; index * TASKS_PER_TEMP < taskCount; index++) {
-    temps.push(declareTemp(workload, index));
+    temps.push(declareTempOf(workload, index));
   }
   const libraries = drawLibraries(random, temps.slice(0, 2));
   for (const library of libraries) {
@@ -243,20 +243,10 @@ function declareSource(workload: Workload, fileId: FileId): void {
   });
 }
 
-function declareTemp(workload: Workload, index: number): FileId {
+function declareTempOf(workload: Workload, index: number): FileId {
   const fileId = SOURCES.length + 1 + index as FileId;
   // The task that makes it.
   const name = `temp-${index * TASKS_PER_TEMP + 1}-0` as CacheName;
-  workload.names.set(fileId, name);
-  workload.temps.push(fileId);
-  const bound = { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false };
-  workload.declarations.push({
-    kind: "file_declared",
-    fileId,
-    origin: { kind: "temp" },
-    level: "workflow",
-    peerTransfer: true,
-    bound,
-  });
+  declareTemp(workload, fileId, name);
   return fileId;
 }

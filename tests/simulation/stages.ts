@@ -2,7 +2,7 @@
 
 import type { TaskDefinition, TaskTemplate } from "../../manager/core/event.ts";
 import type { CacheName, FileId, TaskId } from "../../shared/ids.ts";
-import { emptyWorkload, type Workload } from "./workload.ts";
+import { declareTemp, emptyWorkload, type Workload } from "./workload.ts";
 
 const STAGES = 4;
 
@@ -49,16 +49,7 @@ function declareOutputs(workload: Workload, taskId: TaskId): TaskDefinition["out
   for (let index = 0; index < (taskId % 3 === 0 ? 2 : 1); index++) {
     const fileId = workload.names.size + 1 as FileId;
     const name = `temp-${taskId}-${index}` as CacheName;
-    workload.names.set(fileId, name);
-    workload.temps.push(fileId);
-    workload.declarations.push({
-      kind: "file_declared",
-      fileId,
-      origin: { kind: "temp" },
-      level: "workflow",
-      peerTransfer: true,
-      bound: { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false },
-    });
+    declareTemp(workload, fileId, name);
     outputs.push({ mount: `out${index}`, fileId });
   }
   return outputs;

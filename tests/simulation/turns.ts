@@ -9,7 +9,7 @@ import { NO_ARGUMENTS } from "../../shared/library.ts";
 import { nextRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
 import { digestOf } from "./contents.ts";
-import { emptyWorkload, type Workload } from "./workload.ts";
+import { declareTemp, emptyWorkload, type Workload } from "./workload.ts";
 
 /** Cores of the workers that the workload is made for. */
 export const TURNS_CORES = 2;
@@ -123,21 +123,6 @@ function declareFiles(workload: Workload): void {
   });
   for (const [index, fileId] of TEMPS.entries()) {
     const tempName = `temp-${index + 1}-0` as CacheName;
-    workload.names.set(fileId, tempName);
-    workload.temps.push(fileId);
-    workload.declarations.push({
-      kind: "file_declared",
-      fileId,
-      origin: { kind: "temp" },
-      level: "workflow",
-      peerTransfer: true,
-      bound: {
-        name: tempName,
-        sizeBytes: -1,
-        digest: "",
-        isDirectory: false,
-        isExecutable: false,
-      },
-    });
+    declareTemp(workload, fileId, tempName);
   }
 }

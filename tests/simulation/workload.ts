@@ -238,6 +238,21 @@ function planMemory(workload: Workload, random: RandomState, taskId: TaskId): vo
   });
 }
 
+/** Adds a temp, which the task makes that its name is of. */
+export function declareTemp(workload: Workload, fileId: FileId, name: CacheName): void {
+  workload.names.set(fileId, name);
+  workload.temps.push(fileId);
+  const bound = { name, sizeBytes: -1, digest: "", isDirectory: false, isExecutable: false };
+  workload.declarations.push({
+    kind: "file_declared",
+    fileId,
+    origin: { kind: "temp" },
+    level: "workflow",
+    peerTransfer: true,
+    bound,
+  });
+}
+
 function declareSource(workload: Workload, fileId: FileId, index: number): FileId {
   const name = `source-${index}` as CacheName;
   const digest = digestOf(name);
