@@ -54,7 +54,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
   {
     name: "disturbed",
     claim: "loses no task though workers break and come back",
-    tested: { first: 1, last: 150 },
+    tested: { first: 1, last: 80 },
     of: (seed) => ({
       ...CALM,
       disturbanceCount: 4 + seed % 12,
@@ -84,7 +84,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
     // Peers that stand still, crawl, or cannot be reached for a while: others are asked.
     name: "stalling",
     claim: "gets files from elsewhere when sources stall and hosts are parted",
-    tested: { first: 6001, last: 6120 },
+    tested: { first: 6001, last: 6060 },
     of: (seed) => ({
       ...CALM,
       seed,
