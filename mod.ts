@@ -25,6 +25,21 @@ export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { RetryRule } from "./manager/core/retry.ts";
+export type { Placement, Policies } from "./manager/core/policy.ts";
+export type { TaskEnd } from "./manager/core/instruction.ts";
+export type {
+  BoundFile,
+  CategoryChange,
+  CategorySpec,
+  CommandSpec,
+  FileOrigin,
+  LibrarySpec,
+  RecipeSpec,
+  TaskDefinition,
+  TaskMount,
+  TaskTemplate,
+} from "./manager/core/event.ts";
 export type { CategoryLimits, CategoryOptions } from "./manager/category.ts";
 export type { ClientErrorCode } from "./manager/client_error.ts";
 export type {
@@ -55,13 +70,13 @@ export type {
   TryReason,
 } from "./manager/core/explanation.ts";
 export type { CategoryMode } from "./manager/core/category.ts";
-export type { Fact } from "./manager/core/instruction.ts";
+export type { Fact } from "./manager/core/fact.ts";
 export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
-export type { LibraryMode } from "./shared/library.ts";
+export type { LibraryMode, LibraryProgram } from "./shared/library.ts";
 export type { LibraryOptions } from "./manager/library_option.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
@@ -109,7 +124,7 @@ export type {
 export type { AnyFunction, FunctionContext } from "./shared/function_source.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
-export type { CacheName, FileId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
+export type { CacheName, FileId, InstanceId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
 export type { NdData } from "./shared/nd_array.ts";
 export type { CustomResources, ResourceRequest, Resources } from "./shared/resources.ts";
 export type {
@@ -117,6 +132,11 @@ export type {
   Exceeded,
   FileFacts,
   Outcome,
+  OutputFacts,
+  TaskBody,
+  TryId,
+  TryResult,
+  TryTimes,
   Usage,
   UsageSample,
 } from "./shared/task.ts";

@@ -7,7 +7,8 @@ import { clearImmediate, setImmediate } from "node:timers";
 
 import { assert } from "../shared/assert.ts";
 import type { ManagerEvent, TimedEvent } from "./core/event.ts";
-import type { Fact, ManagerInstruction } from "./core/instruction.ts";
+import type { Fact } from "./core/fact.ts";
+import type { ManagerInstruction } from "./core/instruction.ts";
 
 /** Events of one step at most; DESIGN section 4. */
 const STEP_EVENTS_MAX = 1000;

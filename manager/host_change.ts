@@ -4,7 +4,7 @@ import process from "node:process";
 
 import type { Duration } from "./config.ts";
 import type { ManagerEvent } from "./core/event.ts";
-import type { Fact } from "./core/instruction.ts";
+import type { Fact } from "./core/fact.ts";
 import { formatDuration } from "../shared/units.ts";
 import { count, duration, readOptions, text } from "./option.ts";
 

@@ -13,7 +13,7 @@ import {
 } from "./config.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
-import type { Fact } from "./core/instruction.ts";
+import type { Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library } from "./library.ts";
 import type { LibraryOptions } from "./library_option.ts";

@@ -20,7 +20,8 @@ import {
   type WorkerMessage,
 } from "../shared/protocol.ts";
 import type { Outcome } from "../shared/task.ts";
-import type { Fact, TaskEnd } from "./core/instruction.ts";
+import type { Fact } from "./core/fact.ts";
+import type { TaskEnd } from "./core/instruction.ts";
 import type { ManagerState, TryRecord } from "./core/state.ts";
 
 /** What a worker tells of its watches. */

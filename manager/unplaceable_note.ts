@@ -3,7 +3,7 @@
 import process from "node:process";
 
 import { formatSize } from "../shared/units.ts";
-import type { Fact } from "./core/instruction.ts";
+import type { Fact } from "./core/fact.ts";
 import type { UnplaceableTasks } from "./core/unplaceable.ts";
 
 type ClassUnplaceable = Extract<Fact, { kind: "class_unplaceable" }>;

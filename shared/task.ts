@@ -46,7 +46,9 @@ export const OUTCOMES: readonly Outcome[] = [
 
 /** One attempt at a task; tries of a task are counted from 1. */
 export interface TryId {
+  /** The task that is tried. */
   readonly taskId: TaskId;
+  /** Which attempt it is. */
   readonly try: number;
 }
 
@@ -146,9 +148,11 @@ export interface OutputFacts extends FileFacts {
 
 /** How one try ended, as the worker tells it. */
 export interface TryResult extends TryId {
+  /** How it ended. */
   readonly outcome: Outcome;
   /** One line for a person. Empty on success. */
   readonly message: string;
+  /** Status of its process, when it had one. */
   readonly exitCode?: number;
   /** `SIGKILL` and the like. */
   readonly signal?: string;
@@ -156,12 +160,15 @@ export interface TryResult extends TryId {
   readonly mount?: string;
   /** The end of what the try wrote, at most `STREAM_KEPT_BYTES` each. */
   readonly stdout: Uint8Array;
+  /** As `stdout`, and apart from it. */
   readonly stderr: Uint8Array;
   /** Value that a function call returned, or the error it threw, encoded. */
   readonly value?: Uint8Array;
   /** Where the value is, of one that is too large for a message. */
   readonly valueFile?: FileFacts;
+  /** Files that it left behind, as its mounts asked. */
   readonly outputs: readonly OutputFacts[];
+  /** Where its time went. */
   readonly times: TryTimes;
   /** Absent of calls, and of what never started. */
   readonly used?: Usage;

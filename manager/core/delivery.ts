@@ -7,6 +7,7 @@
 
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
+import { tellEnd, tellStart } from "./delivery_fact.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
 import { isInPlace, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
 import { checkGiven, noteLie } from "./lie.ts";
@@ -331,6 +332,7 @@ function collect(state: ManagerState, delivery: DeliveryRecord): void {
     fileId: file.fileId,
     file: facts,
   });
+  tellStart(state, delivery);
 }
 
 function removeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
@@ -374,19 +376,4 @@ function holderOf(file: FileRecord, butNot: WorkerRecord | undefined): WorkerRec
     if (last === undefined || last === butNot) last = worker;
   }
   return last;
-}
-
-function tellEnd(state: ManagerState, delivery: DeliveryRecord): void {
-  const { transferId, goal, file, worker, facts } = delivery;
-  if (transferId === undefined || worker === undefined) return;
-  state.facts.push({
-    kind: "transfer_ended",
-    transferId,
-    fileId: file.fileId,
-    from: "worker",
-    to: goal,
-    workerId: worker.workerId,
-    movedBytes: facts.sizeBytes,
-    message: "",
-  });
 }

@@ -49,24 +49,35 @@ export type RecipeSpec =
 
 /** A mini task: `CommandRecipe` has the meanings. */
 export interface CommandSpec {
+  /** Tells it from the recipes that workers carry out by themselves. */
   readonly kind: "command";
+  /** Run by `/bin/sh -c` in a sandbox of its own. */
   readonly command: string;
+  /** Variables added to the worker's own environment. */
   readonly env: { readonly [name: string]: string };
+  /** What it is given of its worker. */
   readonly resources: Resources;
+  /** Wall time after which it is stopped; 0 is none. */
   readonly timeoutMs: number;
+  /** Where in its sandbox it leaves the file. */
   readonly mount: string;
+  /** Files in its sandbox. */
   readonly inputs: readonly TaskMount[];
+  /** Unpacked environments, the first of them foremost in `PATH`. */
   readonly environments: readonly FileId[];
 }
 
 /** What is known of a file's contents once its name is bound. */
 export interface BoundFile {
+  /** Its name in every cache. */
   readonly name: CacheName;
   /** -1 when not known. */
   readonly sizeBytes: number;
   /** Hexadecimal; empty when not known. */
   readonly digest: string;
+  /** Else it is a file. */
   readonly isDirectory: boolean;
+  /** True of a file that may be run. */
   readonly isExecutable: boolean;
   /** Of a url that was named by what its server said: what it must say to workers as well. */
   readonly validator?: string;
@@ -74,7 +85,9 @@ export interface BoundFile {
 
 /** A mount of a submitted task. */
 export interface TaskMount {
+  /** Path relative to the sandbox. */
   readonly mount: string;
+  /** The file that appears there. */
   readonly fileId: FileId;
   /** Of an input: one symbolic link, however it is mounted else. */
   readonly isSymlink?: boolean;
@@ -88,6 +101,7 @@ export interface TaskMount {
 export interface TaskTemplate {
   /** What the task states. */
   readonly request: ResourceRequest;
+  /** What its tasks have in common in resource use. */
   readonly category: string;
   /** Variables added to the worker's own environment. */
   readonly env: { readonly [name: string]: string };
@@ -107,6 +121,7 @@ export interface TaskTemplate {
 
 /** What is said of all tasks of a category. */
 export interface CategorySpec {
+  /** As tasks name it. */
   readonly name: string;
   /** Undefined: the policy `categoryMode`. */
   readonly mode: CategoryMode | undefined;
@@ -125,14 +140,19 @@ export type CategoryChange = Partial<CategorySpec> & Pick<CategorySpec, "name">;
 
 /** A task as the API submits it. Its template is shared with tasks alike, its environments too. */
 export interface TaskDefinition {
+  /** Its number, from 1 on. */
   readonly taskId: TaskId;
+  /** What it has in common with others. */
   readonly template: TaskTemplate;
   /** Unpacked environments whose `bin` comes first in `PATH`, the first of them foremost. */
   readonly environments: readonly FileId[];
   /** Features that the worker must have, sorted. */
   readonly features: readonly string[];
+  /** What it does once its inputs are in place. */
   readonly body: TaskBody;
+  /** Files that it reads. */
   readonly inputs: readonly TaskMount[];
+  /** Files that it makes. */
   readonly outputs: readonly TaskMount[];
   /** Larger first. */
   readonly priority: number;
@@ -150,17 +170,25 @@ export interface TaskDefinition {
 
 /** A library as the API declares it. */
 export interface LibrarySpec {
+  /** As calls name it. */
   readonly name: string;
+  /** What an instance runs. */
   readonly program: LibraryProgram<FileId>;
+  /** How an instance serves calls: a process for each slot, or a forked child for each call. */
   readonly mode: LibraryMode;
+  /** The function that an instance runs once, before its first call; empty for none. */
   readonly context: string;
   /** As of `LibraryDefinition`. */
   readonly contextArguments: Uint8Array;
+  /** Calls that an instance serves at a time. */
   readonly slots: number;
   /** Instances that are kept running as long as there is room, whether or not there are calls. */
   readonly instanceCount: number;
+  /** What an instance holds of its worker. */
   readonly resources: Resources;
+  /** Variables added to the worker's own environment. */
   readonly env: { readonly [name: string]: string };
+  /** Unpacked environments, the first of them foremost in `PATH`. */
   readonly environments: readonly FileId[];
   /** As of `LibraryDefinition`. */
   readonly inputs: readonly TaskMount[];

@@ -61,7 +61,7 @@ export function declareFile(
     firstHandCount: 0,
   };
   state.files.set(fileId, file);
-  state.facts.push({ kind: "file_declared", fileId });
+  state.facts.push({ kind: "file_declared", fileId, origin, level });
   for (const input of recipeInputs(state, file)) {
     input.recipes.add(file);
     file.failure ??= input.failure;
@@ -77,6 +77,7 @@ export function bindFile(state: ManagerState, fileId: FileId, bound: BoundFile):
   const same = state.filesByName.get(bound.name);
   if (same !== undefined && same !== file) return mergeFile(state, file, same);
   file.bound = bound;
+  state.facts.push({ kind: "file_bound", fileId, bound });
   state.filesByName.set(bound.name, file);
   // A local file or buffer is there; an output is not before a task has made it.
   if (file.origin.kind === "manager") file.isAtManager = file.producer === undefined;
@@ -340,6 +341,7 @@ function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
 /** Gives all that refers to `file` to `same`. */
 function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): void {
   state.files.set(file.fileId, same);
+  state.facts.push({ kind: "file_merged", fileId: file.fileId, into: same.fileId });
   same.aliases.push(file.fileId, ...file.aliases);
   same.declaredCount += file.declaredCount;
   for (const task of file.dependents) same.dependents.add(task);

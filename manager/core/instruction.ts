@@ -1,10 +1,9 @@
-/** Everything the manager's core can ask of its shell, and the facts it tells. */
+/** Everything the manager's core can ask of its shell. */
 
 import type { FileId, SessionId, TaskId, TransferId, WorkerId } from "../../shared/ids.ts";
 import type { Resources } from "../../shared/resources.ts";
 import type { FetchSource, ManagerMessage } from "../../shared/protocol.ts";
 import type { FileFacts, Outcome, TryResult } from "../../shared/task.ts";
-import type { UnplaceableTasks } from "./unplaceable.ts";
 
 /** A source as the core names it; the shell adds ticket, urls and inline bytes. */
 export type SourceRef =
@@ -17,12 +16,17 @@ export type FetchOrder = Omit<Extract<ManagerMessage, { kind: "fetch" }>, "sourc
 
 /** How a task ended, for whoever waits for it. */
 export interface TaskEnd {
+  /** The task that ended. */
   readonly taskId: TaskId;
   /** Number of the last try; 0 when there was none. */
   readonly try: number;
+  /** How it ended. */
   readonly outcome: Outcome;
+  /** One line for a person. Empty on success. */
   readonly message: string;
+  /** The worker of its last try. */
   readonly workerId?: WorkerId;
+  /** The host of that worker. */
   readonly host?: string;
   /** What its last try was given; absent when there was none, and of calls. */
   readonly allocated?: Resources;
@@ -32,7 +36,9 @@ export interface TaskEnd {
   readonly result?: TryResult;
   /** When the task was submitted and last dispatched; 0 when it never was. */
   readonly submittedAtMs: number;
+  /** When its last try was given to a worker; 0 when none ever was. */
   readonly dispatchedAtMs: number;
+  /** When the manager had all of its result. */
   readonly endedAtMs: number;
 }
 
@@ -109,72 +115,4 @@ export type ManagerInstruction =
     readonly workerId: WorkerId;
     readonly session: SessionId;
     readonly reason: string;
-  };
-
-/** What is true from now on: read by the journal, records, metrics and the progress line. */
-export type Fact =
-  /** Forgotten: it was undeclared and nothing needs it, nor will. */
-  | { readonly kind: "file_declared" | "file_forgotten"; readonly fileId: FileId }
-  | { readonly kind: "task_submitted"; readonly taskId: TaskId }
-  | {
-    readonly kind: "try_dispatched" | "try_started" | "try_ended";
-    readonly taskId: TaskId;
-    readonly try: number;
-    readonly workerId: WorkerId;
-    /** Of `try_ended`. */
-    readonly outcome?: Outcome;
-  }
-  | {
-    readonly kind: "task_ended";
-    readonly taskId: TaskId;
-    readonly outcome: Outcome;
-    readonly outputs: readonly FileFacts[];
-  }
-  /** The task runs again to remake a temp; its handle has settled and stays as it is. */
-  | { readonly kind: "recovery_started"; readonly taskId: TaskId }
-  | {
-    readonly kind: "recovery_ended";
-    readonly taskId: TaskId;
-    /** `cancelled`: nobody needs what it was to make any more. */
-    readonly outcome: Outcome;
-    readonly message: string;
-  }
-  | { readonly kind: "worker_joined" | "worker_reconnected"; readonly workerId: WorkerId }
-  /** No worker that is there could ever run these tasks; told again when `missing` has changed. */
-  | UnplaceableTasks & { readonly kind: "class_unplaceable" }
-  | {
-    readonly kind: "worker_left";
-    readonly workerId: WorkerId;
-    readonly reason: string;
-  }
-  | {
-    readonly kind: "transfer_started" | "transfer_ended" | "transfer_failed";
-    readonly transferId: TransferId;
-    readonly fileId: FileId;
-    readonly from: "manager" | "worker" | "url" | "recipe";
-    /** The worker that receives, or that sends to the manager or a url. */
-    readonly workerId: WorkerId;
-    readonly to: "worker" | "manager" | "url";
-    readonly movedBytes: number;
-    readonly message: string;
-  }
-  /** Nothing is given to the host, for so long if that is known. */
-  | {
-    readonly kind: "host_blocked";
-    readonly host: string;
-    readonly reason: string;
-    /** A user asked for it. */
-    readonly isByHand: boolean;
-    readonly forMs?: number;
-  }
-  /** Nothing is given to the host any more, and its workers are let go; or all is as it was. */
-  | { readonly kind: "host_draining" | "host_unblocked"; readonly host: string }
-  /** The worker dropped its copy, which was not what it had been. */
-  | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }
-  | { readonly kind: "nondeterministic"; readonly fileId: FileId; readonly taskId: TaskId }
-  | {
-    readonly kind: "library_instance";
-    readonly library: string;
-    readonly workerId: WorkerId;
-    readonly change: "starting" | "ready" | "retiring" | "stopped" | "start_failed" | "died";
   };

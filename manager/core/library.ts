@@ -13,7 +13,7 @@ import type { LibrarySpec, WorkerReport } from "./event.ts";
 import { boundName, fileOf, releaseIfUnneeded } from "./file.ts";
 import { endSpare, noteSpare } from "./instance_idle.ts";
 import { noteServing, reviewClaims } from "./instance_turn.ts";
-import type { Fact } from "./instruction.ts";
+import type { Fact } from "./fact.ts";
 import { checkGiven } from "./lie.ts";
 import { recoverIfWanted } from "./recovery.ts";
 import { ensureReplica } from "./replica.ts";
@@ -457,10 +457,11 @@ function noteInstance(
   instance: InstanceRecord,
   change: Extract<Fact, { kind: "library_instance" }>["change"],
 ): void {
-  const { library, worker } = instance;
+  const { library, instanceId, worker } = instance;
   state.facts.push({
     kind: "library_instance",
     library: library.spec.name,
+    instanceId,
     workerId: worker.workerId,
     change,
   });

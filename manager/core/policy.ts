@@ -3,7 +3,10 @@
 import type { CategoryMode } from "./category.ts";
 
 /** Rules for the choice of a worker; placement.ts. */
-export const PLACEMENTS = ["files", "fast", "random", "spread", "disk"] as const;
+export const PLACEMENTS: readonly Placement[] = ["files", "fast", "random", "spread", "disk"];
+
+/** How a worker is chosen for a task. */
+export type Placement = "files" | "fast" | "random" | "spread" | "disk";
 
 /** Values of every policy that the manager honours. */
 export interface Policies {
@@ -18,6 +21,7 @@ export interface Policies {
   readonly pruneExtraReplicas: boolean;
   /** Move temps from workers whose disks are fuller than those of others. */
   readonly shiftDiskLoad: boolean;
+  /** Workers fetch from workers. */
   readonly peerTransfers: boolean;
   /** Workers see the files of the manager's machine under the same paths. */
   readonly sharedFileSystem: boolean;
@@ -25,7 +29,9 @@ export interface Policies {
   readonly transfersPerWorker: number;
   /** Workers fetching from one url host at a time. */
   readonly transfersPerUrl: number;
+  /** Transfers out of the manager at a time. */
   readonly transfersFromManager: number;
+  /** Transfers into the manager at a time. */
   readonly transfersToManager: number;
   /** When a lost temp is made again: when something waits for it, at once, or never. */
   readonly recovery: "on_demand" | "immediate" | "off";
@@ -33,7 +39,7 @@ export interface Policies {
    * `files`: where most input bytes are; `spread`: where most cores are free; `disk`: where most
    * disk is free; `fast`: where tries ran shortest beside others alike; `random`: anywhere.
    */
-  readonly placement: (typeof PLACEMENTS)[number];
+  readonly placement: Placement;
   /** Silence after which a transfer is given up, for another source if there is one. */
   readonly transferStallTimeoutMs: number;
   /** A transfer may take this many times as long as one of its size does at the mean rate. */
@@ -46,6 +52,7 @@ export interface Policies {
   readonly dispatchAhead: number;
   /** Work of this duration may wait at a worker, though it be more than `dispatchAhead` allows. */
   readonly dispatchAheadMs: number;
+  /** Nothing is dispatched until so many workers have joined. */
   readonly waitForWorkers: number;
   /** Workers above this many are refused; 0 is no limit. */
   readonly maxWorkers: number;

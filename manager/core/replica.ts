@@ -113,7 +113,9 @@ export function markReady(
 ): void {
   const { file, worker, facts } = holding;
   const replica = addReplica(worker, { name: facts.name, level: file.level });
-  if (replica.state !== "ready" || !file.replicas.has(worker)) file.readyCount += 1;
+  const isNew = replica.state !== "ready" || !file.replicas.has(worker);
+  if (isNew) file.readyCount += 1;
+  if (isNew || replica.generation !== facts.generation) tellReady(state, { file, worker, facts });
   endComing(worker, replica);
   replica.state = "ready";
   replica.generation = facts.generation;
@@ -126,6 +128,17 @@ export function markReady(
   noteStrict(state, file);
   if (file.queued.size > 0) startQueued(state, file, worker);
   if (state.stranded.size > 0) supplyStranded(state, file);
+}
+
+function tellReady(
+  state: ManagerState,
+  { file, worker, facts }: Parameters<typeof markReady>[1],
+): void {
+  const { workerId } = worker;
+  // The contents of an output may be among its facts.
+  const { name, generation, sizeBytes, digest, isDirectory } = facts;
+  const told = { name, generation, sizeBytes, digest, isDirectory };
+  state.facts.push({ kind: "replica_ready", fileId: file.fileId, workerId, file: told });
 }
 
 /** A worker's copy is gone: as told, evicted, or found damaged. */
@@ -292,7 +305,10 @@ export function adoptUnclaimed(state: ManagerState, file: FileRecord): void {
     if (replica?.state !== "ready") continue;
     file.replicas.set(worker, replica);
     file.readyCount += 1;
-    if (replica.facts !== undefined) learnFacts(file, replica.facts);
+    if (replica.facts !== undefined) {
+      learnFacts(file, replica.facts);
+      tellReady(state, { file, worker, facts: replica.facts });
+    }
     // What an earlier workflow or process left is looked at before it is used.
     suspectReplica(state, worker, replica);
   }
@@ -312,7 +328,11 @@ function leaveFile(
 ): void {
   const file = state.filesByName.get(name);
   if (file === undefined || !file.replicas.delete(worker)) return;
-  if (was === "ready") file.readyCount -= 1;
+  if (was === "ready") {
+    const { workerId } = worker;
+    file.readyCount -= 1;
+    state.facts.push({ kind: "replica_gone", fileId: file.fileId, workerId, name });
+  }
   noteStrict(state, file);
   noteCopies(state, file);
 }

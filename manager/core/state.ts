@@ -26,7 +26,8 @@ import type { BoundFile, FileOrigin, TaskDefinition, TaskTemplate } from "./even
 import type { HostRecord } from "./host.ts";
 import type { RoomSums } from "./hunger.ts";
 import type { Hold } from "./hold.ts";
-import type { Fact, ManagerInstruction } from "./instruction.ts";
+import type { Fact } from "./fact.ts";
+import type { ManagerInstruction } from "./instruction.ts";
 import type { Claim } from "./instance_turn.ts";
 import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { Outbox } from "./outbox.ts";

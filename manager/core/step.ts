@@ -20,7 +20,8 @@ import { bindFile, declareFile, failFile, undeclareFile } from "./file.ts";
 import { changeHost } from "./host.ts";
 import { reviewIdle } from "./instance_idle.ts";
 import { reviewClaims } from "./instance_turn.ts";
-import type { Fact, ManagerInstruction } from "./instruction.ts";
+import type { Fact } from "./fact.ts";
+import type { ManagerInstruction } from "./instruction.ts";
 import { declareLibrary, endInstance, readyInstance, undeclareLibrary } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
@@ -98,6 +99,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "file_pruned":
       return pruneFile(state, event);
     case "library_declared":
+      state.facts.push({ kind: "library_declared", spec: event.library });
       return declareLibrary(state, event.library);
     case "library_undeclared":
       return undeclareLibrary(state, event.name);
@@ -116,6 +118,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "retry_decided":
       return decideRetry(state, event, event.decision);
     case "category_declared":
+      state.facts.push({ kind: "category_declared", category: event.category });
       return declareCategory(state, event.category);
     case "worker_connected":
       connectWorker(state, event.session, event.hello);
@@ -151,6 +154,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
 /** What follows from policies is done anew. */
 function setPolicies(state: ManagerState, policies: Policies): void {
   state.policies = policies;
+  state.facts.push({ kind: "policies_set", policies });
   watchAll(state);
   for (const category of state.categories.values()) {
     state.unlearnt.add(category);

@@ -79,7 +79,7 @@ export function submitTask(state: ManagerState, definition: TaskDefinition): voi
   task.taskClass.queuedCount += 1;
   state.counters.waiting += 1;
   state.counters.submitted += 1;
-  state.facts.push({ kind: "task_submitted", taskId });
+  state.facts.push({ kind: "task_submitted", taskId, definition });
   for (const { fileId } of definition.outputs) {
     const file = fileOf(state, fileId);
     file.producer = task;
@@ -401,13 +401,14 @@ function settle(state: ManagerState, task: TaskRecord, ending: Ending): void {
   else counters.failed += 1;
   const { library } = task.taskClass;
   if (library !== undefined) library.calls[outcome === "success" ? "done" : "failed"] += 1;
+  const end = endOf(state, task, ending);
   state.facts.push({
     kind: "task_ended",
     taskId,
     outcome,
     outputs: result === undefined ? [] : madeFiles(result),
+    end,
   });
-  const end = endOf(state, task, ending);
   state.instructions.push({ kind: "settle", durable: true, end });
 }
 

@@ -2,7 +2,7 @@
 
 import { assert } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
-import type { TransferId } from "../../shared/ids.ts";
+import type { TransferId, WorkerId } from "../../shared/ids.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
@@ -119,7 +119,7 @@ export function endTransfer(
     kind: "transfer_ended",
     transferId,
     fileId: file.fileId,
-    from: source.kind,
+    ...originOf(source),
     to: "worker",
     workerId: worker.workerId,
     movedBytes,
@@ -146,7 +146,7 @@ export function failTransfer(
     kind: "transfer_failed",
     transferId,
     fileId: file.fileId,
-    from: source?.kind ?? "worker",
+    ...originOf(source),
     to: "worker",
     workerId: worker.workerId,
     movedBytes,
@@ -353,7 +353,7 @@ function hurryTransfer(
     kind: "transfer_failed",
     transferId,
     fileId: file.fileId,
-    from: from.kind,
+    ...originOf(from),
     to: "worker",
     workerId: worker.workerId,
     movedBytes: 0,
@@ -463,7 +463,7 @@ export function activate(
     kind: "transfer_started",
     transferId,
     fileId: file.fileId,
-    from: source.kind,
+    ...originOf(source),
     to: "worker",
     workerId: worker.workerId,
     movedBytes: 0,
@@ -587,4 +587,13 @@ function countBytes(state: ManagerState, source: TransferSource, movedBytes: num
   if (source.kind === "manager") counters.managerToWorkerBytes += movedBytes;
   if (source.kind === "worker") counters.workerToWorkerBytes += movedBytes;
   if (source.kind === "url") counters.urlToWorkerBytes += movedBytes;
+}
+
+/** Where a transfer is from, as facts tell it; one that still waits for its source is from a peer. */
+function originOf(
+  source: TransferSource | undefined,
+): { readonly from: TransferSource["kind"]; readonly sourceId?: WorkerId } {
+  if (source === undefined) return { from: "worker" };
+  if (source.kind !== "worker") return { from: source.kind };
+  return { from: "worker", sourceId: source.worker.workerId };
 }

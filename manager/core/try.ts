@@ -117,7 +117,8 @@ export function dispatch(
   }
   outboxOf(state, worker).dispatched.push(attempt);
   const { workerId } = worker;
-  state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId });
+  const given = allocation === undefined ? {} : { allocated: allocation.resources };
+  state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId, ...given });
   endReservation(state, taskClass);
   endReservationsOfFull(state, taskClass.category);
   drawAgain(state, taskClass);
@@ -162,6 +163,9 @@ export function returnTry(
   const isCrowded = id.isCrowded === true && worker.tries.size > 1;
   if (!isAsked && !isCrowded) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
+  const { taskId, try: number } = attempt;
+  const { workerId } = worker;
+  state.facts.push({ kind: "try_returned", taskId, try: number, workerId });
   if (isCrowded) {
     setCrowded(state, worker, true);
   }
@@ -176,7 +180,7 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   const { taskId, try: number, task } = attempt;
   const { outcome } = result;
   const { workerId } = worker;
-  state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
+  state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome, result });
   if (attempt.isEnded) return discard(state, attempt, result);
   if (outcome !== "success") {
     const fail = (failed: TryResult) => failTry(state, attempt, failed);

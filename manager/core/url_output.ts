@@ -7,6 +7,7 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import type { TransferId } from "../../shared/ids.ts";
+import { tellStart } from "./delivery_fact.ts";
 import type { FileOrigin } from "./event.ts";
 import { hasSlot, keepUrlSource, releaseUrlSource, urlSource } from "./source.ts";
 import { type DeliveryRecord, type ManagerState, nextId, type Source, tell } from "./state.ts";
@@ -39,6 +40,7 @@ export function orderStore(state: ManagerState, delivery: DeliveryRecord): void 
   if (worker === undefined) return;
   const to = { kind: "url", url, ...(mode === undefined ? {} : { mode }) } as const;
   tell(state, worker, { kind: "send", transferId, name, generation, to });
+  tellStart(state, delivery);
 }
 
 /** Has the worker stop what nobody waits for. */

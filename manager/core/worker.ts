@@ -74,7 +74,9 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   planEnding(state, worker);
   const { workerId } = worker;
   state.instructions.push({ kind: "welcome", workerId, session });
-  state.facts.push({ kind: isSame ? "worker_reconnected" : "worker_joined", workerId });
+  const { host, pid, resources, features, urls } = hello;
+  const kind = isSame ? "worker_reconnected" : "worker_joined";
+  state.facts.push({ kind, workerId, host, pid, resources, features, urls });
   // What was collected for the old connection has no reader.
   state.outbox.delete(worker);
   reconcile(state, worker, hello);

@@ -42,7 +42,10 @@ export async function measureSpawnRate(options: SpawnOptions): Promise<number> {
     env: { ...process.env, BUN_BE_BUN: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const [rateText, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  const [rateText, complaint] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
   const rate = Number(rateText);
   if (await child.exited !== 0 || !(rate > 0)) {
     throw new Error(`Cannot measure the spawn rate: ${complaint.trim()}`);
@@ -89,7 +92,7 @@ export function median(runs: readonly number[]): number {
 
 async function runCommand(cmd: string[]): Promise<void> {
   const child = Bun.spawn({ cmd, stdio: ["ignore", "ignore", "pipe"] });
-  const complaint = await child.stderr.text();
+  const complaint = await new Response(child.stderr).text();
   if (await child.exited !== 0) {
     throw new Error(`Cannot run "${cmd.join(" ")}": ${complaint.trim()}`);
   }

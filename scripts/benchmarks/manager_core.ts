@@ -35,5 +35,5 @@ export async function runFresh<T>(script: string): Promise<T> {
     cmd: [process.execPath, fileURLToPath(new URL(script, import.meta.url).href)],
     stdio: ["ignore", "pipe", "inherit"],
   });
-  return JSON.parse(await child.stdout.text()) as T;
+  return JSON.parse(await new Response(child.stdout).text()) as T;
 }

@@ -9,7 +9,7 @@
 import process from "node:process";
 
 import type { TaskTemplate, TimedEvent } from "../../manager/core/event.ts";
-import type { Fact } from "../../manager/core/instruction.ts";
+import type { Fact } from "../../manager/core/fact.ts";
 import { newManagerState } from "../../manager/core/new_state.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 import { step } from "../../manager/core/step.ts";

@@ -30,7 +30,7 @@ async function askPython(command: string): Promise<string | undefined> {
 async function outputOf(cmd: string[]): Promise<string | undefined> {
   try {
     const child = Bun.spawn({ cmd, stdio: ["ignore", "pipe", "ignore"], env: process.env });
-    const text = await child.stdout.text();
+    const text = await new Response(child.stdout).text();
     return await child.exited === 0 ? text : undefined;
   } catch {
     // There is no such program.

@@ -70,7 +70,7 @@ test.each(pairs)(
       const order: DialOrder = { host, certificate, otherCertificate, file };
       client.stdin.write(JSON.stringify(order));
       await client.stdin.end();
-      const report: DialReport = JSON.parse(await client.stdout.text());
+      const report: DialReport = JSON.parse(await new Response(client.stdout).text());
       expect(report).toMatchObject({
         receivedBytes: FILE_BYTES,
         sentBytes: String(FILE_BYTES),

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import type { TimedEvent } from "../../manager/core/event.ts";
-import type { Fact, ManagerInstruction } from "../../manager/core/instruction.ts";
+import type { Fact } from "../../manager/core/fact.ts";
+import type { ManagerInstruction } from "../../manager/core/instruction.ts";
 import { type Core, Engine } from "../../manager/engine.ts";
 import type { FileId, TaskId } from "../../shared/ids.ts";
 
@@ -56,7 +57,7 @@ test("Engine.push() steps at most 1,000 events at a time and loses none", () => 
 test("Engine carries out instructions in order before it tells the facts", async () => {
   const order: string[] = [];
   const told = Promise.withResolvers<readonly Fact[]>();
-  const facts: Fact[] = [{ kind: "task_submitted", taskId: 7 as TaskId }];
+  const facts: Fact[] = [{ kind: "recovery_started", taskId: 7 as TaskId }];
   const engine = new Engine({
     core: {
       step: () => ({

@@ -7,7 +7,7 @@ import { join } from "@std/path";
 
 import { hostChange, tellHosts, workersReleased } from "../../manager/host_change.ts";
 import { Manager } from "../../manager/manager.ts";
-import type { Fact } from "../../manager/core/instruction.ts";
+import type { Fact } from "../../manager/core/fact.ts";
 import { StandardError } from "../standard_error.ts";
 
 test("hostChange() reads a time, and says what is wrong with it", () => {

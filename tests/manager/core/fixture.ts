@@ -17,12 +17,8 @@ import type {
   TaskTemplate,
   WorkerReport,
 } from "../../../manager/core/event.ts";
-import type {
-  Fact,
-  FetchOrder,
-  ManagerInstruction,
-  TaskEnd,
-} from "../../../manager/core/instruction.ts";
+import type { Fact } from "../../../manager/core/fact.ts";
+import type { FetchOrder, ManagerInstruction, TaskEnd } from "../../../manager/core/instruction.ts";
 import { checkInvariants } from "../../../manager/core/invariants.ts";
 import { DEFAULT_POLICIES, type Policies } from "../../../manager/core/policy.ts";
 import { newManagerState } from "../../../manager/core/new_state.ts";

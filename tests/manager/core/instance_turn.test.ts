@@ -50,6 +50,7 @@ test("pressClaims() has a busy instance retire after its turn, and gives the cal
   expect(fixture.facts).toContainEqual({
     kind: "library_instance",
     library: "first",
+    instanceId,
     workerId: "a" as never,
     change: "retiring",
   });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 
-import type { Fact } from "../../../manager/core/instruction.ts";
+import type { Fact } from "../../../manager/core/fact.ts";
 import { describeUnplaceable } from "../../../manager/unplaceable_note.ts";
 import { ManagerFixture } from "./fixture.ts";
 
