@@ -103,8 +103,13 @@ function spawnRunner(run: TestRun, [command = "", ...args]: string[], outfile: s
     stdio: ["ignore", "inherit", "inherit"],
     timeout: RUNNER_MS_MAX,
     killSignal: "SIGKILL",
-    // Tests never see, and never change, what the user's own managers left.
-    env: { ...process.env, TENDRIL_HOME: join(run.scratch, "home") },
+    env: {
+      ...process.env,
+      // Tests never see, and never change, what the user's own managers left.
+      TENDRIL_HOME: join(run.scratch, "home"),
+      // Nor do they leave records of their own, where they do not say so.
+      TENDRIL_RUN_DIRECTORY: "none",
+    },
   });
   if (!existsSync(outfile)) {
     const end = result.error?.message ?? result.signal ?? `status ${result.status}`;
