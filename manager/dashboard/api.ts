@@ -49,7 +49,7 @@ export interface TaskFilter {
   /** Outcomes; `failed` is every one but `success` and `cancelled`. */
   readonly outcomes?: readonly string[];
   readonly category?: string;
-  readonly kind?: "command" | "call";
+  readonly taskKind?: "command" | "call";
   readonly workerId?: string;
 }
 
