@@ -72,15 +72,19 @@ export function layoutVine(
   const rootY = box.heightPx - box.marginPx - 0.1 * box.heightPx;
   const radiusY = Math.max(rootY - box.marginPx, 1);
   const { radii, leafPx } = ringRadii(tree, angles, { radiusX, radiusY });
-  const places = tree.limbs.map((_, node): VinePlace => {
+  const points = tree.limbs.map((_, node): Point => {
     const angle = angles[node] ?? 0;
     const radius = radii[node] ?? 0;
     return {
       x: box.widthPx / 2 + Math.sin(angle) * radius * radiusX,
       y: rootY - Math.cos(angle) * radius * radiusY,
-      angle: node === tree.root ? 0 : angle,
     };
   });
+  pushApart(points, { gapPx: 1.5 * leafPx, root: tree.root, box });
+  const places = points.map((point, node): VinePlace => ({
+    ...point,
+    angle: node === tree.root ? 0 : angles[node] ?? 0,
+  }));
   return { tree, places, leafPx };
 }
 
@@ -226,7 +230,7 @@ function ringRadii(
     }
     inner += band;
   }
-  const leafPx = Math.min(Math.max(Math.min(ringPx, meanPx / depthMax / 3) * 0.6, 3), 11);
+  const leafPx = clamp(0.6 * Math.min(ringPx, meanPx / depthMax / 3), 3, 11);
   return { radii, leafPx };
 }
 
@@ -240,6 +244,87 @@ function generationsOf(tree: VineTree, angles: Float64Array): readonly (readonly
     nodes.sort((a, b) => (angles[a] ?? 0) - (angles[b] ?? 0) || a - b);
   }
   return generations;
+}
+
+/** A place that is still moved. */
+interface Point {
+  x: number;
+  y: number;
+}
+
+/** Times that leaves which touch are pushed apart. */
+const PUSHES = 24;
+
+/** Pushes apart what is too close, each by half of what is missing; the root stays. */
+function pushApart(
+  points: readonly Point[],
+  { gapPx, root, box }: {
+    readonly gapPx: number;
+    readonly root: number;
+    readonly box: {
+      readonly widthPx: number;
+      readonly heightPx: number;
+      readonly marginPx: number;
+    };
+  },
+): void {
+  const edge = box.marginPx / 2;
+  for (let push = 0; push < PUSHES; push++) {
+    let isMoved = false;
+    for (const [a, b] of closePairs(points, gapPx)) {
+      const left = points[a];
+      const right = points[b];
+      if (left === undefined || right === undefined) {
+        continue;
+      }
+      // Two at the very same place go apart side by side.
+      const x = right.x - left.x || 1e-3;
+      const y = right.y - left.y;
+      const distance = Math.hypot(x, y);
+      const missing = gapPx - distance;
+      if (missing <= 0.01) {
+        continue;
+      }
+      isMoved = true;
+      const share = a === root || b === root ? missing : missing / 2;
+      for (const [node, point, sign] of [[a, left, -1], [b, right, 1]] as const) {
+        if (node !== root) {
+          point.x = clamp(point.x + (sign * share * x) / distance, edge, box.widthPx - edge);
+          point.y = clamp(point.y + (sign * share * y) / distance, edge, box.heightPx - edge);
+        }
+      }
+    }
+    if (!isMoved) {
+      return;
+    }
+  }
+}
+
+/** Pairs that may be closer than `gapPx`, found by squares of that size. */
+function closePairs(
+  points: readonly Point[],
+  gapPx: number,
+): readonly (readonly [number, number])[] {
+  const squares = new Map<string, number[]>();
+  const pairs: (readonly [number, number])[] = [];
+  for (const [node, point] of points.entries()) {
+    const column = Math.floor(point.x / gapPx);
+    const row = Math.floor(point.y / gapPx);
+    for (let square = 0; square < 9; square++) {
+      const key = `${column - 1 + (square % 3)} ${row - 1 + Math.floor(square / 3)}`;
+      for (const other of squares.get(key) ?? []) {
+        pairs.push([other, node]);
+      }
+    }
+    const key = `${column} ${row}`;
+    const inSquare = squares.get(key);
+    inSquare === undefined ? squares.set(key, [node]) : inSquare.push(node);
+  }
+  return pairs;
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
 }
 
 /** A step that passes all rings and puts neighbours far apart: near the golden section. */
