@@ -151,8 +151,13 @@ async function spawnRunner(
     stdio: ["ignore", log ?? "inherit", log ?? "inherit"],
     timeout: RUNNER_MS_MAX,
     killSignal: "SIGKILL",
-    // Tests never see, and never change, what the user's own managers left.
-    env: { ...process.env, TENDRIL_HOME: join(run.scratch, "home") },
+    env: {
+      ...process.env,
+      // Tests never see, and never change, what the user's own managers left.
+      TENDRIL_HOME: join(run.scratch, "home"),
+      // Nor do they leave records of their own, where they do not say so.
+      TENDRIL_RUN_DIRECTORY: "none",
+    },
   });
   const end = await endOf(child);
   if (log !== undefined) {

@@ -2,8 +2,6 @@
 
 import type { Context } from "hono";
 
-import type { Check } from "../../shared/message_check.ts";
-
 /** Bytes of a body at most; a question with all that it may hold has less. */
 export const BODY_BYTES_MAX: number = 64 * 1024;
 
@@ -22,11 +20,11 @@ export class BodyError extends Error {
 }
 
 /**
- * Reads a body of JSON that `check` accepts.
+ * Reads a body of JSON; `read` checks it, and throws a TypeError when it is of another shape.
  *
  * @throws {BodyError} When it is too large, too slow, no JSON or of another shape.
  */
-export async function readBody<T>(context: Context, check: Check<T>): Promise<T> {
+export async function readBody<T>(context: Context, read: (value: unknown) => T): Promise<T> {
   const text = new TextDecoder().decode(await readBytes(context.req.raw));
   let value: unknown;
   try {
@@ -35,9 +33,12 @@ export async function readBody<T>(context: Context, check: Check<T>): Promise<T>
     // Not repeated to whoever sent it.
     throw new BodyError(400, "Cannot read the body as JSON");
   }
-  const failure = check(value);
-  if (failure !== undefined) throw new BodyError(400, `Cannot take the body: it${failure}`);
-  return value as T;
+  try {
+    return read(value);
+  } catch (error) {
+    if (error instanceof TypeError) throw new BodyError(400, error.message);
+    throw error;
+  }
 }
 
 async function readBytes({ headers, body }: Request): Promise<Uint8Array> {

@@ -7,9 +7,10 @@
 
 import type { Context, Hono } from "hono";
 
-import { name, oneOf, shape, text } from "../../shared/message_check.ts";
+import { type Check, name, oneOf, shape, text } from "../../shared/message_check.ts";
 import { plainText } from "../../shared/plain_text.ts";
 import { upgradeSocket } from "../../shared/runtime/serve.ts";
+import { CONTENT_TYPES, type MetricFormat, metricFormatFor } from "../monitoring/metric.ts";
 import { answerJson, answerText, refuseJson } from "./answer.ts";
 import { API_VERSION, type LiveHost, type LiveOutput, type SessionInfo } from "./api.ts";
 import { type Ask, AskDesk, BusyError } from "./ask_desk.ts";
@@ -18,7 +19,7 @@ import { BodyError, readBody } from "./body.ts";
 import { Entry, type EntryRefusal, type Visitor } from "./entry.ts";
 import { LiveDesk, type LiveState } from "./live.ts";
 import { dashboardPage, type Page } from "./page_bundle.ts";
-import { questionCheck } from "./question.ts";
+import { readQuestion } from "./question.ts";
 import { type Right, type Sessions, TOKEN_CHARS_MAX } from "./session.ts";
 
 /** What can be done to a host. */
@@ -44,8 +45,8 @@ export interface RunningManager {
   /** Those that get no work. */
   readonly hosts: () => readonly LiveHost[];
   readonly changeHost: (host: string, change: HostChange) => void;
-  /** In the text format of Prometheus. */
-  readonly metrics: () => string;
+  /** All numbers for Prometheus. */
+  readonly metrics: (format: MetricFormat) => string;
   /** How the run stands; looked at twice a second while somebody wants to know. */
   readonly look: () => LiveState;
 }
@@ -63,19 +64,17 @@ export interface DashboardOptions {
   readonly page?: () => Promise<Page>;
 }
 
-/** The type of metrics as Prometheus reads them; its text format. */
-const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-
 /** Characters of the name of a host, DNS has 253. */
 const HOST_CHARS_MAX = 256;
 
 /** Of what is told of an answer that failed. */
 const FAULT_CHARS_MAX = 500;
 
-const tokenBody = shape<{ token: string }>({ token: text(TOKEN_CHARS_MAX) });
-const changeBody = shape<{ change: HostChange }>({
-  change: oneOf<HostChange>(["drain", "block", "unblock"]),
-});
+const readToken = readerOf("token", shape<{ token: string }>({ token: text(TOKEN_CHARS_MAX) }));
+const readChange = readerOf(
+  "change of a host",
+  shape<{ change: HostChange }>({ change: oneOf<HostChange>(["drain", "block", "unblock"]) }),
+);
 const hostName = name(HOST_CHARS_MAX);
 
 /** `{route: the methods that it takes}`. */
@@ -135,7 +134,7 @@ class Routes {
     this.#app.post("/session", async (context) => {
       const foreign = this.#entry.refuseForeign(context);
       if (foreign !== undefined) return foreign;
-      return await this.#withBody(context, tokenBody, ({ token }) => {
+      return await this.#withBody(context, readToken, ({ token }) => {
         const session = this.#entry.open(context, token);
         return session instanceof Response ? session : this.#withCookies(context, session.right);
       });
@@ -159,7 +158,7 @@ class Routes {
     this.#app.post(
       "/api/ask",
       this.#guard("look", (context) => {
-        return this.#withBody(context, questionCheck, async (question) => {
+        return this.#withBody(context, readQuestion, async (question) => {
           try {
             return answerText(await desk.ask(question));
           } catch (error) {
@@ -174,7 +173,10 @@ class Routes {
   addRunning(running: RunningManager, live: LiveDesk): void {
     const app = this.#app;
     app.get("/api/status", this.#guard("look", () => answerJson(running.status())));
-    app.get("/metrics", this.#guard("look", () => answerText(running.metrics(), METRICS_TYPE)));
+    app.get("/metrics", this.#guard("look", (context) => {
+      const format = metricFormatFor(context.req.header("accept"));
+      return answerText(running.metrics(format), CONTENT_TYPES[format]);
+    }));
     app.get(
       "/api/tasks/:id/explain",
       this.#ofTask((id) => {
@@ -190,7 +192,7 @@ class Routes {
         const host = context.req.param("host") ?? "";
         const failure = hostName(host);
         if (failure !== undefined) return this.#refuseRequest(`Cannot take the host: it${failure}`);
-        return this.#withBody(context, changeBody, ({ change }) => {
+        return this.#withBody(context, readChange, ({ change }) => {
           running.changeHost(host, change);
           return answerJson({ host, change });
         });
@@ -235,12 +237,12 @@ class Routes {
 
   async #withBody<T>(
     context: Context,
-    check: Parameters<typeof readBody<T>>[1],
+    read: (value: unknown) => T,
     use: (body: T) => Response | Promise<Response>,
   ): Promise<Response> {
     let body: T;
     try {
-      body = await readBody(context, check);
+      body = await readBody(context, read);
     } catch (error) {
       if (!(error instanceof BodyError)) throw error;
       this.#options.refuse("body");
@@ -262,6 +264,16 @@ class Routes {
     const isLive = this.#options.running !== undefined;
     return { version: API_VERSION, isLive, canAct: isLive && right === "act" };
   }
+}
+
+/** What `check` accepts, or a TypeError that names `what`. */
+function readerOf<T>(what: string, check: Check<T>): (value: unknown) => T {
+  return (value) => {
+    const failure = check(value);
+    // What has passed the check is a `T`.
+    if (failure === undefined) return value as T;
+    throw new TypeError(`Cannot read the body as a ${what}: body${failure}`);
+  };
 }
 
 function faultOf(error: unknown): string {
