@@ -81,6 +81,7 @@ export type { LibraryOptions } from "./manager/library_option.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
 export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
+export type { RecordsOptions } from "./manager/records_option.ts";
 export type { RunOptions } from "./manager/run_option.ts";
 export type { RetryHandler, RetryOptions } from "./manager/retry_option.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";

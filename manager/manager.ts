@@ -26,6 +26,7 @@ import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.t
 import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
+import { runEndOf } from "./run_file.ts";
 import type { RunOptions } from "./run_option.ts";
 import type { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -112,6 +113,11 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** Where it is reached best, as `http://127.0.0.1:41234`. */
   get address(): string {
     return this.#shell.url;
+  }
+
+  /** The folder of this run's records; undefined until there is something to record, or if none is. */
+  get runDirectory(): string | undefined {
+    return this.#parts.runDirectory.path;
   }
 
   /**
@@ -458,10 +464,11 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { shell, access, folder } = this.#parts;
+    const { shell, access, folder, runDirectory } = this.#parts;
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
+    await runDirectory.end(runEndOf(shell.status()));
     await removeAccessFile(access);
     await rm(folder, { recursive: true, force: true });
     noteClosed(this);

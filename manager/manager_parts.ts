@@ -14,6 +14,7 @@ import { writeAccessCopy, writeAccessFile } from "./access.ts";
 import type { ManagerConfig } from "./config.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { findPlace } from "./place.ts";
+import { RunDirectory } from "./run_directory.ts";
 import { Shell } from "./shell.ts";
 
 /** The parts of one manager. */
@@ -22,6 +23,7 @@ export interface ManagerParts {
   readonly access: AccessFile;
   /** Folder of this manager's own, removed at close. */
   readonly folder: string;
+  readonly runDirectory: RunDirectory;
 }
 
 /** Makes a manager's folder, server and access file; leaves nothing behind when it fails. */
@@ -29,13 +31,15 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
   const managerId = randomBytes(12).toString("hex");
   const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
   const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
+  const runDirectory = new RunDirectory(config, { name, managerId });
   const folder = await makeFolder();
   let shell: Shell | undefined;
   try {
     const spool = join(folder, "spool");
     const place = await findPlace(config);
     const identity = { name, managerId, secrets, place };
-    shell = await Shell.start({ config, ...identity, spool, onBug: throwLater });
+    const parts = { config, ...identity, runDirectory, spool };
+    shell = await Shell.start({ ...parts, onBug: throwLater });
     const start = processStart(process.pid);
     const access: AccessFile = {
       version: 1,
@@ -50,7 +54,7 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
       ...(start === undefined ? {} : { processStart: start }),
     };
     await writeAccessFile(access);
-    return { shell, access, folder };
+    return { shell, access, folder, runDirectory };
   } catch (error) {
     await shell?.close();
     await rm(folder, { recursive: true, force: true });
@@ -71,7 +75,7 @@ async function makeFolder(): Promise<string> {
 
 /** Starts the local workers of a manager. */
 export async function startLocalWorkers(
-  { shell, folder, access }: ManagerParts,
+  { shell, folder, access, runDirectory }: ManagerParts,
   { config, isClosing, onNoneCame }: {
     readonly config: ManagerConfig;
     readonly isClosing: () => boolean;
@@ -84,12 +88,13 @@ export async function startLocalWorkers(
   const urls = loopbackFirst(access.urls);
   await writeAccessCopy(accessPath, { ...access, urls, secrets: { worker } });
   let leftCount = config.workers.count;
+  if (leftCount > 0) runDirectory.make();
   let haveJoined = false;
   return await LocalWorkers.start({
     config: config.workers,
     accessPath,
     workspaces: config.workers.workspace ?? join(folder, "workers"),
-    logs: join(config.runDirectory ?? folder, "logs"),
+    logs: runDirectory.logsPath ?? join(folder, "logs"),
     hasJoined: (pid) => shell.hasJoined(pid),
     onExit: (pid, message) => {
       leftCount -= 1;

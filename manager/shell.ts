@@ -41,6 +41,7 @@ import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
+import type { RunDirectory } from "./run_directory.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TailDesk } from "./tail_desk.ts";
@@ -65,6 +66,7 @@ export interface ShellOptions {
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
+  readonly runDirectory: RunDirectory;
   /** How long clients are waited for; see client_files.ts. */
   readonly clientLimits?: { readonly graceMs?: number; readonly uploadWaitMs?: number };
   /** Told of a bug in the manager, after which nothing moves any more. */
