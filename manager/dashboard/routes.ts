@@ -173,10 +173,13 @@ class Routes {
   addRunning(running: RunningManager, live: LiveDesk): void {
     const app = this.#app;
     app.get("/api/status", this.#guard("look", () => answerJson(running.status())));
-    app.get("/metrics", this.#guard("look", (context) => {
-      const format = metricFormatFor(context.req.header("accept"));
-      return answerText(running.metrics(format), CONTENT_TYPES[format]);
-    }));
+    app.get(
+      "/metrics",
+      this.#guard("look", (context) => {
+        const format = metricFormatFor(context.req.header("accept"));
+        return answerText(running.metrics(format), CONTENT_TYPES[format]);
+      }),
+    );
     app.get(
       "/api/tasks/:id/explain",
       this.#ofTask((id) => {
