@@ -6,7 +6,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import process from "node:process";
 
 import { join } from "@std/path";
 
@@ -38,6 +37,7 @@ import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
 import { ManagerMetrics, type MetricsAnswer } from "./manager_metrics.ts";
+import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
@@ -142,7 +142,7 @@ export class Shell {
     });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
-      onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
+      onFailure: tell,
     });
     this.#tails = this.#newTailDesk();
     this.#watches = new OutputWatches({ tails: this.#tails, spool });
