@@ -1,4 +1,4 @@
-/** The manager's commands; and the hidden one that bundles for Deno. */
+/** The manager's commands; and the hidden ones that bundle for Deno. */
 
 import process from "node:process";
 
@@ -34,6 +34,7 @@ import { LOGS_COMMAND } from "./cli_logs.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { ClientError } from "./client_error.ts";
+import { runPage } from "./dashboard/page_bundle.ts";
 import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
 import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
@@ -86,6 +87,7 @@ export function runManagerCommand(
   { args, library }: { readonly args: readonly string[]; readonly library: ScriptLibrary },
 ): Promise<number> | undefined {
   if (name === "internal-bundle") return runBundle(args[0] ?? "");
+  if (name === "internal-page") return runPage();
   const command = COMMANDS.find(({ spec }) => spec.name === name);
   return command && runCommand(command, { args, library });
 }
