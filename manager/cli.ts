@@ -25,6 +25,7 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { DASHBOARD_COMMAND, dashboardLine } from "./cli_dashboard.ts";
 import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
@@ -75,6 +76,7 @@ const COMMANDS: readonly Command[] = [
   EXPLAIN_COMMAND,
   LIBRARIES_COMMAND,
   ...HOST_COMMANDS,
+  DASHBOARD_COMMAND,
   ACCESS_COMMAND,
 ];
 
@@ -127,6 +129,7 @@ async function run({ spec, given, library }: Call): Promise<number> {
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {
       if (!(manager instanceof Manager)) return;
+      process.stderr.write(dashboardLine(manager, process.stderr.isTTY === true) ?? "");
       const status = () => manager.status();
       const progress = new Progress({ status, terminal: standardError(), beforeOutput });
       manager.onClosed(() => progress[Symbol.dispose]());
