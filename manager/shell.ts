@@ -37,6 +37,7 @@ import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
+import { ManagerMetrics, type MetricsAnswer } from "./manager_metrics.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
@@ -105,6 +106,7 @@ export class Shell {
   readonly #tails: TailDesk;
   readonly #watches: OutputWatches;
   readonly #desk: DeliveryDesk;
+  readonly #metrics: ManagerMetrics;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
   /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
@@ -161,18 +163,8 @@ export class Shell {
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
-    this.#links = new WorkerLinks({
-      managerId,
-      epoch: state.epoch,
-      workerSecret: secrets.worker,
-      tickets: this.#tickets,
-      workerTimeoutMs: () => state.policies.workerTimeoutMs,
-      push,
-      onHello: (hello) => this.#noteHello(hello),
-      onTail: (workerId, report) => this.#tails.take(workerId, report),
-      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
-      door: this.#door,
-    });
+    this.#metrics = this.#newMetrics();
+    this.#links = this.#newWorkerLinks();
     for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
     this.#clients = new ClientLinks({
@@ -235,6 +227,11 @@ export class Shell {
     return statusOf(said, summarize(this.#state));
   }
 
+  /** What Prometheus reads, in the format that such a header `Accept` asks for. */
+  renderMetrics(accept?: string): MetricsAnswer {
+    return this.#metrics.render(accept);
+  }
+
   /** True when the process of that id has said hello as a worker. */
   hasJoined(pid: number): boolean {
     return this.#workersByPid.has(pid);
@@ -266,6 +263,7 @@ export class Shell {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.store.close();
+    this.#metrics[Symbol.dispose]();
     await this.#links.close(RELEASE_MS);
     this.#clients.close();
     this.#requestDesk.close();
@@ -274,6 +272,32 @@ export class Shell {
     await this.#output.close();
     await this.#server.close();
     await this.store.unlinkAll();
+  }
+
+  #newMetrics(): ManagerMetrics {
+    return new ManagerMetrics({
+      engine: this.engine,
+      state: this.#state,
+      refused: () => this.#refusals.counts(),
+      records: () => undefined,
+    });
+  }
+
+  #newWorkerLinks(): WorkerLinks {
+    const state = this.#state;
+    const { managerId, secrets } = this.#options;
+    return new WorkerLinks({
+      managerId,
+      epoch: state.epoch,
+      workerSecret: secrets.worker,
+      tickets: this.#tickets,
+      workerTimeoutMs: () => state.policies.workerTimeoutMs,
+      push: (event) => this.engine.push(event),
+      onHello: (hello) => this.#noteHello(hello),
+      onTail: (workerId, report) => this.#tails.take(workerId, report),
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
+    });
   }
 
   #newTailDesk(): TailDesk {

@@ -221,6 +221,8 @@ export type RunRecord =
     readonly level: CacheLevel;
     /** Files that a mini task makes it of. */
     readonly inputs: readonly number[];
+    /** Of the value of a call: the call. Of other files the task says that it has them as outputs. */
+    readonly producer?: number;
   }
   | {
     readonly kind: "file_bound";
