@@ -464,11 +464,12 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { shell, access, folder, runDirectory, log } = this.#parts;
+    const { shell, access, folder, runDirectory, log, failedOutputs } = this.#parts;
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
     const runEnd = runEndOf(shell.status());
+    await failedOutputs.close();
     log.noteEnd(runEnd);
     await log.close();
     await runDirectory.end(runEnd);
