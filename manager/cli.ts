@@ -31,6 +31,7 @@ import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { RUNS_COMMAND } from "./cli_runs.ts";
 import { SHOW_COMMANDS } from "./cli_show.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { ClientError } from "./client_error.ts";
@@ -76,6 +77,7 @@ const COMMANDS: readonly Command[] = [
   LIBRARIES_COMMAND,
   ...HOST_COMMANDS,
   ACCESS_COMMAND,
+  RUNS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */
