@@ -1,7 +1,5 @@
 /** What the manager serves: `/worker`, `/client`, `/files` and, unless it has none, the dashboard. */
 
-import process from "node:process";
-
 import { Hono } from "hono";
 
 import { formatHostPort, hostAddresses, isOwnHost } from "../shared/addresses.ts";
@@ -18,6 +16,7 @@ import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import { addDashboardRoutes, type DashboardOptions } from "./dashboard/routes.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
+import { tell } from "./notice.ts";
 import type { Place } from "./place.ts";
 
 /** Of what is told of a request that failed. */
@@ -79,9 +78,7 @@ export function startServer(options: ManagerServerOptions): Server {
     return refusal(404, "There is nothing at this address");
   });
   app.onError((error, context) => {
-    process.stderr.write(
-      `tendril: a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}\n`,
-    );
+    tell(`a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}`);
     return context.text("The manager failed at this request", 500);
   });
   const server = listen(app, place, door);

@@ -6,7 +6,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import process from "node:process";
 
 import { join } from "@std/path";
 
@@ -39,6 +38,8 @@ import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
 import { ManagerDashboard } from "./manager_dashboard.ts";
+import { ManagerMetrics } from "./manager_metrics.ts";
+import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
@@ -108,6 +109,7 @@ export class Shell {
   readonly #watches: OutputWatches;
   readonly #dashboard: ManagerDashboard | undefined;
   readonly #desk: DeliveryDesk;
+  readonly #metrics: ManagerMetrics;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
   /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
@@ -117,7 +119,7 @@ export class Shell {
   #isClosed = false;
 
   private constructor(options: ShellOptions) {
-    const { managerId, secrets, config, spool } = options;
+    const { managerId, config, spool } = options;
     this.#options = options;
     this.#state = newManagerState({
       managerId,
@@ -143,7 +145,7 @@ export class Shell {
     });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
-      onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
+      onFailure: tell,
     });
     this.#tails = this.#newTailDesk();
     this.#watches = new OutputWatches({ tails: this.#tails, spool });
@@ -165,18 +167,8 @@ export class Shell {
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
-    this.#links = new WorkerLinks({
-      managerId,
-      epoch: state.epoch,
-      workerSecret: secrets.worker,
-      tickets: this.#tickets,
-      workerTimeoutMs: () => state.policies.workerTimeoutMs,
-      push,
-      onHello: (hello) => this.#noteHello(hello),
-      onTail: (workerId, report) => this.#tails.take(workerId, report),
-      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
-      door: this.#door,
-    });
+    this.#metrics = this.#newMetrics();
+    this.#links = this.#newWorkerLinks();
     for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
     this.#clients = this.#newClientLinks();
@@ -279,6 +271,7 @@ export class Shell {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.store.close();
+    this.#metrics[Symbol.dispose]();
     await this.#links.close(RELEASE_MS);
     this.#dashboard?.close();
     this.#clients.close();
@@ -288,6 +281,32 @@ export class Shell {
     await this.#output.close();
     await this.#server.close();
     await this.store.unlinkAll();
+  }
+
+  #newMetrics(): ManagerMetrics {
+    return new ManagerMetrics({
+      engine: this.engine,
+      state: this.#state,
+      refused: () => this.#refusals.counts(),
+      records: () => undefined,
+    });
+  }
+
+  #newWorkerLinks(): WorkerLinks {
+    const state = this.#state;
+    const { managerId, secrets } = this.#options;
+    return new WorkerLinks({
+      managerId,
+      epoch: state.epoch,
+      workerSecret: secrets.worker,
+      tickets: this.#tickets,
+      workerTimeoutMs: () => state.policies.workerTimeoutMs,
+      push: (event) => this.engine.push(event),
+      onHello: (hello) => this.#noteHello(hello),
+      onTail: (workerId, report) => this.#tails.take(workerId, report),
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
+    });
   }
 
   #newTailDesk(): TailDesk {
@@ -312,7 +331,7 @@ export class Shell {
       nowMs: () => this.engine.nowMs(),
       push: (event) => this.engine.push(event),
       status: () => this.status(),
-      metrics: () => ({ contentType: "text/plain", text: "" }),
+      metrics: (accept) => this.#metrics.render(accept),
       ask: () => Promise.reject(new Error("Cannot ask the records: there are none")),
       recordedAtMs: () => 0,
     });

@@ -73,7 +73,7 @@ export class Metrics {
     );
     this.#steps = registry.histograms({
       name: "tendril_scheduling_step_seconds",
-      help: "How long steps of the scheduler took, with sending what they decided.",
+      help: "How long the scheduler took for each of its steps, in which it takes what happened.",
       bounds: STEP_BOUNDS_S,
     })({});
     this.#delays = registry.histograms({
@@ -100,7 +100,7 @@ export class Metrics {
     return this.#registry.render(format);
   }
 
-  /** A step of the engine took so long. */
+  /** The scheduler took so long for a step. */
   noteStep(tookMs: number, eventCount: number): void {
     this.#events.value += eventCount;
     this.#steps.observe(tookMs / 1_000);

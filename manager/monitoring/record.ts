@@ -221,6 +221,8 @@ export type RunRecord =
     readonly level: CacheLevel;
     /** Files that a mini task makes it of. */
     readonly inputs: readonly number[];
+    /** Of the value of a call: the call. Of other files the task says that it has them as outputs. */
+    readonly producer?: number;
   }
   | {
     readonly kind: "file_bound";
@@ -290,6 +292,9 @@ export type RunRecord =
   }
   /** The manager as a whole: at most one a second, and none while nothing changes. */
   | Sample & { readonly kind: "sample" };
+
+/** The records of a kind; of kinds that are alike all of them have to be named. */
+export type RecordOf<Kind extends RunRecord["kind"]> = Extract<RunRecord, { kind: Kind }>;
 
 /** The columns of the table `sample`, with what TaskVine's performance log has beside them. */
 export interface Sample {
