@@ -21,7 +21,11 @@ export interface Column<Row> {
   readonly isSortable?: boolean;
   /** Shown where there is little room too. */
   readonly isNarrow?: boolean;
+  /** Shown only where there is much room. */
+  readonly isExtra?: boolean;
   readonly cell: (row: Row) => ComponentChildren;
+  /** By which rows are sorted that are all in the browser. */
+  readonly value?: (row: Row) => string | number | null;
 }
 
 /** By what rows are sorted. */
@@ -81,17 +85,17 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
     <div class="table-box" ref={box} onScroll={look} onKeyDown={move} style={style}>
       <table aria-label={props.label} aria-rowcount={total + 1}>
         <colgroup>
-          {columns.map(({ key, width, isNarrow }) => (
+          {columns.map((column) => (
             <col
-              key={key}
-              class={isNarrow ? "" : "wide-only"}
-              style={width === undefined ? undefined : { width: `${width}px` }}
+              key={column.key}
+              class={roomClass(column)}
+              style={column.width === undefined ? undefined : { width: `${column.width}px` }}
             />
           ))}
         </colgroup>
         <Head {...props} />
         <tbody>
-          <Spacer rows={sight.first} columns={columns.length} />
+          <Spacer rows={sight.first} />
           {indexes.map((index) => (
             <Line
               key={index}
@@ -101,7 +105,7 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
               isActive={index === active}
             />
           ))}
-          <Spacer rows={total - sight.last} columns={columns.length} />
+          <Spacer rows={total - sight.last} />
         </tbody>
       </table>
     </div>
@@ -165,14 +169,15 @@ function Head<Row>({ columns, sorting, onSort }: TableProps<Row>): JSX.Element {
   return (
     <thead>
       <tr aria-rowindex={1}>
-        {columns.map(({ key, title, isSortable, isNumber, isNarrow }) => {
+        {columns.map((column) => {
+          const { key, title, isSortable } = column;
           const isSorted = sorting?.key === key;
           const isDescending = isSorted && sorting.isDescending;
           return (
             <th
               key={key}
               scope="col"
-              class={cellClass(isNumber, isNarrow)}
+              class={cellClass(column)}
               aria-sort={!isSorted ? undefined : isDescending ? "descending" : "ascending"}
             >
               {isSortable
@@ -205,17 +210,17 @@ interface LineProps<Row> extends TableProps<Row> {
 function Line<Row>({ columns, row, index, isActive, hrefOf }: LineProps<Row>): JSX.Element {
   return (
     <tr data-index={index} aria-rowindex={index + 2} class={hrefOf ? "is-link" : ""}>
-      {columns.map(({ key, cell, isNumber, isNarrow }, at) => (
-        <td key={key} class={cellClass(isNumber, isNarrow)}>
+      {columns.map((column, at) => (
+        <td key={column.key} class={cellClass(column)}>
           {row === undefined
             ? <i class="pending" />
             : at === 0 && hrefOf
             ? (
               <a class="row-link" href={hrefOf(row)} tabIndex={isActive ? 0 : -1}>
-                {cell(row)}
+                {column.cell(row)}
               </a>
             )
-            : cell(row)}
+            : column.cell(row)}
         </td>
       ))}
     </tr>
@@ -223,18 +228,21 @@ function Line<Row>({ columns, row, index, isActive, hrefOf }: LineProps<Row>): J
 }
 
 /** Stands for rows that are out of sight. */
-function Spacer(
-  { rows, columns }: { readonly rows: number; readonly columns: number },
-): JSX.Element {
+function Spacer({ rows }: { readonly rows: number }): JSX.Element {
   return (
     <tr class="spacer" aria-hidden="true" style={{ height: `${rows * ROW_PX}px` }}>
-      <td colSpan={columns} />
+      <td />
     </tr>
   );
 }
 
-function cellClass(isNumber: boolean | undefined, isNarrow: boolean | undefined): string {
-  return `${isNumber ? "number" : ""} ${isNarrow ? "" : "wide-only"}`.trim();
+function cellClass<Row>(column: Column<Row>): string {
+  return `${column.isNumber ? "number " : ""}${roomClass(column)}`;
+}
+
+/** For how much room a column is. */
+function roomClass<Row>({ isNarrow, isExtra }: Column<Row>): string {
+  return isNarrow ? "" : isExtra ? "wide-only extra" : "wide-only";
 }
 
 /** The row that a key leads to. */

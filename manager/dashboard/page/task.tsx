@@ -15,6 +15,7 @@ import { phasesOf } from "./phases.ts";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords, StateMark } from "./state.tsx";
+import { UseBar } from "./use_bar.tsx";
 import { Waiting } from "./waiting.tsx";
 
 /** Numbers of tasks that read what it makes, shown at first. */
@@ -159,19 +160,6 @@ function Resources({ task }: { readonly task: TaskDetail }): JSX.Element {
   );
 }
 
-/** How much of a whole is used; more than the whole is told by its colour and its full length. */
-export function UseBar(
-  { used, of }: { readonly used: number | null; readonly of: number | null },
-): JSX.Element {
-  if (used === null || of === null || of <= 0) return <span class="use" />;
-  const part = used / of;
-  return (
-    <span class="use" title={`${Math.round(part * 100)} %`}>
-      <i class={part > 1 ? "is-over" : ""} style={{ width: `${Math.min(1, part) * 100}%` }} />
-    </span>
-  );
-}
-
 function About({ task }: { readonly task: TaskDetail }): JSX.Element {
   const rows: [string, ComponentChildren][] = [
     [
@@ -291,7 +279,7 @@ function Files({ title, mounts, empty, children }: FilesProps): JSX.Element {
                     {mount.mount}
                     {mount.role === "environment" && <span class="soft">environment</span>}
                   </td>
-                  <td>
+                  <td class="wrap">
                     <a href={hrefOf("data", mount.fileId)} title={mount.source ?? ""}>
                       {mount.kind} {mount.fileId}
                     </a>{" "}
