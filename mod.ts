@@ -25,6 +25,7 @@ export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { LogLevel } from "./shared/log.ts";
 export type { RetryRule } from "./manager/core/retry.ts";
 export type { Placement, Policies } from "./manager/core/policy.ts";
 export type { TaskEnd } from "./manager/core/instruction.ts";

@@ -1,6 +1,7 @@
 /** The options of a run's records, alike for every command that opens a manager. */
 
 import type { CommandArguments, OptionSpec } from "../shared/command_line.ts";
+import { LOG_LEVEL_OPTION, readLogLevel } from "../shared/log_option.ts";
 import type { ManagerOptions } from "./config.ts";
 import { readRunDirectoryText, type RecordsOptions } from "./records_option.ts";
 
@@ -15,13 +16,19 @@ export const RUN_DIRECTORY_OPTIONS: { readonly [name: string]: OptionSpec } = {
   "no-vine-logs": { help: "leave no logs in TaskVine's formats" },
   "no-logs": { help: "leave no logs of the manager and of local workers" },
   "no-outputs": { help: "leave nothing of what failed tasks wrote" },
+  ...LOG_LEVEL_OPTION,
   "no-dashboard": { help: "serve no dashboard" },
 };
 
-/** The options of `Manager.start` that these state; of two that differ, the one that says no wins. */
+/**
+ * The options of `Manager.start` that these state; of two that differ, the one that says no wins.
+ *
+ * @throws {UsageError} When a level is none.
+ */
 export function readRunDirectoryArguments(given: CommandArguments): ManagerOptions {
   const stated = readRunDirectoryText(given.text("run-directory"));
   const runDirectory = given.flag("no-run-directory") ? false : stated;
+  const logLevel = readLogLevel(given);
   const records: RecordsOptions = {
     ...(given.flag("no-database") ? { database: false } : {}),
     ...(given.flag("no-vine-logs") ? { vineLogs: false } : {}),
@@ -31,6 +38,7 @@ export function readRunDirectoryArguments(given: CommandArguments): ManagerOptio
   return {
     ...(runDirectory === undefined ? {} : { runDirectory }),
     ...(Object.keys(records).length === 0 ? {} : { records }),
+    ...(logLevel === undefined ? {} : { logLevel }),
     ...(given.flag("no-dashboard") ? { dashboard: false } : {}),
   };
 }

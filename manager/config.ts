@@ -7,6 +7,7 @@ import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
 import { type CategoryOptions, readCategories } from "./category.ts";
 import { CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
 import type { CategoryChange } from "./core/event.ts";
+import { LOG_LEVELS, type LogLevel } from "../shared/log.ts";
 import type { CustomResources } from "../shared/resources.ts";
 import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
@@ -30,6 +31,7 @@ import {
   recordsOption,
   type RecordsOptions,
   runDirectoryOption,
+  statedLogLevel,
 } from "./records_option.ts";
 import { customResources, features } from "./resource_option.ts";
 import { translateParameters } from "./tune_parameter.ts";
@@ -255,6 +257,11 @@ export interface ManagerOptions {
   readonly runDirectory?: string | false;
   /** Records of the run that are not to be kept, as `{ vineLogs: false }`. Default: all are. */
   readonly records?: RecordsOptions;
+  /**
+   * Least that is logged, by the manager and by local workers: `"debug"`, `"info"`, `"warn"` or
+   * `"error"`. Default: what TENDRIL_LOG_LEVEL says, else `"info"`.
+   */
+  readonly logLevel?: LogLevel;
   /** Serve the dashboard, at `address`. Default true. */
   readonly dashboard?: boolean;
   /**
@@ -293,6 +300,7 @@ export interface ManagerConfig {
   /** As it was stated; see run_directory.ts for what holds when it was not. */
   readonly runDirectory?: string | false;
   readonly records: RecordsConfig;
+  readonly logLevel: LogLevel;
   readonly hasDashboard: boolean;
 }
 
@@ -313,6 +321,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     category: readonly CategoryChange[];
     runDirectory: string | false;
     records: RecordsConfig;
+    logLevel: LogLevel;
     dashboard: boolean;
   }>(options, "Manager.start", {
     name: managerName,
@@ -325,6 +334,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     category: readCategories,
     runDirectory: runDirectoryOption,
     records: recordsOption,
+    logLevel: oneOf(...LOG_LEVELS),
     dashboard: flag,
   });
   if (read.tls !== undefined && read.insecure === true) {
@@ -342,6 +352,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     categories: read.category ?? [],
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
     records: read.records ?? ALL_RECORDS,
+    logLevel: read.logLevel ?? statedLogLevel(),
     hasDashboard: read.dashboard ?? true,
   };
 }

@@ -1,7 +1,6 @@
 /** The manager of a workflow, as scripts use it. */
 
 import { rm } from "node:fs/promises";
-import process from "node:process";
 
 import { removeAccessFile } from "./access.ts";
 import {
@@ -22,6 +21,7 @@ import { LibraryDesk } from "./library_desk.ts";
 import type { LocalWorkers } from "./local_worker.ts";
 import { ManagerFiles } from "./manager_files.ts";
 import { type ManagerParts, startLocalWorkers, startParts, throwLater } from "./manager_parts.ts";
+import { tell } from "./notice.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
 import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
@@ -74,7 +74,7 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     const given = withConfigFile(mergeOptions(options, defaultManagerOptions()));
     const config = readManagerOptions(given);
     for (const note of translateParameters(given.policies ?? {}).notes) {
-      process.stderr.write(`tendril: ${note}\n`);
+      tell(note);
     }
     const manager = new Manager(await startParts(config));
     noteOpened(manager);
@@ -118,6 +118,28 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** The folder of this run's records; undefined until there is something to record, or if none is. */
   get runDirectory(): string | undefined {
     return this.#parts.runDirectory.path;
+  }
+
+  /** False when `dashboard: false` was stated. */
+  get hasDashboard(): boolean {
+    return this.#shell.hasDashboard;
+  }
+
+  /**
+   * A link that opens the dashboard in a browser, once, within ten minutes; with it the browser may
+   * drain and block hosts as well. `tendril dashboard` prints another one.
+   *
+   * @returns A url with a token in its fragment: whoever has it first comes in.
+   * @throws {Error} When this manager has no dashboard, or was closed.
+   *
+   * @example
+   * ```ts
+   * console.log(manager.dashboardLink());
+   * ```
+   */
+  dashboardLink(): string {
+    this.#checkOpen();
+    return `${this.address}/${this.#shell.dashboardFragment("act")}`;
   }
 
   /**
@@ -464,11 +486,15 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { shell, access, folder, runDirectory } = this.#parts;
+    const { shell, access, folder, runDirectory, log, failedOutputs } = this.#parts;
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
-    await runDirectory.end(runEndOf(shell.status()));
+    const runEnd = runEndOf(shell.status());
+    await failedOutputs.close();
+    log.noteEnd(runEnd);
+    await log.close();
+    await runDirectory.end(runEnd);
     await removeAccessFile(access);
     await rm(folder, { recursive: true, force: true });
     noteClosed(this);

@@ -1,5 +1,8 @@
 /** Where a manager leaves its records, and which of them: checked options of `Manager.start`. */
 
+import process from "node:process";
+
+import { LOG_LEVEL_DEFAULT, LOG_LEVELS, type LogLevel, logLevelOf } from "../shared/log.ts";
 import { flag, type Reader, readOptions, text } from "./option.ts";
 
 /** Records of a run that can be switched off; all are kept by default. */
@@ -45,4 +48,19 @@ export const runDirectoryOption: Reader<string | false> = (value, what) => {
 export function readRunDirectoryText(given: string | undefined): string | false | undefined {
   if (given === undefined || given === "") return undefined;
   return given === NO_DIRECTORY ? false : given;
+}
+
+/**
+ * The level of logs that the variable states, where nothing else does.
+ *
+ * @throws {RangeError} When there is none of that name.
+ */
+export function statedLogLevel(): LogLevel {
+  const text = process.env["TENDRIL_LOG_LEVEL"];
+  if (text === undefined || text === "") return LOG_LEVEL_DEFAULT;
+  const level = logLevelOf(text);
+  if (level !== undefined) return level;
+  throw new RangeError(
+    `Cannot take TENDRIL_LOG_LEVEL "${text}" as a level: expected ${LOG_LEVELS.join(", ")}`,
+  );
 }

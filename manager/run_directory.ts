@@ -30,6 +30,7 @@ import { join, resolve } from "@std/path";
 import { processStart } from "../shared/access_file.ts";
 import { VERSION } from "../shared/version.ts";
 import type { ManagerConfig } from "./config.ts";
+import { tell } from "./notice.ts";
 import { readRunDirectoryText, type RecordsConfig } from "./records_option.ts";
 import {
   replaceRunFile,
@@ -61,25 +62,25 @@ export class RunDirectory {
   readonly #records: RecordsConfig;
   /** Folder of all runs; undefined when there are no records. */
   readonly #parent: string | undefined;
-  readonly #tell: (message: string) => void;
+  readonly #onTrouble: (message: string) => void;
   #run: RunFile | undefined;
   #path: string | undefined;
   #isTried = false;
 
   /**
-   * Finds out where the records go. `tell` is given what a person should know, without an end of
-   * line.
+   * Finds out where the records go. `onTrouble` is given what a person should know, without an
+   * end of line.
    *
    * @throws {Error} When that was stated, and nothing can be written there.
    */
   constructor(
     config: Pick<ManagerConfig, "records" | "runDirectory">,
     identity: RunIdentity,
-    tell: (message: string) => void = tellOnStandardError,
+    onTrouble: (message: string) => void = tell,
   ) {
     this.#identity = identity;
     this.#records = config.records;
-    this.#tell = tell;
+    this.#onTrouble = onTrouble;
     const stated = config.runDirectory ??
       readRunDirectoryText(process.env["TENDRIL_RUN_DIRECTORY"]);
     const hasRecords = Object.values(config.records).includes(true);
@@ -121,7 +122,7 @@ export class RunDirectory {
     try {
       this.#path = makeRun(this.#parent, this.#run = this.#newRun(startedAtMs));
     } catch (error) {
-      this.#tell(`no records of this run are kept: ${cannotUse(this.#parent, error)}`);
+      this.#onTrouble(`no records of this run are kept: ${cannotUse(this.#parent, error)}`);
     }
     return this.#path;
   }
@@ -132,7 +133,7 @@ export class RunDirectory {
     try {
       await replaceRunFile(this.#path, { ...this.#run, end });
     } catch (error) {
-      this.#tell(`Cannot note the end of the run in "${this.#path}": ${messageOf(error)}`);
+      this.#onTrouble(`Cannot note the end of the run in "${this.#path}": ${messageOf(error)}`);
     }
   }
 
@@ -234,8 +235,4 @@ function cannotUse(parent: string, error: unknown): string {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function tellOnStandardError(message: string): void {
-  process.stderr.write(`tendril: ${message}\n`);
 }

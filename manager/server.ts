@@ -1,6 +1,4 @@
-/** What the manager serves: `/worker`, `/client` and `/files`. */
-
-import process from "node:process";
+/** What the manager serves: `/worker`, `/client`, `/files` and, unless it has none, the dashboard. */
 
 import { Hono } from "hono";
 
@@ -15,8 +13,10 @@ import {
   upgradeSocket,
 } from "../shared/runtime/serve.ts";
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
+import { addDashboardRoutes, type DashboardOptions } from "./dashboard/routes.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
+import { tell } from "./notice.ts";
 import type { Place } from "./place.ts";
 
 /** Of what is told of a request that failed. */
@@ -28,6 +28,8 @@ export interface ManagerServerOptions extends FileRouteOptions {
   readonly acceptWorker: () => SocketHandlers;
   readonly acceptClient: () => SocketHandlers;
   readonly door: Door;
+  /** Absent when there is none. */
+  readonly dashboard: Omit<DashboardOptions, "isSecure" | "refuse"> | undefined;
 }
 
 /** `{route: the methods that it takes}`. */
@@ -61,6 +63,10 @@ export function startServer(options: ManagerServerOptions): Server {
   app.get("/client", upgradeSocket(() => door.admit(options.acceptClient)));
   const isSecure = place.tls !== undefined;
   addFileRoutes(app, options, () => ({ requestCount: server.requestCount, isSecure }));
+  const { dashboard } = options;
+  if (dashboard !== undefined) {
+    addDashboardRoutes(app, { ...dashboard, isSecure, refuse: door.refuse });
+  }
   for (const [route, allow] of Object.entries(METHODS)) {
     app.all(route, () => {
       door.refuse("request");
@@ -72,9 +78,7 @@ export function startServer(options: ManagerServerOptions): Server {
     return refusal(404, "There is nothing at this address");
   });
   app.onError((error, context) => {
-    process.stderr.write(
-      `tendril: a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}\n`,
-    );
+    tell(`a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}`);
     return context.text("The manager failed at this request", 500);
   });
   const server = listen(app, place, door);

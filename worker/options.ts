@@ -10,6 +10,8 @@ import {
   readArguments,
   UsageError,
 } from "../shared/command_line.ts";
+import { LOG_LEVEL_DEFAULT, type LogLevel } from "../shared/log.ts";
+import { LOG_LEVEL_OPTION, readLogLevel } from "../shared/log_option.ts";
 import { CUSTOM_NAME_WANTED, type CustomResources, isCustomName } from "../shared/resources.ts";
 import { parseDuration, parseMemory, parseSize } from "../shared/units.ts";
 import type { PeerDoorOptions } from "./peer_door.ts";
@@ -52,6 +54,9 @@ export interface WorkerCommandOptions {
   readonly peers: PeerDoorOptions;
   readonly hasCleanEnvironment: boolean;
   readonly isVerbose: boolean;
+  /** Absolute; absent is in the workspace. */
+  readonly logPath?: string;
+  readonly logLevel: LogLevel;
 }
 
 /** The command `worker`. */
@@ -94,6 +99,8 @@ export const WORKER_COMMAND: CommandSpec = {
     insecure: { help: "do not encrypt what goes to other workers" },
     "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
+    log: { value: "FILE", help: "log to this file, in JSON lines; default: in the workspace" },
+    ...LOG_LEVEL_OPTION,
   },
   hasVariables: true,
   notes: [
@@ -133,7 +140,7 @@ export function parseWorkerArguments(
   const isSingle = given.flag("single");
   const duration = (name: string) => read(text(name), (value) => parseDuration(value, `--${name}`));
   const size = (name: string) => read(text(name), (value) => parseSize(value, `--${name}`));
-  const workspace = text("workspace");
+  const [workspace, log] = [text("workspace"), text("log")];
   return {
     target: readTarget(given.positionals[0], text),
     resources: without({
@@ -158,6 +165,8 @@ export function parseWorkerArguments(
     },
     hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
+    ...(log === undefined ? {} : { logPath: resolve(log) }),
+    logLevel: readLogLevel(given) ?? LOG_LEVEL_DEFAULT,
   };
 }
 

@@ -16,6 +16,7 @@ test("readManagerOptions() fills in the defaults", () => {
     policies: DEFAULT_POLICIES,
     categories: [],
     records: { database: true, vineLogs: true, logs: true, outputs: true },
+    logLevel: "info",
     hasDashboard: true,
   });
 });
@@ -33,6 +34,8 @@ test("readManagerOptions() takes a run directory or none, and switches of record
     /"databases" as an option of records of Manager.start: there are database, vineLogs/,
   );
   expect(() => read({ records: { logs: "no" } })).toThrow("logs of records of Manager.start");
+  expect(read({ logLevel: "debug" }).logLevel).toBe("debug");
+  expect(() => read({ logLevel: "loud" })).toThrow('Cannot take logLevel of Manager.start "loud"');
   expect(() => read({ dashboard: 0 })).toThrow("dashboard of Manager.start");
 });
 
