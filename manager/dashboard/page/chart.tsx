@@ -122,7 +122,7 @@ function makePlot(
       ms: 1,
       legend: { show: false },
       cursor: { y: false, sync: { key: SYNC_KEY }, drag: { x: false, y: false } },
-      padding: [8, 22, 0, 0],
+      padding: [8, 28, 0, 0],
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
       axes: [
         { ...axis, size: 26, space: 70, values: timeTicks },

@@ -20,6 +20,8 @@ export type HostChange = "drain" | "block" | "unblock";
 export interface HostStates {
   /** `{host: how it stands}`; other hosts get work. */
   readonly byHost: ReadonlyMap<string, LiveHost>;
+  /** A running manager tells; else it is not known. */
+  readonly isLive: boolean;
   /** Looks again, now. */
   readonly look: () => void;
 }
@@ -53,7 +55,7 @@ export function useHosts(): HostStates {
       fail: () => {},
     });
   }, [isLive, turn]);
-  return { byHost, look: () => setTurn((last) => last + 1) };
+  return { byHost, isLive, look: () => setTurn((last) => last + 1) };
 }
 
 /** How a host stands that gets no work. */

@@ -16,6 +16,8 @@ export interface Column<Row> {
   readonly title: string;
   /** Of the column, in pixels; without it, it takes what is left. */
   readonly width?: number;
+  /** Where there is little room; default `width`. */
+  readonly narrowWidth?: number;
   readonly isNumber?: boolean;
   /** Rows can be sorted by `key`. */
   readonly isSortable?: boolean;
@@ -89,7 +91,7 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
             <col
               key={column.key}
               class={roomClass(column)}
-              style={column.width === undefined ? undefined : { width: `${column.width}px` }}
+              style={widthOf(column)}
             />
           ))}
         </colgroup>
@@ -110,6 +112,14 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
       </table>
     </div>
   );
+}
+
+/** The style sheet takes the one that there is room for. */
+function widthOf<Row>({ width, narrowWidth }: Column<Row>): JSX.CSSProperties {
+  return {
+    ...(width !== undefined && { "--wide": `${width}px` }),
+    ...(narrowWidth !== undefined && { "--narrow": `${narrowWidth}px` }),
+  };
 }
 
 /** What of a table is in sight, and which row the keys are at. */

@@ -45,13 +45,13 @@ export function Task({ id }: { readonly id: number }): JSX.Element {
       </PageHead>
       {value.isPartial && <Partial />}
       {value.message !== "" && value.outcome !== "success" && <Problem text={value.message} />}
-      {value.command !== "" && <pre class="command wrap">{value.command}</pre>}
+      {value.command !== value.name && <pre class="command wrap">{value.command}</pre>}
       {value.state !== "done" && <Waiting taskId={id} />}
       <div class="grid">
         <Times task={value} nowMs={nowMs ?? value.submittedAtMs} />
         <Resources task={value} />
         <About task={value} />
-        <Tries tries={value.tries} nowMs={nowMs} />
+        <Tries task={value} nowMs={nowMs} />
         <Files
           title="Inputs"
           mounts={value.mounts.filter(({ role }) => role !== "output")}
@@ -194,16 +194,20 @@ function About({ task }: { readonly task: TaskDetail }): JSX.Element {
 }
 
 interface TriesProps {
-  readonly tries: readonly TryRow[];
+  readonly task: TaskDetail;
   readonly nowMs: number | undefined;
 }
 
-function Tries({ tries, nowMs }: TriesProps): JSX.Element {
+function Tries({ task: { tries, state }, nowMs }: TriesProps): JSX.Element {
   return (
     <section class="card">
       <h2>Tries</h2>
       {tries.length === 0
-        ? <p class="soft">It was not given to a worker yet.</p>
+        ? (
+          <p class="soft">
+            {state === "done" ? "It was given to no worker." : "It was not given to a worker yet."}
+          </p>
+        )
         : (
           <div class="scroll-x">
             <table class="plain">

@@ -27,6 +27,7 @@ export function Workers({ params }: { readonly params: URLSearchParams }): JSX.E
   const states = useHosts();
   const state = useStore(session);
   const canAct = state.kind === "open" && state.info.canAct;
+  const isLive = state.kind === "open" && state.info.isLive;
   const search = params.get("q") ?? "";
   const columns = useMemo(() => columnsOf(states, canAct), [states.byHost, canAct]);
   const shown = useMemo(() => matching(value?.rows ?? [], search), [value, search]);
@@ -40,7 +41,8 @@ export function Workers({ params }: { readonly params: URLSearchParams }): JSX.E
       <PageHead title="Workers">
         {value && (
           <p class="soft" role="status">
-            {count(connected.length)} of {plural(value.total, "worker")} connected,{" "}
+            {count(connected.length)} of {plural(value.total, "worker")}{" "}
+            {isLive ? "connected" : "there at the end"},{" "}
             {amount(sum(connected, ({ committed }) => committed.cores))} of{" "}
             {amount(sum(connected, ({ cores }) => cores))} cores given away
           </p>
@@ -131,7 +133,7 @@ export function WorkerMark(
   return worker.isConnected
     ? (
       <span class="mark mark-success">
-        <Icon name="connected" /> connected
+        <Icon name="connected" /> {states.isLive ? "connected" : "at the end"}
       </span>
     )
     : (
