@@ -8,7 +8,8 @@
 import process from "node:process";
 
 import * as library from "./mod.ts";
-import { type CommandSpec, EXIT_USAGE } from "./shared/command_line.ts";
+import { EXIT_USAGE } from "./shared/command_line.ts";
+import type { CompletedCommand } from "./shared/completion.ts";
 import { VERSION } from "./shared/version.ts";
 
 export { VERSION };
@@ -25,6 +26,7 @@ export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
 
+export type { LogLevel } from "./shared/log.ts";
 export type { RetryRule } from "./manager/core/retry.ts";
 export type { Placement, Policies } from "./manager/core/policy.ts";
 export type { TaskEnd } from "./manager/core/instruction.ts";
@@ -81,6 +83,7 @@ export type { LibraryOptions } from "./manager/library_option.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
 export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
+export type { RecordsOptions } from "./manager/records_option.ts";
 export type { RunOptions } from "./manager/run_option.ts";
 export type { RetryHandler, RetryOptions } from "./manager/retry_option.ts";
 export type { MiniTaskOptions } from "./manager/mini_task.ts";
@@ -162,6 +165,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const { runPackCommand } = await import("./worker/cli_pack.ts");
     return await runPackCommand(args, process.env);
   }
+  if (name === "internal-complete") {
+    const { runComplete } = await import("./manager/cli_completions.ts");
+    return await runComplete(await commands(), args);
+  }
   if (["version", "--version", "-v"].includes(name)) return printAlone("version", args, VERSION);
   if (["help", "--help", "-h"].includes(name)) {
     const [command, ...others] = args;
@@ -179,7 +186,7 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
 }
 
 /** Every command, in the order of the help. */
-async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
+async function commands(): Promise<CompletedCommand[]> {
   const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
   const { WORKER_COMMAND } = await import("./worker/cli.ts");
   const { CACHE_COMMAND } = await import("./worker/cli_cache.ts");
@@ -190,7 +197,11 @@ async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
     CACHE_COMMAND,
     PACK_COMMAND,
     { name: "version", summary: "print the version" },
-    { name: "help", summary: "show this text, or a command's" },
+    {
+      name: "help",
+      summary: "show this text, or a command's",
+      operands: { completes: "commands" },
+    },
   ];
 }
 

@@ -1,4 +1,4 @@
-/** The manager's commands; and the hidden one that bundles for Deno. */
+/** The manager's commands; and the hidden ones that bundle for Deno. */
 
 import process from "node:process";
 
@@ -26,6 +26,7 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { COMPLETIONS_COMMAND } from "./cli_completions.ts";
 import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
@@ -40,6 +41,7 @@ import { TUNE_COMMAND } from "./cli_tune.ts";
 import { WAIT_COMMAND } from "./cli_wait.ts";
 import { WORKERS_COMMAND } from "./cli_workers.ts";
 import { ClientError } from "./client_error.ts";
+import { runPage } from "./dashboard/page_bundle.ts";
 import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
 import {
@@ -63,6 +65,7 @@ const COMMANDS: readonly Command[] = [
         ...MANAGER_OPTIONS,
         quiet: { help: "show no progress" },
       },
+      operands: { completes: "files" },
       hasVariables: true,
       endsAtPositional: true,
     },
@@ -75,6 +78,7 @@ const COMMANDS: readonly Command[] = [
       summary: "write a starter workflow, the library and its types",
       example: "tendril init my-workflow",
       options: {},
+      operands: { completes: "directories" },
     },
     run: init,
   },
@@ -92,6 +96,7 @@ const COMMANDS: readonly Command[] = [
   TUNE_COMMAND,
   ...HOST_COMMANDS,
   ACCESS_COMMAND,
+  COMPLETIONS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */
@@ -103,6 +108,7 @@ export function runManagerCommand(
   { args, library }: { readonly args: readonly string[]; readonly library: ScriptLibrary },
 ): Promise<number> | undefined {
   if (name === "internal-bundle") return runBundle(args[0] ?? "");
+  if (name === "internal-page") return runPage();
   const command = COMMANDS.find(({ spec }) => spec.name === name);
   return command && runCommand(command, { args, library });
 }

@@ -2,16 +2,22 @@
 
 import { type CommandArguments, type OptionSpec, UsageError } from "../shared/command_line.ts";
 import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
-import { readPolicyArguments } from "./cli_policy.ts";
+import { POLICY_VALUES, readPolicyArguments } from "./cli_policy.ts";
+import { readRunDirectoryArguments, RUN_DIRECTORY_OPTIONS } from "./cli_run_directory.ts";
 import { type ManagerOptions, readManagerOptions } from "./config.ts";
 import { mergeOptions, readConfigFile } from "./config_file.ts";
 
 /** What both take. */
 export const MANAGER_OPTIONS: { readonly [name: string]: OptionSpec } = {
   ...LISTEN_OPTIONS,
-  policy: { value: "NAME=VALUE", isMultiple: true, help: "a policy; repeatable" },
+  policy: {
+    value: "NAME=VALUE",
+    isMultiple: true,
+    values: POLICY_VALUES,
+    help: "a policy; repeatable",
+  },
   config: { value: "FILE", help: "options of Manager.start in TOML or JSON" },
-  "run-directory": { value: "DIR", help: "where the logs of local workers go" },
+  ...RUN_DIRECTORY_OPTIONS,
 };
 
 /**
@@ -21,13 +27,13 @@ export const MANAGER_OPTIONS: { readonly [name: string]: OptionSpec } = {
  */
 export function readManagerArguments(given: CommandArguments): ManagerOptions {
   const [workers, name] = ["workers", "name"].map((option) => given.text(option));
-  const [runDirectory, config] = ["run-directory", "config"].map((option) => given.text(option));
+  const config = given.text("config");
   const policies = given.texts("policy");
   const stated = {
     ...(workers === undefined ? {} : { workers: readWorkerCount(workers) }),
     ...(name === undefined ? {} : { name }),
     ...readListenOptions(given),
-    ...(runDirectory === undefined ? {} : { runDirectory }),
+    ...readRunDirectoryArguments(given),
     ...(policies.length === 0 ? {} : { policies: readPolicyArguments(policies, "--policy") }),
   };
   try {

@@ -8,7 +8,6 @@
  */
 
 import { access, constants } from "node:fs/promises";
-import process from "node:process";
 
 import { forEachBounded } from "../shared/bounded.ts";
 import { type CommandArguments, type CommandSpec, UsageError } from "../shared/command_line.ts";
@@ -56,6 +55,7 @@ const SPEC: CommandSpec = {
     json: JSON_OPTION,
   },
   hasVariables: true,
+  operands: { completes: "files" },
   endsAtPositional: true,
 };
 

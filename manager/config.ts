@@ -7,6 +7,7 @@ import { checkOwnCertificate, type KeyPair } from "../shared/certificate.ts";
 import { type CategoryOptions, readCategories } from "./category.ts";
 import { CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
 import type { CategoryChange } from "./core/event.ts";
+import { LOG_LEVELS, type LogLevel } from "../shared/log.ts";
 import type { CustomResources } from "../shared/resources.ts";
 import { DEFAULT_POLICIES, PLACEMENTS, type Policies } from "./core/policy.ts";
 import {
@@ -24,6 +25,14 @@ import {
   size,
   text,
 } from "./option.ts";
+import {
+  ALL_RECORDS,
+  type RecordsConfig,
+  recordsOption,
+  type RecordsOptions,
+  runDirectoryOption,
+  statedLogLevel,
+} from "./records_option.ts";
 import { customResources, features } from "./resource_option.ts";
 import { translateParameters } from "./tune_parameter.ts";
 
@@ -241,8 +250,20 @@ export interface ManagerOptions {
   readonly policies?: PolicyOptions;
   /** What is said of categories, by their names, as `manager.category` takes it. */
   readonly category?: { readonly [name: string]: CategoryOptions };
-  /** Folder for the logs of local workers. Default: a temporary one, removed. */
-  readonly runDirectory?: string;
+  /**
+   * Folder in which each run gets a folder of its own, named by the time, for its records; false
+   * leaves none. Default: what TENDRIL_RUN_DIRECTORY says, `none` being false, else `tendril-runs`.
+   */
+  readonly runDirectory?: string | false;
+  /** Records of the run that are not to be kept, as `{ vineLogs: false }`. Default: all are. */
+  readonly records?: RecordsOptions;
+  /**
+   * Least that is logged, by the manager and by local workers: `"debug"`, `"info"`, `"warn"` or
+   * `"error"`. Default: what TENDRIL_LOG_LEVEL says, else `"info"`.
+   */
+  readonly logLevel?: LogLevel;
+  /** Serve the dashboard, at `address`. Default true. */
+  readonly dashboard?: boolean;
   /**
    * Path of a TOML or JSON file with such options; those that are stated elsewhere win, policy by
    * policy.
@@ -276,7 +297,11 @@ export interface ManagerConfig {
   readonly workers: LocalWorkersConfig;
   readonly policies: Policies;
   readonly categories: readonly CategoryChange[];
-  readonly runDirectory?: string;
+  /** As it was stated; see run_directory.ts for what holds when it was not. */
+  readonly runDirectory?: string | false;
+  readonly records: RecordsConfig;
+  readonly logLevel: LogLevel;
+  readonly hasDashboard: boolean;
 }
 
 /**
@@ -294,7 +319,10 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     workers: LocalWorkersConfig;
     policies: Policies;
     category: readonly CategoryChange[];
-    runDirectory: string;
+    runDirectory: string | false;
+    records: RecordsConfig;
+    logLevel: LogLevel;
+    dashboard: boolean;
   }>(options, "Manager.start", {
     name: managerName,
     listen: listenAddress,
@@ -304,7 +332,10 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     workers: localWorkers,
     policies: (value) => readPolicies(value, DEFAULT_POLICIES),
     category: readCategories,
-    runDirectory: text,
+    runDirectory: runDirectoryOption,
+    records: recordsOption,
+    logLevel: oneOf(...LOG_LEVELS),
+    dashboard: flag,
   });
   if (read.tls !== undefined && read.insecure === true) {
     throw new TypeError("Cannot take both tls and insecure: one says to encrypt, the other not to");
@@ -320,6 +351,9 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     policies: read.policies ?? DEFAULT_POLICIES,
     categories: read.category ?? [],
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
+    records: read.records ?? ALL_RECORDS,
+    logLevel: read.logLevel ?? statedLogLevel(),
+    hasDashboard: read.dashboard ?? true,
   };
 }
 

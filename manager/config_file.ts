@@ -41,17 +41,19 @@ export function readConfigFile(path: string): ManagerOptions {
 
 /**
  * Options from several places, the foremost first: each is taken from the first that states it,
- * and each policy and category likewise.
+ * and each policy, category and record likewise.
  */
 export function mergeOptions(...places: readonly ManagerOptions[]): ManagerOptions {
   let merged: ManagerOptions = {};
   for (const options of places) {
     const stated = Object.entries(options).filter(([, value]) => value !== undefined);
-    const policies = { ...options.policies, ...merged.policies };
-    merged = { ...Object.fromEntries(stated), ...merged };
-    if (Object.keys(policies).length > 0) merged = { ...merged, policies };
-    const category = { ...options.category, ...merged.category };
-    if (Object.keys(category).length > 0) merged = { ...merged, category };
+    const groups = {
+      policies: { ...options.policies, ...merged.policies },
+      category: { ...options.category, ...merged.category },
+      records: { ...options.records, ...merged.records },
+    };
+    const kept = Object.entries(groups).filter(([, group]) => Object.keys(group).length > 0);
+    merged = { ...Object.fromEntries(stated), ...merged, ...Object.fromEntries(kept) };
   }
   return merged;
 }

@@ -58,10 +58,14 @@ export interface EngineOptions {
   readonly onBug: (error: unknown) => void;
 }
 
+/** Is told how long the core took for one step of so many events. */
+export type StepWatcher = (tookMs: number, eventCount: number) => void;
+
 /** The queue of events, the turn of the event loop and the timer of one manager. */
 export class Engine {
   readonly #options: EngineOptions;
   readonly #listeners: Set<(facts: readonly Fact[]) => void> = new Set();
+  readonly #watchers: Set<StepWatcher> = new Set();
   #queue: TimedEvent[] = [];
   #batchMax: number = STEP_EVENTS_MAX;
   #isStepping = false;
@@ -97,6 +101,12 @@ export class Engine {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Calls `watcher` after each step of the core; gives back how to stop. */
+  watchSteps(watcher: StepWatcher): () => void {
+    this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
+  }
+
   /** Applies what waits, then stands still: later events are dropped. */
   close(): void {
     if (this.#isClosed) return;
@@ -108,6 +118,7 @@ export class Engine {
     this.#isClosed = true;
     this.#queue = [];
     this.#listeners.clear();
+    this.#watchers.clear();
     if (this.#turn) clearImmediate(this.#turn);
     clearTimeout(this.#rest);
     clearTimeout(this.#wake);
@@ -135,6 +146,8 @@ export class Engine {
     this.#isStepping = true;
     try {
       const { instructions, facts } = this.#options.core.step(events);
+      const tookMs = performance.now() - startedAtMs;
+      for (const watcher of this.#watchers) watcher(tookMs, events.length);
       for (const instruction of instructions) this.#options.carryOut(instruction);
       this.#options.endTurn();
       if (facts.length > 0) { for (const listener of this.#listeners) listener(facts); }

@@ -5,7 +5,6 @@
 
 import { randomBytes } from "node:crypto";
 import { readFile, rm } from "node:fs/promises";
-import process from "node:process";
 
 import { unreachable } from "../shared/assert.ts";
 import { isSameStamp, stampOf } from "../shared/file_stamp.ts";
@@ -23,6 +22,7 @@ import {
   originOf,
 } from "./file_entry.ts";
 import { FileHandle, type FileReader } from "./file_handle.ts";
+import { tell } from "./notice.ts";
 import { PathUse } from "./path_use.ts";
 import { bindUrl } from "./url_binding.ts";
 
@@ -577,7 +577,7 @@ export class FileStore implements FileReader {
 /** Removes what its user is done with; what cannot be removed is told, and stays. */
 async function unlinkDone(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
-    process.stderr.write(`tendril: Cannot unlink file "${path}": ${messageOf(error)}\n`);
+    tell(`Cannot unlink file "${path}": ${messageOf(error)}`);
   });
 }
 

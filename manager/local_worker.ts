@@ -1,13 +1,14 @@
 /** Starts workers on this machine and ends them: processes of the binary, or of Bun. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, rmSync } from "node:fs";
 import { access, mkdir, open } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 import { join } from "@std/path";
 
+import type { LogLevel } from "../shared/log.ts";
 import { plainText } from "../shared/plain_text.ts";
 import { selfCommand, withoutRuntimeVariables } from "../shared/runtime/self_command.ts";
 import type { LocalWorkersConfig } from "./config.ts";
@@ -18,7 +19,7 @@ const RELEASE_MS = 2000;
 /** Time from SIGTERM to SIGKILL. */
 const TERMINATE_MS = 5000;
 
-/** Of a worker's log, what is read for its last line when it ends. */
+/** Of what a worker said, what is read for its last line when it ends. */
 const LOG_BYTES_READ = 2000;
 
 /** What local workers are started with. */
@@ -28,11 +29,14 @@ export interface LocalWorkersOptions {
   readonly accessPath: string;
   /** Folder in which each has its workspace. */
   readonly workspaces: string;
-  /** Folder for `worker-N.log`. */
+  /** Folder for what each says on standard output and error, `worker-N.stderr`. */
   readonly logs: string;
+  /** Whether each logs to `worker-N.log` there, else in its workspace. */
+  readonly hasLogs: boolean;
+  readonly logLevel: LogLevel;
   /** True when the process of that id has said hello as a worker. */
   readonly hasJoined: (pid: number) => boolean;
-  /** Told of each process that ended, by its id; `message` says how, with the end of its log. */
+  /** Told of each process that ended, by its id; `message` says how, with its last words. */
   readonly onExit: (pid: number, message: string) => void;
 }
 
@@ -82,21 +86,23 @@ export class LocalWorkers {
   }
 
   async #spawn(command: readonly string[], index: number): Promise<void> {
-    const { config, logs } = this.#options;
+    const { config, logs, hasLogs, logLevel } = this.#options;
     const workspace = join(this.#options.workspaces, `worker-${index + 1}`);
     await makeFolder(workspace, "as a workspace");
-    const log = await open(join(logs, `worker-${index + 1}.log`), "a", 0o600);
+    const said = await open(this.#saidPath(index), "a", 0o600);
     try {
       const [file = "", ...start] = command;
       const args = [...start, "worker", "--single", ...workerArguments(config, index)];
       args.push("--workspace", workspace, "--access", this.#options.accessPath);
+      args.push("--log-level", logLevel);
+      if (hasLogs) args.push("--log", join(logs, `worker-${index + 1}.log`));
       const child = spawn(file, args, {
-        stdio: ["ignore", log.fd, log.fd],
+        stdio: ["ignore", said.fd, said.fd],
         env: withoutRuntimeVariables(process.env),
       });
       await this.#watch(child, index);
     } finally {
-      await log.close();
+      await said.close();
     }
   }
 
@@ -117,10 +123,14 @@ export class LocalWorkers {
       this.#workers.delete(worker);
       resolve();
       const how = signal === null ? `status ${code}` : signal;
-      const said = lastWords(join(this.#options.logs, `worker-${index + 1}.log`));
+      const said = lastWords(this.#saidPath(index));
       this.#options.onExit(child.pid ?? 0, `Local worker ${index + 1} ended: ${how}${said}`);
     });
     await started.promise;
+  }
+
+  #saidPath(index: number): string {
+    return join(this.#options.logs, `worker-${index + 1}.stderr`);
   }
 }
 
@@ -167,19 +177,21 @@ async function makeFolder(path: string, use: string): Promise<void> {
   }
 }
 
-/** The last line of the log at `path`, for a message. */
+/** The last line of the file at `path`, for a message; a file without one goes. */
 function lastWords(path: string): string {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, "r");
     const end = new Uint8Array(LOG_BYTES_READ);
-    const startByte = Math.max(0, fstatSync(descriptor).size - LOG_BYTES_READ);
+    const { size } = fstatSync(descriptor);
+    if (size === 0) rmSync(path, { force: true });
+    const startByte = Math.max(0, size - LOG_BYTES_READ);
     const readBytes = readSync(descriptor, end, 0, LOG_BYTES_READ, startByte);
     const text = new TextDecoder().decode(end.subarray(0, readBytes));
     const line = plainText(text.trimEnd().split("\n").at(-1) ?? "", LOG_BYTES_READ);
     return line === "" ? "" : `; it said: ${line}`;
   } catch {
-    // Without its log the end of the worker is told all the same.
+    // Without its words the end of the worker is told all the same.
     return "";
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);

@@ -1,7 +1,6 @@
 /** The manager of a workflow, as scripts use it. */
 
 import { rm } from "node:fs/promises";
-import process from "node:process";
 
 import { removeAccessFile } from "./access.ts";
 import {
@@ -22,10 +21,12 @@ import { LibraryDesk } from "./library_desk.ts";
 import type { LocalWorkers } from "./local_worker.ts";
 import { ManagerFiles } from "./manager_files.ts";
 import { type ManagerParts, startLocalWorkers, startParts, throwLater } from "./manager_parts.ts";
+import { tell } from "./notice.ts";
 import { defaultManagerOptions, noteClosed, noteOpened } from "./open_managers.ts";
 import { type BlockOptions, hostChange, workersReleased } from "./host_change.ts";
 import { connectManager, type ConnectOptions, type RemoteManager } from "./remote_manager.ts";
 import { type CancelOptions, readCancel, readWait, type WaitOptions } from "./result_filter.ts";
+import { runEndOf } from "./run_file.ts";
 import type { RunOptions } from "./run_option.ts";
 import type { Shell } from "./shell.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -73,7 +74,7 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     const given = withConfigFile(mergeOptions(options, defaultManagerOptions()));
     const config = readManagerOptions(given);
     for (const note of translateParameters(given.policies ?? {}).notes) {
-      process.stderr.write(`tendril: ${note}\n`);
+      tell(note);
     }
     const manager = new Manager(await startParts(config));
     noteOpened(manager);
@@ -112,6 +113,11 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** Where it is reached best, as `http://127.0.0.1:41234`. */
   get address(): string {
     return this.#shell.url;
+  }
+
+  /** The folder of this run's records; undefined until there is something to record, or if none is. */
+  get runDirectory(): string | undefined {
+    return this.#parts.runDirectory.path;
   }
 
   /**
@@ -458,10 +464,14 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { shell, access, folder } = this.#parts;
+    const { shell, access, folder, runDirectory, log } = this.#parts;
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
+    const runEnd = runEndOf(shell.status());
+    log.noteEnd(runEnd);
+    await log.close();
+    await runDirectory.end(runEnd);
     await removeAccessFile(access);
     await rm(folder, { recursive: true, force: true });
     noteClosed(this);

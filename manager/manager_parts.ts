@@ -13,7 +13,10 @@ import { newSecret } from "../shared/handshake.ts";
 import { writeAccessCopy, writeAccessFile } from "./access.ts";
 import type { ManagerConfig } from "./config.ts";
 import { LocalWorkers } from "./local_worker.ts";
+import { ManagerLog } from "./manager_log.ts";
+import { tell } from "./notice.ts";
 import { findPlace } from "./place.ts";
+import { RunDirectory } from "./run_directory.ts";
 import { Shell } from "./shell.ts";
 
 /** The parts of one manager. */
@@ -22,6 +25,8 @@ export interface ManagerParts {
   readonly access: AccessFile;
   /** Folder of this manager's own, removed at close. */
   readonly folder: string;
+  readonly runDirectory: RunDirectory;
+  readonly log: ManagerLog;
 }
 
 /** Makes a manager's folder, server and access file; leaves nothing behind when it fails. */
@@ -29,13 +34,23 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
   const managerId = randomBytes(12).toString("hex");
   const name = config.name ?? `manager-${managerId.slice(0, 8)}`;
   const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
+  const runDirectory = new RunDirectory(config, { name, managerId });
   const folder = await makeFolder();
+  const log = new ManagerLog({ runDirectory, name, level: config.logLevel });
   let shell: Shell | undefined;
   try {
     const spool = join(folder, "spool");
     const place = await findPlace(config);
     const identity = { name, managerId, secrets, place };
-    shell = await Shell.start({ config, ...identity, spool, onBug: throwLater });
+    const parts = { config, ...identity, runDirectory, spool };
+    shell = await Shell.start({
+      ...parts,
+      onBug: (error) => {
+        log.noteBug(error);
+        throwLater(error);
+      },
+    });
+    shell.engine.subscribe((facts) => log.hear(facts));
     const start = processStart(process.pid);
     const access: AccessFile = {
       version: 1,
@@ -50,9 +65,10 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
       ...(start === undefined ? {} : { processStart: start }),
     };
     await writeAccessFile(access);
-    return { shell, access, folder };
+    return { shell, access, folder, runDirectory, log };
   } catch (error) {
     await shell?.close();
+    await log.close();
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
@@ -71,7 +87,7 @@ async function makeFolder(): Promise<string> {
 
 /** Starts the local workers of a manager. */
 export async function startLocalWorkers(
-  { shell, folder, access }: ManagerParts,
+  { shell, folder, access, runDirectory, log }: ManagerParts,
   { config, isClosing, onNoneCame }: {
     readonly config: ManagerConfig;
     readonly isClosing: () => boolean;
@@ -84,12 +100,15 @@ export async function startLocalWorkers(
   const urls = loopbackFirst(access.urls);
   await writeAccessCopy(accessPath, { ...access, urls, secrets: { worker } });
   let leftCount = config.workers.count;
+  if (leftCount > 0) log.open();
   let haveJoined = false;
   return await LocalWorkers.start({
     config: config.workers,
     accessPath,
     workspaces: config.workers.workspace ?? join(folder, "workers"),
-    logs: join(config.runDirectory ?? folder, "logs"),
+    logs: runDirectory.logsPath ?? join(folder, "logs"),
+    hasLogs: runDirectory.logsPath !== undefined,
+    logLevel: config.logLevel,
     hasJoined: (pid) => shell.hasJoined(pid),
     onExit: (pid, message) => {
       leftCount -= 1;
@@ -97,7 +116,7 @@ export async function startLocalWorkers(
       if (isClosing()) return;
       const isAlone = shell.status().workers.connected === 0;
       if (leftCount === 0 && !haveJoined && isAlone) return onNoneCame(message);
-      process.stderr.write(`tendril: ${message}\n`);
+      tell(message);
     },
   });
 }

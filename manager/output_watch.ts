@@ -20,7 +20,6 @@ import {
   rmSync,
   write,
 } from "node:fs";
-import process from "node:process";
 import { promisify } from "node:util";
 
 import { dirname, join } from "@std/path";
@@ -29,6 +28,7 @@ import type { TaskId } from "../shared/ids.ts";
 import type { TaskEnd } from "./core/instruction.ts";
 import type { FileEntry } from "./file_entry.ts";
 import type { CheckedMount } from "./mount_option.ts";
+import { tell } from "./notice.ts";
 import type { Tail, TailDesk, TailPiece, TailSink } from "./tail_desk.ts";
 
 /** Files that grow here at the same time; the outputs of further tries are not seen before they end. */
@@ -206,7 +206,7 @@ class GrowingCopy implements TailSink {
 
   #say(error: unknown): void {
     const found = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`tendril: Cannot watch output "${this.#options.path}": ${found}\n`);
+    tell(`Cannot watch output "${this.#options.path}": ${found}`);
   }
 }
 

@@ -49,7 +49,7 @@ export class PackageCopies {
     const target = join(this.#folder, `package-${this.#lastId}`);
     const running = this.#copy(path, target, entry).then(resolve, (cause) => {
       reject(
-        new Error(`Cannot import "${path}" as a Python package: ${messageOf(cause)}`, { cause }),
+        new Error(`Cannot import "${path}" as a Python package: ${reasonOf(cause)}`, { cause }),
       );
     }).finally(() => this.#running.delete(running));
     this.#running.add(running);
@@ -79,4 +79,10 @@ export class PackageCopies {
     await this.#store.setPlace(entry, { path: target, ...facts, generation: 0 });
     return { name: directoryName(found), ...facts, isExecutable: false };
   }
+}
+
+/** What went wrong; of what has gone in the same words on all runtimes. */
+function reasonOf(cause: unknown): string {
+  const isGone = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+  return isGone ? "no such file or directory" : messageOf(cause);
 }

@@ -1,7 +1,5 @@
 /** What the manager serves: `/worker`, `/client` and `/files`. */
 
-import process from "node:process";
-
 import { Hono } from "hono";
 
 import { formatHostPort, hostAddresses, isOwnHost } from "../shared/addresses.ts";
@@ -17,6 +15,7 @@ import {
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
+import { tell } from "./notice.ts";
 import type { Place } from "./place.ts";
 
 /** Of what is told of a request that failed. */
@@ -72,9 +71,7 @@ export function startServer(options: ManagerServerOptions): Server {
     return refusal(404, "There is nothing at this address");
   });
   app.onError((error, context) => {
-    process.stderr.write(
-      `tendril: a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}\n`,
-    );
+    tell(`a request failed: ${plainText(error.message, FAULT_CHARS_MAX)}`);
     return context.text("The manager failed at this request", 500);
   });
   const server = listen(app, place, door);

@@ -6,7 +6,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import process from "node:process";
 
 import { join } from "@std/path";
 
@@ -37,11 +36,14 @@ import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
+import { ManagerMetrics, type MetricsAnswer } from "./manager_metrics.ts";
+import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
 import { Pace, type PaceCounts } from "./pace.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
+import type { RunDirectory } from "./run_directory.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TailDesk } from "./tail_desk.ts";
@@ -66,6 +68,7 @@ export interface ShellOptions {
   readonly secrets: { readonly worker: string; readonly client: string; readonly viewer: string };
   /** Folder for contents without a path of their own; made here, removed by the owner. */
   readonly spool: string;
+  readonly runDirectory: RunDirectory;
   /** How long clients are waited for; see client_files.ts. */
   readonly clientLimits?: { readonly graceMs?: number; readonly uploadWaitMs?: number };
   /** Told of a bug in the manager, after which nothing moves any more. */
@@ -104,6 +107,7 @@ export class Shell {
   readonly #tails: TailDesk;
   readonly #watches: OutputWatches;
   readonly #desk: DeliveryDesk;
+  readonly #metrics: ManagerMetrics;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
   /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
@@ -140,7 +144,7 @@ export class Shell {
     });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
-      onFailure: (message) => process.stderr.write(`tendril: ${message}\n`),
+      onFailure: tell,
     });
     this.#tails = this.#newTailDesk();
     this.#watches = new OutputWatches({ tails: this.#tails, spool });
@@ -162,18 +166,8 @@ export class Shell {
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
-    this.#links = new WorkerLinks({
-      managerId,
-      epoch: state.epoch,
-      workerSecret: secrets.worker,
-      tickets: this.#tickets,
-      workerTimeoutMs: () => state.policies.workerTimeoutMs,
-      push,
-      onHello: (hello) => this.#noteHello(hello),
-      onTail: (workerId, report) => this.#tails.take(workerId, report),
-      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
-      door: this.#door,
-    });
+    this.#metrics = this.#newMetrics();
+    this.#links = this.#newWorkerLinks();
     for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
     this.#clients = new ClientLinks({
@@ -243,6 +237,11 @@ export class Shell {
     return { ended, pending: submitted - ended };
   }
 
+  /** What Prometheus reads, in the format that such a header `Accept` asks for. */
+  renderMetrics(accept?: string): MetricsAnswer {
+    return this.#metrics.render(accept);
+  }
+
   /** True when the process of that id has said hello as a worker. */
   hasJoined(pid: number): boolean {
     return this.#workersByPid.has(pid);
@@ -274,6 +273,7 @@ export class Shell {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.store.close();
+    this.#metrics[Symbol.dispose]();
     await this.#links.close(RELEASE_MS);
     this.#clients.close();
     this.#requestDesk.close();
@@ -282,6 +282,32 @@ export class Shell {
     await this.#output.close();
     await this.#server.close();
     await this.store.unlinkAll();
+  }
+
+  #newMetrics(): ManagerMetrics {
+    return new ManagerMetrics({
+      engine: this.engine,
+      state: this.#state,
+      refused: () => this.#refusals.counts(),
+      records: () => undefined,
+    });
+  }
+
+  #newWorkerLinks(): WorkerLinks {
+    const state = this.#state;
+    const { managerId, secrets } = this.#options;
+    return new WorkerLinks({
+      managerId,
+      epoch: state.epoch,
+      workerSecret: secrets.worker,
+      tickets: this.#tickets,
+      workerTimeoutMs: () => state.policies.workerTimeoutMs,
+      push: (event) => this.engine.push(event),
+      onHello: (hello) => this.#noteHello(hello),
+      onTail: (workerId, report) => this.#tails.take(workerId, report),
+      onPeerRefusals: (count) => this.#refusals.count("ticket", count),
+      door: this.#door,
+    });
   }
 
   #newTailDesk(): TailDesk {

@@ -22,6 +22,7 @@ import { join, resolve } from "@std/path";
 import type { BunPlugin } from "bun";
 import { generateDtsBundle } from "dts-bundle-generator";
 
+import { bundlePage, type Page, PAGE_BYTES_MAX } from "../manager/dashboard/page_bundle.ts";
 import { THREAD_MODULES } from "../shared/runtime/thread.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
@@ -72,16 +73,25 @@ async function main(args: string[]): Promise<void> {
   if (missing.length === 0) return print("dist/ is up to date\n");
 
   mkdirSync(DIST, { recursive: true });
-  await buildLibrary();
+  const page = await buildPage();
+  await buildLibrary(page);
   buildDeclarations();
   for (const name of missing) {
-    await buildBinary(name);
+    await buildBinary(name, page);
     writeFileSync(join(DIST, `.${name}.stamp`), digest);
   }
 }
 
+/** The page of the dashboard, which must load fast over a slow line. */
+async function buildPage(): Promise<Page> {
+  const page = await bundlePage();
+  const sizeBytes = Object.values(page).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (sizeBytes <= PAGE_BYTES_MAX) return page;
+  throw new Error(`Cannot embed a page of ${sizeBytes} bytes: at most ${PAGE_BYTES_MAX}`);
+}
+
 /** One file for Bun and Deno that holds the library and all it depends on. */
-async function buildLibrary(): Promise<void> {
+async function buildLibrary(page: Page): Promise<void> {
   const { outputs } = await Bun.build({
     entrypoints: [join(ROOT, "mod.ts")],
     target: "node",
@@ -89,7 +99,10 @@ async function buildLibrary(): Promise<void> {
     external: ["bun", "bun:*"],
     define: { ...DEFINE, "import.meta.main": MAIN },
     banner: `/* @ts-self-types="./tendril.d.ts" */`,
-    plugins: [embed("export const embeddedLibrary = () => undefined;")],
+    plugins: [
+      embed("embedded", "export const embeddedLibrary = () => undefined;"),
+      embedPage(page),
+    ],
   });
   const code = await outputs[0]?.text() ?? "";
   const foreign = /^import .*from "(?!node:|module")[^"]*".*$/m.exec(code);
@@ -124,7 +137,7 @@ function buildDeclarations(): void {
   write("tendril.d.ts", declarations);
 }
 
-async function buildBinary(name: string): Promise<void> {
+async function buildBinary(name: string, page: Page): Promise<void> {
   const texts = ["tendril.mjs", "tendril.d.ts"].map((file) => JSON.stringify(join(DIST, file)));
   const embedded = `import code from ${texts[0]} with { type: "text" };
 import declarations from ${texts[1]} with { type: "text" };
@@ -139,7 +152,7 @@ export const embeddedLibrary = () => ({ code, declarations });`;
     // Compiled ahead: every child that a worker starts would compile the whole program first.
     bytecode: true,
     define: DEFINE,
-    plugins: [embed(embedded)],
+    plugins: [embed("embedded", embedded), embedPage(page)],
     compile: {
       outfile,
       ...(target && { target }),
@@ -155,16 +168,18 @@ export const embeddedLibrary = () => ({ code, declarations });`;
   print(`built dist/${name}\n`);
 }
 
-/** Puts `source` in the place of manager/embedded.ts. */
-function embed(source: string): BunPlugin {
+/** Puts the page in the place of manager/dashboard/embedded_page.ts. */
+function embedPage(page: Page): BunPlugin {
+  const source = `export const embeddedPage = ${JSON.stringify(page)};`;
+  return embed("dashboard/embedded_page", source);
+}
+
+/** Puts `source` in the place of the module of that name below manager/. */
+function embed(name: string, source: string): BunPlugin {
+  const filter = new RegExp(`/manager/${name}\\.ts$`);
   return {
-    name: "embed",
-    setup: (build) => {
-      build.onLoad(
-        { filter: /\/manager\/embedded\.ts$/ },
-        () => ({ contents: source, loader: "ts" }),
-      );
-    },
+    name: `embed ${name}`,
+    setup: (build) => void build.onLoad({ filter }, () => ({ contents: source, loader: "ts" })),
   };
 }
 

@@ -4,13 +4,24 @@
  * fewer tests ran than the files declare, or when a runner ended without its report.
  */
 
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 
 import { join, resolve } from "@std/path";
 
 import { type FileReport, readReport, type TestReport, testsMissing } from "./test_report.ts";
+
+/** Tests of whole programs: these wait more than they compute, and run beside all others. */
+const OF_PROGRAMS = /^tests\/(integration|binary)\//;
 
 /** Folders whose tests run under Deno too: what a manager on Deno is made of, and both cores. */
 const ON_DENO = /^tests\/(shared|manager|worker\/core)\/|^tests\/deno_shim\.test\.ts$/;
@@ -29,7 +40,7 @@ const RUNNER_MS_MAX = 30 * 60_000;
 
 const REPOSITORY = resolve(import.meta.dir, "..");
 
-if (import.meta.main) process.exit(runTests(resolve(process.argv[2] ?? REPOSITORY)) ? 0 : 1);
+if (import.meta.main) process.exit(await runTests(resolve(process.argv[2] ?? REPOSITORY)) ? 0 : 1);
 
 /** One run of all tests. */
 interface TestRun {
@@ -42,19 +53,30 @@ interface TestRun {
   readonly problems: string[];
 }
 
-/** Runs the tests under `root`, prints the counts and tells whether all is well. */
-function runTests(root: string): boolean {
+/**
+ * Runs the tests under `root`, prints the counts and tells whether all is well. Two runners at a
+ * time: what one prints comes as it runs, what the other one prints when it is done.
+ */
+async function runTests(root: string): Promise<boolean> {
   const scratch = mkdtempSync(join(tmpdir(), "tendril-tests-"));
   try {
     const run: TestRun = { root, files: testFiles(root), scratch, problems: [] };
     if (run.files.length === 0) run.problems.push(`Cannot find a test: none in ${root}/tests`);
-    const onBun = runBun(run);
-    const onDeno = runDeno(run, onBun);
+    const [programs, parts] = partition(run.files, (file) => OF_PROGRAMS.test(file));
+    const [ofPrograms, ofParts] = await Promise.all([
+      runBun(run, { name: "programs", files: programs, isShown: true }),
+      runParts(run, parts),
+    ]);
+    const reports = [ofPrograms, ...ofParts];
     for (const problem of run.problems) process.stderr.write(`error: ${problem}\n`);
-    return summarize([onBun, onDeno], run.problems.length);
+    return summarize(reports, run.problems.length);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+function partition<T>(items: readonly T[], fits: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(fits), items.filter((item) => !fits(item))];
 }
 
 function testFiles(root: string): string[] {
@@ -63,12 +85,29 @@ function testFiles(root: string): string[] {
   return files.filter((file) => file.endsWith(".test.ts")).map((file) => `tests/${file}`).sort();
 }
 
-function runBun(run: TestRun): TestReport {
-  const outfile = join(run.scratch, "bun.xml");
+/** Files that one runner runs. */
+interface Share {
+  readonly name: string;
+  readonly files: readonly string[];
+  /** What it prints is shown at once, and not at its end. */
+  readonly isShown: boolean;
+}
+
+/** What needs no other program; then what must hold on Deno as well. */
+async function runParts(run: TestRun, files: readonly string[]): Promise<readonly TestReport[]> {
+  const onBun = await runBun(run, { name: "parts", files, isShown: false });
+  return [onBun, await runDeno(run, onBun)];
+}
+
+async function runBun(run: TestRun, share: Share): Promise<TestReport> {
+  if (share.files.length === 0) return new Map();
+  const outfile = join(run.scratch, `${share.name}.xml`);
   const flags = [`--timeout=${TEST_MS_MAX}`, "--reporter=junit", `--reporter-outfile=${outfile}`];
-  const report = spawnRunner(run, ["bun", "test", ...flags, "./tests"], outfile);
+  const paths = share.files.map((file) => `./${file}`);
+  const command = ["bun", "test", ...flags, ...paths];
+  const report = await spawnRunner(run, { command, outfile, isShown: share.isShown });
   if (report.size === 0) return report;
-  for (const file of run.files) {
+  for (const file of share.files) {
     const missing = testsMissing(readFileSync(join(run.root, file), "utf8"), report.get(file));
     run.problems.push(...missing.map((name) => `${file}: "${name}" did not run under Bun`));
     if (!report.has(file)) run.problems.push(`${file}: no test ran under Bun`);
@@ -77,7 +116,7 @@ function runBun(run: TestRun): TestReport {
 }
 
 /** A file must run as many tests under Deno as it did under Bun. */
-function runDeno(run: TestRun, onBun: TestReport): TestReport {
+async function runDeno(run: TestRun, onBun: TestReport): Promise<TestReport> {
   // A test that moved or went must not stay excused.
   for (const file of run.root === REPOSITORY ? Object.keys(NOT_ON_DENO) : []) {
     if (!run.files.includes(file)) run.problems.push(`Cannot find "${file}" of NOT_ON_DENO`);
@@ -87,7 +126,8 @@ function runDeno(run: TestRun, onBun: TestReport): TestReport {
   const outfile = join(run.scratch, "deno.xml");
   const config = join(REPOSITORY, "deno.json");
   const flags = ["--allow-all", "--no-check", `--config=${config}`, `--junit-path=${outfile}`];
-  const report = spawnRunner(run, ["deno", "test", ...flags, ...files], outfile);
+  const command = ["deno", "test", ...flags, ...files];
+  const report = await spawnRunner(run, { command, outfile, isShown: false });
   for (const file of files) {
     const [denoCount, bunCount] = [testCount(report.get(file)), testCount(onBun.get(file))];
     if (denoCount === bunCount) continue;
@@ -97,30 +137,58 @@ function runDeno(run: TestRun, onBun: TestReport): TestReport {
 }
 
 /** Runs a test runner and reads the report that it leaves only when it comes to its end. */
-function spawnRunner(run: TestRun, [command = "", ...args]: string[], outfile: string): TestReport {
-  const result = spawnSync(command, args, {
+async function spawnRunner(
+  run: TestRun,
+  { command: [command = "", ...args], outfile, isShown }: {
+    readonly command: readonly string[];
+    readonly outfile: string;
+    readonly isShown: boolean;
+  },
+): Promise<TestReport> {
+  const log = isShown ? undefined : openSync(`${outfile}.log`, "w");
+  const child = spawn(command, args, {
     cwd: run.root,
-    stdio: ["ignore", "inherit", "inherit"],
+    stdio: ["ignore", log ?? "inherit", log ?? "inherit"],
     timeout: RUNNER_MS_MAX,
     killSignal: "SIGKILL",
-    // Tests never see, and never change, what the user's own managers left.
-    env: { ...process.env, TENDRIL_HOME: join(run.scratch, "home") },
+    env: {
+      ...process.env,
+      // Tests never see, and never change, what the user's own managers left.
+      TENDRIL_HOME: join(run.scratch, "home"),
+      // Nor do they leave records of their own, where they do not say so.
+      TENDRIL_RUN_DIRECTORY: "none",
+    },
   });
+  const end = await endOf(child);
+  if (log !== undefined) {
+    closeSync(log);
+    process.stdout.write(readFileSync(`${outfile}.log`));
+  }
   if (!existsSync(outfile)) {
-    const end = result.error?.message ?? result.signal ?? `status ${result.status}`;
     run.problems.push(`${command} test ended without a report (${end})`);
     return new Map();
   }
   const report = readReport(readFileSync(outfile, "utf8"));
   const hasFailed = [...report.values()].some((file) => file.failed > 0);
-  if (result.status !== 0 && !hasFailed) {
-    run.problems.push(`${command} test failed outside a test (status ${result.status})`);
+  if (end !== "status 0" && !hasFailed) {
+    run.problems.push(`${command} test failed outside a test (${end})`);
   }
   return report;
 }
 
+async function endOf(child: ChildProcess): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  child.once("error", (error) => resolve(error.message));
+  child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));
+  return await promise;
+}
+
 function summarize(reports: readonly TestReport[], problemCount: number): boolean {
   const files = reports.flatMap((report) => [...report.values()]);
+  // Said again where it is found.
+  for (const [path, { failures }] of reports.flatMap((report) => [...report])) {
+    for (const name of failures) process.stdout.write(`failed: ${path}: ${name}\n`);
+  }
   const sum = (key: "passed" | "failed" | "skipped"): number =>
     files.reduce((total, file) => total + file[key], 0);
   const failed = sum("failed") + problemCount;

@@ -12,6 +12,8 @@ export interface FileReport {
   skipped: number;
   /** Of every test, without the groups it stands in. */
   readonly names: string[];
+  /** Names of those that failed. */
+  readonly failures: string[];
 }
 
 /** `{path of a test file: how its tests ended}` */
@@ -26,14 +28,21 @@ export function readReport(xml: string): TestReport {
   for (const [, head = "", body = ""] of xml.matchAll(TEST_CASE)) {
     const path = (attribute(head, "name") ?? "").split(" > ");
     const file = attribute(head, "file") ?? path[0] ?? "";
-    const tests = report.get(file) ?? { passed: 0, failed: 0, skipped: 0, names: [] };
+    const tests = report.get(file) ?? newFileReport();
     report.set(file, tests);
-    tests.names.push(path.at(-1) ?? "");
-    if (/<(failure|error)\b/.test(body)) tests.failed++;
-    else if (/<skipped\b/.test(body)) tests.skipped++;
+    const test = path.at(-1) ?? "";
+    tests.names.push(test);
+    if (/<(failure|error)\b/.test(body)) {
+      tests.failed++;
+      tests.failures.push(test);
+    } else if (/<skipped\b/.test(body)) tests.skipped++;
     else tests.passed++;
   }
   return report;
+}
+
+function newFileReport(): FileReport {
+  return { passed: 0, failed: 0, skipped: 0, names: [], failures: [] };
 }
 
 /** Names that a file declares with `test` or `it` and that no test of the report has. */

@@ -93,6 +93,8 @@ async function work(options: WorkerCommandOptions): Promise<number> {
       idleTimeoutMs: options.idleTimeoutMs,
       isSingle: options.isSingle,
       hasCleanEnvironment: options.hasCleanEnvironment,
+      ...(options.logPath === undefined ? {} : { logPath: options.logPath }),
+      logLevel: options.logLevel,
       ...(isTalkative ? { say: (line: string) => void process.stderr.write(`${line}\n`) } : {}),
     });
   const worker = await start().catch(async (error: unknown) => {

@@ -49,6 +49,8 @@ export interface EngineParts {
 export interface EngineOptions {
   readonly state: WorkerState;
   readonly parts: EngineParts;
+  /** Told of each instruction, before it is carried out. */
+  readonly note?: (instruction: WorkerInstruction) => void;
   /** Told of an error in the core or in a part: a bug, after which the engine stands still. */
   readonly onBug: (error: unknown) => void;
 }
@@ -116,6 +118,7 @@ export class Engine {
       const instructions = step(this.#options.state, events);
       for (const instruction of instructions) {
         if (this.#isClosed) return;
+        this.#options.note?.(instruction);
         carryOut(this.#options.parts, instruction);
       }
     } catch (error) {

@@ -1,67 +1,49 @@
 /**
- * What a worker tells of itself: JSON lines in a file of its workspace, and short lines for a
- * person on stderr. Nothing that is secret is ever passed to it.
+ * What a worker tells of itself: JSON lines in a file, and short lines for a person on stderr.
+ * Nothing that is secret is ever passed to it.
  *
  * @module
  */
 
-import { appendFileSync, mkdirSync, renameSync, statSync } from "node:fs";
+import { Log, type LogFields, type LogLevel, plainFields } from "../shared/log.ts";
 
-import { join } from "@std/path";
-
-import { plainText } from "../shared/plain_text.ts";
-
-/** Details of a line. */
-export type LogFields = { readonly [name: string]: string | number | boolean | undefined };
-
-/** Characters of one field: what managers, tasks and urls say may be of any length. */
-const FIELD_CHARS_MAX = 1000;
-
-/** A log file is put aside at this size; one old file is kept. */
-const LOG_BYTES_MAX: number = 16 * 1024 * 1024;
-
-/** Owner of the log file. */
-export class WorkerLog {
-  readonly #path: string;
-  readonly #say: ((line: string) => void) | undefined;
-  #sizeBytes: number;
-
-  /** Logs to `worker.log` in `directory`; `say` takes lines for a person. */
-  constructor(directory: string, say?: (line: string) => void) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    this.#path = join(directory, "worker.log");
-    this.#say = say;
-    this.#sizeBytes = statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
-  }
-
-  /** Writes one line. */
-  write(event: string, fields: LogFields = {}): void {
-    const kept = Object.fromEntries(
-      Object.entries(fields).map((
-        [name, value],
-      ) => [name, typeof value === "string" ? plain(value) : value]),
-    );
-    const line = JSON.stringify({ at: new Date().toISOString(), event, ...kept }) + "\n";
-    this.#say?.(sentence(event, kept));
-    try {
-      if (this.#sizeBytes > LOG_BYTES_MAX) {
-        renameSync(this.#path, `${this.#path}.old`);
-        this.#sizeBytes = 0;
-      }
-      appendFileSync(this.#path, line, { mode: 0o600 });
-      this.#sizeBytes += line.length;
-    } catch {
-      // A full disk must not end the worker; the tasks that need the disk tell of it.
-    }
-  }
+/** What a worker's log is made of. */
+export interface WorkerLogOptions {
+  readonly path: string;
+  readonly level: LogLevel;
+  /** Takes lines for a person. */
+  readonly say?: ((line: string) => void) | undefined;
 }
 
-function plain(value: string): string {
-  return plainText(value, FIELD_CHARS_MAX);
+/** The log of one worker. A full disk must not end it; the tasks that need the disk tell of it. */
+export class WorkerLog {
+  readonly #log: Log;
+  readonly #say: ((line: string) => void) | undefined;
+
+  constructor({ path, level, say }: WorkerLogOptions) {
+    this.#say = say;
+    this.#log = new Log({ path, level, onTrouble: (message) => say?.(`worker: ${message}`) });
+  }
+
+  /** True when lines of that level are kept. */
+  keeps(level: LogLevel): boolean {
+    return this.#log.keeps(level);
+  }
+
+  /** Writes one line; the person is spared what is told at `debug` alone. */
+  write(level: LogLevel, event: string, fields: LogFields = {}): void {
+    this.#log.write(level, event, fields);
+    if (level !== "debug") this.#say?.(sentence(event, fields));
+  }
+
+  /** Writes what waits and takes nothing more. */
+  async close(): Promise<void> {
+    await this.#log.close();
+  }
 }
 
 function sentence(event: string, fields: LogFields): string {
-  const details = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const details = Object.entries(plainFields(fields));
   const text = details.map(([name, value]) => `${name}=${value}`).join(" ");
   return `worker: ${event.replaceAll("_", " ")}${text === "" ? "" : ` ${text}`}`;
 }

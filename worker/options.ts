@@ -10,6 +10,8 @@ import {
   readArguments,
   UsageError,
 } from "../shared/command_line.ts";
+import { LOG_LEVEL_DEFAULT, type LogLevel } from "../shared/log.ts";
+import { LOG_LEVEL_OPTION, readLogLevel } from "../shared/log_option.ts";
 import { CUSTOM_NAME_WANTED, type CustomResources, isCustomName } from "../shared/resources.ts";
 import { parseDuration, parseMemory, parseSize } from "../shared/units.ts";
 import type { PeerDoorOptions } from "./peer_door.ts";
@@ -52,6 +54,9 @@ export interface WorkerCommandOptions {
   readonly peers: PeerDoorOptions;
   readonly hasCleanEnvironment: boolean;
   readonly isVerbose: boolean;
+  /** Absolute; absent is in the workspace. */
+  readonly logPath?: string;
+  readonly logLevel: LogLevel;
 }
 
 /** The command `worker`. */
@@ -61,7 +66,7 @@ export const WORKER_COMMAND: CommandSpec = {
   summary: "run tasks for a manager until it has no more use for it",
   example: "tendril worker --name blast --cores 8 --memory 16GB",
   options: {
-    name: { value: "NAME", help: "join the manager of that name" },
+    name: { value: "NAME", completes: "managers", help: "join the manager of that name" },
     access: { value: "FILE", help: "join the manager whose access file this is" },
     cores: { value: "N", help: "cores to offer, as 8 or 2.5; default: those it may use" },
     memory: { value: "SIZE", help: "memory to offer, as 8GB; default: what it may use" },
@@ -94,6 +99,8 @@ export const WORKER_COMMAND: CommandSpec = {
     insecure: { help: "do not encrypt what goes to other workers" },
     "clean-env": { help: "give tasks little of this environment: see the README" },
     verbose: { help: "tell on stderr what happens" },
+    log: { value: "FILE", help: "log to this file, in JSON lines; default: in the workspace" },
+    ...LOG_LEVEL_OPTION,
   },
   hasVariables: true,
   notes: [
@@ -133,7 +140,7 @@ export function parseWorkerArguments(
   const isSingle = given.flag("single");
   const duration = (name: string) => read(text(name), (value) => parseDuration(value, `--${name}`));
   const size = (name: string) => read(text(name), (value) => parseSize(value, `--${name}`));
-  const workspace = text("workspace");
+  const [workspace, log] = [text("workspace"), text("log")];
   return {
     target: readTarget(given.positionals[0], text),
     resources: without({
@@ -158,6 +165,8 @@ export function parseWorkerArguments(
     },
     hasCleanEnvironment: given.flag("clean-env"),
     isVerbose: given.flag("verbose"),
+    ...(log === undefined ? {} : { logPath: resolve(log) }),
+    logLevel: readLogLevel(given) ?? LOG_LEVEL_DEFAULT,
   };
 }
 

@@ -10,12 +10,14 @@ import { hostname } from "node:os";
 
 import { basename, join } from "@std/path";
 
+import type { LogLevel } from "../shared/log.ts";
 import type { ManagerMessage } from "../shared/protocol.ts";
 import type { Resources } from "../shared/resources.ts";
 import { type CpuPinner, openCpuPinner } from "../shared/runtime/affinity.ts";
 import { ownChildEnvironment, selfCommand } from "../shared/runtime/self_command.ts";
 import { VERSION } from "../shared/version.ts";
 import { Activations } from "./activation.ts";
+import { Activity } from "./activity.ts";
 import { CacheStore } from "./cache_store.ts";
 import { ControlGroups } from "./control_group.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
@@ -70,6 +72,9 @@ export interface WorkerOptions {
   readonly hasCleanEnvironment: boolean;
   /** Takes log lines for a person. */
   readonly say?: (line: string) => void;
+  /** Where it writes its log. Default: in its workspace. */
+  readonly logPath?: string;
+  readonly logLevel: LogLevel;
 }
 
 /** How a worker ended. */
@@ -141,6 +146,11 @@ async function openPinner(): Promise<CpuPinner> {
   );
 }
 
+function openLog({ workspace, logPath, logLevel, say }: WorkerOptions): WorkerLog {
+  const path = logPath ?? join(workspace.path, "logs", "worker.log");
+  return new WorkerLog({ path, level: logLevel, say });
+}
+
 class Shell {
   readonly #options: WorkerOptions;
   readonly #parts: Parts;
@@ -160,7 +170,7 @@ class Shell {
       ...(gpuVariable === undefined ? {} : { gpuVariable }),
       ...(pinner === undefined ? {} : { pinner }),
     };
-    const log = new WorkerLog(join(options.workspace.path, "logs"), options.say);
+    const log = openLog(options);
     const { mark, sandboxesPath } = options.workspace;
     // Before there are children, which would stay where they are.
     const groups = ControlGroups.open({ mark });
@@ -168,7 +178,7 @@ class Shell {
       command: selfCommand(["internal-watch"]),
       mark,
       sandboxesPath,
-      onTrouble: (message) => log.write("watcher_trouble", { message }),
+      onTrouble: (message) => log.write("warn", "watcher_trouble", { message }),
     });
     const env = taskEnvironment(options);
     const processes = await TaskProcesses.open({ mark, env, watcher, groups, ...given });
@@ -240,7 +250,7 @@ class Shell {
     };
     this.#engine = this.#newEngine();
     this.#link = this.#newLink();
-    log.write("started", { workspace: workspace.path, pid: process.pid });
+    log.write("info", "started", { workspace: workspace.path, pid: process.pid });
   }
 
   get ended(): Promise<WorkerEnd> {
@@ -254,7 +264,8 @@ class Shell {
   #newEngine(): Engine {
     const { workspace, resources, features, gpuIds, cpus } = this.#options;
     const end = this.#timeEnd;
-    const { cache, transfers, verifications, runner, instances } = this.#parts;
+    const { cache, log, transfers, verifications, runner, instances } = this.#parts;
+    const activity = new Activity(log);
     const state = newWorkerState({
       workerId: workspace.workerId,
       incarnation: randomUUID(),
@@ -282,6 +293,7 @@ class Shell {
           leave: (order) => this.#leave(order),
         },
       },
+      note: (instruction) => activity.note(instruction),
       onBug: (error) => {
         const message = error instanceof Error ? error.stack ?? error.message : String(error);
         this.#close({ kind: "bug", message });
@@ -302,14 +314,18 @@ class Shell {
       prepare: (access) => this.#openPeers(access),
       goneMsMax: idleTimeoutMs,
       waiting: (reason) => {
-        log.write("waiting", { reason });
+        log.write("info", "waiting", { reason });
         waiting(reason);
       },
       opened: () => {
-        log.write("connected", { manager: this.#link?.managerUrl });
+        log.write("info", "connected", { manager: this.#link?.managerUrl });
         this.#engine.push({ kind: "connection_opened", peer: peers.address });
       },
-      takeRefused: () => peers.takeRefused(),
+      takeRefused: () => {
+        const count = peers.takeRefused();
+        if (count > 0) log.write("warn", "peers_refused", { requests: count });
+        return count;
+      },
       received: (messages: readonly ManagerMessage[]) => {
         for (const message of messages) {
           if (isTailOrder(message)) this.#parts.tails.take(message);
@@ -317,7 +333,7 @@ class Shell {
         }
       },
       closed: (reason) => {
-        log.write("disconnected", { reason });
+        log.write("info", "disconnected", { reason });
         this.#parts.tails.clear();
         this.#engine.push({ kind: "connection_closed" });
       },
@@ -349,7 +365,7 @@ class Shell {
       return this.#close({ kind: "left", message: reason });
     }
     // The next manager of that name finds the files that are kept, and nothing else.
-    log.write("released", { reason });
+    log.write("info", "released", { reason });
     this.#engine.close();
     this.#engine = this.#newEngine();
     this.#link?.release(reason);
@@ -394,8 +410,9 @@ class Shell {
     };
     await Promise.race([quiet(), limit.promise]);
     clearTimeout(timer);
-    parts.log.write("ended", { how: end.kind, message: end.message });
+    parts.log.write("info", "ended", { how: end.kind, message: end.message });
     if (isQuiet) await parts.watcher.close();
+    await parts.log.close();
     parts.groups?.close();
     await this.#options.workspace.close();
   }

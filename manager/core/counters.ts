@@ -9,6 +9,8 @@ export interface Counters {
   waiting: number;
   ready: number;
   dispatched: number;
+  /** Tries that have begun and not ended, as far as is known; those of lost tasks among them. */
+  running: number;
   retrieving: number;
   triesStarted: number;
   recoveries: number;
@@ -36,6 +38,7 @@ export function newCounters(): Counters {
     waiting: 0,
     ready: 0,
     dispatched: 0,
+    running: 0,
     retrieving: 0,
     triesStarted: 0,
     recoveries: 0,

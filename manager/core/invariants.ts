@@ -63,7 +63,7 @@ function checkCounters(state: ManagerState): void {
   checkKinds(state);
   checkReservations(state);
   checkRoom(state);
-  checkRunningCalls(state);
+  checkRunning(state);
   for (const taskClass of state.classes.values()) {
     let ready = 0;
     for (const task of state.tasks.values()) {
@@ -74,14 +74,17 @@ function checkCounters(state: ManagerState): void {
   }
 }
 
-/** Libraries count the tries of their calls that run. */
-function checkRunningCalls({ workers, libraries }: ManagerState): void {
+/** Tries that run are counted, and libraries count those of their calls. */
+function checkRunning({ workers, libraries, counters }: ManagerState): void {
   const running = new Map<object, number>();
+  let started = 0;
   for (const { tries } of workers.values()) {
     for (const { isStarted, taskClass: { library } } of tries.values()) {
+      if (isStarted) started += 1;
       if (isStarted && library !== undefined) running.set(library, (running.get(library) ?? 0) + 1);
     }
   }
+  assert(counters.running === started, `${started} tries must be counted as running`);
   for (const library of libraries.values()) {
     const count = running.get(library) ?? 0;
     assert(library.calls.running === count, `${count} calls of "${library.spec.name}" must run`);

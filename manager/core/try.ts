@@ -136,7 +136,7 @@ export function startTries(
     if (attempt === undefined || attempt.isStarted) continue;
     attempt.isStarted = true;
     attempt.startedAtMs = state.nowMs;
-    countCalls(attempt, 1);
+    countStarted(state, attempt, 1);
     watchTry(state, attempt);
     forgetUnstarted(state, attempt);
     // It had started when it was asked back: another one may wait here for the idle worker.
@@ -351,7 +351,7 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   const wasThere = worker.tries.delete(tryKey(attempt));
   if (!wasThere) throw new AssertionError(`Task ${attempt.taskId} must have its try at its worker`);
   forgetUnstarted(state, attempt);
-  if (attempt.isStarted) countCalls(attempt, -1);
+  if (attempt.isStarted) countStarted(state, attempt, -1);
   unwatchTry(attempt);
   const held = attempt.awaits === undefined ? allocation?.held : undefined;
   if (held !== undefined) changeRoom(state, worker, held, -1);
@@ -362,7 +362,9 @@ export function removeTry(state: ManagerState, attempt: TryRecord): void {
   setCrowded(state, worker, false);
 }
 
-function countCalls({ taskClass: { library } }: TryRecord, change: 1 | -1): void {
+function countStarted(state: ManagerState, attempt: TryRecord, change: 1 | -1): void {
+  const { taskClass: { library } } = attempt;
+  state.counters.running += change;
   if (library !== undefined) library.calls.running += change;
 }
 

@@ -4,7 +4,7 @@
  * a page to send around show the same; what only a running manager knows has routes of its own (see
  * `LiveApi`).
  *
- * All instants are epoch milliseconds, all sizes bytes. What is not known is null.
+ * All instants are epoch milliseconds, without fractions; all sizes bytes. What is not known is null.
  *
  * @module
  */
@@ -49,7 +49,7 @@ export interface TaskFilter {
   /** Outcomes; `failed` is every one but `success` and `cancelled`. */
   readonly outcomes?: readonly string[];
   readonly category?: string;
-  readonly kind?: "command" | "call";
+  readonly taskKind?: "command" | "call";
   readonly workerId?: string;
 }
 
@@ -279,6 +279,8 @@ export interface TaskDetail extends TaskRow {
   /** The ends of what it wrote, of one that failed; null when it is not in the records. */
   readonly stdoutTail: string | null;
   readonly stderrTail: string | null;
+  /** It is from a report that had no room for more than its row of the table. */
+  readonly isPartial: boolean;
 }
 
 /** One try. */
@@ -375,6 +377,8 @@ export interface WorkerDetail extends WorkerRow {
     readonly leftAtMs: number | null;
     readonly reason: string | null;
   }[];
+  /** As of `TaskDetail`. */
+  readonly isPartial: boolean;
 }
 
 /** One file in a table. */
@@ -403,7 +407,10 @@ export interface FileDetail extends FileRow {
     readonly goneAtMs: number | null;
   }[];
   readonly consumers: readonly number[];
+  /** At most `ROWS_MAX`, the earliest first, as the others are. */
   readonly history: readonly TransferRow[];
+  /** As of `TaskDetail`. */
+  readonly isPartial: boolean;
 }
 
 /** One transfer. */

@@ -138,7 +138,7 @@ CREATE TABLE IF NOT EXISTS transfer (
 );
 CREATE INDEX IF NOT EXISTS transfer_by_file ON transfer (file_id);
 
--- One row for each time that a worker joined.
+-- One row for each time that a worker joined. features: a JSON list of names.
 CREATE TABLE IF NOT EXISTS worker (
   worker_id TEXT NOT NULL, joined_at_ms REAL NOT NULL, left_at_ms REAL, reason TEXT,
   host TEXT NOT NULL, pid INTEGER NOT NULL, address TEXT, cores REAL NOT NULL,

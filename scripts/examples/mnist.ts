@@ -24,12 +24,12 @@ const { values: options } = parseArgs({
 });
 const rates = [0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1].slice(0, Number(options.models));
 const slices = Array.from({ length: 10 }, (_, index) => [index * 200, (index + 1) * 200] as const);
-const runDirectory = resolve(options.directory);
-const archive = resolve(runDirectory, "environment.tar.gz");
+const directory = resolve(options.directory);
+const archive = resolve(directory, "environment.tar.gz");
 await packEnvironment(archive);
 
 const name = `mnist-${process.pid}`;
-await using manager = await Manager.start({ name, workers: 2, runDirectory });
+await using manager = await Manager.start({ name, workers: 2, runDirectory: directory });
 
 // Digits and training code: each worker unpacks them once, for all that runs there.
 const environment = manager.environment(archive);
@@ -73,7 +73,7 @@ const models = await Promise.all(runs.map(async ({ training, calls, ...run }) =>
   };
 }));
 const best = models.reduce((a, b) => b.accuracy > a.accuracy ? b : a);
-const path = await manager.fetch(best.model, resolve(runDirectory, "best-model"));
+const path = await manager.fetch(best.model, resolve(directory, "best-model"));
 
 console.log();
 print("model", "rate", "accuracy", "1 task", `${slices.length} calls`);

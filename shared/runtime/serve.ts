@@ -20,6 +20,7 @@ import {
   CLOSE_TEXT_FRAME,
   CLOSE_TOO_BIG,
   cutReason,
+  frameBytes,
   type SendResult,
   type Socket,
   SOCKET_FRAME_BYTES_MAX,
@@ -247,11 +248,11 @@ class BunSocket implements Socket {
     return this.#raw.getBufferedAmount();
   }
 
-  send(bytes: Uint8Array): SendResult {
+  send(data: Uint8Array | string): SendResult {
     if (this.isClosing) return "dropped";
-    if (this.bufferedBytes + bytes.length > BACKLOG_BYTES_MAX) return "dropped";
+    if (this.bufferedBytes + frameBytes(data) > BACKLOG_BYTES_MAX) return "dropped";
     // -1: taken, into the backlog. 0: dropped. Else the bytes sent.
-    const result = this.#raw.send(bytes);
+    const result = this.#raw.send(data);
     if (result === 0) return "dropped";
     if (this.bufferedBytes < BACKLOG_BYTES_HIGH) return "sent";
     this.#isWaiting = true;

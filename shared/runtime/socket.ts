@@ -17,7 +17,8 @@ export type SendResult =
 
 /** One open connection. */
 export interface Socket {
-  send(bytes: Uint8Array): SendResult;
+  /** Sends a binary frame, or text as a text frame, which browsers' own programs read. */
+  send(data: Uint8Array | string): SendResult;
   /** Bytes taken and not yet handed to the system. */
   readonly bufferedBytes: number;
   /** Closes, once; `code` is 1000 or 4000 to 4999, `reason` is cut to what a close frame holds. */
@@ -73,6 +74,11 @@ export function cutReason(reason: string): string {
   return `${cut.replace(/\ufffd$/, "")}…`;
 }
 
+/** What a frame holds at most: a UTF-16 unit takes up to 3 bytes. */
+export function frameBytes(data: Uint8Array | string): number {
+  return typeof data === "string" ? data.length * 3 : data.length;
+}
+
 class WebSocketSocket implements Socket {
   readonly #webSocket: WebSocket;
   readonly #handlers: SocketHandlers;
@@ -101,10 +107,10 @@ class WebSocketSocket implements Socket {
     return this.#webSocket.bufferedAmount;
   }
 
-  send(bytes: Uint8Array): SendResult {
+  send(data: Uint8Array | string): SendResult {
     if (this.#webSocket.readyState !== WebSocket.OPEN) return "dropped";
-    if (this.bufferedBytes + bytes.length > BACKLOG_BYTES_MAX) return "dropped";
-    this.#webSocket.send(bytes as Uint8Array<ArrayBuffer>);
+    if (this.bufferedBytes + frameBytes(data) > BACKLOG_BYTES_MAX) return "dropped";
+    this.#webSocket.send(data as Uint8Array<ArrayBuffer> | string);
     if (this.bufferedBytes < BACKLOG_BYTES_HIGH) return "sent";
     this.#drainTimer ??= setInterval(() => this.#lookAtBacklog(), DRAIN_POLL_MS);
     return "backpressure";

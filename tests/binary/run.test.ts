@@ -160,7 +160,7 @@ await using manager = await Manager.start({ workers: 1, runDirectory: "/dev/null
   const result = tendril(["run", "--quiet", "workflow.ts"]);
   expect(result.status).toBe(1);
   expect(result.stderr).toStartWith(
-    'Error: Cannot use "/dev/null/runs/logs" for the logs of workers: ENOTDIR',
+    'Error: Cannot use "/dev/null/runs" for the records of runs: ENOTDIR',
   );
   expect(result.stderr).not.toContain("bunfs");
 });

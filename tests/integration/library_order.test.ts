@@ -73,7 +73,9 @@ test.each(LIBRARY_KINDS.filter((kind) => kind !== "command"))(
     const cancelled = library.call<number>("work", 2);
     const expired = library.with({ endBy: new Date(Date.now() + 500) }).call<number>("work", 3);
     const last = library.call<number>("work", 4);
-    await until(() => last.explain().state === "dispatched", "they are at the worker");
+    // One that is in the pipe of the library already counts as running.
+    const isAtWorker = () => /^(dispatched|running)$/.test(last.explain().state);
+    await until(isAtWorker, "they are at the worker");
     cancelled.cancel();
     expect((await cancelled).outcome).toBe("cancelled");
     expect((await expired).outcome).toBe("expired");

@@ -10,6 +10,7 @@ import { writeAccessFile } from "../../manager/access.ts";
 import type { FileTicket } from "../../manager/client_protocol.ts";
 import { readManagerOptions } from "../../manager/config.ts";
 import { findPlace } from "../../manager/place.ts";
+import { RunDirectory } from "../../manager/run_directory.ts";
 import { Shell } from "../../manager/shell.ts";
 import { openPackStream, planPack } from "../../shared/archive/pack.ts";
 import { newSecret } from "../../shared/handshake.ts";
@@ -45,11 +46,12 @@ class Fixture implements AsyncDisposable {
   ): Promise<Fixture> {
     const secrets = { worker: newSecret(), client: newSecret(), viewer: newSecret() };
     const spool = join(home, "spool");
-    const config = readManagerOptions({});
+    const config = readManagerOptions({ runDirectory: false });
+    const identity = { name: "oak", managerId: "0123456789abcdef" };
     const shell = await Shell.start({
       config,
-      name: "oak",
-      managerId: "0123456789abcdef",
+      ...identity,
+      runDirectory: new RunDirectory(config, identity),
       secrets,
       spool,
       clientLimits,

@@ -203,7 +203,8 @@ class Line {
   #socket(other: () => SocketHandlers, otherSocket: () => Socket): Socket {
     return {
       bufferedBytes: 0,
-      send: (bytes) => {
+      send: (data) => {
+        const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
         queueMicrotask(() => this.#isOpen && other().message(otherSocket(), bytes));
         return this.isBlocked ? "backpressure" : "sent";
       },

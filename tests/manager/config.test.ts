@@ -15,7 +15,28 @@ test("readManagerOptions() fills in the defaults", () => {
     workers: { count: 0 },
     policies: DEFAULT_POLICIES,
     categories: [],
+    records: { database: true, vineLogs: true, logs: true, outputs: true },
+    logLevel: "info",
+    hasDashboard: true,
   });
+});
+
+test("readManagerOptions() takes a run directory or none, and switches of records", () => {
+  const records = { database: true, vineLogs: false, logs: true, outputs: true };
+  expect(read({ runDirectory: "runs", records: { vineLogs: false }, dashboard: false }))
+    .toMatchObject({ runDirectory: "runs", records, hasDashboard: false });
+  expect(read({ runDirectory: false }).runDirectory).toBe(false);
+  expect(() => read({ runDirectory: true })).toThrow(
+    'Cannot take runDirectory of Manager.start "true" as a folder: expected text or false',
+  );
+  expect(() => read({ runDirectory: "" })).toThrow("runDirectory of Manager.start");
+  expect(() => read({ records: { databases: false } })).toThrow(
+    /"databases" as an option of records of Manager.start: there are database, vineLogs/,
+  );
+  expect(() => read({ records: { logs: "no" } })).toThrow("logs of records of Manager.start");
+  expect(read({ logLevel: "debug" }).logLevel).toBe("debug");
+  expect(() => read({ logLevel: "loud" })).toThrow('Cannot take logLevel of Manager.start "loud"');
+  expect(() => read({ dashboard: 0 })).toThrow("dashboard of Manager.start");
 });
 
 test("readManagerOptions() takes sizes and durations as text", () => {

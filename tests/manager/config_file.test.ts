@@ -65,16 +65,17 @@ test("readConfigFile() says what is wrong with a file, on one line", () => {
   expect(messageOf("/nowhere/a.toml")).toContain('Cannot read "/nowhere/a.toml" as TOML');
 });
 
-test("mergeOptions() takes each option, and each policy, from the first that states it", () => {
+test("mergeOptions() takes each option, policy and record from the first that states it", () => {
   const merged = mergeOptions(
-    { name: "oak", policies: { replicas: 2 } },
+    { name: "oak", policies: { replicas: 2 }, records: { logs: true } },
     { name: "elm", workers: 1, policies: { replicas: 3, recovery: "off" } },
-    { workers: 4, runDirectory: "runs" },
+    { workers: 4, runDirectory: "runs", records: { logs: false, outputs: false } },
   );
   expect(merged).toEqual({
     name: "oak",
     workers: 1,
     runDirectory: "runs",
+    records: { logs: true, outputs: false },
     policies: { replicas: 2, recovery: "off" },
   });
 });

@@ -128,3 +128,14 @@ test("Engine.close() applies what waits and drops what comes later", () => {
   engine.close();
   expect(count).toBe(1);
 });
+
+test("Engine.watchSteps() tells how long the core took for each step, until it is told to stop", () => {
+  const { engine } = drive({});
+  const told: [number, number][] = [];
+  const stop = engine.watchSteps((tookMs, eventCount) => told.push([tookMs, eventCount]));
+  engine.push(undeclared(1));
+  engine.push(undeclared(2));
+  engine.close();
+  expect(told.map(([tookMs, eventCount]) => [tookMs >= 0, eventCount])).toEqual([[true, 2]]);
+  stop();
+});

@@ -27,7 +27,7 @@ function runTests(files: Record<string, string>) {
     writeFileSync(join(root, path), source);
   }
   const { status, stdout, stderr } = spawnSync("bun", [RUN_TESTS, root], { encoding: "utf8" });
-  return { status, lastLine: stdout.trimEnd().split("\n").at(-1), stderr };
+  return { status, lastLine: stdout.trimEnd().split("\n").at(-1), stdout, stderr };
 }
 
 test("run_tests counts the tests of both runtimes", () => {
@@ -35,10 +35,11 @@ test("run_tests counts the tests of both runtimes", () => {
   expect(result).toMatchObject({ status: 0, lastLine: "9 passed, 0 failed" });
 });
 
-test("run_tests fails when a test fails", () => {
+test("run_tests fails when a test fails, and names it at its end", () => {
   const bad = GOOD + `test("two", () => expect(1).toBe(2));`;
   const result = runTests({ "tests/a.test.ts": bad, "tests/shared/b.test.ts": GOOD });
   expect(result).toMatchObject({ status: 1, lastLine: "9 passed, 1 failed" });
+  expect(result.stdout).toContain("\nfailed: tests/a.test.ts: two\n9 passed");
 });
 
 test("run_tests fails when a test fails under Deno alone", () => {
@@ -52,6 +53,13 @@ test("run_tests fails when a test ends the runner with status 0", () => {
   const result = runTests({ "tests/a.test.ts": GOOD, "tests/b.test.ts": bad });
   expect(result).toMatchObject({ status: 1, lastLine: FAILED });
   expect(result.stderr).toContain("bun test ended without a report (status 0)");
+});
+
+test("run_tests runs tests of whole programs beside the others", () => {
+  const bad = GOOD + `test("two", () => process.exit(0));`;
+  const files = { "tests/binary/a.test.ts": GOOD, "tests/shared/b.test.ts": GOOD };
+  expect(runTests(files)).toMatchObject({ status: 0, lastLine: "9 passed, 0 failed" });
+  expect(runTests({ ...files, "tests/integration/c.test.ts": bad }).status).toBe(1);
 });
 
 test("run_tests fails when the last hook ends the runner with status 0", () => {

@@ -6,7 +6,8 @@ import { parseWorkerArguments } from "../../worker/options.ts";
 test("parseWorkerArguments() reads every option", () => {
   const argv = "--access /a/b.json --cores 2.5 --memory 8GB --disk 1TB --gpus 1 --feature a " +
     "--feature b --workspace /w --idle-timeout 30s --wall-time 2h --single --verbose " +
-    "--resource license=2 --resource scratch=1 --share 2/3 --pin-cores --clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7:80 --insecure";
+    "--resource license=2 --resource scratch=1 --share 2/3 --pin-cores --clean-env --listen [::1]:9000 --advertise node7 --advertise 10.0.0.7:80 --insecure " +
+    "--log /l/w.log --log-level debug";
   expect(parseWorkerArguments(argv.split(" "), {})).toEqual({
     target: { access: "/a/b.json" },
     resources: {
@@ -29,6 +30,8 @@ test("parseWorkerArguments() reads every option", () => {
       isInsecure: true,
     },
     hasCleanEnvironment: true,
+    logPath: "/l/w.log",
+    logLevel: "debug",
     isVerbose: true,
   });
 });
@@ -42,6 +45,15 @@ test("parseWorkerArguments() takes variables where no option is given", () => {
   });
   expect(parseWorkerArguments([], { TENDRIL_ACCESS: "/a" })).toMatchObject({
     target: { access: "/a" },
+  });
+});
+
+test("parseWorkerArguments() refuses a level that logs do not have", () => {
+  expect(() => parseWorkerArguments(["--log-level", "loud"], {})).toThrow(
+    'Cannot read --log-level "loud" as a level: expected debug, info, warn, error',
+  );
+  expect(parseWorkerArguments([], { TENDRIL_LOG_LEVEL: "error" })).toMatchObject({
+    logLevel: "error",
   });
 });
 

@@ -1,0 +1,171 @@
+/**
+ * Curves and stacked areas over time, drawn by uPlot in the colours of the theme and as wide as
+ * there is room; the numbers under the pointer stand in the legend.
+ *
+ * @module
+ */
+
+import type { JSX } from "preact";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import uPlot from "uplot";
+
+import { instant } from "./format.ts";
+import { useStore } from "./store.ts";
+import { colourOf, colours } from "./theme.ts";
+
+/** One curve. */
+export interface ChartSeries {
+  readonly name: string;
+  /** Name of a colour of the style sheet, as `running`. */
+  readonly colour: string;
+  /** As long as the chart's `atMs`. */
+  readonly values: readonly number[];
+  /** Drawn as a line without an area. */
+  readonly isLine?: boolean;
+}
+
+/** What a chart shows. */
+export interface ChartProps {
+  /** For who cannot see it: what is drawn. */
+  readonly label: string;
+  readonly atMs: readonly number[];
+  readonly series: readonly ChartSeries[];
+  /** Areas stand on each other, the first at the bottom. */
+  readonly isStacked?: boolean;
+  /** A value with its unit. */
+  readonly format: (value: number) => string;
+  /** In pixels. */
+  readonly height?: number;
+}
+
+const HEIGHT = 190;
+
+/** Charts of a page have one pointer. */
+const SYNC_KEY = "time";
+
+/** `values` on the sums of those before them. */
+export function stack(values: readonly (readonly number[])[]): number[][] {
+  const stacked: number[][] = [];
+  for (const column of values) {
+    const below = stacked.at(-1);
+    stacked.push(column.map((value, index) => value + (below?.[index] ?? 0)));
+  }
+  return stacked;
+}
+
+/** Curves over time. */
+export function Chart(props: ChartProps): JSX.Element {
+  const { atMs, series, label, format } = props;
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot>();
+  const [shown, setShown] = useState<number>();
+  const coloursVersion = useStore(colours);
+  const shape = series.map(({ name, colour, isLine }) => `${name} ${colour} ${isLine}`).join();
+  useLayoutEffect(() => {
+    if (host.current === null) return;
+    const made = makePlot(host.current, props, setShown);
+    plot.current = made;
+    const observer = new ResizeObserver(([entry]) => {
+      const width = Math.floor(entry?.contentRect.width ?? 0);
+      if (width > 0) made.setSize({ width, height: props.height ?? HEIGHT });
+    });
+    observer.observe(host.current);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = undefined;
+    };
+  }, [shape, coloursVersion]);
+  useEffect(() => plot.current?.setData(columnsOf(props)), [atMs, series]);
+  const index = shown !== undefined && shown < atMs.length ? shown : atMs.length - 1;
+  return (
+    <figure class="chart" aria-label={label}>
+      <figcaption class="legend">
+        {series.map(({ name, colour, isLine, values }) => (
+          <span key={name} class="legend-entry">
+            <i class={`swatch ${isLine ? "swatch-line" : ""} colour-${colour}`} />
+            {name} <b>{index >= 0 ? format(values[index] ?? 0) : ""}</b>
+          </span>
+        ))}
+        <span class="legend-time">
+          {shown !== undefined && index >= 0 ? instant(atMs[index], atMs.at(-1)) : "now"}
+        </span>
+      </figcaption>
+      <div class="chart-plot" ref={host} />
+    </figure>
+  );
+}
+
+/** uPlot draws the later over the earlier: the highest of a stack comes first. */
+function columnsOf({ atMs, series, isStacked }: ChartProps): uPlot.AlignedData {
+  const areas = series.filter(({ isLine }) => !isLine).map(({ values }) => values);
+  const lines = series.filter(({ isLine }) => isLine).map(({ values }) => values);
+  const heights = isStacked ? stack(areas).reverse() : areas;
+  return [[...atMs], ...[...heights, ...lines].map((column) => [...column])];
+}
+
+function makePlot(
+  host: HTMLElement,
+  props: ChartProps,
+  show: (index: number | undefined) => void,
+): uPlot {
+  const areas = props.series.filter(({ isLine }) => !isLine);
+  const lines = props.series.filter(({ isLine }) => isLine);
+  const ordered = [...(props.isStacked ? areas.toReversed() : areas), ...lines];
+  const ink = colourOf("ink-soft");
+  const grid = { stroke: colourOf("grid"), width: 1 };
+  const axis = { stroke: ink, grid, ticks: { ...grid, size: 4 }, font: "11px system-ui" };
+  return new uPlot(
+    {
+      width: Math.max(host.clientWidth, 80),
+      height: props.height ?? HEIGHT,
+      ms: 1,
+      legend: { show: false },
+      cursor: { y: false, sync: { key: SYNC_KEY }, drag: { x: false, y: false } },
+      padding: [8, 8, 0, 0],
+      scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
+      axes: [
+        { ...axis, size: 26, space: 70, values: timeTicks },
+        {
+          ...axis,
+          size: 62,
+          space: 34,
+          values: (_, splits) => splits.map((value) => props.format(value)),
+        },
+      ],
+      series: [{}, ...ordered.map((series) => drawingOf(series, props.isStacked === true))],
+      hooks: {
+        setCursor: [(made) => show(made.cursor.idx ?? undefined)],
+      },
+    },
+    columnsOf(props),
+    host,
+  );
+}
+
+function drawingOf({ name, colour, isLine }: ChartSeries, isStacked: boolean): uPlot.Series {
+  const stroke = colourOf(colour);
+  return {
+    label: name,
+    stroke,
+    width: isLine ? 2 : 1.25,
+    ...(isLine && isStacked && { dash: [5, 4] }),
+    ...(!isLine && { fill: isStacked ? stroke : fade(stroke) }),
+    points: { show: false },
+  };
+}
+
+/** `rgb(1, 2, 3)` so faint that what lies behind is seen. */
+function fade(colour: string): string {
+  return colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.18)");
+}
+
+/** Hours and minutes, with seconds when the ticks are closer. */
+function timeTicks(_: uPlot, splits: number[]): string[] {
+  const stepMs = (splits[1] ?? 0) - (splits[0] ?? 0);
+  return splits.map((atMs) => {
+    const [day = "", time = ""] = instant(atMs).split(" ");
+    if (stepMs >= 24 * 3600e3) return day.slice(5);
+    return stepMs < 60e3 ? time : time.slice(0, 5);
+  });
+}

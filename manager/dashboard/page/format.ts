@@ -1,0 +1,81 @@
+/**
+ * Numbers, instants and amounts as the pages show them. What is not known is a dash.
+ *
+ * @module
+ */
+
+import { formatDuration, formatSize } from "../../../shared/units.ts";
+
+/** Shown for what is not known. */
+export const UNKNOWN = "–";
+
+/** A count with its thousands apart. */
+export function count(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
+  return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
+}
+
+/** Bytes with their unit. */
+export function bytes(value: number | null | undefined): string {
+  return value === null || value === undefined ? UNKNOWN : formatSize(value);
+}
+
+/** A length of time. */
+export function duration(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return UNKNOWN;
+  return formatDuration(Math.max(0, ms));
+}
+
+/** Cores and other amounts that may have a fraction. */
+export function amount(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
+  if (Math.abs(value) >= 1000) return count(value);
+  return String(Number(value.toPrecision(3)));
+}
+
+/** So many a second. */
+export function rate(perSecond: number | null | undefined): string {
+  return perSecond === null || perSecond === undefined ? UNKNOWN : `${amount(perSecond)}/s`;
+}
+
+/** A part of a whole, in percent. */
+export function percent(part: number, whole: number): string {
+  return whole > 0 ? `${Math.round(part / whole * 100)} %` : UNKNOWN;
+}
+
+/** Time of day, with the day when it is not that of `besideMs`. */
+export function instant(atMs: number | null | undefined, besideMs?: number): string {
+  if (atMs === null || atMs === undefined) return UNKNOWN;
+  const at = new Date(atMs);
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(twoDigits).join(":");
+  if (besideMs !== undefined && new Date(besideMs).toDateString() === at.toDateString()) {
+    return time;
+  }
+  const day = [at.getFullYear(), at.getMonth() + 1, at.getDate()].map(twoDigits).join("-");
+  return `${day} ${time}`;
+}
+
+/** How long after the start of the run something was. */
+export function sinceStart(
+  atMs: number | null | undefined,
+  startedAtMs: number | undefined,
+): string {
+  if (atMs === null || atMs === undefined || startedAtMs === undefined) return UNKNOWN;
+  return `+${duration(atMs - startedAtMs)}`;
+}
+
+/** `word`, or its plural, after its number. */
+export function plural(value: number, word: string, words: string = `${word}s`): string {
+  return `${count(value)} ${value === 1 ? word : words}`;
+}
+
+/** A text of at most so many characters: the middle of what is longer is left out. */
+export function shorten(text: string, lengthMax: number): string {
+  if (text.length <= lengthMax) return text;
+  const tail = Math.floor((lengthMax - 1) / 3);
+  return `${text.slice(0, lengthMax - 1 - tail)}…${text.slice(text.length - tail)}`;
+}
+
+function twoDigits(value: number): string {
+  return String(value).padStart(2, "0");
+}

@@ -1,0 +1,167 @@
+/**
+ * Tries as the records have them while they go on: when they started, on which bar of their worker
+ * they are drawn, and how many cores they keep busy.
+ *
+ * @module
+ */
+
+import type { Resources } from "../../shared/resources.ts";
+import { Lanes } from "./lanes.ts";
+
+/** One try. Instants are 0 while they are not known. */
+export interface Attempt {
+  readonly taskId: number;
+  readonly try: number;
+  readonly workerId: string;
+  readonly host: string;
+  readonly isRecovery: boolean;
+  readonly dispatchedAtMs: number;
+  readonly allocated: Resources | undefined;
+  /** That it keeps busy while it runs. */
+  readonly cores: number;
+  startedAtMs: number;
+  endedAtMs: number;
+  lane: number | undefined;
+  /** An `Outcome`, or `returned` of one that came back before it had started. */
+  outcome: string | undefined;
+  message: string;
+}
+
+/** When the process or call of a try began and how long it took, on the clock of its worker. */
+export interface WorkerTimes {
+  readonly startedAtMs: number;
+  readonly ranMs: number;
+}
+
+interface WorkerTries {
+  readonly host: string;
+  readonly memoryBytes: number;
+  readonly lanes: Lanes;
+  readonly open: Set<Attempt>;
+  /** The least by which the manager's clock was ahead of the worker's when it heard of an end. */
+  aheadMs: number;
+}
+
+/** The tries of all workers that go on. */
+export class Attempts {
+  readonly #workers: Map<string, WorkerTries> = new Map();
+  #startedCount = 0;
+  #sampledAtMs = 0;
+  /** Since the last sample: of tries that ended, core and try milliseconds. */
+  #busyMs = 0;
+  #shortMs = 0;
+
+  /** Tries that have started and not ended. */
+  get startedCount(): number {
+    return this.#startedCount;
+  }
+
+  /** A worker is there. */
+  join(workerId: string, { host, memoryBytes }: { host: string; memoryBytes: number }): void {
+    const known = this.#workers.get(workerId);
+    const { lanes = new Lanes(), open = new Set<Attempt>() } = known ?? {};
+    this.#workers.set(workerId, { host, memoryBytes, lanes, open, aheadMs: Infinity });
+  }
+
+  /** Tries of a worker that go on, for whoever ends them. */
+  openAt(workerId: string): readonly Attempt[] {
+    return [...this.#workers.get(workerId)?.open ?? []];
+  }
+
+  /** Host of a worker; empty of one that never joined. */
+  hostOf(workerId: string): string {
+    return this.#workers.get(workerId)?.host ?? "";
+  }
+
+  /** Memory of a worker; 0 of one that never joined. */
+  memoryOf(workerId: string): number {
+    return this.#workers.get(workerId)?.memoryBytes ?? 0;
+  }
+
+  /** A try was given to its worker. */
+  begin(
+    attempt: Omit<Attempt, "host" | "startedAtMs" | "endedAtMs" | "lane" | "outcome" | "message">,
+  ): Attempt {
+    const begun: Attempt = {
+      ...attempt,
+      host: this.hostOf(attempt.workerId),
+      startedAtMs: 0,
+      endedAtMs: 0,
+      lane: undefined,
+      outcome: undefined,
+      message: "",
+    };
+    this.#workers.get(begun.workerId)?.open.add(begun);
+    return begun;
+  }
+
+  /** A try started. */
+  start(attempt: Attempt, atMs: number): void {
+    if (attempt.startedAtMs !== 0 || attempt.endedAtMs !== 0) return;
+    attempt.startedAtMs = atMs;
+    attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(atMs);
+    this.#startedCount += 1;
+  }
+
+  /** A try ended, or came back; its worker may have said when it ran. */
+  end(attempt: Attempt, atMs: number, times?: WorkerTimes): void {
+    if (attempt.endedAtMs !== 0) return;
+    const worker = this.#workers.get(attempt.workerId);
+    worker?.open.delete(attempt);
+    const hasStarted = attempt.startedAtMs !== 0;
+    const hasTimes = worker !== undefined && times !== undefined && times.startedAtMs > 0;
+    const span = hasTimes ? spanOf(worker, attempt.dispatchedAtMs, atMs, times) : undefined;
+    if (hasStarted) this.#startedCount -= 1;
+    else if (span !== undefined) attempt.startedAtMs = span.startMs;
+    attempt.endedAtMs = Math.max(span?.endMs ?? atMs, attempt.startedAtMs);
+    if (attempt.startedAtMs === 0) return;
+    this.#count(attempt);
+    if (attempt.lane !== undefined) worker?.lanes.free(attempt.lane, attempt.endedAtMs);
+    else if (!hasStarted) {
+      attempt.lane = worker?.lanes.take(attempt.startedAtMs, attempt.endedAtMs);
+    }
+  }
+
+  /**
+   * Cores that were busy in the mean since the last sample, and tries that ran: those that do now,
+   * and how many of the short ones did in the mean.
+   */
+  sample(atMs: number): { readonly coresBusy: number; readonly running: number } {
+    const sinceMs = this.#sampledAtMs;
+    const durationMs = Math.max(1, atMs - sinceMs);
+    let busyMs = this.#busyMs;
+    for (const { open } of this.#workers.values()) {
+      for (const { startedAtMs, cores } of open) {
+        if (startedAtMs > 0) busyMs += cores * Math.max(0, atMs - Math.max(startedAtMs, sinceMs));
+      }
+    }
+    const running = this.#startedCount + Math.round(this.#shortMs / durationMs);
+    this.#sampledAtMs = atMs;
+    this.#busyMs = 0;
+    this.#shortMs = 0;
+    return { coresBusy: busyMs / durationMs, running };
+  }
+
+  #count({ startedAtMs, endedAtMs, cores }: Attempt): void {
+    const ranMs = endedAtMs - Math.max(startedAtMs, this.#sampledAtMs);
+    if (ranMs <= 0) return;
+    this.#busyMs += cores * ranMs;
+    this.#shortMs += ranMs;
+  }
+}
+
+/**
+ * When a try ran by the manager's clock. Of one worker the message that was quickest tells how far
+ * its clock is off; whatever that clock says, a try ran between its dispatch and its end.
+ */
+function spanOf(
+  worker: WorkerTries,
+  dispatchedAtMs: number,
+  atMs: number,
+  { startedAtMs, ranMs }: WorkerTimes,
+): { readonly startMs: number; readonly endMs: number } {
+  worker.aheadMs = Math.min(worker.aheadMs, atMs - startedAtMs - ranMs);
+  const latestMs = Math.max(dispatchedAtMs, atMs - ranMs);
+  const startMs = Math.min(latestMs, Math.max(dispatchedAtMs, startedAtMs + worker.aheadMs));
+  return { startMs, endMs: Math.min(atMs, startMs + ranMs) };
+}

@@ -1,0 +1,118 @@
+/**
+ * What goes over the pipes between the manager and its record process: frames of four bytes of
+ * length, little endian, and as many of CBOR. Both ends are this program, so that shapes are not
+ * checked; sizes are, as a pipe that lost its place must not fill the memory.
+ *
+ * @module
+ */
+
+import { Encoder } from "cbor-x/encode";
+
+import type { Question } from "../dashboard/api.ts";
+import type { RunRecord } from "./record.ts";
+
+/** A frame at most: an answer of all rows that a page may ask for is far smaller. */
+export const FRAME_BYTES_MAX: number = 256 * 1024 * 1024;
+
+/** Where the record process writes. */
+export interface RecordPlaces {
+  /** Absent when there is to be none. */
+  readonly database?: string;
+  /** Folder of TaskVine's logs; absent when there are to be none. */
+  readonly vineLogs?: string;
+  /** Folder of what failed tasks wrote; absent when it is not kept. */
+  readonly outputs?: string;
+}
+
+/** What the manager tells its record process. */
+export type RecordOrder =
+  /** The first one. */
+  | { readonly kind: "open"; readonly places: RecordPlaces }
+  /** `atMs` has the instants of `records`. */
+  | {
+    readonly kind: "records";
+    readonly atMs: readonly number[];
+    readonly records: readonly RunRecord[];
+  }
+  | { readonly kind: "ask"; readonly questionId: number; readonly question: Question };
+
+/** What the record process says. */
+export type RecordReply =
+  /** Everything up to then is in the database. */
+  | { readonly kind: "recorded"; readonly atMs: number }
+  /** An answer as JSON. */
+  | { readonly kind: "answer"; readonly questionId: number; readonly json: Uint8Array }
+  | { readonly kind: "refused"; readonly questionId: number; readonly message: string }
+  /** Something is not recorded any more. */
+  | { readonly kind: "trouble"; readonly message: string };
+
+const HEADER_BYTES = 4;
+
+const OPTIONS = {
+  useRecords: false,
+  mapsAsObjects: true,
+  variableMapSize: true,
+  tagUint8Array: false,
+  copyBuffers: true,
+  int64AsNumber: true,
+};
+const cbor = new Encoder(OPTIONS);
+
+/** Header and payload of one frame, which follow each other. */
+export function writeFrame(
+  message: RecordOrder | RecordReply,
+): readonly [Uint8Array, Uint8Array] {
+  const payload = cbor.encode(message);
+  const header = new Uint8Array(HEADER_BYTES);
+  new DataView(header.buffer).setUint32(0, payload.length, true);
+  return [header, payload];
+}
+
+/** Puts frames together from what comes out of a pipe. */
+export class FrameReader<Message extends RecordOrder | RecordReply> {
+  /** What came and is not read yet; `#sizeBytes` in all. */
+  #parts: Uint8Array[] = [];
+  #sizeBytes = 0;
+  /** Header and payload of the next frame, once its header is there. */
+  #wantedBytes = 0;
+
+  /**
+   * Adds what came, and gives the frames that are whole now, one at a time.
+   *
+   * @throws {RangeError} When a frame says that it is larger than any is.
+   */
+  *read(chunk: Uint8Array): Generator<Message, void> {
+    this.#parts.push(chunk);
+    this.#sizeBytes += chunk.length;
+    while (this.#sizeBytes >= Math.max(HEADER_BYTES, this.#wantedBytes)) {
+      const [bytes, ...others] = this.#parts;
+      const joined = others.length === 0 && bytes !== undefined ? bytes : this.#join();
+      if (this.#wantedBytes === 0) this.#wantedBytes = HEADER_BYTES + sizeOf(joined);
+      if (this.#sizeBytes < this.#wantedBytes) return;
+      const payload = joined.subarray(HEADER_BYTES, this.#wantedBytes);
+      this.#parts = [joined.subarray(this.#wantedBytes)];
+      this.#sizeBytes -= this.#wantedBytes;
+      this.#wantedBytes = 0;
+      yield cbor.decode(payload) as Message;
+    }
+  }
+
+  #join(): Uint8Array {
+    const joined = new Uint8Array(this.#sizeBytes);
+    let position = 0;
+    for (const part of this.#parts) {
+      joined.set(part, position);
+      position += part.length;
+    }
+    this.#parts = [joined];
+    return joined;
+  }
+}
+
+function sizeOf(frame: Uint8Array): number {
+  const size = new DataView(frame.buffer, frame.byteOffset).getUint32(0, true);
+  if (size > FRAME_BYTES_MAX) {
+    throw new RangeError(`Cannot read ${size} bytes as a frame: ${FRAME_BYTES_MAX} at most`);
+  }
+  return size;
+}

@@ -1,0 +1,114 @@
+/** Transfers of files and their copies as metrics, by the route that they take. */
+
+import type { TransferId } from "../../shared/ids.ts";
+import type { Fact } from "../core/fact.ts";
+import { boundsBetween, type Count, type Histogram, type MetricRegistry } from "./metric.ts";
+
+/** Transfers of which the start is remembered; of those that are called off no end is told. */
+const TRANSFERS_MAX = 100_000;
+
+const DURATION_BOUNDS_S: readonly number[] = boundsBetween(-3, 3);
+const SIZE_BOUNDS_BYTES: readonly number[] = boundsBetween(3, 11);
+
+/** Every way that a file can take. A worker makes what is of a recipe: no bytes are moved. */
+const ROUTES = [
+  "manager_to_worker",
+  "worker_to_worker",
+  "url_to_worker",
+  "recipe_to_worker",
+  "worker_to_manager",
+  "worker_to_url",
+] as const;
+
+type TransferFact = Extract<
+  Fact,
+  { readonly kind: "transfer_started" | "transfer_ended" | "transfer_failed" }
+>;
+
+/** Where transfers of one route are counted. */
+interface RouteSeries {
+  readonly done: Count;
+  readonly failed: Count;
+  readonly bytes: Count;
+  readonly duration: Histogram;
+  readonly size: Histogram;
+}
+
+/** Counts transfers and replicas. */
+export class TransferMetrics {
+  readonly #routes: ReadonlyMap<string, RouteSeries>;
+  /** `{transfer under way: when it began}`, the oldest first. */
+  readonly #startedAtMs: Map<TransferId, number> = new Map();
+  readonly #ready: Count;
+  readonly #gone: Count;
+
+  constructor(registry: MetricRegistry) {
+    this.#routes = newRoutes(registry);
+    this.#ready = registry.counter(
+      "tendril_replicas_ready_total",
+      "Copies of files that came to be at workers.",
+    );
+    this.#gone = registry.counter(
+      "tendril_replicas_gone_total",
+      "Copies of files that workers do not have any more.",
+    );
+  }
+
+  /** A transfer began or ended. */
+  count({ kind, transferId, from, to, movedBytes }: TransferFact, atMs: number): void {
+    const startedAtMs = this.#startedAtMs.get(transferId);
+    this.#startedAtMs.delete(transferId);
+    if (kind === "transfer_started") return this.#begin(transferId, atMs);
+    const route = this.#routes.get(`${from}_to_${to}`);
+    if (route === undefined) return;
+    route.bytes.value += movedBytes;
+    if (kind === "transfer_failed") {
+      route.failed.value += 1;
+      return;
+    }
+    route.done.value += 1;
+    route.size.observe(movedBytes);
+    if (startedAtMs !== undefined) route.duration.observe((atMs - startedAtMs) / 1_000);
+  }
+
+  /** A worker has a copy, or does not have it any more. */
+  countReplica(kind: "replica_ready" | "replica_gone"): void {
+    if (kind === "replica_ready") this.#ready.value += 1;
+    else this.#gone.value += 1;
+  }
+
+  #begin(transferId: TransferId, atMs: number): void {
+    this.#startedAtMs.set(transferId, atMs);
+    if (this.#startedAtMs.size <= TRANSFERS_MAX) return;
+    const [oldest] = this.#startedAtMs.keys();
+    if (oldest !== undefined) this.#startedAtMs.delete(oldest);
+  }
+}
+
+function newRoutes(registry: MetricRegistry): ReadonlyMap<string, RouteSeries> {
+  const counts = registry.counters(
+    "tendril_transfers_total",
+    "Attempts to move a file that ended, by route and result.",
+  );
+  const bytes = registry.counters(
+    "tendril_transferred_bytes_total",
+    "Bytes of files that were moved, by route; those of failed attempts are among them.",
+  );
+  const durations = registry.histograms({
+    name: "tendril_transfer_duration_seconds",
+    help: "How long attempts to move a file took that succeeded, by route.",
+    bounds: DURATION_BOUNDS_S,
+  });
+  const sizes = registry.histograms({
+    name: "tendril_transfer_size_bytes",
+    help: "What attempts to move a file moved that succeeded, by route.",
+    bounds: SIZE_BOUNDS_BYTES,
+  });
+  return new Map(ROUTES.map((route) => [route, {
+    done: counts({ route, result: "done" }),
+    failed: counts({ route, result: "failed" }),
+    bytes: bytes({ route }),
+    duration: durations({ route }),
+    size: sizes({ route }),
+  }]));
+}
