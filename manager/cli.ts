@@ -27,6 +27,7 @@ import {
   type ScriptLibrary,
 } from "./cli_command.ts";
 import { COMPLETIONS_COMMAND } from "./cli_completions.ts";
+import { DASHBOARD_COMMAND, dashboardLine } from "./cli_dashboard.ts";
 import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
@@ -95,6 +96,7 @@ const COMMANDS: readonly Command[] = [
   EXPLAIN_COMMAND,
   TUNE_COMMAND,
   ...HOST_COMMANDS,
+  DASHBOARD_COMMAND,
   ACCESS_COMMAND,
   COMPLETIONS_COMMAND,
 ];
@@ -148,6 +150,7 @@ async function run({ spec, given, library }: Call): Promise<number> {
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {
       if (!(manager instanceof Manager)) return;
+      process.stderr.write(dashboardLine(manager, process.stderr.isTTY === true) ?? "");
       const progress = new Progress({
         status: () => manager.status(),
         subscribe: (listener) => manager.subscribe(listener),

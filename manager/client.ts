@@ -59,6 +59,7 @@ interface AnswerKinds {
   readonly open: "opened";
   readonly ping: "pong";
   readonly status: "status";
+  readonly dashboard: "dashboard";
   readonly declare: "declared";
   readonly undeclare: "done";
   readonly replicate: "done";
@@ -86,6 +87,7 @@ const ANSWER_KINDS: AnswerKinds = {
   open: "opened",
   ping: "pong",
   status: "status",
+  dashboard: "dashboard",
   declare: "declared",
   undeclare: "done",
   replicate: "done",

@@ -14,6 +14,7 @@ import type { ManagerEvent } from "./core/event.ts";
 import { readCategory } from "./category.ts";
 import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
+import type { Right } from "./dashboard/session.ts";
 import type { ManagerState } from "./core/state.ts";
 import { explainTasks } from "./explanation.ts";
 import type { OutputLog } from "./output_log.ts";
@@ -40,6 +41,7 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
+  readonly dashboardFragment: (right: Right) => string;
   readonly tune: (policies: Policies) => void;
   readonly push: (event: ManagerEvent) => void;
   readonly declareCategory: (category: CategoryChange) => void;
@@ -87,6 +89,11 @@ export class RequestDesk implements ClientDesk {
         return { kind: "pong", requestId };
       case "status":
         return { kind: "status", requestId, status: this.#options.status() };
+      case "dashboard": {
+        const canAct = asker.role === "client";
+        const fragment = this.#options.dashboardFragment(canAct ? "act" : "look");
+        return { kind: "dashboard", requestId, fragment, canAct };
+      }
       case "declare":
         return this.#files.declare(wish, asker);
       case "undeclare":

@@ -157,6 +157,8 @@ export type ClientRequest =
   }
   | { readonly kind: "ping"; readonly requestId: number }
   | { readonly kind: "status"; readonly requestId: number }
+  /** A link that opens the dashboard once: a client's may change hosts, a viewer's only look. */
+  | { readonly kind: "dashboard"; readonly requestId: number }
   /** Files belong to the client: they are undeclared some minutes after it has gone. */
   | {
     readonly kind: "declare";
@@ -304,6 +306,13 @@ export type ClientAnswer =
   }
   | { readonly kind: "pong"; readonly requestId: number }
   | { readonly kind: "status"; readonly requestId: number; readonly status: ManagerStatus }
+  /** `fragment` follows the url by which the manager is reached, as `#token=…`. */
+  | {
+    readonly kind: "dashboard";
+    readonly requestId: number;
+    readonly fragment: string;
+    readonly canAct: boolean;
+  }
   /** With `upload` the contents are wanted: no task that has the file starts before. */
   | {
     readonly kind: "declared";

@@ -120,6 +120,28 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     return this.#parts.runDirectory.path;
   }
 
+  /** False when `dashboard: false` was stated. */
+  get hasDashboard(): boolean {
+    return this.#shell.hasDashboard;
+  }
+
+  /**
+   * A link that opens the dashboard in a browser, once, within ten minutes; with it the browser may
+   * drain and block hosts as well. `tendril dashboard` prints another one.
+   *
+   * @returns A url with a token in its fragment: whoever has it first comes in.
+   * @throws {Error} When this manager has no dashboard, or was closed.
+   *
+   * @example
+   * ```ts
+   * console.log(manager.dashboardLink());
+   * ```
+   */
+  dashboardLink(): string {
+    this.#checkOpen();
+    return `${this.address}/${this.#shell.dashboardFragment("act")}`;
+  }
+
   /**
    * Declares code that is kept running at workers to serve function calls.
    *
@@ -464,11 +486,12 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { shell, access, folder, runDirectory, log } = this.#parts;
+    const { shell, access, folder, runDirectory, log, failedOutputs } = this.#parts;
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
     const runEnd = runEndOf(shell.status());
+    await failedOutputs.close();
     log.noteEnd(runEnd);
     await log.close();
     await runDirectory.end(runEnd);

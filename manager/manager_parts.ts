@@ -12,6 +12,7 @@ import { loopbackFirst } from "../shared/addresses.ts";
 import { newSecret } from "../shared/handshake.ts";
 import { writeAccessCopy, writeAccessFile } from "./access.ts";
 import type { ManagerConfig } from "./config.ts";
+import { FailedOutputs } from "./failed_output.ts";
 import { LocalWorkers } from "./local_worker.ts";
 import { ManagerLog } from "./manager_log.ts";
 import { tell } from "./notice.ts";
@@ -27,6 +28,7 @@ export interface ManagerParts {
   readonly folder: string;
   readonly runDirectory: RunDirectory;
   readonly log: ManagerLog;
+  readonly failedOutputs: FailedOutputs;
 }
 
 /** Makes a manager's folder, server and access file; leaves nothing behind when it fails. */
@@ -50,7 +52,9 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
         throwLater(error);
       },
     });
+    const failedOutputs = new FailedOutputs({ runDirectory });
     shell.engine.subscribe((facts) => log.hear(facts));
+    shell.engine.subscribe((facts) => failedOutputs.hear(facts));
     const start = processStart(process.pid);
     const access: AccessFile = {
       version: 1,
@@ -65,7 +69,7 @@ export async function startParts(config: ManagerConfig): Promise<ManagerParts> {
       ...(start === undefined ? {} : { processStart: start }),
     };
     await writeAccessFile(access);
-    return { shell, access, folder, runDirectory, log };
+    return { shell, access, folder, runDirectory, log, failedOutputs };
   } catch (error) {
     await shell?.close();
     await log.close();

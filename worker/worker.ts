@@ -250,7 +250,8 @@ class Shell {
     };
     this.#engine = this.#newEngine();
     this.#link = this.#newLink();
-    log.write("info", "started", { workspace: workspace.path, pid: process.pid });
+    const { workerId, path } = workspace;
+    log.write("info", "started", { workerId, workspace: path, pid: process.pid });
   }
 
   get ended(): Promise<WorkerEnd> {

@@ -293,6 +293,9 @@ export type RunRecord =
   /** The manager as a whole: at most one a second, and none while nothing changes. */
   | Sample & { readonly kind: "sample" };
 
+/** The records of a kind; of kinds that are alike all of them have to be named. */
+export type RecordOf<Kind extends RunRecord["kind"]> = Extract<RunRecord, { kind: Kind }>;
+
 /** The columns of the table `sample`, with what TaskVine's performance log has beside them. */
 export interface Sample {
   readonly waiting: number;

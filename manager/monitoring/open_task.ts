@@ -1,0 +1,104 @@
+/** A task as the record process remembers it from its submission until it has ended. */
+
+import type { Resources } from "../../shared/resources.ts";
+import type { Attempt } from "./attempts.ts";
+import type { MountRecord, TaskSort, TryEnd } from "./record.ts";
+
+/** A name of Parsl's for where a task stands. */
+export type ParslStatus =
+  | "pending"
+  | "launched"
+  | "running"
+  | "running_ended"
+  | "exec_done"
+  | "failed"
+  | "dep_fail"
+  | "fail_retryable";
+
+/** A row of the table `status`. */
+export interface StatusRow {
+  readonly name: ParslStatus;
+  readonly atMs: number;
+  /** Counted from 1. */
+  readonly try: number;
+}
+
+/** What a task is from its submission on; forgotten once it is in the database. */
+export interface Submission {
+  readonly sort: TaskSort;
+  readonly tag: string | undefined;
+  readonly mounts: readonly MountRecord[];
+  /** -1 while they are not known; undefined of a command. */
+  readonly argumentBytes: number | undefined;
+  /** Tasks that it waits for. */
+  readonly depends: readonly number[];
+}
+
+/** A failure that may be repeated: what becomes of it is told later. */
+export interface LooseFailure {
+  readonly atMs: number;
+  readonly try: number;
+}
+
+/** How a task ended. */
+export interface Ending {
+  readonly outcome: string;
+  readonly message: string;
+  readonly mount: string | undefined;
+  readonly atMs: number;
+}
+
+/** One task. What changes at each try is that of the last one. */
+export class OpenTask {
+  readonly taskId: number;
+  readonly submittedAtMs: number;
+  /** Name of its library, of a call. */
+  readonly library: string | undefined;
+  /** It has settled, and runs to remake a temp. */
+  readonly isRecovery: boolean;
+  /** Undefined once its rows are in the database. */
+  submission: Submission | undefined;
+  state: "pending" | "dispatched" | "running" | "retrieving" | "done" = "pending";
+  tryCount = 0;
+  /** Of the last try. */
+  attempt: Attempt | undefined = undefined;
+  allocated: Resources | undefined = undefined;
+  end: TryEnd | undefined = undefined;
+  ending: Ending | undefined = undefined;
+  looseFailure: LooseFailure | undefined = undefined;
+  failCount = 0;
+  failHistory = "";
+  /** Of a recovery: its task has been told of it. */
+  isCounted = false;
+  /** True while it waits to be written. */
+  isDirty = false;
+  /** Rows that are not written yet, or have changed since. */
+  attempts: Attempt[] | undefined = undefined;
+  statuses: StatusRow[] | undefined = undefined;
+
+  constructor(
+    { taskId, submittedAtMs, library, submission, isRecovery }: Pick<
+      OpenTask,
+      "taskId" | "submittedAtMs" | "library" | "submission" | "isRecovery"
+    >,
+  ) {
+    this.taskId = taskId;
+    this.submittedAtMs = submittedAtMs;
+    this.library = library;
+    this.submission = submission;
+    this.isRecovery = isRecovery;
+  }
+
+  /** It stands elsewhere, in Parsl's words; those know nothing of recoveries. */
+  note(name: ParslStatus, atMs: number, number: number = this.tryCount): void {
+    if (this.isRecovery) return;
+    this.statuses ??= [];
+    this.statuses.push({ name, atMs, try: number });
+  }
+
+  /** The row of a try is new or has changed. */
+  touch(attempt: Attempt): void {
+    this.attempts ??= [];
+    if (!this.attempts.includes(attempt)) this.attempts.push(attempt);
+  }
+}

@@ -1,0 +1,372 @@
+/** Rows of tasks and their tries: Parsl's `task`, `try`, `status` and `resource`, and ours. */
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+
+import { join } from "@std/path";
+
+import type { Attempt, Attempts } from "./attempts.ts";
+import type { OpenTask, Submission } from "./open_task.ts";
+import type { TryEnd } from "./record.ts";
+import { sqlTime, sqlTimeOrNull } from "./sql_time.ts";
+import {
+  insertInto,
+  instantOrNull,
+  numberOrNull,
+  type SqlValue,
+  updateOf,
+  wholeOrNull,
+} from "./statement.ts";
+
+/** What is known of a task from its submission on. */
+const FIXED_COLUMNS: readonly string[] = [
+  "task_id",
+  "kind",
+  "name",
+  "command",
+  "library",
+  "function",
+  "category",
+  "tag",
+  "priority",
+  "submitted_at_ms",
+  "requested_cores",
+  "requested_memory_bytes",
+  "requested_disk_bytes",
+  "requested_gpus",
+  "argument_bytes",
+];
+
+/** What changes as it goes on. */
+const CHANGING_COLUMNS: readonly string[] = [
+  "state",
+  "outcome",
+  "message",
+  "try_count",
+  "exit_code",
+  "signal",
+  "mount",
+  "worker_id",
+  "host",
+  "dispatched_at_ms",
+  "started_at_ms",
+  "ended_at_ms",
+  "staged_ms",
+  "ran_ms",
+  "allocated_cores",
+  "allocated_memory_bytes",
+  "allocated_disk_bytes",
+  "allocated_gpus",
+  "used_cores",
+  "used_memory_bytes",
+  "used_disk_bytes",
+  "used_process_count",
+  "used_cpu_ms",
+  "value_bytes",
+  "stdout_bytes",
+  "stderr_bytes",
+  "stdout_tail",
+  "stderr_tail",
+];
+
+/** Label of the executor in Parsl's tables. */
+const EXECUTOR = "tendril";
+
+/** Mounts that Parsl's columns name. */
+const NAMED_MOUNTS_MAX = 100;
+
+/** What is written of tasks. */
+export class TaskTables {
+  readonly #runId: string;
+  readonly #attempts: Attempts;
+  /** Folder of what failed tasks wrote. */
+  readonly #outputs: string | undefined;
+  readonly #insertTask: StatementSync;
+  readonly #updateTask: StatementSync;
+  readonly #recover: StatementSync;
+  readonly #insertMount: StatementSync;
+  readonly #insertAttempt: StatementSync;
+  readonly #insertParslTask: StatementSync;
+  readonly #updateParslTask: StatementSync;
+  readonly #insertTry: StatementSync;
+  readonly #insertStatus: StatementSync;
+  readonly #insertResource: StatementSync;
+
+  constructor(
+    database: DatabaseSync,
+    { runId, attempts, outputs }: {
+      readonly runId: string;
+      readonly attempts: Attempts;
+      readonly outputs: string | undefined;
+    },
+  ) {
+    this.#runId = runId;
+    this.#attempts = attempts;
+    this.#outputs = outputs;
+    const taskKey = "task_id = ?";
+    this.#insertTask = insertInto(database, "task_detail", [
+      ...FIXED_COLUMNS,
+      ...CHANGING_COLUMNS,
+      "recovery_count",
+    ]);
+    this.#updateTask = updateOf(database, "task_detail", {
+      columns: CHANGING_COLUMNS,
+      key: taskKey,
+    });
+    this.#recover = database.prepare(
+      "UPDATE task_detail SET recovery_count = recovery_count + ?, try_count = max(try_count, ?) " +
+        "WHERE task_id = ?",
+    );
+    this.#insertMount = insertInto(database, "mount", ["task_id", "role", "mount", "file_id"]);
+    this.#insertAttempt = insertInto(database, "attempt", ATTEMPT_COLUMNS);
+    this.#insertParslTask = insertInto(database, "task", PARSL_TASK_COLUMNS);
+    this.#updateParslTask = updateOf(database, "task", {
+      columns: [
+        "task_stdout",
+        "task_stderr",
+        "task_time_returned",
+        "task_fail_count",
+        "task_fail_cost",
+      ],
+      key: "task_id = ? AND run_id = ?",
+    });
+    this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS);
+    this.#insertStatus = insertInto(database, "status", [
+      "task_id",
+      "task_status_name",
+      "timestamp",
+      "run_id",
+      "try_id",
+    ]);
+    this.#insertResource = insertInto(database, "resource", RESOURCE_COLUMNS);
+  }
+
+  /** Writes what of a task is not written, or has changed. */
+  write(task: OpenTask): void {
+    if (task.isRecovery) this.#writeRecovery(task);
+    else if (task.submission === undefined) this.#updateOne(task);
+    else this.#insertOne(task, task.submission);
+    for (const attempt of task.attempts ?? []) this.#writeAttempt(task, attempt);
+    for (const { name, atMs, try: number } of task.statuses ?? []) {
+      const tryId = Math.max(0, number - 1);
+      this.#insertStatus.run(task.taskId, name, sqlTime(atMs), this.#runId, tryId);
+    }
+    task.submission = undefined;
+    task.attempts = undefined;
+    task.statuses = undefined;
+  }
+
+  #insertOne(task: OpenTask, submission: Submission): void {
+    const { sort, tag, mounts, argumentBytes, depends } = submission;
+    const { requested } = sort;
+    this.#insertTask.run(
+      task.taskId,
+      sort.taskKind,
+      sort.name,
+      sort.command,
+      sort.library ?? null,
+      sort.function ?? null,
+      sort.category,
+      tag ?? null,
+      sort.priority,
+      task.submittedAtMs,
+      numberOrNull(requested.cores),
+      wholeOrNull(requested.memoryBytes),
+      wholeOrNull(requested.diskBytes),
+      wholeOrNull(requested.gpus),
+      argumentBytes === undefined || argumentBytes < 0 ? null : argumentBytes,
+      ...changingValues(task),
+      0,
+    );
+    for (const { role, mount, fileId } of mounts) {
+      this.#insertMount.run(task.taskId, role, mount, fileId);
+    }
+    this.#insertParslTask.run(
+      task.taskId,
+      this.#runId,
+      depends.join(","),
+      sort.name,
+      "False",
+      mountNames(mounts, "input"),
+      mountNames(mounts, "output"),
+      sqlTime(task.submittedAtMs),
+      ...this.#parslEnd(task),
+    );
+  }
+
+  #updateOne(task: OpenTask): void {
+    this.#updateTask.run(...changingValues(task), task.taskId);
+    if (task.ending === undefined && task.failCount === 0) return;
+    this.#updateParslTask.run(...this.#parslEnd(task), task.taskId, this.#runId);
+  }
+
+  #writeRecovery(task: OpenTask): void {
+    // Counted with the first of its writes, at which it has no try yet, and never again.
+    this.#recover.run(task.isCounted ? 0 : 1, task.tryCount, task.taskId);
+    task.isCounted = true;
+  }
+
+  /** `task_stdout`, `task_stderr`, `task_time_returned`, `task_fail_count`, `task_fail_cost`. */
+  #parslEnd({ taskId, tryCount, end, ending, failCount }: OpenTask): SqlValue[] {
+    const hasFailed = ending !== undefined && ending.outcome !== "success";
+    const isKept = hasFailed && end !== undefined && this.#outputs !== undefined;
+    const path = isKept ? join(this.#outputs ?? "", `${taskId}-${tryCount}`) : "";
+    return [
+      isKept ? `${path}.stdout` : null,
+      isKept ? `${path}.stderr` : null,
+      sqlTimeOrNull(ending?.atMs),
+      failCount,
+      failCount,
+    ];
+  }
+
+  #writeAttempt(task: OpenTask, attempt: Attempt): void {
+    const { taskId, try: number, workerId, host, startedAtMs, endedAtMs } = attempt;
+    this.#insertAttempt.run(
+      taskId,
+      number,
+      workerId,
+      attempt.lane ?? null,
+      attempt.dispatchedAtMs,
+      instantOrNull(startedAtMs),
+      instantOrNull(endedAtMs),
+      attempt.outcome ?? null,
+      attempt.message === "" ? null : attempt.message,
+      attempt.isRecovery ? 1 : 0,
+    );
+    this.#insertTry.run(
+      number - 1,
+      taskId,
+      this.#runId,
+      host,
+      EXECUTOR,
+      sqlTime(attempt.dispatchedAtMs),
+      startedAtMs === 0 ? null : sqlTime(startedAtMs),
+      endedAtMs === 0 ? null : sqlTime(endedAtMs),
+      task.failHistory === "" ? null : task.failHistory,
+    );
+    if (attempt !== task.attempt || endedAtMs === 0) return;
+    if (task.end !== undefined) this.#writeUse(attempt, task.end);
+  }
+
+  /** What a try used as it ran, and at its end. */
+  #writeUse(attempt: Attempt, { used, series = [], ranMs }: TryEnd): void {
+    if (used === undefined || attempt.startedAtMs === 0) return;
+    const memoryBytes = this.#attempts.memoryOf(attempt.workerId);
+    const last = { ...used, atMs: ranMs };
+    let beforeMs = 0;
+    for (const sample of [...series.filter(({ atMs }) => atMs < ranMs), last]) {
+      this.#insertResource.run(
+        attempt.try - 1,
+        attempt.taskId,
+        this.#runId,
+        sqlTime(attempt.startedAtMs + sample.atMs),
+        (sample.atMs - beforeMs) / 1000,
+        memoryBytes === 0 ? null : 100 * sample.memoryBytes / memoryBytes,
+        // Those beside the one that was started.
+        Math.max(0, sample.processCount - 1),
+        // User and system time are not told apart: all of it stands here.
+        sample.cpuMs / 1000,
+        0,
+        sample.memoryBytes,
+        sample === last ? "exited" : "running",
+      );
+      beforeMs = sample.atMs;
+    }
+  }
+}
+
+const ATTEMPT_COLUMNS: readonly string[] = [
+  "task_id",
+  "try",
+  "worker_id",
+  "lane",
+  "dispatched_at_ms",
+  "started_at_ms",
+  "ended_at_ms",
+  "outcome",
+  "message",
+  "is_recovery",
+];
+
+const PARSL_TASK_COLUMNS: readonly string[] = [
+  "task_id",
+  "run_id",
+  "task_depends",
+  "task_func_name",
+  "task_memoize",
+  "task_inputs",
+  "task_outputs",
+  "task_time_invoked",
+  "task_stdout",
+  "task_stderr",
+  "task_time_returned",
+  "task_fail_count",
+  "task_fail_cost",
+];
+
+const PARSL_TRY_COLUMNS: readonly string[] = [
+  "try_id",
+  "task_id",
+  "run_id",
+  "hostname",
+  "task_executor",
+  "task_try_time_launched",
+  "task_try_time_running",
+  "task_try_time_returned",
+  "task_fail_history",
+];
+
+const RESOURCE_COLUMNS: readonly string[] = [
+  "try_id",
+  "task_id",
+  "run_id",
+  "timestamp",
+  "resource_monitoring_interval",
+  "psutil_process_memory_percent",
+  "psutil_process_children_count",
+  "psutil_process_time_user",
+  "psutil_process_time_system",
+  "psutil_process_memory_resident",
+  "psutil_process_status",
+];
+
+/** The values of `CHANGING_COLUMNS`. */
+function changingValues(task: OpenTask): SqlValue[] {
+  const { attempt, end, ending, allocated } = task;
+  const used = end?.used;
+  return [
+    task.state,
+    ending?.outcome ?? null,
+    ending?.message ?? "",
+    task.tryCount,
+    end?.exitCode ?? null,
+    end?.signal ?? null,
+    ending?.mount ?? null,
+    attempt?.workerId ?? null,
+    attempt?.host ?? null,
+    attempt?.dispatchedAtMs ?? null,
+    instantOrNull(attempt?.startedAtMs ?? 0),
+    ending?.atMs ?? null,
+    end?.stagedMs ?? null,
+    end?.ranMs ?? null,
+    allocated?.cores ?? null,
+    wholeOrNull(allocated?.memoryBytes),
+    wholeOrNull(allocated?.diskBytes),
+    wholeOrNull(allocated?.gpus),
+    used?.cores ?? null,
+    wholeOrNull(used?.memoryBytes),
+    wholeOrNull(used?.diskBytes),
+    wholeOrNull(used?.processCount),
+    used?.cpuMs ?? null,
+    end?.valueBytes ?? null,
+    end?.stdoutBytes ?? null,
+    end?.stderrBytes ?? null,
+    end?.stdoutTail ?? null,
+    end?.stderrTail ?? null,
+  ];
+}
+
+function mountNames(mounts: Submission["mounts"], role: "input" | "output"): string | null {
+  const names = mounts.filter((mount) => mount.role === role).map(({ mount }) => mount);
+  return names.length === 0 ? null : names.slice(0, NAMED_MOUNTS_MAX).join(",");
+}
