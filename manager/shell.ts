@@ -43,6 +43,7 @@ import { OutputWatches } from "./output_watch.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import type { RunDirectory } from "./run_directory.ts";
+import { RunRecords } from "./run_records.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TailDesk } from "./tail_desk.ts";
@@ -106,6 +107,8 @@ export class Shell {
   readonly #tails: TailDesk;
   readonly #watches: OutputWatches;
   readonly #desk: DeliveryDesk;
+  /** Undefined where none are wanted. */
+  readonly records: RunRecords | undefined;
   readonly #metrics: ManagerMetrics;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
@@ -160,6 +163,7 @@ export class Shell {
     this.engine.subscribe((facts) => this.catalog.hear(facts));
     this.engine.subscribe(tellHosts);
     this.engine.subscribe(tellUnplaceable);
+    this.records = this.#newRecords();
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
@@ -279,7 +283,7 @@ export class Shell {
       engine: this.engine,
       state: this.#state,
       refused: () => this.#refusals.counts(),
-      records: () => undefined,
+      records: () => this.records?.counts,
     });
   }
 
@@ -298,6 +302,15 @@ export class Shell {
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
       door: this.#door,
     });
+  }
+
+  #newRecords(): RunRecords | undefined {
+    const { config, name, runDirectory, spool } = this.#options;
+    if (!runDirectory.isRecording && !config.hasDashboard) return undefined;
+    const { engine, store, catalog } = this;
+    const state = this.#state;
+    const about = { config, name, runDirectory, folder: spool };
+    return new RunRecords({ ...about, engine, state, store, catalog });
   }
 
   #newTailDesk(): TailDesk {

@@ -17,6 +17,8 @@ export interface Attempt {
   readonly isRecovery: boolean;
   readonly dispatchedAtMs: number;
   readonly allocated: Resources | undefined;
+  /** Calls are handed to an instance before it has a slot for them: they start when their end says. */
+  readonly isCall: boolean;
   /** That it keeps busy while it runs. */
   readonly cores: number;
   startedAtMs: number;
@@ -99,8 +101,8 @@ export class Attempts {
   start(attempt: Attempt, atMs: number): void {
     if (attempt.startedAtMs !== 0 || attempt.endedAtMs !== 0) return;
     attempt.startedAtMs = atMs;
-    attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(atMs);
     this.#startedCount += 1;
+    if (!attempt.isCall) attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(atMs);
   }
 
   /** A try ended, or came back; its worker may have said when it ran. */
@@ -112,14 +114,18 @@ export class Attempts {
     const hasTimes = worker !== undefined && times !== undefined && times.startedAtMs > 0;
     const span = hasTimes ? spanOf(worker, attempt.dispatchedAtMs, atMs, times) : undefined;
     if (hasStarted) this.#startedCount -= 1;
-    else if (span !== undefined) attempt.startedAtMs = span.startMs;
+    if (span !== undefined && attempt.lane === undefined) attempt.startedAtMs = span.startMs;
     attempt.endedAtMs = Math.max(span?.endMs ?? atMs, attempt.startedAtMs);
     if (attempt.startedAtMs === 0) return;
     this.#count(attempt);
     if (attempt.lane !== undefined) worker?.lanes.free(attempt.lane, attempt.endedAtMs);
-    else if (!hasStarted) {
-      attempt.lane = worker?.lanes.take(attempt.startedAtMs, attempt.endedAtMs);
-    }
+    else attempt.lane = worker?.lanes.take(attempt.startedAtMs, attempt.endedAtMs);
+  }
+
+  /** The try is going to be shown: a call that runs has to be somewhere. */
+  place(attempt: Attempt): void {
+    if (attempt.lane !== undefined || attempt.startedAtMs === 0 || attempt.endedAtMs !== 0) return;
+    attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(attempt.startedAtMs);
   }
 
   /**
