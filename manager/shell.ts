@@ -27,6 +27,7 @@ import type { ManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { unplaceableTasks } from "./core/unplaceable.ts";
+import type { Right } from "./dashboard/session.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
@@ -36,10 +37,12 @@ import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
+import { ManagerDashboard } from "./manager_dashboard.ts";
 import { ManagerMetrics, type MetricsAnswer } from "./manager_metrics.ts";
 import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
+import { Pace, type PaceCounts } from "./pace.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import type { RunDirectory } from "./run_directory.ts";
@@ -105,6 +108,7 @@ export class Shell {
   readonly #output: OutputLog;
   readonly #tails: TailDesk;
   readonly #watches: OutputWatches;
+  readonly #dashboard: ManagerDashboard | undefined;
   readonly #desk: DeliveryDesk;
   readonly #metrics: ManagerMetrics;
   readonly #server: Server;
@@ -112,11 +116,12 @@ export class Shell {
   /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
   readonly #workersByPid: Map<number, { workerId: WorkerId; incarnation: string }> = new Map();
   readonly #startedAtMs: number = Date.now();
+  readonly #pace: Pace = new Pace({ ended: 0, pending: 0 }, performance.now());
   #lastRequestId = 0;
   #isClosed = false;
 
   private constructor(options: ShellOptions) {
-    const { managerId, secrets, config, spool } = options;
+    const { managerId, config, spool } = options;
     this.#options = options;
     this.#state = newManagerState({
       managerId,
@@ -146,6 +151,7 @@ export class Shell {
     });
     this.#tails = this.#newTailDesk();
     this.#watches = new OutputWatches({ tails: this.#tails, spool });
+    this.#dashboard = config.hasDashboard ? this.#newDashboard() : undefined;
     this.tasks = new TaskDesk({
       store: this.store,
       push,
@@ -158,6 +164,7 @@ export class Shell {
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
+    this.engine.subscribe(() => this.#pace.note(this.#paceCounts(), this.engine.nowMs()));
     this.engine.subscribe(tellHosts);
     this.engine.subscribe(tellUnplaceable);
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
@@ -167,13 +174,7 @@ export class Shell {
     this.#links = this.#newWorkerLinks();
     for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
-    this.#clients = new ClientLinks({
-      host: hostname(),
-      secrets,
-      desk: this.#requestDesk,
-      door: this.#door,
-      onBug: (error) => this.#onBug(error),
-    });
+    this.#clients = this.#newClientLinks();
   }
 
   /** Starts a manager that listens. */
@@ -223,13 +224,35 @@ export class Shell {
     const refused = this.#refusals.counts();
     const { url, urls } = this;
     const unplaceable = unplaceableTasks(this.#state);
-    const said = { name, url, urls, startedAtMs, refused, unplaceable };
+    const endedPerSecond = this.#pace.perSecond(this.engine.nowMs());
+    const said = { name, url, urls, startedAtMs, endedPerSecond, refused, unplaceable };
     return statusOf(said, summarize(this.#state));
   }
 
   /** What Prometheus reads, in the format that such a header `Accept` asks for. */
   renderMetrics(accept?: string): MetricsAnswer {
     return this.#metrics.render(accept);
+  }
+
+  /** True when it serves one. */
+  get hasDashboard(): boolean {
+    return this.#dashboard !== undefined;
+  }
+
+  /**
+   * What follows the url of the dashboard in a link that opens it once, with that right.
+   *
+   * @throws {Error} When there is no dashboard.
+   */
+  dashboardFragment(right: Right): string {
+    if (this.#dashboard !== undefined) return this.#dashboard.newFragment(right);
+    throw new Error("Cannot make a link to the dashboard: this manager has none");
+  }
+
+  #paceCounts(): PaceCounts {
+    const { submitted, succeeded, failed, cancelled } = this.#state.counters;
+    const ended = succeeded + failed + cancelled;
+    return { ended, pending: submitted - ended };
   }
 
   /** True when the process of that id has said hello as a worker. */
@@ -265,6 +288,7 @@ export class Shell {
     this.store.close();
     this.#metrics[Symbol.dispose]();
     await this.#links.close(RELEASE_MS);
+    this.#dashboard?.close();
     this.#clients.close();
     this.#requestDesk.close();
     await this.#desk.close();
@@ -311,6 +335,23 @@ export class Shell {
     });
   }
 
+  #newDashboard(): ManagerDashboard {
+    return new ManagerDashboard({
+      secrets: this.#options.secrets,
+      state: this.#state,
+      catalog: this.catalog,
+      output: this.#output,
+      tails: this.#tails,
+      stateOf: (id) => taskStateOf(this.#state.tasks.get(id)),
+      nowMs: () => this.engine.nowMs(),
+      push: (event) => this.engine.push(event),
+      status: () => this.status(),
+      metrics: (accept) => this.renderMetrics(accept),
+      ask: () => Promise.reject(new Error("Cannot ask the records: there are none")),
+      recordedAtMs: () => 0,
+    });
+  }
+
   #newRequestDesk(): RequestDesk {
     return new RequestDesk({
       ...this.#options.clientLimits,
@@ -324,9 +365,20 @@ export class Shell {
       desk: this.#desk,
       tickets: this.#tickets,
       status: () => this.status(),
+      dashboardFragment: (right) => this.dashboardFragment(right),
       tune: (policies) => this.tune(policies),
       push: (event) => this.engine.push(event),
       declareCategory: (category) => this.declareCategory(category),
+      onBug: (error) => this.#onBug(error),
+    });
+  }
+
+  #newClientLinks(): ClientLinks {
+    return new ClientLinks({
+      host: hostname(),
+      secrets: this.#options.secrets,
+      desk: this.#requestDesk,
+      door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
   }
@@ -342,6 +394,7 @@ export class Shell {
       door: this.#door,
       acceptWorker: () => this.#links.accept(),
       acceptClient: () => this.#clients.accept(),
+      dashboard: this.#dashboard?.routes,
     });
   }
 
