@@ -145,7 +145,8 @@ export class Recorder {
     this.#isStarted = true;
     const { writer, run } = this.#options;
     writer.start();
-    this.#put(run.startedAtMs, { kind: "run_started", ...run });
+    // Calls of the first batch come before all else in it.
+    writer.write({ atMs: [run.startedAtMs], records: [{ kind: "run_started", ...run }] });
   }
 
   /** Makes records until `untilMs`; true when all facts have become some. */
