@@ -26,6 +26,7 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { COMPLETIONS_COMMAND } from "./cli_completions.ts";
 import { DASHBOARD_COMMAND, dashboardLine } from "./cli_dashboard.ts";
 import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
@@ -66,6 +67,7 @@ const COMMANDS: readonly Command[] = [
         ...MANAGER_OPTIONS,
         quiet: { help: "show no progress" },
       },
+      operands: { completes: "files" },
       hasVariables: true,
       endsAtPositional: true,
     },
@@ -78,6 +80,7 @@ const COMMANDS: readonly Command[] = [
       summary: "write a starter workflow, the library and its types",
       example: "tendril init my-workflow",
       options: {},
+      operands: { completes: "directories" },
     },
     run: init,
   },
@@ -97,6 +100,7 @@ const COMMANDS: readonly Command[] = [
   DASHBOARD_COMMAND,
   ACCESS_COMMAND,
   RUNS_COMMAND,
+  COMPLETIONS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */
