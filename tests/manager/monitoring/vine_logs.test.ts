@@ -61,7 +61,7 @@ class Recorded extends ManagerFixture {
     this.nowMs = performance.now();
     this.#sinks = openVineLogs(folder).map(({ sink }) => sink);
     this.#recorder = new Recorder({
-      run: {
+      run: () => ({
         runId: "run",
         name: "vine",
         version: "1",
@@ -70,7 +70,7 @@ class Recorded extends ManagerFixture {
         pid: 4321,
         directory: folder,
         startedAtMs: performance.timeOrigin + this.nowMs,
-      },
+      }),
       writer: {
         start: () => {},
         write: ({ atMs, records }) => this.#write(atMs, records),
