@@ -34,6 +34,7 @@ import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { REPORT_COMMAND } from "./cli_report.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { TASKS_COMMAND } from "./cli_tasks.ts";
@@ -94,6 +95,7 @@ const COMMANDS: readonly Command[] = [
   TUNE_COMMAND,
   ...HOST_COMMANDS,
   DASHBOARD_COMMAND,
+  REPORT_COMMAND,
   ACCESS_COMMAND,
 ];
 
