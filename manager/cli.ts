@@ -17,6 +17,7 @@ import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { beforeOutput, standardError } from "../shared/terminal.ts";
 import { initDirectory } from "./cli_init.ts";
 import { ACCESS_COMMAND } from "./cli_access.ts";
+import { CANCEL_COMMAND } from "./cli_cancel.ts";
 import {
   type Call,
   type Command,
@@ -30,15 +31,25 @@ import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { EXPLAIN_COMMAND } from "./cli_explain.ts";
+import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
-import { SHOW_COMMANDS } from "./cli_show.ts";
+import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
+import { TASKS_COMMAND } from "./cli_tasks.ts";
+import { TUNE_COMMAND } from "./cli_tune.ts";
+import { WAIT_COMMAND } from "./cli_wait.ts";
+import { WORKERS_COMMAND } from "./cli_workers.ts";
 import { ClientError } from "./client_error.ts";
 import { runPage } from "./dashboard/page_bundle.ts";
 import { embeddedLibrary } from "./embedded.ts";
 import { Manager } from "./manager.ts";
-import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
+import {
+  closeManagers,
+  isProcessEnding,
+  onManagerOpened,
+  setDefaultManagerOptions,
+} from "./open_managers.ts";
 import { Progress } from "./progress.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -71,10 +82,16 @@ const COMMANDS: readonly Command[] = [
   },
   MANAGER_COMMAND,
   SUBMIT_COMMAND,
-  ...SHOW_COMMANDS,
+  WAIT_COMMAND,
+  CANCEL_COMMAND,
+  STATUS_COMMAND,
+  TASKS_COMMAND,
+  WORKERS_COMMAND,
+  FILES_COMMAND,
+  LIBRARIES_COMMAND,
   LOGS_COMMAND,
   EXPLAIN_COMMAND,
-  LIBRARIES_COMMAND,
+  TUNE_COMMAND,
   ...HOST_COMMANDS,
   DASHBOARD_COMMAND,
   ACCESS_COMMAND,
@@ -130,8 +147,14 @@ async function run({ spec, given, library }: Call): Promise<number> {
     onManagerOpened((manager) => {
       if (!(manager instanceof Manager)) return;
       process.stderr.write(dashboardLine(manager, process.stderr.isTTY === true) ?? "");
-      const status = () => manager.status();
-      const progress = new Progress({ status, terminal: standardError(), beforeOutput });
+      const progress = new Progress({
+        status: () => manager.status(),
+        subscribe: (listener) => manager.subscribe(listener),
+        more: () => undefined,
+        isEnding: isProcessEnding,
+        terminal: standardError(),
+        beforeOutput,
+      });
       manager.onClosed(() => progress[Symbol.dispose]());
     });
   }

@@ -4,6 +4,11 @@ import { UsageError } from "../shared/command_line.ts";
 import { type PolicyOptions, readPolicies } from "./config.ts";
 import { DEFAULT_POLICIES } from "./core/policy.ts";
 
+/** How a shell begins one. */
+export const POLICY_VALUES: readonly string[] = Object.keys(DEFAULT_POLICIES).map((name) => {
+  return `${name}=`;
+});
+
 /**
  * Reads policies; `option` is what they are values of, if not arguments.
  *

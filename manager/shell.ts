@@ -42,6 +42,7 @@ import { ManagerMetrics } from "./manager_metrics.ts";
 import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
+import { Pace, type PaceCounts } from "./pace.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import type { RunDirectory } from "./run_directory.ts";
@@ -115,6 +116,7 @@ export class Shell {
   /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
   readonly #workersByPid: Map<number, { workerId: WorkerId; incarnation: string }> = new Map();
   readonly #startedAtMs: number = Date.now();
+  readonly #pace: Pace = new Pace({ ended: 0, pending: 0 }, performance.now());
   #lastRequestId = 0;
   #isClosed = false;
 
@@ -162,6 +164,7 @@ export class Shell {
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
+    this.engine.subscribe(() => this.#pace.note(this.#paceCounts(), this.engine.nowMs()));
     this.engine.subscribe(tellHosts);
     this.engine.subscribe(tellUnplaceable);
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
@@ -221,7 +224,8 @@ export class Shell {
     const refused = this.#refusals.counts();
     const { url, urls } = this;
     const unplaceable = unplaceableTasks(this.#state);
-    const said = { name, url, urls, startedAtMs, refused, unplaceable };
+    const endedPerSecond = this.#pace.perSecond(this.engine.nowMs());
+    const said = { name, url, urls, startedAtMs, endedPerSecond, refused, unplaceable };
     return statusOf(said, summarize(this.#state));
   }
 
@@ -238,6 +242,12 @@ export class Shell {
   dashboardFragment(right: Right): string {
     if (this.#dashboard !== undefined) return this.#dashboard.newFragment(right);
     throw new Error("Cannot make a link to the dashboard: this manager has none");
+  }
+
+  #paceCounts(): PaceCounts {
+    const { submitted, succeeded, failed, cancelled } = this.#state.counters;
+    const ended = succeeded + failed + cancelled;
+    return { ended, pending: submitted - ended };
   }
 
   /** True when the process of that id has said hello as a worker. */

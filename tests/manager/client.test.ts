@@ -70,7 +70,7 @@ test("ask() passes progress on before the answer", async () => {
   await using manager = new ScriptedManager({
     answer: ({ requestId }, tell) =>
       tell([
-        { kind: "progress", requestId, counts },
+        { kind: "progress", requestId, counts, failures: [] },
         { kind: "waited", requestId, counts, failures: [] },
       ]),
   });

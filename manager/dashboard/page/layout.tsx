@@ -187,6 +187,47 @@ const OTHER_KEYS: readonly (readonly [readonly string[], string])[] = [
   [["?"], "This list"],
 ];
 
+/** The title of a page, with what stands beside it. */
+export function PageHead(
+  { title, children }: { readonly title: ComponentChildren; readonly children?: ComponentChildren },
+): JSX.Element {
+  return (
+    <div class="page-head">
+      <h1>{title}</h1>
+      {children}
+    </div>
+  );
+}
+
+/** Names and what they stand for. */
+export function Facts(
+  { rows }: { readonly rows: readonly (readonly [string, ComponentChildren])[] },
+): JSX.Element {
+  return (
+    <dl class="facts">
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** Said of what a page to send around had no room for. */
+export function Partial(): JSX.Element {
+  return (
+    <p class="banner">
+      <Icon name="warning" />{" "}
+      <span>
+        This page had no room for all of it: the run's database has more, open it with{" "}
+        <code>tendril report</code>.
+      </span>
+    </p>
+  );
+}
+
 /** What stands where a part of a page cannot be shown. */
 export function Problem({ text }: { readonly text: string }): JSX.Element {
   return (
@@ -200,7 +241,7 @@ export function Problem({ text }: { readonly text: string }): JSX.Element {
 export function Tile(
   props: {
     readonly label: string;
-    readonly value: string | number;
+    readonly value: ComponentChildren;
     readonly note?: ComponentChildren;
     readonly href?: string;
     readonly mark?: string;

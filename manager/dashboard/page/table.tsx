@@ -43,6 +43,8 @@ export interface TableProps<Row> {
   readonly onSort?: (sorting: Sorting) => void;
   /** Told which rows are in sight; `last` is one after. */
   readonly onRange?: (first: number, last: number) => void;
+  /** When it changes, the table is shown from its start. */
+  readonly resetKey?: string;
   /** Shown instead of rows when there are none. */
   readonly empty: ComponentChildren;
   /** Rows in sight at most; more are scrolled. Default: as many as the window has room for. */
@@ -115,7 +117,7 @@ interface Walk {
   readonly move: (event: KeyboardEvent) => void;
 }
 
-function useWalk<Row>({ total, onRange }: TableProps<Row>): Walk {
+function useWalk<Row>({ total, onRange, resetKey }: TableProps<Row>): Walk {
   const box = useRef<HTMLDivElement>(null);
   const [sight, setSight] = useState<Sight>(() => rowsInSight(0, 30 * ROW_PX, total));
   const [active, setActive] = useState(0);
@@ -128,6 +130,10 @@ function useWalk<Row>({ total, onRange }: TableProps<Row>): Walk {
     setSight((last) => last.first === found.first && last.last === found.last ? last : found);
   }
 
+  useLayoutEffect(() => {
+    if (box.current !== null) box.current.scrollTop = 0;
+    setActive(0);
+  }, [resetKey]);
   useLayoutEffect(() => {
     look();
     const observer = new ResizeObserver(look);
