@@ -5,11 +5,12 @@
  */
 
 import type { JSX, RefObject } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
 import type { Vine } from "../api.ts";
 import { type CanvasSize, pointIn, useColours, usePainting } from "./canvas.ts";
 import { bytes, count, duration, instant, plural } from "./format.ts";
+import { Icon } from "./icon.tsx";
 import { hrefOf } from "./route.ts";
 import { Tool } from "./tool.tsx";
 import { type Tip, Tooltip } from "./tooltip.tsx";
@@ -31,51 +32,67 @@ const MARGIN_PX = 22;
 
 /** A vine with its replay. */
 export function VineDrawing({ vine }: { readonly vine: Vine }): JSX.Element {
-  const canvas = useRef<HTMLCanvasElement>(null);
   const plan = useMemo(() => planOf(vine), [vine]);
+  const repaint = useRef((): void => {});
+  const replay = useReplay(vine, () => repaint.current());
+  const moment = useMemo(() => momentOf(plan.chart, replay.shownAtMs), [plan, replay.shownAtMs]);
+  return (
+    <section class="card drawing" aria-label="Drawing">
+      <ReplayTools replay={replay} vine={vine} />
+      <MomentText vine={vine} moment={moment} plan={plan} />
+      <VineCanvas vine={vine} plan={plan} replay={replay} repaint={repaint} />
+      <Legend isCut={vine.isCut} />
+    </section>
+  );
+}
+
+interface VineCanvasProps {
+  readonly vine: Vine;
+  readonly plan: Plan;
+  readonly replay: Replay;
+  /** Is set to what paints the next frame. */
+  readonly repaint: { current: () => void };
+}
+
+function VineCanvas({ vine, plan, replay, repaint }: VineCanvasProps): JSX.Element {
+  const canvas = useRef<HTMLCanvasElement>(null);
   const colours = useColours(VINE_COLOURS);
-  const replay = useReplay(vine, () => repaint());
   const [marked, setMarked] = useState<number>();
   const [tip, setTip] = useState<Tip>();
-  const repaint = usePainting(canvas, (context, size) => {
-    const spanMs = vine.toMs - vine.fromMs;
+  repaint.current = usePainting(canvas, (context, size) =>
     paintVine(context, size, {
       chart: plan.chart,
       layout: plan.layoutIn(size),
       moment: momentOf(plan.chart, replay.atMs()),
       colours,
       marked,
-      unfoldMs: replay.isPlaying ? spanMs * UNFOLD_SHARE : 0,
-    });
-  });
-  const moment = momentOf(plan.chart, replay.shownAtMs);
+      unfoldMs: replay.isPlaying ? (vine.toMs - vine.fromMs) * UNFOLD_SHARE : 0,
+    }));
+  const layout = (): VineLayout => plan.layoutIn(sizeOf(canvas));
 
   function mark(node: number | undefined): void {
-    const size = sizeOf(canvas);
-    const place = node === undefined ? undefined : plan.layoutIn(size).places[node];
+    const at = node === undefined ? undefined : layout().places[node];
     setMarked(node);
     setTip(
-      node === undefined || place === undefined
+      node === undefined || at === undefined
         ? undefined
-        : { text: nodeText(plan, momentOf(plan.chart, replay.atMs()), node), at: place },
+        : { text: nodeText(plan, momentOf(plan.chart, replay.atMs()), node), at },
     );
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    const layout = plan.layoutIn(sizeOf(canvas));
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " ") replay.toggle();
     else if (event.key === "Escape") mark(undefined);
     else if (event.key === "Enter") openNode(vine, marked);
-    else if (event.key.startsWith("Arrow")) mark(nodeBeside(layout, marked, event.key));
+    else if (event.key.startsWith("Arrow")) mark(nodeBeside(layout(), marked, event.key));
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
   return (
-    <section class="card drawing" aria-label="Drawing">
-      <ReplayTools replay={replay} vine={vine} />
-      <MomentText vine={vine} moment={moment} plan={plan} />
+    <>
       <canvas
         ref={canvas}
         class="vine-canvas"
@@ -87,26 +104,20 @@ export function VineDrawing({ vine }: { readonly vine: Vine }): JSX.Element {
         onKeyDown={onKeyDown}
         onBlur={() => mark(undefined)}
         onPointerMove={(event) => {
-          const found = nodeAt(plan.layoutIn(sizeOf(canvas)), pointIn(event.currentTarget, event));
+          const found = nodeAt(layout(), pointIn(event.currentTarget, event));
           if (found !== marked) mark(found);
         }}
         onPointerLeave={() => mark(undefined)}
-        onClick={(event) =>
-          openNode(
-            vine,
-            nodeAt(plan.layoutIn(sizeOf(canvas)), pointIn(event.currentTarget, event)),
-          )}
+        onClick={(event) => openNode(vine, nodeAt(layout(), pointIn(event.currentTarget, event)))}
       />
       <Tooltip tip={tip} box={canvas} />
-      <Legend isCut={vine.isCut} />
-    </section>
+    </>
   );
 }
 
 /** A vine prepared to be drawn in any size. */
 interface Plan {
   readonly chart: FlowChart;
-  readonly activity: readonly number[];
   /** Of the size that was asked for last, it is kept. */
   layoutIn(size: CanvasSize): VineLayout;
 }
@@ -122,7 +133,6 @@ function planOf(vine: Vine): Plan {
   const { tree } = layoutIn({ widthPx: 100, heightPx: 100 });
   return {
     chart: chartFlows(vine, new Set(tree.limbs.map((limb) => limb.edge))),
-    activity: activityOf(vine, ACTIVITY_PARTS),
     layoutIn,
   };
 }
@@ -142,11 +152,12 @@ function ReplayTools(
     <div class="replay">
       {replay.isMotionReduced || (
         <button type="button" class="button primary replay-play" onClick={replay.toggle}>
-          {replay.isPlaying ? "❚❚ Pause" : "▶ Replay"}
+          <Icon name={replay.isPlaying ? "pause" : "running"} />{" "}
+          {replay.isPlaying ? "Pause" : "Replay"}
         </button>
       )}
-      <Tool label="Step back" text="⏮" onClick={() => replay.step(-1)} />
-      <Tool label="Step on" text="⏭" onClick={() => replay.step(1)} />
+      <Tool label="Step back" icon="previous" onClick={() => replay.step(-1)} />
+      <Tool label="Step on" icon="next" onClick={() => replay.step(1)} />
       <div class="replay-slider">
         <Activity parts={activity} />
         <input
