@@ -78,7 +78,11 @@ function InFlight(): JSX.Element | null {
   if (value === undefined) return null;
   return (
     <section class="card in-flight">
-      <h2>On the way: {plural(value.total, "transfer")}</h2>
+      <h2>On the way</h2>
+      <p class="soft">
+        {value.total === 0 ? "Nothing is moved at the moment." : plural(value.total, "transfer")}
+        {value.total > value.rows.length && `, of which the newest ${count(value.rows.length)}`}
+      </p>
       {value.total > value.rows.length && <p class="soft">The newest {count(value.rows.length)}:
       </p>}
       {value.rows.length > 0 && <TransferTable rows={value.rows} isOneFile={false} nowMs={nowMs} />}

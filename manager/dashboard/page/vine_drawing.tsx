@@ -16,7 +16,7 @@ import { Tool } from "./tool.tsx";
 import { type Tip, Tooltip } from "./tooltip.tsx";
 import { activityOf, chartFlows, type FlowChart, momentOf, type VineMoment } from "./vine_flow.ts";
 import { layoutVine, type VineLayout } from "./vine_layout.ts";
-import { paintVine, VINE_COLOURS } from "./vine_paint.ts";
+import { NAMES_MAX, paintVine, VINE_COLOURS } from "./vine_paint.ts";
 import { type Replay, useReplay } from "./vine_replay.ts";
 
 /** Parts of the strip that tells when bytes moved. */
@@ -30,8 +30,12 @@ const REACH_PX = 14;
 
 const MARGIN_PX = 22;
 
+/** Room for names at both sides. */
+const NAME_PX = 90;
+
 /** A vine with its replay. */
-export function VineDrawing({ vine }: { readonly vine: Vine }): JSX.Element {
+export function VineDrawing({ vine: told }: { readonly vine: Vine }): JSX.Element {
+  const vine = useMemo(() => whileMoving(told), [told]);
   const plan = useMemo(() => planOf(vine), [vine]);
   const repaint = useRef((): void => {});
   const replay = useReplay(vine, () => repaint.current());
@@ -44,6 +48,12 @@ export function VineDrawing({ vine }: { readonly vine: Vine }): JSX.Element {
       <Legend isCut={vine.isCut} />
     </section>
   );
+}
+
+/** The vine from the first byte to the last: what comes after shows nothing new. */
+function whileMoving(vine: Vine): Vine {
+  const toMs = Math.max(...vine.edges.map((edge) => edge.endMs ?? vine.toMs), vine.fromMs);
+  return { ...vine, fromMs: Math.min(vine.edges[0]?.startMs ?? toMs, toMs), toMs };
 }
 
 interface VineCanvasProps {
@@ -126,7 +136,8 @@ function planOf(vine: Vine): Plan {
   let known: { readonly size: CanvasSize; readonly layout: VineLayout } | undefined;
   const layoutIn = (size: CanvasSize): VineLayout => {
     if (known?.size.widthPx !== size.widthPx || known.size.heightPx !== size.heightPx) {
-      known = { size, layout: layoutVine(vine, { ...size, marginPx: MARGIN_PX }) };
+      const sidePx = vine.nodes.length <= NAMES_MAX && size.widthPx > 500 ? NAME_PX : MARGIN_PX;
+      known = { size, layout: layoutVine(vine, { ...size, marginPx: MARGIN_PX, sidePx }) };
     }
     return known.layout;
   };
@@ -222,7 +233,7 @@ function MomentText(
     <p class="vine-moment" id="vine-summary">
       <b>{instant(moment.atMs)}</b> <span class="soft">+{duration(moment.atMs - vine.fromMs)}</span>
       {" · "}
-      {count(moment.holding)} of {plural(workers, "worker")} {vine.file ? "have it" : "have data"}
+      {count(moment.holding)} of {plural(workers, "worker")} reached
       {" · "}
       {plural(moment.moving, "transfer")} on the way · {count(moment.failed)} failed ·{" "}
       {bytes(Math.round(moment.bytes))} moved · at most {plural(steps, "step")} from the first.{" "}
@@ -247,7 +258,9 @@ function nodeText(plan: Plan, moment: VineMoment, node: number): Tip["text"] {
   const limb = plan.layoutIn({ widthPx: 100, heightPx: 100 }).tree.limbs[node];
   const parent = limb === undefined || limb.edge < 0 ? undefined : vine.nodes[limb.parent];
   return {
-    title: told?.label ?? "",
+    title: told === undefined || told.label === told.id
+      ? told?.label ?? ""
+      : `${told.label} ${told.id}`,
     lines: [
       told?.kind === "worker" ? STATE_WORDS[state] : told?.kind === "url" ? "a web server" : "",
       arrivedAtMs === null || told?.kind !== "worker"
@@ -263,7 +276,7 @@ const STATE_WORDS = {
   absent: "not there yet",
   waiting: "has nothing yet",
   receiving: "is receiving",
-  holding: "has it",
+  holding: "was reached",
   gone: "has left",
 } as const;
 
@@ -316,7 +329,7 @@ function Legend({ isCut }: { readonly isCut: boolean }): JSX.Element {
         <i class="vine-sample vine-sample-pot" /> manager
       </span>
       <span>
-        <i class="vine-sample vine-sample-holding" /> leaf: a worker that has it
+        <i class="vine-sample vine-sample-holding" /> leaf: a worker that was reached
       </span>
       <span>
         <i class="vine-sample vine-sample-waiting" /> small outline: not yet, or left (dashed)

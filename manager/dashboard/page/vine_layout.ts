@@ -46,6 +46,16 @@ export interface VineTree {
   readonly children: readonly (readonly number[])[];
 }
 
+/** Room for a vine. */
+export interface VineBox {
+  readonly widthPx: number;
+  readonly heightPx: number;
+  /** Kept free above and below. */
+  readonly marginPx: number;
+  /** Kept free at both sides. */
+  readonly sidePx: number;
+}
+
 /** An ellipse around the root in which the fan opens, in pixels. */
 export interface VineFan {
   readonly x: number;
@@ -75,11 +85,11 @@ const RINGS_MAX = 9;
 /** Lays out a vine in a box, with the root below its middle. */
 export function layoutVine(
   vine: VineShape,
-  box: { readonly widthPx: number; readonly heightPx: number; readonly marginPx: number },
+  box: VineBox,
 ): VineLayout {
   const tree = growTree(vine);
   const angles = fanAngles(tree);
-  const radiusX = Math.max(box.widthPx / 2 - box.marginPx, 1);
+  const radiusX = Math.max(box.widthPx / 2 - box.sidePx, 1);
   const rootY = box.heightPx - box.marginPx - 0.1 * box.heightPx;
   const radiusY = Math.max(rootY - box.marginPx, 1);
   const { radii, leafPx } = ringRadii(tree, angles, { radiusX, radiusY });

@@ -44,7 +44,7 @@ export interface VineScene {
 const TENDRILS_MAX = 400;
 
 /** Nodes with their names beside them, at most. */
-const NAMES_MAX = 60;
+export const NAMES_MAX = 60;
 
 const STEM_PX_MIN = 1;
 const STEM_PX_MAX = 7;
@@ -115,9 +115,9 @@ export function partOf(curve: Curve, share: number): Curve {
   return [a, ab, abc, between(abc, bcd, share)];
 }
 
-/** The width of a line for so many bytes, so that its area tells them; small leaves have thin stems. */
-export function stemWidth(bytes: number, bytesMax: number, leafPx: number): number {
-  const most = Math.min(Math.max(leafPx * 0.55, STEM_PX_MIN + 1), STEM_PX_MAX);
+/** The width of a line for so many bytes, so that its area tells them; thinner among many. */
+function stemWidth(bytes: number, bytesMax: number, nodeCount: number): number {
+  const most = Math.min(Math.max(64 / Math.sqrt(nodeCount), STEM_PX_MIN + 1), STEM_PX_MAX);
   return STEM_PX_MIN + (most - STEM_PX_MIN) * Math.sqrt(Math.min(bytes / bytesMax, 1));
 }
 
@@ -165,7 +165,7 @@ function paintFlow(
       ? colours["vine-stem"]
       : colours["vine-tendril"];
     context.globalAlpha = flow.isStem || isMarked ? 1 : 0.45;
-    const width = stemWidth(state.bytes, chart.bytesMax, layout.leafPx);
+    const width = stemWidth(state.bytes, chart.bytesMax, layout.places.length);
     context.lineWidth = flow.isStem ? width : Math.min(width, 3) * 0.7;
     context.setLineDash(flow.isStem ? [] : [1, 4]);
     stroke(context, grown);
@@ -370,7 +370,9 @@ function paintNames(context: CanvasRenderingContext2D, size: CanvasSize, scene: 
       Math.max(isLeft ? place.x - gapPx - widthPx : place.x + gapPx, 4),
       size.widthPx - widthPx - 4,
     );
-    const y = isRoot ? place.y + 8 : place.y - Math.cos(place.angle) * 6;
+    // Beside the stems that go on from there.
+    const isPassed = !isRoot && (layout.tree.children[node]?.length ?? 0) > 0;
+    const y = isRoot ? place.y + 8 : isPassed ? place.y + 12 : place.y - Math.cos(place.angle) * 6;
     const box = [x - 2, y - 7, x + widthPx + 2, y + 7] as const;
     const isFree = taken.every((other) =>
       box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]

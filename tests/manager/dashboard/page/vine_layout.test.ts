@@ -44,7 +44,7 @@ function spread(workerCount: number, fanOut: number): VineShape {
   return shape(workerCount, edges);
 }
 
-const box = { widthPx: 1_200, heightPx: 640, marginPx: 16 };
+const box = { widthPx: 1_200, heightPx: 640, marginPx: 16, sidePx: 16 };
 
 function closestPx(vine: VineShape, within: typeof box): number {
   const { places } = layoutVine(vine, within);
@@ -122,7 +122,7 @@ describe("layoutVine()", () => {
   });
 
   test("keeps 60 workers apart on a phone", () => {
-    expect(closestPx(spread(60, 3), { widthPx: 360, heightPx: 480, marginPx: 12 }))
+    expect(closestPx(spread(60, 3), { widthPx: 360, heightPx: 480, marginPx: 12, sidePx: 12 }))
       .toBeGreaterThan(5);
   });
 
