@@ -26,6 +26,7 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { COMPLETIONS_COMMAND } from "./cli_completions.ts";
 import { DASHBOARD_COMMAND, dashboardLine } from "./cli_dashboard.ts";
 import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
@@ -34,6 +35,7 @@ import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { TASKS_COMMAND } from "./cli_tasks.ts";
@@ -65,6 +67,7 @@ const COMMANDS: readonly Command[] = [
         ...MANAGER_OPTIONS,
         quiet: { help: "show no progress" },
       },
+      operands: { completes: "files" },
       hasVariables: true,
       endsAtPositional: true,
     },
@@ -77,6 +80,7 @@ const COMMANDS: readonly Command[] = [
       summary: "write a starter workflow, the library and its types",
       example: "tendril init my-workflow",
       options: {},
+      operands: { completes: "directories" },
     },
     run: init,
   },
@@ -95,6 +99,8 @@ const COMMANDS: readonly Command[] = [
   ...HOST_COMMANDS,
   DASHBOARD_COMMAND,
   ACCESS_COMMAND,
+  RUNS_COMMAND,
+  COMPLETIONS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */

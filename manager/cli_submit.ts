@@ -55,6 +55,7 @@ const SPEC: CommandSpec = {
     json: JSON_OPTION,
   },
   hasVariables: true,
+  operands: { completes: "files" },
   endsAtPositional: true,
 };
 

@@ -77,7 +77,7 @@ test("ask() passes progress on before the answer", async () => {
   await using client = await open(manager.access);
   const seen: unknown[] = [];
   const wait = { kind: "wait", selection: { kind: "last" }, progressMs: 1 } as const;
-  const waited = await client.ask(wait, { onProgress: (found) => seen.push(found) });
+  const waited = await client.ask(wait, { onProgress: (found) => seen.push(found.counts) });
   expect(seen).toEqual([counts]);
   expect(waited.counts).toEqual(counts);
 });
