@@ -151,6 +151,10 @@ if (import.meta.main) {
 
 /** Loads the parts of the program by need: a child of a worker starts in no time. */
 async function main([name = "help", ...args]: string[]): Promise<number> {
+  if (name === "internal-records") {
+    const { runRecordCommand } = await import("./manager/monitoring/record_command.ts");
+    process.exit(await runRecordCommand());
+  }
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");
     if (name === "worker") process.exit(await runWorkerCommand(args));

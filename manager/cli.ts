@@ -35,6 +35,7 @@ import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
 import { TASKS_COMMAND } from "./cli_tasks.ts";
@@ -98,6 +99,7 @@ const COMMANDS: readonly Command[] = [
   ...HOST_COMMANDS,
   DASHBOARD_COMMAND,
   ACCESS_COMMAND,
+  RUNS_COMMAND,
   COMPLETIONS_COMMAND,
 ];
 

@@ -42,9 +42,9 @@ async function run({ spec, given }: Call): Promise<number> {
   if (!given.flag("quiet")) {
     process.stderr.write(
       `manager "${name}" at ${address}; workers: tendril worker --name ${name}; ` +
-        `tasks: tendril submit --name ${name} -- COMMAND\n`,
+        `tasks: tendril submit --name ${name} -- COMMAND\n` +
+        (dashboardLine(manager, process.stderr.isTTY === true) ?? ""),
     );
-    process.stderr.write(dashboardLine(manager, process.stderr.isTTY === true) ?? "");
   }
   // What ends it is a signal, which closes it and then the process: open_managers.ts.
   return await new Promise<never>(() => {});

@@ -61,15 +61,19 @@ export interface EngineOptions {
 /** Is told how long the core took for one step of so many events. */
 export type StepWatcher = (tookMs: number, eventCount: number) => void;
 
+/** Told the facts of a step, and when that was, by the clock of `Engine.nowMs`. */
+export type FactListener = (facts: readonly Fact[], atMs: number) => void;
+
 /** The queue of events, the turn of the event loop and the timer of one manager. */
 export class Engine {
   readonly #options: EngineOptions;
-  readonly #listeners: Set<(facts: readonly Fact[]) => void> = new Set();
+  readonly #listeners: Set<FactListener> = new Set();
   readonly #watchers: Set<StepWatcher> = new Set();
   #queue: TimedEvent[] = [];
   #batchMax: number = STEP_EVENTS_MAX;
   #isStepping = false;
   #isClosed = false;
+  #steppedMs = 0;
   #turn: ReturnType<typeof setImmediate> | undefined;
   #rest: ReturnType<typeof setTimeout> | undefined;
   #wake: ReturnType<typeof setTimeout> | undefined;
@@ -84,6 +88,11 @@ export class Engine {
     return performance.now();
   }
 
+  /** Time that the core took so far: placing tasks and all else that it decides. */
+  get steppedMs(): number {
+    return this.#steppedMs;
+  }
+
   /** Adds an event; it is applied at the end of this turn of the event loop. */
   push(event: ManagerEvent): void {
     if (this.#isClosed) return;
@@ -96,7 +105,7 @@ export class Engine {
   }
 
   /** Calls `listener` with the facts of each step that has some; gives back how to stop. */
-  subscribe(listener: (facts: readonly Fact[]) => void): () => void {
+  subscribe(listener: FactListener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -146,11 +155,15 @@ export class Engine {
     this.#isStepping = true;
     try {
       const { instructions, facts } = this.#options.core.step(events);
+      this.#steppedMs += performance.now() - startedAtMs;
       const tookMs = performance.now() - startedAtMs;
       for (const watcher of this.#watchers) watcher(tookMs, events.length);
       for (const instruction of instructions) this.#options.carryOut(instruction);
       this.#options.endTurn();
-      if (facts.length > 0) { for (const listener of this.#listeners) listener(facts); }
+      // The events are stamped before: what they led to is true from here on.
+      if (facts.length > 0) {
+        for (const listener of this.#listeners) listener(facts, startedAtMs);
+      }
     } catch (error) {
       this.#halt();
       this.#options.onBug(error);

@@ -38,7 +38,7 @@ import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
 import { ManagerDashboard } from "./manager_dashboard.ts";
-import { ManagerMetrics, type MetricsAnswer } from "./manager_metrics.ts";
+import { ManagerMetrics } from "./manager_metrics.ts";
 import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
@@ -229,11 +229,6 @@ export class Shell {
     return statusOf(said, summarize(this.#state));
   }
 
-  /** What Prometheus reads, in the format that such a header `Accept` asks for. */
-  renderMetrics(accept?: string): MetricsAnswer {
-    return this.#metrics.render(accept);
-  }
-
   /** True when it serves one. */
   get hasDashboard(): boolean {
     return this.#dashboard !== undefined;
@@ -346,7 +341,7 @@ export class Shell {
       nowMs: () => this.engine.nowMs(),
       push: (event) => this.engine.push(event),
       status: () => this.status(),
-      metrics: (accept) => this.renderMetrics(accept),
+      metrics: (accept) => this.#metrics.render(accept),
       ask: () => Promise.reject(new Error("Cannot ask the records: there are none")),
       recordedAtMs: () => 0,
     });

@@ -328,6 +328,14 @@ export interface Timeline {
   readonly labels: readonly string[];
 }
 
+/** What of a worker is given away. */
+export interface Committed {
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly gpus: number;
+}
+
 /** One worker in a table. */
 export interface WorkerRow {
   readonly workerId: string;
@@ -341,6 +349,8 @@ export interface WorkerRow {
   readonly diskBytes: number;
   readonly gpus: number;
   readonly features: readonly string[];
+  /** Given to tasks and to instances of libraries that are there now. */
+  readonly committed: Committed;
   readonly running: number;
   readonly done: number;
   readonly failed: number;

@@ -76,9 +76,9 @@ export class RunDatabase implements RecordSink {
     return this.#committedAtMs;
   }
 
-  /** True when something was taken that is not committed. */
-  get isBehind(): boolean {
-    return this.#isInTransaction;
+  /** Tasks that wait to be written. */
+  get dirtyTaskCount(): number {
+    return this.#tables?.life.dirtyCount ?? 0;
   }
 
   /** Tasks that are remembered, as they have not ended or are not written. */
@@ -135,6 +135,15 @@ export class RunDatabase implements RecordSink {
       if (performance.now() > untilMs) throw new Error("others did not let go of it");
     }
     this.connection.close();
+  }
+
+  /** Lets go of a database that cannot be written: what is committed stays. */
+  abandon(): void {
+    try {
+      this.connection.close();
+    } catch {
+      // It is as broken as that: SQLite lets go of it with the process.
+    }
   }
 
   #begin(): void {

@@ -9,7 +9,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { session } from "./client.ts";
 import { count, duration, instant } from "./format.ts";
-import { Icon } from "./icon.tsx";
+import { Icon, type IconName } from "./icon.tsx";
 import { PAGES } from "./keys.ts";
 import { live } from "./live.ts";
 import { hrefOf } from "./route.ts";
@@ -244,13 +244,16 @@ export function Tile(
     readonly value: ComponentChildren;
     readonly note?: ComponentChildren;
     readonly href?: string;
-    readonly mark?: string;
+    readonly icon?: IconName;
   },
 ): JSX.Element {
   const value = typeof props.value === "number" ? count(props.value) : props.value;
   const content = (
     <>
-      <span class={`tile-label ${props.mark ? `mark-${props.mark}` : ""}`}>{props.label}</span>
+      <span class={`mark ${props.icon ? `mark-${props.icon}` : ""}`}>
+        {props.icon && <Icon name={props.icon} />}
+        {props.label}
+      </span>
       <span class="tile-value">{value}</span>
       <span class="tile-note">{props.note}</span>
     </>

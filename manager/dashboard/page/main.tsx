@@ -94,14 +94,15 @@ function followRun(isLive: boolean): () => void {
   };
 }
 
+/** Read anew each time: the session takes a token out of the address without telling. */
 function useRoute(): Route {
-  const [hash, setHash] = useState(location.hash);
+  const [, draw] = useState(0);
   useEffect(() => {
-    const onChange = (): void => setHash(location.hash);
+    const onChange = (): void => draw((times) => times + 1);
     addEventListener("hashchange", onChange);
     return () => removeEventListener("hashchange", onChange);
   }, []);
-  return readRoute(hash);
+  return readRoute(location.hash);
 }
 
 function Page({ route }: { readonly route: Route }): JSX.Element {

@@ -87,35 +87,35 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
   return (
     <section class="tiles" aria-label="Now">
       <Tile
-        mark="waiting"
+        icon="waiting"
         label="Waiting"
         value={waiting}
         note={`${count(now.ready)} for room, ${count(now.waiting)} for inputs`}
         href="#/tasks?state=pending"
       />
       <Tile
-        mark="running"
+        icon="running"
         label="Running"
         value={now.running}
         note={`${count(staging)} staging, ${count(now.retrieving)} retrieving`}
         href="#/tasks?state=running"
       />
       <Tile
-        mark="success"
+        icon="success"
         label="Done"
         value={now.succeeded}
         note={`${percent(ended, now.submitted)} of ${plural(now.submitted, "task")} ended`}
         href="#/tasks?outcome=success"
       />
       <Tile
-        mark="failed"
+        icon="failed"
         label="Failed"
         value={now.failed}
         note={now.cancelled > 0 ? `and ${count(now.cancelled)} cancelled` : ""}
         href="#/tasks?outcome=failed"
       />
       <Tile
-        mark="connected"
+        icon="connected"
         label="Workers"
         value={workers}
         note={away > 0 ? `${count(away)} away` : `${amount(coresOf(overview, update))} cores`}
@@ -124,7 +124,11 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
       <Tile
         label={isOver ? "Took" : "Time left"}
         value={isOver ? <RunTook /> : left === null ? "–" : duration(left)}
-        note={isOver ? "" : left === null ? "not known yet" : "at the rate of the last minute"}
+        note={isOver
+          ? <RunEnd />
+          : left === null
+          ? "not known yet"
+          : "at the rate of the last minute"}
       />
     </section>
   );
@@ -133,6 +137,11 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
 function RunTook(): JSX.Element {
   const info = useRun();
   return <>{info && duration((nowOf(info) ?? info.startedAtMs) - info.startedAtMs)}</>;
+}
+
+function RunEnd(): JSX.Element {
+  const info = useRun();
+  return <>{info && `until ${instant(nowOf(info), info.startedAtMs)}`}</>;
 }
 
 function coresOf({ series }: OverviewAnswer, update: LiveUpdate | undefined): number {
@@ -405,7 +414,7 @@ function Routes({ now }: { readonly now: BytesByRoute }): JSX.Element {
 function Notes({ info }: { readonly info: RunInfo }): JSX.Element {
   const notes = info.notes.slice(-NOTES_MAX).toReversed();
   return (
-    <section class="card">
+    <section class="card span-2">
       <h2>Notes</h2>
       {notes.length === 0 ? <p class="soft">Nothing to tell.</p> : (
         <ul class="notes">

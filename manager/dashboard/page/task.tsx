@@ -15,6 +15,7 @@ import { phasesOf } from "./phases.ts";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords, StateMark } from "./state.tsx";
+import { UseBar } from "./use_bar.tsx";
 import { Waiting } from "./waiting.tsx";
 
 /** Numbers of tasks that read what it makes, shown at first. */
@@ -44,13 +45,13 @@ export function Task({ id }: { readonly id: number }): JSX.Element {
       </PageHead>
       {value.isPartial && <Partial />}
       {value.message !== "" && value.outcome !== "success" && <Problem text={value.message} />}
-      {value.command !== "" && <pre class="command wrap">{value.command}</pre>}
+      {value.command !== value.name && <pre class="command wrap">{value.command}</pre>}
       {value.state !== "done" && <Waiting taskId={id} />}
       <div class="grid">
         <Times task={value} nowMs={nowMs ?? value.submittedAtMs} />
         <Resources task={value} />
         <About task={value} />
-        <Tries tries={value.tries} nowMs={nowMs} />
+        <Tries task={value} nowMs={nowMs} />
         <Files
           title="Inputs"
           mounts={value.mounts.filter(({ role }) => role !== "output")}
@@ -159,19 +160,6 @@ function Resources({ task }: { readonly task: TaskDetail }): JSX.Element {
   );
 }
 
-/** How much of a whole is used; more than the whole is told by its colour and its full length. */
-export function UseBar(
-  { used, of }: { readonly used: number | null; readonly of: number | null },
-): JSX.Element {
-  if (used === null || of === null || of <= 0) return <span class="use" />;
-  const part = used / of;
-  return (
-    <span class="use" title={`${Math.round(part * 100)} %`}>
-      <i class={part > 1 ? "is-over" : ""} style={{ width: `${Math.min(1, part) * 100}%` }} />
-    </span>
-  );
-}
-
 function About({ task }: { readonly task: TaskDetail }): JSX.Element {
   const rows: [string, ComponentChildren][] = [
     [
@@ -206,16 +194,20 @@ function About({ task }: { readonly task: TaskDetail }): JSX.Element {
 }
 
 interface TriesProps {
-  readonly tries: readonly TryRow[];
+  readonly task: TaskDetail;
   readonly nowMs: number | undefined;
 }
 
-function Tries({ tries, nowMs }: TriesProps): JSX.Element {
+function Tries({ task: { tries, state }, nowMs }: TriesProps): JSX.Element {
   return (
     <section class="card">
       <h2>Tries</h2>
       {tries.length === 0
-        ? <p class="soft">It was not given to a worker yet.</p>
+        ? (
+          <p class="soft">
+            {state === "done" ? "It was given to no worker." : "It was not given to a worker yet."}
+          </p>
+        )
         : (
           <div class="scroll-x">
             <table class="plain">
@@ -291,7 +283,7 @@ function Files({ title, mounts, empty, children }: FilesProps): JSX.Element {
                     {mount.mount}
                     {mount.role === "environment" && <span class="soft">environment</span>}
                   </td>
-                  <td>
+                  <td class="wrap">
                     <a href={hrefOf("data", mount.fileId)} title={mount.source ?? ""}>
                       {mount.kind} {mount.fileId}
                     </a>{" "}

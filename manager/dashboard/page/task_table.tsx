@@ -13,11 +13,20 @@ const NARROW = { isSortable: true, isNarrow: true } as const;
 const NUMBER = { isSortable: true, isNumber: true } as const;
 
 const FIRST: readonly Column<TaskRow>[] = [
-  { key: "id", title: "Task", width: 84, ...NUMBER, ...NARROW, cell: ({ taskId }) => taskId },
+  {
+    key: "id",
+    title: "Task",
+    width: 84,
+    narrowWidth: 70,
+    ...NUMBER,
+    ...NARROW,
+    cell: ({ taskId }) => taskId,
+  },
   {
     key: "state",
     title: "State",
     width: 156,
+    narrowWidth: 118,
     ...NARROW,
     cell: ({ state, outcome }) => <StateMark state={state} outcome={outcome} />,
   },

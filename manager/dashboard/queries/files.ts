@@ -10,6 +10,7 @@ import {
   ROWS_MAX,
   type TransferRow,
 } from "../api.ts";
+import type { ReportFile } from "../report_tables.ts";
 import { likePattern, searchedNumber, searchWords } from "../search_words.ts";
 import { all, first, tuples } from "./statement.ts";
 import { TRANSFER_COLUMNS } from "./transfers.ts";
@@ -77,6 +78,23 @@ export function answerFiles(db: DatabaseSync, question: FilesQuestion): Rows<Fil
   return {
     total: count?.total ?? 0,
     rows: rows.map(({ declaredAtMs: _declaredAtMs, ...flat }) => rowOf(flat)),
+  };
+}
+
+/** All files, at most `max`, for a report. */
+export function allFiles(db: DatabaseSync, max: number): Rows<ReportFile> {
+  const rows = all<Flat & { declaredAtMs: number }>(
+    db,
+    `SELECT ${COUNTED} FROM file WHERE merged_into IS NULL ORDER BY file_id LIMIT ?`,
+    max,
+  );
+  const count = first<{ total: number }>(
+    db,
+    "SELECT count(*) AS total FROM file WHERE merged_into IS NULL",
+  );
+  return {
+    total: count?.total ?? 0,
+    rows: rows.map(({ declaredAtMs, ...flat }) => ({ ...rowOf(flat), declaredAtMs })),
   };
 }
 
