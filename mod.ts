@@ -8,7 +8,8 @@
 import process from "node:process";
 
 import * as library from "./mod.ts";
-import { type CommandSpec, EXIT_USAGE } from "./shared/command_line.ts";
+import { EXIT_USAGE } from "./shared/command_line.ts";
+import type { CompletedCommand } from "./shared/completion.ts";
 import { VERSION } from "./shared/version.ts";
 
 export { VERSION };
@@ -168,6 +169,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const { runPackCommand } = await import("./worker/cli_pack.ts");
     return await runPackCommand(args, process.env);
   }
+  if (name === "internal-complete") {
+    const { runComplete } = await import("./manager/cli_completions.ts");
+    return await runComplete(await commands(), args);
+  }
   if (["version", "--version", "-v"].includes(name)) return printAlone("version", args, VERSION);
   if (["help", "--help", "-h"].includes(name)) {
     const [command, ...others] = args;
@@ -185,7 +190,7 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
 }
 
 /** Every command, in the order of the help. */
-async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
+async function commands(): Promise<CompletedCommand[]> {
   const { MANAGER_COMMANDS } = await import("./manager/cli.ts");
   const { WORKER_COMMAND } = await import("./worker/cli.ts");
   const { CACHE_COMMAND } = await import("./worker/cli_cache.ts");
@@ -196,7 +201,11 @@ async function commands(): Promise<Pick<CommandSpec, "name" | "summary">[]> {
     CACHE_COMMAND,
     PACK_COMMAND,
     { name: "version", summary: "print the version" },
-    { name: "help", summary: "show this text, or a command's" },
+    {
+      name: "help",
+      summary: "show this text, or a command's",
+      operands: { completes: "commands" },
+    },
   ];
 }
 

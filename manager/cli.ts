@@ -1,6 +1,9 @@
 /** The manager's commands; and the hidden ones that bundle for Deno. */
 
+import { existsSync } from "node:fs";
 import process from "node:process";
+
+import { join, relative } from "@std/path";
 
 import {
   checkPositionals,
@@ -17,6 +20,7 @@ import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { beforeOutput, standardError } from "../shared/terminal.ts";
 import { initDirectory } from "./cli_init.ts";
 import { ACCESS_COMMAND } from "./cli_access.ts";
+import { CANCEL_COMMAND } from "./cli_cancel.ts";
 import {
   type Call,
   type Command,
@@ -25,19 +29,34 @@ import {
   print,
   type ScriptLibrary,
 } from "./cli_command.ts";
+import { COMPLETIONS_COMMAND } from "./cli_completions.ts";
+import { DASHBOARD_COMMAND, dashboardLine } from "./cli_dashboard.ts";
 import { HOST_COMMANDS } from "./cli_host.ts";
 import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { EXPLAIN_COMMAND } from "./cli_explain.ts";
+import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
-import { SHOW_COMMANDS } from "./cli_show.ts";
+import { REPORT_COMMAND } from "./cli_report.ts";
+import { RUNS_COMMAND } from "./cli_runs.ts";
+import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
+import { TASKS_COMMAND } from "./cli_tasks.ts";
+import { TUNE_COMMAND } from "./cli_tune.ts";
+import { WAIT_COMMAND } from "./cli_wait.ts";
+import { WORKERS_COMMAND } from "./cli_workers.ts";
 import { ClientError } from "./client_error.ts";
 import { runPage } from "./dashboard/page_bundle.ts";
 import { embeddedLibrary } from "./embedded.ts";
+import type { FailedTask } from "./failure_news.ts";
 import { Manager } from "./manager.ts";
-import { closeManagers, onManagerOpened, setDefaultManagerOptions } from "./open_managers.ts";
+import {
+  closeManagers,
+  isProcessEnding,
+  onManagerOpened,
+  setDefaultManagerOptions,
+} from "./open_managers.ts";
 import { Progress } from "./progress.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -53,6 +72,7 @@ const COMMANDS: readonly Command[] = [
         ...MANAGER_OPTIONS,
         quiet: { help: "show no progress" },
       },
+      operands: { completes: "files" },
       hasVariables: true,
       endsAtPositional: true,
     },
@@ -65,17 +85,28 @@ const COMMANDS: readonly Command[] = [
       summary: "write a starter workflow, the library and its types",
       example: "tendril init my-workflow",
       options: {},
+      operands: { completes: "directories" },
     },
     run: init,
   },
   MANAGER_COMMAND,
   SUBMIT_COMMAND,
-  ...SHOW_COMMANDS,
+  WAIT_COMMAND,
+  CANCEL_COMMAND,
+  STATUS_COMMAND,
+  TASKS_COMMAND,
+  WORKERS_COMMAND,
+  FILES_COMMAND,
+  LIBRARIES_COMMAND,
   LOGS_COMMAND,
   EXPLAIN_COMMAND,
-  LIBRARIES_COMMAND,
+  TUNE_COMMAND,
   ...HOST_COMMANDS,
+  DASHBOARD_COMMAND,
+  REPORT_COMMAND,
   ACCESS_COMMAND,
+  RUNS_COMMAND,
+  COMPLETIONS_COMMAND,
 ];
 
 /** The manager's commands, for `tendril help`. */
@@ -127,8 +158,15 @@ async function run({ spec, given, library }: Call): Promise<number> {
   if (!given.flag("quiet")) {
     onManagerOpened((manager) => {
       if (!(manager instanceof Manager)) return;
-      const status = () => manager.status();
-      const progress = new Progress({ status, terminal: standardError(), beforeOutput });
+      process.stderr.write(dashboardLine(manager, process.stderr.isTTY === true) ?? "");
+      const progress = new Progress({
+        status: () => manager.status(),
+        subscribe: (listener) => manager.subscribe(listener),
+        more: (task) => failedOutputPath(manager, task),
+        isEnding: isProcessEnding,
+        terminal: standardError(),
+        beforeOutput,
+      });
       manager.onClosed(() => progress[Symbol.dispose]());
     });
   }
@@ -142,6 +180,18 @@ async function run({ spec, given, library }: Call): Promise<number> {
   }
   await closeManagers();
   return process.exitCode === undefined ? 0 : Number(process.exitCode);
+}
+
+/** File of the run's records with what a failed task wrote, from here; undefined without one. */
+function failedOutputPath(
+  { runDirectory }: Manager,
+  { id, try: number }: FailedTask,
+): string | undefined {
+  if (runDirectory === undefined) return undefined;
+  return ["stderr", "stdout"]
+    .map((stream) => join(runDirectory, "outputs", `${id}-${number}.${stream}`))
+    .filter((path) => existsSync(path))
+    .map((path) => relative(process.cwd(), path))[0];
 }
 
 /** The error and its causes with their stacks, as a runtime shows what nobody caught. */

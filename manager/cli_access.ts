@@ -13,9 +13,18 @@ const SPEC: CommandSpec = {
   summary: "write an access file for workers, clients or viewers only",
   example: "tendril access --name blast --role worker -o blast-worker.json",
   options: {
-    name: { value: "NAME", help: "the manager; default: the only one that runs" },
+    name: {
+      value: "NAME",
+      completes: "managers",
+      help: "the manager; default: the only one that runs",
+    },
     access: { value: "FILE", help: "the access file to take from, instead of a name" },
-    role: { value: "ROLE", isMultiple: true, help: "worker, client or viewer; repeatable" },
+    role: {
+      value: "ROLE",
+      isMultiple: true,
+      values: ROLES,
+      help: "worker, client or viewer; repeatable",
+    },
     output: { value: "FILE", short: "o", help: "where to write it; - is stdout" },
   },
 };

@@ -2,7 +2,7 @@
 
 import process from "node:process";
 
-import { command, OPTIONS, selectionOf } from "./cli_show.ts";
+import { command, OPTIONS, selectionOf, SELECTORS } from "./cli_client.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
 import type { ClientConnection } from "./client.ts";
 import { CLIENT_VERSION } from "./client_protocol.ts";
@@ -20,6 +20,7 @@ export const EXPLAIN_COMMAND: Command = command(
     summary: "say why tasks do not run, tasks alike together; all: those that have not ended",
     example: "tendril explain last",
     options: OPTIONS,
+    operands: { values: SELECTORS },
   },
   explain,
   selectionOf,

@@ -10,7 +10,7 @@ import { checkPositionals, UsageError } from "../shared/command_line.ts";
 import { parseDuration } from "../shared/units.ts";
 import type { ClientConnection } from "./client.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
-import { command, OPTIONS } from "./cli_show.ts";
+import { command, OPTIONS } from "./cli_client.ts";
 import { CLIENT_VERSION } from "./client_protocol.ts";
 import type { HostChangeKind } from "./host_change.ts";
 

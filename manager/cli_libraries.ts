@@ -1,61 +1,39 @@
 /**
  * `tendril libraries`: what instances of libraries there are, and what calls they have. With `--json`
- * `{ version: 1, libraries: LibraryRow[] }`; with `--watch` that again, on a line of its own, each
- * time that it has changed.
+ * `{ version: 1, libraries: LibraryRow[] }`.
  *
  * @module
  */
 
-import process from "node:process";
-import { setTimeout as delay } from "node:timers/promises";
-
-import { command, OPTIONS } from "./cli_show.ts";
-import { type Call, type Command, print, printJson } from "./cli_command.ts";
+import { checkPositionals } from "../shared/command_line.ts";
+import { OPTIONS } from "./cli_client.ts";
+import type { Call, Command } from "./cli_command.ts";
+import { type View, viewCommand } from "./cli_view.ts";
 import type { ClientConnection } from "./client.ts";
 import { CLIENT_VERSION, type LibraryRow } from "./client_protocol.ts";
 import { type Column, formatTable } from "./table.ts";
 
-/** How often a manager is asked that is watched. */
-const WATCH_MS = 1_000;
-
-/** Clears a terminal, and begins at its top; ECMA-48, 8.3.21 and 8.3.39. */
-const CLEAR = "\x1b[H\x1b[2J";
-
 /** The command. */
-export const LIBRARIES_COMMAND: Command = command(
+export const LIBRARIES_COMMAND: Command = viewCommand(
   {
     name: "libraries",
-    usage: "tendril libraries",
+    usage: "tendril libraries [LIBRARY]",
     summary: "list libraries, their instances and calls",
     example: "tendril libraries --watch",
-    options: { ...OPTIONS, watch: { help: "again whenever something has changed, until Ctrl-C" } },
+    options: OPTIONS,
   },
-  libraries,
+  look,
+  ({ spec, given }) => checkPositionals(spec, given.positionals, 1),
 );
 
-async function libraries(call: Call, connection: ClientConnection): Promise<number> {
-  let shown = "";
-  while (true) {
-    const { libraries: rows } = await connection.ask({ kind: "libraries" });
-    const found = JSON.stringify(rows);
-    if (found !== shown) {
-      shown = found;
-      await show(call, rows);
-    }
-    if (!call.given.flag("watch")) return 0;
-    await delay(WATCH_MS);
-  }
-}
-
-async function show({ given }: Call, rows: readonly LibraryRow[]): Promise<void> {
-  if (given.flag("json")) {
-    const document = { version: CLIENT_VERSION, libraries: rows };
-    if (given.flag("watch")) await print(`${JSON.stringify(document)}\n`);
-    else await printJson(document);
-    return;
-  }
-  const isCleared = given.flag("watch") && process.stdout.isTTY === true;
-  await print(`${isCleared ? CLEAR : ""}${formatTable(COLUMNS, rows)}`);
+async function look({ given }: Call, connection: ClientConnection): Promise<View> {
+  const [name] = given.positionals;
+  const asked = name === undefined ? {} : { name };
+  const { libraries } = await connection.ask({ kind: "libraries", ...asked });
+  return {
+    document: { version: CLIENT_VERSION, libraries },
+    text: (size) => formatTable(COLUMNS, libraries, size),
+  };
 }
 
 const COLUMNS: readonly Column<LibraryRow>[] = [
@@ -72,5 +50,10 @@ const COLUMNS: readonly Column<LibraryRow>[] = [
   { title: "DONE", isRight: true, text: ({ calls }) => String(calls.done) },
   { title: "FAILED", isRight: true, text: ({ calls }) => String(calls.failed) },
   { title: "FAILED STARTS", isRight: true, text: ({ failedStarts }) => String(failedStarts) },
-  { title: "STATE", text: ({ failure }) => failure === undefined ? "-" : `given up: ${failure}` },
+  {
+    title: "STATE",
+    isFlexible: true,
+    tone: ({ failure }) => failure === undefined ? undefined : "bad",
+    text: ({ failure }) => failure === undefined ? "-" : `given up: ${failure}`,
+  },
 ];

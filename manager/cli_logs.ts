@@ -15,7 +15,8 @@ import type { ClientConnection } from "./client.ts";
 import { ClientError } from "./client_error.ts";
 import { CLIENT_VERSION, type TaskLogs, type TaskRow } from "./client_protocol.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
-import { command, OPTIONS, selectionOf, withTexts } from "./cli_show.ts";
+import { command, OPTIONS, selectionOf, SELECTORS } from "./cli_client.ts";
+import { withTexts } from "./cli_wait.ts";
 import { followTexts } from "./follow_text.ts";
 import { followRemote } from "./remote_follow.ts";
 import { taskRows } from "./rows.ts";
@@ -41,6 +42,7 @@ export const LOGS_COMMAND: Command = command(
       stderr: { help: "standard error, not standard output" },
       follow: { help: `until they have ended, ${FOLLOWED_MAX} at a time, those that run first` },
     },
+    operands: { values: SELECTORS },
   },
   logs,
   (call) => {

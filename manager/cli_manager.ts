@@ -5,6 +5,7 @@ import process from "node:process";
 import { checkPositionals } from "../shared/command_line.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import type { Call, Command } from "./cli_command.ts";
+import { dashboardLine } from "./cli_dashboard.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { Manager } from "./manager.ts";
 
@@ -41,7 +42,8 @@ async function run({ spec, given }: Call): Promise<number> {
   if (!given.flag("quiet")) {
     process.stderr.write(
       `manager "${name}" at ${address}; workers: tendril worker --name ${name}; ` +
-        `tasks: tendril submit --name ${name} -- COMMAND\n`,
+        `tasks: tendril submit --name ${name} -- COMMAND\n` +
+        (dashboardLine(manager, process.stderr.isTTY === true) ?? ""),
     );
   }
   // What ends it is a signal, which closes it and then the process: open_managers.ts.

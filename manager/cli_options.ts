@@ -2,7 +2,7 @@
 
 import { type CommandArguments, type OptionSpec, UsageError } from "../shared/command_line.ts";
 import { LISTEN_OPTIONS, readListenOptions } from "./cli_listen.ts";
-import { readPolicyArguments } from "./cli_policy.ts";
+import { POLICY_VALUES, readPolicyArguments } from "./cli_policy.ts";
 import { readRunDirectoryArguments, RUN_DIRECTORY_OPTIONS } from "./cli_run_directory.ts";
 import { type ManagerOptions, readManagerOptions } from "./config.ts";
 import { mergeOptions, readConfigFile } from "./config_file.ts";
@@ -10,7 +10,12 @@ import { mergeOptions, readConfigFile } from "./config_file.ts";
 /** What both take. */
 export const MANAGER_OPTIONS: { readonly [name: string]: OptionSpec } = {
   ...LISTEN_OPTIONS,
-  policy: { value: "NAME=VALUE", isMultiple: true, help: "a policy; repeatable" },
+  policy: {
+    value: "NAME=VALUE",
+    isMultiple: true,
+    values: POLICY_VALUES,
+    help: "a policy; repeatable",
+  },
   config: { value: "FILE", help: "options of Manager.start in TOML or JSON" },
   ...RUN_DIRECTORY_OPTIONS,
 };

@@ -2,7 +2,16 @@
 
 import { UsageError } from "../shared/command_line.ts";
 import { type PolicyOptions, readPolicies } from "./config.ts";
-import { DEFAULT_POLICIES } from "./core/policy.ts";
+import { DEFAULT_POLICIES, PLACEMENTS } from "./core/policy.ts";
+
+/** How a shell begins one. */
+export const POLICY_VALUES: readonly string[] = Object.entries(DEFAULT_POLICIES).flatMap(
+  ([name, value]) => {
+    const values = typeof value === "boolean" ? ["true", "false"] : [];
+    const known = name === "placement" ? PLACEMENTS : values;
+    return known.length === 0 ? [`${name}=`] : known.map((one) => `${name}=${one}`);
+  },
+);
 
 /**
  * Reads policies; `option` is what they are values of, if not arguments.

@@ -8,7 +8,6 @@
  */
 
 import { access, constants } from "node:fs/promises";
-import process from "node:process";
 
 import { forEachBounded } from "../shared/bounded.ts";
 import { type CommandArguments, type CommandSpec, UsageError } from "../shared/command_line.ts";
@@ -20,13 +19,13 @@ import { CLIENT_VERSION, type TaskSelection } from "./client_protocol.ts";
 import { JSON_OPTION, shellQuote, TARGET_OPTIONS, withClient } from "./cli_client.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
 import { readPairs, readTaskOptions, TASK_OPTIONS } from "./cli_task_option.ts";
-import { exitCodeOf, reportDocument, tellInterrupted } from "./cli_show.ts";
+import { exitCodeOf, reportDocument, tellInterrupted, tellReport } from "./cli_wait.ts";
 import type { RemoteFile } from "./remote_file.ts";
 import { RemoteManager } from "./remote_manager.ts";
 import type { RemoteTaskOptions } from "./remote_task_options.ts";
 import { taskRows } from "./rows.ts";
 import { describeIds, rangesOf } from "./selector.ts";
-import { describeReport, waitForTasks } from "./wait_report.ts";
+import { waitForTasks } from "./wait_report.ts";
 
 /** Time for a manager that was started in the background just before. */
 const START_MS_MAX = 10_000;
@@ -56,6 +55,7 @@ const SPEC: CommandSpec = {
     json: JSON_OPTION,
   },
   hasVariables: true,
+  operands: { completes: "files" },
   endsAtPositional: true,
 };
 
@@ -192,13 +192,12 @@ async function follow(
   if (!isJson) await print(`submitted ${ids.length === 1 ? "task" : "tasks"} ${document.ids}\n`);
   if (!isWaiting(given)) return isJson ? await printJson(document) : 0;
   const selection = toSelection(ids);
-  const startedAtMs = performance.now();
   const isShown = given.flag("progress");
   const report = await waitForTasks(connection, { selection, isShown });
   if (report === undefined) return tellInterrupted(call, document.ids);
   await bringOutputs(connection, manager, submitted);
   if (isJson) await printJson({ ...document, ...reportDocument(report) });
-  else process.stderr.write(describeReport(report, performance.now() - startedAtMs));
+  else tellReport(call, report);
   return exitCodeOf(report);
 }
 

@@ -1,6 +1,7 @@
 /** What a task is given on the command line beside its command and its files. */
 
 import { type CommandArguments, type OptionSpec, UsageError } from "../shared/command_line.ts";
+import { OUTCOMES } from "../shared/task.ts";
 import { readOptions } from "./option.ts";
 import type { RemoteTaskOptions } from "./remote_task_options.ts";
 import { TASK_READERS, type TaskOptions } from "./task_definition.ts";
@@ -20,7 +21,11 @@ export const TASK_OPTIONS: { readonly [name: string]: OptionSpec } = {
   priority: { value: "N", help: "larger first; default 0" },
   retries: { value: "N", help: "further tries of a task that fails; default 0" },
   "retry-delay": { value: "TIME", help: "as 5s: pause before another try, doubled each time" },
-  "retry-on": { value: "OUTCOMES", help: "only these are repeated, as signal,timeout" },
+  "retry-on": {
+    value: "OUTCOMES",
+    values: OUTCOMES,
+    help: "only these are repeated, as signal,timeout",
+  },
   "worker-losses": { value: "N", help: "further tries after losing the worker; default 5" },
   "max-forsaken": { value: "N", help: "uncounted tries that workers may give up unstarted" },
   timeout: { value: "TIME", help: "as 10m: a try that takes longer is stopped" },

@@ -26,12 +26,7 @@ import { redialDelayMs } from "../shared/redial.ts";
 import { connect, ConnectError } from "../shared/runtime/connect.ts";
 import { PinError } from "../shared/runtime/pin.ts";
 import { ClientError } from "./client_error.ts";
-import {
-  CLIENT_VERSION,
-  type ClientAnswer,
-  type ClientRequest,
-  type WaitCounts,
-} from "./client_protocol.ts";
+import { CLIENT_VERSION, type ClientAnswer, type ClientRequest } from "./client_protocol.ts";
 import { clientAnswer } from "./client_shapes.ts";
 
 /** Time for an answer that waits for no task. */
@@ -64,6 +59,7 @@ interface AnswerKinds {
   readonly open: "opened";
   readonly ping: "pong";
   readonly status: "status";
+  readonly dashboard: "dashboard";
   readonly declare: "declared";
   readonly undeclare: "done";
   readonly replicate: "done";
@@ -91,6 +87,7 @@ const ANSWER_KINDS: AnswerKinds = {
   open: "opened",
   ping: "pong",
   status: "status",
+  dashboard: "dashboard",
   declare: "declared",
   undeclare: "done",
   replicate: "done",
@@ -123,17 +120,23 @@ export type AnswerTo<Kind extends ClientRequest["kind"]> = Extract<
 /** Answers that come when tasks, or their files, are there: they may take for ever. */
 const UNTIMED: readonly ClientRequest["kind"][] = ["wait", "result", "fetch", "follow"];
 
+/** What comes before the answer to a `wait`. */
+export type WaitProgress = Pick<
+  Extract<ClientAnswer, { kind: "progress" }>,
+  "counts" | "failures"
+>;
+
 /** How to ask. */
 export interface AskOptions {
   /** Called for each `progress` of a `wait`. */
-  readonly onProgress?: (counts: WaitCounts) => void;
+  readonly onProgress?: (progress: WaitProgress) => void;
 }
 
 interface Pending {
   readonly request: ClientRequest;
   readonly resolve: (answer: ClientAnswer) => void;
   readonly reject: (error: Error) => void;
-  readonly onProgress: ((counts: WaitCounts) => void) | undefined;
+  readonly onProgress: ((progress: WaitProgress) => void) | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -304,7 +307,7 @@ export class ClientConnection implements AsyncDisposable {
 
   #take(answer: ClientAnswer): void {
     if (answer.kind === "progress") {
-      this.#pending.get(answer.requestId)?.onProgress?.(answer.counts);
+      this.#pending.get(answer.requestId)?.onProgress?.(answer);
       return;
     }
     const pending = this.#settle(answer.requestId);

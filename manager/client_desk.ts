@@ -8,12 +8,13 @@ import { type ClientAnswer, type FileRow, ROWS_MAX } from "./client_protocol.ts"
 import { ClientFollows } from "./client_follow.ts";
 import { fileRow, libraryRows, workerRow } from "./client_rows.ts";
 import { Submissions } from "./client_submit.ts";
-import { ClientTasks, type PendingTask } from "./client_tasks.ts";
+import { ClientTasks } from "./client_tasks.ts";
 import { readPolicies } from "./config.ts";
 import type { ManagerEvent } from "./core/event.ts";
 import { readCategory } from "./category.ts";
 import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
+import type { Right } from "./dashboard/session.ts";
 import type { ManagerState } from "./core/state.ts";
 import { explainTasks } from "./explanation.ts";
 import type { OutputLog } from "./output_log.ts";
@@ -22,9 +23,12 @@ import type { ManagerStatus } from "./status.ts";
 import type { TailDesk } from "./tail_desk.ts";
 import type { TaskDesk } from "./task_desk.ts";
 import { type TaskStateName, taskStateOf } from "./task_handle.ts";
+import type { PendingTask } from "./task_rows.ts";
 
 /** Characters of paths and urls in one answer. */
 const ANSWER_CHARS_MAX: number = 1024 * 1024;
+
+type Wish<K extends ClientWish["kind"]> = Extract<ClientWish, { readonly kind: K }>;
 
 /** What a desk is made of. */
 export interface RequestDeskOptions extends ClientFilesOptions {
@@ -37,6 +41,7 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
+  readonly dashboardFragment: (right: Right) => string;
   readonly tune: (policies: Policies) => void;
   readonly push: (event: ManagerEvent) => void;
   readonly declareCategory: (category: CategoryChange) => void;
@@ -84,6 +89,11 @@ export class RequestDesk implements ClientDesk {
         return { kind: "pong", requestId };
       case "status":
         return { kind: "status", requestId, status: this.#options.status() };
+      case "dashboard": {
+        const canAct = asker.role === "client";
+        const fragment = this.#options.dashboardFragment(canAct ? "act" : "look");
+        return { kind: "dashboard", requestId, fragment, canAct };
+      }
       case "declare":
         return this.#files.declare(wish, asker);
       case "undeclare":
@@ -115,11 +125,11 @@ export class RequestDesk implements ClientDesk {
         this.#follows.unfollow(wish.followId, asker);
         return { kind: "done", requestId };
       case "workers":
-        return this.#workers(requestId);
+        return this.#workers(wish);
       case "libraries":
-        return this.#libraries(requestId);
+        return this.#libraries(wish);
       case "files":
-        return this.#listFiles(requestId, wish.after);
+        return this.#listFiles(wish);
       case "host": {
         const { change, host, forMs = Infinity } = wish;
         this.#options.push({ kind: "host_changed", host, change, forMs });
@@ -146,23 +156,29 @@ export class RequestDesk implements ClientDesk {
     this.#files.close();
   }
 
-  #workers(requestId: number): ClientAnswer {
-    const workers = [...this.#options.state.workers.values()];
+  #workers({ requestId, host }: Wish<"workers">): ClientAnswer {
+    const workers = [...this.#options.state.workers.values()].filter((worker) => {
+      return host === undefined || worker.host === host;
+    });
     return { kind: "workers", requestId, workers: workers.slice(0, ROWS_MAX).map(workerRow) };
   }
 
-  #libraries(requestId: number): ClientAnswer {
-    const { state } = this.#options;
-    return { kind: "libraries", requestId, libraries: libraryRows(state).slice(0, ROWS_MAX) };
+  #libraries({ requestId, name }: Wish<"libraries">): ClientAnswer {
+    const rows = libraryRows(this.#options.state).filter((row) => {
+      return name === undefined || row.name === name;
+    });
+    return { kind: "libraries", requestId, libraries: rows.slice(0, ROWS_MAX) };
   }
 
   /** One page of a table. */
-  #listFiles(requestId: number, after: number): ClientAnswer {
+  #listFiles({ requestId, after, levels = [], kinds = [] }: Wish<"files">): ClientAnswer {
     const { store, state } = this.#options;
     const files: FileRow[] = [];
     let chars = 0;
     for (const entry of store.entries()) {
       if (entry.id <= after) continue;
+      if (levels.length > 0 && !levels.includes(entry.level)) continue;
+      if (kinds.length > 0 && !kinds.includes(entry.source.kind)) continue;
       if (files.length === ROWS_MAX || chars > ANSWER_CHARS_MAX) {
         return { kind: "files", requestId, files, hasMore: true };
       }

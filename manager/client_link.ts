@@ -43,6 +43,7 @@ export type ClientWish = Exclude<ClientRequest, { readonly kind: "open" }>;
 /** Who asks, and how it is told more than its answer. */
 export interface Asker {
   readonly clientId: string;
+  readonly role: Role;
   /** Aborts when nobody reads the answer any more. */
   readonly signal: AbortSignal;
   /** Sends what comes before the answer; dropped while the client does not read. */
@@ -82,6 +83,7 @@ export interface ClientLinksOptions {
 const VIEWER_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set([
   "ping",
   "status",
+  "dashboard",
   "tasks",
   "workers",
   "libraries",
@@ -263,6 +265,7 @@ class ClientLink {
     clearTimeout(this.#openTimer);
     this.#asker = {
       clientId,
+      role: this.#role,
       signal: this.#abort.signal,
       tell: (progress) => {
         if (this.#channel.isWritable) this.#send(progress);

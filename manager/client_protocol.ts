@@ -18,6 +18,7 @@ import type { GrowingSource } from "../shared/protocol.ts";
 import type { CustomResources, ResourceRequest, Resources } from "../shared/resources.ts";
 import type { CacheLevel, Outcome, Usage } from "../shared/task.ts";
 import type { CategoryOptions } from "./category.ts";
+import type { FileKind } from "./file_entry.ts";
 import type { FollowPart } from "./follower.ts";
 import type { MountWishes } from "./mount_option.ts";
 import type { Explanation } from "./core/explanation.ts";
@@ -49,6 +50,26 @@ export type TaskSelection =
   | { readonly kind: "tag"; readonly label: string }
   /** Both ends included, in any order, at most 10,000 ranges. */
   | { readonly kind: "ids"; readonly ranges: readonly (readonly [number, number])[] };
+
+/** Tasks to list: those that fit all that is stated. */
+export interface TaskRowFilter {
+  /** Of calls that state no category, the name of their library is meant as well. */
+  readonly category?: string;
+  readonly tag?: string;
+  /** The id of the worker of its last try, or that worker's host. */
+  readonly worker?: string;
+  /** Empty or absent: all, those too that have none yet. */
+  readonly outcomes?: readonly Outcome[];
+}
+
+/** What tasks may be sorted by: how long they ran, their memory, tries, and when. */
+export type TaskSort = "time" | "memory" | "try" | "submitted" | "ended";
+
+/** All of them. */
+export const TASK_SORTS: readonly TaskSort[] = ["time", "memory", "try", "submitted", "ended"];
+
+/** Rows of a sorted answer, unless fewer are wanted. */
+export const SORTED_ROWS_MAX = 1_000;
 
 /** How a client declares a file. */
 export type ClientFile =
@@ -136,6 +157,8 @@ export type ClientRequest =
   }
   | { readonly kind: "ping"; readonly requestId: number }
   | { readonly kind: "status"; readonly requestId: number }
+  /** A link that opens the dashboard once: a client's may change hosts, a viewer's only look. */
+  | { readonly kind: "dashboard"; readonly requestId: number }
   /** Files belong to the client: they are undeclared some minutes after it has gone. */
   | {
     readonly kind: "declare";
@@ -192,10 +215,16 @@ export type ClientRequest =
     readonly isFailed: boolean;
     /** Ids above this one. */
     readonly after: number;
+    readonly filter?: TaskRowFilter;
+    /** Rows that are wanted, from 1; default as many as one answer has. */
+    readonly limit?: number;
+    /** Those with most of it first; there is no next page then. */
+    readonly sort?: TaskSort;
   }
-  | { readonly kind: "workers"; readonly requestId: number }
-  /** Those that the manager's script has declared. */
-  | { readonly kind: "libraries"; readonly requestId: number }
+  /** With `host` those on that host. */
+  | { readonly kind: "workers"; readonly requestId: number; readonly host?: string }
+  /** Those that the manager's script has declared; with `name` the one of that name. */
+  | { readonly kind: "libraries"; readonly requestId: number; readonly name?: string }
   /** Absent `forMs` of a block is until it is unblocked. */
   | {
     readonly kind: "host";
@@ -206,7 +235,14 @@ export type ClientRequest =
   }
   /** Sends so many workers away that run nothing. */
   | { readonly kind: "dismiss"; readonly requestId: number; readonly count: number }
-  | { readonly kind: "files"; readonly requestId: number; readonly after: number }
+  | {
+    readonly kind: "files";
+    readonly requestId: number;
+    readonly after: number;
+    /** Empty or absent: all. */
+    readonly levels?: readonly CacheLevel[];
+    readonly kinds?: readonly FileKind[];
+  }
   /** Why tasks do not run, by id; of `all`, those that have not ended. */
   | {
     readonly kind: "explain";
@@ -270,6 +306,13 @@ export type ClientAnswer =
   }
   | { readonly kind: "pong"; readonly requestId: number }
   | { readonly kind: "status"; readonly requestId: number; readonly status: ManagerStatus }
+  /** `fragment` follows the url by which the manager is reached, as `#token=…`. */
+  | {
+    readonly kind: "dashboard";
+    readonly requestId: number;
+    readonly fragment: string;
+    readonly canAct: boolean;
+  }
   /** With `upload` the contents are wanted: no task that has the file starts before. */
   | {
     readonly kind: "declared";
@@ -286,7 +329,13 @@ export type ClientAnswer =
     readonly firstId: TaskId;
     readonly count: number;
   }
-  | { readonly kind: "progress"; readonly requestId: number; readonly counts: WaitCounts }
+  /** `failures` are those since the last one, a few at most, with what they wrote last. */
+  | {
+    readonly kind: "progress";
+    readonly requestId: number;
+    readonly counts: WaitCounts;
+    readonly failures: readonly ClientResult[];
+  }
   /** `failures` are the first that did not succeed, at most 100, with what they wrote last. */
   | {
     readonly kind: "waited";
@@ -463,7 +512,7 @@ export interface FileRow {
   /** Number of the file. */
   readonly fileId: FileId;
   /** What it was declared as. */
-  readonly kind: "local" | "upload" | "url" | "buffer" | "temp" | "mini_task";
+  readonly kind: FileKind;
   /** Absent until it is known. */
   readonly cacheName?: string;
   /** -1 when not known. */

@@ -41,8 +41,10 @@ import {
   type LibraryRow,
   ROWS_MAX,
   SUBMIT_TASKS_MAX,
+  TASK_SORTS,
   type TaskLogs,
   type TaskRow,
+  type TaskRowFilter,
   type TaskSelection,
   type WaitCounts,
   type WorkerRow,
@@ -50,6 +52,7 @@ import {
 import { PLACEMENTS } from "./core/policy.ts";
 import { HOST_CHANGES } from "./host_change.ts";
 import { CATEGORY_MODES } from "./core/category.ts";
+import { FILE_KINDS } from "./file_entry.ts";
 import type { FollowPart } from "./follower.ts";
 import { explanationShape } from "./explanation_shapes.ts";
 import type { ManagerStatus } from "./status.ts";
@@ -85,6 +88,7 @@ const mode: Check<number> = ruled(
   natural,
   (value) => value > 0o777 ? " is above 0o777" : undefined,
 );
+const fileKind = oneOf(FILE_KINDS);
 const env = limitedRecord(longText, VARIABLES_MAX);
 const state = oneOf(TASK_STATES);
 const outcome = oneOf(OUTCOMES);
@@ -170,11 +174,19 @@ const categoryOptions = shape<CategoryOptions>({
 
 const requestId = natural;
 
+const taskFilter = shape<TaskRowFilter>({
+  category: optional(label),
+  tag: optional(label),
+  worker: optional(id),
+  outcomes: optional(limitedList(outcome, OUTCOMES.length)),
+});
+
 /** What a manager takes of a client. */
 export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
   open: { requestId, version: natural, clientId: randomId },
   ping: { requestId },
   status: { requestId },
+  dashboard: { requestId },
   declare: { requestId, file, level, mode: optional(mode), peerTransfer: optional(flag) },
   undeclare: { requestId, fileId },
   replicate: { requestId, fileId, count: natural },
@@ -196,9 +208,12 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     states: limitedList(state, TASK_STATES.length),
     isFailed: flag,
     after: natural,
+    filter: optional(taskFilter),
+    limit: optional(positive),
+    sort: optional(oneOf(TASK_SORTS)),
   },
-  workers: { requestId },
-  libraries: { requestId },
+  workers: { requestId, host: optional(id) },
+  libraries: { requestId, name: optional(id) },
   host: {
     requestId,
     host: id,
@@ -206,7 +221,12 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     forMs: optional(amount),
   },
   dismiss: { requestId, count: natural },
-  files: { requestId, after: natural },
+  files: {
+    requestId,
+    after: natural,
+    levels: optional(limitedList(level, CACHE_LEVELS.length)),
+    kinds: optional(limitedList(fileKind, FILE_KINDS.length)),
+  },
   explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
   follow: {
@@ -326,7 +346,7 @@ const libraryRow = shape<LibraryRow>({
 
 const fileRow = shape<FileRow>({
   fileId,
-  kind: oneOf(["local", "upload", "url", "buffer", "temp", "mini_task"]),
+  kind: fileKind,
   cacheName: optional(id),
   sizeBytes: integer,
   level,
@@ -365,11 +385,12 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   failed: { requestId, message: longText, isUsage: flag },
   pong: { requestId },
   status: { requestId, status },
+  dashboard: { requestId, fragment: matching(/^#token=[\w-]{8,256}$/), canAct: flag },
   declared: { requestId, fileId, upload: optional(ticket) },
   done: { requestId },
   fetched: { requestId, file: ticket },
   submitted: { requestId, firstId: taskId, count: natural },
-  progress: { requestId, counts },
+  progress: { requestId, counts, failures: list(result) },
   waited: { requestId, counts, failures: list(result) },
   result: { requestId, result },
   cancelled: { requestId, count: natural },

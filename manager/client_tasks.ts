@@ -1,32 +1,29 @@
 /** What clients ask of tasks: to wait for them, how they ended, what they wrote, to end them. */
 
-import type { TaskId, WorkerId } from "../shared/ids.ts";
+import type { TaskId } from "../shared/ids.ts";
 import { STREAM_KEPT_BYTES } from "../shared/protocol.ts";
-import { type Catalog, standingOf, type TaskEnding, type TaskEntry } from "./catalog.ts";
+import type { TaskEnding, TaskEntry } from "./catalog.ts";
 import type { Asker } from "./client_link.ts";
-import {
-  type ClientAnswer,
-  type ClientRequest,
-  type ClientResult,
-  ROWS_MAX,
-  type TaskLogs,
-  type TaskRow,
-  type TaskSelection,
-  type WaitCounts,
+import type {
+  ClientAnswer,
+  ClientRequest,
+  ClientResult,
+  TaskLogs,
+  TaskSelection,
 } from "./client_protocol.ts";
 import type { OutputLog, TaskOutput } from "./output_log.ts";
 import type { TaskFilter } from "./task_desk.ts";
-import type { TaskStateName } from "./task_handle.ts";
+import { taskPage, type TaskRowSources } from "./task_rows.ts";
 import { TaskWait } from "./task_wait.ts";
 
 /** Waits of all clients together; each costs something for every task that ends. */
 const WAITS_MAX = 2000;
 
+/** Failures that one `progress` tells of. */
+const NEWS_MAX = 5;
+
 /** Between two `progress` of one wait, at the least. */
 const PROGRESS_MS_MIN = 100;
-
-/** Text in one answer, so that it fits a frame; a character takes up to 3 bytes. */
-const ANSWER_CHARS_MAX: number = 1024 * 1024;
 
 /** Output in one answer. */
 const ANSWER_OUTPUT_BYTES: number = 4 * 1024 * 1024;
@@ -35,21 +32,9 @@ const NO_BYTES = new Uint8Array();
 
 type Wish<K extends ClientRequest["kind"]> = Extract<ClientRequest, { kind: K }>;
 
-/** Where a pending task stands, as the core knows it. */
-export interface PendingTask {
-  readonly state: TaskStateName;
-  readonly try: number;
-  readonly workerId?: WorkerId;
-  readonly host?: string;
-}
-
 /** What the answers are made of. */
-export interface ClientTasksOptions {
-  readonly catalog: Catalog;
+export interface ClientTasksOptions extends TaskRowSources {
   readonly output: OutputLog;
-  readonly look: (id: TaskId) => PendingTask;
-  /** Where a task that has ended stands, while it runs again to remake a temp. */
-  readonly recoveryOf: (id: TaskId) => TaskStateName | undefined;
   /** Both return how many tasks were pending. */
   readonly cancelAll: (filter: TaskFilter) => number;
   readonly cancelMany: (ids: readonly TaskId[]) => number;
@@ -67,11 +52,25 @@ export class ClientTasks {
   /** Answers when all have ended. */
   async wait(wish: Wish<"wait">, asker: Asker): Promise<ClientAnswer> {
     const { requestId, selection, progressMs } = wish;
-    const { counts, failures } = await this.#await(selection, {
+    const wait = this.#begin(selection);
+    let toldCount = wait.failures.length;
+    await this.#await(wait, {
       asker,
       progressMs,
-      tell: (now) => asker.tell({ kind: "progress", requestId, counts: now }),
+      tell: async () => {
+        const { counts } = wait;
+        const news = wait.failures.slice(toldCount, toldCount + NEWS_MAX);
+        toldCount += news.length;
+        const failures = await this.#resultsOf(news);
+        asker.tell({ kind: "progress", requestId, counts, failures });
+      },
     });
+    const { counts, failures } = wait;
+    return { kind: "waited", requestId, counts, failures: await this.#resultsOf(failures) };
+  }
+
+  /** How these ended, with what they wrote last as far as there is room for it. */
+  async #resultsOf(failures: readonly TaskEntry[]): Promise<ClientResult[]> {
     const bytesMax = Math.floor(ANSWER_OUTPUT_BYTES / Math.max(1, failures.length) / 2);
     const results: ClientResult[] = [];
     for (const entry of failures) {
@@ -79,7 +78,7 @@ export class ClientTasks {
       if (ending === undefined) continue;
       results.push(resultOf(entry, ending, cutOutput(await this.#read(ending), bytesMax)));
     }
-    return { kind: "waited", requestId, counts, failures: results };
+    return results;
   }
 
   /** Answers when the task has ended. */
@@ -87,7 +86,7 @@ export class ClientTasks {
     // The entry is held: it may be forgotten by the time that its end is told.
     const entry = this.#find(taskId);
     const selection = { kind: "ids", ranges: [[taskId, taskId]] } as const;
-    await this.#await(selection, { asker, progressMs: 0, tell: () => {} });
+    await this.#await(this.#begin(selection), { asker, progressMs: 0, tell: async () => {} });
     const { ending } = entry;
     if (ending === undefined) throw new Error(`Cannot wait for task ${taskId}: nobody asks`);
     const result = resultOf(entry, ending, await this.#read(ending) ?? EMPTY);
@@ -109,22 +108,8 @@ export class ClientTasks {
   }
 
   /** One page of a table. */
-  tasks({ requestId, selection, states, isFailed, after }: Wish<"tasks">): ClientAnswer {
-    const rows: TaskRow[] = [];
-    let chars = 0;
-    for (const entry of this.#options.catalog.select(selection, after)) {
-      if (isFailed && standingOf(entry) !== "failed") continue;
-      // A state is only worth asking for when somebody does.
-      const pending = entry.ending === undefined ? this.#options.look(entry.id) : undefined;
-      if (states.length > 0 && !states.includes(pending?.state ?? "done")) continue;
-      if (rows.length === ROWS_MAX || chars > ANSWER_CHARS_MAX) {
-        return { kind: "tasks", requestId, tasks: rows, hasMore: true };
-      }
-      const row = rowOf(entry, pending, this.#options.recoveryOf(entry.id));
-      chars += charsOf(row);
-      rows.push(row);
-    }
-    return { kind: "tasks", requestId, tasks: rows, hasMore: false };
+  tasks(wish: Wish<"tasks">): ClientAnswer {
+    return { kind: "tasks", requestId: wish.requestId, ...taskPage(wish, this.#options) };
   }
 
   /** What a task wrote. */
@@ -142,27 +127,34 @@ export class ClientTasks {
     return { kind: "logs", requestId, logs };
   }
 
-  async #await(
-    selection: TaskSelection,
-    { asker, progressMs, tell }: {
-      readonly asker: Asker;
-      readonly progressMs: number;
-      readonly tell: (counts: WaitCounts) => void;
-    },
-  ): Promise<TaskWait> {
+  #begin(selection: TaskSelection): TaskWait {
     if (this.#waitCount >= WAITS_MAX) {
       throw new Error(`Cannot wait for tasks: ${WAITS_MAX} clients do already`);
     }
-    const wait = new TaskWait(this.#options.catalog.select(selection));
+    return new TaskWait(this.#options.catalog.select(selection));
+  }
+
+  async #await(
+    wait: TaskWait,
+    { asker, progressMs, tell }: {
+      readonly asker: Asker;
+      readonly progressMs: number;
+      /** One at a time. */
+      readonly tell: () => Promise<void>;
+    },
+  ): Promise<void> {
     const stop = () => wait.stop();
     asker.signal.addEventListener("abort", stop, { once: true });
     this.#waitCount += 1;
+    let telling: Promise<void> | undefined;
+    const tellNext = (): void => {
+      telling ??= tell().finally(() => telling = undefined);
+    };
     const timer = progressMs > 0
-      ? setInterval(() => tell(wait.counts), Math.max(progressMs, PROGRESS_MS_MIN))
+      ? setInterval(tellNext, Math.max(progressMs, PROGRESS_MS_MIN))
       : undefined;
     try {
       await wait.ended;
-      return wait;
     } finally {
       clearInterval(timer);
       this.#waitCount -= 1;
@@ -185,41 +177,7 @@ export class ClientTasks {
   }
 }
 
-function charsOf({ command, message, tag = "", category = "" }: TaskRow): number {
-  return command.length + message.length + tag.length + category.length;
-}
-
 const EMPTY: TaskOutput = { stdout: NO_BYTES, stderr: NO_BYTES };
-
-function rowOf(
-  entry: TaskEntry,
-  pending: PendingTask | undefined,
-  recovery: TaskStateName | undefined,
-): TaskRow {
-  const { id, command, tag, category, submittedAtMs, ending } = entry;
-  const { workerId, host } = ending ?? pending ?? {};
-  return {
-    id,
-    state: pending?.state ?? "done",
-    ...(recovery === undefined ? {} : { recovery }),
-    ...(ending === undefined ? {} : { outcome: ending.outcome }),
-    command,
-    ...(tag === undefined ? {} : { tag }),
-    ...(category === undefined ? {} : { category }),
-    try: ending?.try ?? pending?.try ?? 0,
-    // The catalog keeps the ids of the core.
-    ...(workerId === undefined ? {} : { workerId: workerId as WorkerId }),
-    ...(host === undefined ? {} : { host }),
-    ...(ending?.exitCode === undefined ? {} : { exitCode: ending.exitCode }),
-    ...(ending?.signal === undefined ? {} : { signal: ending.signal }),
-    message: ending?.message ?? "",
-    ...(ending?.allocated === undefined ? {} : { allocated: ending.allocated }),
-    ...(ending?.used === undefined ? {} : { used: ending.used }),
-    submittedAtMs: ending?.times.submittedAtMs ?? submittedAtMs,
-    startedAtMs: ending?.times.startedAtMs ?? entry.startedAtMs,
-    endedAtMs: ending?.times.endedAtMs ?? 0,
-  };
-}
 
 function resultOf(entry: TaskEntry, ending: TaskEnding, output: TaskOutput): ClientResult {
   const { id, tag, category, requested } = entry;

@@ -10,6 +10,16 @@ import type { FileSpec } from "./file_store.ts";
 /** The kinds of declared files. */
 export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task";
 
+/** All of them. */
+export const FILE_KINDS: readonly FileKind[] = [
+  "local",
+  "url",
+  "buffer",
+  "upload",
+  "temp",
+  "mini_task",
+];
+
 /** Where a declared file comes from. */
 export type FileSource =
   | { readonly kind: "local"; readonly path: string }

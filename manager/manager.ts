@@ -120,6 +120,28 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     return this.#parts.runDirectory.path;
   }
 
+  /** False when `dashboard: false` was stated. */
+  get hasDashboard(): boolean {
+    return this.#shell.hasDashboard;
+  }
+
+  /**
+   * A link that opens the dashboard in a browser, once, within ten minutes; with it the browser may
+   * drain and block hosts as well. `tendril dashboard` prints another one.
+   *
+   * @returns A url with a token in its fragment: whoever has it first comes in.
+   * @throws {Error} When this manager has no dashboard, or was closed.
+   *
+   * @example
+   * ```ts
+   * console.log(manager.dashboardLink());
+   * ```
+   */
+  dashboardLink(): string {
+    this.#checkOpen();
+    return `${this.address}/${this.#shell.dashboardFragment("act")}`;
+  }
+
   /**
    * Declares code that is kept running at workers to serve function calls.
    *

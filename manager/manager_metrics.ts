@@ -4,6 +4,7 @@ import { VERSION } from "../shared/version.ts";
 import type { ManagerState } from "./core/state.ts";
 import { summarize } from "./core/summary.ts";
 import { unplaceableTasks } from "./core/unplaceable.ts";
+import type { MetricsAnswer } from "./dashboard/routes.ts";
 import type { Engine } from "./engine.ts";
 import { LoopDelay } from "./monitoring/loop_delay.ts";
 import { CONTENT_TYPES, metricFormatFor } from "./monitoring/metric.ts";
@@ -15,12 +16,6 @@ export interface ManagerMetricsOptions extends Pick<MetricsOptions, "records"> {
   readonly engine: Engine;
   readonly state: ManagerState;
   readonly refused: () => RefusalCounts;
-}
-
-/** What `GET /metrics` answers. */
-export interface MetricsAnswer {
-  readonly contentType: string;
-  readonly text: string;
 }
 
 /** Counts until it is disposed of. */

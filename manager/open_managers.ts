@@ -57,6 +57,11 @@ export function noteClosed(manager: Closable): void {
   for (const signal of endSignals()) process.off(signal, endOnSignal);
 }
 
+/** True once a signal has told this process to end. */
+export function isProcessEnding(): boolean {
+  return isEnding;
+}
+
 /** Closes the managers that are still open. */
 export async function closeManagers(): Promise<void> {
   await Promise.all([...managers].map((manager) => manager.close()));

@@ -1,111 +1,87 @@
 /** What `tendril run` shows while a workflow runs: one line that is redrawn, or plain lines. */
 
 import { ProgressLine } from "../shared/progress_line.ts";
-import type { Terminal } from "../shared/terminal.ts";
-import { formatDuration, formatSize } from "../shared/units.ts";
+import { renderSpans } from "../shared/span.ts";
+import type { ClearLine, Terminal } from "../shared/terminal.ts";
+import type { Fact } from "./core/fact.ts";
+import { describeFailures, type FailedTask, FailureNews } from "./failure_news.ts";
+import { describeEnd, describeProgress, viewOf } from "./progress_text.ts";
 import type { ManagerStatus } from "./status.ts";
 
 /** Between two looks of a person. */
 const REDRAW_MS = 250;
 
-/** Local workers have joined by then: when there is none, somebody must start one. */
-const LONELY_MS = 2_000;
+const NO_BYTES = new Uint8Array();
 
 /** What progress is shown of, and where. */
 export interface ProgressOptions {
   readonly status: () => ManagerStatus;
+  /** Calls `listener` with what became true; returns how to stop. */
+  readonly subscribe: (listener: (facts: readonly Fact[]) => void) => () => void;
+  /** Where there is more of a task that failed. */
+  readonly more: (task: FailedTask) => string | undefined;
+  /** The process was interrupted: the line is not shown any more. */
+  readonly isEnding: () => boolean;
   readonly terminal: Terminal;
   /** Calls `clear` before anything else is written to the terminal; returns how to stop. */
-  readonly beforeOutput: (clear: () => void) => () => void;
+  readonly beforeOutput: (clear: ClearLine) => () => void;
 }
 
 /** Shows the progress of one manager until it is closed. */
 export class Progress implements Disposable {
   readonly #options: ProgressOptions;
   readonly #timer: ReturnType<typeof setInterval>;
+  readonly #unsubscribe: () => void;
   readonly #line: ProgressLine;
+  readonly #news: FailureNews;
 
   constructor(options: ProgressOptions) {
-    const { terminal, beforeOutput } = options;
+    const { terminal, beforeOutput, subscribe } = options;
     this.#options = options;
     this.#line = new ProgressLine(terminal, { beforeOutput });
+    this.#news = new FailureNews(terminal);
+    this.#unsubscribe = subscribe((facts) => this.#hear(facts));
     this.#timer = setInterval(() => this.#show(), REDRAW_MS);
     // A workflow that is over is not kept alive by showing it.
     this.#timer.unref?.();
   }
 
-  /** Writes the last line, if there was anything to tell, and stops. */
+  /** Writes how it ended, if there was anything to tell, and stops. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    this.#unsubscribe();
     this.#line[Symbol.dispose]();
-    const { status, terminal } = this.#options;
+    const { status, terminal, more } = this.#options;
     const last = status();
-    if (last.tasks.submitted > 0) terminal.write(`${describeEnd(last, Date.now())}\n`);
+    if (last.tasks.submitted === 0) return;
+    const { hasColours } = terminal;
+    const failures = describeFailures(this.#news.all, { hasColours, more });
+    const end = renderSpans(describeEnd(last, Date.now()), hasColours);
+    terminal.write(`${failures}${end}\n`);
+  }
+
+  #hear(facts: readonly Fact[]): void {
+    for (const fact of facts) {
+      if (fact.kind !== "task_ended" || fact.outcome === "success") continue;
+      const { end: { taskId: id, message, result, try: number }, outcome } = fact;
+      if (outcome === "cancelled") continue;
+      const stderr = result?.stderr ?? NO_BYTES;
+      const task = { id, try: number, outcome, message, stderr };
+      this.#print(this.#news.note(task, performance.now()));
+    }
+  }
+
+  #print(text: string): void {
+    if (text !== "") this.#line.print(text);
   }
 
   #show(): void {
-    const now = this.#options.status();
-    if (now.tasks.submitted > 0) this.#line.show(describeProgress(now, Date.now()));
+    const { status, isEnding } = this.#options;
+    if (isEnding()) return this.#line.hide();
+    this.#print(this.#news.tellHidden(performance.now()));
+    const now = status();
+    if (now.tasks.submitted === 0) return;
+    const view = viewOf(now);
+    this.#line.show((columns) => describeProgress(view, { nowMs: Date.now(), columns }));
   }
-}
-
-/** One line: tasks by state, workers, bytes moved, rate and, while there is work, time left. */
-export function describeProgress(status: ManagerStatus, nowMs: number): string {
-  const { tasks } = status;
-  const { submitted } = tasks;
-  const done = doneOf(status);
-  const running = tasks.dispatched + tasks.retrieving;
-  const rate = rateOf(status, nowMs);
-  const parts = [
-    `tasks: ${done}/${submitted} done`,
-    `${tasks.waiting + tasks.ready} waiting`,
-    `${running} running`,
-    `${tasks.failed} failed`,
-  ];
-  const rest = [
-    `workers: ${describeWorkers(status, nowMs)}`,
-    `moved: ${formatSize(movedBytes(status))}`,
-  ];
-  if (done > 0) rest.push(`${formatRate(rate)}/s`);
-  if (done > 0 && done < submitted) {
-    rest.push(`about ${formatDuration(Math.ceil((submitted - done) / rate) * 1_000)} left`);
-  }
-  return `${parts.join(", ")}; ${rest.join("; ")}`;
-}
-
-function describeWorkers({ workers, name, startedAtMs }: ManagerStatus, nowMs: number): string {
-  const { connected, away } = workers;
-  if (away > 0) return `${connected} (${away} away)`;
-  const isAlone = connected === 0 && nowMs - startedAtMs > LONELY_MS;
-  return isAlone ? `none, start with "tendril worker --name ${name}"` : String(connected);
-}
-
-/** One line about a workflow that is over. */
-export function describeEnd(status: ManagerStatus, nowMs: number): string {
-  const { succeeded, failed, cancelled } = status.tasks;
-  const parts = [`${succeeded} succeeded`];
-  if (failed > 0) parts.push(`${failed} failed`);
-  if (cancelled > 0) parts.push(`${cancelled} cancelled`);
-  const unfinished = status.tasks.submitted - doneOf(status);
-  if (unfinished > 0) parts.push(`${unfinished} unfinished`);
-  const took = formatDuration(nowMs - status.startedAtMs);
-  return `tasks: ${parts.join(", ")}; in ${took}, ${formatRate(rateOf(status, nowMs))}/s; ` +
-    `moved: ${formatSize(movedBytes(status))}`;
-}
-
-function doneOf({ tasks }: ManagerStatus): number {
-  return tasks.succeeded + tasks.failed + tasks.cancelled;
-}
-
-function rateOf(status: ManagerStatus, nowMs: number): number {
-  return doneOf(status) / Math.max((nowMs - status.startedAtMs) / 1_000, 0.001);
-}
-
-function formatRate(rate: number): string {
-  return rate < 100 ? rate.toFixed(1) : String(Math.round(rate));
-}
-
-function movedBytes({ bytes }: ManagerStatus): number {
-  const { managerToWorker, workerToWorker, workerToManager, urlToWorker, workerToUrl } = bytes;
-  return managerToWorker + workerToWorker + workerToManager + urlToWorker + workerToUrl;
 }

@@ -16,6 +16,8 @@ export type RefusalKind =
   | "request"
   /** No ticket, or one that is forged, expired, or for another file, method or server. */
   | "ticket"
+  /** A token, session or secret of the dashboard that is not known, or allows less. */
+  | "session"
   /** A frame that breaks the rules. */
   | "frame"
   /** A client's request that cannot be honoured, or comes too often. */
@@ -42,6 +44,7 @@ export class Refusals {
     host: 0,
     request: 0,
     ticket: 0,
+    session: 0,
     frame: 0,
     client_request: 0,
     lie: 0,

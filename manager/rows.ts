@@ -1,8 +1,16 @@
 /** Tables of a manager that are asked for in parts. */
 
+import type { CacheLevel } from "../shared/task.ts";
 import type { ClientConnection } from "./client.ts";
 import type { Explanation } from "./core/explanation.ts";
-import type { FileRow, TaskRow, TaskSelection } from "./client_protocol.ts";
+import type {
+  FileRow,
+  TaskRow,
+  TaskRowFilter,
+  TaskSelection,
+  TaskSort,
+} from "./client_protocol.ts";
+import type { FileKind } from "./file_entry.ts";
 import type { TaskStateName } from "./task_handle.ts";
 
 /** Which tasks are wanted. */
@@ -12,30 +20,63 @@ export interface TaskQuery {
   readonly states?: readonly TaskStateName[];
   /** Leaves out those that have not failed. */
   readonly isFailed?: boolean;
+  readonly filter?: TaskRowFilter;
+  /** Rows at most; default all. */
+  readonly limit?: number | undefined;
+  /** Those with most of it first, `SORTED_ROWS_MAX` at most; default by id. */
+  readonly sort?: TaskSort | undefined;
+}
+
+/** Which files are wanted. */
+export interface FileQuery {
+  /** Empty: all. */
+  readonly levels?: readonly CacheLevel[];
+  readonly kinds?: readonly FileKind[];
+}
+
+/** Rows that fit, and whether there are more. */
+export async function taskTable(
+  connection: Pick<ClientConnection, "ask">,
+  { selection, states = [], isFailed = false, filter, limit = Infinity, sort }: TaskQuery,
+): Promise<{ readonly rows: TaskRow[]; readonly hasMore: boolean }> {
+  const rows: TaskRow[] = [];
+  for (let after = 0;;) {
+    const left = limit - rows.length;
+    const { tasks, hasMore } = await connection.ask({
+      kind: "tasks",
+      selection,
+      states,
+      isFailed,
+      after,
+      ...(filter === undefined ? {} : { filter }),
+      ...(left === Infinity ? {} : { limit: left }),
+      ...(sort === undefined ? {} : { sort }),
+    });
+    rows.push(...tasks);
+    const last = tasks.at(-1)?.id ?? 0;
+    // A part that does not go on would go on for ever.
+    const isOver = sort !== undefined || rows.length >= limit || last <= after;
+    if (!hasMore || isOver) return { rows, hasMore };
+    after = last;
+  }
 }
 
 /** Every row that fits, by id. */
 export async function taskRows(
   connection: Pick<ClientConnection, "ask">,
-  { selection, states = [], isFailed = false }: TaskQuery,
+  query: Omit<TaskQuery, "limit" | "sort">,
 ): Promise<TaskRow[]> {
-  const rows: TaskRow[] = [];
-  for (let after = 0;;) {
-    const question = { kind: "tasks" as const, selection, states, isFailed, after };
-    const { tasks, hasMore } = await connection.ask(question);
-    rows.push(...tasks);
-    const last = tasks.at(-1)?.id ?? 0;
-    // A part that does not go on would go on for ever.
-    if (!hasMore || last <= after) return rows;
-    after = last;
-  }
+  return (await taskTable(connection, query)).rows;
 }
 
-/** Every declared file, by id. */
-export async function fileRows(connection: Pick<ClientConnection, "ask">): Promise<FileRow[]> {
+/** Every declared file that fits, by id. */
+export async function fileRows(
+  connection: Pick<ClientConnection, "ask">,
+  query: FileQuery = {},
+): Promise<FileRow[]> {
   const rows: FileRow[] = [];
   for (let after = 0;;) {
-    const { files, hasMore } = await connection.ask({ kind: "files", after });
+    const { files, hasMore } = await connection.ask({ kind: "files", after, ...query });
     rows.push(...files);
     const last = files.at(-1)?.fileId ?? 0;
     if (!hasMore || last <= after) return rows;

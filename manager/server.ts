@@ -1,4 +1,4 @@
-/** What the manager serves: `/worker`, `/client` and `/files`. */
+/** What the manager serves: `/worker`, `/client`, `/files` and, unless it has none, the dashboard. */
 
 import { Hono } from "hono";
 
@@ -13,6 +13,7 @@ import {
   upgradeSocket,
 } from "../shared/runtime/serve.ts";
 import type { SocketHandlers } from "../shared/runtime/socket.ts";
+import { addDashboardRoutes, type DashboardOptions } from "./dashboard/routes.ts";
 import type { Door } from "./door.ts";
 import { addFileRoutes, type FileRouteOptions } from "./file_routes.ts";
 import { tell } from "./notice.ts";
@@ -27,6 +28,8 @@ export interface ManagerServerOptions extends FileRouteOptions {
   readonly acceptWorker: () => SocketHandlers;
   readonly acceptClient: () => SocketHandlers;
   readonly door: Door;
+  /** Absent when there is none. */
+  readonly dashboard: Omit<DashboardOptions, "isSecure" | "refuse"> | undefined;
 }
 
 /** `{route: the methods that it takes}`. */
@@ -60,6 +63,10 @@ export function startServer(options: ManagerServerOptions): Server {
   app.get("/client", upgradeSocket(() => door.admit(options.acceptClient)));
   const isSecure = place.tls !== undefined;
   addFileRoutes(app, options, () => ({ requestCount: server.requestCount, isSecure }));
+  const { dashboard } = options;
+  if (dashboard !== undefined) {
+    addDashboardRoutes(app, { ...dashboard, isSecure, refuse: door.refuse });
+  }
   for (const [route, allow] of Object.entries(METHODS)) {
     app.all(route, () => {
       door.refuse("request");

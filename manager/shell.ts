@@ -27,6 +27,7 @@ import type { ManagerState } from "./core/state.ts";
 import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { unplaceableTasks } from "./core/unplaceable.ts";
+import type { Right } from "./dashboard/session.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
@@ -36,10 +37,12 @@ import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
-import { ManagerMetrics, type MetricsAnswer } from "./manager_metrics.ts";
+import { ManagerDashboard } from "./manager_dashboard.ts";
+import { ManagerMetrics } from "./manager_metrics.ts";
 import { tell } from "./notice.ts";
 import { OutputLog } from "./output_log.ts";
 import { OutputWatches } from "./output_watch.ts";
+import { Pace, type PaceCounts } from "./pace.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import type { RunDirectory } from "./run_directory.ts";
@@ -106,6 +109,7 @@ export class Shell {
   readonly #output: OutputLog;
   readonly #tails: TailDesk;
   readonly #watches: OutputWatches;
+  readonly #dashboard: ManagerDashboard | undefined;
   readonly #desk: DeliveryDesk;
   /** Undefined where none are wanted. */
   readonly records: RunRecords | undefined;
@@ -115,11 +119,12 @@ export class Shell {
   /** `{process id: the worker it is}`, of workers on this machine; who said hello last is last. */
   readonly #workersByPid: Map<number, { workerId: WorkerId; incarnation: string }> = new Map();
   readonly #startedAtMs: number = Date.now();
+  readonly #pace: Pace = new Pace({ ended: 0, pending: 0 }, performance.now());
   #lastRequestId = 0;
   #isClosed = false;
 
   private constructor(options: ShellOptions) {
-    const { managerId, secrets, config, spool } = options;
+    const { managerId, config, spool } = options;
     this.#options = options;
     this.#state = newManagerState({
       managerId,
@@ -149,6 +154,7 @@ export class Shell {
     });
     this.#tails = this.#newTailDesk();
     this.#watches = new OutputWatches({ tails: this.#tails, spool });
+    this.#dashboard = config.hasDashboard ? this.#newDashboard() : undefined;
     this.tasks = new TaskDesk({
       store: this.store,
       push,
@@ -161,6 +167,7 @@ export class Shell {
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
+    this.engine.subscribe(() => this.#pace.note(this.#paceCounts(), this.engine.nowMs()));
     this.engine.subscribe(tellHosts);
     this.engine.subscribe(tellUnplaceable);
     this.records = this.#newRecords();
@@ -171,13 +178,7 @@ export class Shell {
     this.#links = this.#newWorkerLinks();
     for (const category of config.categories) this.declareCategory(category);
     this.#requestDesk = this.#newRequestDesk();
-    this.#clients = new ClientLinks({
-      host: hostname(),
-      secrets,
-      desk: this.#requestDesk,
-      door: this.#door,
-      onBug: (error) => this.#onBug(error),
-    });
+    this.#clients = this.#newClientLinks();
   }
 
   /** Starts a manager that listens. */
@@ -227,13 +228,30 @@ export class Shell {
     const refused = this.#refusals.counts();
     const { url, urls } = this;
     const unplaceable = unplaceableTasks(this.#state);
-    const said = { name, url, urls, startedAtMs, refused, unplaceable };
+    const endedPerSecond = this.#pace.perSecond(this.engine.nowMs());
+    const said = { name, url, urls, startedAtMs, endedPerSecond, refused, unplaceable };
     return statusOf(said, summarize(this.#state));
   }
 
-  /** What Prometheus reads, in the format that such a header `Accept` asks for. */
-  renderMetrics(accept?: string): MetricsAnswer {
-    return this.#metrics.render(accept);
+  /** True when it serves one. */
+  get hasDashboard(): boolean {
+    return this.#dashboard !== undefined;
+  }
+
+  /**
+   * What follows the url of the dashboard in a link that opens it once, with that right.
+   *
+   * @throws {Error} When there is no dashboard.
+   */
+  dashboardFragment(right: Right): string {
+    if (this.#dashboard !== undefined) return this.#dashboard.newFragment(right);
+    throw new Error("Cannot make a link to the dashboard: this manager has none");
+  }
+
+  #paceCounts(): PaceCounts {
+    const { submitted, succeeded, failed, cancelled } = this.#state.counters;
+    const ended = succeeded + failed + cancelled;
+    return { ended, pending: submitted - ended };
   }
 
   /** True when the process of that id has said hello as a worker. */
@@ -269,6 +287,7 @@ export class Shell {
     this.store.close();
     this.#metrics[Symbol.dispose]();
     await this.#links.close(RELEASE_MS);
+    this.#dashboard?.close();
     this.#clients.close();
     this.#requestDesk.close();
     await this.#desk.close();
@@ -324,6 +343,23 @@ export class Shell {
     });
   }
 
+  #newDashboard(): ManagerDashboard {
+    return new ManagerDashboard({
+      secrets: this.#options.secrets,
+      state: this.#state,
+      catalog: this.catalog,
+      output: this.#output,
+      tails: this.#tails,
+      stateOf: (id) => taskStateOf(this.#state.tasks.get(id)),
+      nowMs: () => this.engine.nowMs(),
+      push: (event) => this.engine.push(event),
+      status: () => this.status(),
+      metrics: (accept) => this.#metrics.render(accept),
+      ask: () => Promise.reject(new Error("Cannot ask the records: there are none")),
+      recordedAtMs: () => 0,
+    });
+  }
+
   #newRequestDesk(): RequestDesk {
     return new RequestDesk({
       ...this.#options.clientLimits,
@@ -337,9 +373,20 @@ export class Shell {
       desk: this.#desk,
       tickets: this.#tickets,
       status: () => this.status(),
+      dashboardFragment: (right) => this.dashboardFragment(right),
       tune: (policies) => this.tune(policies),
       push: (event) => this.engine.push(event),
       declareCategory: (category) => this.declareCategory(category),
+      onBug: (error) => this.#onBug(error),
+    });
+  }
+
+  #newClientLinks(): ClientLinks {
+    return new ClientLinks({
+      host: hostname(),
+      secrets: this.#options.secrets,
+      desk: this.#requestDesk,
+      door: this.#door,
       onBug: (error) => this.#onBug(error),
     });
   }
@@ -355,6 +402,7 @@ export class Shell {
       door: this.#door,
       acceptWorker: () => this.#links.accept(),
       acceptClient: () => this.#clients.accept(),
+      dashboard: this.#dashboard?.routes,
     });
   }
 

@@ -18,6 +18,8 @@ export interface ManagerStatus {
   readonly startedAtMs: number;
   /** Numbers of tasks, function calls among them. */
   readonly tasks: TaskCounts;
+  /** Tasks that end in a second: over the last minute, or as far back as the last ten of them. */
+  readonly endedPerSecond: number;
   /** Its workers. */
   readonly workers: WorkerCounts;
   /** Bytes moved so far, by route. */
@@ -98,7 +100,16 @@ export interface ByteCounts {
 
 /** The status of a manager, from what its core counts. */
 export function statusOf(
-  manager: Pick<ManagerStatus, "name" | "url" | "urls" | "startedAtMs" | "refused" | "unplaceable">,
+  manager: Pick<
+    ManagerStatus,
+    | "name"
+    | "url"
+    | "urls"
+    | "startedAtMs"
+    | "endedPerSecond"
+    | "refused"
+    | "unplaceable"
+  >,
   summary: ManagerSummary,
 ): ManagerStatus {
   const { submitted, waiting, ready, dispatched, retrieving } = summary;

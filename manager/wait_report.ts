@@ -2,29 +2,42 @@
 
 import process from "node:process";
 
-import { plainText, stripControls } from "../shared/plain_text.ts";
 import { ProgressLine } from "../shared/progress_line.ts";
-import { standardError } from "../shared/terminal.ts";
+import { renderSpans } from "../shared/span.ts";
+import { standardError, type Terminal } from "../shared/terminal.ts";
 import { formatDuration } from "../shared/units.ts";
 import type { ClientConnection } from "./client.ts";
 import type { ClientResult, TaskSelection, WaitCounts } from "./client_protocol.ts";
+import { describeFailures, type FailedTask, FailureNews } from "./failure_news.ts";
+import { Pace } from "./pace.ts";
+import {
+  averageRate,
+  describeBytes,
+  describeOutcomes,
+  describeProgress,
+  formatRate,
+} from "./progress_text.ts";
+import type { ByteCounts, ManagerStatus } from "./status.ts";
 
 /** Between two counts that the manager sends. */
 const PROGRESS_MS = 250;
 
+/** Between two looks at what is moved. */
+const STATUS_MS = 1_000;
+
 /** Local workers have joined by then: when there is none, somebody must start one. */
 const LONELY_MS = 3_000;
-
-/** Failures that are shown, and lines of what each wrote last. */
-const FAILURES_SHOWN_MAX = 5;
-const LINES_SHOWN_MAX = 10;
-const LINE_CHARS_MAX = 500;
 
 /** How tasks ended. */
 export interface WaitReport {
   readonly counts: WaitCounts;
   /** The first that did not succeed. */
   readonly failures: readonly ClientResult[];
+  readonly tookMs: number;
+  /** Those of the failures that were told of while others went on. */
+  readonly told: FailureNews;
+  /** What the manager moved meanwhile, for whatever tasks; absent when nobody asked. */
+  readonly bytes?: ByteCounts | undefined;
 }
 
 /** What to wait for. */
@@ -38,6 +51,7 @@ export async function waitForTasks(
   connection: ClientConnection,
   { selection, isShown }: WaitOptions,
 ): Promise<WaitReport | undefined> {
+  const startedAtMs = performance.now();
   const { promise: interrupted, resolve: interrupt } = Promise.withResolvers<undefined>();
   const onSignal = (): void => interrupt(undefined);
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, onSignal);
@@ -46,50 +60,127 @@ export async function waitForTasks(
       // Whoever waits hears of a manager that is gone.
     });
   }, LONELY_MS);
-  const line = isShown ? new ProgressLine(standardError(), { firstLineMs: 0 }) : undefined;
+  const terminal = standardError();
+  const news = new FailureNews(terminal);
+  const shown = isShown ? new ShownWait({ connection, terminal, news }) : undefined;
   try {
     const waited = connection.ask(
       { kind: "wait", selection, progressMs: isShown ? PROGRESS_MS : 0 },
-      { onProgress: (counts) => line?.show(describeCounts(counts)) },
+      { onProgress: (progress) => shown?.show(progress) },
     );
-    return await Promise.race([waited, interrupted]);
+    const report = await Promise.race([waited, interrupted]);
+    if (report === undefined) return undefined;
+    const tookMs = performance.now() - startedAtMs;
+    return { ...report, tookMs, told: news, bytes: await shown?.bytes() };
   } finally {
-    line?.[Symbol.dispose]();
+    shown?.[Symbol.dispose]();
     clearTimeout(lonely);
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, onSignal);
   }
 }
 
-/** How tasks stand, in one line. */
-export function describeCounts(counts: WaitCounts): string {
-  const { total, pending, running, failed, cancelled } = counts;
-  const done = total - pending - running;
-  const parts = [`tasks: ${done}/${total} done`, `${pending} waiting`, `${running} running`];
-  parts.push(`${failed} failed`);
-  if (cancelled > 0) parts.push(`${cancelled} cancelled`);
-  return parts.join(", ");
+/** The line of one wait, and the tasks that fail meanwhile. */
+class ShownWait implements Disposable {
+  readonly #connection: ClientConnection;
+  readonly #line: ProgressLine;
+  readonly #news: FailureNews;
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #first: Promise<ManagerStatus | undefined>;
+  #pace: Pace | undefined;
+  #status: ManagerStatus | undefined;
+
+  constructor({ connection, terminal, news }: {
+    readonly connection: ClientConnection;
+    readonly terminal: Terminal;
+    readonly news: FailureNews;
+  }) {
+    this.#connection = connection;
+    this.#news = news;
+    this.#line = new ProgressLine(terminal, { firstLineMs: 0 });
+    this.#first = this.#look();
+    this.#timer = setInterval(() => void this.#look(), STATUS_MS);
+  }
+
+  /** Shows how they stand now. */
+  show({ counts, failures }: {
+    readonly counts: WaitCounts;
+    readonly failures: readonly ClientResult[];
+  }): void {
+    const nowMs = performance.now();
+    const texts = [this.#news.tellHidden(nowMs)];
+    for (const task of failures) {
+      if (task.outcome !== "cancelled") texts.push(this.#news.note(task, nowMs));
+    }
+    const text = texts.join("");
+    if (text !== "") this.#line.print(text);
+    const { total, pending: waiting, running, failed } = counts;
+    const done = total - waiting - running;
+    this.#pace ??= new Pace({ ended: done, pending: total - done }, nowMs);
+    this.#pace.note({ ended: done, pending: total - done }, nowMs);
+    const view = {
+      counts: { total, waiting, running, failed, done },
+      endedPerSecond: this.#pace.perSecond(nowMs),
+      status: this.#status,
+    };
+    this.#line.show((columns) => describeProgress(view, { nowMs: Date.now(), columns }));
+  }
+
+  /** What the manager moved since the wait began. */
+  async bytes(): Promise<ByteCounts | undefined> {
+    const first = await this.#first;
+    const last = await this.#look();
+    if (first === undefined || last === undefined) return undefined;
+    return bytesSince(first.bytes, last.bytes);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#line[Symbol.dispose]();
+  }
+
+  async #look(): Promise<ManagerStatus | undefined> {
+    try {
+      const { status } = await this.#connection.ask({ kind: "status" });
+      this.#status = status;
+      return status;
+    } catch {
+      // Whoever waits hears of a manager that is gone; workers and bytes are left out.
+      return undefined;
+    }
+  }
+}
+
+function bytesSince(first: ByteCounts, last: ByteCounts): ByteCounts {
+  return {
+    managerToWorker: last.managerToWorker - first.managerToWorker,
+    workerToWorker: last.workerToWorker - first.workerToWorker,
+    workerToManager: last.workerToManager - first.workerToManager,
+    urlToWorker: last.urlToWorker - first.urlToWorker,
+    workerToUrl: last.workerToUrl - first.workerToUrl,
+  };
 }
 
 /** How tasks ended: a line, and of the first failures what they wrote last. */
-export function describeReport({ counts, failures }: WaitReport, tookMs: number): string {
-  const { succeeded, failed, cancelled } = counts;
-  const parts = [`${succeeded} succeeded`];
-  if (failed > 0) parts.push(`${failed} failed`);
-  if (cancelled > 0) parts.push(`${cancelled} cancelled`);
-  const summary = `tasks: ${parts.join(", ")}; in ${formatDuration(tookMs)}\n`;
-  const shown = failures.filter(({ outcome }) => outcome !== "cancelled");
-  const texts = shown.slice(0, FAILURES_SHOWN_MAX).map(describeFailure);
-  const hiddenCount = failed - texts.length;
-  if (hiddenCount > 0) texts.push(`and ${hiddenCount} more failed\n`);
-  return [...texts, summary].join("");
-}
-
-function describeFailure({ id, outcome, message, stderr }: ClientResult): string {
-  const found = message === "" ? "" : `: ${plainText(message, LINE_CHARS_MAX)}`;
-  const text = stripControls(new TextDecoder().decode(stderr)).trimEnd();
-  const lines = text === "" ? [] : text.split("\n").slice(-LINES_SHOWN_MAX);
-  const said = lines.map((line) => `  ${line.slice(0, LINE_CHARS_MAX)}\n`);
-  return [`task ${id} ended as ${outcome}${found}\n`, ...said].join("");
+export function describeReport(
+  { counts, failures, tookMs, told, bytes }: WaitReport,
+  { hasColours, more }: {
+    readonly hasColours: boolean;
+    readonly more: (task: FailedTask) => string;
+  },
+): string {
+  const first = failures.filter(({ outcome }) => outcome !== "cancelled");
+  const shown = describeFailures(
+    { first, count: counts.failed, told: told.all.told },
+    { hasColours, more },
+  );
+  const rate = formatRate(averageRate(counts.total, tookMs));
+  const spans = [
+    ...describeOutcomes(counts),
+    { text: `; in ${formatDuration(tookMs)}` },
+    // What was over before it was waited for has no rate.
+    ...(bytes === undefined ? [] : [{ text: `, ${rate}; ${describeBytes(bytes)}` }]),
+  ];
+  return `${shown}${renderSpans(spans, hasColours)}\n`;
 }
 
 async function tellOfNoWorkers(connection: ClientConnection): Promise<void> {

@@ -265,7 +265,9 @@ export function describeClaim({ host, pid, startedAtMs }: AccessFile): string | 
 }
 
 /** True when the manager is known to have ended: its process, on this host, is gone. */
-export function isStale({ host, pid, processStart: start }: AccessFile): boolean {
+export function isStale(
+  { host, pid, processStart: start }: Pick<AccessFile, "host" | "pid" | "processStart">,
+): boolean {
   if (host !== hostname()) return false;
   const known = start?.split(" ");
   const here = pidSpace();

@@ -6,12 +6,21 @@ import { parseArgs } from "node:util";
 export interface OptionSpec {
   /** Placeholder of the value; absent for a switch. */
   readonly value?: string;
+  /** True when it may be left out, and is otherwise written after "=". */
+  readonly isOptional?: boolean;
+  /** The only values, or the first words of them; a shell completes them. */
+  readonly values?: readonly string[];
+  /** What else a shell completes its value with; files and folders where the placeholder says so. */
+  readonly completes?: Completion;
   /** One letter that stands for it, after one dash. */
   readonly short?: string;
   /** May be given more than once; in its variable the values are joined by commas. */
   readonly isMultiple?: boolean;
   readonly help: string;
 }
+
+/** What only the moment tells: names of running managers, or of commands. */
+export type Completion = "managers" | "commands" | "files" | "directories";
 
 /** What a command takes, and what its help says. */
 export interface CommandSpec {
@@ -23,6 +32,8 @@ export interface CommandSpec {
   readonly example: string;
   /** `{name without dashes: option}`; every command has `--help` besides. */
   readonly options: { readonly [name: string]: OptionSpec };
+  /** What its arguments may be, for a shell to complete. */
+  readonly operands?: Pick<OptionSpec, "values" | "completes">;
   /** True when each option may also be given as a variable, `TENDRIL_<NAME>`. */
   readonly hasVariables?: boolean;
   /** Lines of its help below the options. */
@@ -35,7 +46,7 @@ export interface CommandSpec {
 export interface CommandArguments {
   readonly isHelp: boolean;
   readonly positionals: readonly string[];
-  /** The value of an option; undefined when there is none. */
+  /** The value of an option, empty when it was left out; undefined when there is none. */
   text(name: string): string | undefined;
   /** All values of an option. */
   texts(name: string): readonly string[];
@@ -66,8 +77,9 @@ export function readArguments(
 ): CommandArguments {
   const end = spec.endsAtPositional === true ? endOfOptions(spec, args) : args.length;
   const options = Object.fromEntries(
-    Object.entries(spec.options).map(([name, { value, short }]) => {
-      return [name, { type: typeOf(value), ...(short === undefined ? {} : { short }) }];
+    Object.entries(spec.options).map(([name, option]) => {
+      const { short } = option;
+      return [name, { type: typeOf(option), ...(short === undefined ? {} : { short }) }];
     }),
   );
   const { tokens } = parseArgs({
@@ -91,9 +103,11 @@ export function readArguments(
 
 /** What `--help` shows. */
 export function commandHelp(spec: CommandSpec): string {
-  const options = Object.entries(spec.options).map(([name, { value, short, help }]) => {
+  const options = Object.entries(spec.options).map(([name, option]) => {
+    const { value, short, isOptional, help } = option;
     const names = short === undefined ? `--${name}` : `-${short}, --${name}`;
-    return `  ${names}${value === undefined ? "" : ` ${value}`}`.padEnd(26) + help;
+    const placeholder = isOptional === true ? `[=${value}]` : ` ${value}`;
+    return `  ${names}${value === undefined ? "" : placeholder}`.padEnd(26) + help;
   });
   const summary = `${spec.summary[0]?.toUpperCase()}${spec.summary.slice(1)}.`;
   const lines = [`Usage: ${spec.usage}`, "", summary, "", ...options];
@@ -184,7 +198,8 @@ function checkOption(
       `Cannot take "${rawName}" as an option of ${spec.name}: expected ${names.join(", ")}`,
     );
   }
-  const { value: placeholder } = spec.options[name] ?? {};
+  const { value: placeholder, isOptional } = spec.options[name] ?? {};
+  if (isOptional === true) return value ?? "";
   if (placeholder === undefined) {
     if (value === undefined) return "";
     throw new UsageError(`Cannot take "${value}" as the value of ${rawName}: it takes none`);
@@ -206,13 +221,14 @@ function endOfOptions(spec: CommandSpec, args: readonly string[]): number {
     const argument = args[index] ?? "";
     if (!argument.startsWith("-")) return index;
     const option = spec.options[argument.slice(2)];
-    index += option?.value === undefined ? 1 : 2;
+    index += option === undefined || typeOf(option) === "boolean" ? 1 : 2;
   }
   return args.length;
 }
 
-function typeOf(value: string | undefined): "string" | "boolean" {
-  return value === undefined ? "boolean" : "string";
+/** Options of a "boolean" type take no further argument. */
+function typeOf({ value, isOptional }: OptionSpec): "string" | "boolean" {
+  return value === undefined || isOptional === true ? "boolean" : "string";
 }
 
 function variableOf(name: string): string {

@@ -7,6 +7,7 @@ import { LOG_LEVEL_DEFAULT, LOG_LEVELS, type LogLevel, logLevelOf } from "./log.
 export const LOG_LEVEL_OPTION: { readonly "log-level": OptionSpec } = {
   "log-level": {
     value: "LEVEL",
+    values: LOG_LEVELS,
     help: `least that is logged: ${LOG_LEVELS.join(", ")}; default ${LOG_LEVEL_DEFAULT}`,
   },
 };

@@ -59,6 +59,7 @@ export const CACHE_COMMAND: CommandSpec = {
     workspace: { value: "DIR", help: "as the workers were given; default: below TMPDIR" },
     json: { help: "print one JSON document" },
   },
+  operands: { values: ["list", "remove"] },
 };
 
 const VERSION = 1;

@@ -39,6 +39,7 @@ export const PACK_COMMAND: CommandSpec = {
     "ignore-editable": { help: "pack although Python packages in it lie elsewhere (pip -e)" },
     "ignore-missing": { help: "pack although files that conda installed are gone" },
   },
+  operands: { completes: "directories" },
 };
 
 /** Between two looks of a person. */

@@ -66,7 +66,7 @@ export const WORKER_COMMAND: CommandSpec = {
   summary: "run tasks for a manager until it has no more use for it",
   example: "tendril worker --name blast --cores 8 --memory 16GB",
   options: {
-    name: { value: "NAME", help: "join the manager of that name" },
+    name: { value: "NAME", completes: "managers", help: "join the manager of that name" },
     access: { value: "FILE", help: "join the manager whose access file this is" },
     cores: { value: "N", help: "cores to offer, as 8 or 2.5; default: those it may use" },
     memory: { value: "SIZE", help: "memory to offer, as 8GB; default: what it may use" },

@@ -20,6 +20,8 @@ export interface HostRecord {
   /** 0 when it is not blocked; Infinity until somebody unblocks it. */
   blockedUntilMs: number;
   drainedAtMs: number | undefined;
+  /** Why it was blocked or drained last. */
+  reason: string;
   /** What failed since something went well: tasks and workers, by name. */
   readonly failures: Set<string>;
   lastFailureAtMs: number;
@@ -32,6 +34,9 @@ const DOUBLINGS_MAX = 4;
 
 /** The reason of a block that a user asked for. */
 const BY_HAND = "its user blocked it";
+
+/** The reason of a drain. */
+const DRAINED_BY_HAND = "its user drains it";
 
 /** Hosts among which none is looked for that can be forgotten. */
 const HOSTS_KEPT = 1_000;
@@ -60,6 +65,7 @@ export function blockHost(
   const isByHand = reason === BY_HAND;
   const untilMs = state.nowMs + forMs;
   // What a user has said is not undone by what fails there.
+  record.reason = reason;
   record.blockedUntilMs = isByHand ? untilMs : Math.max(untilMs, record.blockedUntilMs);
   record.failures.clear();
   if (forMs < Infinity) planLook(state, { atMs: untilMs, kind: "host", host });
@@ -133,6 +139,7 @@ function drainHost(state: ManagerState, host: string): void {
   const record = recordOf(state, host);
   if (record.drainedAtMs !== undefined) return;
   record.drainedAtMs = state.nowMs;
+  record.reason = DRAINED_BY_HAND;
   state.facts.push({ kind: "host_draining", host });
   barWorkers(state, host);
 }
@@ -184,6 +191,7 @@ function recordOf(state: ManagerState, host: string): HostRecord {
     host,
     blockedUntilMs: 0,
     drainedAtMs: undefined,
+    reason: "",
     failures: new Set(),
     lastFailureAtMs: 0,
     blockCount: 0,

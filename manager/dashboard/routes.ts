@@ -10,7 +10,6 @@ import type { Context, Hono } from "hono";
 import { type Check, name, oneOf, shape, text } from "../../shared/message_check.ts";
 import { plainText } from "../../shared/plain_text.ts";
 import { upgradeSocket } from "../../shared/runtime/serve.ts";
-import { CONTENT_TYPES, type MetricFormat, metricFormatFor } from "../monitoring/metric.ts";
 import { answerJson, answerText, refuseJson } from "./answer.ts";
 import { API_VERSION, type LiveHost, type LiveOutput, type SessionInfo } from "./api.ts";
 import { type Ask, AskDesk, BusyError } from "./ask_desk.ts";
@@ -34,6 +33,12 @@ export type DashboardRefusal =
   | "frame"
   | "backlog";
 
+/** What Prometheus reads. */
+export interface MetricsAnswer {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 /** What only a running manager knows, and does. */
 export interface RunningManager {
   /** As `tendril status --json`. */
@@ -45,8 +50,8 @@ export interface RunningManager {
   /** Those that get no work. */
   readonly hosts: () => readonly LiveHost[];
   readonly changeHost: (host: string, change: HostChange) => void;
-  /** All numbers for Prometheus. */
-  readonly metrics: (format: MetricFormat) => string;
+  /** All numbers for Prometheus, in the format that such a header `Accept` asks for. */
+  readonly metrics: (accept: string | undefined) => MetricsAnswer;
   /** How the run stands; looked at twice a second while somebody wants to know. */
   readonly look: () => LiveState;
 }
@@ -62,6 +67,8 @@ export interface DashboardOptions {
   readonly refuse: (kind: DashboardRefusal) => void;
   /** Default `dashboardPage`. */
   readonly page?: () => Promise<Page>;
+  /** Lets those go who look on. */
+  readonly closing?: AbortSignal;
 }
 
 /** Characters of the name of a host, DNS has 253. */
@@ -97,18 +104,18 @@ const RUNNING_METHODS: Readonly<Record<string, string>> = {
 
 type Handler = (context: Context, visitor: Visitor) => Response | Promise<Response>;
 
-/** Adds the routes of a dashboard; `close` lets those go who look on. */
-export function addDashboardRoutes(
-  app: Hono,
-  options: DashboardOptions,
-): { readonly close: () => void } {
-  const { running, refuse } = options;
+/** Adds the routes of a dashboard. */
+export function addDashboardRoutes(app: Hono, options: DashboardOptions): void {
+  const { running, refuse, closing } = options;
   const routes = new Routes(app, options);
   addAssets(app, options.page ?? dashboardPage);
   routes.addSession();
   routes.addRecords();
-  const live = running === undefined ? undefined : new LiveDesk({ look: running.look, refuse });
-  if (running !== undefined && live !== undefined) routes.addRunning(running, live);
+  if (running !== undefined) {
+    const live = new LiveDesk({ look: running.look, refuse });
+    closing?.addEventListener("abort", () => live.close(), { once: true });
+    routes.addRunning(running, live);
+  }
   const methods = { ...METHODS, ...(running === undefined ? {} : RUNNING_METHODS) };
   for (const [route, allow] of Object.entries(methods)) {
     app.all(route, () => {
@@ -116,7 +123,6 @@ export function addDashboardRoutes(
       return refuseJson(405, `Cannot do that here: ${allow} only`, { allow });
     });
   }
-  return { close: () => live?.close() };
 }
 
 class Routes {
@@ -176,8 +182,8 @@ class Routes {
     app.get(
       "/metrics",
       this.#guard("look", (context) => {
-        const format = metricFormatFor(context.req.header("accept"));
-        return answerText(running.metrics(format), CONTENT_TYPES[format]);
+        const { text, contentType } = running.metrics(context.req.header("accept"));
+        return answerText(text, contentType);
       }),
     );
     app.get(

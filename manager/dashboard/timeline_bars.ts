@@ -5,17 +5,67 @@
  * @module
  */
 
-/** One bar of a lane; `Kind` is what its drawer tells apart. */
-export interface Bar<Kind> {
+import type { BarKind, Timeline } from "./api.ts";
+
+/** One bar of a lane. */
+export interface Bar {
   readonly startMs: number;
   readonly endMs: number;
-  readonly kind: Kind;
+  readonly kind: BarKind;
   /** Of the first of those that it stands for. */
   readonly id: number;
   readonly count: number;
-  readonly label: number;
-  /** `ok`, `failed`, `running`, as digits 0, 1, 2. */
+  /** As of `Timeline`. */
   readonly state: number;
+}
+
+/** What a bar is called. */
+export interface BarName {
+  readonly label: string;
+  /** Calls are told apart from other tasks with their name. */
+  readonly kind: BarKind;
+}
+
+/** A lane with its bars by their start, of all times. */
+export type DrawnLane = Timeline["lanes"][number] & { readonly bars: readonly Bar[] };
+
+/** The part of the time that is drawn, and with how many bars. */
+export interface TimelineView {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly barsMax: number;
+}
+
+/** Draws what touches the view; names are asked for what is left after merging. */
+export function drawTimeline(
+  lanes: readonly DrawnLane[],
+  { fromMs, toMs, barsMax }: TimelineView,
+  namesOf: (bars: readonly Bar[]) => readonly BarName[],
+): Timeline {
+  const within = lanes.map(({ bars }) =>
+    bars.filter(({ startMs, endMs }) => startMs <= toMs && endMs >= fromMs)
+  );
+  const merged = mergeBars(within, toMs - fromMs, barsMax);
+  const bars = merged.flat();
+  const names = namesOf(bars);
+  const indexOf = new Map<string, number>();
+  for (const { label } of names) if (!indexOf.has(label)) indexOf.set(label, indexOf.size);
+  return {
+    fromMs,
+    toMs,
+    lanes: lanes.map(({ workerId, host, kind, index }) => ({ workerId, host, kind, index })),
+    bars: {
+      lane: merged.flatMap((lane, index) => lane.map(() => index)),
+      startMs: bars.map(({ startMs }) => startMs),
+      endMs: bars.map(({ endMs }) => endMs),
+      kind: names.map(({ kind }) => kind),
+      id: bars.map(({ id }) => id),
+      count: bars.map(({ count }) => count),
+      label: names.map(({ label }) => indexOf.get(label) ?? 0),
+      state: bars.map(({ state }) => state),
+    },
+    labels: [...indexOf.keys()],
+  };
 }
 
 /** The finest step: a bar of a part of the time that no screen shows. */
@@ -27,11 +77,11 @@ const GAP_PART = 0.5;
  * Merges neighbours in lanes whose bars stand by their start, in steps that double, until no more
  * than `barsMax` are left or each lane is as coarse as can be.
  */
-export function mergeBars<Kind>(
-  lanes: readonly (readonly Bar<Kind>[])[],
+export function mergeBars(
+  lanes: readonly (readonly Bar[])[],
   spanMs: number,
   barsMax: number,
-): readonly (readonly Bar<Kind>[])[] {
+): readonly (readonly Bar[])[] {
   let merged = lanes;
   let stepMs = spanMs * FINEST_PART;
   while (countBars(merged) > barsMax && stepMs <= 2 * spanMs && stepMs > 0) {
@@ -46,8 +96,8 @@ function countBars(lanes: readonly (readonly unknown[])[]): number {
 }
 
 /** Merges a bar into the one before while both together are no longer than `stepMs`. */
-function mergeLane<Kind>(bars: readonly Bar<Kind>[], stepMs: number): readonly Bar<Kind>[] {
-  const merged: Bar<Kind>[] = [];
+function mergeLane(bars: readonly Bar[], stepMs: number): readonly Bar[] {
+  const merged: Bar[] = [];
   for (const bar of bars) {
     const before = merged.at(-1);
     const endMs = Math.max(before?.endMs ?? 0, bar.endMs);
@@ -77,11 +127,11 @@ function worse(a: number, b: number): number {
  * Puts what overlaps into lanes of its own: each into the first that is free, and what finds none of
  * `lanesMax` into the last. `bars` stand by their start.
  */
-export function spreadOverLanes<Kind>(
-  bars: readonly Bar<Kind>[],
+export function spreadOverLanes(
+  bars: readonly Bar[],
   lanesMax: number,
-): Bar<Kind>[][] {
-  const lanes: Bar<Kind>[][] = [];
+): Bar[][] {
+  const lanes: Bar[][] = [];
   const freeAtMs: number[] = [];
   for (const bar of bars) {
     let lane = freeAtMs.findIndex((atMs) => atMs <= bar.startMs);

@@ -3,9 +3,7 @@
 import type { TransferId } from "../../shared/ids.ts";
 import type { Fact } from "../core/fact.ts";
 import { boundsBetween, type Count, type Histogram, type MetricRegistry } from "./metric.ts";
-
-/** Transfers of which the start is remembered; of those that are called off no end is told. */
-const TRANSFERS_MAX = 100_000;
+import { StartTimes } from "./start_times.ts";
 
 const DURATION_BOUNDS_S: readonly number[] = boundsBetween(-3, 3);
 const SIZE_BOUNDS_BYTES: readonly number[] = boundsBetween(3, 11);
@@ -37,8 +35,7 @@ interface RouteSeries {
 /** Counts transfers and replicas. */
 export class TransferMetrics {
   readonly #routes: ReadonlyMap<string, RouteSeries>;
-  /** `{transfer under way: when it began}`, the oldest first. */
-  readonly #startedAtMs: Map<TransferId, number> = new Map();
+  readonly #transfers: StartTimes<TransferId> = new StartTimes();
   readonly #ready: Count;
   readonly #gone: Count;
 
@@ -56,9 +53,8 @@ export class TransferMetrics {
 
   /** A transfer began or ended. */
   count({ kind, transferId, from, to, movedBytes }: TransferFact, atMs: number): void {
-    const startedAtMs = this.#startedAtMs.get(transferId);
-    this.#startedAtMs.delete(transferId);
-    if (kind === "transfer_started") return this.#begin(transferId, atMs);
+    if (kind === "transfer_started") return this.#transfers.begin(transferId, atMs);
+    const startedAtMs = this.#transfers.take(transferId);
     const route = this.#routes.get(`${from}_to_${to}`);
     if (route === undefined) return;
     route.bytes.value += movedBytes;
@@ -75,13 +71,6 @@ export class TransferMetrics {
   countReplica(kind: "replica_ready" | "replica_gone"): void {
     if (kind === "replica_ready") this.#ready.value += 1;
     else this.#gone.value += 1;
-  }
-
-  #begin(transferId: TransferId, atMs: number): void {
-    this.#startedAtMs.set(transferId, atMs);
-    if (this.#startedAtMs.size <= TRANSFERS_MAX) return;
-    const [oldest] = this.#startedAtMs.keys();
-    if (oldest !== undefined) this.#startedAtMs.delete(oldest);
   }
 }
 

@@ -12,6 +12,7 @@ import { type Figure, tableOf } from "./figure.ts";
 import { measureImports } from "./imports.ts";
 import { measureManagerCore } from "./manager_core.ts";
 import { measureMixed } from "./mixed.ts";
+import { measureSee } from "./see.ts";
 import { measureStart } from "./start.ts";
 import { measureChains, measureTasks } from "./tasks.ts";
 import { measureTransfer } from "./transfer.ts";
@@ -29,6 +30,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   mixed: measureMixed,
   start: measureStart,
   doors: measureDoors,
+  see: measureSee,
   unpack: measureUnpack,
 };
 

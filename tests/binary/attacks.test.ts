@@ -374,6 +374,127 @@ attack("point the name of a site at the manager → 421", "host", async () => {
   expect(await statusOf("GET /client", { ...UPGRADE, host: "evil.example" })).toBe(421);
 });
 
+/** The host as browsers state it: cookies go by its port. */
+function hostOf(): string {
+  return new URL(target.url).host;
+}
+
+/** Opens a session of the dashboard; gives its cookie, or the status that refuses it. */
+async function openSession(token: string): Promise<string | number> {
+  const body = JSON.stringify({ token });
+  const response = await fetch(`${target.url}/session`, { method: "POST", body });
+  await response.text();
+  return response.headers.getSetCookie()[0]?.split(";")[0] ?? response.status;
+}
+
+/** The cookie of whoever shows the secret of that role. */
+async function cookieOf(role: "client" | "viewer"): Promise<string> {
+  return String(await openSession(target.access.secrets[role] ?? ""));
+}
+
+/** Paths at which the dashboard shows the run. */
+const SHOWN = ["/api/session", "/api/status", "/api/tasks/1/output", "/api/hosts", "/metrics"];
+
+attack("look at the dashboard without a session → 401", "session", async () => {
+  for (const path of SHOWN) expect(await statusOf(`GET ${path}`)).toBe(401);
+  expect(await statusOf("POST /api/ask", { "content-length": 14 }, '{"kind":"run"}')).toBe(401);
+  expect(await statusOf("GET /live", UPGRADE)).toBe(401);
+});
+
+attack("guess a token or a session of the dashboard → 401, then 429", "session", async () => {
+  const guess = () => randomBytes(32).toString("base64url");
+  const statuses = new Set<string | number>();
+  for (let index = 0; index < 100; index++) statuses.add(await openSession(guess()));
+  expect([...statuses]).toEqual([401, 429]);
+  const host = hostOf();
+  const cookie = `tendril_session_${new URL(target.url).port}=${guess()}`;
+  expect(await statusOf("GET /api/status", { host, cookie })).toBe(401);
+  // Nobody is locked out by it.
+  expect(await cookieOf("viewer")).toContain("tendril_session");
+});
+
+attack("use a link to the dashboard a second time → refused", "session", async () => {
+  const client = await FakeClient.join("attacked");
+  const { fragment } = await client.expect("dashboard", { kind: "dashboard" });
+  client.close();
+  const token = fragment.replace("#token=", "");
+  expect(await openSession(token)).toContain("tendril_session");
+  expect([401, 429]).toContain(await openSession(token) as number);
+});
+
+attack("block a host with a viewer's session or secret → 403", "session", async () => {
+  const { viewer = "" } = target.access.secrets;
+  const body = '{"change":"block"}';
+  const common = { host: hostOf(), "content-length": body.length };
+  for (
+    const headers of [
+      { ...common, cookie: await cookieOf("viewer") },
+      { ...common, authorization: `Bearer ${viewer}` },
+    ]
+  ) expect(await statusOf("POST /api/hosts/node1", headers, body)).toBe(403);
+});
+
+attack("use a worker's secret at the dashboard → refused", "session", async () => {
+  const { worker = "" } = target.access.secrets;
+  expect([401, 429]).toContain(await openSession(worker) as number);
+});
+
+attack(
+  "have a page of another site, or of another port, use your session → 403",
+  "origin",
+  async () => {
+    const cookie = await cookieOf("client");
+    const body = '{"change":"block"}';
+    const common = { host: hostOf(), cookie };
+    for (const origin of ["http://evil.example", "null", "http://127.0.0.1:1"]) {
+      const headers = { ...common, origin };
+      const sized = { ...headers, "content-length": body.length };
+      expect(await statusOf("POST /api/hosts/node1", sized, body)).toBe(403);
+      expect(await statusOf("GET /api/status", headers)).toBe(403);
+      expect(await statusOf("GET /live", { ...UPGRADE, ...headers })).toBe(403);
+    }
+    // Without `Origin`, as forms and images ask.
+    const told = { ...common, "sec-fetch-site": "same-site" };
+    expect(await statusOf("GET /api/status", told)).toBe(403);
+    expect(await statusOf("GET /api/status", common)).toBe(200);
+  },
+);
+
+attack(
+  "put the dashboard into a frame, or a script into it → the browser refuses",
+  undefined,
+  async () => {
+    const { headers } = await fetch(`${target.url}/`);
+    const policy = headers.get("content-security-policy") ?? "";
+    for (const rule of ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"]) {
+      expect(policy).toContain(rule);
+    }
+    expect(policy).not.toContain("unsafe");
+    expect(headers.get("x-content-type-options")).toBe("nosniff");
+  },
+);
+
+attack("ask the dashboard with 1 GB → 413, nothing is read", "body", async () => {
+  const headers = { host: hostOf(), cookie: await cookieOf("viewer"), "content-length": 1e9 };
+  const request = head("POST /api/ask", headers);
+  const { statuses, sentBytes } = await speak(target.url, request, { flood: PIECE });
+  expect([[], [413]]).toContainEqual([...statuses]);
+  expect(sentBytes).toBeLessThan(SYSTEM_BYTES_MAX);
+});
+
+attack("ask the dashboard what is no question → 400", "body", async () => {
+  const headers = { host: hostOf(), cookie: await cookieOf("viewer") };
+  const hostile = [
+    '{"kind":"tasks","sort":"id; drop table task","isDescending":true,"offset":0,"limit":1}',
+    '{"kind":"task","taskId":"1 or 1=1"}',
+    "[".repeat(60_000),
+  ];
+  for (const body of hostile) {
+    const sized = { ...headers, "content-length": body.length };
+    expect(await statusOf("POST /api/ask", sized, body)).toBe(400);
+  }
+});
+
 attack("use a method that is not for it → 405", "request", async () => {
   expect(await statusOf("DELETE /files/file-a")).toBe(405);
 });

@@ -112,11 +112,15 @@ console.log(stated.name, given.name);`;
 
 test("tendril run gives the script's managers its options, or variables; the script's own win", () => {
   writeFileSync(join(directory, "names.ts"), NAMES);
-  expect(tendril(["run", "--name", "given", "names.ts"])).toEqual({
-    status: 0,
-    stdout: "stated given\n",
-    stderr: "",
-  });
+  const given = tendril(["run", "--name", "given", "names.ts"]);
+  expect(given).toMatchObject({ status: 0, stdout: "stated given\n" });
+  const lines = given.stderr.replaceAll(/:\d+/g, ":0").split("\n");
+  expect(lines).toEqual([
+    ...["stated", "given"].map((name) =>
+      `dashboard: http://127.0.0.1:0/ (for a link: tendril dashboard --name ${name})`
+    ),
+    "",
+  ]);
   const variables = { TENDRIL_NAME: "variable" };
   expect(tendril(["run", "names.ts"], variables).stdout).toBe("stated variable\n");
   expect(tendril(["run", "--name", "given", "names.ts"], variables).stdout).toBe("stated given\n");
@@ -135,7 +139,11 @@ test("tendril run sums up on stderr, unless it is to be quiet", () => {
   writeFileSync(join(directory, "one.ts"), ONE_TASK);
   const loud = tendril(["run", "--workers", "1", "one.ts"]);
   expect(loud).toMatchObject({ status: 0, stdout: "success\n" });
-  expect(loud.stderr).toMatch(/^tasks: 1 succeeded; in .*\/s; moved: 0 B\n$/);
+  expect(loud.stderr).toMatch(
+    /^dashboard: http:[^\n]+\ntasks: 1 succeeded; in .*\/s; moved: 0 B\n$/,
+  );
+  const without = tendril(["run", "--no-dashboard", "--workers", "1", "one.ts"]);
+  expect(without.stderr).toMatch(/^tasks: 1 succeeded; in .*\/s; moved: 0 B\n$/);
   const quiet = { status: 0, stdout: "success\n", stderr: "" };
   expect(tendril(["run", "--quiet", "--workers", "1", "one.ts"])).toEqual(quiet);
   expect(tendril(["run", "one.ts"], { TENDRIL_WORKERS: "1", TENDRIL_QUIET: "1" })).toEqual(quiet);

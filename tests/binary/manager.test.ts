@@ -53,7 +53,7 @@ test("tendril manager says how to reach it, and ends in good order on signals", 
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
     const { child, line, ended } = await start([]);
     expect(line).toMatch(
-      /^manager "default" at http:\/\/127\.0\.0\.1:\d+; workers: tendril worker --name default; tasks: tendril submit --name default -- COMMAND\n$/,
+      /^manager "default" at http:\/\/127\.0\.0\.1:\d+; workers: tendril worker --name default; tasks: tendril submit --name default -- COMMAND\ndashboard: http:\/\/127\.0\.0\.1:\d+\/ \(for a link: tendril dashboard --name default\)\n$/,
     );
     expect(tendril("submit", "--", "true")).toMatchObject({ status: 0 });
     child.kill(signal);
@@ -61,6 +61,33 @@ test("tendril manager says how to reach it, and ends in good order on signals", 
     expect(readdirSync(join(home, ".tendril", "managers"))).toEqual([]);
     expect(readdirSync(home).filter((name) => name.startsWith("tendril-manager-"))).toEqual([]);
   }
+}, 60_000);
+
+test("tendril dashboard prints a fresh link that opens the dashboard of the binary", async () => {
+  const { child, ended } = await start(["--name", "oak"]);
+  const shown = tendril("dashboard");
+  expect(shown).toMatchObject({ status: 0, stderr: "" });
+  expect(shown.stdout).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{43}\n$/);
+  const told = JSON.parse(tendril("dashboard", "--name", "oak", "--json").stdout);
+  expect(told).toMatchObject({ version: 1, name: "oak", canAct: true });
+  expect(told.url).not.toBe(shown.stdout.trim());
+  const { origin, hash } = new URL(told.url);
+  const body = JSON.stringify({ token: hash.replace("#token=", "") });
+  const opened = await fetch(`${origin}/session`, { method: "POST", body });
+  expect([opened.status, await opened.json()]).toEqual([
+    200,
+    { version: 1, isLive: true, canAct: true },
+  ]);
+  for (const path of ["/", "/assets/page.js", "/assets/style.css"]) {
+    const part = await fetch(origin + path);
+    expect([part.status, (await part.text()).length > 100]).toEqual([200, true]);
+  }
+  const viewers = join(home, "viewer.json");
+  expect(tendril("access", "--role", "viewer", "-o", viewers).status).toBe(0);
+  const looking = JSON.parse(tendril("dashboard", "--access", viewers, "--json").stdout);
+  expect(looking.canAct).toBe(false);
+  child.kill("SIGTERM");
+  expect(await ended).toBe(143);
 }, 60_000);
 
 test("tendril manager stays when it was started with nohup and its terminal goes", async () => {

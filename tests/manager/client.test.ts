@@ -70,14 +70,14 @@ test("ask() passes progress on before the answer", async () => {
   await using manager = new ScriptedManager({
     answer: ({ requestId }, tell) =>
       tell([
-        { kind: "progress", requestId, counts },
+        { kind: "progress", requestId, counts, failures: [] },
         { kind: "waited", requestId, counts, failures: [] },
       ]),
   });
   await using client = await open(manager.access);
   const seen: unknown[] = [];
   const wait = { kind: "wait", selection: { kind: "last" }, progressMs: 1 } as const;
-  const waited = await client.ask(wait, { onProgress: (found) => seen.push(found) });
+  const waited = await client.ask(wait, { onProgress: (found) => seen.push(found.counts) });
   expect(seen).toEqual([counts]);
   expect(waited.counts).toEqual(counts);
 });

@@ -1,127 +1,117 @@
 import { expect, test } from "bun:test";
 
-import { describeEnd, describeProgress, Progress } from "../../manager/progress.ts";
-import { Refusals } from "../../manager/refusal.ts";
-import type { ManagerStatus } from "../../manager/status.ts";
+import type { Fact } from "../../manager/core/fact.ts";
+import type { TaskId } from "../../shared/ids.ts";
+import type { TryResult } from "../../shared/task.ts";
+import { Progress, type ProgressOptions } from "../../manager/progress.ts";
+import type { ClearLine } from "../../shared/terminal.ts";
+import { Screen } from "../screen.ts";
+import { statusWith } from "./status_sample.ts";
 
-const NO_DISK = { diskBytes: 0, diskUsedBytes: 0 };
-
-const COUNTS: ManagerStatus["tasks"] = {
-  submitted: 10,
-  waiting: 1,
-  ready: 3,
-  dispatched: 1,
-  retrieving: 1,
-  succeeded: 3,
-  failed: 1,
-  cancelled: 0,
-  triesStarted: 6,
-  recoveries: 0,
-  recoveriesWaiting: 0,
-  recoveriesRunning: 0,
-  nondeterministic: 0,
-};
-
-function statusWith(tasks: Partial<ManagerStatus["tasks"]> = {}): ManagerStatus {
+function optionsWith(
+  terminal: Screen,
+  options: Partial<ProgressOptions> = {},
+): ProgressOptions {
   return {
-    version: 1,
-    name: "blast",
-    url: "http://127.0.0.1:1",
-    urls: ["http://127.0.0.1:1"],
-    startedAtMs: 1_000_000,
-    tasks: { ...COUNTS, ...tasks },
-    workers: { connected: 2, away: 0, cores: 2, coresCommitted: 1, ...NO_DISK },
-    bytes: {
-      managerToWorker: 1e6,
-      workerToWorker: 5e5,
-      workerToManager: 0,
-      urlToWorker: 0,
-      workerToUrl: 0,
-    },
-    files: 0,
-    transfers: 0,
-    damaged: 0,
-    libraries: 0,
-    unplaceable: [],
-    refused: new Refusals().counts(),
+    status: () => statusWith(),
+    subscribe: () => () => {},
+    more: () => undefined,
+    isEnding: () => false,
+    terminal,
+    beforeOutput: () => () => {},
+    ...options,
   };
 }
 
-test("describeProgress() tells of tasks, workers, bytes, rate and time left", () => {
-  expect(describeProgress(statusWith(), 1_002_000)).toBe(
-    "tasks: 4/10 done, 4 waiting, 2 running, 1 failed; workers: 2; moved: 1.5 MB; 2.0/s; " +
-      "about 3 s left",
-  );
-});
-
-test("describeProgress() says how to start a worker when none has come", () => {
-  const status = {
-    ...statusWith(),
-    workers: { connected: 0, away: 0, cores: 0, coresCommitted: 0, ...NO_DISK },
-  };
-  expect(describeProgress(status, 1_000_100)).toContain("workers: 0;");
-  expect(describeProgress(status, 1_009_000)).toContain(
-    'workers: none, start with "tendril worker --name blast";',
-  );
-  const away = { ...status, workers: { ...status.workers, away: 1 } };
-  expect(describeProgress(away, 1_009_000)).toContain("workers: 0 (1 away);");
-});
-
-test("describeEnd() leaves out what did not happen", () => {
-  expect(describeEnd(statusWith({ failed: 0, succeeded: 10 }), 1_004_000)).toBe(
-    "tasks: 10 succeeded; in 4 s, 2.5/s; moved: 1.5 MB",
-  );
-  expect(describeEnd(statusWith({ cancelled: 2 }), 1_004_000)).toContain(
-    "3 succeeded, 1 failed, 2 cancelled, 4 unfinished; in",
-  );
-});
-
-/** A terminal that keeps what is on it. */
-function screen({ isTTY, columns }: { isTTY: boolean; columns?: number }) {
-  let text = "";
-  const waiting: (() => void)[] = [];
+/** A fact of a task that failed, or was cancelled. */
+function ended(taskId: number, outcome: "exit" | "cancelled" = "exit"): Fact {
+  const stderr = new TextEncoder().encode(`no oak ${taskId}\n`);
+  const id = taskId as TaskId;
   return {
-    isTTY,
-    columns,
-    write(part: string) {
-      text += part;
-      for (const wake of waiting.splice(0)) wake();
+    kind: "task_ended",
+    taskId: id,
+    outcome,
+    outputs: [],
+    end: {
+      taskId: id,
+      try: 1,
+      outcome,
+      message: "The command ended with exit code 4",
+      result: { stderr } as TryResult,
+      submittedAtMs: 0,
+      dispatchedAtMs: 0,
+      endedAtMs: 0,
     },
-    /** Lines as a person sees them. */
-    lines: () => text.split("\n").map((line) => line.split("\r\x1b[K").at(-1)),
-    written: () => new Promise<void>((resolve) => waiting.push(resolve)),
   };
 }
 
 test("Progress redraws one line on a terminal, which goes for the end", async () => {
-  const terminal = screen({ isTTY: true, columns: 20 });
-  let clear = () => {};
+  const terminal = new Screen({ columns: 20, rows: 10 });
+  let clear: ClearLine = () => {};
   let isReleased = false;
-  const beforeOutput = (clearLine: () => void) => {
+  const beforeOutput = (clearLine: ClearLine) => {
     clear = clearLine;
     return () => void (isReleased = true);
   };
   {
-    using _progress = new Progress({ status: () => statusWith(), terminal, beforeOutput });
+    using _progress = new Progress(optionsWith(terminal, { beforeOutput }));
     await terminal.written();
-    expect(terminal.lines()).toEqual(["tasks: 4/10 done, 4"]);
-    clear();
-    expect(terminal.lines()).toEqual([""]);
+    expect(terminal.lines()).toEqual(["tasks: 4/10 done"]);
+    clear(false);
+    expect(terminal.lines()).toEqual([]);
     await terminal.written();
-    expect(terminal.lines()).toEqual(["tasks: 4/10 done, 4"]);
+    expect(terminal.lines()).toEqual(["tasks: 4/10 done"]);
   }
   expect(isReleased).toBe(true);
-  expect(terminal.lines()).toEqual([expect.stringMatching(/^tasks: 3 succeeded, 1 failed/), ""]);
+  expect(terminal.lines().join("")).toMatch(/^tasks: 3 succeeded, 1 failed/);
+});
+
+test("Progress tells of tasks that fail when they do, and at the end where there is more", async () => {
+  const terminal = new Screen({ columns: 100, rows: 20 });
+  const listeners: ((facts: readonly Fact[]) => void)[] = [];
+  const subscribe = (listener: (facts: readonly Fact[]) => void) => {
+    listeners.push(listener);
+    return () => void listeners.pop();
+  };
+  const more = ({ id }: { readonly id: number }) => `outputs of ${id}`;
+  {
+    using _progress = new Progress(optionsWith(terminal, { subscribe, more }));
+    await terminal.written();
+    listeners[0]?.([ended(7), ended(8, "cancelled")]);
+    expect(terminal.lines()).toEqual([
+      "task 7 ended as exit: The command ended with exit code 4",
+      "  no oak 7",
+    ]);
+  }
+  expect(listeners).toEqual([]);
+  expect(terminal.lines()).toEqual([
+    "task 7 ended as exit: The command ended with exit code 4",
+    "  no oak 7",
+    "task 7 ended as exit: The command ended with exit code 4",
+    "more of it: outputs of 7",
+    expect.stringMatching(/^tasks: 3 succeeded, 1 failed/),
+  ]);
+});
+
+test("Progress shows its line no more once the process ends", async () => {
+  const terminal = new Screen({ columns: 80, rows: 10 });
+  let isEnding = false;
+  using _progress = new Progress(optionsWith(terminal, { isEnding: () => isEnding }));
+  await terminal.written();
+  isEnding = true;
+  await terminal.written();
+  expect(terminal.lines()).toEqual([]);
 });
 
 test("Progress writes plain lines to a pipe, and nothing when there was no task", () => {
-  const terminal = screen({ isTTY: false });
+  const terminal = new Screen({ isTTY: false });
   const beforeOutput = () => {
     throw new Error("nothing is drawn on a pipe");
   };
-  new Progress({ status: () => statusWith({ submitted: 0 }), terminal, beforeOutput })
-    [Symbol.dispose]();
-  expect(terminal.lines()).toEqual([""]);
-  new Progress({ status: () => statusWith(), terminal, beforeOutput })[Symbol.dispose]();
-  expect(terminal.lines()).toEqual([expect.stringMatching(/^tasks: 3 succeeded/), ""]);
+  const status = () => statusWith({ submitted: 0 });
+  new Progress(optionsWith(terminal, { status, beforeOutput }))[Symbol.dispose]();
+  expect(terminal.text).toBe("");
+  new Progress(optionsWith(terminal, { beforeOutput }))[Symbol.dispose]();
+  expect(terminal.text).toMatch(/^tasks: 3 succeeded, .+\n$/);
+  expect(terminal.text).not.toContain("\x1b");
 });

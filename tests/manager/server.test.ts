@@ -49,7 +49,22 @@ const UPGRADE = {
 /** `[what, request, status, kind that counts it]`. */
 const REQUESTS: readonly (readonly [string, string, number, RefusalKind])[] = [
   ["unknown path", head("GET /nothing"), 404, "request"],
-  ["root", head("GET /"), 404, "request"],
+  ["wrong method of the page", head("PUT /", { "content-length": 0 }), 405, "request"],
+  ["no session", head("GET /api/status"), 401, "session"],
+  ["no session to look on", head("GET /live", UPGRADE), 401, "session"],
+  [
+    "wrong secret",
+    head("GET /metrics", { authorization: "Bearer AAAA" }),
+    401,
+    "session",
+  ],
+  [
+    "session for another origin",
+    head("POST /session", { "content-length": 0, origin: "http://x.y" }),
+    403,
+    "origin",
+  ],
+  ["no token", head("POST /session", { "content-length": 2 }) + "{}", 400, "body"],
   ["wrong method of a file", head("DELETE /files/a"), 405, "request"],
   ["wrong method of a socket", head("POST /worker", { "content-length": 0 }), 405, "request"],
   ["no upgrade", head("GET /worker"), 426, "request"],

@@ -39,7 +39,7 @@ export function useAnswer<Asked extends Question>(
     if (key === "") return;
     return follow(() => ask(questionRef.current as Asked), {
       take: (value) => setState({ key, value }),
-      fail: (error) => setState((last) => ({ ...last, error })),
+      fail: (error) => setState((last) => ({ ...last, error: messageOf(error) })),
     });
   }, [key]);
   return { value: state.value, error: state.error, isStale: state.key !== key };
@@ -49,7 +49,7 @@ export function useAnswer<Asked extends Question>(
 export interface Following<Found> {
   take(found: Found): void;
   /** It failed, and is tried again when something changes. */
-  fail(message: string): void;
+  fail(error: unknown): void;
 }
 
 /**
@@ -76,7 +76,7 @@ export function follow<Found>(
       if (!isEnded) following.take(found);
     } catch (error) {
       seenAtMs = -1;
-      if (!isEnded) following.fail(error instanceof Error ? error.message : String(error));
+      if (!isEnded) following.fail(error);
     }
     isLooking = false;
     if (isEnded || seenAtMs === -1) return;
@@ -96,4 +96,9 @@ export function follow<Found>(
     unsubscribe();
     document.removeEventListener("visibilitychange", onChange);
   };
+}
+
+/** What an error says. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

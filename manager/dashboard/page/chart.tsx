@@ -88,7 +88,7 @@ export function Chart(props: ChartProps): JSX.Element {
           </span>
         ))}
         <span class="legend-time">
-          {shown !== undefined && index >= 0 ? instant(atMs[index], atMs.at(-1)) : "now"}
+          {shown !== undefined && index >= 0 ? instant(atMs[index], atMs.at(-1)) : "latest"}
         </span>
       </figcaption>
       <div class="chart-plot" ref={host} />
@@ -122,7 +122,7 @@ function makePlot(
       ms: 1,
       legend: { show: false },
       cursor: { y: false, sync: { key: SYNC_KEY }, drag: { x: false, y: false } },
-      padding: [8, 8, 0, 0],
+      padding: [8, 28, 0, 0],
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
       axes: [
         { ...axis, size: 26, space: 70, values: timeTicks },
@@ -150,14 +150,18 @@ function drawingOf({ name, colour, isLine }: ChartSeries, isStacked: boolean): u
     stroke,
     width: isLine ? 2 : 1.25,
     ...(isLine && isStacked && { dash: [5, 4] }),
-    ...(!isLine && { fill: isStacked ? stroke : fade(stroke) }),
+    ...(!isLine && { fill: mix(stroke, colourOf("card"), isStacked ? 0.62 : 0.18) }),
     points: { show: false },
   };
 }
 
-/** `rgb(1, 2, 3)` so faint that what lies behind is seen. */
-function fade(colour: string): string {
-  return colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.18)");
+/** A colour of two as the browser tells them, `rgb(1, 2, 3)`: so much of the first. */
+export function mix(colour: string, other: string, part: number): string {
+  const [first, second] = [colour, other].map((text) => (text.match(/[\d.]+/g) ?? []).map(Number));
+  const mixed = [0, 1, 2].map((at) => {
+    return Math.round((first?.[at] ?? 0) * part + (second?.[at] ?? 0) * (1 - part));
+  });
+  return `rgb(${mixed.join(", ")})`;
 }
 
 /** Hours and minutes, with seconds when the ticks are closer. */

@@ -5,11 +5,10 @@
  */
 
 import type { Answers, LiveHost, LiveOutput, Question, SessionInfo } from "../api.ts";
+import { API_VERSION } from "../api.ts";
+import { answerFromReport, openReport } from "../report_data.ts";
 import { readToken } from "./route.ts";
 import { makeStore, type Store } from "./store.ts";
-
-/** Answers questions. */
-export type Ask = <Asked extends Question>(question: Asked) => Promise<Answers[Asked["kind"]]>;
 
 /** May this browser see the run? */
 export type SessionState =
@@ -19,7 +18,7 @@ export type SessionState =
   | { readonly kind: "open"; readonly info: SessionInfo };
 
 /** What a page to send around is. */
-const REPORT_SESSION: SessionInfo = { version: 1, isLive: false, canAct: false };
+const REPORT_SESSION: SessionInfo = { version: API_VERSION, isLive: false, canAct: false };
 
 /** Longest wait for one answer. */
 const ANSWER_MS_MAX = 30_000;
@@ -41,16 +40,21 @@ export class RequestError extends Error {
   }
 }
 
-let source: Ask = askManager;
+/** Of a page to send around; undefined when a manager answers. */
+let report: Awaited<ReturnType<typeof openReport>> | undefined;
 
 /** Asks for something of the run. */
-export function ask<Asked extends Question>(question: Asked): Promise<Answers[Asked["kind"]]> {
-  return source(question);
+export async function ask<Asked extends Question>(
+  question: Asked,
+): Promise<Answers[Asked["kind"]]> {
+  if (report === undefined) return await request("POST", "api/ask", question);
+  type Found = Answers[Asked["kind"]];
+  return answerFromReport<Question["kind"]>(report, question) as Found;
 }
 
-/** From now on, questions are answered from records that came with the page. */
-export function answerFrom(records: Ask): void {
-  source = records;
+/** From now on, questions are answered from the packed records that came with the page. */
+export async function answerFrom(packed: string): Promise<void> {
+  report = await openReport(packed);
   session.set({ kind: "open", info: REPORT_SESSION });
 }
 
@@ -102,10 +106,6 @@ export async function hosts(): Promise<readonly LiveHost[]> {
 /** Lets a host end what it runs, keeps work from it, or gives it work again. */
 export async function act(host: string, change: "drain" | "block" | "unblock"): Promise<void> {
   await request("POST", `api/hosts/${encodeURIComponent(host)}`, { change });
-}
-
-function askManager<Asked extends Question>(question: Asked): Promise<Answers[Asked["kind"]]> {
-  return request("POST", "api/ask", question);
 }
 
 /** Sends a request and returns the JSON that came back. */

@@ -23,7 +23,9 @@ export function bytes(value: number | null | undefined): string {
 /** A length of time. */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return UNKNOWN;
-  return formatDuration(Math.max(0, ms));
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60 || seconds >= 3600) return formatDuration(Math.max(0, ms));
+  return `${Math.floor(seconds / 60)} m ${seconds % 60} s`;
 }
 
 /** Cores and other amounts that may have a fraction. */

@@ -9,7 +9,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { session } from "./client.ts";
 import { count, duration, instant } from "./format.ts";
-import { Icon } from "./icon.tsx";
+import { Icon, type IconName } from "./icon.tsx";
 import { PAGES } from "./keys.ts";
 import { live } from "./live.ts";
 import { hrefOf } from "./route.ts";
@@ -187,6 +187,47 @@ const OTHER_KEYS: readonly (readonly [readonly string[], string])[] = [
   [["?"], "This list"],
 ];
 
+/** The title of a page, with what stands beside it. */
+export function PageHead(
+  { title, children }: { readonly title: ComponentChildren; readonly children?: ComponentChildren },
+): JSX.Element {
+  return (
+    <div class="page-head">
+      <h1>{title}</h1>
+      {children}
+    </div>
+  );
+}
+
+/** Names and what they stand for. */
+export function Facts(
+  { rows }: { readonly rows: readonly (readonly [string, ComponentChildren])[] },
+): JSX.Element {
+  return (
+    <dl class="facts">
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** Said of what a page to send around had no room for. */
+export function Partial(): JSX.Element {
+  return (
+    <p class="banner">
+      <Icon name="warning" />{" "}
+      <span>
+        This page had no room for all of it: the run's database has more, open it with{" "}
+        <code>tendril report</code>.
+      </span>
+    </p>
+  );
+}
+
 /** What stands where a part of a page cannot be shown. */
 export function Problem({ text }: { readonly text: string }): JSX.Element {
   return (
@@ -200,16 +241,19 @@ export function Problem({ text }: { readonly text: string }): JSX.Element {
 export function Tile(
   props: {
     readonly label: string;
-    readonly value: string | number;
+    readonly value: ComponentChildren;
     readonly note?: ComponentChildren;
     readonly href?: string;
-    readonly mark?: string;
+    readonly icon?: IconName;
   },
 ): JSX.Element {
   const value = typeof props.value === "number" ? count(props.value) : props.value;
   const content = (
     <>
-      <span class={`tile-label ${props.mark ? `mark-${props.mark}` : ""}`}>{props.label}</span>
+      <span class={`mark ${props.icon ? `mark-${props.icon}` : ""}`}>
+        {props.icon && <Icon name={props.icon} />}
+        {props.label}
+      </span>
       <span class="tile-value">{value}</span>
       <span class="tile-note">{props.note}</span>
     </>

@@ -8,7 +8,8 @@
 import { type JSX, render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import { ask, openSession, session } from "./client.ts";
+import { REPORT_ELEMENT_ID } from "../report_data.ts";
+import { answerFrom, ask, openSession, session } from "./client.ts";
 import { follow } from "./answer.ts";
 import { Data } from "./data.tsx";
 import { File } from "./file.tsx";
@@ -67,10 +68,12 @@ function App(): JSX.Element {
 /** Opens the session, and tries again while nobody answers; returns what ends it. */
 function keepOpening(tell: (problem: string) => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const packed = document.getElementById(REPORT_ELEMENT_ID)?.textContent;
   function open(): void {
-    openSession().then(() => tell(""), (error: unknown) => {
+    const opening = packed ? answerFrom(packed) : openSession();
+    opening.then(() => tell(""), (error: unknown) => {
       tell(error instanceof Error ? error.message : String(error));
-      timer = setTimeout(open, REOPEN_MS);
+      if (!packed) timer = setTimeout(open, REOPEN_MS);
     });
   }
   open();
@@ -91,14 +94,15 @@ function followRun(isLive: boolean): () => void {
   };
 }
 
+/** Read anew each time: the session takes a token out of the address without telling. */
 function useRoute(): Route {
-  const [hash, setHash] = useState(location.hash);
+  const [, draw] = useState(0);
   useEffect(() => {
-    const onChange = (): void => setHash(location.hash);
+    const onChange = (): void => draw((times) => times + 1);
     addEventListener("hashchange", onChange);
     return () => removeEventListener("hashchange", onChange);
   }, []);
-  return readRoute(hash);
+  return readRoute(location.hash);
 }
 
 function Page({ route }: { readonly route: Route }): JSX.Element {

@@ -16,12 +16,18 @@ export interface Column<Row> {
   readonly title: string;
   /** Of the column, in pixels; without it, it takes what is left. */
   readonly width?: number;
+  /** Where there is little room; default `width`. */
+  readonly narrowWidth?: number;
   readonly isNumber?: boolean;
   /** Rows can be sorted by `key`. */
   readonly isSortable?: boolean;
   /** Shown where there is little room too. */
   readonly isNarrow?: boolean;
+  /** Shown only where there is much room. */
+  readonly isExtra?: boolean;
   readonly cell: (row: Row) => ComponentChildren;
+  /** By which rows are sorted that are all in the browser. */
+  readonly value?: (row: Row) => string | number | null;
 }
 
 /** By what rows are sorted. */
@@ -43,6 +49,8 @@ export interface TableProps<Row> {
   readonly onSort?: (sorting: Sorting) => void;
   /** Told which rows are in sight; `last` is one after. */
   readonly onRange?: (first: number, last: number) => void;
+  /** When it changes, the table is shown from its start. */
+  readonly resetKey?: string;
   /** Shown instead of rows when there are none. */
   readonly empty: ComponentChildren;
   /** Rows in sight at most; more are scrolled. Default: as many as the window has room for. */
@@ -76,20 +84,20 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
   const indexes = Array.from({ length: sight.last - sight.first }, (_, at) => sight.first + at);
   const style = rowsMax === undefined ? undefined : { maxHeight: `${(rowsMax + 1) * ROW_PX}px` };
   return (
-    <div class="table-box" ref={box} onScroll={look} onKeyDown={move} style={style}>
+    <div class="table-box" ref={box} tabIndex={-1} onScroll={look} onKeyDown={move} style={style}>
       <table aria-label={props.label} aria-rowcount={total + 1}>
         <colgroup>
-          {columns.map(({ key, width, isNarrow }) => (
+          {columns.map((column) => (
             <col
-              key={key}
-              class={isNarrow ? "" : "wide-only"}
-              style={width === undefined ? undefined : { width: `${width}px` }}
+              key={column.key}
+              class={roomClass(column)}
+              style={widthOf(column)}
             />
           ))}
         </colgroup>
         <Head {...props} />
         <tbody>
-          <Spacer rows={sight.first} columns={columns.length} />
+          <Spacer rows={sight.first} />
           {indexes.map((index) => (
             <Line
               key={index}
@@ -99,11 +107,19 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
               isActive={index === active}
             />
           ))}
-          <Spacer rows={total - sight.last} columns={columns.length} />
+          <Spacer rows={total - sight.last} />
         </tbody>
       </table>
     </div>
   );
+}
+
+/** The style sheet takes the one that there is room for. */
+function widthOf<Row>({ width, narrowWidth }: Column<Row>): JSX.CSSProperties {
+  return {
+    ...(width !== undefined && { "--wide": `${width}px` }),
+    ...(narrowWidth !== undefined && { "--narrow": `${narrowWidth}px` }),
+  };
 }
 
 /** What of a table is in sight, and which row the keys are at. */
@@ -115,7 +131,7 @@ interface Walk {
   readonly move: (event: KeyboardEvent) => void;
 }
 
-function useWalk<Row>({ total, onRange }: TableProps<Row>): Walk {
+function useWalk<Row>({ total, onRange, resetKey }: TableProps<Row>): Walk {
   const box = useRef<HTMLDivElement>(null);
   const [sight, setSight] = useState<Sight>(() => rowsInSight(0, 30 * ROW_PX, total));
   const [active, setActive] = useState(0);
@@ -129,6 +145,10 @@ function useWalk<Row>({ total, onRange }: TableProps<Row>): Walk {
   }
 
   useLayoutEffect(() => {
+    if (box.current !== null) box.current.scrollTop = 0;
+    setActive(0);
+  }, [resetKey]);
+  useLayoutEffect(() => {
     look();
     const observer = new ResizeObserver(look);
     if (box.current !== null) observer.observe(box.current);
@@ -137,17 +157,21 @@ function useWalk<Row>({ total, onRange }: TableProps<Row>): Walk {
   useEffect(() => onRange?.(sight.first, sight.last), [sight, onRange]);
   useEffect(() => {
     if (!isFocusWanted.current) return;
-    isFocusWanted.current = false;
     const link = box.current?.querySelector<HTMLElement>(`[data-index="${active}"] .row-link`);
-    link?.focus({ preventScroll: true });
-  }, [active, sight]);
+    // The row may still be on its way: then after the next drawing.
+    if (!link) return;
+    isFocusWanted.current = false;
+    link.focus({ preventScroll: true });
+  });
 
   function move(event: KeyboardEvent): void {
     const to = targetOf(event.key, active, total, box.current?.clientHeight ?? 0);
     if (to === undefined || box.current === null) return;
-    if (!(event.target as HTMLElement).closest("tbody")) return;
+    if (event.target !== box.current && !(event.target as HTMLElement).closest("tbody")) return;
     event.preventDefault();
     isFocusWanted.current = true;
+    // The row that has the focus may go out of sight, and with it the keys.
+    box.current.focus({ preventScroll: true });
     setActive(to);
     scrollTo(box.current, to);
   }
@@ -159,14 +183,15 @@ function Head<Row>({ columns, sorting, onSort }: TableProps<Row>): JSX.Element {
   return (
     <thead>
       <tr aria-rowindex={1}>
-        {columns.map(({ key, title, isSortable, isNumber, isNarrow }) => {
+        {columns.map((column) => {
+          const { key, title, isSortable } = column;
           const isSorted = sorting?.key === key;
           const isDescending = isSorted && sorting.isDescending;
           return (
             <th
               key={key}
               scope="col"
-              class={cellClass(isNumber, isNarrow)}
+              class={cellClass(column)}
               aria-sort={!isSorted ? undefined : isDescending ? "descending" : "ascending"}
             >
               {isSortable
@@ -199,17 +224,17 @@ interface LineProps<Row> extends TableProps<Row> {
 function Line<Row>({ columns, row, index, isActive, hrefOf }: LineProps<Row>): JSX.Element {
   return (
     <tr data-index={index} aria-rowindex={index + 2} class={hrefOf ? "is-link" : ""}>
-      {columns.map(({ key, cell, isNumber, isNarrow }, at) => (
-        <td key={key} class={cellClass(isNumber, isNarrow)}>
+      {columns.map((column, at) => (
+        <td key={column.key} class={cellClass(column)}>
           {row === undefined
             ? <i class="pending" />
             : at === 0 && hrefOf
             ? (
               <a class="row-link" href={hrefOf(row)} tabIndex={isActive ? 0 : -1}>
-                {cell(row)}
+                {column.cell(row)}
               </a>
             )
-            : cell(row)}
+            : column.cell(row)}
         </td>
       ))}
     </tr>
@@ -217,18 +242,21 @@ function Line<Row>({ columns, row, index, isActive, hrefOf }: LineProps<Row>): J
 }
 
 /** Stands for rows that are out of sight. */
-function Spacer(
-  { rows, columns }: { readonly rows: number; readonly columns: number },
-): JSX.Element {
+function Spacer({ rows }: { readonly rows: number }): JSX.Element {
   return (
     <tr class="spacer" aria-hidden="true" style={{ height: `${rows * ROW_PX}px` }}>
-      <td colSpan={columns} />
+      <td />
     </tr>
   );
 }
 
-function cellClass(isNumber: boolean | undefined, isNarrow: boolean | undefined): string {
-  return `${isNumber ? "number" : ""} ${isNarrow ? "" : "wide-only"}`.trim();
+function cellClass<Row>(column: Column<Row>): string {
+  return `${column.isNumber ? "number " : ""}${roomClass(column)}`;
+}
+
+/** For how much room a column is. */
+function roomClass<Row>({ isNarrow, isExtra }: Column<Row>): string {
+  return isNarrow ? "" : isExtra ? "wide-only extra" : "wide-only";
 }
 
 /** The row that a key leads to. */

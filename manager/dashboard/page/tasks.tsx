@@ -1,12 +1,163 @@
 /**
- * Page "Tasks".
+ * Page "Tasks": all of them, searched, filtered and sorted at the manager's side.
  *
  * @module
  */
 
 import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+
+import { SHOWN_STATES, type ShownState } from "../api.ts";
+import { useAnswer } from "./answer.ts";
+import { ask } from "./client.ts";
+import { Choice, SearchField } from "./filters.tsx";
+import { plural } from "./format.ts";
+import { Icon } from "./icon.tsx";
+import { PageHead, Problem } from "./layout.tsx";
+import { hrefOf, withParams } from "./route.ts";
+import { useRows } from "./rows.ts";
+import { nowOf, useRun } from "./run.ts";
+import { outcomeWords } from "./state.tsx";
+import { Table } from "./table.tsx";
+import { readSorting, readTaskQuery, type TaskQuery, writeSorting } from "./task_query.ts";
+import { taskColumns } from "./task_table.tsx";
+
+/** Outcomes that can always be chosen; those that have happened join them. */
+const OUTCOMES: readonly string[] = ["success", "failed", "cancelled"];
+
+/** `{state: its word in the filter}` */
+const STATE_WORDS: Readonly<Record<ShownState, string>> = {
+  pending: "waiting",
+  dispatched: "staging",
+  running: "running",
+  retrieving: "retrieving",
+  done: "ended",
+};
+
+/** Changes the address without a new entry in the history: back leads to the page before. */
+function goTo(params: URLSearchParams): void {
+  location.replace(hrefOf("tasks", undefined, params));
+}
 
 /** Page "Tasks". */
-export function Tasks(_: { readonly params?: URLSearchParams }): JSX.Element {
-  return <h1>…</h1>;
+export function Tasks({ params }: { readonly params: URLSearchParams }): JSX.Element {
+  const query = readTaskQuery(params);
+  const key = JSON.stringify(query);
+  const found = useRows(key, (part) => ask({ ...query, ...part }));
+  const nowMs = nowOf(useRun());
+  const columns = useMemo(() => taskColumns(nowMs), [nowMs]);
+  return (
+    <>
+      <PageHead title="Tasks">
+        <p class="soft" role="status">
+          {found.total !== undefined && plural(found.total, "task")}
+          {isFiltered(query) && " match"}
+        </p>
+      </PageHead>
+      <Filters params={params} query={query} />
+      {found.error !== undefined && <Problem text={found.error} />}
+      {found.total !== undefined && (
+        <div class={found.isStale ? "stale" : ""}>
+          <Table
+            label="Tasks"
+            columns={columns}
+            total={found.total}
+            rowAt={found.rowAt}
+            onRange={found.onRange}
+            resetKey={key}
+            hrefOf={({ taskId }) => hrefOf("tasks", taskId)}
+            sorting={readSorting(params)}
+            onSort={(sorting) => goTo(withParams(params, { sort: writeSorting(sorting) }))}
+            empty={<Nothing isFiltered={isFiltered(query)} />}
+          />
+        </div>
+      )}
+    </>
+  );
+}
+
+function isFiltered(query: TaskQuery): boolean {
+  const { kind: _, sort: __, isDescending: ___, ...filter } = query;
+  return Object.keys(filter).length > 0;
+}
+
+function Nothing({ isFiltered }: { readonly isFiltered: boolean }): JSX.Element {
+  if (isFiltered) {
+    return (
+      <p>
+        No task matches. <a href="#/tasks">Show all tasks</a>
+      </p>
+    );
+  }
+  return (
+    <>
+      <p>No task has been submitted yet. Submit one from a script, or from a terminal:</p>
+      <pre class="command">tendril submit -- echo hello</pre>
+    </>
+  );
+}
+
+interface FiltersProps {
+  readonly params: URLSearchParams;
+  readonly query: TaskQuery;
+}
+
+function Filters({ params, query }: FiltersProps): JSX.Element {
+  const info = useRun();
+  const failures = useAnswer({ kind: "overview", points: 2 }).value?.failures ?? [];
+  const set = (name: string, value: string): void => goTo(withParams(params, { [name]: value }));
+  const outcomes = new Set([
+    ...OUTCOMES,
+    ...failures.map(({ outcome }) => outcome),
+    ...query.outcomes ?? [],
+  ]);
+  const categories = new Set([...info?.categories ?? [], ...named(query.category)]);
+  return (
+    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+      <SearchField
+        page="tasks"
+        params={params}
+        placeholder="Search name, command, tag, host, message, number"
+      />
+      <Choice
+        label="State"
+        value={query.states?.join() ?? ""}
+        options={SHOWN_STATES.map((state) => [state, STATE_WORDS[state]])}
+        onChange={(value) => set("state", value)}
+      />
+      <Choice
+        label="Outcome"
+        value={query.outcomes?.join() ?? ""}
+        options={[...outcomes].map((outcome) => [outcome, outcomeWords(outcome)])}
+        onChange={(value) => set("outcome", value)}
+      />
+      <Choice
+        label="Category"
+        value={query.category ?? ""}
+        options={[...categories].map((category) => [category, category])}
+        onChange={(value) => set("category", value)}
+      />
+      <Choice
+        label="Kind"
+        value={query.taskKind ?? ""}
+        options={[["command", "commands"], ["call", "function calls"]]}
+        onChange={(value) => set("kind", value)}
+      />
+      {query.workerId !== undefined && (
+        <button
+          type="button"
+          class="button chip"
+          aria-label={`Worker ${query.workerId}: show tasks of all workers`}
+          onClick={() => set("worker", "")}
+        >
+          worker {query.workerId} <Icon name="close" />
+        </button>
+      )}
+      {isFiltered(query) && <a class="clear" href="#/tasks">Clear</a>}
+    </form>
+  );
+}
+
+function named(name: string | undefined): string[] {
+  return name === undefined ? [] : [name];
 }

@@ -5,11 +5,13 @@ import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import {
   type FileDetail,
   type FileRow,
+  type LevelRow,
   type Question,
   type Rows,
   ROWS_MAX,
   type TransferRow,
 } from "../api.ts";
+import type { ReportFile } from "../report_tables.ts";
 import { likePattern, searchedNumber, searchWords } from "../search_words.ts";
 import { all, first, tuples } from "./statement.ts";
 import { TRANSFER_COLUMNS } from "./transfers.ts";
@@ -80,12 +82,45 @@ export function answerFiles(db: DatabaseSync, question: FilesQuestion): Rows<Fil
   };
 }
 
+/** All files, at most `max`, for a report. */
+export function allFiles(db: DatabaseSync, max: number): Rows<ReportFile> {
+  const rows = all<Flat & { declaredAtMs: number }>(
+    db,
+    `SELECT ${COUNTED} FROM file WHERE merged_into IS NULL ORDER BY file_id LIMIT ?`,
+    max,
+  );
+  const count = first<{ total: number }>(
+    db,
+    "SELECT count(*) AS total FROM file WHERE merged_into IS NULL",
+  );
+  return {
+    total: count?.total ?? 0,
+    rows: rows.map(({ declaredAtMs, ...flat }) => ({ ...rowOf(flat), declaredAtMs })),
+  };
+}
+
 function rowOf({ isNondeterministic, isForgotten, ...flat }: Flat): FileRow {
   return {
     ...flat,
     isNondeterministic: isNondeterministic !== 0,
     isForgotten: isForgotten !== 0,
   };
+}
+
+/** Answers `levels`: the shortest kept first. */
+export function answerLevels(db: DatabaseSync): Rows<LevelRow> {
+  const rows = all<LevelRow>(
+    db,
+    `SELECT level, count(*) AS files, coalesce(sum(size_bytes), 0) AS bytes,
+       coalesce(sum(held.replicas), 0) AS replicas,
+       coalesce(sum(held.bytes), 0) AS replicaBytes
+     FROM file LEFT JOIN (
+       SELECT file_id, count(*) AS replicas, sum(size_bytes) AS bytes FROM replica
+       WHERE gone_at_ms IS NULL GROUP BY file_id
+     ) AS held USING (file_id)
+     WHERE merged_into IS NULL GROUP BY level ORDER BY ${KEYS.level}`,
+  );
+  return { total: rows.length, rows };
 }
 
 /** One file in a table. */

@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 
 import type { BytesByRoute, Counts, Overview, Question } from "../api.ts";
+import { ratesOf } from "../series.ts";
 import { runSpan } from "./run.ts";
 import { all, first, tuples } from "./statement.ts";
 
@@ -157,9 +158,9 @@ function series(
   const partMs = Math.max((toMs - fromMs) / points, 1);
   const rows = tuples<number[]>(
     db,
-    `SELECT max(at_ms), ${SERIES.map(([, column]) => column).join(", ")} FROM sample
-     WHERE at_ms BETWEEN ?1 AND ?2 GROUP BY min(CAST((at_ms - ?1) / ?3 AS INTEGER), ?4)
-     ORDER BY 1`,
+    `SELECT round(max(at_ms)), ${SERIES.map(([, column]) => column).join(", ")} FROM sample
+     WHERE at_ms >= ?1 - 0.5 AND at_ms < ?2 + 0.5
+     GROUP BY min(CAST((round(at_ms) - ?1) / ?3 AS INTEGER), ?4) ORDER BY 1`,
     fromMs,
     toMs,
     partMs,
@@ -167,8 +168,8 @@ function series(
   );
   const before = first<{ atMs: number; ended: number }>(
     db,
-    `SELECT at_ms AS atMs, succeeded_total + failed_total + cancelled_total AS ended
-     FROM sample WHERE at_ms < ? ORDER BY at_ms DESC LIMIT 1`,
+    `SELECT round(at_ms) AS atMs, succeeded_total + failed_total + cancelled_total AS ended
+     FROM sample WHERE at_ms < ? - 0.5 ORDER BY at_ms DESC LIMIT 1`,
     fromMs,
   );
   const column = (index: number): number[] => rows.map((row) => row[index] ?? 0);
@@ -176,13 +177,9 @@ function series(
   // `SERIES` has every other key: what is missing of the type does not compile there.
   const rest = columns as unknown as Omit<Series, "atMs" | "rate">;
   const atMs = column(0);
-  const ended = atMs.map((_, index) =>
-    (rest.succeeded[index] ?? 0) + (rest.failed[index] ?? 0) + (rest.cancelled[index] ?? 0)
-  );
-  const rate = atMs.map((at, index) => {
-    const spanMs = at - (atMs[index - 1] ?? before?.atMs ?? startedAtMs);
-    const count = (ended[index] ?? 0) - (ended[index - 1] ?? before?.ended ?? 0);
-    return spanMs > 0 ? Math.round(count / spanMs * 1e6) / 1e3 : 0;
-  });
-  return { ...rest, atMs: atMs.map(Math.round), rate };
+  return {
+    ...rest,
+    atMs,
+    rate: ratesOf({ ...rest, atMs }, before ?? { atMs: startedAtMs, ended: 0 }),
+  };
 }

@@ -10,6 +10,7 @@ import {
   type TaskRow,
   type TaskSort,
 } from "../api.ts";
+import type { ReportTask } from "../report_tables.ts";
 import { likePattern, searchedNumber, searchWords } from "../search_words.ts";
 import { all, first } from "./statement.ts";
 
@@ -21,7 +22,7 @@ const TEXT_CHARS_MAX = 400;
 /** What `TaskRow` is selected with, but for its texts. */
 const COLUMNS = `task_id AS taskId, kind, name, category, tag, state, outcome, try_count AS try,
   worker_id AS workerId, host, round(submitted_at_ms) AS submittedAtMs,
-  round(started_at_ms) AS startedAtMs, round(ended_at_ms) AS endedAtMs, round(ran_ms, 3) AS ranMs,
+  round(started_at_ms) AS startedAtMs, round(ran_ms, 3) AS ranMs, round(ended_at_ms) AS endedAtMs,
   used_cores AS usedCores, used_memory_bytes AS usedMemoryBytes, used_disk_bytes AS usedDiskBytes`;
 
 /** `TaskRow` of a table. */
@@ -69,6 +70,19 @@ export function answerTasks(db: DatabaseSync, question: TasksQuestion): Rows<Tas
     question.offset,
   );
   return { total: countTasks(db, sql, values), rows };
+}
+
+/** All tasks, at most `max`, for a report: those that failed are not left out before others. */
+export function allTasks(db: DatabaseSync, max: number): Rows<ReportTask> {
+  const rows = all<ReportTask>(
+    db,
+    `SELECT * FROM (
+       SELECT ${TASK_COLUMNS}, library FROM task_detail
+       ORDER BY outcome IS NULL OR outcome IN ('success', 'cancelled'), task_id LIMIT ?
+     ) ORDER BY taskId`,
+    max,
+  );
+  return { total: countTasks(db, "TRUE", []), rows };
 }
 
 function countTasks(db: DatabaseSync, sql: string, values: readonly SQLInputValue[]): number {

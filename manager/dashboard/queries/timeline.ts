@@ -3,12 +3,17 @@
 import type { DatabaseSync } from "node:sqlite";
 
 import type { BarKind, Question, Timeline } from "../api.ts";
-import { type Bar, mergeBars, spreadOverLanes } from "../timeline_bars.ts";
+import {
+  type Bar,
+  type BarName,
+  type DrawnLane,
+  drawTimeline,
+  spreadOverLanes,
+} from "../timeline_bars.ts";
 import { runSpan } from "./run.ts";
 import { all, tuples } from "./statement.ts";
 
 type TimelineQuestion = Extract<Question, { readonly kind: "timeline" }>;
-type Lane = Timeline["lanes"][number];
 
 /** Transfers of one worker that are drawn beside each other; more overlap. */
 const TRANSFER_LANES_MAX = 2;
@@ -23,9 +28,9 @@ const LABEL_CHARS_MAX = 60;
 interface WorkerBars {
   readonly workerId: string;
   readonly host: string;
-  readonly slots: Bar<BarKind>[][];
-  readonly instances: Bar<BarKind>[];
-  readonly transfers: Bar<BarKind>[];
+  readonly slots: Bar[][];
+  readonly instances: Bar[];
+  readonly transfers: Bar[];
 }
 
 /** Answers `timeline`. Lanes are the same for every span of time, so that zooming moves none. */
@@ -37,16 +42,11 @@ export function answerTimeline(db: DatabaseSync, question: TimelineQuestion): Ti
   addAttempts(db, workers, toMs);
   addInstances(db, workers, toMs);
   addTransfers(db, workers, toMs);
-  const lanes: Lane[] = [];
-  const bars: (readonly Bar<BarKind>[])[] = [];
+  const lanes: DrawnLane[] = [];
   for (const { workerId, host, slots, instances, transfers } of workers.values()) {
-    const add = (kind: Lane["kind"], added: readonly (readonly Bar<BarKind>[] | undefined)[]) => {
+    const add = (kind: DrawnLane["kind"], added: readonly (readonly Bar[] | undefined)[]): void => {
       for (let index = 0; index < added.length; index++) {
-        const within = (added[index] ?? []).filter((bar) =>
-          bar.startMs <= toMs && bar.endMs >= fromMs
-        );
-        lanes.push({ workerId, host, kind, index });
-        bars.push(within);
+        lanes.push({ workerId, host, kind, index, bars: added[index] ?? [] });
       }
     };
     for (const slot of slots) slot?.sort(byStart);
@@ -54,11 +54,14 @@ export function answerTimeline(db: DatabaseSync, question: TimelineQuestion): Ti
     add("library", spreadOverLanes(instances.sort(byStart), LIBRARY_LANES_MAX));
     add("transfer", spreadOverLanes(transfers.sort(byStart), TRANSFER_LANES_MAX));
   }
-  const merged = mergeBars(bars, toMs - fromMs, question.barsMax);
-  return { fromMs, toMs, lanes, ...labelled(db, merged) };
+  return drawTimeline(
+    lanes,
+    { fromMs, toMs, barsMax: question.barsMax },
+    (bars) => namesOf(db, bars),
+  );
 }
 
-function byStart(a: Bar<BarKind>, b: Bar<BarKind>): number {
+function byStart(a: Bar, b: Bar): number {
   return a.startMs - b.startMs || a.id - b.id;
 }
 
@@ -142,7 +145,7 @@ function newBar(
   end: number | null,
   toMs: number,
   isFailed: boolean,
-): Bar<BarKind> {
+): Bar {
   const startMs = Math.round(start);
   const endMs = end === null ? Math.max(toMs, startMs) : Math.round(end);
   return {
@@ -151,60 +154,38 @@ function newBar(
     kind,
     id,
     count: 1,
-    label: 0,
     state: isFailed ? 1 : end === null ? 2 : 0,
   };
 }
 
 /** Names are read for what is left after merging alone. */
-function labelled(
-  db: DatabaseSync,
-  lanes: readonly (readonly Bar<BarKind>[])[],
-): Pick<Timeline, "bars" | "labels"> {
-  const bars = lanes.flatMap((lane) => lane);
-  const idsOf = (kind: BarKind): string =>
-    JSON.stringify(bars.filter((bar) => bar.kind === kind).map(({ id }) => id));
-  const named = (sql: string, kind: BarKind): ReadonlyMap<number, readonly [string, string]> =>
-    new Map(
-      tuples<[id: number, label: string, kind: string]>(db, sql, LABEL_CHARS_MAX, idsOf(kind))
-        .map(([id, label, detail]) => [id, [label, detail]]),
+function namesOf(db: DatabaseSync, bars: readonly Bar[]): readonly BarName[] {
+  const named = (kind: BarKind, sql: string): ReadonlyMap<number, BarName> => {
+    const ids = bars.filter((bar) => bar.kind === kind).map(({ id }) => id);
+    const rows = tuples<[id: number, label: string, kind: BarKind]>(
+      db,
+      sql,
+      LABEL_CHARS_MAX,
+      JSON.stringify(ids),
     );
-  const names = {
-    task: named(
-      `SELECT task_id, substr(name, 1, ?), kind FROM task_detail
-       WHERE task_id IN (SELECT value FROM json_each(?))`,
-      "task",
-    ),
-    library: named(
-      `SELECT instance_id, substr(library, 1, ?), '' FROM library_instance
-       WHERE instance_id IN (SELECT value FROM json_each(?))`,
-      "library",
-    ),
-    transfer: named(
-      `SELECT transfer_id, substr(coalesce(file.source, cache_name, ''), 1, ?), ''
-       FROM transfer LEFT JOIN file ON file.file_id = transfer.file_id
-       WHERE transfer_id IN (SELECT value FROM json_each(?))`,
-      "transfer",
-    ),
+    return new Map(rows.map(([id, label, kind]) => [id, { label, kind }]));
   };
-  const labels = new Map<string, number>();
-  const labelOf = (label: string): number => {
-    const known = labels.get(label) ?? labels.size;
-    labels.set(label, known);
-    return known;
-  };
-  const shown = bars.map(({ kind, id }) => names[kind === "call" ? "task" : kind].get(id));
-  return {
-    bars: {
-      lane: lanes.flatMap((lane, index) => lane.map(() => index)),
-      startMs: bars.map(({ startMs }) => startMs),
-      endMs: bars.map(({ endMs }) => endMs),
-      kind: bars.map(({ kind }, index) => shown[index]?.[1] === "call" ? "call" : kind),
-      id: bars.map(({ id }) => id),
-      count: bars.map(({ count }) => count),
-      label: shown.map((name) => labelOf(name?.[0] ?? "")),
-      state: bars.map(({ state }) => state),
-    },
-    labels: [...labels.keys()],
-  };
+  const tasks = named(
+    "task",
+    `SELECT task_id, substr(name, 1, ?), CASE kind WHEN 'call' THEN kind ELSE 'task' END
+     FROM task_detail WHERE task_id IN (SELECT value FROM json_each(?))`,
+  );
+  const instances = named(
+    "library",
+    `SELECT instance_id, substr(library, 1, ?), 'library' FROM library_instance
+     WHERE instance_id IN (SELECT value FROM json_each(?))`,
+  );
+  const transfers = named(
+    "transfer",
+    `SELECT transfer_id, substr(coalesce(file.source, cache_name, ''), 1, ?), 'transfer'
+     FROM transfer LEFT JOIN file ON file.file_id = transfer.file_id
+     WHERE transfer_id IN (SELECT value FROM json_each(?))`,
+  );
+  const names = { task: tasks, call: tasks, library: instances, transfer: transfers };
+  return bars.map(({ kind, id }) => names[kind].get(id) ?? { label: "", kind });
 }

@@ -2,7 +2,14 @@
 
 import type { DatabaseSync } from "node:sqlite";
 
-import { type Rows, ROWS_MAX, type TaskRow, type WorkerDetail, type WorkerRow } from "../api.ts";
+import {
+  type Committed,
+  type Rows,
+  ROWS_MAX,
+  type TaskRow,
+  type WorkerDetail,
+  type WorkerRow,
+} from "../api.ts";
 import { all, first, tuples } from "./statement.ts";
 import { TASK_COLUMNS } from "./tasks.ts";
 
@@ -13,6 +20,7 @@ const LATEST = `SELECT worker_id AS workerId, host, round(max(joined_at_ms)) AS 
 
 type Sums = Pick<
   WorkerRow,
+  | "committed"
   | "running"
   | "done"
   | "failed"
@@ -59,9 +67,11 @@ function rowOf(
 }
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+type NewSums = Mutable<Omit<Sums, "committed">> & { readonly committed: Mutable<Committed> };
 
-function newSums(): Mutable<Sums> {
+function newSums(): NewSums {
   return {
+    committed: { cores: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 },
     running: 0,
     done: 0,
     failed: 0,
@@ -78,8 +88,8 @@ function newSums(): Mutable<Sums> {
  * SQLite sorts them all by text first, which took three times as long.
  */
 function sumsOf(db: DatabaseSync, workerId?: string): ReadonlyMap<string, Sums> {
-  const byWorker = new Map<string, Mutable<Sums>>();
-  const of = (worker: string): Mutable<Sums> => {
+  const byWorker = new Map<string, NewSums>();
+  const of = (worker: string): NewSums => {
     const known = byWorker.get(worker) ?? newSums();
     byWorker.set(worker, known);
     return known;
@@ -114,13 +124,44 @@ function sumsOf(db: DatabaseSync, workerId?: string): ReadonlyMap<string, Sums> 
     ...only,
   );
   for (const [worker] of instances) of(worker).instances++;
+  addCommitted(db, of, workerId);
   addMoved(db, of, workerId);
   return byWorker;
 }
 
+/** Calls are given nothing of their own: they have what their library has. */
+function addCommitted(
+  db: DatabaseSync,
+  of: (worker: string) => NewSums,
+  workerId: string | undefined,
+): void {
+  const where = workerId === undefined ? "TRUE" : "worker_id = ?1";
+  const given = tuples<[worker: string, ...amounts: (number | null)[]]>(
+    db,
+    `SELECT attempt.worker_id, allocated_cores, allocated_memory_bytes, allocated_disk_bytes,
+       allocated_gpus
+     FROM attempt JOIN task_detail ON task_detail.task_id = attempt.task_id
+     WHERE attempt.ended_at_ms IS NULL AND allocated_cores IS NOT NULL AND ${
+      workerId === undefined ? "TRUE" : "attempt.worker_id = ?1"
+    }
+     UNION ALL
+     SELECT worker_id, cores, memory_bytes, 0, 0
+     FROM library_instance JOIN library ON library.name = library_instance.library
+     WHERE ended_at_ms IS NULL AND ${where}`,
+    ...(workerId === undefined ? [] : [workerId]),
+  );
+  for (const [worker, cores, memoryBytes, diskBytes, gpus] of given) {
+    const { committed } = of(worker);
+    committed.cores += cores ?? 0;
+    committed.memoryBytes += memoryBytes ?? 0;
+    committed.diskBytes += diskBytes ?? 0;
+    committed.gpus += gpus ?? 0;
+  }
+}
+
 function addMoved(
   db: DatabaseSync,
-  of: (worker: string) => Mutable<Sums>,
+  of: (worker: string) => NewSums,
   workerId: string | undefined,
 ): void {
   const moves = tuples<[worker: string, peer: string | null, target: string, bytes: number]>(
