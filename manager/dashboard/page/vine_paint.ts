@@ -350,11 +350,10 @@ function paintDrop(
 function paintNames(context: CanvasRenderingContext2D, size: CanvasSize, scene: VineScene): void {
   const { chart, layout, colours, moment } = scene;
   const halfPx = layout.leafPx * 0.8;
-  // A name hides no leaf, but may touch its own.
-  const taken = layout.places.map(({ x, y }, node) => ({
-    node,
-    box: [x - halfPx, y - halfPx, x + halfPx, y + halfPx],
-  }));
+  // A name hides no leaf.
+  const taken: (readonly [number, number, number, number])[] = layout.places.map(
+    ({ x, y }) => [x - halfPx, y - halfPx, x + halfPx, y + halfPx] as const,
+  );
   const isNamingAll = chart.vine.nodes.length <= NAMES_MAX;
   context.font = FONT;
   context.textBaseline = "middle";
@@ -379,11 +378,11 @@ function paintNames(context: CanvasRenderingContext2D, size: CanvasSize, scene: 
     const isPassed = !isRoot && (layout.tree.children[node]?.length ?? 0) > 0;
     const y = isRoot ? place.y + 8 : isPassed ? place.y + 12 : place.y - Math.cos(place.angle) * 6;
     const box = [x - 2, y - 7, x + widthPx + 2, y + 7] as const;
-    const isFree = taken.every(({ node: owner, box: [left = 0, top = 0, right = 0, bottom = 0] }) =>
-      owner === node || box[2] < left || box[0] > right || box[3] < top || box[1] > bottom
+    const isFree = taken.every((other) =>
+      box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]
     );
     if (isFree || isRoot) {
-      taken.push({ node: -1, box: [...box] });
+      taken.push(box);
       context.lineWidth = 3;
       context.lineJoin = "round";
       context.strokeStyle = colours.card;
