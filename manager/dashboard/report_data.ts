@@ -53,6 +53,7 @@ export interface ReportAnswers {
   readonly overview: Overview;
   readonly workerTotal: number;
   readonly timeline: Omit<Timeline, "bars">;
+  readonly levels: Answers["levels"];
   readonly running: Answers["transfers"];
   readonly transfers: Answers["transfers"];
   readonly vine: Vine;
@@ -145,6 +146,8 @@ export function answerFromReport(data: ReportData, question: Question): Answers[
         partOfWorker(data, question.workerId);
     case "files":
       return filesOf(data.files, question);
+    case "levels":
+      return answers.levels;
     case "file":
       return answers.files.find(({ fileId }) => fileId === question.fileId) ??
         partOfFile(data, question.fileId);
