@@ -174,7 +174,9 @@ export class RecordDesk {
     this.#withDatabase((database) => {
       database.write();
       try {
-        const json = new TextEncoder().encode(JSON.stringify(answer(database.connection, question)));
+        const json = new TextEncoder().encode(
+          JSON.stringify(answer(database.connection, question)),
+        );
         this.#reply({ kind: "answer", questionId, json });
       } catch (error) {
         const message = `Cannot answer "${question.kind}": ${messageOf(error)}`;

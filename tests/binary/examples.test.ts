@@ -46,6 +46,17 @@ const WORKFLOW = `import { Manager } from "tendril";
 await using manager = await Manager.start();
 console.log((await manager.submit({ command: "echo " + process.argv.slice(2).join() })).stdout);`;
 
+const RUN_FILE = JSON.stringify({
+  version: 1,
+  name: "old",
+  managerId: "old",
+  tendrilVersion: "0",
+  pid: 1,
+  host: "elsewhere",
+  startedAtMs: 1,
+  end: { atMs: 2, succeededCount: 1, failedCount: 0, cancelledCount: 0 },
+});
+
 /** The manager and the worker of the others come first, and stay. */
 const RUNS: { readonly [command: string]: Run } = {
   run: { files: { "workflow.ts": WORKFLOW }, says: /^--seed,7$/m },
@@ -64,6 +75,10 @@ const RUNS: { readonly [command: string]: Run } = {
   block: { says: /^blocked host node17$/m },
   unblock: { says: /^unblocked host node17$/m },
   drain: { says: /^draining host node17$/m },
+  runs: {
+    files: { "tendril-runs/2020-01-01T00-00-00/run.json": RUN_FILE },
+    says: /^2020-01-01T00-00-00$/m,
+  },
   dashboard: { says: /^http:.+#token=/m },
   access: { leaves: "blast-worker.json" },
   completions: {},
@@ -87,6 +102,7 @@ const JSON_ARGUMENTS: { readonly [command: string]: string } = {
   block: "node18",
   unblock: "node18",
   drain: "node18",
+  runs: "list",
   dashboard: "",
   cache: "list",
 };
