@@ -355,8 +355,8 @@ export class Shell {
       push: (event) => this.engine.push(event),
       status: () => this.status(),
       metrics: (accept) => this.#metrics.render(accept),
-      ask: () => Promise.reject(new Error("Cannot ask the records: there are none")),
-      recordedAtMs: () => 0,
+      ask: (question) => this.records?.isRecording ? this.records.ask(question) : undefined,
+      recordedAtMs: () => this.records?.recordedAtMs ?? 0,
     });
   }
 

@@ -252,8 +252,8 @@ interface Tables {
   readonly endedCounts: () => { readonly failed: number; readonly succeeded: number };
 }
 
-/** Pages that stay in memory: those of a second of a busy run. */
-const CACHE_KIB: number = 64 * 1024;
+/** Pages that stay in memory between commits. */
+const CACHE_KIB: number = 16 * 1024;
 
 /** How long the last commit waits for those who read. */
 const CLOSE_BUSY_MS_MAX = 10_000;
