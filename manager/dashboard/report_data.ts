@@ -61,7 +61,6 @@ export interface ReportAnswers {
   readonly vines: readonly Vine[];
   /** What `auto` is, and the other one. */
   readonly graphs: readonly Graph[];
-  readonly levels: Answers["levels"];
   readonly tasks: readonly TaskDetail[];
   readonly workers: readonly WorkerDetail[];
   readonly files: readonly FileDetail[];
@@ -157,8 +156,6 @@ export function answerFromReport(data: ReportData, question: Question): Answers[
     }
     case "vine":
       return vineOf(data, question);
-    case "levels":
-      return answers.levels;
     case "graph":
       return graphOf(answers.graphs, question.grouping);
     default:
