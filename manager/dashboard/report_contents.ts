@@ -73,7 +73,6 @@ export function collectReport(db: DatabaseSync, limits: ReportLimits): PackedRep
     overview: answer(db, { kind: "overview", points: limits.pointsMax }),
     workerTotal,
     timeline,
-    levels: answer(db, { kind: "levels" }),
     running: answer(db, { kind: "transfers", isRunning: true, limit: ROWS_MAX }),
     transfers: answer(db, { kind: "transfers", isRunning: false, limit: ROWS_MAX }),
     ...vinesOf(db, limits),
