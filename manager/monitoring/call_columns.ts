@@ -44,8 +44,7 @@ export function isPlainEnd({ outcome, end }: TaskEnded): boolean {
 
 /** True of the end of a try whose task ends with it, as a plain call. */
 export function isPlainTryEnd({ outcome, result }: TryEnded): boolean {
-  return outcome === "success" && result !== undefined && result.used === undefined &&
-    result.outputs.length === 0 && result.valueFile === undefined;
+  return outcome === "success" && result?.value !== undefined && result.outputs.length === 0;
 }
 
 /** The columns of what is recorded at once, and the tries that began in a batch. */
