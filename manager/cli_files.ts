@@ -37,7 +37,10 @@ export const FILES_COMMAND: Command = viewCommand(
     },
   },
   look,
-  (call) => void queryOf(call),
+  (call) => {
+    checkPositionals(call.spec, call.given.positionals, 0);
+    queryOf(call);
+  },
 );
 
 async function look(call: Call, connection: ClientConnection): Promise<View> {
@@ -48,8 +51,7 @@ async function look(call: Call, connection: ClientConnection): Promise<View> {
   };
 }
 
-function queryOf({ spec, given }: Call): FileQuery {
-  checkPositionals(spec, given.positionals, 0);
+function queryOf({ given }: Call): FileQuery {
   return {
     levels: readValues(given, "level", CACHE_LEVELS),
     kinds: readValues(given, "kind", FILE_KINDS),

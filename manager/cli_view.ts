@@ -8,7 +8,12 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-import { type CommandSpec, type OptionSpec, UsageError } from "../shared/command_line.ts";
+import {
+  checkPositionals,
+  type CommandSpec,
+  type OptionSpec,
+  UsageError,
+} from "../shared/command_line.ts";
 import { QuitKeys } from "../shared/quit_keys.ts";
 import { ScreenBlock } from "../shared/screen_block.ts";
 import { standardOutput } from "../shared/terminal.ts";
@@ -40,7 +45,7 @@ export interface View {
 export function viewCommand(
   spec: Omit<CommandSpec, "hasVariables">,
   look: (call: Call, connection: ClientConnection) => Promise<View>,
-  check?: (call: Call) => void,
+  check: (call: Call) => void = ({ spec, given }) => checkPositionals(spec, given.positionals, 0),
 ): Command {
   const options = { ...OPTIONS, ...spec.options, watch: WATCH_OPTION };
   return command({ ...spec, options }, async (call, connection) => {
@@ -50,7 +55,7 @@ export function viewCommand(
     return await showAgain(call, { next, pauseMs: seconds * 1_000 });
   }, (call) => {
     readSeconds(call);
-    check?.(call);
+    check(call);
   });
 }
 

@@ -89,6 +89,11 @@ export class RunRecords implements AsyncDisposable {
     return { waiting: this.#recorder.waitingCount, leftOut: this.#process.leftOutCount };
   }
 
+  /** False before there was something to record: then there is nothing to ask. */
+  get isRecording(): boolean {
+    return this.#process.processId !== undefined;
+  }
+
   /**
    * Asks the records; the answer is JSON in UTF-8, and knows what the manager knew.
    *

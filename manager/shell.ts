@@ -28,7 +28,6 @@ import { nextWakeAtMs, step } from "./core/step.ts";
 import { summarize } from "./core/summary.ts";
 import { unplaceableTasks } from "./core/unplaceable.ts";
 import type { Right } from "./dashboard/session.ts";
-import type { Question } from "./dashboard/api.ts";
 import { DeliveryDesk } from "./delivery.ts";
 import { Door } from "./door.ts";
 import { Engine } from "./engine.ts";
@@ -356,14 +355,9 @@ export class Shell {
       push: (event) => this.engine.push(event),
       status: () => this.status(),
       metrics: (accept) => this.#metrics.render(accept),
-      ask: (question) => this.#ask(question),
+      ask: (question) => this.records?.isRecording ? this.records.ask(question) : undefined,
       recordedAtMs: () => this.records?.recordedAtMs ?? 0,
     });
-  }
-
-  #ask(question: Question): Promise<Uint8Array> {
-    const nothing = "Cannot ask the records: there are none";
-    return this.records?.ask(question) ?? Promise.reject(new Error(nothing));
   }
 
   #newRequestDesk(): RequestDesk {

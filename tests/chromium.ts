@@ -32,7 +32,7 @@ const WAIT_MS_MAX = 20_000;
 export interface LookedAt extends AsyncDisposable {
   readonly page: Page;
   /** Errors of the console, of scripts, and requests that went elsewhere or failed. */
-  readonly complaints: readonly string[];
+  readonly complaints: string[];
 }
 
 /** Starts Chromium; as root it has no sandbox. */

@@ -53,6 +53,7 @@ export interface ReportAnswers {
   readonly overview: Overview;
   readonly workerTotal: number;
   readonly timeline: Omit<Timeline, "bars">;
+  readonly levels: Answers["levels"];
   readonly running: Answers["transfers"];
   readonly transfers: Answers["transfers"];
   readonly vine: Vine;
@@ -60,7 +61,6 @@ export interface ReportAnswers {
   readonly vines: readonly Vine[];
   /** What `auto` is, and the other one. */
   readonly graphs: readonly Graph[];
-  readonly levels: Answers["levels"];
   readonly tasks: readonly TaskDetail[];
   readonly workers: readonly WorkerDetail[];
   readonly files: readonly FileDetail[];
@@ -145,6 +145,8 @@ export function answerFromReport(data: ReportData, question: Question): Answers[
         partOfWorker(data, question.workerId);
     case "files":
       return filesOf(data.files, question);
+    case "levels":
+      return answers.levels;
     case "file":
       return answers.files.find(({ fileId }) => fileId === question.fileId) ??
         partOfFile(data, question.fileId);
@@ -154,8 +156,6 @@ export function answerFromReport(data: ReportData, question: Question): Answers[
     }
     case "vine":
       return vineOf(data, question);
-    case "levels":
-      return answers.levels;
     case "graph":
       return graphOf(answers.graphs, question.grouping);
     default:

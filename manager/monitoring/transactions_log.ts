@@ -91,7 +91,9 @@ export class TransactionsLog implements RecordSink {
       case "run_started":
         this.#pid = record.pid;
         this.#startedAtMs = record.startedAtMs;
-        return this.#write(record.startedAtMs, `MANAGER ${record.pid} START 0`);
+        this.#write(record.startedAtMs, `MANAGER ${record.pid} START 0`);
+        // Readers want it before all else, whatever the clock says.
+        return this.#lines.flush();
       case "run_ended":
         return this.#end(atMs);
       case "calls_submitted":

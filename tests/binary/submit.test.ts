@@ -104,7 +104,8 @@ test("a member that fails makes --wait fail, with its number and what it wrote l
   const failed = bench.run("submit", "--wait", "--array", "1-3", "--", command);
   expect(failed).toMatchObject({ status: 1, stdout: "submitted tasks 1-3\n" });
   expect(failed.stderr).toContain(
-    "task 2 ended as exit: The command ended with exit code 4\n  no oak\ntasks: 2 succeeded, 1 failed;",
+    "task 2 ended as exit: The command ended with exit code 4\n  no oak\n" +
+      "more of it: tendril logs 2 --stderr\ntasks: 2 succeeded, 1 failed;",
   );
   const waited = bench.run("wait", "last", "--json");
   expect(waited.status).toBe(1);

@@ -54,8 +54,8 @@ const BENDS_MAX = 6_000;
 const SWEEPS = 10;
 
 const LAYER_GAP_PX = 70;
-const COLUMN_GAP_PX = 16;
-const BOX_GAP_PX = 12;
+const COLUMN_GAP_PX = 30;
+const BOX_GAP_PX = 14;
 const BEND_GAP_PX = 6;
 
 /** A graph with numbers for ids: boxes first, then the bends of long edges. */
@@ -283,15 +283,26 @@ function meanOf(nodes: readonly number[] | undefined, place: Float64Array): numb
 interface Places {
   readonly x: Float64Array;
   readonly y: Float64Array;
+  /** `[layer]`: where it begins and ends. */
+  readonly spans: readonly Span[];
+}
+
+/** From left to right. */
+interface Span {
+  readonly leftPx: number;
+  readonly rightPx: number;
 }
 
 function placeNodes(boxes: readonly GraphBox[], layered: Layered): Places {
   const { layers, before, after } = layered;
   const x = new Float64Array(layered.layerOf.length);
   const y = new Float64Array(layered.layerOf.length);
+  const spans: Span[] = [];
   let leftPx = 0;
   for (const layer of layers) {
-    leftPx = placeAcross(layer, boxes, x, leftPx) + LAYER_GAP_PX;
+    const rightPx = placeAcross(layer, boxes, x, leftPx);
+    spans.push({ leftPx, rightPx });
+    leftPx = rightPx + LAYER_GAP_PX;
     stack(layer, boxes, y, () => 0);
   }
   const rounds = [before, after, before, after];
@@ -300,7 +311,7 @@ function placeNodes(boxes: readonly GraphBox[], layered: Layered): Places {
       stack(layer, boxes, y, (node) => meanOf(neighbours[node], y) ?? y[node] ?? 0);
     }
   }
-  return { x, y };
+  return { x, y, spans };
 }
 
 /** How many columns a layer takes. */
@@ -417,21 +428,19 @@ function drawing(
     bottomPx = Math.max(bottomPx, y + halfPx);
     rightPx = Math.max(rightPx, (places.x[node] ?? 0) + (boxes[node]?.widthPx ?? 0) / 2);
   }
-  const point = (node: number, side: -1 | 0 | 1): GraphPoint => ({
-    x: (places.x[node] ?? 0) + side * (boxes[node]?.widthPx ?? 0) / 2,
-    y: (places.y[node] ?? 0) - topPx,
-  });
   return {
     boxes: boxes.map((box, node) => ({
       ...box,
-      ...point(node, 0),
+      x: places.x[node] ?? 0,
+      y: (places.y[node] ?? 0) - topPx,
       layer: layered.layerOf[node] ?? 0,
     })),
     edges: links.map((link, place) => {
       const chain = layered.chains[place] ?? [];
-      const points = chain.map((node, step) =>
-        point(node, step === 0 ? 1 : step === chain.length - 1 ? -1 : 0)
-      );
+      const points = pointsOf(chain, boxes, layered, places).map(({ x, y }) => ({
+        x,
+        y: y - topPx,
+      }));
       return {
         index: link.index,
         points: link.isBackward ? points.reverse() : points,
@@ -441,4 +450,39 @@ function drawing(
     widthPx: rightPx,
     heightPx: boxes.length === 0 ? 0 : bottomPx - topPx,
   };
+}
+
+/** What an edge passes: from the side of its first box to that of its last. */
+function pointsOf(
+  chain: readonly number[],
+  boxes: readonly GraphBox[],
+  layered: Layered,
+  places: Places,
+): GraphPoint[] {
+  return chain.flatMap((node, step): readonly GraphPoint[] => {
+    const x = places.x[node] ?? 0;
+    const y = places.y[node] ?? 0;
+    const box = boxes[node];
+    if (box === undefined) {
+      return [{ x, y }];
+    }
+    const span = places.spans[layered.layerOf[node] ?? 0] ?? { leftPx: x, rightPx: x };
+    const aisle = y + box.heightPx / 2 + BOX_GAP_PX / 2;
+    const left = x - box.widthPx / 2;
+    const right = x + box.widthPx / 2;
+    // Beside other boxes of its row it goes through the aisle, so that it seems to touch none.
+    return step === 0
+      ? [
+        { x: right, y },
+        ...(right < span.rightPx - 1
+          ? [{ x: right + COLUMN_GAP_PX / 2, y: aisle }, { x: span.rightPx, y: aisle }]
+          : []),
+      ]
+      : [
+        ...(left > span.leftPx + 1
+          ? [{ x: span.leftPx, y: aisle }, { x: left - COLUMN_GAP_PX / 2, y: aisle }]
+          : []),
+        { x: left, y },
+      ];
+  });
 }

@@ -62,7 +62,8 @@ export function useHosts(): HostStates {
 export function HostMark({ state }: { readonly state: LiveHost }): JSX.Element {
   return (
     <span class="mark mark-dispatched" title={state.reason}>
-      <Icon name={state.state} /> {state.state}
+      <Icon name={state.state} />
+      {state.state}
     </span>
   );
 }
@@ -75,7 +76,8 @@ interface ActionsProps {
 /** Buttons for one host; nothing for those who may only look. */
 export function HostActions({ host, states }: ActionsProps): JSX.Element | null {
   const state = useStore(session);
-  const [asked, setAsked] = useState<HostChange>();
+  // With the host as it was when it was asked: rows may change their places meanwhile.
+  const [asked, setAsked] = useState<Asked>();
   if (state.kind !== "open" || !state.info.canAct) return null;
   const changes: readonly HostChange[] = states.byHost.has(host) ? ["unblock"] : ["drain", "block"];
   return (
@@ -86,15 +88,14 @@ export function HostActions({ host, states }: ActionsProps): JSX.Element | null 
           type="button"
           class="button small"
           aria-label={`${WORDS[change][0]} host ${host}`}
-          onClick={() => setAsked(change)}
+          onClick={() => setAsked({ host, change })}
         >
           {WORDS[change][0]}
         </button>
       ))}
       {asked && (
         <Confirmation
-          host={host}
-          change={asked}
+          {...asked}
           onDone={(isDone) => {
             setAsked(undefined);
             if (isDone) states.look();
@@ -105,9 +106,13 @@ export function HostActions({ host, states }: ActionsProps): JSX.Element | null 
   );
 }
 
-interface ConfirmationProps {
+/** What a person is asked to confirm. */
+interface Asked {
   readonly host: string;
   readonly change: HostChange;
+}
+
+interface ConfirmationProps extends Asked {
   readonly onDone: (isDone: boolean) => void;
 }
 

@@ -32,6 +32,8 @@ export function Layout({ page, onHelp, children }: LayoutProps): JSX.Element {
   useEffect(() => {
     const title = PAGES.find(([name]) => name === page)?.[1] ?? "Tendril";
     document.title = `${title} · ${info?.name ?? "Tendril"}`;
+    // On a phone there is no room for all tabs.
+    document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest" });
   }, [page, info?.name]);
   return (
     <>

@@ -104,7 +104,7 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
         icon="success"
         label="Done"
         value={now.succeeded}
-        note={`${percent(ended, now.submitted)} of ${plural(now.submitted, "task")} ended`}
+        note={`${percent(ended, now.submitted)} of ${count(now.submitted)} ended`}
         href="#/tasks?outcome=success"
       />
       <Tile

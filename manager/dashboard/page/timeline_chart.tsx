@@ -19,7 +19,9 @@ import {
   LANE_PX_MIN,
   layoutLanes,
 } from "./lane_layout.ts";
+import { live } from "./live.ts";
 import { hrefOf, withParams } from "./route.ts";
+import { useStore } from "./store.ts";
 import { clampView, isAtEnd, type TimeView } from "./time_axis.ts";
 import {
   fit,
@@ -212,10 +214,11 @@ function useAddress(control: TimelineControl, params: URLSearchParams): void {
 }
 
 function Tools({ control }: { readonly control: TimelineControl }): JSX.Element {
-  const { view, isFollowing, whole } = control.look;
+  const { view, isFollowing } = control.look;
+  const { status } = useStore(live);
   return (
     <div class="tools">
-      <ViewText view={view} isFollowing={isFollowing && view.toMs >= whole.timeline.toMs} />
+      <ViewText view={view} isFollowing={isFollowing && status !== "record"} />
       <span class="tools-end">
         <Tool label="Earlier" icon="left" onClick={() => pan(control, -PAN_SHARE)} />
         <Tool label="Later" icon="right" onClick={() => pan(control, PAN_SHARE)} />
@@ -236,7 +239,7 @@ function ViewText(
     <span class="soft">
       {instant(view.fromMs)} to {instant(view.toMs, view.fromMs)} ·{" "}
       {duration(view.toMs - view.fromMs)}
-      {isFollowing && " · to the end"}
+      {isFollowing && " · follows the run"}
     </span>
   );
 }

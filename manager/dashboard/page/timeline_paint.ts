@@ -309,6 +309,13 @@ function shortened(context: CanvasRenderingContext2D, text: string, roomPx: numb
   return length < 2 ? "" : `${text.slice(0, length)}…`;
 }
 
+/** Names of hosts differ at their ends: these are kept. */
+function tailOf(context: CanvasRenderingContext2D, text: string, roomPx: number): string {
+  const widthPx = context.measureText(text).width;
+  const length = Math.floor((text.length * roomPx) / widthPx) - 1;
+  return widthPx <= roomPx ? text : `…${text.slice(-Math.max(length, 2))}`;
+}
+
 /** The bar that is pointed at or has the focus. */
 function paintMark(
   context: CanvasRenderingContext2D,
@@ -359,7 +366,7 @@ function paintNames(
     if (y - 7 >= freeFrom) {
       context.font = FONT;
       context.fillStyle = colours.ink;
-      context.fillText(shortened(context, group.name, namesPx - marksPx - 14), 8, y);
+      context.fillText(tailOf(context, group.name, namesPx - marksPx - 14), 8, y);
       freeFrom = y + 7;
     }
     if (marksPx > 0) {

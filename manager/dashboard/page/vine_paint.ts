@@ -349,7 +349,11 @@ function paintDrop(
 /** Names beside what has room for them; sources always have theirs. */
 function paintNames(context: CanvasRenderingContext2D, size: CanvasSize, scene: VineScene): void {
   const { chart, layout, colours, moment } = scene;
-  const taken: (readonly [number, number, number, number])[] = [];
+  const halfPx = layout.leafPx * 0.8;
+  // A name hides no leaf.
+  const taken: (readonly [number, number, number, number])[] = layout.places.map(
+    ({ x, y }) => [x - halfPx, y - halfPx, x + halfPx, y + halfPx] as const,
+  );
   const isNamingAll = chart.vine.nodes.length <= NAMES_MAX;
   context.font = FONT;
   context.textBaseline = "middle";

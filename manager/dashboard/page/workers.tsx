@@ -133,12 +133,14 @@ export function WorkerMark(
   return worker.isConnected
     ? (
       <span class="mark mark-success">
-        <Icon name="connected" /> {states.isLive ? "connected" : "at the end"}
+        <Icon name="connected" />
+        {states.isLive ? "connected" : "at the end"}
       </span>
     )
     : (
       <span class="mark mark-waiting" title={worker.reason ?? ""}>
-        <Icon name="away" /> gone
+        <Icon name="away" />
+        gone
       </span>
     );
 }

@@ -62,7 +62,7 @@ for (const taskId of [7, 8, 9]) {
   Object.assign(endedRun.tasks[taskId - 1]!, { name, tag });
 }
 const going = newDatabase();
-const goingRun = fillSyntheticRun(going, { tasks: 400, workers: 6, seed: 4, until: 0.45 });
+const goingRun = fillSyntheticRun(going, { tasks: 400, workers: 6, seed: 4, until: 0.8 });
 const empty = newDatabase();
 empty.exec(SCHEMA);
 
@@ -468,6 +468,24 @@ for (const [name, ofDatabase] of IMPLEMENTATIONS) {
       expect(askEnded({ kind: "file", fileId: 99_999 })).toBeNull();
     });
 
+    test("sums files and what workers hold of them by level", () => {
+      const { rows } = askEnded({ kind: "levels" });
+      expect(rows.map(({ level }) => level)).toEqual(["workflow", "worker"]);
+      for (const row of rows) {
+        const fileIds = endedRun.files
+          .filter(({ level, fileId }) => level === row.level && fileId !== 3)
+          .map(({ fileId }) => fileId);
+        const held = endedRun.replicas
+          .filter(({ fileId, goneAtMs }) => goneAtMs === null && fileIds.includes(fileId));
+        expect([row.files, row.replicas, row.replicaBytes]).toEqual([
+          fileIds.length,
+          held.length,
+          sum(held.map(({ sizeBytes }) => sizeBytes)),
+        ]);
+      }
+      expect(askEmpty({ kind: "levels" })).toEqual({ total: 0, rows: [] });
+    });
+
     test("tells transfers that run, and the latest", () => {
       const running = goingRun.transfers.filter(({ state }) => state === "running");
       const { total, rows } = askGoing({ kind: "transfers", isRunning: true, limit: 1_000 });
@@ -478,6 +496,9 @@ for (const [name, ofDatabase] of IMPLEMENTATIONS) {
       const latest = askEnded({ kind: "transfers", isRunning: false, limit: 3 });
       expect(latest.total).toBe(endedRun.transfers.length);
       expect(latest.rows.length).toBe(3);
+      for (const { fileId, sizeBytes } of latest.rows) {
+        expect(sizeBytes).toBe(endedRun.files.find((file) => file.fileId === fileId)!.sizeBytes);
+      }
     });
 
     test("tells how a file spread as a tree from the manager through all workers", () => {
@@ -565,6 +586,7 @@ test("answerFromReport() answers as the database does", () => {
       { kind: "workers" },
       { kind: "worker", workerId: "w-0002" },
       files({ sort: "replicas", isDescending: true }),
+      { kind: "levels" },
       { kind: "file", fileId: 2 },
       { kind: "transfers", isRunning: false, limit: 20 },
       { kind: "vine", transfersMax: 20 },

@@ -14,6 +14,7 @@ const GOOD: readonly unknown[] = [
   { kind: "workers" },
   { kind: "worker", workerId: "w" },
   { kind: "files", sort: "size", isDescending: true, offset: 0, limit: 1_000, level: "worker" },
+  { kind: "levels" },
   { kind: "file", fileId: 1 },
   { kind: "transfers", isRunning: true, limit: 1 },
   { kind: "vine", transfersMax: 20_000 },

@@ -56,9 +56,10 @@ class Recorded extends ManagerFixture {
   readonly #recorder: Recorder;
   readonly #sinks: readonly RecordSink[];
 
-  constructor() {
+  constructor({ aheadMs = 0 }: { aheadMs?: number } = {}) {
     super();
     this.nowMs = performance.now();
+    const startedAtMs = performance.timeOrigin + this.nowMs + aheadMs;
     this.#sinks = openVineLogs(folder).map(({ sink }) => sink);
     this.#recorder = new Recorder({
       run: () => ({
@@ -69,7 +70,7 @@ class Recorded extends ManagerFixture {
         user: "user",
         pid: 4321,
         directory: folder,
-        startedAtMs: performance.timeOrigin + this.nowMs,
+        startedAtMs,
       }),
       writer: {
         start: () => {},
@@ -246,6 +247,18 @@ test("TransactionsLog counts attempts anew after failures, losses and recoveries
     "DISCONNECTION FAILURE",
     "DISCONNECTION EXPLICIT",
   ]);
+});
+
+test("TransactionsLog begins with the start of the manager, though its clock was set back", () => {
+  const run = new Recorded({ aheadMs: 60_000 });
+  run.joins("a");
+  run.end();
+  const formats = parseTransactions(read("transactions")).map(({ format }) => format);
+  expect([formats[0], formats.at(-1)]).toEqual([
+    "US PID MANAGER PID START 0",
+    "US PID MANAGER PID END US",
+  ]);
+  expect(parsePerformance(read("performance")).rows[0]?.["workers_joined"]).toBe(0);
 });
 
 test("PerformanceLog has a row at the start, at each sample and at the end", () => {

@@ -108,3 +108,18 @@ test("nearestRising() moves what falls to its mean, and nothing else", () => {
   expect(nearestRising([1, 6, 2, 9])).toEqual([1, 4, 4, 9]);
   expect(nearestRising([3, 2, 1])).toEqual([2, 2, 2]);
 });
+
+test("layoutGraph() leads edges past the boxes of a row that has several columns", () => {
+  const layout = fanOut(120);
+  for (const { points } of layout.edges) {
+    for (const [step, to] of points.entries()) {
+      const from = points[step - 1];
+      if (from === undefined || from.y !== to.y) continue;
+      const touched = layout.boxes.filter((box) =>
+        Math.abs(box.y - to.y) < box.heightPx / 2 &&
+        box.x - box.widthPx / 2 < to.x - 1 && box.x + box.widthPx / 2 > from.x + 1
+      );
+      expect(touched).toEqual([]);
+    }
+  }
+});
