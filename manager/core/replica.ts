@@ -209,10 +209,7 @@ export function deleteReplica(
   replica.deletionCount += 1;
   tell(state, worker, { kind: "delete", name, generation });
   if (file === undefined) return forgetUnclaimed(state, name, worker);
-  if (!file.replicas.delete(worker)) return;
-  if (wasReady) file.readyCount -= 1;
-  noteStrict(state, file);
-  noteCopies(state, file);
+  if (!leaveFile(state, worker, { name, wasReady })) return;
   updateAvailability(state, file);
   if (wasReady) loseHolder(state, file);
   else passMaking(state, file);
@@ -256,12 +253,12 @@ export function forgetReplica(
   endComing(worker, replica);
   if (replica.deletionCount > 0) {
     // Deletions told before are still answered.
-    leaveFile(state, worker, replica);
+    leaveFile(state, worker, { name, wasReady: replica.state === "ready" });
     replica.state = "deleting";
     return;
   }
   worker.replicas.delete(name);
-  leaveFile(state, worker, replica);
+  leaveFile(state, worker, { name, wasReady: replica.state === "ready" });
   forgetUnclaimed(state, name, worker);
 }
 
@@ -320,21 +317,22 @@ function forgetUnclaimed(state: ManagerState, name: CacheName, worker: WorkerRec
   if (holders?.size === 0) state.unclaimed.delete(name);
 }
 
-/** The file has a copy less. */
+/** The file has a copy less; false when the worker had none. */
 function leaveFile(
   state: ManagerState,
   worker: WorkerRecord,
-  { name, state: was }: ReplicaRecord,
-): void {
+  { name, wasReady }: { readonly name: CacheName; readonly wasReady: boolean },
+): boolean {
   const file = state.filesByName.get(name);
-  if (file === undefined || !file.replicas.delete(worker)) return;
-  if (was === "ready") {
+  if (file === undefined || !file.replicas.delete(worker)) return false;
+  if (wasReady) {
     const { workerId } = worker;
     file.readyCount -= 1;
     state.facts.push({ kind: "replica_gone", fileId: file.fileId, workerId, name });
   }
   noteStrict(state, file);
   noteCopies(state, file);
+  return true;
 }
 
 /** It is here, or does not come: nothing need be kept free for it any more. */

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Outcome, TryResult } from "../../shared/task.ts";
 import type { TaskDefinition, TaskTemplate } from "../core/event.ts";
 import type { Fact } from "../core/fact.ts";
 import type { RunRecord, TaskSort } from "./record.ts";
@@ -36,16 +37,19 @@ export function isPlainCall(definition: TaskDefinition): boolean {
     inputs.length + outputs.length + environments.length === 0;
 }
 
-/** True of the end of a call that went well; of commands it is told what they used. */
+/** True of the end of a call that went well, and left nothing but its value. */
 export function isPlainEnd({ outcome, end }: TaskEnded): boolean {
-  return outcome === "success" && end.allocated === undefined && end.result !== undefined &&
-    end.result.used === undefined && end.workerId !== undefined && end.host !== undefined;
+  return isPlainResult(outcome, end.result) && end.workerId !== undefined;
 }
 
 /** True of the end of a try whose task ends with it, as a plain call. */
 export function isPlainTryEnd({ outcome, result }: TryEnded): boolean {
-  return outcome === "success" && result !== undefined && result.used === undefined &&
-    result.outputs.length === 0 && result.valueFile === undefined;
+  return isPlainResult(outcome, result);
+}
+
+/** Commands have no value, and what a call left in files comes after the end of its try. */
+function isPlainResult(outcome: Outcome, result: TryResult | undefined): boolean {
+  return outcome === "success" && result?.value !== undefined && result.outputs.length === 0;
 }
 
 /** The columns of what is recorded at once, and the tries that began in a batch. */

@@ -28,8 +28,11 @@ import {
 } from "./record_frame.ts";
 import { openVineLogs } from "./vine_logs.ts";
 
-/** Between two commits. */
-const COMMIT_MS = 1_000;
+/**
+ * Between two commits at least. With the moment that facts wait in the manager it is under a second
+ * after which whatever happened is in the database.
+ */
+const COMMIT_MS = 700;
 
 /** Rows are written for this long before it is looked for what else came. */
 const SLICE_MS = 20;
@@ -82,6 +85,8 @@ export class RecordDesk {
   #sinks: readonly NamedSink[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isWriting = false;
+  /** By the clock of `performance`. */
+  #committedAtMs = -Infinity;
   #isClosed = false;
 
   constructor(reply: (reply: RecordReply) => void) {
@@ -152,10 +157,11 @@ export class RecordDesk {
 
   #plan(): void {
     if (this.#timer !== undefined || this.#isWriting || this.#isClosed) return;
+    const restMs = this.#committedAtMs + COMMIT_MS - performance.now();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#write().catch((error: unknown) => this.fail(error));
-    }, COMMIT_MS);
+    }, Math.max(0, restMs));
   }
 
   /** Writes in slices, between which records and questions are taken, and commits. */
@@ -170,6 +176,7 @@ export class RecordDesk {
       await nextTurn();
     }
     this.#isWriting = false;
+    this.#committedAtMs = performance.now();
     if (this.#isClosed) return;
     for (const { name, sink } of this.#sinks) {
       if (sink !== this.#database) this.#try(name, () => sink.flush());

@@ -258,3 +258,17 @@ test("isOtherCopy() takes the first of two copies that were ordered without a di
   bringsBig(fixture, "b", "first");
   expect(fixture.file(big).readyCount).toBe(2);
 });
+
+test("deleteReplica() tells that the copy is gone, of one that was there", () => {
+  const fixture = new ManagerFixture();
+  fixture.joins("a");
+  const data = fixture.local("data");
+  const task = fixture.brought("a", { inputs: [data] });
+  fixture.finishes("a", task);
+  fixture.feed({ kind: "file_undeclared", fileId: data });
+  expect(fixture.told("a")).toMatchObject([{ kind: "delete", name: "data" }]);
+  const gone = { kind: "replica_gone", fileId: data, workerId: idOf("a"), name: "data" } as const;
+  expect(fixture.facts.filter(({ kind }) => kind === "replica_gone")).toEqual([
+    { ...gone, name: "data" as CacheName },
+  ]);
+});
