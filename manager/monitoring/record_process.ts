@@ -14,6 +14,7 @@ import { ownChildEnvironment } from "../../shared/runtime/self_command.ts";
 import type { Question } from "../dashboard/api.ts";
 import type { RunRecord } from "./record.ts";
 import {
+  FRAME_BYTES_MAX,
   FrameReader,
   type RecordOrder,
   type RecordPlaces,
@@ -27,6 +28,9 @@ export const BACKLOG_BYTES_MAX: number = 64 * 1024 * 1024;
 
 /** Unread records from which on none are sent but the last. */
 const BACKLOG_BYTES_FULL: number = 2 * BACKLOG_BYTES_MAX;
+
+/** Records of one frame: commands and messages among them may be long. */
+const FRAME_RECORDS_MAX = 2_000;
 
 /** Questions that wait at a time. */
 const QUESTIONS_MAX = 100;
@@ -115,6 +119,13 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   }
 
   write({ atMs, records }: Batch): void {
+    for (let from = 0; from < records.length; from += FRAME_RECORDS_MAX) {
+      const to = from + FRAME_RECORDS_MAX;
+      this.#writePart({ atMs: atMs.slice(from, to), records: records.slice(from, to) });
+    }
+  }
+
+  #writePart({ atMs, records }: Batch): void {
     const backlogBytes = this.#child?.stdin?.writableLength ?? 0;
     const { backlogBytesMax = BACKLOG_BYTES_MAX } = this.#options;
     if (backlogBytes <= backlogBytesMax) {
@@ -215,6 +226,10 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
     const stdin = this.#child?.stdin;
     if (stdin === undefined || stdin === null || this.#isBroken) return;
     const [header, payload] = writeFrame(order);
+    if (payload.length > FRAME_BYTES_MAX) {
+      // It would end the records of all others.
+      return this.#options.onTrouble(`Cannot record a part of the run: ${payload.length} bytes`);
+    }
     stdin.cork();
     stdin.write(header);
     stdin.write(payload);

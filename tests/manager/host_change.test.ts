@@ -41,7 +41,7 @@ test("tellHosts() and describeUnplaceable() keep what is named elsewhere on thei
   const shown = 'a[2J {"event":"made up"}';
   expect(heard.text).toBe(`tendril: host "${shown}" is given nothing: ${shown}\n`);
   const missing = { kind: "feature", name: evil } as const;
-  const told = { category: evil, library: undefined, taskCount: 1, missing, workerCount: 1 };
+  const told = { category: evil, taskCount: 1, missing, workerCount: 1 };
   expect(describeUnplaceable(told)).toBe(
     `1 task of category "${shown}" needs feature "${shown}": the only worker lacks it`,
   );
