@@ -38,6 +38,7 @@ import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { REPORT_COMMAND } from "./cli_report.ts";
 import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
@@ -102,6 +103,7 @@ const COMMANDS: readonly Command[] = [
   TUNE_COMMAND,
   ...HOST_COMMANDS,
   DASHBOARD_COMMAND,
+  REPORT_COMMAND,
   ACCESS_COMMAND,
   RUNS_COMMAND,
   COMPLETIONS_COMMAND,

@@ -208,11 +208,11 @@ export class TaskTables {
   /** `task_stdout`, `task_stderr`, `task_time_returned`, `task_fail_count`, `task_fail_cost`. */
   #parslEnd({ taskId, tryCount, end, ending, failCount }: OpenTask): SqlValue[] {
     const hasFailed = ending !== undefined && ending.outcome !== "success";
-    const isKept = hasFailed && end !== undefined && this.#outputs !== undefined;
-    const path = isKept ? join(this.#outputs ?? "", `${taskId}-${tryCount}`) : "";
+    const { stdoutBytes = 0, stderrBytes = 0 } = hasFailed && end !== undefined ? end : {};
+    const path = join(this.#outputs ?? "", `${taskId}-${tryCount}`);
     return [
-      isKept ? `${path}.stdout` : null,
-      isKept ? `${path}.stderr` : null,
+      this.#outputs !== undefined && stdoutBytes > 0 ? `${path}.stdout` : null,
+      this.#outputs !== undefined && stderrBytes > 0 ? `${path}.stderr` : null,
       sqlTimeOrNull(ending?.atMs),
       failCount,
       failCount,
@@ -220,6 +220,7 @@ export class TaskTables {
   }
 
   #writeAttempt(task: OpenTask, attempt: Attempt): void {
+    this.#attempts.place(attempt);
     const { taskId, try: number, workerId, host, startedAtMs, endedAtMs } = attempt;
     this.#insertAttempt.run(
       taskId,

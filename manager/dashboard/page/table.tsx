@@ -84,7 +84,7 @@ export function Table<Row>(props: TableProps<Row>): JSX.Element {
   const indexes = Array.from({ length: sight.last - sight.first }, (_, at) => sight.first + at);
   const style = rowsMax === undefined ? undefined : { maxHeight: `${(rowsMax + 1) * ROW_PX}px` };
   return (
-    <div class="table-box" ref={box} onScroll={look} onKeyDown={move} style={style}>
+    <div class="table-box" ref={box} tabIndex={-1} onScroll={look} onKeyDown={move} style={style}>
       <table aria-label={props.label} aria-rowcount={total + 1}>
         <colgroup>
           {columns.map((column) => (
@@ -157,17 +157,21 @@ function useWalk<Row>({ total, onRange, resetKey }: TableProps<Row>): Walk {
   useEffect(() => onRange?.(sight.first, sight.last), [sight, onRange]);
   useEffect(() => {
     if (!isFocusWanted.current) return;
-    isFocusWanted.current = false;
     const link = box.current?.querySelector<HTMLElement>(`[data-index="${active}"] .row-link`);
-    link?.focus({ preventScroll: true });
-  }, [active, sight]);
+    // The row may still be on its way: then after the next drawing.
+    if (!link) return;
+    isFocusWanted.current = false;
+    link.focus({ preventScroll: true });
+  });
 
   function move(event: KeyboardEvent): void {
     const to = targetOf(event.key, active, total, box.current?.clientHeight ?? 0);
     if (to === undefined || box.current === null) return;
-    if (!(event.target as HTMLElement).closest("tbody")) return;
+    if (event.target !== box.current && !(event.target as HTMLElement).closest("tbody")) return;
     event.preventDefault();
     isFocusWanted.current = true;
+    // The row that has the focus may go out of sight, and with it the keys.
+    box.current.focus({ preventScroll: true });
     setActive(to);
     scrollTo(box.current, to);
   }

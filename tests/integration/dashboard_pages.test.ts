@@ -1,0 +1,320 @@
+/**
+ * The pages of the dashboard in a real Chromium: clicked through, their numbers compared with the
+ * database by SQL, and saved as screenshots (`TENDRIL_SCREENSHOTS` names the folder).
+ */
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { SQLInputValue } from "node:sqlite";
+
+import type { Browser, Page } from "playwright-core";
+
+import { type RecordDashboard, serveRecord } from "../manager/dashboard/record_dashboard.ts";
+import {
+  CHROMIUM,
+  launchChromium,
+  lookAt,
+  type LookedAt,
+  PHONE,
+  takeScreenshot,
+} from "../chromium.ts";
+import { until } from "../until.ts";
+
+const TASKS = 2_000;
+
+let browser: Browser;
+let running: RecordDashboard;
+let record: RecordDashboard;
+
+/** The first value of the first row, as a number. */
+function sql(dashboard: RecordDashboard, query: string, ...values: SQLInputValue[]): number {
+  const row = dashboard.db.prepare(query).get(...values) ?? {};
+  return Number(Object.values(row)[0]);
+}
+
+/** A number as it is shown, thousands apart. */
+function shownNumber(text: string | null): number {
+  return Number(/[\d\u202f]+/.exec(text ?? "")?.[0].replaceAll("\u202f", ""));
+}
+
+async function tile(page: Page, label: string): Promise<number> {
+  return shownNumber(
+    await page.locator(".tile", { hasText: label }).locator(".tile-value").textContent(),
+  );
+}
+
+/** What has the focus. */
+async function focused(page: Page): Promise<string | null> {
+  return await page.evaluate(() => document.activeElement?.textContent ?? null);
+}
+
+async function openPage(looked: LookedAt, hash: string): Promise<void> {
+  await looked.page.evaluate((to) => {
+    location.hash = to;
+  }, hash);
+  await looked.page.locator("h1").waitFor();
+}
+
+async function totalOf(page: Page): Promise<number> {
+  return shownNumber(await page.locator(".page-head [role=status]").textContent());
+}
+
+describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
+  beforeAll(async () => {
+    browser = await launchChromium();
+    running = serveRecord({ tasks: TASKS, workers: 50, until: 0.55, isLive: true });
+    record = serveRecord({ tasks: TASKS, workers: 50, isLive: false });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await running?.[Symbol.asyncDispose]();
+    await record?.[Symbol.asyncDispose]();
+  });
+
+  test("main() takes the token out of the address, and asks for one where there is none", async () => {
+    const link = running.link();
+    await using looked = await lookAt(browser, link);
+    await looked.page.locator(".tiles").waitFor();
+    expect(looked.page.url()).toBe(`${running.url}#/`);
+    expect(looked.complaints).toEqual([]);
+
+    // The link worked once.
+    await using late = await lookAt(browser, link);
+    await late.page.getByRole("alert").waitFor();
+    expect(late.page.url()).toBe(`${running.url}#/`);
+    await takeScreenshot(late.page, "login");
+    await late.page.getByLabel(/paste the link/).fill(running.link("look"));
+    await late.page.getByRole("button", { name: "Open" }).click();
+    await late.page.locator(".tiles").waitFor();
+  });
+
+  test("Overview tells the numbers of the database", async () => {
+    await using looked = await lookAt(browser, running.link());
+    const { page } = looked;
+    await page.locator(".tiles").waitFor();
+    await page.locator("canvas").nth(3).waitFor();
+    const ended = "SELECT count(*) FROM task_detail WHERE outcome";
+    expect(await tile(page, "Done")).toBe(sql(running, `${ended} = 'success'`));
+    expect(await tile(page, "Failed"))
+      .toBe(sql(running, `${ended} NOT IN ('success', 'cancelled')`));
+    expect(await tile(page, "Running"))
+      .toBe(sql(running, "SELECT count(*) FROM task_detail WHERE state = 'running'"));
+    expect(await tile(page, "Waiting"))
+      .toBe(sql(running, "SELECT count(*) FROM task_detail WHERE state = 'pending'"));
+    const failures = running.db
+      .prepare(`SELECT outcome FROM task_detail WHERE state = 'done'
+        AND outcome NOT IN ('success', 'cancelled') GROUP BY outcome`).all();
+    expect(await page.locator(".failures li").count()).toBe(failures.length);
+    await takeScreenshot(page, "overview");
+    await page.locator(".failures a").first().click();
+    await page.getByRole("heading", { name: "Tasks" }).waitFor();
+    expect(page.url()).toContain("#/tasks?outcome=");
+    expect(looked.complaints).toEqual([]);
+  });
+
+  test("Tasks finds, filters and sorts, and its address tells all of it", async () => {
+    await using looked = await lookAt(browser, running.link());
+    const { page } = looked;
+    await openPage(looked, "#/tasks");
+    await page.locator("tbody .row-link").first().waitFor();
+    expect(await totalOf(page)).toBe(TASKS);
+
+    await page.getByRole("searchbox").fill("align node0012");
+    const found = "SELECT count(*) FROM task_detail WHERE category = 'align' AND host = 'node0012'";
+    await until(async () => await totalOf(page) === sql(running, found), "the search is answered");
+
+    await page.getByLabel("State").selectOption("running");
+    const more = sql(running, `${found} AND state = 'running'`);
+    await until(async () => await totalOf(page) === more, "the filter is answered");
+    await page.getByRole("link", { name: "Clear" }).click();
+
+    await page.getByRole("button", { name: "Ran" }).click();
+    await page.getByRole("button", { name: "Ran" }).click();
+    const slowest = sql(
+      running,
+      "SELECT task_id FROM task_detail ORDER BY round(ran_ms, 3) IS NULL, ran_ms DESC LIMIT 1",
+    );
+    const first = page.locator("tbody .row-link").first();
+    await until(async () => Number(await first.textContent()) === slowest, "the slowest is first");
+    expect(page.url()).toContain("#/tasks?sort=-ran");
+    await takeScreenshot(page, "tasks");
+
+    await using other = await lookAt(browser, running.link());
+    await openPage(other, "#/tasks?sort=-ran");
+    await other.page.locator("tbody .row-link").first().waitFor();
+    expect(Number(await other.page.locator("tbody .row-link").first().textContent())).toBe(slowest);
+    expect([...looked.complaints, ...other.complaints]).toEqual([]);
+  });
+
+  test("Table shows far rows when it is scrolled, keeps few, and is walked by keys", async () => {
+    await using looked = await lookAt(browser, running.link());
+    const { page } = looked;
+    await openPage(looked, "#/tasks");
+    const links = page.locator("tbody .row-link");
+    await links.first().waitFor();
+    await links.first().focus();
+    await page.keyboard.press("End");
+    await until(
+      async () => await focused(page) === `${TASKS}`,
+      "at the end",
+    );
+    expect(await page.locator("tbody tr").count()).toBeLessThan(80);
+    await page.keyboard.press("ArrowUp");
+    await until(async () => await focused(page) === `${TASKS - 1}`, "above");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: `Task ${TASKS - 1}` }).waitFor();
+    expect(looked.complaints).toEqual([]);
+  });
+
+  test("Task tells tries, resources, files and output, and why it waits", async () => {
+    running.standIn.output = { stdout: "first line\n", stderr: "a warning\n", isRunning: true };
+    await using looked = await lookAt(browser, running.link());
+    const { page } = looked;
+    const failed = sql(
+      running,
+      "SELECT max(task_id) FROM task_detail WHERE outcome = 'resources_exhausted'",
+    );
+    await openPage(looked, `#/tasks/${failed}`);
+    const tries = page.locator(".card", { has: page.getByRole("heading", { name: "Tries" }) });
+    await tries.locator("tbody tr").first().waitFor();
+    expect(await tries.locator("tbody tr").count())
+      .toBe(sql(running, "SELECT count(*) FROM attempt WHERE task_id = ?", failed));
+    const mounts = "SELECT count(*) FROM mount WHERE task_id = ?";
+    const inputs = page.locator(".card", { has: page.getByRole("heading", { name: "Inputs" }) });
+    expect(await inputs.locator("tbody tr").count())
+      .toBe(sql(running, `${mounts} AND role <> 'output'`, failed));
+    await takeScreenshot(page, "task");
+
+    const busy = sql(running, "SELECT max(task_id) FROM task_detail WHERE state = 'running'");
+    await openPage(looked, `#/tasks/${busy}`);
+    await page.getByText("first line").waitFor();
+    await page.getByText(`Task ${busy} waits for a core`).waitFor();
+    running.standIn.output = { stdout: "first line\nsecond\n", stderr: "", isRunning: false };
+    await page.getByText("second").waitFor();
+    expect(looked.complaints).toEqual([]);
+  });
+
+  test("Workers tells what is given away, and drains and unblocks after a question", async () => {
+    await using looked = await lookAt(browser, running.link());
+    const { page } = looked;
+    await openPage(looked, "#/workers");
+    await page.locator("tbody .row-link").first().waitFor();
+    expect(await totalOf(page))
+      .toBe(sql(running, "SELECT count(*) FROM worker WHERE left_at_ms IS NULL"));
+    const given = /([\d.]+) of [\d.]+ cores/.exec(
+      await page.locator(".page-head [role=status]").textContent() ?? "",
+    );
+    const tasks = sql(
+      running,
+      `SELECT sum(allocated_cores) FROM task_detail WHERE state IN ('dispatched', 'running')`,
+    );
+    const libraries = sql(
+      running,
+      `SELECT sum(cores) FROM library_instance JOIN library ON library.name = library
+       WHERE ended_at_ms IS NULL`,
+    );
+    expect(Number(given?.[1])).toBe(tasks + libraries);
+    await takeScreenshot(page, "workers");
+
+    await page.getByRole("button", { name: "Drain host node0001" }).first().click();
+    await takeScreenshot(page, "drain");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    expect(running.standIn.hosts.size).toBe(0);
+    await page.getByRole("button", { name: "Drain host node0001" }).first().click();
+    await page.getByRole("dialog").getByRole("button", { name: "Drain" }).click();
+    await page.getByText("draining").first().waitFor();
+    expect([...running.standIn.hosts.keys()]).toEqual(["node0001"]);
+    await page.getByRole("link", { name: "node0001" }).first().click();
+    await page.getByRole("button", { name: /^Give work again/ }).click();
+    await page.getByRole("dialog").getByRole("button").last().click();
+    await until(() => running.standIn.hosts.size === 0, "the host gets work again");
+    await takeScreenshot(page, "worker");
+    expect(looked.complaints).toEqual([]);
+  });
+
+  test("HostActions offers nothing to who may only look, nor of a record", async () => {
+    await using viewer = await lookAt(browser, running.link("look"));
+    await openPage(viewer, "#/workers");
+    await viewer.page.locator("tbody .row-link").first().waitFor();
+    expect(await viewer.page.getByRole("button", { name: /Drain/ }).count()).toBe(0);
+
+    await using looked = await lookAt(browser, record.link());
+    await openPage(looked, "#/workers");
+    await looked.page.locator("tbody .row-link").first().waitFor();
+    expect(await looked.page.getByRole("button", { name: /Drain/ }).count()).toBe(0);
+    await looked.page.getByText("A record").waitFor();
+    await takeScreenshot(looked.page, "record_workers");
+    expect([...viewer.complaints, ...looked.complaints]).toEqual([]);
+  });
+
+  test("LiveLink shows what is new, says when the manager is gone, and goes on when it is back", async () => {
+    await using looked = await lookAt(browser, running.link());
+    const { page } = looked;
+    await page.locator(".pill-live").waitFor();
+    const id = sql(running, "SELECT max(task_id) FROM task_detail WHERE state = 'running'");
+    const before = await tile(page, "Running");
+    await openPage(looked, `#/tasks/${id}`);
+    await page.locator(".mark-running").first().waitFor();
+    running.db.prepare(
+      "UPDATE task_detail SET state = 'done', outcome = 'success' WHERE task_id = ?",
+    )
+      .run(id);
+    running.db.exec("UPDATE run SET recorded_at_ms = recorded_at_ms + 1000");
+    await page.locator(".mark-success").first().waitFor();
+    await openPage(looked, "#/");
+    await until(async () => await tile(page, "Running") === before - 1, "one less runs");
+
+    expect(looked.complaints).toEqual([]);
+    await running.stop();
+    await page.getByText("The manager does not answer").waitFor();
+    await takeScreenshot(page, "lost");
+    running.start();
+    await page.locator(".pill-live").waitFor();
+    expect(await page.getByText("The manager does not answer").count()).toBe(0);
+  });
+
+  test("Layout goes by keys, lists them, and keeps the chosen colours", async () => {
+    await using looked = await lookAt(browser, record.link(), { colorScheme: "light" });
+    const { page } = looked;
+    await page.locator(".tiles").waitFor();
+    await page.keyboard.press("?");
+    await page.getByRole("dialog").getByText("Walk through a table").waitFor();
+    await takeScreenshot(page, "keys");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("g");
+    await page.keyboard.press("w");
+    await page.getByRole("heading", { name: "Workers" }).waitFor();
+    await page.keyboard.press("/");
+    expect(await page.locator(":focus").getAttribute("type")).toBe("search");
+    const back = (): Promise<string> => {
+      return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    };
+    const light = await back();
+    await page.getByRole("button", { name: "Dark colours" }).click();
+    const dark = await back();
+    expect(dark).not.toBe(light);
+    await page.reload();
+    await page.getByRole("heading", { name: "Workers" }).waitFor();
+    expect(await back()).toBe(dark);
+    await takeScreenshot(page, "dark");
+    expect(looked.complaints).toEqual([]);
+  });
+
+  test("pages are as wide as a phone, in light and dark", async () => {
+    await using looked = await lookAt(browser, running.link(), {
+      viewport: PHONE,
+      isMobile: true,
+      hasTouch: true,
+      colorScheme: "dark",
+    });
+    const { page } = looked;
+    for (const hash of ["#/", "#/tasks", "#/tasks/954", "#/workers", "#/workers/w-0002"]) {
+      await openPage(looked, hash);
+      await page.locator(".tile, .row-link, .card").first().waitFor();
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect([hash, width]).toEqual([hash, PHONE.width]);
+      await takeScreenshot(page, `phone${hash.replaceAll(/\W+/g, "_")}`);
+    }
+    expect(looked.complaints).toEqual([]);
+  });
+});
