@@ -292,11 +292,14 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     await page.getByRole("dialog").getByText("Walk through a table").waitFor();
     await takeScreenshot(page, "keys");
     await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
     await page.keyboard.press("g");
     await page.keyboard.press("w");
     await page.getByRole("heading", { name: "Workers" }).waitFor();
+    const search = page.getByRole("searchbox");
+    await search.waitFor();
     await page.keyboard.press("/");
-    expect(await page.locator(":focus").getAttribute("type")).toBe("search");
+    expect(await search.evaluate((field) => field === document.activeElement)).toBe(true);
     const back = (): Promise<string> => {
       return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     };
