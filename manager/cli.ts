@@ -1,6 +1,9 @@
 /** The manager's commands; and the hidden ones that bundle for Deno. */
 
+import { existsSync } from "node:fs";
 import process from "node:process";
+
+import { join, relative } from "@std/path";
 
 import {
   checkPositionals,
@@ -35,6 +38,7 @@ import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { REPORT_COMMAND } from "./cli_report.ts";
 import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
 import { SUBMIT_COMMAND } from "./cli_submit.ts";
@@ -45,6 +49,7 @@ import { WORKERS_COMMAND } from "./cli_workers.ts";
 import { ClientError } from "./client_error.ts";
 import { runPage } from "./dashboard/page_bundle.ts";
 import { embeddedLibrary } from "./embedded.ts";
+import type { FailedTask } from "./failure_news.ts";
 import { Manager } from "./manager.ts";
 import {
   closeManagers,
@@ -98,6 +103,7 @@ const COMMANDS: readonly Command[] = [
   TUNE_COMMAND,
   ...HOST_COMMANDS,
   DASHBOARD_COMMAND,
+  REPORT_COMMAND,
   ACCESS_COMMAND,
   RUNS_COMMAND,
   COMPLETIONS_COMMAND,
@@ -156,7 +162,7 @@ async function run({ spec, given, library }: Call): Promise<number> {
       const progress = new Progress({
         status: () => manager.status(),
         subscribe: (listener) => manager.subscribe(listener),
-        more: () => undefined,
+        more: (task) => failedOutputPath(manager, task),
         isEnding: isProcessEnding,
         terminal: standardError(),
         beforeOutput,
@@ -174,6 +180,18 @@ async function run({ spec, given, library }: Call): Promise<number> {
   }
   await closeManagers();
   return process.exitCode === undefined ? 0 : Number(process.exitCode);
+}
+
+/** File of the run's records with what a failed task wrote, from here; undefined without one. */
+function failedOutputPath(
+  { runDirectory }: Manager,
+  { id, try: number }: FailedTask,
+): string | undefined {
+  if (runDirectory === undefined) return undefined;
+  return ["stderr", "stdout"]
+    .map((stream) => join(runDirectory, "outputs", `${id}-${number}.${stream}`))
+    .filter((path) => existsSync(path))
+    .map((path) => relative(process.cwd(), path))[0];
 }
 
 /** The error and its causes with their stacks, as a runtime shows what nobody caught. */

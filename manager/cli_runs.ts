@@ -34,7 +34,7 @@ import {
   type RunSummary,
   sweepRemoved,
 } from "./run_list.ts";
-import { type Column, formatTable } from "./table.ts";
+import { type Column, formatTable, outputSize } from "./table.ts";
 
 /** Of the documents that `--json` prints. */
 const RUNS_VERSION = 1;
@@ -53,6 +53,7 @@ const SPEC: CommandSpec = {
     keep: { value: "N", help: "remove: all but the newest N; with --older-than, what both say" },
     json: JSON_OPTION,
   },
+  operands: { values: ["list", "remove"] },
   notes: [
     "What has not ended stays. TENDRIL_RUN_DIRECTORY names another default folder.",
     "More: tendril runs --json",
@@ -147,7 +148,7 @@ async function findDirectory(given: CommandArguments): Promise<RunsFolder> {
 
 async function list(given: CommandArguments, { path, exists }: RunsFolder): Promise<number> {
   const runs = exists ? await listRuns(path) : [];
-  if (!given.flag("json")) return await print(formatTable(COLUMNS, runs));
+  if (!given.flag("json")) return await print(formatTable(COLUMNS, runs, outputSize()));
   const latest = runs.at(-1)?.run ?? null;
   return await printJson({ version: RUNS_VERSION, directory: path, latest, runs });
 }

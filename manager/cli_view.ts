@@ -15,7 +15,7 @@ import { standardOutput } from "../shared/terminal.ts";
 import { command, OPTIONS } from "./cli_client.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
 import type { ClientConnection } from "./client.ts";
-import { PIPE, type TableSize } from "./table.ts";
+import { outputSize, PIPE, type TableSize } from "./table.ts";
 
 /** Between two looks, in seconds: as it is, and the bounds of what may be asked for. */
 const SECONDS_DEFAULT = 1;
@@ -68,8 +68,7 @@ function readSeconds({ given }: Call): number | undefined {
 
 async function showOnce({ given }: Call, { document, text }: View): Promise<number> {
   if (given.flag("json")) return await printJson(document);
-  const { isTTY, columns, hasColours } = standardOutput();
-  return await print(text(isTTY ? { columns, hasColours } : PIPE));
+  return await print(text(outputSize()));
 }
 
 async function showAgain(

@@ -155,8 +155,8 @@ export class Engine {
     this.#isStepping = true;
     try {
       const { instructions, facts } = this.#options.core.step(events);
-      this.#steppedMs += performance.now() - startedAtMs;
       const tookMs = performance.now() - startedAtMs;
+      this.#steppedMs += tookMs;
       for (const watcher of this.#watchers) watcher(tookMs, events.length);
       for (const instruction of instructions) this.#options.carryOut(instruction);
       this.#options.endTurn();

@@ -24,6 +24,8 @@ const STDERR_BYTES_MAX: number = LINES_MAX * LINE_CHARS_MAX * 4;
 /** A task that failed. */
 export interface FailedTask {
   readonly id: TaskId;
+  /** Number of its last try. */
+  readonly try: number;
   readonly outcome: Outcome;
   readonly message: string;
   /** The end of what it wrote. */

@@ -492,6 +492,7 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
     const runEnd = runEndOf(shell.status());
     await failedOutputs.close();
+    await shell.records?.close();
     log.noteEnd(runEnd);
     await log.close();
     await runDirectory.end(runEnd);

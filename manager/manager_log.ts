@@ -98,6 +98,14 @@ function isRecorded({ kind }: Fact): boolean {
 
 function note(log: Log, fact: Fact): void {
   switch (fact.kind) {
+    // These come by the thousand: see noteDetail.
+    case "task_submitted":
+    case "try_dispatched":
+    case "try_started":
+    case "replica_ready":
+    case "transfer_started":
+    case "transfer_ended":
+      return;
     case "try_ended":
       return noteTry(log, fact);
     case "task_ended": {

@@ -63,9 +63,10 @@ export class Progress implements Disposable {
   #hear(facts: readonly Fact[]): void {
     for (const fact of facts) {
       if (fact.kind !== "task_ended" || fact.outcome === "success") continue;
-      const { end: { taskId: id, message, result }, outcome } = fact;
+      const { end: { taskId: id, message, result, try: number }, outcome } = fact;
       if (outcome === "cancelled") continue;
-      const task = { id, outcome, message, stderr: result?.stderr ?? NO_BYTES };
+      const stderr = result?.stderr ?? NO_BYTES;
+      const task = { id, try: number, outcome, message, stderr };
       this.#print(this.#news.note(task, performance.now()));
     }
   }

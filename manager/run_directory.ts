@@ -94,6 +94,12 @@ export class RunDirectory {
     return this.#path;
   }
 
+  /** True when a database or TaskVine's logs are to be in it. */
+  get isRecording(): boolean {
+    const { database, vineLogs } = this.#records;
+    return this.#parent !== undefined && (database || vineLogs);
+  }
+
   /** Its `monitoring.db`; undefined when there is to be none, or no folder yet. */
   get databasePath(): string | undefined {
     return this.#pathOf("database", "monitoring.db");

@@ -46,6 +46,7 @@ import { Pace, type PaceCounts } from "./pace.ts";
 import type { Place } from "./place.ts";
 import { Refusals } from "./refusal.ts";
 import type { RunDirectory } from "./run_directory.ts";
+import { RunRecords } from "./run_records.ts";
 import { startServer } from "./server.ts";
 import { type ManagerStatus, statusOf } from "./status.ts";
 import { TailDesk } from "./tail_desk.ts";
@@ -110,6 +111,8 @@ export class Shell {
   readonly #watches: OutputWatches;
   readonly #dashboard: ManagerDashboard | undefined;
   readonly #desk: DeliveryDesk;
+  /** Undefined where none are wanted. */
+  readonly records: RunRecords | undefined;
   readonly #metrics: ManagerMetrics;
   readonly #server: Server;
   readonly #requests: Map<number, FileRequest> = new Map();
@@ -167,6 +170,7 @@ export class Shell {
     this.engine.subscribe(() => this.#pace.note(this.#paceCounts(), this.engine.nowMs()));
     this.engine.subscribe(tellHosts);
     this.engine.subscribe(tellUnplaceable);
+    this.records = this.#newRecords();
     this.#desk = new DeliveryDesk({ store: this.store, spool, push });
     // This may fail, and what comes after it has timers, which would keep the process from ending.
     this.#server = this.#startServer();
@@ -298,7 +302,7 @@ export class Shell {
       engine: this.engine,
       state: this.#state,
       refused: () => this.#refusals.counts(),
-      records: () => undefined,
+      records: () => this.records?.counts,
     });
   }
 
@@ -317,6 +321,15 @@ export class Shell {
       onPeerRefusals: (count) => this.#refusals.count("ticket", count),
       door: this.#door,
     });
+  }
+
+  #newRecords(): RunRecords | undefined {
+    const { config, name, runDirectory, spool } = this.#options;
+    if (!runDirectory.isRecording && !config.hasDashboard) return undefined;
+    const { engine, store, catalog } = this;
+    const state = this.#state;
+    const about = { config, name, runDirectory, folder: spool };
+    return new RunRecords({ ...about, engine, state, store, catalog });
   }
 
   #newTailDesk(): TailDesk {
@@ -342,8 +355,8 @@ export class Shell {
       push: (event) => this.engine.push(event),
       status: () => this.status(),
       metrics: (accept) => this.#metrics.render(accept),
-      ask: () => Promise.reject(new Error("Cannot ask the records: there are none")),
-      recordedAtMs: () => 0,
+      ask: (question) => this.records?.isRecording ? this.records.ask(question) : undefined,
+      recordedAtMs: () => this.records?.recordedAtMs ?? 0,
     });
   }
 

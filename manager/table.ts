@@ -2,6 +2,7 @@
 
 import { plainText } from "../shared/plain_text.ts";
 import { cutSpans, renderSpans, type Span, type Tone } from "../shared/span.ts";
+import { standardOutput } from "../shared/terminal.ts";
 import { cutText, textWidth } from "../shared/text_width.ts";
 
 /** One column. */
@@ -23,6 +24,12 @@ export interface TableSize {
 
 /** Of what is read by programs. */
 export const PIPE: TableSize = { columns: Infinity, hasColours: false };
+
+/** What standard output is. */
+export function outputSize(): TableSize {
+  const { isTTY, columns, hasColours } = standardOutput();
+  return isTTY ? { columns, hasColours } : PIPE;
+}
 
 /** Characters of one cell. */
 const CELL_CHARS_MAX = 100;

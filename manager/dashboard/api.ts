@@ -91,6 +91,7 @@ export type Question =
     readonly offset: number;
     readonly limit: number;
   }
+  | { readonly kind: "levels" }
   | { readonly kind: "file"; readonly fileId: number }
   | { readonly kind: "transfers"; readonly isRunning: boolean; readonly limit: number }
   /** How bytes spread: of one file, or of all. */
@@ -110,6 +111,7 @@ export interface Answers {
   readonly workers: Rows<WorkerRow>;
   readonly worker: WorkerDetail | null;
   readonly files: Rows<FileRow>;
+  readonly levels: Rows<LevelRow>;
   readonly file: FileDetail | null;
   readonly transfers: Rows<TransferRow>;
   readonly vine: Vine;
@@ -407,6 +409,17 @@ export interface FileRow {
   readonly isForgotten: boolean;
 }
 
+/** All files of one level. */
+export interface LevelRow {
+  readonly level: string;
+  readonly files: number;
+  /** Of those whose size is known, each once. */
+  readonly bytes: number;
+  /** At workers now, with all that they take there. */
+  readonly replicas: number;
+  readonly replicaBytes: number;
+}
+
 /** One file, with where it is and who reads it. */
 export interface FileDetail extends FileRow {
   readonly declaredAtMs: number;
@@ -437,6 +450,8 @@ export interface TransferRow {
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
   readonly movedBytes: number;
+  /** Of the file, which is how much there is to move. */
+  readonly sizeBytes: number | null;
   readonly message: string | null;
 }
 

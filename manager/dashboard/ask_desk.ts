@@ -11,8 +11,8 @@ const QUESTIONS_MAX = 64;
 /** Longest wait for an answer. */
 const ANSWER_MS_MAX = 30_000;
 
-/** Answers a question from the records of a run with JSON in UTF-8. */
-export type Ask = (question: Question) => Promise<Uint8Array>;
+/** Answers a question from the records of a run with JSON in UTF-8; undefined while there are none. */
+export type Ask = (question: Question) => Promise<Uint8Array> | undefined;
 
 /** Too much is asked, or no answer comes. */
 export class BusyError extends Error {
@@ -31,11 +31,11 @@ export class AskDesk {
   }
 
   /**
-   * The answer as JSON in UTF-8.
+   * The answer as JSON in UTF-8; undefined while nothing is recorded.
    *
    * @throws {BusyError} When too many are under way, or it takes too long.
    */
-  async ask(question: Question): Promise<Uint8Array> {
+  async ask(question: Question): Promise<Uint8Array | undefined> {
     const key = JSON.stringify(question);
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
@@ -48,12 +48,13 @@ export class AskDesk {
     }
   }
 
-  #begin(key: string, question: Question): Promise<Uint8Array> {
+  #begin(key: string, question: Question): Promise<Uint8Array> | undefined {
     if (this.#pending.size >= QUESTIONS_MAX) {
       throw new BusyError(`Cannot take more than ${QUESTIONS_MAX} questions at a time`);
     }
     // What nobody waits for any more keeps its place until it is answered.
-    const answer = this.#ask(question).finally(() => this.#pending.delete(key));
+    const answer = this.#ask(question)?.finally(() => this.#pending.delete(key));
+    if (answer === undefined) return undefined;
     answer.catch(() => {
       // Whoever waits for it is told.
     });

@@ -1,6 +1,6 @@
 /** Reads the JSON of a request within limits of size and time. */
 
-import type { Context } from "hono";
+import { Buffer } from "node:buffer";
 
 /** Bytes of a body at most; a question with all that it may hold has less. */
 export const BODY_BYTES_MAX: number = 64 * 1024;
@@ -24,8 +24,12 @@ export class BodyError extends Error {
  *
  * @throws {BodyError} When it is too large, too slow, no JSON or of another shape.
  */
-export async function readBody<T>(context: Context, read: (value: unknown) => T): Promise<T> {
-  const text = new TextDecoder().decode(await readBytes(context.req.raw));
+export async function readBody<T>(
+  { req }: { readonly req: { readonly raw: Request } },
+  read: (value: unknown) => T,
+  bodyMsMax: number = BODY_MS_MAX,
+): Promise<T> {
+  const text = new TextDecoder().decode(await readBytes(req.raw, bodyMsMax));
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -41,31 +45,34 @@ export async function readBody<T>(context: Context, read: (value: unknown) => T)
   }
 }
 
-async function readBytes({ headers, body }: Request): Promise<Uint8Array> {
-  const tooLarge = new BodyError(413, `Cannot take a body above ${BODY_BYTES_MAX} bytes`);
-  if (Number(headers.get("content-length")) > BODY_BYTES_MAX) throw tooLarge;
-  const reader = body?.getReader();
-  if (reader === undefined) return new Uint8Array();
-  const bytes = new Uint8Array(BODY_BYTES_MAX);
-  let sizeBytes = 0;
-  let isLate = false;
+async function readBytes(request: Request, bodyMsMax: number): Promise<Uint8Array> {
+  const length = request.headers.get("content-length");
+  if (Number(length) > BODY_BYTES_MAX) throw tooLarge();
+  const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    isLate = true;
-    reader.cancel().catch(() => {
-      // It broke off by itself.
-    });
-  }, BODY_MS_MAX);
+    late.reject(new BodyError(408, `Cannot wait for the body for more than ${bodyMsMax} ms`));
+  }, bodyMsMax);
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (sizeBytes + value.length > BODY_BYTES_MAX) throw tooLarge;
-      bytes.set(value, sizeBytes);
-      sizeBytes += value.length;
-    }
+    // A body has the length that it says: the runtimes see to that. Others are counted as they come.
+    const read = length === null ? countBytes(request) : request.arrayBuffer();
+    const bytes = await Promise.race([read, late.promise]);
+    return new Uint8Array(bytes);
   } finally {
     clearTimeout(timer);
   }
-  if (isLate) throw new BodyError(408, `Cannot wait for the body for more than ${BODY_MS_MAX} ms`);
-  return bytes.subarray(0, sizeBytes);
+}
+
+async function countBytes({ body }: Request): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const part of body ?? []) {
+    sizeBytes += part.length;
+    if (sizeBytes > BODY_BYTES_MAX) throw tooLarge();
+    parts.push(part);
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+function tooLarge(): BodyError {
+  return new BodyError(413, `Cannot take a body above ${BODY_BYTES_MAX} bytes`);
 }

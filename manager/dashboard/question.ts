@@ -90,6 +90,7 @@ const check: Check<Question> = ruled(
       offset: natural,
       limit,
     },
+    levels: {},
     file: { fileId: natural },
     transfers: { isRunning: flag, limit },
     vine: { fileId: optional(natural), transfersMax: upToNumber(VINE_TRANSFERS_MAX) },

@@ -77,6 +77,7 @@ export function collectReport(db: DatabaseSync, limits: ReportLimits): PackedRep
     transfers: answer(db, { kind: "transfers", isRunning: false, limit: ROWS_MAX }),
     ...vinesOf(db, limits),
     graphs: graphsOf(db),
+    levels: answer(db, { kind: "levels" }),
     ...detailsOf(db, { tasks: tasks.rows, workers }, limits),
   };
   const columns = bars.id.map((id, index): ReportBar => ({

@@ -60,6 +60,7 @@ export interface ReportAnswers {
   readonly vines: readonly Vine[];
   /** What `auto` is, and the other one. */
   readonly graphs: readonly Graph[];
+  readonly levels: Answers["levels"];
   readonly tasks: readonly TaskDetail[];
   readonly workers: readonly WorkerDetail[];
   readonly files: readonly FileDetail[];
@@ -153,6 +154,8 @@ export function answerFromReport(data: ReportData, question: Question): Answers[
     }
     case "vine":
       return vineOf(data, question);
+    case "levels":
+      return answers.levels;
     case "graph":
       return graphOf(answers.graphs, question.grouping);
     default:

@@ -166,7 +166,11 @@ class Routes {
       this.#guard("look", (context) => {
         return this.#withBody(context, readQuestion, async (question) => {
           try {
-            return answerText(await desk.ask(question));
+            const answer = await desk.ask(question);
+            // Not a failure of the manager: it has had nothing to do.
+            return answer === undefined
+              ? refuseJson(404, "Cannot ask the records: nothing is recorded yet")
+              : answerText(answer);
           } catch (error) {
             if (error instanceof BusyError) this.#options.refuse("connection");
             return refuseJson(503, faultOf(error), { "retry-after": "1" });

@@ -6,7 +6,10 @@
  */
 
 import type { Resources } from "../../shared/resources.ts";
-import { Lanes } from "./lanes.ts";
+import { Lanes, type Span } from "./lanes.ts";
+
+/** Ends of calls that are told together came within that time. */
+const TOLD_TOGETHER_MS = 20;
 
 /** One try. Instants are 0 while they are not known. */
 export interface Attempt {
@@ -17,6 +20,8 @@ export interface Attempt {
   readonly isRecovery: boolean;
   readonly dispatchedAtMs: number;
   readonly allocated: Resources | undefined;
+  /** Calls are handed to an instance before it has a slot for them: they start when their end says. */
+  readonly isCall: boolean;
   /** That it keeps busy while it runs. */
   readonly cores: number;
   startedAtMs: number;
@@ -99,8 +104,8 @@ export class Attempts {
   start(attempt: Attempt, atMs: number): void {
     if (attempt.startedAtMs !== 0 || attempt.endedAtMs !== 0) return;
     attempt.startedAtMs = atMs;
-    attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(atMs);
     this.#startedCount += 1;
+    if (!attempt.isCall) attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(atMs);
   }
 
   /** A try ended, or came back; its worker may have said when it ran. */
@@ -108,18 +113,28 @@ export class Attempts {
     if (attempt.endedAtMs !== 0) return;
     const worker = this.#workers.get(attempt.workerId);
     worker?.open.delete(attempt);
-    const hasStarted = attempt.startedAtMs !== 0;
+    if (attempt.startedAtMs !== 0) this.#startedCount -= 1;
     const hasTimes = worker !== undefined && times !== undefined && times.startedAtMs > 0;
-    const span = hasTimes ? spanOf(worker, attempt.dispatchedAtMs, atMs, times) : undefined;
-    if (hasStarted) this.#startedCount -= 1;
-    else if (span !== undefined) attempt.startedAtMs = span.startMs;
-    attempt.endedAtMs = Math.max(span?.endMs ?? atMs, attempt.startedAtMs);
+    if (hasTimes) {
+      const span = spanOf(worker, attempt, atMs, times);
+      const isPlaced = attempt.lane !== undefined;
+      const { lane, startMs } = isPlaced
+        ? { lane: attempt.lane, startMs: attempt.startedAtMs }
+        : worker.lanes.place(span);
+      attempt.lane = lane;
+      attempt.startedAtMs = startMs;
+      atMs = Math.max(startMs, Math.min(atMs, (isPlaced ? span.latestMs : startMs) + span.ranMs));
+    }
+    attempt.endedAtMs = atMs;
     if (attempt.startedAtMs === 0) return;
     this.#count(attempt);
-    if (attempt.lane !== undefined) worker?.lanes.free(attempt.lane, attempt.endedAtMs);
-    else if (!hasStarted) {
-      attempt.lane = worker?.lanes.take(attempt.startedAtMs, attempt.endedAtMs);
-    }
+    if (attempt.lane !== undefined) worker?.lanes.free(attempt.lane, atMs);
+  }
+
+  /** The try is going to be shown: a call that runs has to be somewhere. */
+  place(attempt: Attempt): void {
+    if (attempt.lane !== undefined || attempt.startedAtMs === 0 || attempt.endedAtMs !== 0) return;
+    attempt.lane = this.#workers.get(attempt.workerId)?.lanes.take(attempt.startedAtMs);
   }
 
   /**
@@ -152,16 +167,19 @@ export class Attempts {
 
 /**
  * When a try ran by the manager's clock. Of one worker the message that was quickest tells how far
- * its clock is off; whatever that clock says, a try ran between its dispatch and its end.
+ * its clock is off; whatever that clock says, a try ran between its dispatch and its end. Short calls
+ * are told of together: each of them ended at any time since the message before.
  */
 function spanOf(
   worker: WorkerTries,
-  dispatchedAtMs: number,
+  { isCall, dispatchedAtMs }: Attempt,
   atMs: number,
   { startedAtMs, ranMs }: WorkerTimes,
-): { readonly startMs: number; readonly endMs: number } {
+): Span {
   worker.aheadMs = Math.min(worker.aheadMs, atMs - startedAtMs - ranMs);
-  const latestMs = Math.max(dispatchedAtMs, atMs - ranMs);
-  const startMs = Math.min(latestMs, Math.max(dispatchedAtMs, startedAtMs + worker.aheadMs));
-  return { startMs, endMs: Math.min(atMs, startMs + ranMs) };
+  const lastMs = Math.max(dispatchedAtMs, atMs - ranMs);
+  const latestMs = Math.min(lastMs, Math.max(dispatchedAtMs, startedAtMs + worker.aheadMs));
+  const isShort = isCall && ranMs < TOLD_TOGETHER_MS;
+  const earliestMs = isShort ? Math.max(dispatchedAtMs, latestMs - TOLD_TOGETHER_MS) : latestMs;
+  return { earliestMs, latestMs, ranMs };
 }

@@ -134,6 +134,8 @@ export class RunDatabase implements RecordSink {
     while (!this.commit()) {
       if (performance.now() > untilMs) throw new Error("others did not let go of it");
     }
+    // What is left of the journal: it is empty.
+    this.connection.exec("PRAGMA journal_mode = DELETE");
     this.connection.close();
   }
 
@@ -229,6 +231,7 @@ export class RunDatabase implements RecordSink {
         return run.note(atMs, record.kind, { subject: String(record.fileId), text });
       }
       case "run_ended":
+        workers.end(atMs);
         return run.end(atMs);
       case "run_started":
       case "category_declared":
@@ -249,8 +252,8 @@ interface Tables {
   readonly endedCounts: () => { readonly failed: number; readonly succeeded: number };
 }
 
-/** Pages that stay in memory: those of a second of a busy run. */
-const CACHE_KIB: number = 64 * 1024;
+/** Pages that stay in memory between commits. */
+const CACHE_KIB: number = 16 * 1024;
 
 /** How long the last commit waits for those who read. */
 const CLOSE_BUSY_MS_MAX = 10_000;

@@ -13,11 +13,9 @@ const PENDING_CHARS_MAX: number = 4 * 1024 * 1024;
 /** Bytes of one log, beyond which it takes only what is said to be essential. */
 const LOG_BYTES_MAX: number = 1024 * 1024 * 1024;
 
-/** Where a log is, and who hears of it when it cannot be written. */
+/** Where a log is. */
 export interface LogPlace {
   readonly path: string;
-  /** Told once, in one line; the log is given up then. */
-  readonly onTrouble: (message: string) => void;
   /** Default 1 GiB. */
   readonly bytesMax?: number;
 }
@@ -27,7 +25,7 @@ interface Line {
   readonly text: string;
 }
 
-/** One log, which is there and empty from the start. */
+/** One log, which is there and empty from the start. What fails throws, and closes it. */
 export class LogLines implements Disposable {
   readonly #place: LogPlace;
   #descriptor: number | undefined;
@@ -37,11 +35,7 @@ export class LogLines implements Disposable {
 
   constructor(place: LogPlace) {
     this.#place = place;
-    try {
-      this.#descriptor = openSync(place.path, "w", 0o644);
-    } catch (error) {
-      this.#giveUp(error);
-    }
+    this.#descriptor = openSync(place.path, "w", 0o644);
   }
 
   /** True when nothing but what is essential is to be added any more. */
@@ -73,7 +67,7 @@ export class LogLines implements Disposable {
       this.#bytes += bytes.length;
     } catch (error) {
       this.#cutOff(descriptor);
-      this.#giveUp(error);
+      throw error;
     }
   }
 
@@ -93,13 +87,5 @@ export class LogLines implements Disposable {
     }
     closeSync(descriptor);
     this.#descriptor = undefined;
-  }
-
-  #giveUp(error: unknown): void {
-    const { path, onTrouble } = this.#place;
-    this.#pending = [];
-    this.#pendingChars = 0;
-    const found = error instanceof Error ? error.message : String(error);
-    onTrouble(`Cannot write "${path}" as a log for TaskVine's tools: ${found}`);
   }
 }

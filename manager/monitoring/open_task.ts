@@ -15,6 +15,9 @@ export type ParslStatus =
   | "dep_fail"
   | "fail_retryable";
 
+/** What the times of Parsl's tables can tell apart. */
+const TICK_MS = 0.001;
+
 /** A row of the table `status`. */
 export interface StatusRow {
   readonly name: ParslStatus;
@@ -72,6 +75,7 @@ export class OpenTask {
   isCounted = false;
   /** True while it waits to be written. */
   isDirty = false;
+  #notedAtMs = 0;
   /** Rows that are not written yet, or have changed since. */
   attempts: Attempt[] | undefined = undefined;
   statuses: StatusRow[] | undefined = undefined;
@@ -92,8 +96,10 @@ export class OpenTask {
   /** It stands elsewhere, in Parsl's words; those know nothing of recoveries. */
   note(name: ParslStatus, atMs: number, number: number = this.tryCount): void {
     if (this.isRecovery) return;
+    // In the order in which it passed them, as tables are sorted by time.
+    this.#notedAtMs = Math.max(atMs, this.#notedAtMs + TICK_MS);
     this.statuses ??= [];
-    this.statuses.push({ name, atMs, try: number });
+    this.statuses.push({ name, atMs: this.#notedAtMs, try: number });
   }
 
   /** The row of a try is new or has changed. */

@@ -111,7 +111,8 @@ export class PerformanceLog implements RecordSink {
     switch (record.kind) {
       case "run_started":
         this.#startedAtMs = record.startedAtMs;
-        return this.#write(record.startedAtMs);
+        this.#write(record.startedAtMs);
+        return this.#lines.flush();
       case "run_ended":
         this.#last = { ...NO_SAMPLE, ...totalsOf(this.#last) };
         this.#workers.clear();

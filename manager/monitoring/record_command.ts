@@ -26,6 +26,7 @@ import {
   type RecordReply,
   writeFrame,
 } from "./record_frame.ts";
+import { openVineLogs } from "./vine_logs.ts";
 
 /** Between two commits. */
 const COMMIT_MS = 1_000;
@@ -115,14 +116,25 @@ export class RecordDesk {
     if (database !== undefined) this.#reply({ kind: "recorded", atMs: database.committedAtMs });
   }
 
-  #open({ database: path, outputs }: RecordPlaces): void {
-    if (path === undefined) return;
+  #open({ database: path, vineLogs, outputs }: RecordPlaces): void {
+    if (path !== undefined) {
+      this.#tryOpen(`database "${path}"`, (name) => {
+        mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+        this.#database = new RunDatabase({ path, outputs });
+        return [{ name, sink: this.#database }];
+      });
+    }
+    if (vineLogs === undefined) return;
+    this.#tryOpen(`logs "${vineLogs}"`, () => {
+      return openVineLogs(vineLogs).map(({ path, sink }) => ({ name: `log "${path}"`, sink }));
+    });
+  }
+
+  #tryOpen(name: string, open: (name: string) => readonly NamedSink[]): void {
     try {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      this.#database = new RunDatabase({ path, outputs });
-      this.#sinks = [{ name: `database "${path}"`, sink: this.#database }];
+      this.#sinks = [...this.#sinks, ...open(name)];
     } catch (error) {
-      this.#tell(`Cannot write database "${path}": ${messageOf(error)}; the run goes on without`);
+      this.#tell(`Cannot write ${name}: ${messageOf(error)}; the run goes on without`);
     }
   }
 
@@ -174,7 +186,9 @@ export class RecordDesk {
     this.#withDatabase((database) => {
       database.write();
       try {
-        const json = new TextEncoder().encode(JSON.stringify(answer(database.connection, question)));
+        const json = new TextEncoder().encode(
+          JSON.stringify(answer(database.connection, question)),
+        );
         this.#reply({ kind: "answer", questionId, json });
       } catch (error) {
         const message = `Cannot answer "${question.kind}": ${messageOf(error)}`;

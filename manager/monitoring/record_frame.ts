@@ -49,7 +49,7 @@ export type RecordReply =
 const HEADER_BYTES = 4;
 
 const OPTIONS = {
-  useRecords: false,
+  useRecords: true,
   mapsAsObjects: true,
   variableMapSize: true,
   tagUint8Array: false,

@@ -75,6 +75,8 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   #isClosing = false;
   #recordedAtMs = 0;
   #leftOutCount = 0;
+  /** Of these, those that the records say nothing of yet. */
+  #untoldCount = 0;
   readonly #listeners: Set<(atMs: number) => void> = new Set();
 
   constructor(options: RecordProcessOptions) {
@@ -84,6 +86,11 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   /** The database holds everything up to then; 0 before it holds anything. */
   get recordedAtMs(): number {
     return this.#recordedAtMs;
+  }
+
+  /** Records that were left out so far, as nobody read them in time. */
+  get leftOutCount(): number {
+    return this.#leftOutCount;
   }
 
   /** Process id; undefined while there is none. */
@@ -120,6 +127,7 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
       isKept(record) ? [[atMs[index] ?? 0, record] as const] : []
     );
     this.#leftOutCount += records.length - kept.length;
+    this.#untoldCount += records.length - kept.length;
     if (kept.length === 0) return;
     const instants = kept.map(([at]) => at);
     this.#send({ kind: "records", atMs: instants, records: kept.map(([, record]) => record) });
@@ -214,9 +222,9 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   }
 
   #tellLeftOut(atMs: number): void {
-    if (this.#leftOutCount === 0) return;
-    const text = `${this.#leftOutCount} details are not recorded: the disk was too slow for them`;
-    this.#leftOutCount = 0;
+    if (this.#untoldCount === 0) return;
+    const text = `${this.#untoldCount} details are not recorded: the disk was too slow for them`;
+    this.#untoldCount = 0;
     const record = { kind: "note", noteKind: "records_left_out", subject: "", text } as const;
     this.#send({ kind: "records", atMs: [atMs], records: [record] });
   }

@@ -12,7 +12,7 @@ import { clearImmediate, setImmediate } from "node:timers";
 import type { Fact } from "../core/fact.ts";
 import { CallColumns, isPlainCall, isPlainEnd, isPlainTryEnd } from "./call_columns.ts";
 import { type Informants, recordOf, sortOf } from "./fact_record.ts";
-import type { RunRecord, Sample } from "./record.ts";
+import type { RecordOf, RunRecord, Sample } from "./record.ts";
 
 /** Facts wait this long for others, so that what belongs together is recorded together. */
 const BATCH_MS = 250;
@@ -25,6 +25,9 @@ const FACTS_PER_LOOK = 32;
 
 /** Facts that may wait; beyond it they are recorded at once, whoever waits for that. */
 const QUEUE_FACTS_MAX = 200_000;
+
+/** Facts that are recorded at once for somebody who waits. */
+const HURRY_FACTS_MAX = 2_000;
 
 /** Between two samples. */
 const SAMPLE_MS = 1_000;
@@ -41,7 +44,8 @@ export interface RecordWriter {
 
 /** What a recorder is made of. */
 export interface RecorderOptions extends Informants {
-  readonly run: Omit<Extract<RunRecord, { kind: "run_started" }>, "kind">;
+  /** Asked once, when there is something to record. */
+  readonly run: () => Omit<RecordOf<"run_started">, "kind">;
   readonly writer: RecordWriter;
   readonly summarize: () => Summary;
   /** Instant 0 of the facts' clock, epoch milliseconds. Default: that of `performance`. */
@@ -92,6 +96,16 @@ export class Recorder {
     this.#wait(BATCH_MS);
   }
 
+  /** Facts that wait. */
+  get waitingCount(): number {
+    return this.#queuedCount;
+  }
+
+  /** Hands on what was told so far, for somebody who waits, unless it is more than a moment's work. */
+  hurry(): void {
+    if (this.#isStarted && this.#queuedCount <= HURRY_FACTS_MAX) this.flush();
+  }
+
   /** Hands everything on that was told so far. */
   flush(): void {
     clearTimeout(this.#timer);
@@ -108,6 +122,7 @@ export class Recorder {
   close(): void {
     if (this.#isClosed) return;
     if (this.#isStarted || this.#queue.some(({ facts }) => facts.some(isWork))) {
+      this.#start();
       this.flush();
       clearTimeout(this.#timer);
       this.#sample(performance.now());
@@ -116,6 +131,7 @@ export class Recorder {
     }
     this.#isClosed = true;
     this.#queue = [];
+    this.#queuedCount = 0;
   }
 
   #wait(durationMs: number): void {
@@ -145,7 +161,9 @@ export class Recorder {
     this.#isStarted = true;
     const { writer, run } = this.#options;
     writer.start();
-    this.#put(run.startedAtMs, { kind: "run_started", ...run });
+    const started = run();
+    this.#put(started.startedAtMs, { kind: "run_started", ...started });
+    this.#send();
   }
 
   /** Makes records until `untilMs`; true when all facts have become some. */

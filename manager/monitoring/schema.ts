@@ -6,6 +6,9 @@
  * zone: `2026-03-04 05:06:07.000000`. Times of ours are epoch milliseconds in columns that end in
  * `_at_ms`; sizes are bytes. One database holds one run.
  *
+ * Where the key is more than one whole number a table is its own index (WITHOUT ROWID): that is half
+ * the work of writing it, and readers see no difference.
+ *
  * Source of Parsl's: parsl/monitoring/db_manager.py.
  *
  * @module
@@ -27,7 +30,7 @@ CREATE TABLE IF NOT EXISTS task (
   task_stdin TEXT, task_stdout TEXT, task_stderr TEXT, task_time_invoked DATETIME,
   task_time_returned DATETIME, task_fail_count INTEGER NOT NULL, task_fail_cost FLOAT NOT NULL,
   PRIMARY KEY (task_id, run_id)
-);
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS ix_task_task_hashsum ON task (task_hashsum)
   WHERE task_hashsum IS NOT NULL;
 CREATE TABLE IF NOT EXISTS try (
@@ -35,12 +38,12 @@ CREATE TABLE IF NOT EXISTS try (
   hostname TEXT, task_executor TEXT NOT NULL, task_try_time_launched DATETIME,
   task_try_time_running DATETIME, task_try_time_returned DATETIME, task_fail_history TEXT,
   task_joins TEXT, PRIMARY KEY (try_id, task_id, run_id)
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS status (
   task_id INTEGER NOT NULL, task_status_name TEXT NOT NULL, timestamp DATETIME NOT NULL,
   run_id TEXT NOT NULL, try_id INTEGER NOT NULL,
   PRIMARY KEY (task_id, run_id, task_status_name, timestamp)
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS resource (
   try_id INTEGER NOT NULL, task_id INTEGER NOT NULL, run_id TEXT NOT NULL,
   timestamp DATETIME NOT NULL, resource_monitoring_interval FLOAT, psutil_process_pid INTEGER,
@@ -51,7 +54,7 @@ CREATE TABLE IF NOT EXISTS resource (
   psutil_cpu_num TEXT, psutil_process_num_ctx_switches_voluntary FLOAT,
   psutil_process_num_ctx_switches_involuntary FLOAT,
   PRIMARY KEY (try_id, task_id, run_id, timestamp)
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS node (
   id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, run_id TEXT NOT NULL, hostname TEXT NOT NULL,
   uid TEXT NOT NULL, block_id TEXT NOT NULL, cpu_count INTEGER NOT NULL,

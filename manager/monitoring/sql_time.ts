@@ -11,16 +11,25 @@ const SECONDS_MAX = 64;
 
 const seconds = new Map<number, string>();
 
+/** Of one task many instants are the same. */
+let last = { atMs: Number.NaN, text: "" };
+
 /** The text of an instant in epoch milliseconds. */
 export function sqlTime(atMs: number): string {
-  const atUs = Math.round(atMs * 1000);
-  const second = Math.floor(atUs / 1_000_000);
-  return secondText(second) + String(atUs - second * 1_000_000).padStart(6, "0");
+  if (last.atMs !== atMs) last = { atMs, text: textOf(atMs) };
+  return last.text;
 }
 
 /** The same, where there may be none. */
 export function sqlTimeOrNull(atMs: number | undefined): string | null {
   return atMs === undefined ? null : sqlTime(atMs);
+}
+
+function textOf(atMs: number): string {
+  const atUs = Math.round(atMs * 1000);
+  const second = Math.floor(atUs / 1_000_000);
+  // A digit before, which goes again: quicker than to fill up with zeros.
+  return secondText(second) + String(1_000_000 + atUs - second * 1_000_000).slice(1);
 }
 
 function secondText(second: number): string {

@@ -5,16 +5,16 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 /** What SQLite takes. */
 export type SqlValue = string | number | null;
 
-/** Writes whole rows, in place of those of the same key. */
+/** Writes whole rows, `rowCount` at a time, in place of those of the same key. */
 export function insertInto(
   database: DatabaseSync,
   table: string,
   columns: readonly string[],
+  rowCount: number = 1,
 ): StatementSync {
-  const places = columns.map(() => "?").join(", ");
-  return database.prepare(
-    `INSERT OR REPLACE INTO ${table} (${columns.join(", ")}) VALUES (${places})`,
-  );
+  const row = `(${columns.map(() => "?").join(", ")})`;
+  const rows = Array.from({ length: rowCount }, () => row).join(", ");
+  return database.prepare(`INSERT OR REPLACE INTO ${table} (${columns.join(", ")}) VALUES ${rows}`);
 }
 
 /** Changes columns of the row of a key. */

@@ -222,6 +222,7 @@ export class TaskLife {
       isRecovery,
       dispatchedAtMs: atMs,
       allocated,
+      isCall: library !== undefined,
       cores,
     });
     task.allocated = allocated;

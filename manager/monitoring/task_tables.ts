@@ -5,7 +5,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { join } from "@std/path";
 
 import type { Attempt, Attempts } from "./attempts.ts";
-import type { OpenTask, Submission } from "./open_task.ts";
+import type { OpenTask, StatusRow, Submission } from "./open_task.ts";
 import type { TryEnd } from "./record.ts";
 import { sqlTime, sqlTimeOrNull } from "./sql_time.ts";
 import {
@@ -88,7 +88,8 @@ export class TaskTables {
   readonly #insertParslTask: StatementSync;
   readonly #updateParslTask: StatementSync;
   readonly #insertTry: StatementSync;
-  readonly #insertStatus: StatementSync;
+  /** Of so many rows, the most first: a statement costs as much as two rows. */
+  readonly #insertStatuses: readonly StatementSync[];
   readonly #insertResource: StatementSync;
 
   constructor(
@@ -130,13 +131,9 @@ export class TaskTables {
       key: "task_id = ? AND run_id = ?",
     });
     this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS);
-    this.#insertStatus = insertInto(database, "status", [
-      "task_id",
-      "task_status_name",
-      "timestamp",
-      "run_id",
-      "try_id",
-    ]);
+    this.#insertStatuses = STATUS_COUNTS.map((count) =>
+      insertInto(database, "status", STATUS_COLUMNS, count)
+    );
     this.#insertResource = insertInto(database, "resource", RESOURCE_COLUMNS);
   }
 
@@ -146,13 +143,26 @@ export class TaskTables {
     else if (task.submission === undefined) this.#updateOne(task);
     else this.#insertOne(task, task.submission);
     for (const attempt of task.attempts ?? []) this.#writeAttempt(task, attempt);
-    for (const { name, atMs, try: number } of task.statuses ?? []) {
-      const tryId = Math.max(0, number - 1);
-      this.#insertStatus.run(task.taskId, name, sqlTime(atMs), this.#runId, tryId);
-    }
+    if (task.statuses !== undefined) this.#writeStatuses(task.taskId, task.statuses);
     task.submission = undefined;
     task.attempts = undefined;
     task.statuses = undefined;
+  }
+
+  #writeStatuses(taskId: number, statuses: readonly StatusRow[]): void {
+    let written = 0;
+    for (const [index, count] of STATUS_COUNTS.entries()) {
+      for (; statuses.length - written >= count; written += count) {
+        const values: SqlValue[] = [];
+        for (let row = written; row < written + count; row++) {
+          const status = statuses[row];
+          if (status === undefined) continue;
+          const tryId = Math.max(0, status.try - 1);
+          values.push(taskId, status.name, sqlTime(status.atMs), this.#runId, tryId);
+        }
+        this.#insertStatuses[index]?.run(...values);
+      }
+    }
   }
 
   #insertOne(task: OpenTask, submission: Submission): void {
@@ -208,11 +218,12 @@ export class TaskTables {
   /** `task_stdout`, `task_stderr`, `task_time_returned`, `task_fail_count`, `task_fail_cost`. */
   #parslEnd({ taskId, tryCount, end, ending, failCount }: OpenTask): SqlValue[] {
     const hasFailed = ending !== undefined && ending.outcome !== "success";
-    const isKept = hasFailed && end !== undefined && this.#outputs !== undefined;
-    const path = isKept ? join(this.#outputs ?? "", `${taskId}-${tryCount}`) : "";
+    const { stdoutBytes = 0, stderrBytes = 0 } = hasFailed && end !== undefined ? end : {};
+    const folder = this.#outputs;
+    const pathOf = (stream: string) => join(folder ?? "", `${taskId}-${tryCount}.${stream}`);
     return [
-      isKept ? `${path}.stdout` : null,
-      isKept ? `${path}.stderr` : null,
+      folder !== undefined && stdoutBytes > 0 ? pathOf("stdout") : null,
+      folder !== undefined && stderrBytes > 0 ? pathOf("stderr") : null,
       sqlTimeOrNull(ending?.atMs),
       failCount,
       failCount,
@@ -220,6 +231,7 @@ export class TaskTables {
   }
 
   #writeAttempt(task: OpenTask, attempt: Attempt): void {
+    this.#attempts.place(attempt);
     const { taskId, try: number, workerId, host, startedAtMs, endedAtMs } = attempt;
     this.#insertAttempt.run(
       taskId,
@@ -274,6 +286,17 @@ export class TaskTables {
     }
   }
 }
+
+/** A task that nothing happened to has five, one that goes on has one or two more at a time. */
+const STATUS_COUNTS: readonly number[] = [5, 2, 1];
+
+const STATUS_COLUMNS: readonly string[] = [
+  "task_id",
+  "task_status_name",
+  "timestamp",
+  "run_id",
+  "try_id",
+];
 
 const ATTEMPT_COLUMNS: readonly string[] = [
   "task_id",

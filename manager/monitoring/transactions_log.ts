@@ -68,7 +68,7 @@ export class TransactionsLog implements RecordSink {
   /** Workers that are connected. */
   readonly #workers: Set<string> = new Set();
   readonly #transfers: StartTimes<number> = new StartTimes();
-  /** Of files that came to a worker and are not told to be there yet, by `worker file`. */
+  /** Of files that come to a worker and are not told to be there yet, by `worker file`. */
   readonly #arrivals: StartTimes<string> = new StartTimes();
   #pid = 0;
   #startedAtMs = 0;
@@ -91,7 +91,9 @@ export class TransactionsLog implements RecordSink {
       case "run_started":
         this.#pid = record.pid;
         this.#startedAtMs = record.startedAtMs;
-        return this.#write(record.startedAtMs, `MANAGER ${record.pid} START 0`);
+        this.#write(record.startedAtMs, `MANAGER ${record.pid} START 0`);
+        // Readers want it before all else, whatever the clock says.
+        return this.#lines.flush();
       case "run_ended":
         return this.#end(atMs);
       case "calls_submitted":
@@ -177,10 +179,12 @@ export class TransactionsLog implements RecordSink {
     record: RecordOf<"transfer_started" | "transfer_ended" | "transfer_failed">,
   ): void {
     const { transferId, fileId, workerId, from, to, movedBytes } = record;
-    if (record.kind === "transfer_started") return this.#transfers.begin(transferId, atMs);
+    if (record.kind === "transfer_started") {
+      if (to === "worker") this.#arrivals.begin(`${workerId} ${fileId}`, atMs);
+      return this.#transfers.begin(transferId, atMs);
+    }
     const startMs = this.#transfers.take(transferId) ?? atMs;
     if (record.kind === "transfer_failed") return;
-    if (to === "worker") this.#arrivals.begin(`${workerId} ${fileId}`, startMs);
     const isInput = from === "manager" && to === "worker";
     if (!isInput && to !== "manager") return;
     const direction = isInput ? "INPUT" : "OUTPUT";
@@ -205,7 +209,8 @@ export class TransactionsLog implements RecordSink {
 
 function addressOf({ urls, host }: RecordOf<"worker_joined" | "worker_reconnected">): string {
   const [url] = urls;
-  const address = url !== undefined && URL.canParse(url) ? new URL(url).host : "";
   // A worker without a server of its own has no address.
-  return address === "" ? `${oneWord(host)}:0` : address;
+  if (url === undefined || !URL.canParse(url)) return `${oneWord(host)}:0`;
+  const { hostname, port, protocol } = new URL(url);
+  return `${hostname}:${port === "" ? (protocol === "https:" ? 443 : 80) : port}`;
 }

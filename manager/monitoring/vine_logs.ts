@@ -4,29 +4,28 @@ import { mkdirSync } from "node:fs";
 
 import { join } from "@std/path";
 
-import type { LogPlace } from "./log_lines.ts";
 import { PerformanceLog } from "./performance_log.ts";
 import type { RecordSink } from "./record.ts";
 import { TaskGraphLog } from "./task_graph_log.ts";
 import { TransactionsLog } from "./transactions_log.ts";
 
+/** One of the logs. */
+export interface VineLog {
+  readonly path: string;
+  readonly sink: RecordSink;
+}
+
 /** Opens `transactions`, `performance` and `taskgraph` in a folder, which is made if needed. */
-export function openVineLogs(folder: string, onTrouble: LogPlace["onTrouble"]): RecordSink {
+export function openVineLogs(folder: string): readonly VineLog[] {
   mkdirSync(folder, { recursive: true });
-  const sinks: readonly RecordSink[] = [
-    new TransactionsLog({ path: join(folder, "transactions"), onTrouble }),
-    new PerformanceLog({ path: join(folder, "performance"), onTrouble }),
-    new TaskGraphLog({ path: join(folder, "taskgraph"), onTrouble }),
+  const [transactions, performance, taskgraph] = [
+    join(folder, "transactions"),
+    join(folder, "performance"),
+    join(folder, "taskgraph"),
   ];
-  return {
-    apply(atMs, record) {
-      for (const sink of sinks) sink.apply(atMs, record);
-    },
-    flush() {
-      for (const sink of sinks) sink.flush();
-    },
-    close() {
-      for (const sink of sinks) sink.close();
-    },
-  };
+  return [
+    { path: transactions, sink: new TransactionsLog({ path: transactions }) },
+    { path: performance, sink: new PerformanceLog({ path: performance }) },
+    { path: taskgraph, sink: new TaskGraphLog({ path: taskgraph }) },
+  ];
 }

@@ -25,7 +25,7 @@ export class WorkerTables {
   readonly #insertLibrary: StatementSync;
   readonly #insertInstance: StatementSync;
   readonly #changeInstance: StatementSync;
-  readonly #loseInstances: StatementSync;
+  readonly #endInstances: StatementSync;
   /** Those that are there. */
   readonly #workers: Map<string, WorkerRow> = new Map();
   /** `{library: cores that one of its calls keeps busy}` */
@@ -47,8 +47,8 @@ export class WorkerTables {
       "UPDATE library_instance SET state = ?, ready_at_ms = coalesce(?, ready_at_ms), " +
         "ended_at_ms = coalesce(?, ended_at_ms) WHERE instance_id = ?",
     );
-    this.#loseInstances = database.prepare(
-      "UPDATE library_instance SET state = 'died', ended_at_ms = ? " +
+    this.#endInstances = database.prepare(
+      "UPDATE library_instance SET state = ?, ended_at_ms = ? " +
         "WHERE worker_id = ? AND ended_at_ms IS NULL",
     );
   }
@@ -86,12 +86,14 @@ export class WorkerTables {
   }
 
   leave(atMs: number, { workerId, reason }: RecordOf<"worker_left">): void {
-    const row = this.#workers.get(workerId);
-    if (row === undefined) return;
-    this.#workers.delete(workerId);
-    this.#leaveWorker.run(atMs, reason, workerId, row.joinedAtMs);
-    this.#loseInstances.run(atMs, workerId);
-    this.#writeNode(atMs, workerId, row, false);
+    this.#leave(atMs, { workerId, reason, instanceState: "died" });
+  }
+
+  /** The run has ended: workers that are there leave it. */
+  end(atMs: number): void {
+    for (const workerId of [...this.#workers.keys()]) {
+      this.#leave(atMs, { workerId, reason: "the run ended", instanceState: "stopped" });
+    }
   }
 
   declare(atMs: number, record: RecordOf<"library_declared">): void {
@@ -110,6 +112,22 @@ export class WorkerTables {
     const isOver = change === "stopped" || change === "start_failed" || change === "died";
     const readyAtMs = change === "ready" ? atMs : null;
     this.#changeInstance.run(change, readyAtMs, isOver ? atMs : null, instanceId);
+  }
+
+  #leave(
+    atMs: number,
+    { workerId, reason, instanceState }: {
+      readonly workerId: string;
+      readonly reason: string;
+      readonly instanceState: "died" | "stopped";
+    },
+  ): void {
+    const row = this.#workers.get(workerId);
+    if (row === undefined) return;
+    this.#workers.delete(workerId);
+    this.#leaveWorker.run(atMs, reason, workerId, row.joinedAtMs);
+    this.#endInstances.run(instanceState, atMs, workerId);
+    this.#writeNode(atMs, workerId, row, false);
   }
 
   /** Parsl has a row for each time that something is heard of a node. */

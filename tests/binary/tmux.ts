@@ -17,7 +17,7 @@ export function hasProgram(name: string): boolean {
 
 /** What is run, and in a window of which size. */
 export interface TmuxOptions {
-  /** Default an interactive bash that reads no file. */
+  /** Default an interactive bash that reads no file; its prompt is "$ ". */
   readonly command?: string;
   readonly columns?: number;
   readonly rows?: number;
@@ -32,7 +32,8 @@ export class Tmux implements Disposable {
   readonly #env: { readonly [name: string]: string };
 
   constructor(
-    { command = "bash --norc --noprofile", columns = 100, rows = 30, env = {} }: TmuxOptions = {},
+    { command = "env PS1='$ ' bash --norc --noprofile", columns = 100, rows = 30, env = {} }:
+      TmuxOptions = {},
   ) {
     this.folder = mkdtempSync(join(tmpdir(), "tendril-tmux-"));
     this.#socket = join(this.folder, "socket");
@@ -43,7 +44,6 @@ export class Tmux implements Disposable {
       HOME: this.folder,
       TMPDIR: this.folder,
       LANG: "C.UTF-8",
-      PS1: "$ ",
       TERM: "xterm-256color",
       TENDRIL_RUN_DIRECTORY: "none",
       ...env,

@@ -181,6 +181,11 @@ test("ClientTasks.wait() tells progress, counts and failures with what they wrot
     stdout: encode("out"),
     stderr: encode("no such option\n"),
   });
+  const told = () => client.progress.flatMap((progress) => progress.failures);
+  while (told().length === 0) await client.ask({ kind: "ping" });
+  expect(told().map(({ id, stderr }) => [Number(id), decode(stderr)])).toEqual([
+    [Number(two!.taskId), "no such option\n"],
+  ]);
   await client.expect("cancelled", {
     kind: "cancel",
     selection: ids([three!.taskId, 3]),
@@ -252,6 +257,9 @@ test("ClientTasks.tasks() shows tasks of scripts too, by state, failure and numb
   expect(tasks[1]).toMatchObject({ workerId: "worker-a", try: 1, endedAtMs: 0 });
   const failed = await client.expect("tasks", rows(ALL, { isFailed: true }));
   expect(failed.tasks.map(({ id }) => Number(id))).toEqual([1]);
+  const filter = { tag: "mine", worker: "localhost", outcomes: ["exit"] };
+  const found = await client.expect("tasks", rows(ALL, { filter, limit: 1, sort: "time" }));
+  expect(found.tasks.map(({ id }) => Number(id))).toEqual([1]);
   const pending = await client.expect("tasks", rows(ids([3, 2]), { states: ["dispatched"] }));
   expect(pending.tasks.map(({ id }) => Number(id))).toEqual([2, 3]);
 });
@@ -373,4 +381,26 @@ test("ClientTasks.tasks() and status show a recovery, and files what came out ot
   ]);
   await manager.close();
   expect(await wanted).toBe("not delivered");
+});
+
+test("RequestDesk lists the workers of a host, the files of a kind or level, and one library", async () => {
+  await using manager = await Manager.start({ name: "oak" });
+  const client = await FakeClient.join("oak");
+  await FakeWorker.join("oak");
+  const [buffer, temp] = [manager.buffer("oak"), manager.temp()];
+  const workers = async (host: string) => {
+    return (await client.expect("workers", { kind: "workers", host })).workers.length;
+  };
+  const files = async (wish: object) => {
+    const found = await client.expect("files", { kind: "files", after: 0, ...wish });
+    return found.files.map(({ fileId }) => fileId);
+  };
+  expect([await workers("localhost"), await workers("elsewhere")]).toEqual([1, 0]);
+  expect(await files({ kinds: ["buffer"] })).toEqual([buffer.id]);
+  expect(await files({ kinds: ["temp", "buffer"], levels: ["workflow"] })).toEqual(
+    [buffer.id, temp.id],
+  );
+  expect(await files({ levels: ["forever"] })).toEqual([]);
+  const asked = { kind: "libraries", name: "digits" } as const;
+  expect((await client.expect("libraries", asked)).libraries).toEqual([]);
 });

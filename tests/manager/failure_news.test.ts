@@ -5,7 +5,7 @@ import type { TaskId } from "../../shared/ids.ts";
 
 function failed(id: number, stderr: string = ""): FailedTask {
   const bytes = new TextEncoder().encode(stderr);
-  return { id: id as TaskId, outcome: "exit", message: "exit code 4", stderr: bytes };
+  return { id: id as TaskId, try: 1, outcome: "exit", message: "exit code 4", stderr: bytes };
 }
 
 const options = { hasColours: false, more: () => "tendril logs 1 --stderr" };

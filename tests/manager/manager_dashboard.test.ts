@@ -62,6 +62,8 @@ test("Manager.dashboardLink() opens the dashboard once, and /api tells what stat
   expect((await openLink(link)).canAct).toBe(true);
   expect((await openLink(link)).cookie).toBe("");
   const ask = await asker(manager);
+  // Nothing is recorded before there is something to record.
+  expect((await ask("/api/ask", { kind: "run" }))[0]).toBe(404);
   const [status, told] = await ask("/api/status");
   expect(status).toBe(200);
   const { tasks, workers, name } = manager.status();

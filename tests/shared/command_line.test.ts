@@ -88,3 +88,19 @@ Example: tendril grow --water 2 oak
 `);
   expect(readArguments(GROW, ["-h"], {}).isHelp).toBe(true);
 });
+
+test("readArguments() takes the value of an optional one only after =", () => {
+  const spec = {
+    ...GROW,
+    endsAtPositional: false,
+    options: { watch: { value: "SECONDS", isOptional: true, help: "w" } },
+  };
+  const read = (...args: string[]) => {
+    const given = readArguments(spec, args, {});
+    return [given.text("watch"), given.positionals];
+  };
+  expect(read("--watch=5", "x")).toEqual(["5", ["x"]]);
+  expect(read("--watch", "5")).toEqual(["", ["5"]]);
+  expect(read("5")).toEqual([undefined, ["5"]]);
+  expect(commandHelp(spec)).toContain("  --watch[=SECONDS]       w\n");
+});

@@ -34,7 +34,7 @@ export function GraphPage({ params }: { readonly params: URLSearchParams }): JSX
       <div class="page-head">
         <h1>Graph</h1>
         {value && <Summary graph={value} />}
-        <label class="choice">
+        <label class="drawing-choice">
           Show{" "}
           <select
             value={grouping}

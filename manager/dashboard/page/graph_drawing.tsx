@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { JSX } from "preact";
+import type { JSX, RefObject } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { useGestures } from "./gestures.ts";
@@ -38,24 +38,9 @@ export interface GraphDrawingProps {
 /** The drawing. */
 export function GraphDrawing({ scene, isCut }: GraphDrawingProps): JSX.Element {
   const svg = useRef<SVGSVGElement>(null);
-  const [view, setView] = useState<View>();
+  const { view, setView, zoom, fit } = useView(svg, scene);
   const [active, setActive] = useState(scene.items[0]?.id ?? "");
-  const shape = `${scene.layout.widthPx} ${scene.layout.heightPx}`;
-  const fit = (scaleMin: number): void => setView(fittingView(svg.current, scene, scaleMin));
-  useEffect(() => fit(READABLE_SCALE), [shape]);
-  useGestures(svg, {
-    pan: ({ x, y }) =>
-      setView((last) =>
-        last && { ...last, x: last.x - x / last.scale, y: last.y - y / last.scale }
-      ),
-    zoom: (factor, at) => setView((last) => last && zoomed(last, factor, at)),
-    point: () => {},
-    pick: () => {},
-  });
-  const zoom = (factor: number): void => {
-    const { clientWidth: x = 0, clientHeight: y = 0 } = svg.current ?? {};
-    setView((last) => last && zoomed(last, factor, { x: x / 2, y: y / 2 }));
-  };
+  const [lit, setLit] = useState<string>();
 
   function onKeyDown(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -80,56 +65,110 @@ export function GraphDrawing({ scene, isCut }: GraphDrawingProps): JSX.Element {
 
   // The same element again: it stays as it is while the view moves.
   const contents = useMemo(
-    () => <Contents scene={scene} active={active} onFocus={setActive} />,
-    [scene, active],
+    () => <Contents scene={scene} active={active} lit={lit} onLight={setLit} />,
+    [scene, active, lit],
   );
-  const transform = view === undefined
-    ? undefined
-    : `scale(${view.scale}) translate(${-view.x} ${-view.y})`;
   return (
     <section class="card drawing" aria-label="Drawing">
       <div class="tools">
         <span class="soft">From left to right: what leads to what.</span>
         <span class="tools-end">
-          <Tool label="Zoom in" text="+" onClick={() => zoom(ZOOM_STEP)} />
-          <Tool label="Zoom out" text="−" onClick={() => zoom(1 / ZOOM_STEP)} />
+          <Tool label="Zoom in" icon="plus" onClick={() => zoom(ZOOM_STEP)} />
+          <Tool label="Zoom out" icon="minus" onClick={() => zoom(1 / ZOOM_STEP)} />
           <button type="button" class="button" onClick={() => fit(SCALE_MIN)}>All</button>
         </span>
       </div>
       <svg
         ref={svg}
-        class={`graph-canvas ${view && view.scale < 0.35 ? "graph-far" : ""}`}
+        class={`graph-canvas ${view && view.scale < FAR_SCALE ? "graph-far" : ""}`}
+        style={{ height: `clamp(260px, ${Math.ceil(scene.layout.heightPx) + 120}px, 72vh)` }}
         role="group"
         aria-label="Graph. Arrow keys go from box to box, Enter opens, plus and minus zoom, 0 shows all."
         aria-describedby="graph-summary"
         onKeyDown={onKeyDown}
+        onFocusIn={(event) => setActive(idOf(event.target) ?? active)}
       >
-        <g transform={transform}>
+        <g
+          transform={view && `scale(${view.scale}) translate(${-view.x} ${-view.y})`}
+        >
           {contents}
         </g>
       </svg>
-      <p class="drawing-legend soft">
-        <span>Box with a strip: tasks; the strip tells their states</span>
-        <span>Round box: files</span>
-        <span class="wide-only">Wheel or pinch zooms, drag moves.</span>
-        {isCut && (
-          <span>
-            <b>There is more than is drawn here.</b>
-          </span>
-        )}
-      </p>
+      <Legend isCut={isCut} />
     </section>
   );
+}
+
+function Legend({ isCut }: Pick<GraphDrawingProps, "isCut">): JSX.Element {
+  return (
+    <p class="drawing-legend soft">
+      <span>Box with a strip: tasks; the strip tells their states</span>
+      <span>Round box: files</span>
+      <span class="wide-only">Wheel or pinch zooms, drag moves.</span>
+      {isCut && (
+        <span>
+          <b>There is more than is drawn here.</b>
+        </span>
+      )}
+    </p>
+  );
+}
+
+/** From so far, words cannot be read. */
+const FAR_SCALE = 0.35;
+
+function idOf(target: EventTarget | null): string | undefined {
+  return target instanceof SVGElement
+    ? target.closest<SVGAElement>("a.graph-node")?.dataset.id
+    : undefined;
+}
+
+/** What is seen of a drawing, and what changes it. */
+interface ViewControl {
+  readonly view: View | undefined;
+  readonly setView: (change: (last: View | undefined) => View | undefined) => void;
+  /** Around the middle. */
+  readonly zoom: (factor: number) => void;
+  /** All of it, but no smaller than that. */
+  readonly fit: (scaleMin: number) => void;
+}
+
+function useView(svg: RefObject<SVGSVGElement>, scene: GraphScene): ViewControl {
+  const [view, setView] = useState<View>();
+  const fit = (scaleMin: number): void => setView(fittingView(svg.current, scene, scaleMin));
+  const zoomAt = (factor: number, at: GraphPoint): void =>
+    setView((last) => last && zoomed(last, factor, at));
+  // A run that goes on adds to the graph: what is looked at stays until its shape is another.
+  useEffect(
+    () => fit(READABLE_SCALE),
+    [`${scene.layout.widthPx} ${scene.layout.heightPx}`],
+  );
+  useGestures(svg, {
+    pan: ({ x, y }) =>
+      setView((last) =>
+        last && { ...last, x: last.x - x / last.scale, y: last.y - y / last.scale }
+      ),
+    zoom: zoomAt,
+    point: () => {},
+    pick: () => {},
+  });
+  const zoom = (factor: number): void => {
+    const { clientWidth: x = 0, clientHeight: y = 0 } = svg.current ?? {};
+    zoomAt(factor, { x: x / 2, y: y / 2 });
+  };
+  return { view, setView, zoom, fit };
 }
 
 interface ContentsProps {
   readonly scene: GraphScene;
   readonly active: string;
-  readonly onFocus: (id: string) => void;
+  /** Whose links stand out. */
+  readonly lit: string | undefined;
+  readonly onLight: (id: string | undefined) => void;
 }
 
 /** Boxes and edges. */
-function Contents({ scene, active, onFocus }: ContentsProps): JSX.Element {
+function Contents({ scene, active, lit, onLight }: ContentsProps): JSX.Element {
   const boxes = useMemo(
     () => new Map(scene.layout.boxes.map((box) => [box.id, box])),
     [scene],
@@ -141,8 +180,8 @@ function Contents({ scene, active, onFocus }: ContentsProps): JSX.Element {
           key={edge.index}
           edge={edge}
           count={scene.edges[edge.index]?.count ?? 1}
-          isActive={scene.edges[edge.index]?.from === active ||
-            scene.edges[edge.index]?.to === active}
+          isActive={lit !== undefined &&
+            (scene.edges[edge.index]?.from === lit || scene.edges[edge.index]?.to === lit)}
         />
       ))}
       {scene.items.map((item) => {
@@ -153,7 +192,7 @@ function Contents({ scene, active, onFocus }: ContentsProps): JSX.Element {
             item={item}
             box={box}
             isActive={item.id === active}
-            onFocus={onFocus}
+            onLight={onLight}
           />
         );
       })}
@@ -195,10 +234,10 @@ interface NodeProps {
   readonly item: GraphItem;
   readonly box: PlacedBox;
   readonly isActive: boolean;
-  readonly onFocus: (id: string) => void;
+  readonly onLight: (id: string | undefined) => void;
 }
 
-function Node({ item, box, isActive, onFocus }: NodeProps): JSX.Element {
+function Node({ item, box, isActive, onLight }: NodeProps): JSX.Element {
   const { widthPx, heightPx } = box;
   const isTask = item.kind === "task" || item.kind === "category";
   const textX = isTask ? 10 : widthPx / 2;
@@ -210,7 +249,10 @@ function Node({ item, box, isActive, onFocus }: NodeProps): JSX.Element {
         data-id={item.id}
         tabIndex={isActive ? 0 : -1}
         aria-label={item.sentence}
-        onFocus={() => onFocus(item.id)}
+        onFocus={() => onLight(item.id)}
+        onBlur={() => onLight(undefined)}
+        onPointerEnter={() => onLight(item.id)}
+        onPointerLeave={() => onLight(undefined)}
         draggable={false}
       >
         <title>{item.sentence}</title>

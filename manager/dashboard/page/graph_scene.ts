@@ -64,19 +64,33 @@ const WORDS: Readonly<Record<Standing, string>> = {
   success: "done",
 };
 
-const SIZES: Readonly<Record<GraphItem["kind"], readonly [widthPx: number, heightPx: number]>> = {
-  task: [168, 46],
-  file: [140, 32],
-  category: [196, 60],
-  file_group: [156, 40],
-};
+/** How a kind of node is told and drawn. */
+interface KindLook {
+  readonly word: string;
+  readonly widthPx: number;
+  readonly heightPx: number;
+  readonly titleLength: number;
+}
+
+function lookOf(kind: GraphItem["kind"]): KindLook {
+  switch (kind) {
+    case "task":
+      return { word: "Task", widthPx: 168, heightPx: 48, titleLength: 22 };
+    case "file":
+      return { word: "File", widthPx: 150, heightPx: 38, titleLength: 20 };
+    case "category":
+      return { word: "Category", widthPx: 196, heightPx: 56, titleLength: 26 };
+    case "file_group":
+      return { word: "Files", widthPx: 196, heightPx: 40, titleLength: 27 };
+  }
+}
 
 /** Prepares a graph to be drawn. */
 export function sceneOfGraph(graph: Graph): GraphScene {
   const items = graph.nodes.map(itemOf);
   const layout = layoutGraph(
     items.map((item) => {
-      const [widthPx, heightPx] = SIZES[item.kind];
+      const { widthPx, heightPx } = lookOf(item.kind);
       return { id: item.id, widthPx, heightPx };
     }),
     graph.edges,
@@ -143,25 +157,18 @@ function itemOf(node: Graph["nodes"][number]): GraphItem {
   return {
     id: node.id,
     kind: node.kind,
-    title: shorten(name, node.kind === "category" ? 26 : node.kind === "task" ? 22 : 19),
+    title: shorten(name, lookOf(node.kind).titleLength),
     note,
     shares: counts.map(([standing, number]) => [standing, number / total] as const),
     standing: counts[0]?.[0],
     href: hrefOfNode(node),
-    sentence: `${KIND_WORDS[node.kind]} ${name}: ${
+    sentence: `${lookOf(node.kind).word} ${name}: ${
       node.kind === "task" || node.kind === "category"
         ? `${node.kind === "category" ? `${plural(total, "task")}, ` : ""}${words.join(", ")}`
         : size || "size not known"
     }`,
   };
 }
-
-const KIND_WORDS = {
-  task: "Task",
-  file: "File",
-  category: "Category",
-  file_group: "Files",
-} as const;
 
 function hrefOfNode(node: Graph["nodes"][number]): string {
   switch (node.kind) {

@@ -13,7 +13,8 @@ export type Lane = Timeline["lanes"][number];
 /** The lanes of one worker. */
 export interface LaneGroup {
   readonly workerId: string;
-  readonly host: string;
+  /** Its host, with its id where there are several workers. */
+  readonly name: string;
   readonly topPx: number;
   readonly heightPx: number;
   /** Indexes of lanes, from top to bottom. */
@@ -47,6 +48,10 @@ export function layoutLanes(lanes: readonly Lane[], lanePx: number): LaneLayout 
     const sameWorker = lanesByWorker.get(lane.workerId);
     sameWorker === undefined ? lanesByWorker.set(lane.workerId, [index]) : sameWorker.push(index);
   }
+  const workersByHost = new Map<string, Set<string>>();
+  for (const { host, workerId } of lanes) {
+    workersByHost.set(host, (workersByHost.get(host) ?? new Set()).add(workerId));
+  }
   const gapPx = groupGapPx(lanePx);
   const laneTopPx = new Float64Array(lanes.length);
   const groups: LaneGroup[] = [];
@@ -59,7 +64,8 @@ export function layoutLanes(lanes: readonly Lane[], lanePx: number): LaneLayout 
       y += lanePx;
     }
     const host = lanes[indexes[0] ?? 0]?.host ?? "";
-    groups.push({ workerId, host, topPx, heightPx: y - topPx, lanes: indexes });
+    const name = (workersByHost.get(host)?.size ?? 0) > 1 ? `${host} ${workerId}` : host;
+    groups.push({ workerId, name, topPx, heightPx: y - topPx, lanes: indexes });
     y += gapPx;
   }
   const order = groups.flatMap((group) => group.lanes);

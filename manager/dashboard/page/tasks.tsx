@@ -5,11 +5,12 @@
  */
 
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 
 import { SHOWN_STATES, type ShownState } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { ask } from "./client.ts";
+import { Choice, SearchField } from "./filters.tsx";
 import { plural } from "./format.ts";
 import { Icon } from "./icon.tsx";
 import { PageHead, Problem } from "./layout.tsx";
@@ -20,9 +21,6 @@ import { outcomeWords } from "./state.tsx";
 import { Table } from "./table.tsx";
 import { readSorting, readTaskQuery, type TaskQuery, writeSorting } from "./task_query.ts";
 import { taskColumns } from "./task_table.tsx";
-
-/** After a letter of a search, so long nothing is asked for: another may follow. */
-const TYPING_MS = 150;
 
 /** Outcomes that can always be chosen; those that have happened join them. */
 const OUTCOMES: readonly string[] = ["success", "failed", "cancelled"];
@@ -122,7 +120,11 @@ function Filters({ params, query }: FiltersProps): JSX.Element {
   const categories = new Set([...info?.categories ?? [], ...named(query.category)]);
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <SearchField params={params} />
+      <SearchField
+        page="tasks"
+        params={params}
+        placeholder="Search name, command, tag, host, message, number"
+      />
       <Choice
         label="State"
         value={query.states?.join() ?? ""}
@@ -164,61 +166,4 @@ function Filters({ params, query }: FiltersProps): JSX.Element {
 
 function named(name: string | undefined): string[] {
   return name === undefined ? [] : [name];
-}
-
-/** What is typed goes into the address when the fingers rest. */
-function SearchField({ params }: { readonly params: URLSearchParams }): JSX.Element {
-  const inAddress = params.get("q") ?? "";
-  const [text, setText] = useState(inAddress);
-  const latest = useRef(params);
-  latest.current = params;
-  const sent = useRef(inAddress);
-  // The address changed by another way than this field, as by a link.
-  useEffect(() => {
-    if (inAddress === sent.current) return;
-    sent.current = inAddress;
-    setText(inAddress);
-  }, [inAddress]);
-  useEffect(() => {
-    if (text === sent.current) return;
-    const timer = setTimeout(() => {
-      sent.current = text;
-      goTo(withParams(latest.current, { q: text }));
-    }, TYPING_MS);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return (
-    <label class="search">
-      <span class="hidden">Search</span>
-      <Icon name="search" />
-      <input
-        type="search"
-        placeholder="Search name, command, tag, host, message, number"
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
-      />
-    </label>
-  );
-}
-
-interface ChoiceProps {
-  readonly label: string;
-  readonly value: string;
-  readonly options: readonly (readonly [value: string, words: string])[];
-  readonly onChange: (value: string) => void;
-}
-
-function Choice({ label, value, options, onChange }: ChoiceProps): JSX.Element {
-  // An address may hold several values: they are one more choice.
-  const isKnown = value === "" || options.some(([option]) => option === value);
-  return (
-    <label class={`choice ${value === "" ? "" : "is-set"}`}>
-      <span>{label}</span>
-      <select value={value} onChange={(event) => onChange(event.currentTarget.value)}>
-        <option value="">any</option>
-        {!isKnown && <option value={value}>{value.replaceAll(",", ", ")}</option>}
-        {options.map(([option, words]) => <option key={option} value={option}>{words}</option>)}
-      </select>
-    </label>
-  );
 }

@@ -112,12 +112,7 @@ export function TimelineChart({ whole, params }: TimelineChartProps): JSX.Elemen
           aria-roledescription="timeline"
           aria-label={KEYS_TEXT}
           aria-describedby="timeline-summary"
-          onKeyDown={(event) => {
-            if (pressKey(control, event)) {
-              event.preventDefault();
-              event.stopPropagation();
-            }
-          }}
+          onKeyDown={(event) => pressKey(control, event)}
           onBlur={() => leave(control)}
         />
         <div
@@ -222,12 +217,12 @@ function Tools({ control }: { readonly control: TimelineControl }): JSX.Element 
     <div class="tools">
       <ViewText view={view} isFollowing={isFollowing && view.toMs >= whole.timeline.toMs} />
       <span class="tools-end">
-        <Tool label="Earlier" text="←" onClick={() => pan(control, -PAN_SHARE)} />
-        <Tool label="Later" text="→" onClick={() => pan(control, PAN_SHARE)} />
-        <Tool label="Zoom in" text="+" onClick={() => zoom(control, ZOOM_STEP)} />
-        <Tool label="Zoom out" text="−" onClick={() => zoom(control, 1 / ZOOM_STEP)} />
-        <Tool label="Lower lanes" text="⇊" onClick={() => control.grow(-3)} />
-        <Tool label="Higher lanes" text="⇈" onClick={() => control.grow(3)} />
+        <Tool label="Earlier" icon="left" onClick={() => pan(control, -PAN_SHARE)} />
+        <Tool label="Later" icon="right" onClick={() => pan(control, PAN_SHARE)} />
+        <Tool label="Zoom in" icon="plus" onClick={() => zoom(control, ZOOM_STEP)} />
+        <Tool label="Zoom out" icon="minus" onClick={() => zoom(control, 1 / ZOOM_STEP)} />
+        <Tool label="Lower lanes" icon="flatter" onClick={() => control.grow(-3)} />
+        <Tool label="Higher lanes" icon="taller" onClick={() => control.grow(3)} />
         <button type="button" class="button" onClick={() => fit(control)}>All</button>
       </span>
     </div>

@@ -142,25 +142,24 @@ export function gesturesOf(control: TimelineControl): Gestures {
   };
 }
 
-/** Does what a key stands for; false when it stands for nothing here. */
-export function pressKey(control: TimelineControl, event: KeyboardEvent): boolean {
-  if (event.ctrlKey || event.metaKey || event.altKey) {
-    return false;
-  }
+/** Does what a key stands for, if it stands for anything here. */
+export function pressKey(control: TimelineControl, event: KeyboardEvent): void {
   const step = STEPS[event.key];
-  if (step !== undefined && event.shiftKey) {
-    step.x === 0
-      ? control.box()?.scrollBy(0, step.y * SCROLL_PX)
-      : pan(control, step.x * PAN_SHARE);
-    return true;
-  }
-  if (step !== undefined) {
-    walk(control, step);
-    return true;
-  }
   const action = ACTIONS[event.key];
-  action?.(control);
-  return action !== undefined;
+  if (event.ctrlKey || event.metaKey || event.altKey || (step ?? action) === undefined) {
+    return;
+  }
+  event.preventDefault();
+  event.stopPropagation();
+  if (step === undefined) {
+    action?.(control);
+  } else if (!event.shiftKey) {
+    walk(control, step);
+  } else if (step.x === 0) {
+    control.box()?.scrollBy(0, step.y * SCROLL_PX);
+  } else {
+    pan(control, step.x * PAN_SHARE);
+  }
 }
 
 /** Forgets what was pointed at. */

@@ -166,7 +166,8 @@ function paintLane(
   }
   const top = (layout.laneTopPx[lane] ?? 0) - scrollPx + AXIS_PX;
   const gapPx = layout.lanePx >= 8 ? 2 : layout.lanePx >= 6 ? 1 : 0;
-  const { bars, timeline } = { bars: layer.timeline.bars, timeline: layer.timeline };
+  const { timeline } = layer;
+  const { bars } = timeline;
   const scale = (size.widthPx - namesPx) / (view.toMs - view.fromMs);
   eachBarBetween(layer.index, { lane: own, ...view }, (bar) => {
     const left = Math.max(namesPx + ((bars.startMs[bar] ?? 0) - view.fromMs) * scale, namesPx - 4);
@@ -210,7 +211,8 @@ function paintBar(brush: Brush, shape: BarShape): void {
   const isThin = kind === "transfer" && shape.height >= 6;
   const top = isThin ? shape.top + shape.height * 0.22 : shape.top;
   const height = isThin ? shape.height * 0.56 : shape.height;
-  const fill = state === FAILED ? colours.failed : colours[`bar-${kind}`];
+  // Of several, not all have failed: they keep their colour and are marked.
+  const fill = state === FAILED && count === 1 ? colours.failed : colours[`bar-${kind}`];
   if (brush.fill !== fill) {
     context.fillStyle = fill;
     brush.fill = fill;
@@ -219,6 +221,11 @@ function paintBar(brush: Brush, shape: BarShape): void {
   context.globalAlpha = isFaint ? 0.72 : 1;
   context.fillRect(left, top, width, height);
   context.globalAlpha = 1;
+  if (state === FAILED && count > 1) {
+    context.fillStyle = colours.failed;
+    brush.fill = "";
+    context.fillRect(left, top, width, Math.max(height / 3, 1));
+  }
   if (width < 5 || height < 4) {
     return;
   }
@@ -250,18 +257,10 @@ function paintPattern(brush: Brush, shape: BarShape, top: number, height: number
     context.globalAlpha = 1;
   }
   if (state === FAILED) {
-    context.strokeStyle = colours["bar-ink"];
-    context.lineWidth = 1.5;
     const side = Math.min(height - 3, 7);
-    const x = left + width - side - 2;
-    if (x > left) {
-      const y = top + (height - side) / 2;
-      context.beginPath();
-      context.moveTo(x, y);
-      context.lineTo(x + side, y + side);
-      context.moveTo(x + side, y);
-      context.lineTo(x, y + side);
-      context.stroke();
+    if (width > side + 2) {
+      context.strokeStyle = colours["bar-ink"];
+      paintCross(context, left + width - side - 2, top + (height - side) / 2, side);
     }
   } else if (state === RUNNING) {
     context.fillStyle = colours.card;
@@ -269,6 +268,21 @@ function paintPattern(brush: Brush, shape: BarShape, top: number, height: number
       context.fillRect(left + width - 3, y, 3, 2);
     }
   }
+}
+
+function paintCross(
+  context: CanvasRenderingContext2D,
+  x: number,
+  y: number,
+  side: number,
+): void {
+  context.lineWidth = 1.5;
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(x + side, y + side);
+  context.moveTo(x + side, y);
+  context.lineTo(x, y + side);
+  context.stroke();
 }
 
 function paintLabel(brush: Brush, shape: BarShape, top: number, height: number): void {
@@ -329,7 +343,7 @@ function paintNames(
   scene: TimelineScene,
   groups: readonly LaneGroup[],
 ): void {
-  const { layout, colours, namesPx, whole } = scene;
+  const { layout, colours, namesPx } = scene;
   context.save();
   context.beginPath();
   context.rect(0, AXIS_PX, namesPx, size.heightPx - AXIS_PX);
@@ -345,30 +359,35 @@ function paintNames(
     if (y - 7 >= freeFrom) {
       context.font = FONT;
       context.fillStyle = colours.ink;
-      context.fillText(shortened(context, group.host, namesPx - marksPx - 14), 8, y);
+      context.fillText(shortened(context, group.name, namesPx - marksPx - 14), 8, y);
       freeFrom = y + 7;
     }
     if (marksPx > 0) {
-      context.font = SMALL_FONT;
-      context.fillStyle = colours["ink-soft"];
-      context.textAlign = "right";
-      for (const lane of group.lanes) {
-        const told = whole.timeline.lanes[lane];
-        const word = told === undefined
-          ? ""
-          : told.kind === "slot"
-          ? `${told.index + 1}`
-          : told.kind === "library"
-          ? "lib"
-          : "net";
-        const laneY = (layout.laneTopPx[lane] ?? 0) - scene.scrollPx + AXIS_PX;
-        context.fillText(word, namesPx - 8, laneY + layout.lanePx / 2);
-      }
-      context.textAlign = "left";
+      paintLaneNames(context, scene, group);
     }
   }
   context.restore();
 }
+
+function paintLaneNames(
+  context: CanvasRenderingContext2D,
+  { layout, colours, namesPx, whole, scrollPx }: TimelineScene,
+  group: LaneGroup,
+): void {
+  context.font = SMALL_FONT;
+  context.fillStyle = colours["ink-soft"];
+  context.textAlign = "right";
+  for (const lane of group.lanes) {
+    const told = whole.timeline.lanes[lane];
+    const word = told?.kind === "slot" ? `${told.index + 1}` : LANE_SIGNS[told?.kind ?? "slot"];
+    const y = (layout.laneTopPx[lane] ?? 0) - scrollPx + AXIS_PX + layout.lanePx / 2;
+    context.fillText(word, namesPx - 8, y);
+  }
+  context.textAlign = "left";
+}
+
+/** What lanes are called where there is little room. */
+const LANE_SIGNS = { slot: "", library: "lib", transfer: "net" } as const;
 
 function paintAxis(
   context: CanvasRenderingContext2D,

@@ -6,11 +6,13 @@
 
 import type { JSX } from "preact";
 
+import { Icon, type IconName } from "./icon.tsx";
+
 /** A button of a drawing. */
 export function Tool(
-  { label, text, onClick }: {
+  { label, icon, onClick }: {
     readonly label: string;
-    readonly text: string;
+    readonly icon: IconName;
     readonly onClick: () => void;
   },
 ): JSX.Element {
@@ -22,7 +24,7 @@ export function Tool(
       title={label}
       onClick={onClick}
     >
-      {text}
+      <Icon name={icon} />
     </button>
   );
 }

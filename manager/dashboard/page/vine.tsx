@@ -67,7 +67,7 @@ function Choice({ fileId }: { readonly fileId: number | undefined }): JSX.Elemen
   const rows = value?.rows.filter((row) => row.transfers > 0) ?? [];
   const isOther = fileId !== undefined && !rows.some((row) => row.fileId === fileId);
   return (
-    <label class="choice">
+    <label class="drawing-choice">
       Of{" "}
       <select
         value={fileId ?? ""}

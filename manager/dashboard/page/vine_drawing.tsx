@@ -5,17 +5,18 @@
  */
 
 import type { JSX, RefObject } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
 import type { Vine } from "../api.ts";
 import { type CanvasSize, pointIn, useColours, usePainting } from "./canvas.ts";
 import { bytes, count, duration, instant, plural } from "./format.ts";
+import { Icon } from "./icon.tsx";
 import { hrefOf } from "./route.ts";
 import { Tool } from "./tool.tsx";
 import { type Tip, Tooltip } from "./tooltip.tsx";
 import { activityOf, chartFlows, type FlowChart, momentOf, type VineMoment } from "./vine_flow.ts";
 import { layoutVine, type VineLayout } from "./vine_layout.ts";
-import { paintVine, VINE_COLOURS } from "./vine_paint.ts";
+import { NAMES_MAX, paintVine, VINE_COLOURS } from "./vine_paint.ts";
 import { type Replay, useReplay } from "./vine_replay.ts";
 
 /** Parts of the strip that tells when bytes moved. */
@@ -29,53 +30,79 @@ const REACH_PX = 14;
 
 const MARGIN_PX = 22;
 
+/** Room for names at both sides. */
+const NAME_PX = 90;
+
 /** A vine with its replay. */
-export function VineDrawing({ vine }: { readonly vine: Vine }): JSX.Element {
-  const canvas = useRef<HTMLCanvasElement>(null);
+export function VineDrawing({ vine: told }: { readonly vine: Vine }): JSX.Element {
+  const vine = useMemo(() => whileMoving(told), [told]);
   const plan = useMemo(() => planOf(vine), [vine]);
+  const repaint = useRef((): void => {});
+  const replay = useReplay(vine, () => repaint.current());
+  const moment = useMemo(() => momentOf(plan.chart, replay.shownAtMs), [plan, replay.shownAtMs]);
+  return (
+    <section class="card drawing" aria-label="Drawing">
+      <ReplayTools replay={replay} vine={vine} />
+      <MomentText vine={vine} moment={moment} plan={plan} />
+      <VineCanvas vine={vine} plan={plan} replay={replay} repaint={repaint} />
+      <Legend isCut={vine.isCut} />
+    </section>
+  );
+}
+
+/** The vine from the first byte to the last: what comes after shows nothing new. */
+function whileMoving(vine: Vine): Vine {
+  const toMs = Math.max(...vine.edges.map((edge) => edge.endMs ?? vine.toMs), vine.fromMs);
+  return { ...vine, fromMs: Math.min(vine.edges[0]?.startMs ?? toMs, toMs), toMs };
+}
+
+interface VineCanvasProps {
+  readonly vine: Vine;
+  readonly plan: Plan;
+  readonly replay: Replay;
+  /** Is set to what paints the next frame. */
+  readonly repaint: { current: () => void };
+}
+
+function VineCanvas({ vine, plan, replay, repaint }: VineCanvasProps): JSX.Element {
+  const canvas = useRef<HTMLCanvasElement>(null);
   const colours = useColours(VINE_COLOURS);
-  const replay = useReplay(vine, () => repaint());
   const [marked, setMarked] = useState<number>();
   const [tip, setTip] = useState<Tip>();
-  const repaint = usePainting(canvas, (context, size) => {
-    const spanMs = vine.toMs - vine.fromMs;
+  repaint.current = usePainting(canvas, (context, size) =>
     paintVine(context, size, {
       chart: plan.chart,
       layout: plan.layoutIn(size),
       moment: momentOf(plan.chart, replay.atMs()),
       colours,
       marked,
-      unfoldMs: replay.isPlaying ? spanMs * UNFOLD_SHARE : 0,
-    });
-  });
-  const moment = momentOf(plan.chart, replay.shownAtMs);
+      unfoldMs: replay.isPlaying ? (vine.toMs - vine.fromMs) * UNFOLD_SHARE : 0,
+    }));
+  const layout = (): VineLayout => plan.layoutIn(sizeOf(canvas));
 
   function mark(node: number | undefined): void {
-    const size = sizeOf(canvas);
-    const place = node === undefined ? undefined : plan.layoutIn(size).places[node];
+    const at = node === undefined ? undefined : layout().places[node];
     setMarked(node);
     setTip(
-      node === undefined || place === undefined
+      node === undefined || at === undefined
         ? undefined
-        : { text: nodeText(plan, momentOf(plan.chart, replay.atMs()), node), at: place },
+        : { text: nodeText(plan, momentOf(plan.chart, replay.atMs()), node), at },
     );
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    const layout = plan.layoutIn(sizeOf(canvas));
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " ") replay.toggle();
     else if (event.key === "Escape") mark(undefined);
     else if (event.key === "Enter") openNode(vine, marked);
-    else if (event.key.startsWith("Arrow")) mark(nodeBeside(layout, marked, event.key));
+    else if (event.key.startsWith("Arrow")) mark(nodeBeside(layout(), marked, event.key));
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
   return (
-    <section class="card drawing" aria-label="Drawing">
-      <ReplayTools replay={replay} vine={vine} />
-      <MomentText vine={vine} moment={moment} plan={plan} />
+    <>
       <canvas
         ref={canvas}
         class="vine-canvas"
@@ -87,26 +114,20 @@ export function VineDrawing({ vine }: { readonly vine: Vine }): JSX.Element {
         onKeyDown={onKeyDown}
         onBlur={() => mark(undefined)}
         onPointerMove={(event) => {
-          const found = nodeAt(plan.layoutIn(sizeOf(canvas)), pointIn(event.currentTarget, event));
+          const found = nodeAt(layout(), pointIn(event.currentTarget, event));
           if (found !== marked) mark(found);
         }}
         onPointerLeave={() => mark(undefined)}
-        onClick={(event) =>
-          openNode(
-            vine,
-            nodeAt(plan.layoutIn(sizeOf(canvas)), pointIn(event.currentTarget, event)),
-          )}
+        onClick={(event) => openNode(vine, nodeAt(layout(), pointIn(event.currentTarget, event)))}
       />
       <Tooltip tip={tip} box={canvas} />
-      <Legend isCut={vine.isCut} />
-    </section>
+    </>
   );
 }
 
 /** A vine prepared to be drawn in any size. */
 interface Plan {
   readonly chart: FlowChart;
-  readonly activity: readonly number[];
   /** Of the size that was asked for last, it is kept. */
   layoutIn(size: CanvasSize): VineLayout;
 }
@@ -115,14 +136,14 @@ function planOf(vine: Vine): Plan {
   let known: { readonly size: CanvasSize; readonly layout: VineLayout } | undefined;
   const layoutIn = (size: CanvasSize): VineLayout => {
     if (known?.size.widthPx !== size.widthPx || known.size.heightPx !== size.heightPx) {
-      known = { size, layout: layoutVine(vine, { ...size, marginPx: MARGIN_PX }) };
+      const sidePx = vine.nodes.length <= NAMES_MAX && size.widthPx > 500 ? NAME_PX : MARGIN_PX;
+      known = { size, layout: layoutVine(vine, { ...size, marginPx: MARGIN_PX, sidePx }) };
     }
     return known.layout;
   };
   const { tree } = layoutIn({ widthPx: 100, heightPx: 100 });
   return {
     chart: chartFlows(vine, new Set(tree.limbs.map((limb) => limb.edge))),
-    activity: activityOf(vine, ACTIVITY_PARTS),
     layoutIn,
   };
 }
@@ -142,11 +163,12 @@ function ReplayTools(
     <div class="replay">
       {replay.isMotionReduced || (
         <button type="button" class="button primary replay-play" onClick={replay.toggle}>
-          {replay.isPlaying ? "❚❚ Pause" : "▶ Replay"}
+          <Icon name={replay.isPlaying ? "pause" : "running"} />{" "}
+          {replay.isPlaying ? "Pause" : "Replay"}
         </button>
       )}
-      <Tool label="Step back" text="⏮" onClick={() => replay.step(-1)} />
-      <Tool label="Step on" text="⏭" onClick={() => replay.step(1)} />
+      <Tool label="Step back" icon="previous" onClick={() => replay.step(-1)} />
+      <Tool label="Step on" icon="next" onClick={() => replay.step(1)} />
       <div class="replay-slider">
         <Activity parts={activity} />
         <input
@@ -211,7 +233,7 @@ function MomentText(
     <p class="vine-moment" id="vine-summary">
       <b>{instant(moment.atMs)}</b> <span class="soft">+{duration(moment.atMs - vine.fromMs)}</span>
       {" · "}
-      {count(moment.holding)} of {plural(workers, "worker")} {vine.file ? "have it" : "have data"}
+      {count(moment.holding)} of {plural(workers, "worker")} reached
       {" · "}
       {plural(moment.moving, "transfer")} on the way · {count(moment.failed)} failed ·{" "}
       {bytes(Math.round(moment.bytes))} moved · at most {plural(steps, "step")} from the first.{" "}
@@ -236,7 +258,9 @@ function nodeText(plan: Plan, moment: VineMoment, node: number): Tip["text"] {
   const limb = plan.layoutIn({ widthPx: 100, heightPx: 100 }).tree.limbs[node];
   const parent = limb === undefined || limb.edge < 0 ? undefined : vine.nodes[limb.parent];
   return {
-    title: told?.label ?? "",
+    title: told === undefined || told.label === told.id
+      ? told?.label ?? ""
+      : `${told.label} ${told.id}`,
     lines: [
       told?.kind === "worker" ? STATE_WORDS[state] : told?.kind === "url" ? "a web server" : "",
       arrivedAtMs === null || told?.kind !== "worker"
@@ -252,7 +276,7 @@ const STATE_WORDS = {
   absent: "not there yet",
   waiting: "has nothing yet",
   receiving: "is receiving",
-  holding: "has it",
+  holding: "was reached",
   gone: "has left",
 } as const;
 
@@ -305,7 +329,7 @@ function Legend({ isCut }: { readonly isCut: boolean }): JSX.Element {
         <i class="vine-sample vine-sample-pot" /> manager
       </span>
       <span>
-        <i class="vine-sample vine-sample-holding" /> leaf: a worker that has it
+        <i class="vine-sample vine-sample-holding" /> leaf: a worker that was reached
       </span>
       <span>
         <i class="vine-sample vine-sample-waiting" /> small outline: not yet, or left (dashed)

@@ -13,15 +13,17 @@ export interface VineShape {
   readonly nodes: readonly Pick<Vine["nodes"][number], "id" | "kind">[];
   readonly edges: readonly Pick<
     Vine["edges"][number],
-    "from" | "to" | "startMs" | "endMs" | "isFailed"
+    "from" | "to" | "startMs" | "endMs" | "isFailed" | "bytes"
   >[];
+  /** Of one file, whose way is told; null of all, where the broadest ways are. */
+  readonly file: Vine["file"];
 }
 
 /** Where a node hangs in the tree. */
 export interface VineLimb {
-  /** Index of the node that it first had bytes from; -1 of the root. */
+  /** Index of the node that it had the file from, or most bytes; -1 of the root. */
   readonly parent: number;
-  /** Index of the edge that brought them; -1 of the root and of what stands by itself. */
+  /** Index of the edge that brought it; -1 of the root and of what stands by itself. */
   readonly edge: number;
   /** Steps from the root. */
   readonly depth: number;
@@ -44,10 +46,29 @@ export interface VineTree {
   readonly children: readonly (readonly number[])[];
 }
 
+/** Room for a vine. */
+export interface VineBox {
+  readonly widthPx: number;
+  readonly heightPx: number;
+  /** Kept free above and below. */
+  readonly marginPx: number;
+  /** Kept free at both sides. */
+  readonly sidePx: number;
+}
+
+/** An ellipse around the root in which the fan opens, in pixels. */
+export interface VineFan {
+  readonly x: number;
+  readonly y: number;
+  readonly radiusX: number;
+  readonly radiusY: number;
+}
+
 /** All of the vine in its places. */
 export interface VineLayout {
   readonly tree: VineTree;
   readonly places: readonly VinePlace[];
+  readonly fan: VineFan;
   /** Half the length of a leaf that has room beside its neighbours. */
   readonly leafPx: number;
 }
@@ -64,42 +85,67 @@ const RINGS_MAX = 9;
 /** Lays out a vine in a box, with the root below its middle. */
 export function layoutVine(
   vine: VineShape,
-  box: { readonly widthPx: number; readonly heightPx: number; readonly marginPx: number },
+  box: VineBox,
 ): VineLayout {
   const tree = growTree(vine);
   const angles = fanAngles(tree);
-  const radiusX = Math.max(box.widthPx / 2 - box.marginPx, 1);
+  const radiusX = Math.max(box.widthPx / 2 - box.sidePx, 1);
   const rootY = box.heightPx - box.marginPx - 0.1 * box.heightPx;
   const radiusY = Math.max(rootY - box.marginPx, 1);
   const { radii, leafPx } = ringRadii(tree, angles, { radiusX, radiusY });
-  const points = tree.limbs.map((_, node): Point => {
-    const angle = angles[node] ?? 0;
-    const radius = radii[node] ?? 0;
-    return {
-      x: box.widthPx / 2 + Math.sin(angle) * radius * radiusX,
-      y: rootY - Math.cos(angle) * radius * radiusY,
-    };
-  });
+  const fan = { x: box.widthPx / 2, y: rootY, radiusX, radiusY };
+  const points = tree.limbs.map((_, node): Point =>
+    fanPoint(fan, angles[node] ?? 0, radii[node] ?? 0)
+  );
   pushApart(points, { gapPx: 1.5 * leafPx, root: tree.root, box });
   const places = points.map((point, node): VinePlace => ({
     ...point,
     angle: node === tree.root ? 0 : angles[node] ?? 0,
   }));
-  return { tree, places, leafPx };
+  return { tree, places, fan, leafPx };
+}
+
+/** The curve of a stem, as four points: it leaves along its parent's way and comes in along its own. */
+export function stemCurve(fan: VineFan, from: VinePlace, to: VinePlace): readonly Point[] {
+  const [angle, radius] = fanAngle(fan, from);
+  const [toAngle, toRadius] = fanAngle(fan, to);
+  const isRoot = radius < 0.02;
+  const bend = radius + (toRadius - radius) * (isRoot ? 0.3 : 0.5);
+  return [from, fanPoint(fan, isRoot ? 0 : angle, bend), fanPoint(fan, toAngle, bend), to];
+}
+
+function fanPoint(fan: VineFan, angle: number, radius: number): Point {
+  return {
+    x: fan.x + Math.sin(angle) * radius * fan.radiusX,
+    y: fan.y - Math.cos(angle) * radius * fan.radiusY,
+  };
+}
+
+function fanAngle(fan: VineFan, at: Point): readonly [angle: number, radius: number] {
+  const x = (at.x - fan.x) / fan.radiusX;
+  const y = (fan.y - at.y) / fan.radiusY;
+  return [Math.atan2(x, y), Math.hypot(x, y)];
 }
 
 /**
- * Hangs each node on the one from which it first had bytes. Nodes that give before they were given
- * anything (a worker that made the file itself, a server of the web) stand by themselves beside the
- * root. So there is no cycle, whatever the records say.
+ * Of one file, hangs each node on the one from which it first had it; of all, on the one from which
+ * it had most bytes. Nodes that give before they were given anything (a worker that made the file
+ * itself, a server of the web) stand by themselves beside the root. So there is no cycle, whatever
+ * the records say.
  */
 export function growTree(vine: VineShape): VineTree {
   const root = findRoot(vine);
-  const limbs = new Array<VineLimb | undefined>(vine.nodes.length).fill(undefined);
   if (root < 0) {
     return { root, limbs: [], children: [] };
   }
+  const limbs = new Array<VineLimb | undefined>(vine.nodes.length).fill(undefined);
   limbs[root] = { parent: -1, edge: -1, depth: 0 };
+  vine.file === null ? growBroadest(vine, limbs, root) : growEarliest(vine, limbs, root);
+  const all = limbs.map((limb) => limb ?? { parent: root, edge: -1, depth: 1 });
+  return { root, limbs: all, children: childrenOf(all) };
+}
+
+function growEarliest(vine: VineShape, limbs: (VineLimb | undefined)[], root: number): void {
   for (const index of edgesByArrival(vine)) {
     const edge = vine.edges[index];
     if (edge === undefined || edge.to >= limbs.length || edge.from >= limbs.length) {
@@ -109,8 +155,49 @@ export function growTree(vine: VineShape): VineTree {
     const source = limbs[edge.from];
     limbs[edge.to] ??= { parent: edge.from, edge: index, depth: (source?.depth ?? 0) + 1 };
   }
-  const all = limbs.map((limb) => limb ?? { parent: root, edge: -1, depth: 1 });
-  return { root, limbs: all, children: childrenOf(all) };
+}
+
+/** Takes again and again the broadest flow from what is in the tree to what is not, as Prim does. */
+function growBroadest(vine: VineShape, limbs: (VineLimb | undefined)[], root: number): void {
+  for (const [node, { kind }] of vine.nodes.entries()) {
+    if (kind === "url" && node !== root) {
+      limbs[node] = { parent: root, edge: -1, depth: 1 };
+    }
+  }
+  const flows = flowsByBytes(vine);
+  const waiting = new Set(flows.keys());
+  for (let found = true; found;) {
+    found = false;
+    for (const place of waiting) {
+      const { from, to, edge } = flows[place] ?? { from: 0, to: 0, edge: -1 };
+      const source = limbs[from];
+      if (limbs[to] !== undefined) {
+        waiting.delete(place);
+      } else if (source !== undefined) {
+        limbs[to] = { parent: from, edge, depth: source.depth + 1 };
+        waiting.delete(place);
+        found = true;
+        break;
+      }
+    }
+  }
+}
+
+/** Flows from node to node, the broadest first, each with its first edge. */
+function flowsByBytes(
+  vine: VineShape,
+): readonly { readonly from: number; readonly to: number; readonly edge: number }[] {
+  const count = vine.nodes.length;
+  const flows = new Map<number, { from: number; to: number; edge: number; bytes: number }>();
+  for (const [edge, { from, to, bytes, isFailed }] of vine.edges.entries()) {
+    if (from < count && to < count && !isFailed) {
+      const flow = flows.get(from * count + to);
+      flow === undefined
+        ? flows.set(from * count + to, { from, to, edge, bytes })
+        : flow.bytes += bytes;
+    }
+  }
+  return [...flows.values()].sort((a, b) => b.bytes - a.bytes || a.edge - b.edge);
 }
 
 /** The manager where it gave or took anything, else who gave first. */
@@ -246,7 +333,7 @@ function generationsOf(tree: VineTree, angles: Float64Array): readonly (readonly
   return generations;
 }
 
-/** A place that is still moved. */
+/** A place, which is still moved while things are pushed apart. */
 interface Point {
   x: number;
   y: number;

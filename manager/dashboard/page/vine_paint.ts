@@ -5,8 +5,8 @@
  */
 
 import type { CanvasSize } from "./canvas.ts";
-import type { Flow, FlowChart, FlowState, VineMoment } from "./vine_flow.ts";
-import type { VineLayout, VinePlace } from "./vine_layout.ts";
+import type { Flow, FlowChart, FlowState, NodeState, VineMoment } from "./vine_flow.ts";
+import { stemCurve, type VineLayout, type VinePlace } from "./vine_layout.ts";
 
 /** Names of variables of the style sheet that are painted with. */
 export const VINE_COLOURS = [
@@ -44,7 +44,7 @@ export interface VineScene {
 const TENDRILS_MAX = 400;
 
 /** Nodes with their names beside them, at most. */
-const NAMES_MAX = 60;
+export const NAMES_MAX = 60;
 
 const STEM_PX_MIN = 1;
 const STEM_PX_MAX = 7;
@@ -78,40 +78,35 @@ export function paintVine(
   paintNames(context, size, scene);
 }
 
-/** The curve of a flow: four points. */
-export type Curve = readonly [Dot, Dot, Dot, Dot];
-
 /** A point. */
 export interface Dot {
   readonly x: number;
   readonly y: number;
 }
 
-/** The curve from one place to another: it leaves along the one leaf and comes in along the other. */
-export function curveBetween(from: VinePlace, to: VinePlace, isStem: boolean): Curve {
-  const distance = Math.hypot(to.x - from.x, to.y - from.y);
-  if (!isStem) {
-    // Bows to a side, so that what goes forth and what goes back are two lines.
-    const bend = 0.18;
-    const x = (to.y - from.y) * bend;
-    const y = (from.x - to.x) * bend;
-    return [
-      from,
-      { x: from.x + (to.x - from.x) / 3 + x, y: from.y + (to.y - from.y) / 3 + y },
-      { x: from.x + (to.x - from.x) * 2 / 3 + x, y: from.y + (to.y - from.y) * 2 / 3 + y },
-      to,
-    ];
-  }
+/** A Bezier curve: four points. */
+export type Curve = readonly Dot[];
+
+/** A line between stems; it bows to a side, so that what goes forth and what goes back are two. */
+function tendrilCurve(from: Dot, to: Dot): Curve {
+  const x = (to.y - from.y) * BOW;
+  const y = (from.x - to.x) * BOW;
   return [
     from,
-    along(from, from.angle, distance * 0.42),
-    along(to, to.angle, -distance * 0.36),
+    { x: from.x + (to.x - from.x) / 3 + x, y: from.y + (to.y - from.y) / 3 + y },
+    { x: from.x + (to.x - from.x) * 2 / 3 + x, y: from.y + (to.y - from.y) * 2 / 3 + y },
     to,
   ];
 }
 
+/** Of its length, how far a line bows. */
+const BOW = 0.18;
+
+const NOWHERE: Dot = { x: 0, y: 0 };
+
 /** The first part of a curve, by de Casteljau's construction. */
-export function partOf([a, b, c, d]: Curve, share: number): Curve {
+export function partOf(curve: Curve, share: number): Curve {
+  const [a = NOWHERE, b = a, c = a, d = a] = curve;
   const ab = between(a, b, share);
   const bc = between(b, c, share);
   const cd = between(c, d, share);
@@ -120,9 +115,10 @@ export function partOf([a, b, c, d]: Curve, share: number): Curve {
   return [a, ab, abc, between(abc, bcd, share)];
 }
 
-/** The width of a line for so many bytes, so that its area tells them. */
-export function stemWidth(bytes: number, bytesMax: number): number {
-  return STEM_PX_MIN + (STEM_PX_MAX - STEM_PX_MIN) * Math.sqrt(Math.min(bytes / bytesMax, 1));
+/** The width of a line for so many bytes, so that its area tells them; thinner among many. */
+function stemWidth(bytes: number, bytesMax: number, nodeCount: number): number {
+  const most = Math.min(Math.max(64 / Math.sqrt(nodeCount), STEM_PX_MIN + 1), STEM_PX_MAX);
+  return STEM_PX_MIN + (most - STEM_PX_MIN) * Math.sqrt(Math.min(bytes / bytesMax, 1));
 }
 
 function along(from: Dot, angle: number, distance: number): Dot {
@@ -160,7 +156,7 @@ function paintFlow(
     return;
   }
   const isMarked = marked === flow.from || marked === flow.to;
-  const curve = curveBetween(from, to, flow.isStem);
+  const curve = flow.isStem ? stemCurve(layout.fan, from, to) : tendrilCurve(from, to);
   if (state.grown > 0) {
     const grown = state.grown < 1 ? partOf(curve, state.grown) : curve;
     context.strokeStyle = isMarked
@@ -169,14 +165,14 @@ function paintFlow(
       ? colours["vine-stem"]
       : colours["vine-tendril"];
     context.globalAlpha = flow.isStem || isMarked ? 1 : 0.45;
-    const width = stemWidth(state.bytes, chart.bytesMax);
+    const width = stemWidth(state.bytes, chart.bytesMax, layout.places.length);
     context.lineWidth = flow.isStem ? width : Math.min(width, 3) * 0.7;
     context.setLineDash(flow.isStem ? [] : [1, 4]);
     stroke(context, grown);
     context.setLineDash([]);
     context.globalAlpha = 1;
     if (state.moving > 0) {
-      paintBud(context, colours, grown[3]);
+      paintBud(context, colours, grown[3] ?? NOWHERE);
     }
   }
   if (state.failed > 0 && (state.grown < 1 || isMarked)) {
@@ -184,7 +180,8 @@ function paintFlow(
   }
 }
 
-function stroke(context: CanvasRenderingContext2D, [a, b, c, d]: Curve): void {
+function stroke(context: CanvasRenderingContext2D, curve: Curve): void {
+  const [a = NOWHERE, b = a, c = a, d = a] = curve;
   context.beginPath();
   context.moveTo(a.x, a.y);
   context.bezierCurveTo(b.x, b.y, c.x, c.y, d.x, d.y);
@@ -213,7 +210,7 @@ function paintFailure(
   context.setLineDash([4, 4]);
   stroke(context, curve);
   context.setLineDash([]);
-  const { x, y } = partOf(curve, 0.6)[3];
+  const { x, y } = partOf(curve, 0.6)[3] ?? NOWHERE;
   context.lineWidth = 2;
   context.beginPath();
   for (const sign of [-1, 1]) {
@@ -240,31 +237,7 @@ function paintNode(
   } else if (told.kind === "url") {
     paintDrop(context, colours, place);
   } else {
-    const isHolding = state === "holding";
-    const sinceMs = moment.atMs - (moment.arrivedAtMs[node] ?? moment.atMs);
-    const unfolded = !isHolding || scene.unfoldMs <= 0
-      ? 1
-      : 0.35 + 0.65 * Math.min(sinceMs / scene.unfoldMs, 1);
-    paintLeaf(context, place, layout.leafPx * (isHolding ? unfolded : 0.62));
-    const isYoung = (layout.tree.limbs[node]?.depth ?? 0) % 2 === 0;
-    context.fillStyle = isHolding
-      ? colours[isYoung ? "vine-leaf-young" : "vine-leaf"]
-      : colours.card;
-    context.fill();
-    context.lineWidth = isHolding ? 1 : 1.25;
-    context.strokeStyle = isHolding
-      ? colours.card
-      : state === "receiving"
-      ? colours["vine-bud"]
-      : colours["ink-soft"];
-    context.setLineDash(state === "gone" ? [2, 2] : []);
-    context.globalAlpha = state === "waiting" || state === "gone" ? 0.6 : 1;
-    context.stroke();
-    context.globalAlpha = 1;
-    context.setLineDash([]);
-    if (isHolding && layout.leafPx >= 8) {
-      paintVein(context, colours, place, layout.leafPx * unfolded);
-    }
+    paintWorker(context, scene, node, state);
   }
   if (scene.marked === node) {
     context.strokeStyle = colours.ink;
@@ -272,6 +245,39 @@ function paintNode(
     context.beginPath();
     context.arc(place.x, place.y, layout.leafPx + 5, 0, 2 * Math.PI);
     context.stroke();
+  }
+}
+
+function paintWorker(
+  context: CanvasRenderingContext2D,
+  { moment, layout, colours, unfoldMs }: VineScene,
+  node: number,
+  state: NodeState,
+): void {
+  const place = layout.places[node];
+  if (place === undefined) {
+    return;
+  }
+  const isHolding = state === "holding";
+  const sinceMs = moment.atMs - (moment.arrivedAtMs[node] ?? moment.atMs);
+  const unfolded = isHolding && unfoldMs > 0 ? 0.35 + 0.65 * Math.min(sinceMs / unfoldMs, 1) : 1;
+  paintLeaf(context, place, layout.leafPx * (isHolding ? unfolded : 0.62));
+  const isYoung = (layout.tree.limbs[node]?.depth ?? 0) % 2 === 0;
+  context.fillStyle = isHolding ? colours[isYoung ? "vine-leaf-young" : "vine-leaf"] : colours.card;
+  context.fill();
+  context.lineWidth = isHolding ? 1 : 1.25;
+  context.strokeStyle = isHolding
+    ? colours.card
+    : state === "receiving"
+    ? colours["vine-bud"]
+    : colours["ink-soft"];
+  context.setLineDash(state === "gone" ? [2, 2] : []);
+  context.globalAlpha = state === "waiting" || state === "gone" ? 0.6 : 1;
+  context.stroke();
+  context.globalAlpha = 1;
+  context.setLineDash([]);
+  if (isHolding && layout.leafPx >= 8) {
+    paintVein(context, colours, place, layout.leafPx * unfolded);
   }
 }
 
@@ -364,7 +370,9 @@ function paintNames(context: CanvasRenderingContext2D, size: CanvasSize, scene: 
       Math.max(isLeft ? place.x - gapPx - widthPx : place.x + gapPx, 4),
       size.widthPx - widthPx - 4,
     );
-    const y = isRoot ? place.y + 8 : place.y - Math.cos(place.angle) * 6;
+    // Beside the stems that go on from there.
+    const isPassed = !isRoot && (layout.tree.children[node]?.length ?? 0) > 0;
+    const y = isRoot ? place.y + 8 : isPassed ? place.y + 12 : place.y - Math.cos(place.angle) * 6;
     const box = [x - 2, y - 7, x + widthPx + 2, y + 7] as const;
     const isFree = taken.every((other) =>
       box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]

@@ -9,7 +9,7 @@ import type { DatabaseSync } from "node:sqlite";
 
 import { unreachable } from "../../../shared/assert.ts";
 import type { Answers, Question } from "../api.ts";
-import { answerFile, answerFiles } from "./files.ts";
+import { answerFile, answerFiles, answerLevels } from "./files.ts";
 import { answerGraph } from "./graph.ts";
 import { answerOverview } from "./overview.ts";
 import { answerRun } from "./run.ts";
@@ -43,6 +43,8 @@ export function answer(db: DatabaseSync, question: Question): Answers[Question["
       return answerWorker(db, question.workerId);
     case "files":
       return answerFiles(db, question);
+    case "levels":
+      return answerLevels(db);
     case "file":
       return answerFile(db, question.fileId);
     case "transfers":

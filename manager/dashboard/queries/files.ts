@@ -5,6 +5,7 @@ import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import {
   type FileDetail,
   type FileRow,
+  type LevelRow,
   type Question,
   type Rows,
   ROWS_MAX,
@@ -104,6 +105,22 @@ function rowOf({ isNondeterministic, isForgotten, ...flat }: Flat): FileRow {
     isNondeterministic: isNondeterministic !== 0,
     isForgotten: isForgotten !== 0,
   };
+}
+
+/** Answers `levels`: the shortest kept first. */
+export function answerLevels(db: DatabaseSync): Rows<LevelRow> {
+  const rows = all<LevelRow>(
+    db,
+    `SELECT level, count(*) AS files, coalesce(sum(size_bytes), 0) AS bytes,
+       coalesce(sum(held.replicas), 0) AS replicas,
+       coalesce(sum(held.bytes), 0) AS replicaBytes
+     FROM file LEFT JOIN (
+       SELECT file_id, count(*) AS replicas, sum(size_bytes) AS bytes FROM replica
+       WHERE gone_at_ms IS NULL GROUP BY file_id
+     ) AS held USING (file_id)
+     WHERE merged_into IS NULL GROUP BY level ORDER BY ${KEYS.level}`,
+  );
+  return { total: rows.length, rows };
 }
 
 /** One file in a table. */

@@ -12,7 +12,7 @@ import {
 } from "../api.ts";
 import type { ReportTask } from "../report_tables.ts";
 import { likePattern, searchedNumber, searchWords } from "../search_words.ts";
-import { all, first } from "./statement.ts";
+import { all, first, tuples } from "./statement.ts";
 
 type TasksQuestion = Extract<Question, { readonly kind: "tasks" }>;
 
@@ -60,16 +60,31 @@ export function answerTasks(db: DatabaseSync, question: TasksQuestion): Rows<Tas
   const order = question.sort === "id"
     ? `task_id ${direction}`
     : `${key} IS NULL, ${key} ${direction}, task_id`;
+  const { total, page } = findTasks(db, question, { sql, values, order });
   const rows = all<TaskRow>(
     db,
-    `SELECT ${TASK_COLUMNS} FROM task_detail WHERE task_id IN (
-       SELECT task_id FROM task_detail WHERE ${sql} ORDER BY ${order} LIMIT ? OFFSET ?
-     ) ORDER BY ${order}`,
-    ...values,
-    question.limit,
-    question.offset,
+    `SELECT ${TASK_COLUMNS} FROM task_detail
+     WHERE task_id IN (SELECT value FROM json_each(?)) ORDER BY ${order}`,
+    JSON.stringify(page),
   );
-  return { total: countTasks(db, sql, values), rows };
+  return { total, rows };
+}
+
+/** Numbers of the tasks of one page, in some order, and how many there are on all. */
+function findTasks(
+  db: DatabaseSync,
+  { search, offset, limit }: TasksQuestion,
+  { sql, values, order }: Condition & { readonly order: string },
+): { readonly total: number; readonly page: readonly number[] } {
+  const wanted = `SELECT task_id FROM task_detail WHERE ${sql} ORDER BY ${order}`;
+  // To look into the texts twice, once to count, takes longer than to tell all that were found.
+  if (searchWords(search).length > 0) {
+    const found = tuples<[taskId: number]>(db, wanted, ...values);
+    const page = found.slice(offset, offset + limit).map(([taskId]) => taskId);
+    return { total: found.length, page };
+  }
+  const page = tuples<[taskId: number]>(db, `${wanted} LIMIT ? OFFSET ?`, ...values, limit, offset);
+  return { total: countTasks(db, sql, values), page: page.map(([taskId]) => taskId) };
 }
 
 /** All tasks, at most `max`, for a report: those that failed are not left out before others. */

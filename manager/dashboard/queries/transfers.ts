@@ -9,7 +9,8 @@ import { all, first } from "./statement.ts";
 export const TRANSFER_COLUMNS = `transfer_id AS transferId, transfer.file_id AS fileId,
   coalesce(file.source, file.cache_name, '') AS file, transfer.source, source_id AS sourceId,
   target, worker_id AS workerId, state, round(started_at_ms) AS startedAtMs,
-  round(ended_at_ms) AS endedAtMs, moved_bytes AS movedBytes, message`;
+  round(ended_at_ms) AS endedAtMs, moved_bytes AS movedBytes,
+  file.size_bytes AS sizeBytes, message`;
 
 /** Answers `transfers`: the newest first. */
 export function answerTransfers(

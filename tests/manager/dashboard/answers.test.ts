@@ -62,7 +62,7 @@ for (const taskId of [7, 8, 9]) {
   Object.assign(endedRun.tasks[taskId - 1]!, { name, tag });
 }
 const going = newDatabase();
-const goingRun = fillSyntheticRun(going, { tasks: 400, workers: 6, seed: 4, until: 0.45 });
+const goingRun = fillSyntheticRun(going, { tasks: 400, workers: 6, seed: 4, until: 0.8 });
 const empty = newDatabase();
 empty.exec(SCHEMA);
 

@@ -3,6 +3,7 @@
 import { Hono } from "hono";
 
 import type { Question } from "../../../manager/dashboard/api.ts";
+import type { Ask } from "../../../manager/dashboard/ask_desk.ts";
 import type { LiveState } from "../../../manager/dashboard/live.ts";
 import {
   addDashboardRoutes,
@@ -68,7 +69,7 @@ export class DashboardServer implements AsyncDisposable {
   nowMs = 0;
   lookCount = 0;
   state: LiveState = STATE;
-  answer: (question: Question) => Promise<Uint8Array> = (question) =>
+  answer: Ask = (question) =>
     Promise.resolve(new TextEncoder().encode(JSON.stringify({ kind: question.kind })));
   readonly #server: Server;
   readonly #closing: AbortController = new AbortController();

@@ -251,6 +251,8 @@ test("POST /api/ask answers a question, and asks alike ones once at a time", asy
   expect(new Set((await Promise.all(alike)).map(({ text }) => text))).toEqual(new Set(["{}"]));
   // All that had come when the first one was answered were that one.
   expect(server.questions.length).toBeLessThan(10);
+  server.answer = () => undefined;
+  expect((await server.ask("/api/ask", { cookie, body: question })).status).toBe(404);
   server.answer = () => Promise.reject(new Error("no records\u001b[2J"));
   const failed = await server.ask("/api/ask", { cookie, body: question });
   expect([failed.status, errorOf(failed).startsWith("no records")]).toEqual([503, true]);

@@ -41,7 +41,7 @@ describe("layoutLanes()", () => {
       "w1 transfer",
     ]);
     expect(lanes[layout.order[0] ?? -1]?.index).toBe(0);
-    expect(layout.groups.map((group) => group.host)).toEqual(["host-0", "host-1"]);
+    expect(layout.groups.map((group) => group.name)).toEqual(["host-0", "host-1"]);
   });
 
   test("lets no lane of 500 workers overlap another", () => {

@@ -6,10 +6,25 @@ import {
   type VineShape,
 } from "../../../../manager/dashboard/page/vine_layout.ts";
 
+const FILE: VineShape["file"] = {
+  fileId: 7,
+  kind: "local",
+  source: "genome.fa",
+  cacheName: null,
+  level: "workflow",
+  sizeBytes: 9,
+  replicas: 3,
+  transfers: 3,
+  movedBytes: 27,
+  producerTaskId: null,
+  isNondeterministic: false,
+  isForgotten: false,
+};
+
 type ShapeEdge = VineShape["edges"][number];
 
 function edge(from: number, to: number, endMs: number | null, isFailed = false): ShapeEdge {
-  return { from, to, startMs: (endMs ?? 900) - 5, endMs, isFailed };
+  return { from, to, startMs: (endMs ?? 900) - 5, endMs, isFailed, bytes: 100 - from };
 }
 
 function shape(workerCount: number, edges: readonly ShapeEdge[]): VineShape {
@@ -17,7 +32,7 @@ function shape(workerCount: number, edges: readonly ShapeEdge[]): VineShape {
     id: `w${at + 1}`,
     kind: "worker" as const,
   }));
-  return { nodes: [{ id: "manager", kind: "manager" }, ...workers], edges };
+  return { nodes: [{ id: "manager", kind: "manager" }, ...workers], edges, file: FILE };
 }
 
 /** Each node gives to `fanOut` others, as peers pass a popular file on. */
@@ -29,7 +44,7 @@ function spread(workerCount: number, fanOut: number): VineShape {
   return shape(workerCount, edges);
 }
 
-const box = { widthPx: 1_200, heightPx: 640, marginPx: 16 };
+const box = { widthPx: 1_200, heightPx: 640, marginPx: 16, sidePx: 16 };
 
 function closestPx(vine: VineShape, within: typeof box): number {
   const { places } = layoutVine(vine, within);
@@ -79,9 +94,19 @@ describe("growTree()", () => {
     }
   });
 
+  test("hangs a worker on the node that gave it most, when it is of all files", () => {
+    const edges = [edge(0, 1, 10), edge(0, 2, 20), edge(1, 2, 30), edge(1, 2, 40), edge(2, 1, 50)];
+    const tree = growTree({ ...shape(2, edges), file: null });
+    expect(tree.limbs.map((limb) => limb.parent)).toEqual([-1, 0, 1]);
+  });
+
   test("leaves out edges to nodes that are not told, and grows of nothing", () => {
     expect(growTree(shape(1, [edge(0, 7, 10)])).limbs.length).toBe(2);
-    expect(growTree({ nodes: [], edges: [] })).toEqual({ root: -1, limbs: [], children: [] });
+    expect(growTree({ nodes: [], edges: [], file: null })).toEqual({
+      root: -1,
+      limbs: [],
+      children: [],
+    });
   });
 });
 
@@ -97,7 +122,7 @@ describe("layoutVine()", () => {
   });
 
   test("keeps 60 workers apart on a phone", () => {
-    expect(closestPx(spread(60, 3), { widthPx: 360, heightPx: 480, marginPx: 12 }))
+    expect(closestPx(spread(60, 3), { widthPx: 360, heightPx: 480, marginPx: 12, sidePx: 12 }))
       .toBeGreaterThan(5);
   });
 
