@@ -36,7 +36,7 @@ export class ManagerMetrics implements Disposable {
     this.#metrics = metrics;
     this.#delay = new LoopDelay((delayMs) => metrics.noteDelay(delayMs));
     this.#stop = [
-      engine.subscribe((facts) => metrics.hear(facts, engine.nowMs())),
+      engine.subscribe((facts, atMs) => metrics.hear(facts, atMs)),
       engine.watchSteps((tookMs, eventCount) => metrics.noteStep(tookMs, eventCount)),
     ];
   }

@@ -115,6 +115,9 @@ export class PerformanceLog implements RecordSink {
         return this.#lines.flush();
       case "run_ended":
         this.#last = { ...NO_SAMPLE, ...totalsOf(this.#last) };
+        // All of them are told to leave.
+        this.#leftCount += this.#workers.size;
+        this.#releasedCount += this.#workers.size;
         this.#workers.clear();
         return this.#write(atMs);
       case "sample":

@@ -6,6 +6,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 import { type Figure, repeat, type Run } from "./figure.ts";
+import { measureDrawing } from "./see_draw.ts";
 import type { SeeMode, SeeRun } from "./see_run.ts";
 
 const TASK_COUNT = 100_000;
@@ -70,6 +71,7 @@ export async function measureSee(): Promise<Figure[]> {
       aim: "",
       runs: alone(({ records }) => records.recordedBytes / 1e6),
     },
+    ...await measureDrawing(),
   ];
 }
 

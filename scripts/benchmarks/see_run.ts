@@ -29,6 +29,8 @@ export interface SeeRun {
   /** Of the questions that the viewer asked while the tasks ran; 0 when there was none. */
   readonly asked: number;
   readonly recordedBytes: number;
+  /** From the end of the last task until all was recorded and the manager closed. */
+  readonly closeMs: number;
 }
 
 /** Between two looks of the viewer at two pages. */
@@ -52,7 +54,7 @@ async function run(
   { tasks, workers, ranMs }: Readonly<Record<"tasks" | "workers" | "ranMs", number>>,
   scratch: string,
 ): Promise<SeeRun> {
-  await using manager = await Manager.start({
+  const manager = await Manager.start({
     runDirectory: mode === "none" ? false : scratch,
     dashboard: mode === "dashboard",
   });
@@ -80,6 +82,9 @@ async function run(
   looking.abort();
   const askedCount = await asked;
   const searchMs = look === undefined ? 0 : await search(look);
+  const closingMs = performance.now();
+  await manager.close();
+  const closeMs = performance.now() - closingMs;
   simulated.stdin.end();
   await simulated.exited;
   const recordedBytes = await sizeOf(scratch);
@@ -90,6 +95,7 @@ async function run(
     searchMs,
     asked: askedCount,
     recordedBytes,
+    closeMs,
   };
 }
 

@@ -80,6 +80,7 @@ function answer(
 ): void {
   const results: TryResult[] = [];
   for (const message of messages) {
+    if (message.kind === "release") return void channel.close("The run is over");
     if (message.kind !== "dispatch") continue;
     for (const { taskId, try: number } of message.tasks) {
       results.push({

@@ -111,7 +111,12 @@ test("README.md names options that exist, and links to what is there", () => {
     "explain",
     "libraries",
     "block",
-    "libraries",
+    "dashboard",
+    "report",
+    "runs",
+    "workers",
+    "files",
+    "completions",
   ];
   const help = commands.map((command) => {
     return spawnSync(BINARY, [command, "--help"], { encoding: "utf8" }).stdout;

@@ -24,6 +24,8 @@ const SCALE_MAX = 3;
 
 /** At first, nothing is drawn smaller than can be read. */
 const READABLE_SCALE = 0.55;
+const READABLE_SCALE_NARROW = 0.85;
+const NARROW_PX = 620;
 
 const ZOOM_STEP = 0.7;
 
@@ -140,7 +142,7 @@ function useView(svg: RefObject<SVGSVGElement>, scene: GraphScene): ViewControl 
     setView((last) => last && zoomed(last, factor, at));
   // A run that goes on adds to the graph: what is looked at stays until its shape is another.
   useEffect(
-    () => fit(READABLE_SCALE),
+    () => fit(innerWidth < NARROW_PX ? READABLE_SCALE_NARROW : READABLE_SCALE),
     [`${scene.layout.widthPx} ${scene.layout.heightPx}`],
   );
   useGestures(svg, {

@@ -22,7 +22,8 @@ import {
   parsePerformance,
   parseTaskGraph,
   parseTransactions,
-  type VineLine,
+  sample,
+  shapesOf,
 } from "./vine_parser.ts";
 
 /** A call of nothing. */
@@ -38,8 +39,6 @@ const CALL = {
 
 const NO_MORE = { argumentBytes: [1], tags: [] };
 
-const SAMPLES = join(import.meta.dirname ?? "", "taskvine_samples");
-
 let folder = "";
 
 beforeEach(() => {
@@ -49,7 +48,6 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const read = (name: string) => readFileSync(join(folder, name), "utf8");
-const sample = (name: string) => readFileSync(join(SAMPLES, name), "utf8");
 
 /** A core whose facts are recorded, on the clock of this process. */
 class Recorded extends ManagerFixture {
@@ -125,16 +123,6 @@ class Recorded extends ManagerFixture {
   }
 }
 
-/** The formats of lines with the keys of their JSON, each once. */
-function shapesOf(lines: readonly VineLine[]): ReadonlyMap<string, ReadonlySet<string>> {
-  const shapes = new Map<string, Set<string>>();
-  for (const { format, keys } of lines) {
-    const known = shapes.get(format) ?? new Set();
-    shapes.set(format, known.add(keys.join(", ")));
-  }
-  return shapes;
-}
-
 /** What is told of one task, without times and JSON. */
 function storyOf(taskId: number): string[] {
   return parseTransactions(read("transactions"))
@@ -170,7 +158,7 @@ function busyRun(): Recorded {
 test("TaskVine's logs begin as the sample does, and have its columns", () => {
   busyRun().end();
   const comments = (text: string) => text.split("\n").filter((line) => line.startsWith("#"));
-  for (const name of ["transactions", "performance", "taskgraph"]) {
+  for (const name of ["transactions", "performance", "taskgraph"] as const) {
     expect(comments(read(name))).toEqual(comments(sample(name)));
   }
   expect(read("transactions").split("\n")[16]).toMatch(/^\d+ 4321 MANAGER 4321 START 0$/);
@@ -280,7 +268,13 @@ test("PerformanceLog has a row at the start, at each sample and at the end", () 
     max_memory: 16_384,
     min_memory: 16_384,
   });
-  expect(rows.at(-1)).toMatchObject({ workers_connected: 0, tasks_done: 3, total_cores: 0 });
+  expect(rows.at(-1)).toMatchObject({
+    workers_connected: 0,
+    workers_removed: 1,
+    workers_released: 1,
+    tasks_done: 3,
+    total_cores: 0,
+  });
 });
 
 test("TaskGraphLog tells of files and of what reads and makes them", () => {

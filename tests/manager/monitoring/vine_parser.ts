@@ -3,6 +3,17 @@
  * that are always there, and what kind of value stands in each other place.
  */
 
+import { readFileSync } from "node:fs";
+
+import { join } from "@std/path";
+
+const SAMPLES = join(import.meta.dirname ?? "", "taskvine_samples");
+
+/** One of the logs of a small run of CCTools 8.0: six tasks, a library, a call. */
+export function sample(name: "transactions" | "performance" | "taskgraph"): string {
+  return readFileSync(join(SAMPLES, name), "utf8");
+}
+
 /** A word of a format, and what it is in a shape. */
 const PLACES: { readonly [place: string]: RegExp } = {
   PID: /\d+/,
@@ -60,6 +71,16 @@ export interface VineLine {
 /** All lines of a transactions log but comments. Throws on one that has no known format. */
 export function parseTransactions(text: string): readonly VineLine[] {
   return linesOf(text).map((line) => parseLine(line, TRANSACTIONS));
+}
+
+/** The formats of lines with the keys of their JSON, each once. */
+export function shapesOf(lines: readonly VineLine[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const shapes = new Map<string, Set<string>>();
+  for (const { format, keys } of lines) {
+    const known = shapes.get(format) ?? new Set();
+    shapes.set(format, known.add(keys.join(", ")));
+  }
+  return shapes;
 }
 
 /** The rows of a performance log, by column. Throws on one that has not all columns. */

@@ -77,6 +77,12 @@ describe("layoutGraph()", () => {
     }
   });
 
+  test("sorts boxes by those that they lead to", () => {
+    const layout = layoutGraph(boxes([..."abcxy"]), edges("a>x a>y b>x c>y"));
+    const y = (id: string) => layout.boxes.find((box) => box.id === id)?.y ?? 0;
+    expect(Math.sign(y("a") - y("b"))).toBe(Math.sign(y("c") - y("a")));
+  });
+
   test("draws a cycle with one edge that goes back", () => {
     const layout = layoutGraph(boxes([..."abc"]), edges("a>b b>c c>a"));
     expect(layout.edges.map((edge) => edge.isBackward)).toEqual([false, false, true]);
