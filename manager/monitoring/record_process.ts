@@ -25,8 +25,8 @@ import type { RecordWriter } from "./recorder.ts";
 /** Unread records from which on only those are sent without which the others mean nothing. */
 export const BACKLOG_BYTES_MAX: number = 64 * 1024 * 1024;
 
-/** Unread records from which on none are sent but the last. */
-const BACKLOG_BYTES_FULL: number = 2 * BACKLOG_BYTES_MAX;
+/** Times that: none are sent any more but the last. */
+const FULL_FACTOR = 2;
 
 /** Questions that wait at a time. */
 const QUESTIONS_MAX = 100;
@@ -74,6 +74,7 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   #isBroken = false;
   #isClosing = false;
   #recordedAtMs = 0;
+  #unreadBytes = 0;
   #leftOutCount = 0;
   /** Of these, those that the records say nothing of yet. */
   #untoldCount = 0;
@@ -115,13 +116,12 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   }
 
   write({ atMs, records }: Batch): void {
-    const backlogBytes = this.#child?.stdin?.writableLength ?? 0;
     const { backlogBytesMax = BACKLOG_BYTES_MAX } = this.#options;
-    if (backlogBytes <= backlogBytesMax) {
+    if (this.#unreadBytes <= backlogBytesMax) {
       this.#tellLeftOut(atMs.at(-1) ?? 0);
       return this.#send({ kind: "records", atMs, records });
     }
-    const isFull = backlogBytes > BACKLOG_BYTES_FULL / BACKLOG_BYTES_MAX * backlogBytesMax;
+    const isFull = this.#unreadBytes > FULL_FACTOR * backlogBytesMax;
     const isKept = (record: RunRecord) => isFull ? isLast(record) : isEssential(record);
     const kept = records.flatMap((record, index) =>
       isKept(record) ? [[atMs[index] ?? 0, record] as const] : []
@@ -214,11 +214,10 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   #send(order: RecordOrder): void {
     const stdin = this.#child?.stdin;
     if (stdin === undefined || stdin === null || this.#isBroken) return;
-    const [header, payload] = writeFrame(order);
-    stdin.cork();
-    stdin.write(header);
-    stdin.write(payload);
-    stdin.uncork();
+    const frame = writeFrame(order);
+    // On Bun `writableLength` is 0 whatever waits.
+    this.#unreadBytes += frame.length;
+    stdin.write(frame, () => this.#unreadBytes -= frame.length);
   }
 
   #tellLeftOut(atMs: number): void {
