@@ -47,7 +47,7 @@ const NICENESS = 5;
 export async function runRecordCommand(): Promise<number> {
   lowerPriority();
   const desk = new RecordDesk((reply) => {
-    for (const part of writeFrame(reply)) process.stdout.write(part);
+    process.stdout.write(writeFrame(reply));
   });
   process.stdout.on("error", () => {
     // The manager is gone: what it has said is written all the same.
