@@ -14,6 +14,7 @@ import { ownChildEnvironment } from "../../shared/runtime/self_command.ts";
 import type { Question } from "../dashboard/api.ts";
 import type { RunRecord } from "./record.ts";
 import {
+  FRAME_BYTES_MAX,
   FrameReader,
   type RecordOrder,
   type RecordPlaces,
@@ -27,6 +28,9 @@ export const BACKLOG_BYTES_MAX: number = 64 * 1024 * 1024;
 
 /** Times that: none are sent any more but the last. */
 const FULL_FACTOR = 2;
+
+/** Records of one frame: commands and messages among them may be long. */
+const FRAME_RECORDS_MAX = 2_000;
 
 /** Questions that wait at a time. */
 const QUESTIONS_MAX = 100;
@@ -116,6 +120,13 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   }
 
   write({ atMs, records }: Batch): void {
+    for (let from = 0; from < records.length; from += FRAME_RECORDS_MAX) {
+      const to = from + FRAME_RECORDS_MAX;
+      this.#writePart({ atMs: atMs.slice(from, to), records: records.slice(from, to) });
+    }
+  }
+
+  #writePart({ atMs, records }: Batch): void {
     const { backlogBytesMax = BACKLOG_BYTES_MAX } = this.#options;
     if (this.#unreadBytes <= backlogBytesMax) {
       this.#tellLeftOut(atMs.at(-1) ?? 0);
@@ -215,6 +226,10 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
     const stdin = this.#child?.stdin;
     if (stdin === undefined || stdin === null || this.#isBroken) return;
     const frame = writeFrame(order);
+    if (frame.length > FRAME_BYTES_MAX) {
+      // It would end the records of all others.
+      return this.#options.onTrouble(`Cannot record a part of the run: ${frame.length} bytes`);
+    }
     // On Bun `writableLength` is 0 whatever waits.
     this.#unreadBytes += frame.length;
     stdin.write(frame, () => this.#unreadBytes -= frame.length);

@@ -4,6 +4,7 @@ import { expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { execFileSync } from "node:child_process";
 import {
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -240,6 +241,8 @@ test(
     const [user = ""] = readdirSync(worker.workspace);
     // Beside it lies the store that the user's workers share.
     const [name = ""] = readdirSync(join(worker.workspace, user)).filter((it) => it !== "store");
+    // Its log is written now and then.
+    await until(() => existsSync(join(worker.workspace, user, name, "logs")), "it has a log");
     for (const folder of folders) {
       expect(statSync(join(worker.workspace, user, name, folder)).mode & 0o777).toBe(0o700);
     }
