@@ -163,7 +163,8 @@ export class Catalog {
   /** Notes which tasks run. */
   hear(facts: readonly Fact[]): void {
     for (const fact of facts) {
-      if (fact.kind !== "try_started" && fact.kind !== "try_ended") continue;
+      const isEnd = fact.kind === "try_ended" || fact.kind === "outputs_lost";
+      if (!isEnd && fact.kind !== "try_started") continue;
       const entry = this.get(fact.taskId);
       // A task that ended may run again to remake a temp: that is not its own life.
       if (entry === undefined || entry.ending !== undefined) continue;
@@ -171,7 +172,7 @@ export class Catalog {
       if (fact.kind === "try_started") {
         entry.runningTry = fact.try;
         entry.startedAtMs = Date.now();
-      } else if (fact.try === entry.runningTry && fact.outcome !== "success") {
+      } else if (fact.kind === "outputs_lost" || isFailureOf(fact, entry.runningTry)) {
         entry.runningTry = 0;
         entry.startedAtMs = 0;
       }
@@ -291,6 +292,11 @@ export class Catalog {
     }
     return this.#lastCommand.shown;
   }
+}
+
+/** True of the end of that try, unless it was a success: then its task is about to end. */
+function isFailureOf(fact: Extract<Fact, { kind: "try_ended" }>, number: number): boolean {
+  return fact.try === number && fact.outcome !== "success";
 }
 
 /** How a task stands, for those who wait. */

@@ -105,6 +105,7 @@ function note(log: Log, fact: Fact): void {
     case "replica_ready":
     case "transfer_started":
     case "transfer_ended":
+    case "transfer_called_off":
       return;
     case "try_ended":
       return noteTry(log, fact);
@@ -114,6 +115,8 @@ function note(log: Log, fact: Fact): void {
       const fields = { taskId, try: end.try, outcome, message: end.message };
       return log.write("error", "task_failed", { ...fields, workerId: end.workerId });
     }
+    case "outputs_lost":
+      return log.write("warn", fact.kind, { taskId: fact.taskId, message: fact.message });
     case "recovery_started":
       return log.write("info", fact.kind, { taskId: fact.taskId });
     case "recovery_ended": {
@@ -142,14 +145,14 @@ function note(log: Log, fact: Fact): void {
 }
 
 function noteTry(log: Log, fact: FactOf<"try_ended">): void {
-  const { taskId, workerId, outcome, result } = fact;
+  const { taskId, workerId, outcome, result, message = result?.message ?? "" } = fact;
   if (outcome === "success" || outcome === "cancelled") return;
   log.write("warn", "try_failed", {
     taskId,
     try: fact.try,
     workerId,
     outcome,
-    ...said(result?.message ?? ""),
+    ...said(message),
     exitCode: result?.exitCode,
     signal: result?.signal,
     mount: result?.mount,
@@ -207,13 +210,14 @@ function noteDetail(log: Log, fact: Fact): void {
     }
     case "transfer_started":
     case "transfer_ended":
+    case "transfer_called_off":
       return log.write("debug", fact.kind, transferFields(fact));
     default:
   }
 }
 
 function transferFields(
-  fact: FactOf<"transfer_started" | "transfer_ended" | "transfer_failed">,
+  fact: FactOf<`transfer_${"started" | "ended" | "failed" | "called_off"}`>,
 ): LogFields {
   const { transferId, fileId, from, sourceId, to, workerId, movedBytes, message } = fact;
   return { transferId, fileId, from, sourceId, to, workerId, movedBytes, ...said(message) };

@@ -2,13 +2,13 @@
 
 import process from "node:process";
 
-import { type NamedScenario, SCENARIOS, simulateNamed } from "../tests/simulation/scenarios.ts";
+import { type NamedScenario, recorded, SCENARIOS, simulateNamed } from "../tests/simulation/scenarios.ts";
 import { measureWaste, SIZINGS, wasteTable } from "../tests/simulation/waste.ts";
 
 /** Tasks of the workload of which the waste is measured. */
 const WASTE_TASKS = 2_000;
 
-const HELP = `usage: scripts/simulate [SCENARIO...] [--seeds N | --seeds FIRST-LAST]
+const HELP = `usage: scripts/simulate [SCENARIO...] [--seeds N | --seeds FIRST-LAST] [--records]
        scripts/simulate waste [--seed N]
 
 Joins the real cores of the manager and its workers by a simulated network, clock and disks, and
@@ -17,6 +17,8 @@ event all invariants are checked. A failing seed fails again when it is run alon
 
   scripts/simulate stages --seeds 500          seeds 1 to 500 of one scenario
   scripts/simulate nondeterministic --seeds 17-17
+
+With --records what is told of each run goes into a database, which is compared with what happened.
 
 Without --seeds each scenario runs the seeds that the tests run. Prints one line a scenario, and
 one for each failing seed; ends with 1 when there is one.
@@ -58,9 +60,11 @@ function main(args: readonly string[]): number {
       runWaste(args.slice(1));
       return 0;
     }
-    const { scenarios, seeds } = readArguments(args);
+    const { scenarios, seeds, isRecorded } = readArguments(args);
     let failedCount = 0;
-    for (const scenario of scenarios) failedCount += runSeeds(scenario, seeds ?? scenario.tested);
+    for (const scenario of scenarios.map((one) => isRecorded ? recorded(one) : one)) {
+      failedCount += runSeeds(scenario, seeds ?? scenario.tested);
+    }
     return failedCount === 0 ? 0 : 1;
   } catch (error) {
     process.stderr.write(`simulate: ${error instanceof Error ? error.message : error}\n`);
@@ -71,9 +75,11 @@ function main(args: readonly string[]): number {
 function readArguments(args: readonly string[]) {
   const names: string[] = [];
   let seeds: SeedRange | undefined;
+  let isRecorded = false;
   for (let index = 0; index < args.length; index++) {
     const arg = args[index] ?? "";
     if (arg === "--seeds") seeds = readSeeds(args[++index] ?? "");
+    else if (arg === "--records") isRecorded = true;
     else names.push(arg);
   }
   const scenarios = names.map((name) => {
@@ -82,7 +88,7 @@ function readArguments(args: readonly string[]) {
     const known = SCENARIOS.map((scenario) => scenario.name).join(", ");
     throw new Error(`Cannot take "${name}" as a scenario: there are ${known}`);
   });
-  return { scenarios: scenarios.length === 0 ? SCENARIOS : scenarios, seeds };
+  return { scenarios: scenarios.length === 0 ? SCENARIOS : scenarios, seeds, isRecorded };
 }
 
 function readSeeds(text: string): SeedRange {

@@ -7,7 +7,7 @@
 
 import type { TransferId } from "../../shared/ids.ts";
 import type { FileFacts, TryResult } from "../../shared/task.ts";
-import { tellEnd, tellStart } from "./delivery_fact.ts";
+import { ORDERED_AGAIN, tellCallOff, tellEnd, tellFailure, tellStart } from "./delivery_fact.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
 import { isInPlace, outputFiles, releaseIfUnneeded, updateAvailability } from "./file.ts";
 import { checkGiven, noteLie } from "./lie.ts";
@@ -162,6 +162,8 @@ function finishDelivery(
   delivery: DeliveryRecord,
   { isDelivered, message }: { readonly isDelivered: boolean; readonly message: string },
 ): void {
+  if (isDelivered) tellEnd(state, delivery);
+  else tellFailure(state, delivery, message);
   removeDelivery(state, delivery);
   const { file, task, deliveryId } = delivery;
   if (isDelivered) placeDelivery(state, delivery);
@@ -182,7 +184,6 @@ function finishDelivery(
  */
 function placeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
   const { goal, file, facts } = delivery;
-  tellEnd(state, delivery);
   if (goal === "url") {
     state.counters.workerToUrlBytes += facts.sizeBytes;
     file.isStored = true;
@@ -203,6 +204,7 @@ export function retryDelivery(
 ): void {
   const delivery = deliveryOf(worker, message.transferId);
   if (delivery === undefined) return checkGiven(state, worker, message.transferId);
+  tellFailure(state, delivery, message.message);
   delivery.attemptCount += 1;
   const { deliveryId, goal } = delivery;
   if (delivery.attemptCount < ATTEMPTS_MAX[goal] && message.isFinal !== true) {
@@ -290,6 +292,7 @@ function addDelivery(
     deliveryId: nextId(state),
     ...wanted,
     transferId: undefined,
+    isMoving: false,
     attemptCount: 0,
   };
   state.deliveries.set(delivery.deliveryId, delivery);
@@ -320,7 +323,9 @@ function order(state: ManagerState, delivery: DeliveryRecord): void {
 function collect(state: ManagerState, delivery: DeliveryRecord): void {
   const { deliveryId, worker, file, facts } = delivery;
   if (worker === undefined) return;
+  tellFailure(state, delivery, ORDERED_AGAIN);
   delivery.transferId = nextId(state) as TransferId;
+  tellStart(state, delivery);
   // A worker in grace is told when it is back.
   if (worker.link.kind !== "open") return;
   state.instructions.push({
@@ -332,10 +337,10 @@ function collect(state: ManagerState, delivery: DeliveryRecord): void {
     fileId: file.fileId,
     file: facts,
   });
-  tellStart(state, delivery);
 }
 
 function removeDelivery(state: ManagerState, delivery: DeliveryRecord): void {
+  tellCallOff(state, delivery);
   state.deliveries.delete(delivery.deliveryId);
   if (delivery.file.homeDelivery === delivery) delivery.file.homeDelivery = undefined;
   delivery.worker?.deliveries.delete(delivery);

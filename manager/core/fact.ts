@@ -66,23 +66,31 @@ export type Fact =
     readonly try: number;
     readonly workerId: WorkerId;
   }
-  /** It came back before it had started, as it was asked to or for lack of room. */
+  /** It came back before it had started, or will: its worker had no room, or was told to. */
   | {
     readonly kind: "try_returned";
     readonly taskId: TaskId;
     readonly try: number;
     readonly workerId: WorkerId;
   }
-  /** Tries of a worker that left end with `worker_left`; not each of them is told of. */
+  /**
+   * It is over, or has to be: `cancelled` without a result is told to stop. The end of a try is told
+   * once. Tries of a worker that left end with `worker_left`; of those that were lost there with it
+   * this one follows as well.
+   */
   | {
     readonly kind: "try_ended";
     readonly taskId: TaskId;
     readonly try: number;
     readonly workerId: WorkerId;
     readonly outcome: Outcome;
-    /** Absent when the worker was lost. */
+    /** One line for a person; of one with a result that is there. */
+    readonly message?: string;
+    /** Absent of one whose worker did not say how it ended. */
     readonly result?: TryResult;
   }
+  /** Of a task whose try had succeeded its outputs were lost before they were here: it runs again. */
+  | { readonly kind: "outputs_lost"; readonly taskId: TaskId; readonly message: string }
   | {
     readonly kind: "task_ended";
     readonly taskId: TaskId;
@@ -109,6 +117,7 @@ export type Fact =
     /** Base urls of its peer server, best first. */
     readonly urls: readonly string[];
   }
+  /** Tries and instances there end with it; nothing more is told of them. */
   | {
     readonly kind: "worker_left";
     readonly workerId: WorkerId;
@@ -116,8 +125,13 @@ export type Fact =
   }
   /** No worker that is there could ever run these tasks; told again when `missing` has changed. */
   | UnplaceableTasks & { readonly kind: "class_unplaceable" }
+  /** One attempt to move a file: another one has another number. Each has one end. */
   | {
-    readonly kind: "transfer_started" | "transfer_ended" | "transfer_failed";
+    readonly kind:
+      | "transfer_started"
+      | "transfer_ended"
+      | "transfer_failed"
+      | "transfer_called_off";
     readonly transferId: TransferId;
     readonly fileId: FileId;
     readonly from: "manager" | "worker" | "url" | "recipe";
@@ -136,7 +150,10 @@ export type Fact =
     readonly workerId: WorkerId;
     readonly file: FileFacts;
   }
-  /** The worker does not have it any more, or is told to delete it, or is gone. */
+  /**
+   * The worker does not have it any more, or is told to delete it, or is gone; or the file is
+   * forgotten, after which nobody hears of its copies.
+   */
   | {
     readonly kind: "replica_gone";
     readonly fileId: FileId;

@@ -4,7 +4,13 @@ import { assert, AssertionError } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, isAwaitingFiles, takeBackStarts, unblockLibrary } from "./library.ts";
-import { adoptUnclaimed, deleteReplica, noteUnclaimed, outlivesWorkflow } from "./replica.ts";
+import {
+  adoptUnclaimed,
+  deleteReplica,
+  noteUnclaimed,
+  outlivesWorkflow,
+  tellGone,
+} from "./replica.ts";
 import { canBeMade, recipeInputs } from "./recipe.ts";
 import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
 import { bringHome, callOffHome, failRequests } from "./delivery.ts";
@@ -318,6 +324,9 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
   forgetSpool(state, file);
   forgetUpkeep(state, file);
   forgetLost(state, file);
+  for (const [worker, replica] of file.replicas) {
+    if (replica.state === "ready") tellGone(state, { file, worker, name: replica.name });
+  }
   for (const fileId of [file.fileId, ...file.aliases]) {
     if (!state.files.delete(fileId)) continue;
     state.facts.push({ kind: "file_forgotten", fileId });

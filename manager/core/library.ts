@@ -219,6 +219,12 @@ export function endInstance(
   if (reason !== "stopped") noteFailure(state, instance, { reason, message });
 }
 
+/** A worker that came back does not know of an instance. */
+export function missInstance(state: ManagerState, instance: InstanceRecord): void {
+  noteInstance(state, instance, "stopped");
+  removeInstance(state, instance);
+}
+
 /** Takes an instance off the tables and gives its room back. */
 export function removeInstance(state: ManagerState, instance: InstanceRecord): void {
   const { worker, library, makesWayFor } = instance;
@@ -458,6 +464,8 @@ function noteInstance(
   change: Extract<Fact, { kind: "library_instance" }>["change"],
 ): void {
   const { library, instanceId, worker } = instance;
+  // It has ended with its worker.
+  if (worker.isLeaving) return;
   state.facts.push({
     kind: "library_instance",
     library: library.spec.name,

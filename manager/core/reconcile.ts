@@ -12,7 +12,7 @@ import { repeatDeliveries } from "./delivery.ts";
 import type { Hello } from "./event.ts";
 import { isUnneeded } from "./file.ts";
 import { dropFollower } from "./group.ts";
-import { becomeReady, removeInstance, repeatRetirements } from "./library.ts";
+import { becomeReady, missInstance, repeatRetirements } from "./library.ts";
 import { factsLie, noteLie } from "./lie.ts";
 import {
   dropReplica,
@@ -32,6 +32,7 @@ import {
 import { waitOrQueue } from "./task.ts";
 import { endTransfer, repeatTransfer } from "./transfer.ts";
 import { removeTry, startTries } from "./try.ts";
+import { tellReturn } from "./try_fact.ts";
 import { isValueToCome } from "./value_file.ts";
 
 type Reconcile = Extract<ManagerMessage, { kind: "reconcile" }>;
@@ -102,6 +103,7 @@ function returnUnheardTries(state: ManagerState, worker: WorkerRecord, hello: He
     removeTry(state, attempt);
     if (attempt.isEnded) continue;
     attempt.isEnded = true;
+    tellReturn(state, attempt);
     waitOrQueue(state, attempt.task);
     dropFollower(state, attempt);
   }
@@ -205,7 +207,7 @@ function judgeInstances(
   const told = new Map(hello.instances.map((instance) => [instance.instanceId, instance]));
   for (const instance of [...worker.instances.values()]) {
     const heard = told.get(instance.instanceId);
-    if (heard === undefined) removeInstance(state, instance);
+    if (heard === undefined) missInstance(state, instance);
     else if (heard.isReady && instance.state === "starting") becomeReady(state, instance);
   }
   return hello.instances.map(({ instanceId }) => {

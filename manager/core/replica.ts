@@ -22,6 +22,7 @@ import { noteRate } from "./source_watch.ts";
 import { tell } from "./state.ts";
 import { noteStrict } from "./strict_input.ts";
 import {
+  callOffTransfer,
   endTransfer,
   failTransfer,
   loseHolder,
@@ -141,6 +142,19 @@ function tellReady(
   state.facts.push({ kind: "replica_ready", fileId: file.fileId, workerId, file: told });
 }
 
+/** Tells that a copy that was ready is none any more. */
+export function tellGone(
+  state: ManagerState,
+  { file, worker, name }: {
+    readonly file: FileRecord;
+    readonly worker: WorkerRecord;
+    readonly name: CacheName;
+  },
+): void {
+  const { workerId } = worker;
+  state.facts.push({ kind: "replica_gone", fileId: file.fileId, workerId, name });
+}
+
 /** A worker's copy is gone: as told, evicted, or found damaged. */
 export function loseReplica(
   state: ManagerState,
@@ -202,7 +216,7 @@ export function deleteReplica(
 ): void {
   const { name, generation } = replica;
   const file = state.filesByName.get(name);
-  if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  if (replica.transfer !== undefined) callOffTransfer(state, replica.transfer);
   const wasReady = replica.state === "ready";
   endComing(worker, replica);
   replica.state = "deleting";
@@ -249,7 +263,7 @@ export function forgetReplica(
   replica: ReplicaRecord,
 ): void {
   const { name } = replica;
-  if (replica.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
+  if (replica.transfer !== undefined) callOffTransfer(state, replica.transfer);
   endComing(worker, replica);
   if (replica.deletionCount > 0) {
     // Deletions told before are still answered.
@@ -326,9 +340,8 @@ function leaveFile(
   const file = state.filesByName.get(name);
   if (file === undefined || !file.replicas.delete(worker)) return false;
   if (wasReady) {
-    const { workerId } = worker;
     file.readyCount -= 1;
-    state.facts.push({ kind: "replica_gone", fileId: file.fileId, workerId, name });
+    tellGone(state, { file, worker, name });
   }
   noteStrict(state, file);
   noteCopies(state, file);

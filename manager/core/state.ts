@@ -416,6 +416,8 @@ export interface DeliveryRecord {
   /** The task whose output it is; absent for a user's request. */
   readonly task: TaskRecord | undefined;
   transferId: TransferId | undefined;
+  /** It was told that it started, and not that it ended. */
+  isMoving: boolean;
   attemptCount: number;
 }
 

@@ -2,10 +2,11 @@
 
 import { assert } from "../../shared/assert.ts";
 import { pushHeap } from "../../shared/heap.ts";
-import type { TransferId, WorkerId } from "../../shared/ids.ts";
+import type { TransferId } from "../../shared/ids.ts";
 import { callOffBackground, failBackground, makeWay } from "./background.ts";
 import { bringHome, callOffHome } from "./delivery.ts";
 import type { ManagerEvent, WorkerReport } from "./event.ts";
+import type { Fact } from "./fact.ts";
 import { boundName, isAtUrl, updateAvailability } from "./file.ts";
 import { failInstancesFor } from "./library.ts";
 import { checkGiven, noteLie } from "./lie.ts";
@@ -101,31 +102,32 @@ export function newTransfer(
   };
 }
 
-/** The transfer is over, one way or the other: its slot is free. */
+/** The worker has the file: the transfer is over, and its slot is free. */
 export function endTransfer(
   state: ManagerState,
   transfer: TransferRecord,
   { movedBytes }: { readonly movedBytes: number },
 ): void {
+  const { source } = transfer;
+  if (source !== undefined) countBytes(state, source, movedBytes);
+  tellTransfer(state, transfer, { kind: "transfer_ended", movedBytes });
+  removeTransfer(state, transfer);
+}
+
+/** Nobody waits for the file there any more: its slot is free. */
+export function callOffTransfer(state: ManagerState, transfer: TransferRecord): void {
+  tellTransfer(state, transfer, { kind: "transfer_called_off" });
+  removeTransfer(state, transfer);
+}
+
+function removeTransfer(state: ManagerState, transfer: TransferRecord): void {
   const { source, file, worker, transferId } = transfer;
   state.transfers.delete(transferId);
   worker.arriving.delete(transfer);
   unqueue(state, transfer);
   const replica = worker.replicas.get(boundName(file));
   if (replica?.transfer === transfer) replica.transfer = undefined;
-  if (source === undefined) return reviewSpool(state, file);
-  countBytes(state, source, movedBytes);
-  state.facts.push({
-    kind: "transfer_ended",
-    transferId,
-    fileId: file.fileId,
-    ...originOf(source),
-    to: "worker",
-    workerId: worker.workerId,
-    movedBytes,
-    message: "",
-  });
-  freeSlot(state, transfer);
+  if (source !== undefined) freeSlot(state, transfer);
   reviewSpool(state, file);
 }
 
@@ -138,20 +140,15 @@ export function failTransfer(
   const transfer = state.transfers.get(message.transferId);
   if (transfer === undefined) return checkGiven(state, worker, message.transferId);
   if (transfer.worker !== worker) return noteLie(state, worker, "a transfer of another worker");
-  const { source, file, transferId } = transfer;
+  const { source, file } = transfer;
   const { movedBytes = 0 } = message;
   if (movedBytes > MOVED_BYTES_MAX) return noteLie(state, worker, `${movedBytes} bytes moved`);
-  if (source !== undefined) countBytes(state, source, movedBytes);
-  state.facts.push({
-    kind: "transfer_failed",
-    transferId,
-    fileId: file.fileId,
-    ...originOf(source),
-    to: "worker",
-    workerId: worker.workerId,
-    movedBytes,
-    message: message.message,
-  });
+  if (source !== undefined) {
+    countBytes(state, source, movedBytes);
+    const { message: said } = message;
+    tellTransfer(state, transfer, { kind: "transfer_failed", movedBytes, message: said });
+    renumber(state, transfer);
+  }
   if (source?.kind === "worker" && isOutOfReach(transfer, source, message)) {
     // Not for another time, and not the file's fault: another way, at once.
     noteUnreached(state, worker, source.worker);
@@ -290,8 +287,12 @@ export function loseSource(state: ManagerState, source: Source): void {
       continue;
     }
     source.active.delete(transfer);
+    const isThere = state.transfers.get(transfer.transferId) === transfer;
+    if (isThere) {
+      tellTransfer(state, transfer, { kind: "transfer_failed", message: "Its source is gone" });
+    }
     transfer.source = undefined;
-    if (state.transfers.get(transfer.transferId) !== transfer) continue;
+    if (!isThere) continue;
     renumber(state, transfer);
     beginTransfer(state, transfer);
   }
@@ -337,7 +338,7 @@ function hurryTransfer(
   transfer: TransferRecord,
   from: Exclude<TransferSource, { kind: "recipe" }>,
 ): void {
-  const { file, worker, transferId, failed } = transfer;
+  const { worker, failed } = transfer;
   transfer.lateCount += 1;
   const wasFailed = failed.has(from.source);
   failed.add(from.source);
@@ -349,16 +350,8 @@ function hurryTransfer(
     return;
   }
   const ms = Math.round(state.nowMs - transfer.startedAtMs);
-  state.facts.push({
-    kind: "transfer_failed",
-    transferId,
-    fileId: file.fileId,
-    ...originOf(from),
-    to: "worker",
-    workerId: worker.workerId,
-    movedBytes: 0,
-    message: `It was not done after ${ms} ms`,
-  });
+  const message = `It was not done after ${ms} ms`;
+  tellTransfer(state, transfer, { kind: "transfer_failed", message });
   blameSource(state, from, worker);
   renumber(state, transfer);
   freeSlot(state, transfer);
@@ -450,7 +443,7 @@ export function activate(
   transfer: TransferRecord,
   source: TransferSource,
 ): void {
-  const { file, worker, transferId } = transfer;
+  const { file, worker } = transfer;
   transfer.source = source;
   transfer.startedAtMs = state.nowMs;
   if (source.kind !== "recipe") {
@@ -459,16 +452,7 @@ export function activate(
     if (source.kind !== "worker") file.firstHandCount += 1;
     setLimit(state, transfer, source);
   }
-  state.facts.push({
-    kind: "transfer_started",
-    transferId,
-    fileId: file.fileId,
-    ...originOf(source),
-    to: "worker",
-    workerId: worker.workerId,
-    movedBytes: 0,
-    message: "",
-  });
+  tellTransfer(state, transfer, { kind: "transfer_started" });
   if (source.kind === "recipe") {
     file.maker = transfer;
     for (const input of recipeInputs(state, file)) ensureReplica(state, input, worker);
@@ -561,6 +545,7 @@ export function abandonTransfer(
   const { message } = why;
   const { file, worker } = transfer;
   const replica = worker.replicas.get(boundName(file));
+  tellTransfer(state, transfer, { kind: "transfer_failed", message });
   state.transfers.delete(transfer.transferId);
   if (file.maker === transfer) file.maker = undefined;
   unqueue(state, transfer);
@@ -589,11 +574,26 @@ function countBytes(state: ManagerState, source: TransferSource, movedBytes: num
   if (source.kind === "url") counters.urlToWorkerBytes += movedBytes;
 }
 
-/** Where a transfer is from, as facts tell it; one that still waits for its source is from a peer. */
-function originOf(
-  source: TransferSource | undefined,
-): { readonly from: TransferSource["kind"]; readonly sourceId?: WorkerId } {
-  if (source === undefined) return { from: "worker" };
-  if (source.kind !== "worker") return { from: source.kind };
-  return { from: "worker", sourceId: source.worker.workerId };
+/** Tells of the attempt that is under way; of a transfer that waits there is nothing to tell. */
+function tellTransfer(
+  state: ManagerState,
+  { transferId, file, worker, source }: TransferRecord,
+  { kind, movedBytes = 0, message = "" }: {
+    readonly kind: Extract<Fact["kind"], `transfer_${string}`>;
+    readonly movedBytes?: number;
+    readonly message?: string;
+  },
+): void {
+  if (source === undefined) return;
+  state.facts.push({
+    kind,
+    transferId,
+    fileId: file.fileId,
+    from: source.kind,
+    ...(source.kind === "worker" ? { sourceId: source.worker.workerId } : {}),
+    to: "worker",
+    workerId: worker.workerId,
+    movedBytes,
+    message,
+  });
 }

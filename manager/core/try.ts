@@ -42,6 +42,7 @@ import {
 } from "./state.ts";
 import { changeClass, finishTask, setState, waitOrQueue } from "./task.ts";
 import { classOf, type Raise } from "./task_class.ts";
+import { tellDispatch, tellEnd, tellReturn, tellStart } from "./try_fact.ts";
 import { declareValue } from "./value_file.ts";
 
 /** Repetitions of a try that may have read what another one wrote. */
@@ -63,6 +64,9 @@ const SHORTEST_MS = 1;
 const MEAN_WEIGHT = 0.1;
 
 const NO_WORKERS: readonly WorkerRecord[] = [];
+
+/** How a try ends that the manager has no use for. */
+const STOPPED = { outcome: "cancelled" } as const;
 
 /**
  * Gives a ready task to `worker`, which gets what it lacks; or one that waits for nothing but an
@@ -116,9 +120,7 @@ export function dispatch(
     if (!isMadeFor(attempt, file)) ensureReplica(state, file, worker);
   }
   outboxOf(state, worker).dispatched.push(attempt);
-  const { workerId } = worker;
-  const given = allocation === undefined ? {} : { allocated: allocation.resources };
-  state.facts.push({ kind: "try_dispatched", taskId, try: attempt.try, workerId, ...given });
+  tellDispatch(state, attempt);
   endReservation(state, taskClass);
   endReservationsOfFull(state, taskClass.category);
   drawAgain(state, taskClass);
@@ -143,9 +145,7 @@ export function startTries(
     const idle = attempt.recalledFor;
     if (idle !== undefined && isOpen(idle)) state.changedWorkers.add(idle);
     state.counters.triesStarted += 1;
-    const { taskId, try: number } = attempt;
-    const { workerId } = worker;
-    state.facts.push({ kind: "try_started", taskId, try: number, workerId });
+    tellStart(state, attempt);
   }
 }
 
@@ -163,13 +163,12 @@ export function returnTry(
   const isCrowded = id.isCrowded === true && worker.tries.size > 1;
   if (!isAsked && !isCrowded) noteLie(state, worker, "a try is given back that was not asked for");
   removeTry(state, attempt);
-  const { taskId, try: number } = attempt;
-  const { workerId } = worker;
-  state.facts.push({ kind: "try_returned", taskId, try: number, workerId });
   if (isCrowded) {
     setCrowded(state, worker, true);
   }
-  if (!attempt.isEnded) retry(state, attempt);
+  if (attempt.isEnded) return;
+  tellReturn(state, attempt);
+  retry(state, attempt);
 }
 
 /** A try ended at its worker. Its room is free; its result counts if it is the current one. */
@@ -177,17 +176,16 @@ export function endTry(state: ManagerState, worker: WorkerRecord, result: TryRes
   const attempt = tryAt(state, worker, result);
   if (attempt === undefined) return answerStray(state, worker, result);
   removeTry(state, attempt);
-  const { taskId, try: number, task } = attempt;
-  const { outcome } = result;
-  const { workerId } = worker;
-  state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome, result });
   if (attempt.isEnded) return discard(state, attempt, result);
+  const { task } = attempt;
+  const { outcome } = result;
+  const lie = outcome === "success" ? outputLie(state, attempt, result) : undefined;
+  if (lie !== undefined) return voidTry(state, attempt, { result, lie });
+  tellEnd(state, attempt, { outcome, result });
   if (outcome !== "success") {
     const fail = (failed: TryResult) => failTry(state, attempt, failed);
     return failWithOutputs(state, attempt, { result, fail });
   }
-  const lie = outputLie(state, attempt, result);
-  if (lie !== undefined) return voidTry(state, attempt, { result, lie });
   // Clocks differ; that of the worker may be wrong by any amount.
   const ranMsMax = state.nowMs - task.dispatchedAtMs + CLOCK_SLACK_MS;
   const ranMs = Math.min(result.times.ranMs, ranMsMax);
@@ -213,6 +211,7 @@ function voidTry(
   { result, lie }: { readonly result: TryResult; readonly lie: string },
 ): void {
   const { worker, task } = attempt;
+  tellEnd(state, attempt, { outcome: "worker_lost", message: lie });
   noteLie(state, worker, lie);
   discard(state, attempt, result);
   task.lossCount += 1;
@@ -269,6 +268,8 @@ export function loseRetrieval(state: ManagerState, task: TaskRecord, message: st
   acknowledge(state, attempt.worker, attempt);
   task.lossCount += 1;
   task.lastFailure = message;
+  const { taskId } = task.definition;
+  state.facts.push({ kind: "outputs_lost", taskId, message });
   if (task.lossCount > task.definition.workerLosses) {
     return finishTask(state, task, { outcome: "worker_lost", message, attempt });
   }
@@ -283,9 +284,19 @@ export function loseRetrieval(state: ManagerState, task: TaskRecord, message: st
   }
 }
 
-/** The manager has no use for this try any more; its room is free once the worker says so. */
-export function endAttempt(state: ManagerState, attempt: TryRecord): void {
+/**
+ * The manager has no use for this try any more; its room is free once the worker says so. `failure`
+ * is why it cannot go on; of one that just need not there is none.
+ */
+export function endAttempt(
+  state: ManagerState,
+  attempt: TryRecord,
+  failure?: { readonly outcome: Outcome; readonly message: string },
+): void {
   const { worker, taskId, try: number } = attempt;
+  const isThere = !attempt.isEnded && worker.tries.has(tryKey(attempt));
+  if (isThere && failure === undefined && !attempt.isStarted) tellReturn(state, attempt);
+  else if (isThere) tellEnd(state, attempt, failure ?? STOPPED);
   attempt.isEnded = true;
   forgetUnstarted(state, attempt);
   if (!attempt.isStarted) callOffMaking(state, attempt);
@@ -306,10 +317,10 @@ export function recall(state: ManagerState, attempt: TryRecord): void {
 export function loseTry(state: ManagerState, attempt: TryRecord, isCounted: boolean): void {
   removeTry(state, attempt);
   if (attempt.isEnded) return;
-  const { task, taskId, try: number, worker } = attempt;
+  const { task, worker } = attempt;
   const { workerId } = worker;
   const outcome = "worker_lost";
-  state.facts.push({ kind: "try_ended", taskId, try: number, workerId, outcome });
+  tellEnd(state, attempt, { outcome });
   if (!isCounted) return retry(state, attempt);
   task.lastFailure = `worker ${workerId} on ${worker.host} was lost while it ran there`;
   task.lossCount += 1;
@@ -331,7 +342,7 @@ export function failTriesFor(
   const { worker, file, message, outcome } = missing;
   for (const attempt of [...worker.tries.values()]) {
     if (attempt.isStarted || attempt.isEnded || !file.consumers.has(attempt.task)) continue;
-    endAttempt(state, attempt);
+    endAttempt(state, attempt, { outcome, message });
     countFailure(state, attempt, { outcome, message });
   }
 }

@@ -7,7 +7,7 @@
 
 import { AssertionError } from "../../shared/assert.ts";
 import type { TransferId } from "../../shared/ids.ts";
-import { tellStart } from "./delivery_fact.ts";
+import { ORDERED_AGAIN, tellFailure, tellStart } from "./delivery_fact.ts";
 import type { FileOrigin } from "./event.ts";
 import { hasSlot, keepUrlSource, releaseUrlSource, urlSource } from "./source.ts";
 import { type DeliveryRecord, type ManagerState, nextId, type Source, tell } from "./state.ts";
@@ -35,6 +35,7 @@ export function startStores(state: ManagerState, source: Source): void {
 export function orderStore(state: ManagerState, delivery: DeliveryRecord): void {
   const { worker, facts: { name, generation } } = delivery;
   const { url, mode } = targetOf(delivery);
+  tellFailure(state, delivery, ORDERED_AGAIN);
   const transferId = nextId(state) as TransferId;
   delivery.transferId = transferId;
   if (worker === undefined) return;

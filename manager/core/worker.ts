@@ -76,7 +76,10 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   state.instructions.push({ kind: "welcome", workerId, session });
   const { host, pid, resources, features, urls } = hello;
   const kind = isSame ? "worker_reconnected" : "worker_joined";
-  state.facts.push({ kind, workerId, host, pid, resources, features, urls });
+  // One that has left stays so until it is gone.
+  if (!worker.isLeaving) {
+    state.facts.push({ kind, workerId, host, pid, resources, features, urls });
+  }
   // What was collected for the old connection has no reader.
   state.outbox.delete(worker);
   reconcile(state, worker, hello);

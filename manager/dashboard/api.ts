@@ -446,7 +446,7 @@ export interface TransferRow {
   readonly sourceId: string | null;
   readonly target: "worker" | "manager" | "url";
   readonly workerId: string;
-  readonly state: "running" | "done" | "failed";
+  readonly state: "running" | "done" | "failed" | "called_off";
   readonly startedAtMs: number;
   readonly endedAtMs: number | null;
   readonly movedBytes: number;

@@ -128,9 +128,8 @@ export class Attempts {
     const worker = this.#workers.get(attempt.workerId);
     worker?.open.delete(attempt);
     if (attempt.startedAtMs !== 0) this.#startedCount -= 1;
-    const hasTimes = worker !== undefined && times !== undefined && times.startedAtMs > 0;
-    if (hasTimes) {
-      const span = spanOf(worker, attempt, atMs, times);
+    const span = worker === undefined ? undefined : spanOf(worker, attempt, atMs, times);
+    if (worker !== undefined && span !== undefined) {
       const isPlaced = attempt.lane !== undefined;
       const { lane, startMs } = isPlaced
         ? { lane: attempt.lane, startMs: attempt.startedAtMs }
@@ -180,16 +179,21 @@ export class Attempts {
 }
 
 /**
- * When a try ran by the manager's clock. Of one worker the message that was quickest tells how far
+ * When a try ran by the manager's clock; undefined of one that did not. Of one worker the message that was quickest tells how far
  * its clock is off; whatever that clock says, a try ran between its dispatch and its end. Short calls
  * are told of together: each of them ended at any time since the message before.
  */
 function spanOf(
   worker: WorkerTries,
-  { isCall, dispatchedAtMs }: Attempt,
+  { isCall, dispatchedAtMs, startedAtMs: toldAtMs }: Attempt,
   atMs: number,
-  { startedAtMs, ranMs }: WorkerTimes,
-): Span {
+  times: WorkerTimes | undefined,
+): Span | undefined {
+  if (times === undefined || times.startedAtMs === 0) {
+    if (toldAtMs === 0) return undefined;
+    return { earliestMs: toldAtMs, latestMs: toldAtMs, ranMs: Math.max(0, atMs - toldAtMs) };
+  }
+  const { startedAtMs, ranMs } = times;
   worker.aheadMs = Math.min(worker.aheadMs, atMs - startedAtMs - ranMs);
   const lastMs = Math.max(dispatchedAtMs, atMs - ranMs);
   const latestMs = Math.min(lastMs, Math.max(dispatchedAtMs, startedAtMs + worker.aheadMs));

@@ -209,6 +209,8 @@ export class RunDatabase implements RecordSink {
         return life.endTry(atMs, record);
       case "task_ended":
         return life.end(atMs, record);
+      case "outputs_lost":
+        return life.loseOutputs(atMs, record);
       case "recovery_started":
         return life.startRecovery(atMs, record);
       case "recovery_ended":
@@ -280,6 +282,7 @@ type FileRecord = RecordOf<
   | "transfer_started"
   | "transfer_ended"
   | "transfer_failed"
+  | "transfer_called_off"
 >;
 
 function takeFile(files: FileTables, atMs: number, record: FileRecord): void {
@@ -299,6 +302,7 @@ function takeFile(files: FileTables, atMs: number, record: FileRecord): void {
     case "transfer_started":
     case "transfer_ended":
     case "transfer_failed":
+    case "transfer_called_off":
       return files.move(atMs, record);
     default:
       return unreachable(record);

@@ -65,6 +65,8 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
     case "transfer_started":
     case "transfer_ended":
     case "transfer_failed":
+    case "transfer_called_off":
+    case "outputs_lost":
     case "worker_joined":
     case "worker_reconnected":
     case "worker_left":
@@ -72,7 +74,7 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
       return fact;
     case "try_ended": {
       const { kind, taskId, try: number, workerId, outcome, result } = fact;
-      const message = result?.message ?? "";
+      const { message = result?.message ?? "" } = fact;
       const ended = { kind, taskId, try: number, workerId, outcome, message };
       return result === undefined ? ended : { ...ended, end: tryEndOf(result) };
     }

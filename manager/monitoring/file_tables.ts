@@ -7,10 +7,9 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-import type { RecordOf } from "./record.ts";
+import { unreachable } from "../../shared/assert.ts";
+import type { RecordOf, TransferRecord } from "./record.ts";
 import { insertInto, type SqlValue } from "./statement.ts";
-
-type TransferRecord = RecordOf<"transfer_started" | "transfer_ended" | "transfer_failed">;
 
 interface FileRow {
   readonly fileId: number;
@@ -231,8 +230,18 @@ export class FileTables {
 }
 
 function stateOf(kind: TransferRecord["kind"]): string {
-  if (kind === "transfer_started") return "running";
-  return kind === "transfer_ended" ? "done" : "failed";
+  switch (kind) {
+    case "transfer_started":
+      return "running";
+    case "transfer_ended":
+      return "done";
+    case "transfer_failed":
+      return "failed";
+    case "transfer_called_off":
+      return "called_off";
+    default:
+      return unreachable(kind);
+  }
 }
 
 function prepare(database: DatabaseSync): {

@@ -133,6 +133,7 @@ export class Metrics {
       case "transfer_started":
       case "transfer_ended":
       case "transfer_failed":
+      case "transfer_called_off":
         return this.#transfers.count(fact, atMs);
       case "replica_ready":
       case "replica_gone":

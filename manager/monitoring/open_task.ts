@@ -15,8 +15,8 @@ export type ParslStatus =
   | "dep_fail"
   | "fail_retryable";
 
-/** What the times of Parsl's tables can tell apart. */
-const TICK_MS = 0.001;
+/** What the times of Parsl's tables can tell apart, which are rounded to half of it. */
+const TICK_MS = 0.002;
 
 /** A row of the table `status`. */
 export interface StatusRow {
@@ -37,10 +37,12 @@ export interface Submission {
   readonly depends: readonly number[];
 }
 
-/** A failure that may be repeated: what becomes of it is told later. */
-export interface LooseFailure {
+/** The end of a try after which its task may go on: what becomes of it is told later. */
+export interface LooseEnd {
   readonly atMs: number;
   readonly try: number;
+  /** False of a try that was stopped, or came back. */
+  readonly isFailure: boolean;
 }
 
 /** How a task ended. */
@@ -68,7 +70,7 @@ export class OpenTask {
   allocated: Resources | undefined = undefined;
   end: TryEnd | undefined = undefined;
   ending: Ending | undefined = undefined;
-  looseFailure: LooseFailure | undefined = undefined;
+  looseEnd: LooseEnd | undefined = undefined;
   failCount = 0;
   failHistory = "";
   /** Of a recovery: its task has been told of it. */

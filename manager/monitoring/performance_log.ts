@@ -19,7 +19,7 @@
 
 import type { Outcome } from "../../shared/task.ts";
 import { LogLines, type LogPlace } from "./log_lines.ts";
-import type { RecordOf, RecordSink, RunRecord, Sample } from "./record.ts";
+import type { RecordOf, RecordSink, RunRecord, Sample, TransferRecord } from "./record.ts";
 import { StartTimes } from "./start_times.ts";
 import { disconnectionOf, megabytes, microseconds } from "./vine_format.ts";
 
@@ -140,6 +140,7 @@ export class PerformanceLog implements RecordSink {
       case "transfer_started":
       case "transfer_ended":
       case "transfer_failed":
+      case "transfer_called_off":
         return this.#takeTransfer(atMs, record);
       case "note":
         if (record.noteKind === "host_blocked") this.#blockedCount += 1;
@@ -193,7 +194,7 @@ export class PerformanceLog implements RecordSink {
 
   #takeTransfer(
     atMs: number,
-    record: RecordOf<"transfer_started" | "transfer_ended" | "transfer_failed">,
+    record: TransferRecord,
   ): void {
     const { kind, transferId, from, to } = record;
     if (kind === "transfer_started") return this.#transfers.begin(transferId, atMs);

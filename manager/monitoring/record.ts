@@ -175,7 +175,7 @@ export type RunRecord =
     readonly try: number;
     readonly workerId: string;
   }
-  /** Tries of a worker that left end with `worker_left`; not each of them is told of. */
+  /** Tries of a worker that left end with `worker_left`, whatever is told of them after it. */
   | {
     readonly kind: "try_ended";
     readonly taskId: number;
@@ -183,9 +183,10 @@ export type RunRecord =
     readonly workerId: string;
     readonly outcome: Outcome;
     readonly message: string;
-    /** Absent when the worker was lost. */
+    /** Absent of one whose worker did not say how it ended. */
     readonly end?: TryEnd;
   }
+  | { readonly kind: "outputs_lost"; readonly taskId: number; readonly message: string }
   | {
     readonly kind: "task_ended";
     readonly taskId: number;
@@ -247,7 +248,11 @@ export type RunRecord =
   | { readonly kind: "replica_gone"; readonly fileId: number; readonly workerId: string }
   | { readonly kind: "replica_damaged"; readonly fileId: number; readonly workerId: string }
   | {
-    readonly kind: "transfer_started" | "transfer_ended" | "transfer_failed";
+    readonly kind:
+      | "transfer_started"
+      | "transfer_ended"
+      | "transfer_failed"
+      | "transfer_called_off";
     readonly transferId: number;
     readonly fileId: number;
     readonly from: "manager" | "worker" | "url" | "recipe";
@@ -292,6 +297,11 @@ export type RunRecord =
   }
   /** The manager as a whole: at most one a second, and none while nothing changes. */
   | Sample & { readonly kind: "sample" };
+
+/** What is told of transfers. */
+export type TransferRecord = RecordOf<
+  "transfer_started" | "transfer_ended" | "transfer_failed" | "transfer_called_off"
+>;
 
 /** The records of a kind; of kinds that are alike all of them have to be named. */
 export type RecordOf<Kind extends RunRecord["kind"]> = Extract<RunRecord, { kind: Kind }>;

@@ -133,7 +133,8 @@ CREATE TABLE IF NOT EXISTS replica (
 CREATE INDEX IF NOT EXISTS replica_by_worker ON replica (worker_id);
 
 -- source: manager, worker, url, recipe; target: worker, manager, url. worker_id is the receiver, or
--- the sender to the manager or a url; source_id the peer that sends. state: running, done, failed.
+-- the sender to the manager or a url; source_id the peer that sends. state: running, done, failed,
+-- called_off (nobody waited for it any more).
 CREATE TABLE IF NOT EXISTS transfer (
   transfer_id INTEGER NOT NULL PRIMARY KEY, file_id INTEGER NOT NULL, source TEXT NOT NULL,
   source_id TEXT, target TEXT NOT NULL, worker_id TEXT NOT NULL, state TEXT NOT NULL,

@@ -6,7 +6,7 @@
  */
 
 import type { Attempt, Attempts } from "./attempts.ts";
-import { OpenTask, type Submission } from "./open_task.ts";
+import { type LooseEnd, OpenTask, type Submission } from "./open_task.ts";
 import type { RecordOf, TryEnd } from "./record.ts";
 
 /** Characters that are kept of the messages of a task's failures. */
@@ -133,16 +133,23 @@ export class TaskLife {
     const task = this.#tasks.get(taskId);
     const attempt = task?.attempt;
     if (task === undefined || attempt?.try !== number) return;
+    if (attempt.endedAtMs !== 0) return;
     this.#close(task, attempt, atMs, { outcome: "returned", message: "" });
-    if (task.ending !== undefined) return;
-    task.state = "pending";
-    task.note("pending", atMs);
+    this.#wait(task, { atMs, try: number, isFailure: false });
   }
 
   endTry(atMs: number, record: RecordOf<"try_ended">): void {
     const task = this.#tasks.get(record.taskId);
     if (task?.attempt?.try !== record.try) return;
     this.#endTry(task, atMs, record);
+  }
+
+  /** What a try made was lost before its task had ended. */
+  loseOutputs(atMs: number, { taskId, message }: RecordOf<"outputs_lost">): void {
+    const task = this.#tasks.get(taskId);
+    if (task === undefined || task.ending !== undefined) return;
+    this.#wait(task, { atMs, try: task.tryCount, isFailure: true });
+    noteFailure(task, "worker_lost", message);
   }
 
   end(atMs: number, record: RecordOf<"task_ended">): void {
@@ -184,8 +191,8 @@ export class TaskLife {
       }
       this.#close(task, attempt, atMs, { outcome: "worker_lost", message: reason });
       if (task.ending !== undefined || task.attempt !== attempt) continue;
-      task.state = "pending";
-      task.looseFailure = { atMs, try: attempt.try };
+      this.#wait(task, { atMs, try: attempt.try, isFailure: true });
+      noteFailure(task, "worker_lost", reason);
     }
   }
 
@@ -206,7 +213,7 @@ export class TaskLife {
       "try" | "workerId" | "allocated"
     >,
   ): void {
-    this.#settleFailure(task);
+    this.#goOn(task);
     // One that nobody has told the end of is over all the same.
     const before = task.attempt;
     if (before?.endedAtMs === 0) {
@@ -254,9 +261,17 @@ export class TaskLife {
       task.state = "retrieving";
       return;
     }
+    const isFailure = outcome !== "cancelled";
+    this.#wait(task, { atMs, try: attempt.try, isFailure });
+    if (isFailure) noteFailure(task, outcome, message);
+  }
+
+  /** Its try is over, and it has not ended as far as is known. */
+  #wait(task: OpenTask, end: LooseEnd): void {
+    if (task.ending !== undefined) return;
     task.state = "pending";
-    task.looseFailure = { atMs, try: attempt.try };
-    noteFailure(task, outcome, message);
+    task.looseEnd = end;
+    this.#touch(task);
   }
 
   #end(
@@ -267,9 +282,9 @@ export class TaskLife {
     const { attempt } = task;
     if (attempt?.endedAtMs === 0) this.#close(task, attempt, atMs, { outcome, message });
     const isSuccess = outcome === "success";
-    const hasFailedTry = task.looseFailure !== undefined;
-    if (isSuccess) this.#settleFailure(task);
-    task.looseFailure = undefined;
+    const hasFailedTry = task.looseEnd?.isFailure === true;
+    if (isSuccess) this.#goOn(task);
+    task.looseEnd = undefined;
     if (!isSuccess && !hasFailedTry && outcome !== "cancelled") {
       noteFailure(task, outcome, message);
     }
@@ -283,13 +298,13 @@ export class TaskLife {
     this.#touch(task);
   }
 
-  /** The task goes on after a failure: Parsl calls that one retryable. */
-  #settleFailure(task: OpenTask): void {
-    const failure = task.looseFailure;
-    if (failure === undefined) return;
-    task.looseFailure = undefined;
-    task.note("fail_retryable", failure.atMs, failure.try);
-    task.note("pending", failure.atMs, failure.try + 1);
+  /** The task goes on: Parsl calls a failure before that retryable. */
+  #goOn(task: OpenTask): void {
+    const end = task.looseEnd;
+    if (end === undefined) return;
+    task.looseEnd = undefined;
+    if (end.isFailure) task.note("fail_retryable", end.atMs, end.try);
+    task.note("pending", end.atMs, end.try + 1);
   }
 
   #close(

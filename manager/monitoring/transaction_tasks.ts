@@ -96,6 +96,8 @@ export class TransactionTasks {
         return this.#giveBack(atMs, record);
       case "try_ended":
         return this.#endTry(atMs, record);
+      case "outputs_lost":
+        return this.#loseOutputs(atMs, record.taskId);
       case "task_ended":
       case "recovery_ended":
         return this.#end(atMs, record);
@@ -234,6 +236,11 @@ export class TransactionTasks {
   #giveBack(atMs: number, { taskId, workerId }: RecordOf<"try_started" | "try_returned">): void {
     const task = this.#tasks.get(taskId);
     if (task?.state === "RUNNING" && task.workerId === workerId) this.#lose(atMs, task);
+  }
+
+  #loseOutputs(atMs: number, taskId: number): void {
+    const task = this.#tasks.get(taskId);
+    if (task !== undefined) this.#lose(atMs, task);
   }
 
   #lose(atMs: number, task: Task): void {

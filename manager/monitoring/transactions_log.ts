@@ -18,7 +18,7 @@
 
 import { FileNames } from "./file_names.ts";
 import { LogLines, type LogPlace } from "./log_lines.ts";
-import type { RecordOf, RecordSink, RunRecord } from "./record.ts";
+import type { RecordOf, RecordSink, RunRecord, TransferRecord } from "./record.ts";
 import { StartTimes } from "./start_times.ts";
 import { TransactionCategories } from "./transaction_categories.ts";
 import { TransactionLibraries } from "./transaction_libraries.ts";
@@ -118,6 +118,7 @@ export class TransactionsLog implements RecordSink {
       case "transfer_started":
       case "transfer_ended":
       case "transfer_failed":
+      case "transfer_called_off":
         return this.#takeTransfer(atMs, record);
       case "replica_ready":
         return this.#arrive(atMs, record);
@@ -176,7 +177,7 @@ export class TransactionsLog implements RecordSink {
 
   #takeTransfer(
     atMs: number,
-    record: RecordOf<"transfer_started" | "transfer_ended" | "transfer_failed">,
+    record: TransferRecord,
   ): void {
     const { transferId, fileId, workerId, from, to, movedBytes } = record;
     if (record.kind === "transfer_started") {
@@ -184,7 +185,7 @@ export class TransactionsLog implements RecordSink {
       return this.#transfers.begin(transferId, atMs);
     }
     const startMs = this.#transfers.take(transferId) ?? atMs;
-    if (record.kind === "transfer_failed") return;
+    if (record.kind !== "transfer_ended") return;
     const isInput = from === "manager" && to === "worker";
     if (!isInput && to !== "manager") return;
     const direction = isInput ? "INPUT" : "OUTPUT";

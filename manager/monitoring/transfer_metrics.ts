@@ -20,13 +20,14 @@ const ROUTES = [
 
 type TransferFact = Extract<
   Fact,
-  { readonly kind: "transfer_started" | "transfer_ended" | "transfer_failed" }
+  { readonly kind: `transfer_${string}` }
 >;
 
 /** Where transfers of one route are counted. */
 interface RouteSeries {
   readonly done: Count;
   readonly failed: Count;
+  readonly calledOff: Count;
   readonly bytes: Count;
   readonly duration: Histogram;
   readonly size: Histogram;
@@ -58,11 +59,10 @@ export class TransferMetrics {
     const route = this.#routes.get(`${from}_to_${to}`);
     if (route === undefined) return;
     route.bytes.value += movedBytes;
-    if (kind === "transfer_failed") {
-      route.failed.value += 1;
-      return;
-    }
-    route.done.value += 1;
+    const { failed, calledOff, done } = route;
+    const count = kind === "transfer_ended" ? done : kind === "transfer_failed" ? failed : calledOff;
+    count.value += 1;
+    if (count !== done) return;
     route.size.observe(movedBytes);
     if (startedAtMs !== undefined) route.duration.observe((atMs - startedAtMs) / 1_000);
   }
@@ -96,6 +96,7 @@ function newRoutes(registry: MetricRegistry): ReadonlyMap<string, RouteSeries> {
   return new Map(ROUTES.map((route) => [route, {
     done: counts({ route, result: "done" }),
     failed: counts({ route, result: "failed" }),
+    calledOff: counts({ route, result: "called_off" }),
     bytes: bytes({ route }),
     duration: durations({ route }),
     size: sizes({ route }),

@@ -26,6 +26,8 @@ export interface Scenario {
   readonly hasCategories?: boolean;
   /** Of each worker; 16 GiB unless stated. */
   readonly memoryBytes?: number;
+  /** What is recorded of the run is compared with what happened; recorded.ts. */
+  readonly isRecorded?: boolean;
   /** Invariants are checked after each event, or after so many. */
   readonly checkEach?: number;
   readonly taskCount: number;

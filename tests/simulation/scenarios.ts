@@ -383,6 +383,11 @@ export const SCENARIOS: readonly NamedScenario[] = [
   },
 ];
 
+/** The same scenario, of which is compared what is recorded. */
+export function recorded(scenario: NamedScenario): NamedScenario {
+  return { ...scenario, of: (seed) => ({ ...scenario.of(seed), isRecorded: true }) };
+}
+
 /** Runs one seed of a scenario; throws when something that it claims does not hold. */
 export function simulateNamed({ of, mayFail = false }: NamedScenario, seed: number): Outcomes {
   const scenario = of(seed);

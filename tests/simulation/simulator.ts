@@ -31,6 +31,7 @@ import { answerTo, callingOff, withRules } from "./control.ts";
 import { Connection, welcomeOf } from "./network.ts";
 import { Population } from "./population.ts";
 import type { Chance, Outcomes, Scenario, UseSums } from "./scenario.ts";
+import { RecordCheck } from "./recorded.ts";
 import { RoomCount } from "./room_count.ts";
 import { ShiftCount } from "./shift_count.ts";
 import { sourceOf } from "./sources.ts";
@@ -83,6 +84,7 @@ class Simulation implements World {
   readonly #room = new RoomCount();
   readonly #shifts = new ShiftCount();
   readonly #explained = new ExplanationCheck();
+  readonly #records: RecordCheck | undefined;
   readonly #awaited: Awaited = new Awaited();
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
@@ -134,6 +136,7 @@ class Simulation implements World {
         ...scenario.policies,
       },
     });
+    if (scenario.isRecorded === true) this.#records = new RecordCheck(this.#state, scenario.seed);
   }
 
   get workers(): ReadonlyMap<WorkerId, SimWorker> {
@@ -152,6 +155,7 @@ class Simulation implements World {
         this.#pendingRequests.size === 0;
       if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
       if (this.#isClosing && this.#population.isGone() && isOver(this.#state)) {
+        this.#records?.end();
         return checkEmpty(this.#state);
       }
       if (this.clock.nowMs > RUN_MS_MAX) {
@@ -475,6 +479,10 @@ class Simulation implements World {
     if (this.#eventCount % (this.#scenario.checkEach ?? 1) === 0) checkInvariants(this.#state);
     this.#shifts.note(this.#state.upkeep.shifts);
     this.#explained.note(this.#state);
+    for (const instruction of instructions) {
+      if (instruction.kind === "settle") this.#records?.settle(instruction.end);
+    }
+    this.#records?.hear(facts);
     for (const instruction of instructions) this.#carryOut(instruction);
     const wakeAtMs = nextWakeAtMs(this.#state);
     if (wakeAtMs === undefined || wakeAtMs >= this.#wakeAtMs) return;

@@ -73,12 +73,25 @@ export function TransferTable({ rows, isOneFile, nowMs }: TransferTableProps): J
 }
 
 /** `{state: its drawing, as of tasks}` */
-const MARKS = { running: "running", done: "success", failed: "failed" } as const;
+const MARKS = {
+  running: "running",
+  done: "success",
+  failed: "failed",
+  called_off: "cancelled",
+} as const;
+
+/** `{state: its words}` */
+const WORDS = {
+  running: "on the way",
+  done: "done",
+  failed: "failed",
+  called_off: "called off",
+} as const;
 
 function TransferMark({ row }: { readonly row: TransferRow }): JSX.Element {
   return (
     <span class={`mark mark-${MARKS[row.state]}`} title={row.message ?? undefined}>
-      <Icon name={MARKS[row.state]} /> {row.state === "running" ? "on the way" : row.state}
+      <Icon name={MARKS[row.state]} /> {WORDS[row.state]}
       {row.state === "failed" && row.message !== null && (
         <span class="soft">{shorten(row.message, NAME_LENGTH)}</span>
       )}

@@ -9,6 +9,7 @@ import { join } from "@std/path";
 import type { RunRecord } from "../../../manager/monitoring/record.ts";
 import { RecordProcess } from "../../../manager/monitoring/record_process.ts";
 import { selfCommand } from "../../../shared/runtime/self_command.ts";
+import { smallDisk } from "../../integration/small_disk.ts";
 import { until } from "../../until.ts";
 import { EPOCH_MS } from "./recorded_run.ts";
 
@@ -180,4 +181,27 @@ test("RecordProcess.close() does not wait for ever", async () => {
   using _ = stop(records);
   await records.close();
   expect(said).toEqual(["Cannot record the end of the run: it was not written in 0.01 s"]);
+});
+
+test("RecordProcess stops with what a full disk has taken, and says so once", async () => {
+  const mount = join(folder, "small");
+  using disk = smallDisk(mount, 1_000_000);
+  if (disk === undefined) return;
+  const path = join(mount, "monitoring.db");
+  const { records, said } = newProcess({ places: () => ({ database: path }) });
+  records.start();
+  write(records, STARTED, note("kept"));
+  await until(() => records.recordedAtMs > 0, "it is recorded");
+  for (let round = 0; said.length === 0 && round < 100; round++) {
+    write(records, ...Array.from({ length: 100 }, (_, index) => note(`${index}`.repeat(100))));
+    await records.ask({ kind: "run" }).catch(() => {});
+    const { recordedAtMs } = records;
+    await until(() => said.length > 0 || records.recordedAtMs >= recordedAtMs, "an answer");
+  }
+  await until(() => said.length > 0, "the disk is full");
+  write(records, note("lost"));
+  await records.close();
+  expect(said.length).toBe(1);
+  expect(said[0]).toMatch(/^Cannot write database ".*" any more: .*full; the run goes on without$/);
+  expect(notesOf(path)[0]).toBe("kept");
 });
