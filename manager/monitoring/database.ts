@@ -147,12 +147,12 @@ export class RunDatabase implements RecordSink {
     this.connection.close();
   }
 
-  /** Lets go of a database that cannot be written: what is committed stays. */
+  /** Writes no more, where that fails: what is committed stays, and can be asked for. */
   abandon(): void {
     try {
-      this.connection.close();
+      this.connection.exec("ROLLBACK");
     } catch {
-      // It is as broken as that: SQLite lets go of it with the process.
+      // SQLite has done so itself, or it is as broken as that.
     }
   }
 

@@ -200,6 +200,9 @@ test("RecordProcess stops with what a full disk has taken, and says so once", as
   }
   await until(() => said.length > 0, "the disk is full");
   write(records, note("lost"));
+  // Whoever looks on keeps what there is.
+  const answer = JSON.parse(new TextDecoder().decode(await records.ask({ kind: "run" })));
+  expect(answer.notes).toContainEqual(expect.objectContaining({ text: "kept" }));
   await records.close();
   expect(said.length).toBe(1);
   expect(said[0]).toMatch(/^Cannot write database ".*" any more: .*full; the run goes on without$/);
