@@ -171,7 +171,9 @@ export class ToldCheck {
       this.#left.set(taskId, attempt.try);
     }
     for (const [instanceId, instance] of this.#instances) {
-      if (instance.workerId === workerId) this.#instances.set(instanceId, { ...instance, change: "died" });
+      if (instance.workerId === workerId) {
+        this.#instances.set(instanceId, { ...instance, change: "died" });
+      }
     }
     return isThere ? undefined : "it was not there";
   }
