@@ -20,7 +20,7 @@ import { ToldCheck } from "./told.ts";
 const RECORD_CHANCE = 0.2;
 
 /** Chance that what is recorded is compared with the state. */
-const COMPARE_CHANCE = 0.01;
+const COMPARE_CHANCE = 0.03;
 
 /** Instant 0 of the run, epoch milliseconds. */
 const EPOCH_MS = 1_700_000_000_000;
