@@ -8,11 +8,12 @@
  * @module
  */
 
+import type { Outcome } from "../../shared/task.ts";
 import { isSpent } from "./copy_policy.ts";
 import { boundName, giveUpFile, inputFiles, isWaitedFor, outputFiles } from "./file.ts";
 import { recipeInputs } from "./recipe.ts";
 import { type FileRecord, type ManagerState, type TaskRecord, tryKey } from "./state.ts";
-import { setState, waitOrQueue } from "./task.ts";
+import { setState, tellRecoveryEnd, waitOrQueue } from "./task.ts";
 import { endAttempt } from "./try.ts";
 import { wakeUpkeep } from "./upkeep.ts";
 
@@ -80,8 +81,13 @@ export function canRemake(state: ManagerState, file: FileRecord): boolean {
 }
 
 /** Another run of a recovery that failed; false when there were as many as there may be. */
-export function tryRecoveryAgain(state: ManagerState, task: TaskRecord): boolean {
+export function tryRecoveryAgain(
+  state: ManagerState,
+  task: TaskRecord,
+  failure: { readonly outcome: Outcome; readonly message: string },
+): boolean {
   if (task.recoveryCount >= state.policies.recoveryTries) return false;
+  tellRecoveryEnd(state, task, failure);
   countRecovery(state, task);
   return true;
 }
@@ -104,8 +110,7 @@ export function callOffIfUnwanted(state: ManagerState, task: TaskRecord): FileRe
   // Of another run it is to be found out anew.
   task.hold = undefined;
   setState(state, task, { kind: "done", isSuccess: true });
-  const { taskId } = task.definition;
-  state.facts.push({ kind: "recovery_ended", taskId, outcome: "cancelled", message: "" });
+  tellRecoveryEnd(state, task, { outcome: "cancelled", message: "" });
   const inputs = [...inputFiles(state, task)];
   for (const input of inputs) {
     input.dependents.add(task);

@@ -353,7 +353,7 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   setState(state, task, { kind: "done", isSuccess });
   const isFirstEnd = !task.isSettled;
   if (isFirstEnd) settle(state, task, ending);
-  else endRecovery(state, task, ending);
+  else tellRecoveryEnd(state, task, ending);
   const made = outputFiles(state, task);
   if (isSuccess && made.some(({ file: { origin } }) => origin.kind === "temp")) {
     keepLineage(state, task);
@@ -385,9 +385,12 @@ function endTask(state: ManagerState, task: TaskRecord, ending: Ending): FileRec
   return unmade;
 }
 
-function endRecovery(state: ManagerState, task: TaskRecord, ending: Ending): void {
-  const { taskId } = task.definition;
-  const { outcome, message } = ending;
+/** Tells that a run which was to remake a temp is over. */
+export function tellRecoveryEnd(
+  state: ManagerState,
+  { definition: { taskId } }: TaskRecord,
+  { outcome, message }: Pick<Ending, "outcome" | "message">,
+): void {
   state.facts.push({ kind: "recovery_ended", taskId, outcome, message });
 }
 

@@ -145,7 +145,7 @@ export function startTries(
     const idle = attempt.recalledFor;
     if (idle !== undefined && isOpen(idle)) state.changedWorkers.add(idle);
     state.counters.triesStarted += 1;
-    tellStart(state, attempt);
+    if (!attempt.isEnded) tellStart(state, attempt);
   }
 }
 
@@ -294,7 +294,9 @@ export function endAttempt(
   failure?: { readonly outcome: Outcome; readonly message: string },
 ): void {
   const { worker, taskId, try: number } = attempt;
-  const isThere = !attempt.isEnded && worker.tries.has(tryKey(attempt));
+  // What was at a worker that has left ended with it.
+  const isThere = !attempt.isEnded && worker.tries.has(tryKey(attempt)) &&
+    state.workers.get(worker.workerId) === worker;
   if (isThere && failure === undefined && !attempt.isStarted) tellReturn(state, attempt);
   else if (isThere) tellEnd(state, attempt, failure ?? STOPPED);
   attempt.isEnded = true;
@@ -434,7 +436,7 @@ function countFailure(
     }
   }
   if (task.isSettled) {
-    if (tryRecoveryAgain(state, task)) return retry(state, attempt);
+    if (tryRecoveryAgain(state, task, failure)) return retry(state, attempt);
     return finishTask(state, task, { ...failure, attempt });
   }
   const isTriedOut = isFull && task.fullCount > 1;

@@ -20,7 +20,7 @@ import { ToldCheck } from "./told.ts";
 const RECORD_CHANCE = 0.2;
 
 /** Chance that what is recorded is compared with the state. */
-const COMPARE_CHANCE = 0.01;
+const COMPARE_CHANCE = 0.03;
 
 /** Instant 0 of the run, epoch milliseconds. */
 const EPOCH_MS = 1_700_000_000_000;
@@ -111,7 +111,9 @@ export class RecordCheck {
     expectSame("number of tasks", rows.length, this.#state.counters.submitted);
     for (const row of rows) {
       const taskId = Number(row["task_id"]);
-      const names = (statuses.get(taskId) ?? []).map((status) => String(status["task_status_name"]));
+      const names = (statuses.get(taskId) ?? []).map((status) =>
+        String(status["task_status_name"])
+      );
       const what = `task ${taskId} (${names.join(" ")})`;
       const end = this.#ends.get(taskId);
       const task = this.#state.tasks.get(taskId as never);
@@ -162,7 +164,9 @@ export class RecordCheck {
         "FROM attempt JOIN task_detail d USING (task_id) GROUP BY task_id " +
         "HAVING count(*) != max(try) OR max(try) != d.try_count",
     );
-    if (numbers.length > 0) throw new Error(`Tries are not all there: ${JSON.stringify(numbers[0])}`);
+    if (numbers.length > 0) {
+      throw new Error(`Tries are not all there: ${JSON.stringify(numbers[0])}`);
+    }
     const odd = this.#rows(
       "SELECT * FROM attempt WHERE started_at_ms < dispatched_at_ms OR ended_at_ms < started_at_ms " +
         "OR ended_at_ms < dispatched_at_ms OR (started_at_ms IS NOT NULL AND lane IS NULL) " +
@@ -201,7 +205,9 @@ export class RecordCheck {
     for (const row of found) {
       const file = this.#state.files.get(Number(row["file_id"]) as never);
       const sizeBytes = file?.bound?.sizeBytes ?? -1;
-      if (sizeBytes >= 0) expectSame(`size of file ${row["file_id"]}`, row["size_bytes"], sizeBytes);
+      if (sizeBytes >= 0) {
+        expectSame(`size of file ${row["file_id"]}`, row["size_bytes"], sizeBytes);
+      }
     }
     const aliases = [...records].flatMap((file) => {
       return file.aliases.map((alias): [string, string] => [`${alias}`, `${file.fileId}`]);

@@ -25,6 +25,7 @@ export class ToldCheck {
   /** `{task: its try that ended with its worker}` */
   readonly #left: Map<number, number> = new Map();
   readonly #workers: Set<string> = new Set();
+  readonly #met: Set<string> = new Set();
   readonly #replicas: Set<string> = new Set();
   readonly #transfers: Map<number, string> = new Map();
   readonly #instances: Map<number, { change: string; workerId: string }> = new Map();
@@ -87,10 +88,8 @@ export class ToldCheck {
       case "replica_damaged":
         return this.#takeReplica(fact);
       case "transfer_started":
-        // One that leaves hands over what it has made.
-        if (fact.to === "worker" && !this.#workers.has(fact.workerId)) {
-          return "its worker is not there";
-        }
+        // One that leaves hands over what it has made, and may be given what it waits for.
+        if (!this.#met.has(fact.workerId)) return "its worker never came";
         if (this.#transfers.has(fact.transferId)) return "there was one of that number";
         this.#transfers.set(fact.transferId, "");
         return undefined;
@@ -161,6 +160,7 @@ export class ToldCheck {
     if (kind === "worker_reconnected") return isThere ? undefined : "it was not there";
     if (kind === "worker_joined") {
       this.#workers.add(workerId);
+      this.#met.add(workerId);
       return isThere ? "it was there" : undefined;
     }
     this.#workers.delete(workerId);
@@ -171,7 +171,9 @@ export class ToldCheck {
       this.#left.set(taskId, attempt.try);
     }
     for (const [instanceId, instance] of this.#instances) {
-      if (instance.workerId === workerId) this.#instances.set(instanceId, { ...instance, change: "died" });
+      if (instance.workerId === workerId) {
+        this.#instances.set(instanceId, { ...instance, change: "died" });
+      }
     }
     return isThere ? undefined : "it was not there";
   }
