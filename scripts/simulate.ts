@@ -2,7 +2,12 @@
 
 import process from "node:process";
 
-import { type NamedScenario, recorded, SCENARIOS, simulateNamed } from "../tests/simulation/scenarios.ts";
+import {
+  type NamedScenario,
+  recorded,
+  SCENARIOS,
+  simulateNamed,
+} from "../tests/simulation/scenarios.ts";
 import { measureWaste, SIZINGS, wasteTable } from "../tests/simulation/waste.ts";
 
 /** Tasks of the workload of which the waste is measured. */

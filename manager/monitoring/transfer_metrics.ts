@@ -60,7 +60,11 @@ export class TransferMetrics {
     if (route === undefined) return;
     route.bytes.value += movedBytes;
     const { failed, calledOff, done } = route;
-    const count = kind === "transfer_ended" ? done : kind === "transfer_failed" ? failed : calledOff;
+    const count = kind === "transfer_ended"
+      ? done
+      : kind === "transfer_failed"
+      ? failed
+      : calledOff;
     count.value += 1;
     if (count !== done) return;
     route.size.observe(movedBytes);
