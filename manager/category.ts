@@ -4,10 +4,7 @@ import type { ResourceRequest } from "../shared/resources.ts";
 import { formatSize } from "../shared/units.ts";
 import { CATEGORY_FIELDS, CATEGORY_MODES, type CategoryMode } from "./core/category.ts";
 import type { CategoryChange } from "./core/event.ts";
-import { amount, count, oneOf, type Reader, readOptions, show, size, text } from "./option.ts";
-
-/** Characters of a name. */
-const NAME_CHARS_MAX = 256;
+import { amount, count, label, oneOf, type Reader, readOptions, show, size } from "./option.ts";
 
 /** Categories of which one file or script says something at start. */
 const CATEGORIES_MAX = 10_000;
@@ -64,11 +61,7 @@ const limits: Reader<ResourceRequest> = (value, what) => {
  * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
  */
 export function readCategory(name: unknown, options: unknown): CategoryChange {
-  const known = text(name, "name of a category");
-  if (known.length > NAME_CHARS_MAX) {
-    const found = `${known.length} characters, of at most ${NAME_CHARS_MAX}`;
-    throw new RangeError(`Cannot take "${show(known)}" as the name of a category: ${found}`);
-  }
+  const known = label(name, "name of a category");
   const read = readOptions<Omit<Required<CategoryChange>, "name">>(
     options,
     `category "${known}"`,

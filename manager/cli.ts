@@ -14,6 +14,7 @@ import {
   readArguments,
   UsageError,
 } from "../shared/command_line.ts";
+import { stripControls } from "../shared/plain_text.ts";
 import { runBundle } from "../shared/runtime/bundle.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
@@ -134,7 +135,8 @@ async function runCommand(
   } catch (error) {
     if (isBrokenPipe(error)) return EXIT_BROKEN_PIPE;
     const message = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`tendril ${spec.name}: ${message}\n`);
+    // It may repeat what a manager, a file or an argument says.
+    process.stderr.write(`tendril ${spec.name}: ${stripControls(message)}\n`);
     const isUsage = error instanceof UsageError ||
       (error instanceof ClientError && error.code === "usage");
     return isUsage ? EXIT_USAGE : EXIT_FAILURE;

@@ -3,6 +3,7 @@
 import process from "node:process";
 
 import type { CommandArguments, CommandSpec } from "../shared/command_line.ts";
+import { plainJson } from "../shared/plain_text.ts";
 
 /** What a script imports as "tendril". */
 export type ScriptLibrary = Readonly<Record<string, unknown>>;
@@ -44,5 +45,5 @@ export async function print(output: string | Uint8Array): Promise<0> {
 
 /** Prints one JSON document. */
 export async function printJson(document: object): Promise<0> {
-  return await print(`${JSON.stringify(document, undefined, 2)}\n`);
+  return await print(`${plainJson(document, 2)}\n`);
 }

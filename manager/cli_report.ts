@@ -48,6 +48,7 @@ export const REPORT_COMMAND: Command = {
       json: JSON_OPTION,
       "run-directory": { value: "DIR", help: "where the runs are; default tendril-runs" },
     },
+    operands: { values: [LATEST_NAME], completes: "files" },
     hasVariables: true,
     notes: [
       "RUN is latest, which is the default, a time such as 2026-11-22T02-45-10, the folder of a run,",

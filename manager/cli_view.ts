@@ -14,6 +14,7 @@ import {
   type OptionSpec,
   UsageError,
 } from "../shared/command_line.ts";
+import { plainJson } from "../shared/plain_text.ts";
 import { QuitKeys } from "../shared/quit_keys.ts";
 import { ScreenBlock } from "../shared/screen_block.ts";
 import { standardOutput } from "../shared/terminal.ts";
@@ -91,7 +92,7 @@ async function showAgain(
   using keys = new QuitKeys({ hasKeys: isDrawn, onMoved: draw });
   let shown = "";
   while (true) {
-    const text = isJson ? `${JSON.stringify(view.document)}\n` : view.text(PIPE);
+    const text = isJson ? `${plainJson(view.document)}\n` : view.text(PIPE);
     if (isDrawn) draw();
     else if (text !== shown) await print(isJson || shown === "" ? text : `\n${text}`);
     shown = text;

@@ -5,6 +5,7 @@ import process from "node:process";
 import type { Duration } from "./config.ts";
 import type { ManagerEvent } from "./core/event.ts";
 import type { Fact } from "./core/fact.ts";
+import { plainText } from "../shared/plain_text.ts";
 import { formatDuration } from "../shared/units.ts";
 import { count, duration, readOptions, text } from "./option.ts";
 
@@ -46,13 +47,15 @@ export function workersReleased(
   return { kind: "workers_released", count: count(0)(most, "count of releaseWorkers") };
 }
 
+/** Hosts are named as workers say. */
+const LINE_CHARS_MAX = 1_000;
+
 /** Says on standard error what the manager did to hosts by itself. */
 export function tellHosts(facts: readonly Fact[]): void {
   for (const fact of facts) {
     if (fact.kind !== "host_blocked" || fact.isByHand) continue;
     const time = fact.forMs === undefined ? "" : ` for ${formatDuration(fact.forMs)}`;
-    process.stderr.write(
-      `tendril: host "${fact.host}" is given nothing${time}: ${fact.reason}\n`,
-    );
+    const line = `host "${fact.host}" is given nothing${time}: ${fact.reason}`;
+    process.stderr.write(`tendril: ${plainText(line, LINE_CHARS_MAX)}\n`);
   }
 }

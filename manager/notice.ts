@@ -2,11 +2,16 @@
 
 import process from "node:process";
 
+import { plainText } from "../shared/plain_text.ts";
+
+/** Names and reasons from elsewhere may be in it. */
+const MESSAGE_CHARS_MAX = 4_000;
+
 const listeners = new Set<(message: string) => void>();
 
 /** Says it on one line. */
 export function tell(message: string): void {
-  process.stderr.write(`tendril: ${message}\n`);
+  process.stderr.write(`tendril: ${plainText(message, MESSAGE_CHARS_MAX)}\n`);
   for (const listener of listeners) listener(message);
 }
 

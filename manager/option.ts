@@ -82,6 +82,17 @@ export const text: Reader<string> = (value, what) => {
   throw new TypeError(refusal(what, value, "text that is not empty"));
 };
 
+/** Characters of a tag or a category: it is repeated wherever its tasks are told of. */
+const LABEL_CHARS_MAX = 256;
+
+/** A tag, or the name of a category. */
+export const label: Reader<string> = (value, what) => {
+  const known = text(value, what);
+  if (known.length <= LABEL_CHARS_MAX) return known;
+  const found = `${known.length} characters, of at most ${LABEL_CHARS_MAX}`;
+  throw new RangeError(`Cannot take ${what} "${show(known)}": ${found}`);
+};
+
 /** Text, perhaps empty. */
 export const anyText: Reader<string> = (value, what) => {
   if (typeof value === "string") return value;

@@ -16,6 +16,7 @@ import { DatabaseSync } from "node:sqlite";
 import { join, resolve } from "@std/path";
 
 import { SCHEMA_VERSION } from "./monitoring/schema.ts";
+import { findSchemaFault } from "./monitoring/schema_check.ts";
 import { RUNS_DIRECTORY } from "./run_directory.ts";
 
 /** Name of the records in the folder of a run. */
@@ -44,7 +45,10 @@ export function findRecords(run: string, runsDirectory: string = RUNS_DIRECTORY)
       looked.push(path);
       continue;
     }
-    if (!found.isDirectory()) return path;
+    if (found.isFile()) return path;
+    if (!found.isDirectory()) {
+      throw new Error(`Cannot open run "${run}" as a past one: it is no file and no folder`);
+    }
     const database = join(path, DATABASE_NAME);
     if (existsSync(database)) return database;
     looked.push(database);
@@ -103,21 +107,29 @@ function open(path: string, shown: string, readOnly: boolean): PastRun {
 
 function checkSchema(db: DatabaseSync, path: string): void {
   const table = db.prepare(
-    "SELECT count(*) AS count FROM sqlite_schema WHERE name = 'tendril_schema'",
+    // A view could be anything.
+    "SELECT count(*) AS count FROM sqlite_schema WHERE name = 'tendril_schema' AND type = 'table'",
   ).get() as { readonly count: number };
   if (table.count === 0) {
     throw new SchemaError(
       `Cannot open records "${path}" as a ${DATABASE_NAME}: it has no tables of Tendril`,
     );
   }
-  const row = db.prepare("SELECT version FROM tendril_schema").get() as
-    | { readonly version: number }
-    | undefined;
-  if (row?.version === SCHEMA_VERSION) return;
-  throw new SchemaError(
-    `Cannot open records "${path}" as of version ${SCHEMA_VERSION}: they are of version ` +
-      `${row?.version ?? "none"}`,
-  );
+  const version = versionOf(db);
+  if (version !== SCHEMA_VERSION) {
+    throw new SchemaError(
+      `Cannot open records "${path}" as of version ${SCHEMA_VERSION}: they are of version ` +
+        `${version ?? "none"}`,
+    );
+  }
+  const fault = findSchemaFault(db);
+  if (fault === undefined) return;
+  throw new SchemaError(`Cannot open records "${path}" as a ${DATABASE_NAME}: ${fault}`);
+}
+
+function versionOf(db: DatabaseSync): number | undefined {
+  const version = db.prepare("SELECT version FROM tendril_schema LIMIT 1").get()?.["version"];
+  return typeof version === "number" ? version : undefined;
 }
 
 /** A journal names no file, so that it undoes the change in a copy of its database as well. */

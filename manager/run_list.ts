@@ -154,9 +154,11 @@ async function readDatabase(path: string): Promise<RecordedRun | undefined> {
   if (found?.isFile() !== true) return undefined;
   try {
     const { DatabaseSync } = await import("node:sqlite");
+    const { findSchemaFault } = await import("./monitoring/schema_check.ts");
     const database = new DatabaseSync(databasePath, { readOnly: true });
     try {
       database.exec(`PRAGMA busy_timeout = ${BUSY_MS_MAX}`);
+      if (findSchemaFault(database) !== undefined) return undefined;
       // The newest sample is one row, while counting tasks would read all of them.
       const row = database.prepare(`
         SELECT ended_at_ms AS endedAtMs, recorded_at_ms AS recordedAtMs,

@@ -22,6 +22,7 @@ import {
   count,
   duration,
   flag,
+  label,
   memorySize,
   moment,
   oneOf,
@@ -175,8 +176,8 @@ const environment: Reader<FileHandle | readonly FileHandle[]> = (value, what) =>
 export const CALL_READERS: Readers<CallOptions> = {
   inputs: mounts,
   outputs: mounts,
-  tag: text,
-  category: text,
+  tag: label,
+  category: label,
   priority: amount(-1e9, 1e9),
   ...RETRY_READERS,
   workerLosses: count(0, 1_000_000),

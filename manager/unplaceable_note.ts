@@ -2,6 +2,7 @@
 
 import process from "node:process";
 
+import { plainText } from "../shared/plain_text.ts";
 import { formatSize } from "../shared/units.ts";
 import type { Fact } from "./core/fact.ts";
 import type { UnplaceableTasks } from "./core/unplaceable.ts";
@@ -10,6 +11,9 @@ type ClassUnplaceable = Extract<Fact, { kind: "class_unplaceable" }>;
 
 /** Lines of one step; of more it is said how many they are. */
 const LINES_MAX = 20;
+
+/** Categories and features are named as the user pleases. */
+const LINE_CHARS_MAX = 1_000;
 
 /** Says so on stderr. */
 export function tellUnplaceable(facts: readonly Fact[]): void {
@@ -24,6 +28,10 @@ export function tellUnplaceable(facts: readonly Fact[]): void {
 
 /** What is missing, as `12 tasks of category "blast" need 3 gpus: …`, or `1 call of library …`. */
 export function describeUnplaceable(tasks: UnplaceableTasks): string {
+  return plainText(describe(tasks), LINE_CHARS_MAX);
+}
+
+function describe(tasks: UnplaceableTasks): string {
   const { category, library, taskCount, missing, workerCount } = tasks;
   const [what, of] = library === undefined
     ? ["task", `category "${category}"`]

@@ -14,3 +14,11 @@ export function stripControls(text: string): string {
   // Format characters among them turn the direction of text.
   return text.replaceAll(/(?![\n\t])[\p{Cc}\p{Cf}]/gu, "");
 }
+
+/** `value` as JSON, in which no character is left that moves a cursor or turns text around. */
+export function plainJson(value: object, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replaceAll(/(?!\n)[\p{Cc}\p{Cf}]/gu, (found) => {
+    const units = Array.from({ length: found.length }, (_, index) => found.charCodeAt(index));
+    return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
+  });
+}

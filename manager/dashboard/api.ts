@@ -514,6 +514,15 @@ export interface SessionInfo {
   readonly canAct: boolean;
 }
 
+/** Field of a request that shows the key of a session; on `/live` the first frame may. */
+export const KEY_HEADER = "tendril-key";
+
+/** Answer of `POST /session`. */
+export interface SessionOpened extends SessionInfo {
+  /** To be shown with each request: cookies are sent to the servers at all ports of a host. */
+  readonly key: string;
+}
+
 /**
  * Sent over the WebSocket `/live` about twice a second while something changes, else when it has;
  * pages ask again what they show when `recordedAtMs` grows.

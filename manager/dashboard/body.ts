@@ -57,6 +57,10 @@ async function readBytes(request: Request, bodyMsMax: number): Promise<Uint8Arra
     const read = length === null ? countBytes(request) : request.arrayBuffer();
     const bytes = await Promise.race([read, late.promise]);
     return new Uint8Array(bytes);
+  } catch (error) {
+    if (error instanceof BodyError) throw error;
+    // Whoever sent it hung up: that is no failure of the manager's, and nobody hears the answer.
+    throw new BodyError(400, "Cannot read the body: it was cut off");
   } finally {
     clearTimeout(timer);
   }

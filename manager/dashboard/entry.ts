@@ -5,7 +5,9 @@ import { getCookie, setCookie } from "hono/cookie";
 
 import { isOwnOrigin } from "../../shared/runtime/serve.ts";
 import { refuseJson } from "./answer.ts";
+import { KEY_HEADER } from "./api.ts";
 import {
+  type OpenedSession,
   type Right,
   type Session,
   SESSION_MS_MAX,
@@ -34,6 +36,8 @@ export interface Visitor {
   readonly right: Right;
   /** Of a browser. */
   readonly session: Session | undefined;
+  /** It has a cookie alone, which others may have read, and is to show its key yet. */
+  readonly lacksKey: boolean;
 }
 
 /** What an entry is made of. */
@@ -65,18 +69,24 @@ export class Entry {
 
   /** Who asks; or the refusal. */
   admit(context: Context, wanted: Right = "look"): Visitor | Response {
-    const foreign = this.refuseForeign(context);
-    if (foreign !== undefined) return foreign;
-    const bearer = context.req.header("authorization");
-    const visitor = bearer === undefined ? this.#bySession(context) : this.#byBearer(bearer);
+    const visitor = this.admitLive(context);
     if (visitor instanceof Response) return visitor;
+    if (visitor.lacksKey) return this.#refuseSession();
     if (wanted === "look" || visitor.right === "act") return visitor;
     this.#options.refuse("session");
     return refuseJson(403, "Cannot change anything with the right to look");
   }
 
+  /** Likewise on a WebSocket, for which pages cannot set fields: the key may come as a frame. */
+  admitLive(context: Context): Visitor | Response {
+    const foreign = this.refuseForeign(context);
+    if (foreign !== undefined) return foreign;
+    const bearer = context.req.header("authorization");
+    return bearer === undefined ? this.#bySession(context) : this.#byBearer(bearer);
+  }
+
   /** Opens a session for a token or a secret, with its cookie; or the refusal. */
-  open(context: Context, shown: string): Session | Response {
+  open(context: Context, shown: string): OpenedSession | Response {
     const opened = this.#options.sessions.open(shown);
     if (opened === undefined) {
       return this.#refuseUnknown("Cannot take the token: it is not known, was used, or is too old");
@@ -91,7 +101,7 @@ export class Entry {
       setCookie(context, name, "", { ...attributes, maxAge: 0 });
     }
     setCookie(context, own, opened.id, { ...attributes, maxAge: SESSION_MS_MAX / 1_000 });
-    return opened.session;
+    return opened;
   }
 
   /** Ends the session of a browser. */
@@ -111,7 +121,14 @@ export class Entry {
     const session = id === undefined || id.length > TOKEN_CHARS_MAX
       ? undefined
       : this.#options.sessions.find(id);
-    if (session !== undefined) return { right: session.right, session };
+    if (session === undefined) return this.#refuseSession();
+    const key = context.req.header(KEY_HEADER);
+    const isWrong = key !== undefined && !this.#options.sessions.isKey(session, key);
+    if (isWrong) return this.#refuseSession();
+    return { right: session.right, session, lacksKey: key === undefined };
+  }
+
+  #refuseSession(): Response {
     this.#options.refuse("session");
     return refuseJson(401, "Cannot answer without a session: open a link of tendril dashboard");
   }
@@ -121,7 +138,7 @@ export class Entry {
     const right = shown.length > TOKEN_CHARS_MAX
       ? undefined
       : this.#options.sessions.bySecret(shown);
-    if (right !== undefined) return { right, session: undefined };
+    if (right !== undefined) return { right, session: undefined, lacksKey: false };
     return this.#refuseUnknown("Cannot answer without a viewer's or a client's secret");
   }
 

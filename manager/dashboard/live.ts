@@ -8,6 +8,7 @@
 import { refusal } from "../../shared/runtime/request_limits.ts";
 import type { Socket, SocketHandlers } from "../../shared/runtime/socket.ts";
 import type { LiveUpdate } from "./api.ts";
+import { TOKEN_CHARS_MAX } from "./session.ts";
 
 /** Who looks at a time. */
 export const VIEWERS_MAX = 200;
@@ -25,6 +26,9 @@ const SKIPS_MAX = 120;
 const RATE_MS_MAX = 60_000;
 const RATE_MS_MIN = 2_000;
 
+/** Time for the key of a session, which a page sends first of all. */
+const KEY_MS_MAX = 10_000;
+
 /** Code of a close on a frame that nobody wants; 4000 to 4999 are the application's. */
 const CLOSE_UNWANTED = 4000;
 /** Code of a close when the session is over. */
@@ -38,7 +42,7 @@ export type LiveState = Omit<LiveUpdate, "kind" | "atMs" | "leftMs">;
 /** What a desk is made of. */
 export interface LiveDeskOptions {
   readonly look: () => LiveState;
-  readonly refuse: (kind: "connection" | "frame" | "backlog") => void;
+  readonly refuse: (kind: "connection" | "frame" | "backlog" | "session") => void;
   /** Default `UPDATE_MS`. */
   readonly updateMs?: number;
 }
@@ -54,6 +58,8 @@ export class LiveDesk {
   readonly #options: LiveDeskOptions;
   readonly #updateMs: number;
   readonly #viewers: Set<Viewer> = new Set();
+  /** Those that are to show a key yet, and how long they have. */
+  readonly #waiting: Map<Socket, ReturnType<typeof setTimeout>> = new Map();
   #timer: ReturnType<typeof setInterval> | undefined;
   /** What was told last, without its time. */
   #told = "";
@@ -69,29 +75,51 @@ export class LiveDesk {
     this.#updateMs = options.updateMs ?? UPDATE_MS;
   }
 
-  /** The manager's end of a viewer, which is let go when it is not welcome any more. */
-  accept(isWelcome: () => boolean): SocketHandlers | Response {
-    if (this.#viewers.size >= VIEWERS_MAX) {
+  /**
+   * The manager's end of a viewer, which is let go when it is not welcome any more. With `isKey` it
+   * is told nothing before its first frame holds the key.
+   */
+  accept(
+    isWelcome: () => boolean,
+    isKey?: (shown: string) => boolean,
+  ): SocketHandlers | Response {
+    if (this.#isFull) {
       this.#options.refuse("connection");
       return refusal(503, `No more than ${VIEWERS_MAX} viewers are served`, {
         "retry-after": "10",
       });
     }
     let viewer: Viewer | undefined;
+    const enter = (socket: Socket): void => {
+      viewer = { socket, isWelcome, skipCount: 0 };
+      this.#enter(viewer);
+    };
     return {
       open: (socket) => {
-        if (this.#viewers.size >= VIEWERS_MAX) {
+        if (this.#isFull) {
           this.#options.refuse("connection");
           return socket.close(CLOSE_SLOW, `No more than ${VIEWERS_MAX} viewers are served`);
         }
-        viewer = { socket, isWelcome, skipCount: 0 };
-        this.#enter(viewer);
+        if (isKey === undefined) return enter(socket);
+        const late = setTimeout(() => this.#turnAway(socket), KEY_MS_MAX);
+        late.unref?.();
+        this.#waiting.set(socket, late);
       },
-      message: (socket) => {
+      message: (socket, bytes) => {
+        if (isKey !== undefined && this.#waiting.has(socket)) {
+          const isShort = bytes.length <= TOKEN_CHARS_MAX;
+          const isRight = isShort && isKey(new TextDecoder().decode(bytes));
+          if (!isRight) return this.#turnAway(socket);
+          this.#forget(socket);
+          return enter(socket);
+        }
         this.#options.refuse("frame");
         socket.close(CLOSE_UNWANTED, "Nothing is taken here");
       },
-      close: () => viewer && this.#leave(viewer),
+      close: (socket) => {
+        this.#forget(socket);
+        if (viewer !== undefined) this.#leave(viewer);
+      },
     };
   }
 
@@ -101,6 +129,25 @@ export class LiveDesk {
       viewer.socket.close(CLOSE_UNWANTED, "The manager is closing");
       this.#leave(viewer);
     }
+    for (const socket of [...this.#waiting.keys()]) {
+      this.#forget(socket);
+      socket.close(CLOSE_UNWANTED, "The manager is closing");
+    }
+  }
+
+  get #isFull(): boolean {
+    return this.#viewers.size + this.#waiting.size >= VIEWERS_MAX;
+  }
+
+  #forget(socket: Socket): void {
+    clearTimeout(this.#waiting.get(socket));
+    this.#waiting.delete(socket);
+  }
+
+  #turnAway(socket: Socket): void {
+    this.#forget(socket);
+    this.#options.refuse("session");
+    socket.close(CLOSE_SESSION, "The key of the session is not shown");
   }
 
   #enter(viewer: Viewer): void {

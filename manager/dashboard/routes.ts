@@ -11,7 +11,13 @@ import { type Check, name, oneOf, shape, text } from "../../shared/message_check
 import { plainText } from "../../shared/plain_text.ts";
 import { upgradeSocket } from "../../shared/runtime/serve.ts";
 import { answerJson, answerText, refuseJson } from "./answer.ts";
-import { API_VERSION, type LiveHost, type LiveOutput, type SessionInfo } from "./api.ts";
+import {
+  API_VERSION,
+  type LiveHost,
+  type LiveOutput,
+  type SessionInfo,
+  type SessionOpened,
+} from "./api.ts";
 import { type Ask, AskDesk, BusyError } from "./ask_desk.ts";
 import { addAssets } from "./assets.ts";
 import { BodyError, readBody } from "./body.ts";
@@ -141,15 +147,17 @@ class Routes {
       const foreign = this.#entry.refuseForeign(context);
       if (foreign !== undefined) return foreign;
       return await this.#withBody(context, readToken, ({ token }) => {
-        const session = this.#entry.open(context, token);
-        return session instanceof Response ? session : this.#withCookies(context, session.right);
+        const opened = this.#entry.open(context, token);
+        if (opened instanceof Response) return opened;
+        const told: SessionOpened = { ...this.#infoOf(opened.session.right), key: opened.key };
+        return this.#withCookies(context, told);
       });
     });
     this.#app.delete("/session", (context) => {
       const foreign = this.#entry.refuseForeign(context);
       if (foreign !== undefined) return foreign;
       this.#entry.close(context);
-      return this.#withCookies(context, undefined);
+      return this.#withCookies(context, {});
     });
     this.#app.get(
       "/api/session",
@@ -214,10 +222,13 @@ class Routes {
     app.get(
       "/live",
       upgradeSocket((context) => {
-        const visitor = this.#entry.admit(context);
+        const visitor = this.#entry.admitLive(context);
         if (visitor instanceof Response) return visitor;
-        const { session } = visitor;
-        return live.accept(() => session === undefined || this.#options.sessions.isOpen(session));
+        const { session, lacksKey } = visitor;
+        const { sessions } = this.#options;
+        if (session === undefined) return live.accept(() => true);
+        const isKey = (shown: string): boolean => sessions.isKey(session, shown);
+        return live.accept(() => sessions.isOpen(session), lacksKey ? isKey : undefined);
       }),
     );
   }
@@ -265,8 +276,8 @@ class Routes {
   }
 
   /** The answer with the cookies that were set while it was made. */
-  #withCookies(context: Context, right: Right | undefined): Response {
-    const answer = right === undefined ? answerJson({}) : answerJson(this.#infoOf(right));
+  #withCookies(context: Context, told: object): Response {
+    const answer = answerJson(told);
     for (const cookie of context.res.headers.getSetCookie()) {
       answer.headers.append("set-cookie", cookie);
     }

@@ -40,8 +40,17 @@ export const TOKEN_CHARS_MAX = 256;
 export interface Session {
   readonly right: Right;
   readonly endsAtMs: number;
+  /** Of what its page shows besides the cookie, which servers at other ports are shown too. */
+  readonly keyDigest: Uint8Array;
   /** It was given up, or had to go. */
   isEnded: boolean;
+}
+
+/** What a browser is given: `id` as a cookie, and `key` for its page. */
+export interface OpenedSession {
+  readonly id: string;
+  readonly key: string;
+  readonly session: Session;
 }
 
 interface Link {
@@ -90,16 +99,17 @@ export class Sessions {
   }
 
   /** Opens a session for a token, which works no more, or a secret; undefined when it is neither. */
-  open(shown: string): { readonly id: string; readonly session: Session } | undefined {
+  open(shown: string): OpenedSession | undefined {
     const right = this.#takeToken(shown) ?? this.bySecret(shown);
     if (right === undefined) return undefined;
-    const id = newSecret();
-    const session = { right, endsAtMs: this.#nowMs() + SESSION_MS_MAX, isEnded: false };
+    const [id, key] = [newSecret(), newSecret()];
+    const endsAtMs = this.#nowMs() + SESSION_MS_MAX;
+    const session: Session = { right, endsAtMs, keyDigest: digestOf(key), isEnded: false };
     const sessions = this.#sessions[right];
     sessions.set(keyOf(id), session);
     const dropped = dropFirst(sessions, SESSIONS_MAX);
     if (dropped !== undefined) dropped.isEnded = true;
-    return { id, session };
+    return { id, key, session };
   }
 
   /** The session of that id, while it lasts. */
@@ -119,6 +129,11 @@ export class Sessions {
   /** True while a session lasts. */
   isOpen({ endsAtMs, isEnded }: Session): boolean {
     return !isEnded && this.#nowMs() < endsAtMs;
+  }
+
+  /** True of the key of that session. */
+  isKey({ keyDigest }: Session, shown: string): boolean {
+    return timingSafeEqual(digestOf(shown), keyDigest);
   }
 
   /** Ends the session of that id, if there is one. */

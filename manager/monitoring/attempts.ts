@@ -7,6 +7,7 @@
 
 import type { Resources } from "../../shared/resources.ts";
 import { Lanes, type Span } from "./lanes.ts";
+import type { TryEnd } from "./record.ts";
 
 /** Ends of calls that are told together came within that time. */
 const TOLD_TOGETHER_MS = 20;
@@ -30,6 +31,15 @@ export interface Attempt {
   /** An `Outcome`, or `returned` of one that came back before it had started. */
   outcome: string | undefined;
   message: string;
+  /** What its task said of it when the next try began; until then its task does. */
+  past: PastTry | undefined;
+}
+
+/** What a try left. */
+export interface PastTry {
+  readonly end: TryEnd | undefined;
+  /** Of the task up to that try. */
+  readonly failHistory: string;
 }
 
 /** When the process or call of a try began and how long it took, on the clock of its worker. */
@@ -85,7 +95,10 @@ export class Attempts {
 
   /** A try was given to its worker. */
   begin(
-    attempt: Omit<Attempt, "host" | "startedAtMs" | "endedAtMs" | "lane" | "outcome" | "message">,
+    attempt: Omit<
+      Attempt,
+      "host" | "startedAtMs" | "endedAtMs" | "lane" | "outcome" | "message" | "past"
+    >,
   ): Attempt {
     const begun: Attempt = {
       ...attempt,
@@ -95,6 +108,7 @@ export class Attempts {
       lane: undefined,
       outcome: undefined,
       message: "",
+      past: undefined,
     };
     this.#workers.get(begun.workerId)?.open.add(begun);
     return begun;

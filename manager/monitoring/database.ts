@@ -25,6 +25,9 @@ import { WorkerTables } from "./worker_tables.ts";
 /** How long a commit waits for those who read; after that it comes with the next one. */
 const BUSY_MS_MAX = 250;
 
+/** How long a transaction waits for others who write; after that nothing is recorded any more. */
+const WRITERS_MS_MAX = 20_000;
+
 /** Tasks that are written between two looks at the clock. */
 const TASKS_PER_LOOK = 16;
 
@@ -89,14 +92,19 @@ export class RunDatabase implements RecordSink {
   apply(atMs: number, record: RunRecord): void {
     this.#begin();
     if (atMs > this.#atMs) this.#atMs = atMs;
-    if (record.kind === "run_started") this.#start(record);
-    else if (this.#tables !== undefined) this.#take(this.#tables, atMs, record);
+    if (record.kind === "run_started") {
+      this.#start(record);
+      // Whatever happens in the next second, it is known whose records these are.
+      this.commit();
+    } else if (this.#tables !== undefined) this.#take(this.#tables, atMs, record);
   }
 
   /** Writes what waits until `untilMs` of `performance.now()`; true when nothing is left. */
   write(untilMs: number = Infinity): boolean {
     const tables = this.#tables;
     if (tables === undefined) return true;
+    // Whatever is taken begins a transaction: nothing waits, and nobody is to be kept out for it.
+    if (!this.#isInTransaction && tables.life.dirtyCount === 0) return true;
     this.#begin();
     tables.files.write();
     for (let count = 1;; count++) {
@@ -139,18 +147,22 @@ export class RunDatabase implements RecordSink {
     this.connection.close();
   }
 
-  /** Lets go of a database that cannot be written: what is committed stays. */
+  /** Writes no more, where that fails: what is committed stays, and can be asked for. */
   abandon(): void {
     try {
-      this.connection.close();
+      this.connection.exec("ROLLBACK");
     } catch {
-      // It is as broken as that: SQLite lets go of it with the process.
+      // SQLite has done so itself, or it is as broken as that.
     }
   }
 
   #begin(): void {
     if (this.#isInTransaction) return;
-    this.connection.exec("BEGIN");
+    // Now, and not with the first change, which cannot wait: somebody may be writing there himself.
+    this.connection.exec(
+      `PRAGMA busy_timeout = ${WRITERS_MS_MAX}; BEGIN IMMEDIATE; ` +
+        `PRAGMA busy_timeout = ${BUSY_MS_MAX}`,
+    );
     this.#isInTransaction = true;
   }
 

@@ -47,7 +47,7 @@ const NICENESS = 5;
 export async function runRecordCommand(): Promise<number> {
   lowerPriority();
   const desk = new RecordDesk((reply) => {
-    for (const part of writeFrame(reply)) process.stdout.write(part);
+    process.stdout.write(writeFrame(reply));
   });
   process.stdout.on("error", () => {
     // The manager is gone: what it has said is written all the same.
@@ -189,22 +189,17 @@ export class RecordDesk {
   }
 
   #answer(questionId: number, question: Question): void {
-    let isAnswered = false;
-    this.#withDatabase((database) => {
-      database.write();
-      try {
-        const json = new TextEncoder().encode(
-          JSON.stringify(answer(database.connection, question)),
-        );
-        this.#reply({ kind: "answer", questionId, json });
-      } catch (error) {
-        const message = `Cannot answer "${question.kind}": ${messageOf(error)}`;
-        this.#reply({ kind: "refused", questionId, message });
-      }
-      isAnswered = true;
-    });
-    if (isAnswered) return;
-    this.#reply({ kind: "refused", questionId, message: "Cannot answer: there are no records" });
+    const refuse = (message: string) => this.#reply({ kind: "refused", questionId, message });
+    this.#withDatabase((database) => void database.write());
+    if (this.#database === undefined) return refuse("Cannot answer: there are no records");
+    try {
+      // What cannot be written any more can be read: whoever looks on is not to lose what there is.
+      const found = answer(this.#database.connection, question);
+      const json = new TextEncoder().encode(JSON.stringify(found));
+      this.#reply({ kind: "answer", questionId, json });
+    } catch (error) {
+      refuse(`Cannot answer "${question.kind}": ${messageOf(error)}`);
+    }
   }
 
   #withDatabase(work: (database: RunDatabase) => void): void {

@@ -58,14 +58,13 @@ const OPTIONS = {
 };
 const cbor = new Encoder(OPTIONS);
 
-/** Header and payload of one frame, which follow each other. */
-export function writeFrame(
-  message: RecordOrder | RecordReply,
-): readonly [Uint8Array, Uint8Array] {
+/** One frame. */
+export function writeFrame(message: RecordOrder | RecordReply): Uint8Array {
   const payload = cbor.encode(message);
-  const header = new Uint8Array(HEADER_BYTES);
-  new DataView(header.buffer).setUint32(0, payload.length, true);
-  return [header, payload];
+  const frame = new Uint8Array(HEADER_BYTES + payload.length);
+  new DataView(frame.buffer).setUint32(0, payload.length, true);
+  frame.set(payload, HEADER_BYTES);
+  return frame;
 }
 
 /** Puts frames together from what comes out of a pipe. */

@@ -14,6 +14,7 @@ import { ownChildEnvironment } from "../../shared/runtime/self_command.ts";
 import type { Question } from "../dashboard/api.ts";
 import type { RunRecord } from "./record.ts";
 import {
+  FRAME_BYTES_MAX,
   FrameReader,
   type RecordOrder,
   type RecordPlaces,
@@ -25,8 +26,11 @@ import type { RecordWriter } from "./recorder.ts";
 /** Unread records from which on only those are sent without which the others mean nothing. */
 export const BACKLOG_BYTES_MAX: number = 64 * 1024 * 1024;
 
-/** Unread records from which on none are sent but the last. */
-const BACKLOG_BYTES_FULL: number = 2 * BACKLOG_BYTES_MAX;
+/** Times that: none are sent any more but the last. */
+const FULL_FACTOR = 2;
+
+/** Records of one frame: commands and messages among them may be long. */
+const FRAME_RECORDS_MAX = 2_000;
 
 /** Questions that wait at a time. */
 const QUESTIONS_MAX = 100;
@@ -74,6 +78,7 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   #isBroken = false;
   #isClosing = false;
   #recordedAtMs = 0;
+  #unreadBytes = 0;
   #leftOutCount = 0;
   /** Of these, those that the records say nothing of yet. */
   #untoldCount = 0;
@@ -115,13 +120,19 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   }
 
   write({ atMs, records }: Batch): void {
-    const backlogBytes = this.#child?.stdin?.writableLength ?? 0;
+    for (let from = 0; from < records.length; from += FRAME_RECORDS_MAX) {
+      const to = from + FRAME_RECORDS_MAX;
+      this.#writePart({ atMs: atMs.slice(from, to), records: records.slice(from, to) });
+    }
+  }
+
+  #writePart({ atMs, records }: Batch): void {
     const { backlogBytesMax = BACKLOG_BYTES_MAX } = this.#options;
-    if (backlogBytes <= backlogBytesMax) {
+    if (this.#unreadBytes <= backlogBytesMax) {
       this.#tellLeftOut(atMs.at(-1) ?? 0);
       return this.#send({ kind: "records", atMs, records });
     }
-    const isFull = backlogBytes > BACKLOG_BYTES_FULL / BACKLOG_BYTES_MAX * backlogBytesMax;
+    const isFull = this.#unreadBytes > FULL_FACTOR * backlogBytesMax;
     const isKept = (record: RunRecord) => isFull ? isLast(record) : isEssential(record);
     const kept = records.flatMap((record, index) =>
       isKept(record) ? [[atMs[index] ?? 0, record] as const] : []
@@ -214,11 +225,14 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   #send(order: RecordOrder): void {
     const stdin = this.#child?.stdin;
     if (stdin === undefined || stdin === null || this.#isBroken) return;
-    const [header, payload] = writeFrame(order);
-    stdin.cork();
-    stdin.write(header);
-    stdin.write(payload);
-    stdin.uncork();
+    const frame = writeFrame(order);
+    if (frame.length > FRAME_BYTES_MAX) {
+      // It would end the records of all others.
+      return this.#options.onTrouble(`Cannot record a part of the run: ${frame.length} bytes`);
+    }
+    // On Bun `writableLength` is 0 whatever waits.
+    this.#unreadBytes += frame.length;
+    stdin.write(frame, () => this.#unreadBytes -= frame.length);
   }
 
   #tellLeftOut(atMs: number): void {

@@ -219,6 +219,7 @@ export class TaskLife {
     if (before?.endedAtMs === 0) {
       this.#close(task, before, atMs, { outcome: "worker_lost", message: "" });
     }
+    if (before !== undefined) before.past = { end: task.end, failHistory: task.failHistory };
     const { taskId, library, isRecovery } = task;
     const cores = allocated?.cores ??
       (library === undefined ? 0 : this.#surroundings.coresPerSlot(library));

@@ -71,6 +71,9 @@ const CHANGING_COLUMNS: readonly string[] = [
 /** Label of the executor in Parsl's tables. */
 const EXECUTOR = "tendril";
 
+/** Tries that took less are no more than a point in Parsl's plots. */
+const PLOTTED_MS = 1_000;
+
 /** Mounts that Parsl's columns name. */
 const NAMED_MOUNTS_MAX = 100;
 
@@ -233,6 +236,7 @@ export class TaskTables {
   #writeAttempt(task: OpenTask, attempt: Attempt): void {
     this.#attempts.place(attempt);
     const { taskId, try: number, workerId, host, startedAtMs, endedAtMs } = attempt;
+    const { end, failHistory } = attempt.past ?? task;
     this.#insertAttempt.run(
       taskId,
       number,
@@ -254,19 +258,23 @@ export class TaskTables {
       sqlTime(attempt.dispatchedAtMs),
       startedAtMs === 0 ? null : sqlTime(startedAtMs),
       endedAtMs === 0 ? null : sqlTime(endedAtMs),
-      task.failHistory === "" ? null : task.failHistory,
+      failHistory === "" ? null : failHistory,
     );
-    if (attempt !== task.attempt || endedAtMs === 0) return;
-    if (task.end !== undefined) this.#writeUse(attempt, task.end);
+    if (endedAtMs !== 0 && end !== undefined) this.#writeUse(attempt, end);
   }
 
-  /** What a try used as it ran, and at its end. */
+  /**
+   * What a try used as it ran, and at its end. Parsl's plots are made of what was added from one row
+   * to the next, second by second: where nothing was measured on the way, its start is a row too.
+   */
   #writeUse(attempt: Attempt, { used, series = [], ranMs }: TryEnd): void {
     if (used === undefined || attempt.startedAtMs === 0) return;
     const memoryBytes = this.#attempts.memoryOf(attempt.workerId);
     const last = { ...used, atMs: ranMs };
+    const before = series.filter(({ atMs }) => atMs < ranMs);
+    if (before.length === 0 && ranMs >= PLOTTED_MS) before.push({ ...last, atMs: 0, cpuMs: 0 });
     let beforeMs = 0;
-    for (const sample of [...series.filter(({ atMs }) => atMs < ranMs), last]) {
+    for (const sample of [...before, last]) {
       this.#insertResource.run(
         attempt.try - 1,
         attempt.taskId,

@@ -98,7 +98,7 @@ export function disconnectionOf(reason: string): "IDLE_OUT" | "FAILURE" | "EXPLI
 /** Text that has no blanks, so that lines split where they should. */
 export function oneWord(text: string): string {
   // deno-lint-ignore no-control-regex -- a terminal may show the log
-  const word = text.replace(/[\s\x00-\x1f\x7f]+/g, "_");
+  const word = text.replace(/[\s\x00-\x1f\x7f-\x9f]+/g, "_");
   return word === "" ? "_" : word;
 }
 

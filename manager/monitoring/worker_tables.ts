@@ -80,16 +80,20 @@ export class WorkerTables {
       Math.round(resources.memoryBytes),
       Math.round(resources.diskBytes),
       Math.round(resources.gpus),
-      features.join(","),
+      JSON.stringify(features),
     );
     this.#writeNode(atMs, workerId, row, true);
   }
 
   leave(atMs: number, { workerId, reason }: RecordOf<"worker_left">): void {
-    this.#leave(atMs, { workerId, reason, instanceState: "died" });
+    const row = this.#leave(atMs, { workerId, reason, instanceState: "died" });
+    if (row !== undefined) this.#writeNode(atMs, workerId, row, false);
   }
 
-  /** The run has ended: workers that are there leave it. */
+  /**
+   * The run has ended: workers that are there leave it. As in Parsl, whose plots add up all rows of
+   * nodes, one that stayed to the end has no second row.
+   */
   end(atMs: number): void {
     for (const workerId of [...this.#workers.keys()]) {
       this.#leave(atMs, { workerId, reason: "the run ended", instanceState: "stopped" });
@@ -121,16 +125,16 @@ export class WorkerTables {
       readonly reason: string;
       readonly instanceState: "died" | "stopped";
     },
-  ): void {
+  ): WorkerRow | undefined {
     const row = this.#workers.get(workerId);
-    if (row === undefined) return;
+    if (row === undefined) return undefined;
     this.#workers.delete(workerId);
     this.#leaveWorker.run(atMs, reason, workerId, row.joinedAtMs);
     this.#endInstances.run(instanceState, atMs, workerId);
-    this.#writeNode(atMs, workerId, row, false);
+    return row;
   }
 
-  /** Parsl has a row for each time that something is heard of a node. */
+  /** Parsl has a row when a node comes, and when it is lost or was sent away. */
   #writeNode(atMs: number, workerId: string, row: WorkerRow, isActive: boolean): void {
     const { cores, memoryBytes } = row.resources;
     const { runId, version } = this.#run;

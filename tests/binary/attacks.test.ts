@@ -383,13 +383,26 @@ function hostOf(): string {
 async function openSession(token: string): Promise<string | number> {
   const body = JSON.stringify({ token });
   const response = await fetch(`${target.url}/session`, { method: "POST", body });
-  await response.text();
-  return response.headers.getSetCookie()[0]?.split(";")[0] ?? response.status;
+  const { key } = await response.json() as { readonly key?: string };
+  const cookie = response.headers.getSetCookie()[0]?.split(";")[0];
+  if (cookie !== undefined && key !== undefined) keys.set(cookie, key);
+  return cookie ?? response.status;
 }
+
+/** Of sessions that were opened here, by cookie. */
+const keys = new Map<string, string>();
 
 /** The cookie of whoever shows the secret of that role. */
 async function cookieOf(role: "client" | "viewer"): Promise<string> {
   return String(await openSession(target.access.secrets[role] ?? ""));
+}
+
+/** What the page of such a session sends. */
+async function sessionOf(
+  role: "client" | "viewer",
+): Promise<{ readonly cookie: string; readonly "tendril-key": string }> {
+  const cookie = await cookieOf(role);
+  return { cookie, "tendril-key": keys.get(cookie) ?? "" };
 }
 
 /** Paths at which the dashboard shows the run. */
@@ -428,11 +441,23 @@ attack("block a host with a viewer's session or secret → 403", "session", asyn
   const common = { host: hostOf(), "content-length": body.length };
   for (
     const headers of [
-      { ...common, cookie: await cookieOf("viewer") },
+      { ...common, ...await sessionOf("viewer") },
       { ...common, authorization: `Bearer ${viewer}` },
     ]
   ) expect(await statusOf("POST /api/hosts/node1", headers, body)).toBe(403);
 });
+
+attack(
+  "take a cookie that a browser sent to your port to that of a manager → 401",
+  "session",
+  async () => {
+    const cookie = await cookieOf("client");
+    const headers = { host: hostOf(), cookie };
+    for (const path of SHOWN) expect(await statusOf(`GET ${path}`, headers)).toBe(401);
+    const wrong = { ...headers, "tendril-key": randomBytes(32).toString("base64url") };
+    expect(await statusOf("GET /live", { ...UPGRADE, ...wrong })).toBe(401);
+  },
+);
 
 attack("use a worker's secret at the dashboard → refused", "session", async () => {
   const { worker = "" } = target.access.secrets;
@@ -443,9 +468,8 @@ attack(
   "have a page of another site, or of another port, use your session → 403",
   "origin",
   async () => {
-    const cookie = await cookieOf("client");
     const body = '{"change":"block"}';
-    const common = { host: hostOf(), cookie };
+    const common = { host: hostOf(), ...await sessionOf("client") };
     for (const origin of ["http://evil.example", "null", "http://127.0.0.1:1"]) {
       const headers = { ...common, origin };
       const sized = { ...headers, "content-length": body.length };
@@ -475,7 +499,7 @@ attack(
 );
 
 attack("ask the dashboard with 1 GB → 413, nothing is read", "body", async () => {
-  const headers = { host: hostOf(), cookie: await cookieOf("viewer"), "content-length": 1e9 };
+  const headers = { host: hostOf(), ...await sessionOf("viewer"), "content-length": 1e9 };
   const request = head("POST /api/ask", headers);
   const { statuses, sentBytes } = await speak(target.url, request, { flood: PIECE });
   expect([[], [413]]).toContainEqual([...statuses]);
@@ -483,7 +507,7 @@ attack("ask the dashboard with 1 GB → 413, nothing is read", "body", async () 
 });
 
 attack("ask the dashboard what is no question → 400", "body", async () => {
-  const headers = { host: hostOf(), cookie: await cookieOf("viewer") };
+  const headers = { host: hostOf(), ...await sessionOf("viewer") };
   const hostile = [
     '{"kind":"tasks","sort":"id; drop table task","isDescending":true,"offset":0,"limit":1}',
     '{"kind":"task","taskId":"1 or 1=1"}',

@@ -22,6 +22,7 @@ import { MANAGER_COMMANDS } from "../../manager/cli.ts";
 import { CACHE_COMMAND } from "../../worker/cli_cache.ts";
 import { PACK_COMMAND } from "../../worker/cli_pack.ts";
 import { WORKER_COMMAND } from "../../worker/cli.ts";
+import { writeSyntheticRun } from "../manager/monitoring/synthetic_run.ts";
 import { until } from "../until.ts";
 import { BINARY } from "./built.ts";
 import { hasProgram } from "./tmux.ts";
@@ -79,6 +80,7 @@ const RUNS: { readonly [command: string]: Run } = {
     files: { "tendril-runs/2020-01-01T00-00-00/run.json": RUN_FILE },
     says: /^2020-01-01T00-00-00$/m,
   },
+  report: { says: /report\.html \(/, leaves: "report.html" },
   dashboard: { says: /^http:.+#token=/m },
   access: { leaves: "blast-worker.json" },
   completions: {},
@@ -103,6 +105,7 @@ const JSON_ARGUMENTS: { readonly [command: string]: string } = {
   unblock: "node18",
   drain: "node18",
   runs: "list",
+  report: "latest",
   dashboard: "",
   cache: "list",
 };
@@ -151,6 +154,10 @@ beforeAll(async () => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), "tendril-examples-")));
   mkdirSync(join(folder, "bin"));
   symlinkSync(BINARY, join(folder, "bin/tendril"));
+  const past = join(folder, "tendril-runs/2020-01-02T00-00-00");
+  mkdirSync(past, { recursive: true });
+  writeSyntheticRun(join(past, "monitoring.db"), { tasks: 10, workers: 1 });
+  symlinkSync(past, join(folder, "tendril-runs/latest"));
   const access = join(folder, ".tendril/managers/demo.json");
   start(exampleOf("manager"));
   await until(() => existsSync(access), "the manager runs");

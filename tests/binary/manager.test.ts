@@ -76,7 +76,7 @@ test("tendril dashboard prints a fresh link that opens the dashboard of the bina
   const opened = await fetch(`${origin}/session`, { method: "POST", body });
   expect([opened.status, await opened.json()]).toEqual([
     200,
-    { version: 1, isLive: true, canAct: true },
+    { version: 1, isLive: true, canAct: true, key: expect.stringMatching(/^[\w-]{43}$/) },
   ]);
   for (const path of ["/", "/assets/page.js", "/assets/style.css"]) {
     const part = await fetch(origin + path);

@@ -124,6 +124,8 @@ test("README.md names options that exist, and links to what is there", () => {
   const known = new Set([...help.matchAll(/--[a-z-]+/g)].map(([option]) => option));
   // Options of scripts/build and scripts/simulate, and of the script in an example.
   for (const option of ["--all", "--seed", "--seeds"]) known.add(option);
+  // Those of TaskVine's plot tools.
+  for (const option of ["--mode", "--out", "--task-view"]) known.add(option);
   const options = [...README.matchAll(/(?<=[\s`])--[a-z][a-z-]*/g)].map(([option]) => option);
   expect(options.filter((option) => !known.has(option))).toEqual([]);
   for (const [, path = ""] of README.matchAll(/\]\(([^#)]+)\)/g)) {

@@ -57,13 +57,13 @@ test("tendril report serves a past run to whoever has the link, until Ctrl-C", a
   const [line] = await once(served.stdout, "data");
   const { origin, hash } = new URL(String(line).trim());
   expect(new URL(origin).hostname).toBe("127.0.0.1");
-  const ask = (cookie: string): Promise<Response> =>
+  const ask = (cookie: string, key: string): Promise<Response> =>
     fetch(`${origin}/api/ask`, {
       method: "POST",
-      headers: { "content-type": "application/json", cookie },
+      headers: { "content-type": "application/json", cookie, "tendril-key": key },
       body: JSON.stringify({ kind: "task", taskId: 7 }),
     });
-  expect((await ask("")).status).toBe(401);
+  expect((await ask("", "")).status).toBe(401);
   const open = (): Promise<Response> =>
     fetch(`${origin}/session`, {
       method: "POST",
@@ -71,9 +71,10 @@ test("tendril report serves a past run to whoever has the link, until Ctrl-C", a
       body: JSON.stringify({ token: hash.slice("#token=".length) }),
     });
   const session = await open();
-  expect(await session.json()).toMatchObject({ isLive: false, canAct: false });
+  const { key, ...info } = await session.json() as { readonly key: string };
+  expect(info).toMatchObject({ isLive: false, canAct: false });
   const cookie = session.headers.get("set-cookie")!.split(";")[0]!;
-  expect(await (await ask(cookie)).json()).toMatchObject({
+  expect(await (await ask(cookie, key)).json()).toMatchObject({
     taskId: 7,
     command: run.tasks[6]!.command,
   });

@@ -3,11 +3,17 @@
  * database by SQL, and saved as screenshots (`TENDRIL_SCREENSHOTS` names the folder).
  */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import type { SQLInputValue } from "node:sqlite";
 
+import { join } from "@std/path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { Browser, Page } from "playwright-core";
 
+import { dashboardPage } from "../../manager/dashboard/page_bundle.ts";
+import { packReport } from "../../manager/dashboard/report_contents.ts";
+import { reportPage } from "../../manager/dashboard/report_page.ts";
 import { type RecordDashboard, serveRecord } from "../manager/dashboard/record_dashboard.ts";
 import {
   CHROMIUM,
@@ -292,11 +298,14 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     await page.getByRole("dialog").getByText("Walk through a table").waitFor();
     await takeScreenshot(page, "keys");
     await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
     await page.keyboard.press("g");
     await page.keyboard.press("w");
     await page.getByRole("heading", { name: "Workers" }).waitFor();
+    const search = page.getByRole("searchbox");
+    await search.waitFor();
     await page.keyboard.press("/");
-    expect(await page.locator(":focus").getAttribute("type")).toBe("search");
+    expect(await search.evaluate((field) => field === document.activeElement)).toBe(true);
     const back = (): Promise<string> => {
       return page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     };
@@ -309,6 +318,29 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     expect(await back()).toBe(dark);
     await takeScreenshot(page, "dark");
     expect(own.complaints).toEqual([]);
+  });
+
+  test("ask() answers from the page itself when it is a report, which is opened from a file", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "report-"));
+    try {
+      const path = join(folder, "report.html");
+      writeFileSync(path, reportPage(await dashboardPage(), packReport(record.db)));
+      await using own = await lookAt(browser, `file://${path}`);
+      const { page } = own;
+      await page.locator("canvas").nth(3).waitFor();
+      expect(await tile(page, "Done"))
+        .toBe(sql(record, "SELECT count(*) FROM task_detail WHERE outcome = 'success'"));
+      await page.getByRole("link", { name: "Tasks", exact: true }).click();
+      await page.getByRole("searchbox").fill("node0012");
+      const found = "SELECT count(*) FROM task_detail WHERE host = 'node0012'";
+      await until(async () => await totalOf(page) === sql(record, found), "the report answers");
+      await page.locator("tbody .row-link").first().click();
+      await page.getByRole("heading", { name: "Times" }).waitFor();
+      await takeScreenshot(page, "report_task");
+      expect(own.complaints).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("pages are as wide as a phone, in light and dark", async () => {

@@ -81,7 +81,11 @@ test("tendril run needs nothing but the binary, ten lines and loopback", async (
   const alone = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", ...program];
   const result = await run(place, canUnshare() ? alone : program);
   expect(result).toEqual({ status: 0, stdout: "oak elm 2\n", stderr: "" });
-  expect(readdirSync(place.directory).sort()).toEqual(["tendril", "workflow.ts"]);
+  expect(readdirSync(place.directory).sort()).toEqual([
+    "tendril",
+    "tendril-runs",
+    "workflow.ts",
+  ]);
 }, 30_000);
 
 test("After tendril init the workflow is checked by Deno and runs on Deno and Bun", async () => {

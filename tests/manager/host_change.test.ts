@@ -8,6 +8,7 @@ import { join } from "@std/path";
 import { hostChange, tellHosts, workersReleased } from "../../manager/host_change.ts";
 import { Manager } from "../../manager/manager.ts";
 import type { Fact } from "../../manager/core/fact.ts";
+import { describeUnplaceable } from "../../manager/unplaceable_note.ts";
 import { StandardError } from "../standard_error.ts";
 
 test("hostChange() reads a time, and says what is wrong with it", () => {
@@ -31,6 +32,19 @@ test("tellHosts() says once what the manager did to a host by itself", () => {
   using heard = new StandardError();
   tellHosts([fact, { ...fact, isByHand: true }]);
   expect(heard.text).toBe('tendril: host "north" is given nothing for 1 m: it failed\n');
+});
+
+test("tellHosts() and describeUnplaceable() keep what is named elsewhere on their lines", () => {
+  const evil = 'a\u001b[2J\n{"event":"made up"}';
+  using heard = new StandardError();
+  tellHosts([{ kind: "host_blocked", host: evil, reason: evil, isByHand: false }]);
+  const shown = 'a[2J {"event":"made up"}';
+  expect(heard.text).toBe(`tendril: host "${shown}" is given nothing: ${shown}\n`);
+  const missing = { kind: "feature", name: evil } as const;
+  const told = { category: evil, taskCount: 1, missing, workerCount: 1 };
+  expect(describeUnplaceable(told)).toBe(
+    `1 task of category "${shown}" needs feature "${shown}": the only worker lacks it`,
+  );
 });
 
 test("blockHost(), drainHost() and unblockHost() are facts, be they asked for here or from afar", async () => {

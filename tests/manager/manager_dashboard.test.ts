@@ -8,6 +8,7 @@ import process from "node:process";
 import { join } from "@std/path";
 
 import { dashboardLine } from "../../manager/cli_dashboard.ts";
+import { KEY_HEADER } from "../../manager/dashboard/api.ts";
 import { Manager } from "../../manager/manager.ts";
 import type { WatchId } from "../../shared/ids.ts";
 import { STREAM_KEPT_BYTES } from "../../shared/protocol.ts";
@@ -27,24 +28,24 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** Opens a link as a page does; gives its cookie and what it may. */
-async function openLink(link: string): Promise<{ cookie: string; canAct: boolean }> {
+/** Opens a link as a page does; gives its cookie, its key and what it may. */
+async function openLink(link: string): Promise<{ cookie: string; key: string; canAct: boolean }> {
   const { origin, hash } = new URL(link);
   const body = JSON.stringify({ token: hash.replace("#token=", "") });
   const response = await fetch(`${origin}/session`, { method: "POST", body });
-  const { canAct } = await response.json() as { canAct: boolean };
-  return { cookie: response.headers.getSetCookie()[0]?.split(";")[0] ?? "", canAct };
+  const { canAct, key } = await response.json() as { canAct: boolean; key: string };
+  return { cookie: response.headers.getSetCookie()[0]?.split(";")[0] ?? "", key, canAct };
 }
 
 /** Asks with the rights of a client. */
 async function asker(
   manager: Manager,
 ): Promise<(path: string, body?: object) => Promise<readonly [number, unknown]>> {
-  const { cookie } = await openLink(manager.dashboardLink());
+  const { cookie, key } = await openLink(manager.dashboardLink());
   return async (path, body) => {
     const response = await fetch(`${manager.address}${path}`, {
       method: body === undefined ? "GET" : "POST",
-      headers: { cookie },
+      headers: { cookie, [KEY_HEADER]: key },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     return [response.status, await response.json()];
@@ -163,7 +164,7 @@ test("Manager gives clients a link with their right: a viewer's lets look only",
     expect(opened.canAct).toBe(canAct);
     const response = await fetch(`${manager.address}/api/hosts/node`, {
       method: "POST",
-      headers: { cookie: opened.cookie },
+      headers: { cookie: opened.cookie, [KEY_HEADER]: opened.key },
       body: '{"change":"block"}',
     });
     await response.text();

@@ -71,6 +71,31 @@ test("openPastRun() refuses what is no database of ours, and other versions by n
   );
 });
 
+test("openPastRun() reads nothing that runs what the author of a file wrote", () => {
+  const endless =
+    "AS WITH RECURSIVE c(version) AS (SELECT 1 UNION ALL SELECT version + 1 FROM c) " +
+    "SELECT version FROM c WHERE version < 0";
+  const change = (sql: string): void => {
+    rmSync(database, { force: true });
+    writeSyntheticRun(database, { tasks: 10, workers: 1 });
+    const db = new DatabaseSync(database);
+    db.exec(sql);
+    db.close();
+  };
+  change(`DROP TABLE tendril_schema; CREATE VIEW tendril_schema ${endless}`);
+  expect(() => openPastRun(database)).toThrow("it has no tables of Tendril");
+  change(`DROP TABLE sample; CREATE VIEW sample ${endless}`);
+  expect(() => openPastRun(database)).toThrow("its sample is no table of Tendril");
+  change("DROP TABLE worker");
+  expect(() => openPastRun(database)).toThrow("it has no table worker of Tendril");
+  change("UPDATE tendril_schema SET version = char(27) || 'evil'");
+  expect(() => openPastRun(database)).toThrow("they are of version none");
+  // Whoever works with the records adds what he likes.
+  change(`CREATE VIEW mine ${endless}; CREATE TABLE my_notes (text)`);
+  openPastRun(database)[Symbol.dispose]();
+  expect(() => findRecords("/dev/null")).toThrow("it is no file and no folder");
+});
+
 /** Begins to change every task, spills the change into the file, and says so. */
 const WRITER = `
   import { DatabaseSync } from "node:sqlite";

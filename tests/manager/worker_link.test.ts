@@ -193,7 +193,7 @@ test("Manager.start() starts local workers with secrets in a file, and ends them
     const manager = await Manager.start({ workers: { count: 1, cores: 3, memory: "1GB" } });
     const args = await eventually(() => readFile(`${program}.args`, "utf8"));
     expect(args).toMatch(
-      /^worker --single --cores 3 --memory 10{9} --workspace \S+ --access \S+$/m,
+      /^worker --single --cores 3 --memory 10{9} --workspace \S+ --access \S+ --log-level info$/m,
     );
     const accessFile = / --access (\S+)/.exec(args)?.[1] ?? "";
     const access = await readAccessFile(accessFile);

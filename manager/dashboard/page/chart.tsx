@@ -32,6 +32,8 @@ export interface ChartProps {
   readonly series: readonly ChartSeries[];
   /** Areas stand on each other, the first at the bottom. */
   readonly isStacked?: boolean;
+  /** Values are whole: so are the lines of the grid. */
+  readonly isWhole?: boolean;
   /** A value with its unit. */
   readonly format: (value: number) => string;
   /** In pixels. */
@@ -39,6 +41,10 @@ export interface ChartProps {
 }
 
 const HEIGHT = 190;
+
+/** 1, 2, 5, 10 and on. */
+const WHOLE_STEPS: number[] = Array.from({ length: 12 }, (_, power) => power)
+  .flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
 /** Charts of a page have one pointer. */
 const SYNC_KEY = "time";
@@ -130,6 +136,7 @@ function makePlot(
           ...axis,
           size: 62,
           space: 34,
+          ...(props.isWhole && { incrs: WHOLE_STEPS }),
           values: (_, splits) => splits.map((value) => props.format(value)),
         },
       ],

@@ -4,9 +4,17 @@
  * @module
  */
 
-import type { Answers, LiveHost, LiveOutput, Question, SessionInfo } from "../api.ts";
-import { API_VERSION } from "../api.ts";
+import type {
+  Answers,
+  LiveHost,
+  LiveOutput,
+  Question,
+  SessionInfo,
+  SessionOpened,
+} from "../api.ts";
+import { API_VERSION, KEY_HEADER } from "../api.ts";
 import { answerFromReport, openReport } from "../report_data.ts";
+import { keepKey, readKey } from "./page_key.ts";
 import { readToken } from "./route.ts";
 import { makeStore, type Store } from "./store.ts";
 
@@ -75,7 +83,7 @@ export async function openSession(): Promise<void> {
 /** Shows a token or a secret; returns why it was not taken, else nothing. */
 export async function logIn(token: string): Promise<string> {
   try {
-    await request("POST", "session", { token });
+    keepKey((await request<SessionOpened>("POST", "session", { token })).key);
     return "";
   } catch (error) {
     if (error instanceof RequestError && error.status === 0) return error.message;
@@ -111,10 +119,15 @@ export async function act(host: string, change: "drain" | "block" | "unblock"): 
 /** Sends a request and returns the JSON that came back. */
 async function request<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
   let response: Response;
+  const key = readKey();
   try {
     response = await fetch(path, {
       method,
-      headers: { accept: "application/json", "content-type": "application/json" },
+      headers: {
+        accept: "application/json",
+        "content-type": "application/json",
+        ...(key !== undefined && { [KEY_HEADER]: key }),
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       cache: "no-store",
       signal: AbortSignal.timeout(ANSWER_MS_MAX),

@@ -24,21 +24,15 @@ export interface KeyActions {
   readonly theme: () => void;
 }
 
-/** Longest time between `g` and its letter. */
-const PAIR_MS_MAX = 1_500;
-
 /** Listens to the keys of the whole page; returns what ends it. */
 export function listenToKeys(actions: KeyActions): () => void {
-  let goneAtMs = -Infinity;
+  // Whoever needs long between two keys has that time; any other key takes the `g` back.
+  let isGoing = false;
   const onKey = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-    if (event.timeStamp - goneAtMs < PAIR_MS_MAX) {
-      goneAtMs = -Infinity;
-      const found = PAGES.find(([, , letter]) => letter === event.key);
-      if (found) location.hash = hrefOf(found[0]);
-      return;
-    }
-    if (event.key === "g") goneAtMs = event.timeStamp;
+    const page = isGoing ? PAGES.find(([, , letter]) => letter === event.key)?.[0] : undefined;
+    isGoing = page === undefined && event.key === "g";
+    if (page !== undefined) location.hash = hrefOf(page);
     else if (event.key === "?") actions.help();
     else if (event.key === "\\") actions.theme();
     else if (event.key === "/") goToSearch(event);
@@ -58,5 +52,5 @@ function goToSearch(event: KeyboardEvent): void {
 function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement &&
     (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) ||
-      target.closest("dialog") !== null);
+      target.closest("dialog[open]") !== null);
 }

@@ -7,6 +7,7 @@
 
 import type { LiveUpdate } from "../api.ts";
 import { ask, RequestError } from "./client.ts";
+import { readKey } from "./page_key.ts";
 import { makeStore, type Store } from "./store.ts";
 
 /** How the run is followed. */
@@ -76,6 +77,7 @@ export class LiveLink {
       this.#after(QUIET_MS_MAX, () => void this.#check(socket));
     });
     socket.addEventListener("open", () => {
+      socket.send(new TextEncoder().encode(readKey() ?? ""));
       live.set({ ...live.get(), status: "live" });
       this.#after(QUIET_MS_MAX, () => void this.#check(socket));
     });

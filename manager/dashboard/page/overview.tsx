@@ -23,6 +23,7 @@ import { live } from "./live.ts";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords } from "./state.tsx";
+import { NoTasks } from "./tasks.tsx";
 import { useStore } from "./store.ts";
 
 /** Points of each curve: about one for each four pixels of a wide screen. */
@@ -37,23 +38,26 @@ export function Overview(): JSX.Element {
   const { value, error } = useAnswer({ kind: "overview", points: POINTS });
   const { update } = useStore(live);
   const info = useRun();
+  const submitted = update?.counts.submitted ?? value?.now.submitted;
   return (
     <>
       <PageHead title="Overview">{info && <RunLine info={info} />}</PageHead>
       {error !== undefined && value === undefined && <Problem text={error} />}
-      {value && (
+      {value && <Tiles overview={value} update={update} />}
+      {submitted === 0 && <NothingYet />}
+      {value && submitted !== 0 && (
         <>
-          <Tiles overview={value} update={update} />
-          {update?.counts.submitted === 0 || (!update && value.now.submitted === 0)
-            ? <NothingYet />
-            : null}
           <Curves overview={value} moved={update?.bytes ?? value.bytes} />
           <div class="grid lists">
             <Slow overview={value} />
             <Failures overview={value} />
-            {info && <Notes info={info} />}
           </div>
         </>
+      )}
+      {info && (
+        <div class="grid lists">
+          <Notes info={info} />
+        </div>
       )}
     </>
   );
@@ -104,7 +108,9 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
         icon="success"
         label="Done"
         value={now.succeeded}
-        note={`${percent(ended, now.submitted)} of ${count(now.submitted)} ended`}
+        note={now.submitted === 0
+          ? ""
+          : `${percent(ended, now.submitted)} of ${count(now.submitted)} ended`}
         href="#/tasks?outcome=success"
       />
       <Tile
@@ -152,8 +158,7 @@ function coresOf({ series }: OverviewAnswer, update: LiveUpdate | undefined): nu
 function NothingYet(): JSX.Element {
   return (
     <div class="empty">
-      <p>No task has been submitted yet. Submit one from a script, or from a terminal:</p>
-      <pre class="command">tendril submit -- echo hello</pre>
+      <NoTasks />
     </div>
   );
 }
@@ -175,6 +180,7 @@ function Curves({ overview, moved }: CurvesProps): JSX.Element {
           atMs={atMs}
           series={shown.states}
           isStacked
+          isWhole
           format={count}
           height={230}
         />

@@ -89,10 +89,16 @@ function Nothing({ isFiltered }: { readonly isFiltered: boolean }): JSX.Element 
       </p>
     );
   }
+  return <NoTasks />;
+}
+
+/** What to do when there are none. */
+export function NoTasks(): JSX.Element {
+  const name = useRun()?.name ?? "NAME";
   return (
     <>
       <p>No task has been submitted yet. Submit one from a script, or from a terminal:</p>
-      <pre class="command">tendril submit -- echo hello</pre>
+      <pre class="command">tendril submit --name {name} -- echo hello</pre>
     </>
   );
 }

@@ -49,3 +49,15 @@ test("readBody() waits for so long, and takes so much", async () => {
     `Cannot take a body above ${BODY_BYTES_MAX} bytes`,
   ]);
 });
+
+test("readBody() refuses what was cut off: that is no failure of the manager's", async () => {
+  const body = new ReadableStream({
+    pull: () => {
+      throw new Error("The connection was closed");
+    },
+  });
+  const init = { method: "POST", body, duplex: "half" } as RequestInit;
+  const raw = new Request("http://localhost/", init);
+  const cut = await failureOf(readBody({ req: { raw } }, asIs));
+  expect([cut.status, cut.message]).toEqual([400, "Cannot read the body: it was cut off"]);
+});

@@ -2,7 +2,7 @@
 
 import { Hono } from "hono";
 
-import type { Question } from "../../../manager/dashboard/api.ts";
+import { KEY_HEADER, type Question, type SessionOpened } from "../../../manager/dashboard/api.ts";
 import type { Ask } from "../../../manager/dashboard/ask_desk.ts";
 import type { LiveState } from "../../../manager/dashboard/live.ts";
 import {
@@ -72,6 +72,8 @@ export class DashboardServer implements AsyncDisposable {
   answer: Ask = (question) =>
     Promise.resolve(new TextEncoder().encode(JSON.stringify({ kind: question.kind })));
   readonly #server: Server;
+  /** Of the sessions that were opened here, by cookie. */
+  readonly #keys: Map<string, string> = new Map();
   readonly #closing: AbortController = new AbortController();
 
   constructor(options: Partial<DashboardOptions> & { readonly isPast?: boolean } = {}) {
@@ -109,7 +111,7 @@ export class DashboardServer implements AsyncDisposable {
     const text = typeof body === "string" || body === undefined ? body : JSON.stringify(body);
     const response = await fetch(`${this.url}${path}`, {
       method: options.method ?? (body === undefined ? "GET" : "POST"),
-      headers: { ...headers, ...(cookie === undefined ? {} : { cookie }) },
+      headers: { ...this.keyOf(cookie), ...headers, ...(cookie === undefined ? {} : { cookie }) },
       ...(text === undefined ? {} : { body: text }),
     });
     const said = await response.text();
@@ -118,8 +120,16 @@ export class DashboardServer implements AsyncDisposable {
 
   /** Opens a session for a token or a secret; gives the cookie as a browser sends it back. */
   async open(token: string): Promise<string> {
-    const { headers } = await this.ask("/session", { body: { token } });
-    return headers.getSetCookie()[0]?.split(";")[0] ?? "";
+    const { headers, json } = await this.ask("/session", { body: { token } });
+    const cookie = headers.getSetCookie()[0]?.split(";")[0] ?? "";
+    this.#keys.set(cookie, (json as SessionOpened).key);
+    return cookie;
+  }
+
+  /** What a page of the session of that cookie shows besides; empty of others. */
+  keyOf(cookie: string | undefined): { readonly [KEY_HEADER]?: string } {
+    const key = this.#keys.get(cookie ?? "");
+    return key === undefined ? {} : { [KEY_HEADER]: key };
   }
 
   /** A session of whoever may only look, as a cookie. */

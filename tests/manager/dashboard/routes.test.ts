@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { KEY_HEADER, type SessionOpened } from "../../../manager/dashboard/api.ts";
 import { VIEWERS_MAX } from "../../../manager/dashboard/live.ts";
 import { WRONG_MAX } from "../../../manager/dashboard/session.ts";
 import { head, speak } from "../../raw_http.ts";
@@ -105,7 +106,9 @@ test("POST /session gives a cookie for a token, once, that no script can read", 
   await using server = new DashboardServer();
   const token = server.sessions.newToken("act");
   const first = await server.ask("/session", { body: { token } });
-  expect([first.status, first.json]).toEqual([200, { version: 1, isLive: true, canAct: true }]);
+  const { key, ...info } = first.json as SessionOpened;
+  expect([first.status, info]).toEqual([200, { version: 1, isLive: true, canAct: true }]);
+  expect(key).toMatch(/^[\w-]{43}$/);
   const { port } = new URL(server.url);
   const [cookie = "", ...others] = first.headers.getSetCookie();
   expect(others).toEqual([]);
@@ -118,10 +121,13 @@ test("POST /session gives a cookie for a token, once, that no script can read", 
   expect([again.status, again.headers.getSetCookie()]).toEqual([401, []]);
   expect(again.text).not.toContain(token);
   const own = cookie.split(";")[0];
-  expect((await server.ask("/api/session", { cookie: own })).status).toBe(200);
+  const shown = { [KEY_HEADER]: key };
+  const known = await server.ask("/api/session", { cookie: own, headers: shown });
+  // The key is told once.
+  expect([known.status, known.json]).toEqual([200, info]);
   // Cookies know no port: what another manager of this host gave does not come in here.
   const renamed = own?.replace(port, "1");
-  expect((await server.ask("/api/session", { cookie: renamed })).status).toBe(401);
+  expect((await server.ask("/api/session", { cookie: renamed, headers: shown })).status).toBe(401);
   await using secure = new DashboardServer({ isSecure: true });
   const { headers } = await secure.ask("/session", { body: { token: SECRETS.viewer } });
   expect(headers.getSetCookie()[0]).toContain("; Secure");
@@ -157,7 +163,7 @@ test("POST /session has those wait who guess, and takes a right token all the sa
 test("DELETE /session ends it, also for whoever looks on", async () => {
   await using server = new DashboardServer();
   const cookie = await server.asViewer();
-  await using viewer = await Viewer.open(server.url, { cookie });
+  await using viewer = await Viewer.open(server.url, { cookie, ...server.keyOf(cookie) });
   await viewer.next();
   const answer = await server.ask("/session", { method: "DELETE", cookie });
   expect(answer.status).toBe(200);
@@ -284,7 +290,7 @@ test("POST /api/ask turns away what is no question, and too large a body", async
   }
   expect([server.questions, server.refused]).toEqual([[], hostile.map(() => "body")]);
   const { host } = server;
-  const large = { "content-length": 1e9, cookie, host };
+  const large = { "content-length": 1e9, host, ...server.keyOf(cookie), cookie };
   const told = await speak(server.url, head("POST /api/ask", large), {
     flood: new Uint8Array(65_536),
     floodBytesMax: 64 * 1024 * 1024,
@@ -292,7 +298,8 @@ test("POST /api/ask turns away what is no question, and too large a body", async
   expect([[], [413]]).toContainEqual([...told.statuses]);
   // Chunks tell no length; they are counted.
   const chunk = `10000\r\n${"a".repeat(65_536)}\r\n`;
-  const chunked = head("POST /api/ask", { "transfer-encoding": "chunked", cookie, host });
+  const session = { cookie, ...server.keyOf(cookie) };
+  const chunked = head("POST /api/ask", { "transfer-encoding": "chunked", ...session, host });
   expect((await speak(server.url, chunked + chunk.repeat(2) + "0\r\n\r\n")).statuses).toEqual([
     413,
   ]);
@@ -319,7 +326,12 @@ test("addDashboardRoutes() refuses pages of other origins, of this host too", as
   ];
   for (const headers of foreign) {
     for (const [method, path] of asked) {
-      const lines = { cookie, ...headers, ...(method === "POST" ? { "content-length": 0 } : {}) };
+      const lines = {
+        cookie,
+        ...server.keyOf(cookie),
+        ...headers,
+        ...(method === "POST" ? { "content-length": 0 } : {}),
+      };
       const { statuses } = await speak(server.url, head(`${method} ${path}`, lines));
       expect([headers, path, statuses]).toEqual([headers, path, [403]]);
     }
@@ -368,12 +380,36 @@ test("GET /live is for those who have a session, or a secret", async () => {
   expect(plain.status).toBe(426);
 });
 
+test("A session's cookie is worth nothing without its key, which is sent to one port alone", async () => {
+  await using server = new DashboardServer();
+  // As the server of another account at another port of this host reads it.
+  const [cookie, other] = [await server.asClient(), await server.asClient()];
+  const keys = [{}, { [KEY_HEADER]: "" }, server.keyOf(other), { [KEY_HEADER]: "x".repeat(5_000) }];
+  for (const headers of keys) {
+    for (const [path, body] of [...SHOWN, ["/api/hosts/node1", { change: "block" }] as const]) {
+      const request = { [KEY_HEADER]: "", ...headers };
+      const answer = await server.ask(path, { body, cookie, headers: request });
+      expect([path, answer.status]).toEqual([path, 401]);
+    }
+  }
+  for (const frame of ["", server.keyOf(other)[KEY_HEADER] ?? "", "x".repeat(5_000)]) {
+    await using viewer = await Viewer.open(server.url, { cookie });
+    viewer.send(new TextEncoder().encode(frame));
+    expect((await viewer.ended).code).toBe(4001);
+    expect(viewer.waitingCount).toBe(0);
+  }
+  expect([server.changes, server.questions, server.lookCount]).toEqual([[], [], 0]);
+  await using page = await Viewer.open(server.url, { cookie });
+  page.send(new TextEncoder().encode(server.keyOf(cookie)[KEY_HEADER]));
+  expect((await page.next()).kind).toBe("update");
+});
+
 test("GET /live looks once for all viewers", async () => {
   await using server = new DashboardServer();
   const cookie = await server.asViewer();
   expect(server.lookCount).toBe(0);
   const viewers = await Promise.all(
-    Array.from({ length: 20 }, () => Viewer.open(server.url, { cookie })),
+    Array.from({ length: 20 }, () => Viewer.open(server.url, { cookie, ...server.keyOf(cookie) })),
   );
   const first = await Promise.all(viewers.map((viewer) => viewer.next()));
   expect(first[0]).toMatchObject({ counts: { running: 1, submitted: 2 }, workersConnected: 1 });
@@ -390,11 +426,14 @@ test("GET /live looks once for all viewers", async () => {
 test("GET /live takes nothing, and so many viewers", async () => {
   await using server = new DashboardServer();
   const cookie = await server.asViewer();
-  await using talker = await Viewer.open(server.url, { cookie });
+  await using talker = await Viewer.open(server.url, { cookie, ...server.keyOf(cookie) });
   talker.send(new Uint8Array([1]));
   expect((await talker.ended).code).toBe(4000);
   const viewers = await Promise.all(
-    Array.from({ length: VIEWERS_MAX }, () => Viewer.open(server.url, { cookie })),
+    Array.from(
+      { length: VIEWERS_MAX },
+      () => Viewer.open(server.url, { cookie, ...server.keyOf(cookie) }),
+    ),
   );
   await Promise.all(viewers.map((viewer) => viewer.next()));
   const { host } = server;

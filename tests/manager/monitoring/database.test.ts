@@ -109,9 +109,11 @@ for (const commits of [1, 1_000]) {
     const [data, made] = [core.local("data"), core.temp("made")];
     const maker = core.brought("a", { inputs: [data], outputs: [made] });
     core.finishes("a", maker, { used: {} });
-    const taskId = core.submits({ inputs: [made], retries: 1, category: "late" });
+    const taskId = core.submits({ inputs: [made], retries: 2, category: "late" });
     core.starts("a", taskId);
     core.finishes("a", taskId, { outcome: "exit", message: "code 3", used: {} });
+    core.starts("a", taskId);
+    core.finishes("a", taskId, { outcome: "exit", message: "code 4", used: {} });
     core.starts("a", taskId);
     core.finishes("a", taskId, { used: { cores: 0.25, processCount: 3, cpuMs: 2_000 } });
     const rows = recorded(core, { commits });
@@ -126,36 +128,44 @@ for (const commits of [1, 1_000]) {
       { name: "launched", try_id: 1 },
       { name: "running", try_id: 1 },
       { name: "running_ended", try_id: 1 },
-      { name: "exec_done", try_id: 1 },
+      { name: "fail_retryable", try_id: 1 },
+      { name: "pending", try_id: 2 },
+      { name: "launched", try_id: 2 },
+      { name: "running", try_id: 2 },
+      { name: "running_ended", try_id: 2 },
+      { name: "exec_done", try_id: 2 },
     ]);
     expect(rows(`SELECT task_depends, task_inputs, task_fail_count, task_fail_cost,
       task_time_returned IS NOT NULL AS returned FROM task WHERE task_id = ${taskId}`)).toEqual([{
       task_depends: String(maker),
       task_inputs: "mount0",
-      task_fail_count: 1,
-      task_fail_cost: 1,
+      task_fail_count: 2,
+      task_fail_cost: 2,
       returned: 1,
     }]);
     expect(rows(`SELECT try, outcome, message, lane FROM attempt WHERE task_id = ${taskId}`))
       .toEqual([
         { try: 1, outcome: "exit", message: "code 3", lane: 0 },
-        { try: 2, outcome: "success", message: null, lane: 0 },
+        { try: 2, outcome: "exit", message: "code 4", lane: 0 },
+        { try: 3, outcome: "success", message: null, lane: 0 },
       ]);
     expect(rows(`SELECT try_id, hostname, task_fail_history AS history FROM try
       WHERE task_id = ${taskId} ORDER BY try_id`)).toEqual([
       { try_id: 0, hostname: "host of a", history: "code 3" },
-      { try_id: 1, hostname: "host of a", history: "code 3" },
+      { try_id: 1, hostname: "host of a", history: "code 3, code 4" },
+      { try_id: 2, hostname: "host of a", history: "code 3, code 4" },
     ]);
     expect(rows(`SELECT state, outcome, try_count, used_cores, category FROM task_detail
       WHERE task_id = ${taskId}`)).toEqual([{
       state: "done",
       outcome: "success",
-      try_count: 2,
+      try_count: 3,
       used_cores: 0.25,
       category: "late",
     }]);
     expect(rows(`SELECT psutil_process_children_count AS children, psutil_process_time_user AS s
-      FROM resource WHERE task_id = ${taskId} AND try_id = 1`)).toEqual([{ children: 2, s: 2 }]);
+      FROM resource WHERE task_id = ${taskId} ORDER BY try_id`))
+      .toEqual([{ children: 0, s: 0.001 }, { children: 0, s: 0.001 }, { children: 2, s: 2 }]);
     expect(rows("SELECT tasks_failed_count AS f, tasks_completed_count AS c FROM workflow"))
       .toEqual([{ f: 0, c: 2 }]);
     expect(rows("SELECT role, mount, file_id FROM mount ORDER BY task_id, role, mount"))
@@ -182,6 +192,30 @@ test("RunDatabase writes a task that came and went once, whatever it passed", ()
   expect(after.n - before.n).toBe(10);
   expect(database.openTaskCount).toBe(0);
   database.close();
+});
+
+test("RunDatabase has two rows of what a longer try used, which Parsl's plots go by", () => {
+  const core = new RecordedCore();
+  core.joins("a");
+  const taskId = core.submits({});
+  const times = { startedAtMs: 1_000 + core.nowMs, stagedMs: 1, ranMs: 4_000 };
+  const result = core.result("a", taskId, { used: { memoryBytes: 1e6, cpuMs: 2_000 } });
+  core.says("a", { kind: "result", result: { ...result, times } });
+  const rows = recorded(core);
+  expect(rows(`SELECT psutil_process_memory_resident AS bytes, psutil_process_time_user AS s,
+    resource_monitoring_interval AS every FROM resource ORDER BY timestamp`)).toEqual([
+    { bytes: 1e6, s: 0, every: 0 },
+    { bytes: 1e6, s: 2, every: 4 },
+  ]);
+});
+
+test("RunDatabase has one row of a node that stayed to the end, as Parsl has", () => {
+  const core = new RecordedCore();
+  core.joins("a", { features: ["a,b", "c"] });
+  const rows = recorded(core);
+  expect(rows("SELECT active FROM node")).toEqual([{ active: 1 }]);
+  expect(rows("SELECT reason, features FROM worker"))
+    .toEqual([{ reason: "the run ended", features: '["a,b","c"]' }]);
 });
 
 test("RunDatabase ends what ran at a worker that left, and what a worker kept", () => {
