@@ -16,6 +16,7 @@ import { newRandom, nextRandom, type RandomState } from "../../shared/random.ts"
 import type { TaskEnd } from "../../manager/core/instruction.ts";
 import type { Scenario } from "./scenario.ts";
 import { ToldCheck } from "./told.ts";
+import { VineCheck } from "./vine_recorded.ts";
 
 /** Chance that what a step told is recorded at once, and not with what comes after it. */
 const RECORD_CHANCE = 0.2;
@@ -41,12 +42,15 @@ export class RecordCheck {
   readonly #unheard: Fact["kind"] | undefined;
   readonly #told: ToldCheck = new ToldCheck();
   readonly #database: RunDatabase = new RunDatabase({ path: ":memory:" });
+  /** Of a run of which all is heard. */
+  readonly #vine: VineCheck | undefined;
   readonly #recorder: Recorder;
   readonly #ends: Map<number, TaskEnd> = new Map();
 
   constructor(state: ManagerState, { seed, records }: Pick<Scenario, "seed" | "records">) {
     this.#state = state;
     this.#unheard = records?.unheard;
+    if (this.#unheard === undefined) this.#vine = new VineCheck();
     this.#random = newRandom(seed);
     const database = this.#database;
     this.#recorder = new Recorder({
@@ -54,7 +58,10 @@ export class RecordCheck {
       writer: {
         start: () => {},
         write: ({ atMs, records }) => {
-          for (const [index, record] of records.entries()) database.apply(atMs[index] ?? 0, record);
+          for (const [index, record] of records.entries()) {
+            database.apply(atMs[index] ?? 0, record);
+            this.#vine?.apply(atMs[index] ?? 0, record);
+          }
         },
       },
       summarize: () => summaryOf(state),
@@ -105,6 +112,7 @@ export class RecordCheck {
     this.#database.flush();
     this.#compareCounts();
     this.#database.close();
+    this.#vine?.end(this.#ends.size);
   }
 
   #compareTasks(): void {
