@@ -31,6 +31,7 @@ import {
   recordsOption,
   type RecordsOptions,
   runDirectoryOption,
+  statedDashboard,
   statedLogLevel,
 } from "./records_option.ts";
 import { customResources, features } from "./resource_option.ts";
@@ -262,7 +263,7 @@ export interface ManagerOptions {
    * `"error"`. Default: what TENDRIL_LOG_LEVEL says, else `"info"`.
    */
   readonly logLevel?: LogLevel;
-  /** Serve the dashboard, at `address`. Default true. */
+  /** Serve the dashboard, at `address`. Default true, unless TENDRIL_NO_DASHBOARD is set. */
   readonly dashboard?: boolean;
   /**
    * Path of a TOML or JSON file with such options; those that are stated elsewhere win, policy by
@@ -353,7 +354,7 @@ export function readManagerOptions(options: ManagerOptions): ManagerConfig {
     ...(read.runDirectory === undefined ? {} : { runDirectory: read.runDirectory }),
     records: read.records ?? ALL_RECORDS,
     logLevel: read.logLevel ?? statedLogLevel(),
-    hasDashboard: read.dashboard ?? true,
+    hasDashboard: read.dashboard ?? statedDashboard(),
   };
 }
 

@@ -50,6 +50,11 @@ export function readRunDirectoryText(given: string | undefined): string | false 
   return given === NO_DIRECTORY ? false : given;
 }
 
+/** True unless the variable of the flag says otherwise, where nothing else does. */
+export function statedDashboard(): boolean {
+  return (process.env["TENDRIL_NO_DASHBOARD"] ?? "") === "";
+}
+
 /**
  * The level of logs that the variable states, where nothing else does.
  *

@@ -155,8 +155,10 @@ async function spawnRunner(
       ...process.env,
       // Tests never see, and never change, what the user's own managers left.
       TENDRIL_HOME: join(run.scratch, "home"),
-      // Nor do they leave records of their own, where they do not say so.
+      // Nor do they record themselves where they do not say so: some thousand record processes would
+      // take minutes.
       TENDRIL_RUN_DIRECTORY: "none",
+      TENDRIL_NO_DASHBOARD: "1",
     },
   });
   const end = await endOf(child);

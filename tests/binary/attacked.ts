@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import process from "node:process";
 
 import { join } from "@std/path";
 
@@ -63,7 +64,9 @@ export class Attacked {
   static async start(folder: string): Promise<Attacked> {
     const script = join(folder, "attacked.ts");
     writeFileSync(script, SCRIPT);
-    const child = spawn(BINARY, ["run", script], { cwd: folder, stdio: "ignore" });
+    // Its dashboard is attacked as well.
+    const { TENDRIL_NO_DASHBOARD: _switch, ...env } = process.env;
+    const child = spawn(BINARY, ["run", script], { cwd: folder, stdio: "ignore", env });
     const read = (name: string) => readAccessFile(accessPath(name)).catch(() => undefined);
     await until(async () => await read("other") !== undefined, "the managers run");
     const [access, other] = await Promise.all([read("attacked"), read("other")]);

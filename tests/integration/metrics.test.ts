@@ -46,7 +46,7 @@ test(
     await using scratch = await Scratch.open();
     const module = scratch.path("squares.ts");
     await writeFile(module, "export const square = (x: number): number => x * x;\n");
-    const manager = await Manager.start({ runDirectory: scratch.path("runs") });
+    const manager = await Manager.start({ runDirectory: scratch.path("runs"), dashboard: true });
     for (const _ of [1, 2]) await scratch.worker(manager);
     await work(manager, module);
     const { secrets } = await readAccessFile(accessPath(manager.name));

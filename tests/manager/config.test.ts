@@ -1,24 +1,41 @@
 import { expect, test } from "bun:test";
+import process from "node:process";
 
-import { type ManagerOptions, readManagerOptions, readPolicies } from "../../manager/config.ts";
+import {
+  type ManagerConfig,
+  type ManagerOptions,
+  readManagerOptions,
+  readPolicies,
+} from "../../manager/config.ts";
 import { DEFAULT_POLICIES } from "../../manager/core/policy.ts";
 
 /** Options as a script without types may give them. */
 const read = (options: unknown) => readManagerOptions(options as ManagerOptions);
 
-test("readManagerOptions() fills in the defaults", () => {
-  expect(read({})).toEqual({
-    host: "127.0.0.1",
-    port: 0,
-    advertise: [],
-    isInsecure: false,
-    workers: { count: 0 },
-    policies: DEFAULT_POLICIES,
-    categories: [],
-    records: { database: true, vineLogs: true, logs: true, outputs: true },
-    logLevel: "info",
-    hasDashboard: true,
-  });
+/** What a manager is without any option. */
+const DEFAULTS: ManagerConfig = {
+  host: "127.0.0.1",
+  port: 0,
+  advertise: [],
+  isInsecure: false,
+  workers: { count: 0 },
+  policies: DEFAULT_POLICIES,
+  categories: [],
+  records: { database: true, vineLogs: true, logs: true, outputs: true },
+  logLevel: "info",
+  hasDashboard: true,
+};
+
+test("readManagerOptions() fills in the defaults, or what a variable says of the dashboard", () => {
+  const variable = process.env["TENDRIL_NO_DASHBOARD"];
+  try {
+    process.env["TENDRIL_NO_DASHBOARD"] = "1";
+    expect([read({}).hasDashboard, read({ dashboard: true }).hasDashboard]).toEqual([false, true]);
+    delete process.env["TENDRIL_NO_DASHBOARD"];
+    expect(read({})).toEqual(DEFAULTS);
+  } finally {
+    if (variable !== undefined) process.env["TENDRIL_NO_DASHBOARD"] = variable;
+  }
 });
 
 test("readManagerOptions() takes a run directory or none, and switches of records", () => {
