@@ -34,10 +34,10 @@ const FIRST: readonly Column<TaskRow>[] = [
     key: "name",
     title: "Name",
     ...NARROW,
-    cell: ({ name, command, message }) => (
-      <span title={command}>
-        <span class="name">{name}</span>
-        {message !== "" && <span class="soft">{message}</span>}
+    cell: (row) => (
+      <span title={row.command}>
+        <span class="name">{row.name}</span>
+        <span class="soft">{row.message || row.tag || argumentsOf(row)}</span>
       </span>
     ),
   },
@@ -84,6 +84,11 @@ export function taskColumns(nowMs: number | undefined): readonly Column<TaskRow>
     },
     ...LAST,
   ];
+}
+
+/** What follows the program in a command. */
+function argumentsOf({ name, command }: TaskRow): string {
+  return command.startsWith(name) ? command.slice(name.length) : command;
 }
 
 /** How long a task ran, or has run so far. */

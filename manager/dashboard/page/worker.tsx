@@ -73,6 +73,8 @@ const RESOURCES: readonly (readonly [string, (value: number) => string, keyof Co
 ];
 
 function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
+  const given = (key: keyof Committed): number => Math.min(worker.committed[key], worker[key]);
+  const aheadCores = worker.committed.cores - given("cores");
   return (
     <section class="card">
       <h2>Given away</h2>
@@ -91,10 +93,10 @@ function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
           {RESOURCES.map(([name, show, key]) => (
             <tr key={key}>
               <th scope="row">{name}</th>
-              <td class="number">{show(worker.committed[key])}</td>
+              <td class="number">{show(given(key))}</td>
               <td class="number">{show(worker[key])}</td>
               <td>
-                <UseBar used={worker.committed[key]} of={worker[key]} />
+                <UseBar used={given(key)} of={worker[key]} />
               </td>
             </tr>
           ))}
@@ -108,6 +110,12 @@ function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
           </tr>
         </tbody>
       </table>
+      {aheadCores > 0 && (
+        <p class="soft">
+          Tasks for {plural(aheadCores, "more core")}{" "}
+          are there ahead, to start as soon as there is room.
+        </p>
+      )}
     </section>
   );
 }
