@@ -303,7 +303,7 @@ function zoomed(view: View, factor: number, at: GraphPoint): View {
   };
 }
 
-/** All of the drawing in the middle; when that is too small to read, its left part. */
+/** All of the drawing in the middle; when that is too small to read, its upper left part. */
 function fittingView(svg: SVGSVGElement | null, scene: GraphScene, scaleMin: number): View {
   const width = svg?.clientWidth ?? 1;
   const height = svg?.clientHeight ?? 1;
@@ -314,12 +314,11 @@ function fittingView(svg: SVGSVGElement | null, scene: GraphScene, scaleMin: num
     1.25,
   );
   const scale = Math.max(fitting, scaleMin);
-  const isWider = widthPx * scale > width - 2 * MARGIN_PX;
-  return {
-    x: isWider ? -MARGIN_PX / scale : (widthPx - width / scale) / 2,
-    y: (heightPx - height / scale) / 2,
-    scale,
+  const startOf = (lengthPx: number, roomPx: number): number => {
+    const isLonger = lengthPx * scale > roomPx - 2 * MARGIN_PX + 1;
+    return isLonger ? -MARGIN_PX / scale : (lengthPx - roomPx / scale) / 2;
   };
+  return { x: startOf(widthPx, width), y: startOf(heightPx, height), scale };
 }
 
 function withInSight(view: View, svg: SVGSVGElement | null, box: PlacedBox): View {

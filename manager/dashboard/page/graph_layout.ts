@@ -470,16 +470,17 @@ function pointsOf(
     const aisle = y + box.heightPx / 2 + BOX_GAP_PX / 2;
     const left = x - box.widthPx / 2;
     const right = x + box.widthPx / 2;
-    // Beside other boxes of its row it goes through the aisle, so that it seems to touch none.
+    // Beside other boxes of its row it goes through the aisle, so that it seems to touch none. A
+    // narrower box of a layer of one column is beside none.
     return step === 0
       ? [
         { x: right, y },
-        ...(right < span.rightPx - 1
+        ...(right + COLUMN_GAP_PX < span.rightPx
           ? [{ x: right + COLUMN_GAP_PX / 2, y: aisle }, { x: span.rightPx, y: aisle }]
           : []),
       ]
       : [
-        ...(left > span.leftPx + 1
+        ...(left - COLUMN_GAP_PX > span.leftPx
           ? [{ x: span.leftPx, y: aisle }, { x: left - COLUMN_GAP_PX / 2, y: aisle }]
           : []),
         { x: left, y },

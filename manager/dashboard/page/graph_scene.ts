@@ -77,9 +77,9 @@ function lookOf(kind: GraphItem["kind"]): KindLook {
     case "task":
       return { word: "Task", widthPx: 168, heightPx: 48, titleLength: 22 };
     case "file":
-      return { word: "File", widthPx: 150, heightPx: 38, titleLength: 20 };
+      return { word: "File", widthPx: 150, heightPx: 38, titleLength: 18 };
     case "category":
-      return { word: "Category", widthPx: 196, heightPx: 56, titleLength: 26 };
+      return { word: "Category", widthPx: 236, heightPx: 56, titleLength: 30 };
     case "file_group":
       return { word: "Files", widthPx: 196, heightPx: 40, titleLength: 27 };
   }

@@ -37,7 +37,7 @@ const FIRST: readonly Column<TaskRow>[] = [
     cell: (row) => (
       <span title={row.command}>
         <span class="name">{row.name}</span>
-        <span class="soft">{row.message || row.tag || argumentsOf(row)}</span>
+        <span class="soft wide-only">{row.message || row.tag || argumentsOf(row)}</span>
       </span>
     ),
   },
@@ -86,9 +86,10 @@ export function taskColumns(nowMs: number | undefined): readonly Column<TaskRow>
   ];
 }
 
-/** What follows the program in a command. */
-function argumentsOf({ name, command }: TaskRow): string {
-  return command.startsWith(name) ? command.slice(name.length) : command;
+/** What follows the program in a command; all of it where that is called otherwise. */
+export function argumentsOf({ name, command }: Pick<TaskRow, "name" | "command">): string {
+  const [program = "", rest = ""] = command.split(/\s(.*)/s, 2);
+  return program === name || program.endsWith(`/${name}`) ? rest : command;
 }
 
 /** How long a task ran, or has run so far. */

@@ -376,7 +376,7 @@ function paintNames(context: CanvasRenderingContext2D, size: CanvasSize, scene: 
     );
     // Beside the stems that go on from there.
     const isPassed = !isRoot && (layout.tree.children[node]?.length ?? 0) > 0;
-    const y = isRoot ? place.y + 8 : isPassed ? place.y + 12 : place.y - Math.cos(place.angle) * 6;
+    const y = isRoot ? place.y - 6 : isPassed ? place.y + 12 : place.y - Math.cos(place.angle) * 6;
     const box = [x - 2, y - 7, x + widthPx + 2, y + 7] as const;
     const isFree = taken.every((other) =>
       box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]
