@@ -24,6 +24,15 @@ const HITS_MAX = 2;
 /** Shorter means count as this: what is added by the way to a worker is no slowness. */
 const MEAN_MS_MIN = 50;
 
+/** How many times as long or as short as others of its class one try may seem. */
+const SLOWNESS_MAX = 16;
+
+/** Tries that are shorter say nothing of their workers. */
+const SHORTEST_MS = 1;
+
+/** Weight of the newest try in the moving mean of durations. */
+const MEAN_WEIGHT = 0.1;
+
 /** A try has started: it is looked at when it has run for too long. */
 export function watchTry(state: ManagerState, attempt: TryRecord): void {
   const { taskClass } = attempt;
@@ -39,6 +48,23 @@ export function noteEnded(state: ManagerState, { taskClass, worker }: TryRecord)
   if (taskClass.endedCount !== ENDED_MIN) return;
   for (const attempt of taskClass.unwatched) watchTry(state, attempt);
   taskClass.unwatched.clear();
+}
+
+/** A try ended well after that time: how long those of its class take, and at its worker. */
+export function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
+  const { meanRanMs } = taskClass;
+  // None follows it there; by what is learnt of it one may wait elsewhere.
+  if (worker.reservedFor !== undefined) taskClass.isBlocked = false;
+  if (meanRanMs !== undefined) {
+    const times = Math.max(ranMs, SHORTEST_MS) / Math.max(meanRanMs, SHORTEST_MS);
+    const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
+    worker.slowness += (slowness - worker.slowness) * MEAN_WEIGHT;
+  }
+  // More of what is short may wait at workers, also where there seemed to be no room.
+  if (meanRanMs === undefined) taskClass.isBlocked = false;
+  taskClass.meanRanMs = meanRanMs === undefined
+    ? ranMs
+    : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;
 }
 
 /** The try is off the tables. */

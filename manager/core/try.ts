@@ -28,7 +28,7 @@ import { allocationFor } from "./ramp_down.ts";
 import { endReservation, endReservationsOfFull } from "./reservation.ts";
 import { isWorthRecall } from "./schedule.ts";
 import { judgeFailure, noteLoss } from "./retry.ts";
-import { noteEnded, unwatchTry, watchTry } from "./slow_worker.ts";
+import { learnDuration, noteEnded, unwatchTry, watchTry } from "./slow_worker.ts";
 import { reviewSpool } from "./spool.ts";
 import {
   type FileRecord,
@@ -53,15 +53,6 @@ const CLOCK_SLACK_MS = 1_000;
 
 /** Workers, each with more disk than the one before, on which a task is tried for want of it. */
 const FULL_TRIES_MAX = 5;
-
-/** How many times as long or as short as others of its class one try may seem. */
-const SLOWNESS_MAX = 16;
-
-/** Tries that are shorter say nothing of their workers. */
-const SHORTEST_MS = 1;
-
-/** Weight of the newest try in the moving mean of durations. */
-const MEAN_WEIGHT = 0.1;
 
 const NO_WORKERS: readonly WorkerRecord[] = [];
 
@@ -594,20 +585,4 @@ function forgetUnstarted(state: ManagerState, attempt: TryRecord): void {
   if (worker.unstarted.delete(attempt) && worker.unstarted.size === 0) {
     state.recallable.delete(worker);
   }
-}
-
-function learnDuration({ taskClass, worker }: TryRecord, ranMs: number): void {
-  const { meanRanMs } = taskClass;
-  // None follows it there; by what is learnt of it one may wait elsewhere.
-  if (worker.reservedFor !== undefined) taskClass.isBlocked = false;
-  if (meanRanMs !== undefined) {
-    const times = Math.max(ranMs, SHORTEST_MS) / Math.max(meanRanMs, SHORTEST_MS);
-    const slowness = Math.min(SLOWNESS_MAX, Math.max(1 / SLOWNESS_MAX, times));
-    worker.slowness += (slowness - worker.slowness) * MEAN_WEIGHT;
-  }
-  // More of what is short may wait at workers, also where there seemed to be no room.
-  if (meanRanMs === undefined) taskClass.isBlocked = false;
-  taskClass.meanRanMs = meanRanMs === undefined
-    ? ranMs
-    : meanRanMs + (ranMs - meanRanMs) * MEAN_WEIGHT;
 }

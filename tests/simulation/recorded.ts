@@ -8,19 +8,24 @@
 import type { SQLInputValue } from "node:sqlite";
 
 import type { Fact } from "../../manager/core/fact.ts";
-import type { FileRecord, ManagerState, WorkerRecord } from "../../manager/core/state.ts";
+import type { ManagerState, WorkerRecord } from "../../manager/core/state.ts";
 import { summarize } from "../../manager/core/summary.ts";
 import { RunDatabase } from "../../manager/monitoring/database.ts";
 import { Recorder } from "../../manager/monitoring/recorder.ts";
 import { newRandom, nextRandom, type RandomState } from "../../shared/random.ts";
 import type { TaskEnd } from "../../manager/core/instruction.ts";
+import type { Scenario } from "./scenario.ts";
 import { ToldCheck } from "./told.ts";
+import { VineCheck } from "./vine_recorded.ts";
 
 /** Chance that what a step told is recorded at once, and not with what comes after it. */
 const RECORD_CHANCE = 0.2;
 
 /** Chance that what is recorded is compared with the state. */
 const COMPARE_CHANCE = 0.03;
+
+/** The same where something is to be found. */
+const FIND_CHANCE = 0.3;
 
 /** Instant 0 of the run, epoch milliseconds. */
 const EPOCH_MS = 1_700_000_000_000;
@@ -34,13 +39,18 @@ type Row = Record<string, unknown>;
 export class RecordCheck {
   readonly #state: ManagerState;
   readonly #random: RandomState;
+  readonly #unheard: Fact["kind"] | undefined;
   readonly #told: ToldCheck = new ToldCheck();
   readonly #database: RunDatabase = new RunDatabase({ path: ":memory:" });
+  /** Of a run of which all is heard. */
+  readonly #vine: VineCheck | undefined;
   readonly #recorder: Recorder;
   readonly #ends: Map<number, TaskEnd> = new Map();
 
-  constructor(state: ManagerState, seed: number) {
+  constructor(state: ManagerState, { seed, records }: Pick<Scenario, "seed" | "records">) {
     this.#state = state;
+    this.#unheard = records?.unheard;
+    if (this.#unheard === undefined) this.#vine = new VineCheck();
     this.#random = newRandom(seed);
     const database = this.#database;
     this.#recorder = new Recorder({
@@ -48,7 +58,10 @@ export class RecordCheck {
       writer: {
         start: () => {},
         write: ({ atMs, records }) => {
-          for (const [index, record] of records.entries()) database.apply(atMs[index] ?? 0, record);
+          for (const [index, record] of records.entries()) {
+            database.apply(atMs[index] ?? 0, record);
+            this.#vine?.apply(atMs[index] ?? 0, record);
+          }
         },
       },
       summarize: () => summaryOf(state),
@@ -61,13 +74,15 @@ export class RecordCheck {
   /** Takes what a step told, and throws when that, or what is recorded, cannot be. */
   hear(facts: readonly Fact[]): void {
     this.#told.hear(facts);
-    if (facts.length > 0) this.#recorder.hear(facts, this.#state.nowMs);
+    const heard = facts.filter(({ kind }) => kind !== this.#unheard);
+    if (heard.length > 0) this.#recorder.hear(heard, this.#state.nowMs);
     if (nextRandom(this.#random) >= RECORD_CHANCE) return;
     this.#recorder.flush();
     const drawn = nextRandom(this.#random);
     // Rows that are written are changed later by other statements than those that are not.
     if (drawn < 0.3) this.#database.write();
-    if (drawn < COMPARE_CHANCE) this.compare();
+    const chance = this.#unheard === undefined ? COMPARE_CHANCE : FIND_CHANCE;
+    if (drawn < chance) this.compare();
   }
 
   /** A task was returned to its user. */
@@ -97,6 +112,7 @@ export class RecordCheck {
     this.#database.flush();
     this.#compareCounts();
     this.#database.close();
+    this.#vine?.end(this.#ends.size);
   }
 
   #compareTasks(): void {
@@ -179,7 +195,7 @@ export class RecordCheck {
   #checkLanes(): void {
     const rows = this.#rows(
       "SELECT * FROM attempt WHERE started_at_ms IS NOT NULL ORDER BY worker_id, lane, " +
-        "started_at_ms, ended_at_ms",
+        "started_at_ms, ended_at_ms NULLS LAST",
     );
     for (const [index, row] of rows.entries()) {
       const next = rows[index + 1];
@@ -278,6 +294,9 @@ export class RecordCheck {
     for (const [route, count] of Object.entries(routes)) {
       expectSame(`bytes from ${route}`, bytes.get(route) ?? 0, count);
     }
+    // Small outputs ride in results, and are counted as well.
+    const toManager = bytes.get("worker to manager") ?? 0;
+    expectSame("more came here", toManager > counters.workerToManagerBytes, false);
   }
 
   #workerOf(row: Row): WorkerRecord | undefined {
@@ -353,25 +372,25 @@ const RUN = {
 };
 
 /** Statuses that may come after each; the first is `pending`. */
-const FOLLOWERS: { readonly [Status: string]: readonly string[] } = {
-  pending: ["launched", "failed", "dep_fail"],
-  launched: ["running", "pending", "fail_retryable", "exec_done", "failed"],
-  running: ["running_ended", "fail_retryable", "failed"],
-  running_ended: ["fail_retryable", "exec_done", "failed", "pending"],
-  fail_retryable: ["pending"],
-  exec_done: [],
-  failed: [],
-  dep_fail: [],
-};
+const FOLLOWERS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["pending", ["launched", "failed", "dep_fail"]],
+  ["launched", ["running", "pending", "fail_retryable", "failed"]],
+  ["running", ["running_ended", "fail_retryable", "failed"]],
+  ["running_ended", ["fail_retryable", "exec_done", "failed", "pending"]],
+  ["fail_retryable", ["pending"]],
+  ["exec_done", []],
+  ["failed", []],
+  ["dep_fail", []],
+]);
 
 function checkStatuses(what: string, names: readonly string[], outcome: string | undefined): void {
   if (names[0] !== "pending") throw new Error(`The first status is wrong of ${what}`);
   for (const [index, name] of names.slice(1).entries()) {
     const before = names[index] ?? "";
-    if (FOLLOWERS[before]?.includes(name) === true) continue;
+    if (FOLLOWERS.get(before)?.includes(name) === true) continue;
     throw new Error(`Status ${name} follows ${before} in ${what}`);
   }
-  const isOver = FOLLOWERS[names.at(-1) ?? ""]?.length === 0;
+  const isOver = FOLLOWERS.get(names.at(-1) ?? "")?.length === 0;
   expectSame(`end of ${what}`, isOver, outcome !== undefined);
   if (isOver) expectSame(`success of ${what}`, names.at(-1) === "exec_done", outcome === "success");
 }

@@ -1,6 +1,7 @@
 /** What a simulated run is made of, and what is known of it at its end. */
 
 import type { CategoryChange } from "../../manager/core/event.ts";
+import type { Fact } from "../../manager/core/fact.ts";
 import type { Policies } from "../../manager/core/policy.ts";
 import type { ManagerState } from "../../manager/core/state.ts";
 import type { TaskId } from "../../shared/ids.ts";
@@ -26,8 +27,11 @@ export interface Scenario {
   readonly hasCategories?: boolean;
   /** Of each worker; 16 GiB unless stated. */
   readonly memoryBytes?: number;
-  /** What is recorded of the run is compared with what happened; recorded.ts. */
-  readonly isRecorded?: boolean;
+  /**
+   * What is recorded of the run is compared with what happened; recorded.ts. Who records it is not
+   * told of the facts that are named.
+   */
+  readonly records?: { readonly unheard?: Fact["kind"] };
   /** Invariants are checked after each event, or after so many. */
   readonly checkEach?: number;
   readonly taskCount: number;

@@ -385,7 +385,7 @@ export const SCENARIOS: readonly NamedScenario[] = [
 
 /** The same scenario, of which is compared what is recorded. */
 export function recorded(scenario: NamedScenario): NamedScenario {
-  return { ...scenario, of: (seed) => ({ ...scenario.of(seed), isRecorded: true }) };
+  return { ...scenario, of: (seed) => ({ ...scenario.of(seed), records: {} }) };
 }
 
 /** Runs one seed of a scenario; throws when something that it claims does not hold. */

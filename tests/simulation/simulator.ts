@@ -136,7 +136,7 @@ class Simulation implements World {
         ...scenario.policies,
       },
     });
-    if (scenario.isRecorded === true) this.#records = new RecordCheck(this.#state, scenario.seed);
+    if (scenario.records !== undefined) this.#records = new RecordCheck(this.#state, scenario);
   }
 
   get workers(): ReadonlyMap<WorkerId, SimWorker> {

@@ -6,14 +6,14 @@ type TryFact = Extract<Fact, { kind: "try_dispatched" | "try_started" | "try_ret
 type InstanceFact = Extract<Fact, { kind: "library_instance" }>;
 
 /** What an instance may be said to be after what it was said to be before. */
-const INSTANCE_CHANGES: { readonly [Change in InstanceFact["change"]]: readonly string[] } = {
-  starting: [""],
-  ready: ["starting"],
-  retiring: ["starting", "ready"],
-  stopped: ["starting", "ready", "retiring"],
-  start_failed: ["starting", "retiring"],
-  died: ["starting", "ready", "retiring"],
-};
+const INSTANCE_CHANGES: ReadonlyMap<InstanceFact["change"], readonly string[]> = new Map([
+  ["starting", [""]],
+  ["ready", ["starting"]],
+  ["retiring", ["starting", "ready"]],
+  ["stopped", ["starting", "ready", "retiring"]],
+  ["start_failed", ["starting", "retiring"]],
+  ["died", ["starting", "ready", "retiring"]],
+]);
 
 /** Hears the facts of one run. */
 export class ToldCheck {
@@ -105,7 +105,9 @@ export class ToldCheck {
         const { instanceId, change, workerId } = fact;
         const before = this.#instances.get(instanceId)?.change ?? "";
         this.#instances.set(instanceId, { change, workerId });
-        return INSTANCE_CHANGES[change].includes(before) ? undefined : `it was ${before}`;
+        return INSTANCE_CHANGES.get(change)?.includes(before) === true
+          ? undefined
+          : `it was ${before}`;
       }
       default:
         return undefined;
