@@ -7,17 +7,17 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
-import type { Committed, WorkerDetail } from "../api.ts";
+import type { WorkerDetail } from "../api.ts";
 import { useAnswer } from "./answer.ts";
-import { amount, bytes, duration, instant, plural, UNKNOWN } from "./format.ts";
+import { bytes, duration, instant, plural, UNKNOWN } from "./format.ts";
 import { HostActions, useHosts } from "./host_actions.tsx";
 import { Facts, PageHead, Partial, Problem } from "./layout.tsx";
+import { type ResourceRow, resourceRows, ResourceTable } from "./resource_table.tsx";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { useSorted } from "./sorted.ts";
 import { type Column, Table } from "./table.tsx";
 import { taskColumns } from "./task_table.tsx";
-import { UseBar } from "./use_bar.tsx";
 import { WorkerMark } from "./workers.tsx";
 
 /** Rows in sight of the lists. */
@@ -64,50 +64,20 @@ interface PartProps {
   readonly nowMs: number | undefined;
 }
 
-/** `[name, how to show it, field]` */
-const RESOURCES: readonly (readonly [string, (value: number) => string, keyof Committed])[] = [
-  ["Cores", amount, "cores"],
-  ["Memory", bytes, "memoryBytes"],
-  ["Disk", bytes, "diskBytes"],
-  ["GPUs", amount, "gpus"],
-];
-
 function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
+  const { committed, cachedBytes, diskBytes } = worker;
+  const cache: ResourceRow = {
+    name: "Cache",
+    show: bytes,
+    values: [cachedBytes, diskBytes],
+    used: cachedBytes,
+    of: diskBytes,
+  };
+  const given = resourceRows({ values: [committed, worker], used: committed, of: worker });
   return (
     <section class="card">
       <h2>Given away</h2>
-      <table class="plain">
-        <thead>
-          <tr>
-            <th scope="col" />
-            <th scope="col" class="number">Given</th>
-            <th scope="col" class="number">Has</th>
-            <th scope="col">
-              <span class="hidden">Part</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {RESOURCES.map(([name, show, key]) => (
-            <tr key={key}>
-              <th scope="row">{name}</th>
-              <td class="number">{show(worker.committed[key])}</td>
-              <td class="number">{show(worker[key])}</td>
-              <td>
-                <UseBar used={worker.committed[key]} of={worker[key]} />
-              </td>
-            </tr>
-          ))}
-          <tr>
-            <th scope="row">Cache</th>
-            <td class="number">{bytes(worker.cachedBytes)}</td>
-            <td class="number">{bytes(worker.diskBytes)}</td>
-            <td>
-              <UseBar used={worker.cachedBytes} of={worker.diskBytes} />
-            </td>
-          </tr>
-        </tbody>
-      </table>
+      <ResourceTable heads={["Given", "Has"]} barHead="Part" rows={[...given, cache]} />
     </section>
   );
 }
