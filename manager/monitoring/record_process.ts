@@ -41,6 +41,9 @@ const ANSWER_MS_MAX = 30_000;
 /** How long the process has for what is left when the run has ended. */
 const CLOSE_MS_MAX = 30_000;
 
+/** How long it has to end once it was killed: what waits for a dead disk ends when that answers. */
+const KILLED_MS_MAX = 1_000;
+
 /**
  * Ignored signals stay ignored across `exec`: there is no moment at its start when one that is sent
  * to everybody ends it. It ends when the manager has.
@@ -178,14 +181,21 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
     child.ref();
     child.stdin?.end();
     const { closeMsMax = CLOSE_MS_MAX } = this.#options;
+    const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<void>();
+    let gone: ReturnType<typeof setTimeout> | undefined;
     const limit = setTimeout(() => {
       this.#options.onTrouble(
         `Cannot record the end of the run: it was not written in ${closeMsMax / 1000} s`,
       );
       child.kill("SIGKILL");
+      gone = setTimeout(giveUp, KILLED_MS_MAX);
     }, closeMsMax);
-    await this.#ended;
+    await Promise.race([this.#ended, givenUp]);
     clearTimeout(limit);
+    clearTimeout(gone);
+    child.stdin?.destroy();
+    child.stdout?.destroy();
+    child.unref();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

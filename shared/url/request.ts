@@ -26,6 +26,8 @@ export interface UrlAnswer {
   readonly response: Response;
   /** Who answered, for a message: `"https://a/x" led to "https://b/y", which`. */
   readonly who: string;
+  /** What was sent there and is not to be shown, should the answer repeat it. */
+  readonly secrets: readonly string[];
 }
 
 /** Why a url cannot be had, or written. */
@@ -70,14 +72,16 @@ export async function requestUrl(text: string, request: UrlRequest): Promise<Url
   const authorization = takeUser(first);
   let url = first;
   let who = `"${shownUrl(url.href)}"`;
+  const secrets = secretsOf(new URL(text), authorization);
   for (let redirectCount = 0;; redirectCount++) {
     const isOwn = url.origin === first.origin;
     const response = await ask(url, request, isOwn ? authorization : undefined);
-    if (!REDIRECT_STATUSES.includes(response.status)) return { response, who };
+    if (!REDIRECT_STATUSES.includes(response.status)) return { response, who, secrets };
     await discardBody(response);
     const { status, headers } = response;
     const location = headers.get("Location") ?? "";
     url = redirectTarget({ first, url, method: request.method, status, location }, who);
+    secrets.push(...secretsOf(url, undefined));
     const to = shownUrl(url.href);
     if (redirectCount >= REDIRECTS_MAX) {
       throw new UrlError("refused", `${who} leads on to "${to}" after ${REDIRECTS_MAX} redirects`);
@@ -120,9 +124,9 @@ export function redirectTarget(
 }
 
 /** An answer that is no success, as a message tells it: its status and its first line. */
-export async function describeAnswer({ response, who }: UrlAnswer): Promise<string> {
+export async function describeAnswer({ response, who, secrets }: UrlAnswer): Promise<string> {
   const { status, statusText } = response;
-  const line = await firstLine(response);
+  const line = hide(await firstLine(response), secrets).slice(0, LINE_CHARS_MAX);
   const said = line === "" || line === statusText ? "" : `: ${line}`;
   return `${who} answered ${`${status} ${statusText}`.trim()}${said}`;
 }
@@ -180,6 +184,30 @@ function takeUser(url: URL): string | undefined {
   return `Basic ${Buffer.from(text, "utf8").toString("base64")}`;
 }
 
+/** Shorter words of a query would take what is none of it out of a message. */
+const SECRET_CHARS_MIN = 5;
+
+/** What a server may repeat of a request: as it was sent, and as it is read. */
+function secretsOf(
+  { search, searchParams, password }: URL,
+  authorization: string | undefined,
+): string[] {
+  const words = search.slice(1).split("&").map((part) => part.replace(/^[^=]*=/, ""));
+  return [
+    authorization?.replace(/^Basic /, "") ?? "",
+    password,
+    decoded(password),
+    ...words,
+    ...searchParams.values(),
+  ].filter((secret) => secret.length >= SECRET_CHARS_MIN);
+}
+
+/** `text` without these; the longest first, as one may hold another. */
+function hide(text: string, secrets: readonly string[]): string {
+  const known = [...secrets].sort((a, b) => b.length - a.length);
+  return known.reduce((left, secret) => left.replaceAll(secret, "…"), text);
+}
+
 /** A percent sign that escapes nothing stands for itself. */
 function decoded(text: string): string {
   try {
@@ -211,7 +239,7 @@ async function firstLine(response: Response): Promise<string> {
   }
   const text = Buffer.concat(parts).subarray(0, ANSWER_BYTES_MAX).toString();
   const line = text.split(/[\r\n]/).find((part) => part.trim() !== "")?.trim() ?? "";
-  return line.replace(/[^\x20-\x7e\xa0-\uffff]/g, "").slice(0, LINE_CHARS_MAX);
+  return line.replace(/[^\x20-\x7e\xa0-\uffff]/g, "");
 }
 
 /** What a runtime says of a failure, without its advice to programmers. */

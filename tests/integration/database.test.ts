@@ -136,7 +136,6 @@ test("monitoring.db agrees with the results of a run, whatever became of its tas
   expect(query(path, "SELECT count(*) AS n FROM worker WHERE left_at_ms IS NULL"))
     .toEqual([{ n: 0 }]);
   expect(query(path, "SELECT active, count(*) AS n FROM node GROUP BY active ORDER BY active"))
-    // The one that stayed to the end has no second row.
     .toEqual([{ active: 0, n: 1 }, { active: 1, n: 2 }]);
   expect(query(
     path,

@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import process from "node:process";
 
 import { expect, test } from "bun:test";
 import { join } from "@std/path";
@@ -8,6 +9,7 @@ import { join } from "@std/path";
 import type { RunRecord } from "../../../manager/monitoring/record.ts";
 import { FrameReader, type RecordOrder } from "../../../manager/monitoring/record_frame.ts";
 import { RecordProcess } from "../../../manager/monitoring/record_process.ts";
+import { until } from "../../until.ts";
 
 test("RecordProcess.write() parts what is told at once: a frame has a limit, a burst has none", async () => {
   const folder = await mkdtemp(join(tmpdir(), "tendril-frames-"));
@@ -32,6 +34,33 @@ test("RecordProcess.write() parts what is told at once: a frame has a limit, a b
     expect(parts.flatMap(({ atMs }) => atMs)).toEqual(burst.map((_, index) => index));
     expect(said).toEqual([]);
   } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test("RecordProcess.close() lets go of what does not even end when it is killed", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "tendril-frames-"));
+  // As long as this holds the pipes, the process is not over for the manager.
+  const hold = 'sleep 100 & echo $! > "$1"; exec sleep 100';
+  const path = join(folder, "pid");
+  let holder = 0;
+  try {
+    const said: string[] = [];
+    const records = new RecordProcess({
+      command: () => ["/bin/sh", "-c", hold, "sh", path],
+      places: () => ({}),
+      onTrouble: (message) => said.push(message),
+      closeMsMax: 10,
+    });
+    records.start();
+    await until(() => existsSync(path) && readFileSync(path, "utf8").endsWith("\n"), "it holds");
+    holder = Number(readFileSync(path, "utf8"));
+    await records.close();
+    expect(said).toEqual(["Cannot record the end of the run: it was not written in 0.01 s"]);
+    // It is there yet.
+    expect(process.kill(holder, 0)).toBe(true);
+  } finally {
+    if (holder > 0) process.kill(holder, "SIGKILL");
     await rm(folder, { recursive: true, force: true });
   }
 });

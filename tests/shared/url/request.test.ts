@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import {
+  describeAnswer,
   redirectTarget,
   requestUrl,
   type UrlAnswer,
@@ -72,6 +73,25 @@ test("requestUrl() says who takes no connection, without what is secret", async 
   const { kind, message } = await failureOf(requestUrl(url, GET));
   expect(kind).toBe("broken");
   expect(message).toStartWith(`Cannot ask "http://${new URL(url).host}/a": `);
+});
+
+test("describeAnswer() repeats nothing secret that a server says back", async () => {
+  await using server = await UrlServer.open((request, response) => {
+    const { url = "", headers: { authorization = "" } } = request;
+    if (url.startsWith("/a")) {
+      return void response.writeHead(307, { Location: "/b?key=oth%65r1" }).end();
+    }
+    const text = `Cannot GET ${url} other1 ${authorization} s e@cret signat+ure ok`;
+    response.writeHead(404, { "Content-Type": "text/plain" }).end(text);
+  });
+  const refused = await describeAnswer(
+    await requestUrl(withUser(server.url("/c?x=1&sig=signat%2Bure")), GET),
+  );
+  expect(refused).toEndWith(
+    "answered 404 Not Found: Cannot GET /c?x=1&sig=… other1 Basic … … … ok",
+  );
+  const led = await describeAnswer(await requestUrl(withUser(server.url("/a?key=secret")), GET));
+  expect(led).toEndWith(": Cannot GET /b?key=… … Basic … … signat+ure ok");
 });
 
 test("redirectTarget() leaves TLS only where the url itself had none", () => {
