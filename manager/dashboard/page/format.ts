@@ -35,6 +35,12 @@ export function amount(value: number | null | undefined): string {
   return String(Number(value.toPrecision(3)));
 }
 
+/** Cores that were busy: of less than a hundredth nobody wants more digits. */
+export function busyCores(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
+  return value > 0 && value < 0.01 ? "<0.01" : amount(Math.round(value * 100) / 100);
+}
+
 /** So many a second. */
 export function rate(perSecond: number | null | undefined): string {
   return perSecond === null || perSecond === undefined ? UNKNOWN : `${amount(perSecond)}/s`;

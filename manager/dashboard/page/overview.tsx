@@ -84,8 +84,10 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
   const isOver = useRun()?.endedAtMs !== null;
   const away = update?.workersAway ?? 0;
   const workers = update?.workersConnected ?? series.workers.at(-1) ?? 0;
-  const left = update === undefined ? overview.leftMs : update.leftMs;
   const ended = now.succeeded + now.failed + now.cancelled;
+  const isAllDone = now.submitted > 0 && ended === now.submitted;
+  const known = update === undefined ? overview.leftMs : update.leftMs;
+  const left = isAllDone ? null : known;
   const staging = now.dispatched;
   const waiting = now.waiting + now.ready;
   return (
@@ -132,6 +134,8 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
         value={isOver ? <RunTook /> : left === null ? "–" : duration(left)}
         note={isOver
           ? <RunEnd />
+          : isAllDone
+          ? "all tasks have ended"
           : left === null
           ? "not known yet"
           : "at the rate of the last minute"}

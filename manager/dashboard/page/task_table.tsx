@@ -5,7 +5,7 @@
  */
 
 import type { TaskRow } from "../api.ts";
-import { amount, bytes, duration, instant } from "./format.ts";
+import { busyCores, bytes, duration, instant } from "./format.ts";
 import { StateMark } from "./state.tsx";
 import type { Column } from "./table.tsx";
 
@@ -34,10 +34,11 @@ const FIRST: readonly Column<TaskRow>[] = [
     key: "name",
     title: "Name",
     ...NARROW,
-    cell: ({ name, command, message }) => (
+    cell: ({ kind, name, command, message }) => (
       <span title={command}>
         <span class="name">{name}</span>
-        {message !== "" && <span class="soft">{message}</span>}
+        {/* Many tasks run the same program: what went wrong, or else the command, tells more. */}
+        <span class="soft">{message === "" && kind === "command" ? command : message}</span>
       </span>
     ),
   },
@@ -53,7 +54,7 @@ const FIRST: readonly Column<TaskRow>[] = [
 ];
 
 const LAST: readonly Column<TaskRow>[] = [
-  { key: "cores", title: "Cores", width: 72, ...NUMBER, cell: (row) => amount(row.usedCores) },
+  { key: "cores", title: "Cores", width: 72, ...NUMBER, cell: (row) => busyCores(row.usedCores) },
   {
     key: "memory",
     title: "Memory",

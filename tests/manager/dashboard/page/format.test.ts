@@ -32,6 +32,16 @@ test("duration() tells seconds up to an hour, and never less than nothing", () =
   ]);
 });
 
+test("busyCores() keeps hundredths", () => {
+  expect([0, 0.004, 0.0149, 1.999, null].map(format.busyCores)).toEqual([
+    "0",
+    "<0.01",
+    "0.01",
+    "2",
+    "–",
+  ]);
+});
+
 test("amount() keeps three digits that count", () => {
   expect([0, 0.123456, 1.5, 12.345, 1234.5].map(format.amount))
     .toEqual(["0", "0.123", "1.5", "12.3", "1\u202f235"]);
