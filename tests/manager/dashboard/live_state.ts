@@ -1,31 +1,16 @@
 /** How a run stands in which nothing has happened. */
 
 import type { LiveState } from "../../../manager/dashboard/live.ts";
+import { NO_BYTES, NO_COUNTS } from "../../../manager/dashboard/queries/overview.ts";
 
 /** Of a manager that has nothing. */
 export const NOTHING_YET: LiveState = {
   recordedAtMs: 0,
-  counts: {
-    waiting: 0,
-    ready: 0,
-    dispatched: 0,
-    running: 0,
-    retrieving: 0,
-    submitted: 0,
-    succeeded: 0,
-    failed: 0,
-    cancelled: 0,
-  },
+  counts: NO_COUNTS,
   workersConnected: 0,
   workersAway: 0,
   cores: 0,
   coresCommitted: 0,
-  bytes: {
-    managerToWorker: 0,
-    workerToWorker: 0,
-    workerToManager: 0,
-    urlToWorker: 0,
-    workerToUrl: 0,
-  },
+  bytes: NO_BYTES,
   transfers: 0,
 };
