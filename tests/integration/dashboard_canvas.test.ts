@@ -17,6 +17,7 @@ import {
   takeScreenshot,
 } from "../chromium.ts";
 import { type RecordDashboard, serveRecord } from "../manager/dashboard/record_dashboard.ts";
+import { goTo, textOf } from "../shown.ts";
 import { until } from "../until.ts";
 
 let browser: Browser;
@@ -29,15 +30,7 @@ function sql(query: string): number {
 }
 
 async function open(hash: string, ready: string): Promise<void> {
-  await page.evaluate((to) => {
-    location.hash = to;
-  }, hash);
-  await page.locator(ready).first().waitFor();
-}
-
-/** What a page says, with its narrow spaces as a person would type them. */
-async function textOf(selector: string): Promise<string> {
-  return (await page.locator(selector).first().textContent() ?? "").replaceAll("\u202f", "");
+  await goTo(page, hash, ready);
 }
 
 /** How many colours a canvas shows, and a sum of all: another sum is another drawing. */
@@ -84,7 +77,7 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
   test("Timeline draws every try, and tells of the bar that a key or the pointer is at", async () => {
     await open("#/timeline", ".timeline-canvas");
     const tries = sql("SELECT count(*) FROM attempt WHERE started_at_ms IS NOT NULL");
-    expect(await textOf("#timeline-summary")).toContain(`${tries} tries of tasks and calls`);
+    expect(await textOf(page, "#timeline-summary")).toContain(`${tries} tries of tasks and calls`);
     await until(async () => (await drawingOf(".timeline-canvas")).colours > 5, "bars are drawn");
     await takeScreenshot(page, "timeline");
 
@@ -92,15 +85,15 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
     await canvas.focus();
     await canvas.press("ArrowRight");
     await canvas.press("ArrowRight");
-    const title = await textOf(".tooltip b");
+    const title = await textOf(page, ".tooltip b");
     const taskId = Number(/^(?:Task|Call) (\d+)/.exec(title)?.[1]);
     const { host } = record.db.prepare(
       `SELECT host FROM attempt JOIN worker USING (worker_id) WHERE task_id = ${taskId}`,
     ).get() as { host: string };
-    expect(await textOf(".tooltip")).toContain(host);
+    expect(await textOf(page, ".tooltip")).toContain(host);
     await canvas.press("Enter");
     await page.waitForURL(`**/#/tasks/${taskId}`);
-    expect(await textOf("h1")).toContain(`Task ${taskId}`);
+    expect(await textOf(page, "h1")).toContain(`Task ${taskId}`);
   });
 
   test("Timeline zooms with wheel, keys and buttons, and its address tells the view", async () => {
@@ -123,11 +116,11 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
   test("Data sums by level, finds files and leads to one, which tells who has it", async () => {
     await open("#/data", "tbody .row-link");
     const workflow = sql("SELECT sum(size_bytes) FROM file WHERE level = 'workflow'");
-    expect(await textOf(".level-tiles .tile-value")).toBe(formatSize(workflow));
+    expect(await textOf(page, ".level-tiles .tile-value")).toBe(formatSize(workflow));
     await page.getByRole("searchbox").fill("reads");
     const found = sql("SELECT count(*) FROM file WHERE source LIKE '%reads%'");
     await until(
-      async () => (await textOf(".filters [role=status]")).startsWith(`${found} file`),
+      async () => (await textOf(page, ".filters [role=status]")).startsWith(`${found} file`),
       "the search is answered",
     );
     await takeScreenshot(page, "data");
@@ -154,8 +147,8 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
   test("Vine grows from nothing to all workers, by slider, by steps and by itself", async () => {
     await open("#/vine?file=1", ".vine-canvas");
     const moved = sql("SELECT sum(moved_bytes) FROM transfer WHERE file_id = 1");
-    expect(await textOf("#vine-summary")).toContain("12 of 12 workers reached");
-    expect(await textOf("#vine-summary")).toContain(`${formatSize(moved)} moved`);
+    expect(await textOf(page, "#vine-summary")).toContain("12 of 12 workers reached");
+    expect(await textOf(page, "#vine-summary")).toContain(`${formatSize(moved)} moved`);
     await until(async () => (await drawingOf(".vine-canvas")).colours > 5, "the vine is drawn");
     const grown = await drawingOf(".vine-canvas");
     await seek(0.5);
@@ -165,30 +158,30 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
     );
     await takeScreenshot(page, "vine_half");
     await seek(0);
-    expect(await textOf("#vine-summary")).toContain("0 of 12 workers reached");
+    expect(await textOf(page, "#vine-summary")).toContain("0 of 12 workers reached");
     await page.getByRole("button", { name: "Step on" }).click();
     await until(
-      async () => !(await textOf("#vine-summary")).includes("+0 ms"),
+      async () => !(await textOf(page, "#vine-summary")).includes("+0 ms"),
       "a step goes to the next transfer",
     );
     await page.getByLabel("Speed").selectOption("4");
     await page.getByRole("button", { name: "Replay" }).click();
     await until(
-      async () => (await textOf("#vine-summary")).includes("12 of 12 workers reached"),
+      async () => (await textOf(page, "#vine-summary")).includes("12 of 12 workers reached"),
       "it has grown by itself",
     );
     const canvas = page.locator(".vine-canvas");
     await canvas.focus();
     await canvas.press("ArrowUp");
     await canvas.press("ArrowUp");
-    expect(await textOf(".tooltip")).toContain("was reached");
+    expect(await textOf(page, ".tooltip")).toContain("was reached");
     await canvas.press("Enter");
     await page.waitForURL("**/#/workers/*");
   });
 
   test("Vine of all files is drawn in light and dark, and without motion in steps", async () => {
     await open("#/vine", ".vine-canvas");
-    expect(await textOf("#vine-summary"))
+    expect(await textOf(page, "#vine-summary"))
       .toContain(`${formatSize(sql("SELECT sum(moved_bytes) FROM transfer"))} moved`);
     await until(async () => (await drawingOf(".vine-canvas")).colours > 5, "the vine is drawn");
     const light = await drawingOf(".vine-canvas");
@@ -213,7 +206,7 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
   test("Graph groups a large workflow, counts its tasks and leads to them", async () => {
     await open("#/graph", "a.graph-node");
     const done = sql("SELECT count(*) FROM task_detail WHERE outcome = 'success'");
-    expect(await textOf("#graph-summary")).toContain(`${done} done`);
+    expect(await textOf(page, "#graph-summary")).toContain(`${done} done`);
     const categories = sql("SELECT count(DISTINCT category) FROM task_detail");
     expect(await page.locator("a.graph-category").count()).toBe(categories);
     await takeScreenshot(page, "graph");
@@ -235,10 +228,7 @@ describe.skipIf(CHROMIUM === undefined)("drawings in Chromium", () => {
     });
     await phone.page.locator(".tiles").waitFor();
     for (const [hash, ready] of PHONE_PAGES) {
-      await phone.page.evaluate((to) => {
-        location.hash = to;
-      }, hash);
-      await phone.page.locator(ready).first().waitFor();
+      await goTo(phone.page, hash, ready);
       const width = await phone.page.evaluate(() => document.documentElement.scrollWidth);
       expect([hash, width]).toEqual([hash, PHONE.width]);
       await takeScreenshot(phone.page, `phone${hash.replaceAll(/\W+/g, "_")}`);

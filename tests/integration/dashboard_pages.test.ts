@@ -23,6 +23,7 @@ import {
   PHONE,
   takeScreenshot,
 } from "../chromium.ts";
+import { tileOf, totalOf } from "../shown.ts";
 import { until } from "../until.ts";
 
 const TASKS = 2_000;
@@ -39,17 +40,6 @@ function sql(dashboard: RecordDashboard, query: string, ...values: SQLInputValue
   return Number(Object.values(row)[0]);
 }
 
-/** A number as it is shown, thousands apart. */
-function shownNumber(text: string | null): number {
-  return Number(/[\d\u202f]+/.exec(text ?? "")?.[0].replaceAll("\u202f", ""));
-}
-
-async function tile(page: Page, label: string): Promise<number> {
-  return shownNumber(
-    await page.locator(".tile", { hasText: label }).locator(".tile-value").textContent(),
-  );
-}
-
 /** What has the focus. */
 async function focused(page: Page): Promise<string | null> {
   return await page.evaluate(() => document.activeElement?.textContent ?? null);
@@ -64,10 +54,6 @@ async function openPage({ page }: LookedAt, hash: string): Promise<void> {
     if (to !== hash) await page.getByText("There is no page").waitFor();
   }
   await page.locator("h1").waitFor();
-}
-
-async function totalOf(page: Page): Promise<number> {
-  return shownNumber(await page.locator(".page-head [role=status]").textContent());
 }
 
 describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
@@ -112,12 +98,12 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     await page.locator(".tiles").waitFor();
     await page.locator("canvas").nth(3).waitFor();
     const ended = "SELECT count(*) FROM task_detail WHERE outcome";
-    expect(await tile(page, "Done")).toBe(sql(running, `${ended} = 'success'`));
-    expect(await tile(page, "Failed"))
+    expect(await tileOf(page, "Done")).toBe(sql(running, `${ended} = 'success'`));
+    expect(await tileOf(page, "Failed"))
       .toBe(sql(running, `${ended} NOT IN ('success', 'cancelled')`));
-    expect(await tile(page, "Running"))
+    expect(await tileOf(page, "Running"))
       .toBe(sql(running, "SELECT count(*) FROM task_detail WHERE state = 'running'"));
-    expect(await tile(page, "Waiting"))
+    expect(await tileOf(page, "Waiting"))
       .toBe(sql(running, "SELECT count(*) FROM task_detail WHERE state = 'pending'"));
     const failures = running.db
       .prepare(`SELECT outcome FROM task_detail WHERE state = 'done'
@@ -268,7 +254,7 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     const { page } = own;
     await page.locator(".pill-live").waitFor();
     const id = sql(gone, "SELECT max(task_id) FROM task_detail WHERE state = 'running'");
-    const before = await tile(page, "Running");
+    const before = await tileOf(page, "Running");
     await openPage(own, `#/tasks/${id}`);
     await page.locator(".mark-running").first().waitFor();
     gone.db.prepare(
@@ -281,7 +267,7 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     gone.db.exec("UPDATE run SET recorded_at_ms = recorded_at_ms + 1000");
     await page.locator(".mark-success").first().waitFor();
     await openPage(own, "#/");
-    await until(async () => await tile(page, "Running") === before - 1, "one less runs");
+    await until(async () => await tileOf(page, "Running") === before - 1, "one less runs");
 
     expect(own.complaints).toEqual([]);
     await gone.stop();
@@ -330,7 +316,7 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
       await using own = await lookAt(browser, `file://${path}`);
       const { page } = own;
       await page.locator("canvas").nth(3).waitFor();
-      expect(await tile(page, "Done"))
+      expect(await tileOf(page, "Done"))
         .toBe(sql(record, "SELECT count(*) FROM task_detail WHERE outcome = 'success'"));
       await page.getByRole("link", { name: "Tasks", exact: true }).click();
       await page.getByRole("searchbox").fill("node0012");

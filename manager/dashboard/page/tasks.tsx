@@ -46,7 +46,7 @@ export function Tasks({ params }: { readonly params: URLSearchParams }): JSX.Ele
       <PageHead title="Tasks">
         <p class="soft" role="status">
           {found.total !== undefined && plural(found.total, "task")}
-          {isFiltered(query) && " match"}
+          {isFiltered(query) && !found.isStale && " match"}
         </p>
       </PageHead>
       <Filters params={params} query={query} />
