@@ -29,6 +29,9 @@ const QUEUE_FACTS_MAX = 200_000;
 /** Facts that are recorded at once for somebody who waits. */
 const HURRY_FACTS_MAX = 2_000;
 
+/** Between two samples while tasks run and nothing changes: so far do the records go on. */
+const PULSE_MS = 5_000;
+
 /** Between two samples. */
 const SAMPLE_MS = 1_000;
 
@@ -50,6 +53,8 @@ export interface RecorderOptions extends Informants {
   readonly summarize: () => Summary;
   /** Instant 0 of the facts' clock, epoch milliseconds. Default: that of `performance`. */
   readonly epochMs?: number;
+  /** Default `PULSE_MS`. */
+  readonly pulseMs?: number;
 }
 
 interface Told {
@@ -72,6 +77,7 @@ export class Recorder {
   #timerDueMs = 0;
   #slice: ReturnType<typeof setImmediate> | undefined;
   #sampledAtMs = -Infinity;
+  #pulse: ReturnType<typeof setTimeout> | undefined;
   #hasChanged = false;
   #loopDelayMs = 0;
   /** Of the newest fact that is recorded. */
@@ -126,6 +132,7 @@ export class Recorder {
       this.flush();
       clearTimeout(this.#timer);
       this.#sample(performance.now());
+      clearTimeout(this.#pulse);
       this.#put(performance.now() + this.#epochMs, { kind: "run_ended" });
       this.#send();
     }
@@ -242,7 +249,19 @@ export class Recorder {
     this.#hasChanged = false;
     const loopDelayMs = this.#loopDelayMs;
     this.#loopDelayMs = 0;
-    this.#put(this.#epochMs + nowMs, { kind: "sample", ...this.#options.summarize(), loopDelayMs });
+    const summary = this.#options.summarize();
+    this.#put(this.#epochMs + nowMs, { kind: "sample", ...summary, loopDelayMs });
+    clearTimeout(this.#pulse);
+    if (summary.dispatched === 0) return;
+    this.#pulse = setTimeout(() => this.#beat(), this.#options.pulseMs ?? PULSE_MS);
+    this.#pulse.unref();
+  }
+
+  /** Where a batch is under way, that has a sample of its own. */
+  #beat(): void {
+    if (this.#isClosed || this.#timer !== undefined || this.#slice !== undefined) return;
+    this.#sample(performance.now());
+    this.#send();
   }
 
   #put(atMs: number, record: RunRecord): void {

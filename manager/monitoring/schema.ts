@@ -160,8 +160,8 @@ CREATE TABLE IF NOT EXISTS library_instance (
   state TEXT NOT NULL, starting_at_ms REAL NOT NULL, ready_at_ms REAL, ended_at_ms REAL
 );
 
--- The whole manager at one instant: at most one a second, and none while nothing changes. Counts
--- are those of that instant; *_total, bytes and times are sums since the start.
+-- The whole manager at one instant: at most one a second, and while nothing changes one every five
+-- seconds as long as tasks run, else none. Counts are those of that instant; *_total, bytes and times are sums since the start.
 CREATE TABLE IF NOT EXISTS sample (
   at_ms REAL NOT NULL PRIMARY KEY,
   waiting INTEGER NOT NULL, ready INTEGER NOT NULL, dispatched INTEGER NOT NULL,

@@ -38,6 +38,11 @@ export interface ChartProps {
   readonly format: (value: number) => string;
   /** In pixels. */
   readonly height?: number;
+  /**
+   * What a point tells of the time around it: how it was from then on, as counts do; default how it
+   * was until then, as rates and means do. Samples are far apart while little changes.
+   */
+  readonly hold?: "after";
 }
 
 const HEIGHT = 190;
@@ -140,7 +145,7 @@ function makePlot(
           values: (_, splits) => splits.map((value) => props.format(value)),
         },
       ],
-      series: [{}, ...ordered.map((series) => drawingOf(series, props.isStacked === true))],
+      series: [{}, ...ordered.map((series) => drawingOf(series, props))],
       hooks: {
         setCursor: [(made) => show(made.cursor.idx ?? undefined)],
       },
@@ -150,11 +155,16 @@ function makePlot(
   );
 }
 
-function drawingOf({ name, colour, isLine }: ChartSeries, isStacked: boolean): uPlot.Series {
+function drawingOf(
+  { name, colour, isLine }: ChartSeries,
+  { isStacked = false, hold }: ChartProps,
+): uPlot.Series {
   const stroke = colourOf(colour);
+  const paths = uPlot.paths.stepped?.({ align: hold === "after" ? 1 : -1 });
   return {
     label: name,
     stroke,
+    ...(paths && { paths }),
     width: isLine ? 2 : 1.25,
     ...(isLine && isStacked && { dash: [5, 4] }),
     ...(!isLine && { fill: mix(stroke, colourOf("card"), isStacked ? 0.62 : 0.18) }),

@@ -15,6 +15,7 @@ import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { TransferTable } from "./transfer_table.tsx";
 import { VineOf } from "./vine.tsx";
+import { WorkerLink } from "./worker_link.tsx";
 
 /** Numbers of tasks that read it, shown. */
 const CONSUMERS_SHOWN = 60;
@@ -129,7 +130,7 @@ function Holders(
                 {file.holders.map((holder) => (
                   <tr key={`${holder.workerId} ${holder.readyAtMs}`}>
                     <td>
-                      <a href={hrefOf("workers", holder.workerId)}>{holder.workerId}</a>
+                      <WorkerLink workerId={holder.workerId} />
                     </td>
                     <td>{holder.host ?? UNKNOWN}</td>
                     <td>{instant(holder.readyAtMs, nowMs)}</td>

@@ -9,6 +9,10 @@ import { formatDuration, formatSize } from "../../../shared/units.ts";
 /** Shown for what is not known. */
 export const UNKNOWN = "–";
 
+/** Of longer ids of workers so much is shown. */
+const ID_CHARS_MAX = 12;
+const ID_CHARS = 8;
+
 /** A count with its thousands apart. */
 export function count(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
@@ -32,13 +36,14 @@ export function duration(ms: number | null | undefined): string {
 export function amount(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
   if (Math.abs(value) >= 1000) return count(value);
-  return String(Number(value.toPrecision(3)));
+  if (value > 0 && value < 0.01) return "<0.01";
+  const size = Math.abs(value);
+  return String(Number(value.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0)));
 }
 
-/** Cores that were busy: of less than a hundredth nobody wants more digits. */
-export function busyCores(value: number | null | undefined): string {
-  if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
-  return value > 0 && value < 0.01 ? "<0.01" : amount(Math.round(value * 100) / 100);
+/** Time until something ends, which nobody knows to the millisecond. */
+export function remaining(ms: number): string {
+  return ms < 1000 ? "under 1 s" : duration(ms);
 }
 
 /** So many a second. */
@@ -82,6 +87,11 @@ export function shorten(text: string, lengthMax: number): string {
   if (text.length <= lengthMax) return text;
   const tail = Math.floor((lengthMax - 1) / 3);
   return `${text.slice(0, lengthMax - 1 - tail)}…${text.slice(text.length - tail)}`;
+}
+
+/** Enough of a worker's id to tell it from others; a title tells it whole. */
+export function shortId(workerId: string): string {
+  return workerId.length > ID_CHARS_MAX ? workerId.slice(0, ID_CHARS) : workerId;
 }
 
 function twoDigits(value: number): string {

@@ -6,6 +6,7 @@
  */
 
 import type { Timeline } from "../api.ts";
+import { shortId } from "./format.ts";
 
 /** A lane as the server tells it. */
 export type Lane = Timeline["lanes"][number];
@@ -64,7 +65,7 @@ export function layoutLanes(lanes: readonly Lane[], lanePx: number): LaneLayout 
       y += lanePx;
     }
     const host = lanes[indexes[0] ?? 0]?.host ?? "";
-    const name = (workersByHost.get(host)?.size ?? 0) > 1 ? `${host} ${workerId}` : host;
+    const name = (workersByHost.get(host)?.size ?? 0) > 1 ? `${host} ${shortId(workerId)}` : host;
     groups.push({ workerId, name, topPx, heightPx: y - topPx, lanes: indexes });
     y += gapPx;
   }

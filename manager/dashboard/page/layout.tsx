@@ -8,7 +8,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import { session } from "./client.ts";
-import { count, duration, instant } from "./format.ts";
+import { count, instant, remaining } from "./format.ts";
 import { Icon, type IconName } from "./icon.tsx";
 import { PAGES } from "./keys.ts";
 import { live } from "./live.ts";
@@ -95,7 +95,7 @@ function LivePill(): JSX.Element {
     lost: "not reached",
     record: info?.endedAtMs ? "ended" : "record",
   }[status];
-  const left = update?.leftMs ? ` · ${duration(update.leftMs)} left` : "";
+  const left = update?.leftMs ? ` · ${remaining(update.leftMs)} left` : "";
   return (
     <span class={`pill pill-${status}`} role="status" title={titleOf(status)}>
       <i class="dot" aria-hidden="true" />

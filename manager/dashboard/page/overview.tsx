@@ -16,7 +16,18 @@ import type {
 } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { Chart, type ChartSeries } from "./chart.tsx";
-import { amount, bytes, count, duration, instant, percent, plural, rate } from "./format.ts";
+import {
+  amount,
+  bytes,
+  count,
+  duration,
+  instant,
+  percent,
+  plural,
+  rate,
+  remaining,
+  UNKNOWN,
+} from "./format.ts";
 import { Icon } from "./icon.tsx";
 import { PageHead, Problem, Tile } from "./layout.tsx";
 import { live } from "./live.ts";
@@ -85,9 +96,7 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
   const away = update?.workersAway ?? 0;
   const workers = update?.workersConnected ?? series.workers.at(-1) ?? 0;
   const ended = now.succeeded + now.failed + now.cancelled;
-  const isAllDone = now.submitted > 0 && ended === now.submitted;
-  const known = update === undefined ? overview.leftMs : update.leftMs;
-  const left = isAllDone ? null : known;
+  const left = update === undefined ? overview.leftMs : update.leftMs;
   const staging = now.dispatched;
   const waiting = now.waiting + now.ready;
   return (
@@ -131,17 +140,16 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
       />
       <Tile
         label={isOver ? "Took" : "Time left"}
-        value={isOver ? <RunTook /> : left === null ? "–" : duration(left)}
-        note={isOver
-          ? <RunEnd />
-          : isAllDone
-          ? "all tasks have ended"
-          : left === null
-          ? "not known yet"
-          : "at the rate of the last minute"}
+        value={isOver ? <RunTook /> : left ? remaining(left) : UNKNOWN}
+        note={isOver ? <RunEnd /> : left ? "as in the last minute" : leftNote(now, ended)}
       />
     </section>
   );
+}
+
+/** Why the time left is not told. */
+function leftNote({ submitted }: Counts, ended: number): string {
+  return submitted > 0 && ended >= submitted ? "all have ended" : "not known yet";
 }
 
 function RunTook(): JSX.Element {
@@ -183,6 +191,7 @@ function Curves({ overview, moved }: CurvesProps): JSX.Element {
           label="Tasks by state over time, stacked"
           atMs={atMs}
           series={shown.states}
+          hold="after"
           isStacked
           isWhole
           format={count}
@@ -245,8 +254,10 @@ export function curvesOf(
 ): Readonly<Record<"states" | "rate" | "cores" | "bytes", readonly ChartSeries[]>> {
   const pending = series.waiting.map((waiting, at) => waiting + (series.ready[at] ?? 0));
   const staging = series.dispatched.map((staging, at) => staging + (series.retrieving[at] ?? 0));
+  // More may be given away than there is: what starts next is given to its worker ahead.
   const committed = series.coresCommitted.map((cores, at) => {
-    return Math.max(0, cores - (series.coresBusy[at] ?? 0));
+    const given = Math.min(cores, series.cores[at] ?? 0);
+    return Math.max(0, given - (series.coresBusy[at] ?? 0));
   });
   const free = series.cores.map((cores, at) => {
     const used = Math.max(series.coresBusy[at] ?? 0, series.coresCommitted[at] ?? 0);

@@ -17,6 +17,7 @@ import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords, StateMark } from "./state.tsx";
 import { Waiting } from "./waiting.tsx";
+import { WorkerLink } from "./worker_link.tsx";
 
 /** Numbers of tasks that read what it makes, shown at first. */
 const CONSUMERS_SHOWN = 40;
@@ -142,7 +143,7 @@ function About({ task }: { readonly task: TaskDetail }): JSX.Element {
     "Worker",
     task.workerId === null ? UNKNOWN : (
       <>
-        <a href={hrefOf("workers", task.workerId)}>{task.workerId}</a> on {task.host}
+        <WorkerLink workerId={task.workerId} /> on {task.host}
       </>
     ),
   ]);
@@ -203,7 +204,7 @@ function Tries({ task: { tries, state }, nowMs }: TriesProps): JSX.Element {
                       )}
                     </td>
                     <td>
-                      <a href={hrefOf("workers", attempt.workerId)}>{attempt.workerId}</a>{" "}
+                      <WorkerLink workerId={attempt.workerId} />{" "}
                       <span class="soft">{attempt.host}</span>
                     </td>
                     <td>{instant(attempt.dispatchedAtMs, nowMs)}</td>

@@ -5,7 +5,7 @@
  */
 
 import type { TaskRow } from "../api.ts";
-import { busyCores, bytes, duration, instant } from "./format.ts";
+import { amount, bytes, duration, instant } from "./format.ts";
 import { StateMark } from "./state.tsx";
 import type { Column } from "./table.tsx";
 
@@ -34,11 +34,10 @@ const FIRST: readonly Column<TaskRow>[] = [
     key: "name",
     title: "Name",
     ...NARROW,
-    cell: ({ kind, name, command, message }) => (
-      <span title={command}>
-        <span class="name">{name}</span>
-        {/* Many tasks run the same program: what went wrong, or else the command, tells more. */}
-        <span class="soft">{message === "" && kind === "command" ? command : message}</span>
+    cell: (row) => (
+      <span title={row.command}>
+        <span class="name">{row.name}</span>
+        <span class="soft">{row.message || row.tag || argumentsOf(row)}</span>
       </span>
     ),
   },
@@ -54,7 +53,7 @@ const FIRST: readonly Column<TaskRow>[] = [
 ];
 
 const LAST: readonly Column<TaskRow>[] = [
-  { key: "cores", title: "Cores", width: 72, ...NUMBER, cell: (row) => busyCores(row.usedCores) },
+  { key: "cores", title: "Cores", width: 72, ...NUMBER, cell: (row) => amount(row.usedCores) },
   {
     key: "memory",
     title: "Memory",
@@ -85,6 +84,11 @@ export function taskColumns(nowMs: number | undefined): readonly Column<TaskRow>
     },
     ...LAST,
   ];
+}
+
+/** What follows the program in a command. */
+function argumentsOf({ name, command }: TaskRow): string {
+  return command.startsWith(name) ? command.slice(name.length) : command;
 }
 
 /** How long a task ran, or has run so far. */

@@ -5,15 +5,14 @@
  */
 
 import type { JSX } from "preact";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
-import { SHOWN_STATES, type ShownState } from "../api.ts";
+import { type Answers, SHOWN_STATES, type ShownState } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { ask } from "./client.ts";
 import { Choice, SearchField } from "./filters.tsx";
-import { plural } from "./format.ts";
+import { plural, shortId } from "./format.ts";
 import { FoundTable } from "./found_table.tsx";
-import { Icon } from "./icon.tsx";
 import { PageHead } from "./layout.tsx";
 import { changeParams } from "./route.ts";
 import { useRows } from "./rows.ts";
@@ -107,6 +106,7 @@ function Filters({ params, query }: FiltersProps): JSX.Element {
     ...failures.map(({ outcome }) => outcome),
     ...query.outcomes ?? [],
   ]);
+  const workers = useWorkerChoices();
   const categories = new Set([...info?.categories ?? [], ...named(query.category)]);
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
@@ -139,19 +139,36 @@ function Filters({ params, query }: FiltersProps): JSX.Element {
         options={[["command", "commands"], ["call", "function calls"]]}
         onChange={(value) => set("kind", value)}
       />
-      {query.workerId !== undefined && (
-        <button
-          type="button"
-          class="button chip"
-          aria-label={`Worker ${query.workerId}: show tasks of all workers`}
-          onClick={() => set("worker", "")}
-        >
-          worker {query.workerId} <Icon name="close" />
-        </button>
-      )}
+      <Choice
+        label="Worker"
+        value={query.workerId ?? ""}
+        options={workers}
+        onChange={(value) => set("worker", value)}
+      />
       {isFiltered(query) && <a class="clear" href="#/tasks">Clear</a>}
     </form>
   );
+}
+
+/** All workers by host; those that come later are there when the page is opened again. */
+function useWorkerChoices(): readonly (readonly [string, string])[] {
+  const [choices, setChoices] = useState<readonly (readonly [string, string])[]>([]);
+  useEffect(() => {
+    let isEnded = false;
+    const take = ({ rows }: Answers["workers"]): void => {
+      if (isEnded) return;
+      const named = rows.map(({ workerId, host }) =>
+        [workerId, `${host} ${shortId(workerId)}`] as const
+      );
+      setChoices(named.toSorted(([, a], [, b]) => a < b ? -1 : 1));
+    };
+    // Without them, any other filter still works; the table tells what is wrong.
+    ask({ kind: "workers" }).then(take, () => {});
+    return () => {
+      isEnded = true;
+    };
+  }, []);
+  return choices;
 }
 
 function named(name: string | undefined): string[] {

@@ -7,7 +7,7 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 
-import type { WorkerDetail } from "../api.ts";
+import type { Committed, WorkerDetail } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { bytes, duration, instant, plural, UNKNOWN } from "./format.ts";
 import { HostActions, useHosts } from "./host_actions.tsx";
@@ -65,7 +65,7 @@ interface PartProps {
 }
 
 function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
-  const { committed, cachedBytes, diskBytes } = worker;
+  const { cachedBytes, diskBytes } = worker;
   const cache: ResourceRow = {
     name: "Cache",
     show: bytes,
@@ -73,11 +73,25 @@ function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
     used: cachedBytes,
     of: diskBytes,
   };
-  const given = resourceRows({ values: [committed, worker], used: committed, of: worker });
+  const part = (key: keyof Committed): number => Math.min(worker.committed[key], worker[key]);
+  const given: Committed = {
+    cores: part("cores"),
+    memoryBytes: part("memoryBytes"),
+    diskBytes: part("diskBytes"),
+    gpus: part("gpus"),
+  };
+  const aheadCores = worker.committed.cores - given.cores;
+  const rows = resourceRows({ values: [given, worker], used: given, of: worker });
   return (
     <section class="card">
       <h2>Given away</h2>
-      <ResourceTable heads={["Given", "Has"]} barHead="Part" rows={[...given, cache]} />
+      <ResourceTable heads={["Given", "Has"]} barHead="Part" rows={[...rows, cache]} />
+      {aheadCores > 0 && (
+        <p class="soft">
+          Tasks for {plural(aheadCores, "more core")}{" "}
+          are there ahead, to start as soon as there is room.
+        </p>
+      )}
     </section>
   );
 }

@@ -10,7 +10,7 @@ import { useMemo, useState } from "preact/hooks";
 import type { WorkerRow } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { session } from "./client.ts";
-import { amount, bytes, count, plural } from "./format.ts";
+import { amount, bytes, count, plural, shortId } from "./format.ts";
 import { HostActions, HostMark, type HostStates, useHosts } from "./host_actions.tsx";
 import { Icon } from "./icon.tsx";
 import { PageHead, Problem } from "./layout.tsx";
@@ -36,15 +36,17 @@ export function Workers({ params }: { readonly params: URLSearchParams }): JSX.E
     isDescending: false,
   });
   const connected = value?.rows.filter(({ isConnected }) => isConnected) ?? [];
+  const ahead = sum(connected, (worker) => worker.committed.cores - coresGiven(worker));
   return (
     <>
       <PageHead title="Workers">
         {value && (
           <p class="soft" role="status">
             {count(connected.length)} of {plural(value.total, "worker")}{" "}
-            {isLive ? "connected" : "there at the end"},{" "}
-            {amount(sum(connected, ({ committed }) => committed.cores))} of{" "}
-            {amount(sum(connected, ({ cores }) => cores))} cores given away
+            {isLive ? "connected" : "there at the end"}, {amount(sum(connected, coresGiven))} of
+            {" "}
+            {amount(sum(connected, ({ cores }) => cores))}{" "}
+            cores given away{ahead > 0 && `, ${amount(ahead)} more ahead`}
           </p>
         )}
       </PageHead>
@@ -120,6 +122,11 @@ function sum(rows: readonly WorkerRow[], value: (row: WorkerRow) => number): num
   return rows.reduce((total, row) => total + value(row), 0);
 }
 
+/** What is given away beyond that is given ahead: to start as soon as there is room. */
+function coresGiven({ committed, cores }: WorkerRow): number {
+  return Math.min(committed.cores, cores);
+}
+
 /** Is it there, and does it get work? */
 export function WorkerMark(
   { worker, states }: {
@@ -156,7 +163,7 @@ function columnsOf(states: HostStates, canAct: boolean): readonly Column<WorkerR
       cell: ({ workerId, host }) => (
         <>
           <span class="name">{host}</span>
-          <span class="soft">{workerId}</span>
+          <span class="soft" title={workerId}>{shortId(workerId)}</span>
         </>
       ),
     },
@@ -169,11 +176,11 @@ function columnsOf(states: HostStates, canAct: boolean): readonly Column<WorkerR
       value: ({ isConnected, host, workerId }) => `${isConnected ? 0 : 1} ${host} ${workerId}`,
       cell: (worker) => <WorkerMark worker={worker} states={states} />,
     },
-    useColumn("cores", "Cores given", ({ committed }) => committed.cores, (row) => row.cores),
+    useColumn("cores", "Cores given", coresGiven, (row) => row.cores),
     useColumn(
       "memory",
       "Memory given",
-      ({ committed }) => committed.memoryBytes,
+      ({ committed, memoryBytes }) => Math.min(committed.memoryBytes, memoryBytes),
       ({ memoryBytes }) => memoryBytes,
       bytes,
     ),

@@ -38,6 +38,8 @@ export class RecordedCore extends ManagerFixture {
   readonly tags: Map<number, string> = new Map();
   readonly descriptions: Map<number, FileDescription> = new Map();
   startCount = 0;
+  /** As samples tell it. */
+  dispatchedCount = 0;
   readonly recorder: Recorder = new Recorder({
     run: () => ({
       runId: "11111111-2222-4333-8444-555555555555",
@@ -57,7 +59,8 @@ export class RecordedCore extends ManagerFixture {
         }
       },
     },
-    summarize: () => NOTHING,
+    summarize: () => ({ ...NOTHING, dispatched: this.dispatchedCount }),
+    pulseMs: 1,
     tagOf: (taskId) => this.tags.get(taskId),
     describeFile: (fileId) => this.descriptions.get(fileId),
     epochMs: EPOCH_MS,

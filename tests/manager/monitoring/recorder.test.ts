@@ -177,3 +177,17 @@ test("Recorder takes down at once what is more than may wait", () => {
   expect(core.recorder.waitingCount).toBe(0);
   core.recorder.close();
 });
+
+test("Recorder samples on while tasks run and nothing changes, and no longer", async () => {
+  const core = new RecordedCore();
+  const samples = (): number => core.kinds.filter((kind) => kind === "sample").length;
+  core.dispatchedCount = 1;
+  core.joins("a");
+  await until(() => samples() > 3, "it samples on");
+  core.dispatchedCount = 0;
+  core.recorder.close();
+  const { length } = core.written;
+  expect(core.kinds.at(-1)).toBe("run_ended");
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(core.written.length).toBe(length);
+});

@@ -32,19 +32,18 @@ test("duration() tells seconds up to an hour, and never less than nothing", () =
   ]);
 });
 
-test("busyCores() keeps hundredths", () => {
-  expect([0, 0.004, 0.0149, 1.999, null].map(format.busyCores)).toEqual([
-    "0",
-    "<0.01",
-    "0.01",
-    "2",
-    "–",
-  ]);
+test("amount() keeps at most three digits, and two behind the point", () => {
+  expect([0, 0.004, 0.123456, 1.5, 12.345, 123.4, 1234.5].map(format.amount))
+    .toEqual(["0", "<0.01", "0.12", "1.5", "12.3", "123", "1\u202f235"]);
 });
 
-test("amount() keeps three digits that count", () => {
-  expect([0, 0.123456, 1.5, 12.345, 1234.5].map(format.amount))
-    .toEqual(["0", "0.123", "1.5", "12.3", "1\u202f235"]);
+test("remaining() tells no part of a second", () => {
+  expect([3, 999, 90_000].map(format.remaining)).toEqual(["under 1 s", "under 1 s", "1 m 30 s"]);
+});
+
+test("shortId() keeps what is short whole, and the beginning of what is long", () => {
+  expect(["w-0002", "bad76b64155a4c8b93d0c7ca816881eb"].map(format.shortId))
+    .toEqual(["w-0002", "bad76b64"]);
 });
 
 describe("instant()", () => {
