@@ -49,7 +49,8 @@ export interface OutputLogOptions {
   readonly segmentBytesMax?: number | undefined;
 }
 
-const NOTHING: OutputPlace = {
+/** Of a task that wrote nothing. */
+export const NO_OUTPUT: OutputPlace = {
   stdoutBytes: 0,
   stderrBytes: 0,
   segment: 0,
@@ -77,7 +78,7 @@ export class OutputLog {
   /** Keeps what a task wrote; tells where. */
   append({ stdout, stderr }: TaskOutput): OutputPlace {
     const sizeBytes = stdout.length + stderr.length;
-    if (sizeBytes === 0) return NOTHING;
+    if (sizeBytes === 0) return NO_OUTPUT;
     const place: OutputPlace = {
       stdoutBytes: stdout.length,
       stderrBytes: stderr.length,

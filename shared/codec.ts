@@ -55,9 +55,10 @@ const INFLATE_SLICE_BYTES = 1024;
 /** Flags, and the largest header of the array. */
 const HEADER_BYTES_MAX = 6;
 
-// Plain CBOR: no records, tags or bundles. "cbor-x/encode" and not "cbor-x", because the latter
-// loads a native add-on when one is there. `int64AsNumber` is missing in its types.
-const OPTIONS = {
+// "cbor-x/encode" and not "cbor-x", because the latter loads a native add-on when one is there.
+// `int64AsNumber` is missing in its types.
+/** Plain CBOR: no records, tags or bundles. */
+export const CBOR_OPTIONS = {
   useRecords: false,
   mapsAsObjects: true,
   variableMapSize: true,
@@ -65,7 +66,7 @@ const OPTIONS = {
   copyBuffers: true,
   int64AsNumber: true,
 };
-const cbor = new Encoder(OPTIONS);
+const cbor = new Encoder(CBOR_OPTIONS);
 
 /** Writes `messages` as frames, in order; throws FrameError for one that no frame can carry. */
 export function encodeFrame(

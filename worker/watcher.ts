@@ -69,6 +69,8 @@ export class Watcher implements GroupWatcher {
   readonly #changes: Map<number, boolean> = new Map();
   #writeTimer: ReturnType<typeof setTimeout> | undefined;
   #child: ChildProcess;
+  /** Of the child that is there: what was written to it and is not in the pipe yet. */
+  #unread = { bytes: 0 };
   #restartCount = 0;
   #isClosing = false;
 
@@ -129,8 +131,12 @@ export class Watcher implements GroupWatcher {
     }
     this.#changes.clear();
     if (text === "" || this.#isClosing) return;
-    this.#child.stdin?.write(text);
-    if ((this.#child.stdin?.writableLength ?? 0) > BACKLOG_BYTES_MAX) this.#child.kill("SIGKILL");
+    // The next one is told of all groups.
+    if (this.#unread.bytes > BACKLOG_BYTES_MAX) return void this.#child.kill("SIGKILL");
+    const unread = this.#unread;
+    // On Bun `writableLength` is 0 whatever waits.
+    unread.bytes += text.length;
+    this.#child.stdin?.write(text, () => unread.bytes -= text.length);
   }
 
   #start(): ChildProcess {
@@ -149,6 +155,7 @@ export class Watcher implements GroupWatcher {
       // The watcher died with records unread: its exit starts the next one.
     });
     child.unref();
+    this.#unread = { bytes: 0 };
     for (const groupId of this.#groupIds) this.#change(groupId, true);
     return child;
   }

@@ -25,21 +25,31 @@ export const SHOWN_STATES: readonly ShownState[] = [
 ];
 
 /** By what tables of tasks can be sorted. */
-export type TaskSort =
-  | "id"
-  | "name"
-  | "category"
-  | "state"
-  | "outcome"
-  | "try"
-  | "host"
-  | "submitted"
-  | "started"
-  | "ended"
-  | "ran"
-  | "cores"
-  | "memory"
-  | "disk";
+export const TASK_SORTS = [
+  "id",
+  "name",
+  "category",
+  "state",
+  "outcome",
+  "try",
+  "host",
+  "submitted",
+  "started",
+  "ended",
+  "ran",
+  "cores",
+  "memory",
+  "disk",
+] as const;
+
+/** One of these. */
+export type TaskSort = typeof TASK_SORTS[number];
+
+/** By what tables of files can be sorted. */
+export const FILE_SORTS = ["id", "size", "replicas", "level", "transfers"] as const;
+
+/** One of these. */
+export type FileSort = typeof FILE_SORTS[number];
 
 /** Which tasks are wanted, and which part of them. */
 export interface TaskFilter {
@@ -86,7 +96,7 @@ export type Question =
     readonly kind: "files";
     readonly search?: string;
     readonly level?: string;
-    readonly sort: "id" | "size" | "replicas" | "level" | "transfers";
+    readonly sort: FileSort;
     readonly isDescending: boolean;
     readonly offset: number;
     readonly limit: number;

@@ -15,7 +15,7 @@ import {
   ruled,
   text,
 } from "../../shared/message_check.ts";
-import { type Question, ROWS_MAX, SHOWN_STATES, type TaskSort } from "./api.ts";
+import { FILE_SORTS, type Question, ROWS_MAX, SHOWN_STATES, TASK_SORTS } from "./api.ts";
 
 /** Characters of a search. */
 export const SEARCH_CHARS_MAX = 1_000;
@@ -31,23 +31,6 @@ const NAME_CHARS_MAX = 4_096;
 const WORKERS_MAX = 1_000;
 /** How much of a stranger's text an error repeats. */
 const QUOTED_CHARS_MAX = 40;
-
-const TASK_SORTS: readonly TaskSort[] = [
-  "id",
-  "name",
-  "category",
-  "state",
-  "outcome",
-  "try",
-  "host",
-  "submitted",
-  "started",
-  "ended",
-  "ran",
-  "cores",
-  "memory",
-  "disk",
-];
 
 const word = name(NAME_CHARS_MAX);
 const search = optional(text(SEARCH_CHARS_MAX));
@@ -85,7 +68,7 @@ const check: Check<Question> = ruled(
     files: {
       search,
       level: optional(word),
-      sort: oneOf(["id", "size", "replicas", "level", "transfers"]),
+      sort: oneOf(FILE_SORTS),
       isDescending: flag,
       offset: natural,
       limit,

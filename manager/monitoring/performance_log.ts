@@ -27,7 +27,7 @@ import { disconnectionOf, megabytes, microseconds } from "./vine_format.ts";
 const BANDWIDTH_DEFAULT = 1;
 
 /** All columns after the time, in their order. */
-export const PERFORMANCE_COLUMNS: readonly string[] = (
+const COLUMNS: readonly string[] = (
   "workers_connected workers_init workers_idle workers_busy workers_able workers_joined " +
   "workers_removed workers_released workers_idled_out workers_blocked workers_slow " +
   "workers_lost tasks_waiting tasks_on_workers tasks_running tasks_with_results " +
@@ -41,8 +41,8 @@ export const PERFORMANCE_COLUMNS: readonly string[] = (
   "max_disk min_cores min_memory min_disk inuse_cache"
 ).split(" ");
 
-/** Of a sample of nothing. */
-const NO_SAMPLE: Sample = {
+/** Of a manager that has nothing. */
+export const NO_SAMPLE: Sample = {
   waiting: 0,
   ready: 0,
   dispatched: 0,
@@ -104,7 +104,7 @@ export class PerformanceLog implements RecordSink {
 
   constructor(place: LogPlace) {
     this.#lines = new LogLines(place);
-    this.#lines.add(0, `# timestamp ${PERFORMANCE_COLUMNS.join(" ")}`);
+    this.#lines.add(0, `# timestamp ${COLUMNS.join(" ")}`);
   }
 
   apply(atMs: number, record: RunRecord): void {

@@ -8,6 +8,7 @@
 
 import { Encoder } from "cbor-x/encode";
 
+import { CBOR_OPTIONS } from "../../shared/codec.ts";
 import type { Question } from "../dashboard/api.ts";
 import type { RunRecord } from "./record.ts";
 
@@ -48,15 +49,8 @@ export type RecordReply =
 
 const HEADER_BYTES = 4;
 
-const OPTIONS = {
-  useRecords: true,
-  mapsAsObjects: true,
-  variableMapSize: true,
-  tagUint8Array: false,
-  copyBuffers: true,
-  int64AsNumber: true,
-};
-const cbor = new Encoder(OPTIONS);
+/** Both ends are of one program: what stands often is described once. */
+const cbor = new Encoder({ ...CBOR_OPTIONS, useRecords: true });
 
 /** One frame. */
 export function writeFrame(message: RecordOrder | RecordReply): Uint8Array {

@@ -6,6 +6,7 @@
  */
 
 import type { Attempt, Attempts } from "./attempts.ts";
+import { callEndAt } from "./call_end.ts";
 import { type LooseEnd, OpenTask, type Submission } from "./open_task.ts";
 import type { RecordOf, TryEnd } from "./record.ts";
 
@@ -94,15 +95,7 @@ export class TaskLife {
       const where = workers[worker[row] ?? 0];
       if (task === undefined || where === undefined || task.ending !== undefined) continue;
       const atMs = record.endedAtMs[row] ?? 0;
-      const end: TryEnd = {
-        startedAtMs: record.startedAtMs[row] ?? 0,
-        stagedMs: record.stagedMs[row] ?? 0,
-        ranMs: record.ranMs[row] ?? 0,
-        valueBytes: record.valueBytes[row] ?? 0,
-        stdoutBytes: 0,
-        stderrBytes: 0,
-        outputBytes: 0,
-      };
+      const end = callEndAt(record, row);
       const number = record.try[row] ?? 1;
       if (task.attempt?.try !== number) {
         const dispatchedAtMs = record.dispatchedAtMs[row] ?? atMs;

@@ -7,6 +7,7 @@
 
 import type { Resources } from "../../shared/resources.ts";
 import type { Outcome } from "../../shared/task.ts";
+import { callEndAt } from "./call_end.ts";
 import type { RecordOf, RunRecord, TaskSort, TryEnd } from "./record.ts";
 import type { TransactionCategories } from "./transaction_categories.ts";
 import type { WriteTransaction } from "./transactions_log.ts";
@@ -127,15 +128,7 @@ export class TransactionTasks {
         const dispatchedAtMs = record.dispatchedAtMs[row] ?? atMs;
         this.#run(dispatchedAtMs, task, { workerId: where.workerId, allocated: undefined });
       }
-      const end: TryEnd = {
-        startedAtMs: record.startedAtMs[row] ?? 0,
-        stagedMs: record.stagedMs[row] ?? 0,
-        ranMs: record.ranMs[row] ?? 0,
-        valueBytes: record.valueBytes[row] ?? 0,
-        stdoutBytes: 0,
-        stderrBytes: 0,
-        outputBytes: 0,
-      };
+      const end = callEndAt(record, row);
       this.#comeBack(atMs, task, { outcome: "success", end });
       this.#finish(atMs, task, "success");
     }

@@ -223,7 +223,9 @@ describe.skipIf(CHROMIUM === undefined)("dashboard in Chromium", () => {
     await page.getByText("draining").first().waitFor();
     expect([...running.standIn.hosts.keys()]).toEqual(["node0001"]);
     await page.getByRole("link", { name: "node0001" }).first().click();
-    await page.getByRole("button", { name: /^Give work again/ }).click();
+    // Of the table, while it is still there, the host has a button for each of its workers.
+    await page.waitForURL(/#\/workers\/.+/);
+    await page.getByRole("button", { name: /^Give work again/ }).first().click();
     await page.getByRole("dialog").getByRole("button").last().click();
     await until(() => running.standIn.hosts.size === 0, "the host gets work again");
     await takeScreenshot(page, "worker");

@@ -103,7 +103,9 @@ test("monitoring.db agrees with the results of a run, whatever became of its tas
     path,
     `SELECT task_status_name AS name FROM status WHERE task_id = ${failed} ORDER BY timestamp`,
   );
-  expect(statuses.map(({ name }) => name)).toEqual([
+  const names = statuses.map(({ name }) => name);
+  // On a busy machine it may be given out and taken back before it runs.
+  expect(names.slice(names.indexOf("running") - 2)).toEqual([
     "pending",
     "launched",
     "running",

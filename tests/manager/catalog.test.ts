@@ -2,20 +2,13 @@ import { expect, test } from "bun:test";
 
 import { Catalog } from "../../manager/catalog.ts";
 import type { TaskSelection } from "../../manager/client_protocol.ts";
+import { NO_OUTPUT } from "../../manager/output_log.ts";
 import { TaskWait } from "../../manager/task_wait.ts";
 import type { TaskId, WorkerId } from "../../shared/ids.ts";
 import type { Outcome } from "../../shared/task.ts";
 
 const requested = { cores: 1, memoryBytes: 0, diskBytes: 0, gpus: 0 };
 const ALL: TaskSelection = { kind: "all" };
-const NOTHING = {
-  stdoutBytes: 0,
-  stderrBytes: 0,
-  segment: 0,
-  atByte: 0,
-  waiting: undefined,
-  isLost: false,
-};
 
 function add(catalog: Catalog, id: number, command = "true"): void {
   const body = { kind: "command", command } as const;
@@ -25,7 +18,7 @@ function add(catalog: Catalog, id: number, command = "true"): void {
 
 function end(catalog: Catalog, id: number, outcome: Outcome = "success", message = ""): void {
   const times = { submittedAtMs: 1, dispatchedAtMs: 2, endedAtMs: 3 };
-  catalog.end({ taskId: id as TaskId, try: 1, outcome, message, ...times }, NOTHING);
+  catalog.end({ taskId: id as TaskId, try: 1, outcome, message, ...times }, NO_OUTPUT);
 }
 
 function hear(catalog: Catalog, kind: "try_started" | "try_ended", id: number, number = 1): void {

@@ -57,7 +57,7 @@ function piece(watchId: WatchId, atByte: number, text: string) {
 }
 
 test("Manager.dashboardLink() opens the dashboard once, and /api tells what status() does", async () => {
-  await using manager = await Manager.start({ name: "oak" });
+  await using manager = await Manager.start({ name: "oak", dashboard: true });
   const link = manager.dashboardLink();
   expect(link).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{43}$/);
   expect((await openLink(link)).canAct).toBe(true);
@@ -72,7 +72,7 @@ test("Manager.dashboardLink() opens the dashboard once, and /api tells what stat
 });
 
 test("Manager shows why a task waits, what it writes and has written, and hosts", async () => {
-  await using manager = await Manager.start({ name: "oak" });
+  await using manager = await Manager.start({ name: "oak", dashboard: true });
   const ask = await asker(manager);
   const handle = manager.submit({ command: "true" });
   await until(async () => (await ask("/api/tasks/1/explain"))[0] === 200, "it is known");
@@ -118,7 +118,7 @@ test("Manager shows why a task waits, what it writes and has written, and hosts"
 });
 
 test("Manager keeps the end of what a running task writes, and says how much there was", async () => {
-  await using manager = await Manager.start({ name: "oak" });
+  await using manager = await Manager.start({ name: "oak", dashboard: true });
   const ask = await asker(manager);
   const handle = manager.submit({ command: "true" });
   const worker = await FakeWorker.join("oak");
@@ -155,7 +155,7 @@ test("Manager without a dashboard serves none, and makes no link to it", async (
 });
 
 test("Manager gives clients a link with their right: a viewer's lets look only", async () => {
-  await using manager = await Manager.start({ name: "oak" });
+  await using manager = await Manager.start({ name: "oak", dashboard: true });
   for (const [role, canAct] of [["client", true], ["viewer", false]] as const) {
     const client = await FakeClient.join("oak", { role });
     const answer = await client.expect("dashboard", { kind: "dashboard" });
@@ -174,7 +174,7 @@ test("Manager gives clients a link with their right: a viewer's lets look only",
 });
 
 test("dashboardLine() has a token on a terminal only", async () => {
-  await using manager = await Manager.start({ name: "oak" });
+  await using manager = await Manager.start({ name: "oak", dashboard: true });
   const { address } = manager;
   expect(dashboardLine(manager, true)).toMatch(/^dashboard: http:\/\/127[^ ]+#token=[\w-]{43}\n$/);
   expect(dashboardLine(manager, false)).toBe(

@@ -23,7 +23,7 @@ async function withManager(work: (manager: Manager) => Promise<void>): Promise<v
   const before = process.env["TENDRIL_HOME"];
   process.env["TENDRIL_HOME"] = join(folder, "home");
   try {
-    await using manager = await Manager.start();
+    await using manager = await Manager.start({ dashboard: true });
     await work(manager);
   } finally {
     if (before === undefined) delete process.env["TENDRIL_HOME"];

@@ -2,20 +2,12 @@ import { expect, test } from "bun:test";
 
 import { Catalog } from "../../manager/catalog.ts";
 import type { ClientRequest, TaskSort } from "../../manager/client_protocol.ts";
+import { NO_OUTPUT } from "../../manager/output_log.ts";
 import { taskPage } from "../../manager/task_rows.ts";
 import type { TaskId, WorkerId } from "../../shared/ids.ts";
 import type { Outcome } from "../../shared/task.ts";
 
 type Wish = Extract<ClientRequest, { readonly kind: "tasks" }>;
-
-const NOTHING = {
-  stdoutBytes: 0,
-  stderrBytes: 0,
-  segment: 0,
-  atByte: 0,
-  waiting: undefined,
-  isLost: false,
-};
 
 function add(catalog: Catalog, id: number, category?: string, tag?: string): void {
   const body = { kind: "command", command: "true" } as const;
@@ -35,7 +27,7 @@ function end(
   const workerId = worker as WorkerId;
   const times = { submittedAtMs: 1, dispatchedAtMs: 2, endedAtMs };
   const base = { taskId: id as TaskId, try: 1, message: "", host: `host-of-${worker}` };
-  catalog.end({ ...base, outcome, workerId, ...times }, NOTHING);
+  catalog.end({ ...base, outcome, workerId, ...times }, NO_OUTPUT);
 }
 
 function page(catalog: Catalog, wish: Partial<Wish>): { ids: number[]; hasMore: boolean } {

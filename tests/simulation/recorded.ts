@@ -401,7 +401,9 @@ function stateOf(state: ManagerState, taskId: number): string {
   if (kind === "dispatched" && "attempt" in rest) {
     return rest.attempt.isStarted ? "running" : "dispatched";
   }
-  return kind === "retrieving" ? kind : "pending";
+  // Outputs of a failure come as well, before it is known what becomes of the task.
+  const isMade = "result" in rest && rest.result.outcome === "success";
+  return kind === "retrieving" && isMade ? kind : "pending";
 }
 
 function expectSame(what: string, found: unknown, wanted: unknown): void {

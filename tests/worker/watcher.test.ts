@@ -14,6 +14,9 @@ import { markedProcesses, TemporaryFolder, until } from "./task_fixture.ts";
 const WATCH_ENTRY = fileURLToPath(new URL("watch_entry.ts", import.meta.url).href);
 const WORKER_ENTRY = fileURLToPath(new URL("worker_entry.ts", import.meta.url).href);
 
+/** No process has a larger id: `PID_MAX_LIMIT` of Linux on 64 bits. */
+const GROUP_ID_MAX = 4 * 1024 * 1024;
+
 /** Runs on in a group, out of it, and out of it without the mark. */
 const STUBBORN = "trap '' TERM HUP INT; " +
   "setsid sh -c 'sleep 1000; :' & env -i sh -c '/bin/sleep 1000; :' & " +
@@ -116,4 +119,28 @@ test("Watcher starts again when it is killed, and knows the groups", async () =>
   // Killed as a group by its second watcher, were this process to end; here by us.
   sleeper.kill("SIGKILL");
   expect(await ended).toBe("SIGKILL");
+});
+
+test("Watcher starts again when it has stopped reading, and knows the groups", async () => {
+  await using folder = new TemporaryFolder();
+  const troubles: string[] = [];
+  await using watcher = new Watcher({
+    command: [process.execPath, WATCH_ENTRY],
+    mark: crypto.randomUUID(),
+    sandboxesPath: folder.path,
+    onTrouble: (message) => troubles.push(message),
+  });
+  const first = watcher.processId!;
+  process.kill(first, "SIGSTOP");
+  let isStart = false;
+  await until("another watcher", () => {
+    isStart = !isStart;
+    for (let groupId = GROUP_ID_MAX + 1; groupId < GROUP_ID_MAX + 20_000; groupId++) {
+      if (isStart) watcher.groupStarted(groupId);
+      else watcher.groupEnded(groupId);
+    }
+    return watcher.processId !== first;
+  });
+  expect(troubles).toEqual(["The watcher ended and is started again"]);
+  expect(isGone(first)).toBe(true);
 });

@@ -9,7 +9,7 @@ import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { useStore } from "./store.ts";
-import { colourOf, colours } from "./theme.ts";
+import { CANVAS_COLOURS, type CanvasColour, colourOf, colours } from "./theme.ts";
 
 /** What paints: in pixels of the page, on a canvas that has been cleared. */
 export type Paint = (context: CanvasRenderingContext2D, size: CanvasSize) => void;
@@ -53,15 +53,18 @@ export function usePainting(canvas: RefObject<HTMLCanvasElement>, paint: Paint):
   return repaint;
 }
 
-/** Colours by the names of variables of the style sheet, read again when the theme changes. */
+/** The colours of a canvas with those of `names` besides, read again when the theme changes. */
 export function useColours<Name extends string>(
   names: readonly Name[],
-): Readonly<Record<Name, string>> {
+): Readonly<Record<Name | CanvasColour, string>> {
+  type Palette = Readonly<Record<Name | CanvasColour, string>>;
   const version = useStore(colours);
-  const known = useRef<{ readonly version: number; readonly palette: Record<Name, string> }>();
+  const known = useRef<{ readonly version: number; readonly palette: Palette }>();
   if (known.current?.version !== version) {
-    const palette = Object.fromEntries(names.map((name) => [name, colourOf(name)]));
-    known.current = { version, palette: palette as Record<Name, string> };
+    const palette = Object.fromEntries(
+      [...CANVAS_COLOURS, ...names].map((name) => [name, colourOf(name)]),
+    );
+    known.current = { version, palette: palette as Palette };
   }
   return known.current.palette;
 }

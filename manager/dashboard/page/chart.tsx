@@ -107,12 +107,21 @@ export function Chart(props: ChartProps): JSX.Element {
   );
 }
 
+/** What holds from the last point on is shown for so much of the time. */
+const TAIL_SHARE = 0.02;
+
 /** uPlot draws the later over the earlier: the highest of a stack comes first. */
-function columnsOf({ atMs, series, isStacked }: ChartProps): uPlot.AlignedData {
+function columnsOf({ atMs, series, isStacked, hold }: ChartProps): uPlot.AlignedData {
   const areas = series.filter(({ isLine }) => !isLine).map(({ values }) => values);
   const lines = series.filter(({ isLine }) => isLine).map(({ values }) => values);
   const heights = isStacked ? stack(areas).reverse() : areas;
-  return [[...atMs], ...[...heights, ...lines].map((column) => [...column])];
+  const columns = [...heights, ...lines];
+  const [firstMs, lastMs] = [atMs[0], atMs.at(-1)];
+  if (hold !== "after" || firstMs === undefined || lastMs === undefined) {
+    return [[...atMs], ...columns.map((column) => [...column])];
+  }
+  const endMs = lastMs + Math.max((lastMs - firstMs) * TAIL_SHARE, 1);
+  return [[...atMs, endMs], ...columns.map((column) => [...column, column.at(-1) ?? null])];
 }
 
 function makePlot(
@@ -184,9 +193,11 @@ export function mix(colour: string, other: string, part: number): string {
 /** Hours and minutes, with seconds when the ticks are closer. */
 function timeTicks(_: uPlot, splits: number[]): string[] {
   const stepMs = (splits[1] ?? 0) - (splits[0] ?? 0);
-  return splits.map((atMs) => {
+  const labels = splits.map((atMs) => {
     const [day = "", time = ""] = instant(atMs).split(" ");
     if (stepMs >= 24 * 3600e3) return day.slice(5);
     return stepMs < 60e3 ? time : time.slice(0, 5);
   });
+  // Closer than a second they would repeat.
+  return labels.map((label, index) => label === labels[index - 1] ? "" : label);
 }

@@ -6,25 +6,28 @@
 
 import type { JSX } from "preact";
 
-import type { Question } from "../api.ts";
+import { FILE_SORTS, type FileSort } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { ask } from "./client.ts";
 import { FILE_COLUMNS, LEVEL_WORDS } from "./file_table.tsx";
 import { Choice, SearchField } from "./filters.tsx";
 import { bytes, count, plural } from "./format.ts";
-import { PageHead, Problem } from "./layout.tsx";
-import { hrefOf, withParams } from "./route.ts";
+import { FoundTable } from "./found_table.tsx";
+import { PageHead } from "./layout.tsx";
+import { changeParams, hrefOf, withParams } from "./route.ts";
 import { useRows } from "./rows.ts";
 import { nowOf, useRun } from "./run.ts";
-import { type Sorting, Table } from "./table.tsx";
+import { readSorting, type SortingChoice } from "./sorting.ts";
 import { TransferTable } from "./transfer_table.tsx";
-
-type FilesQuestion = Extract<Question, { kind: "files" }>;
 
 /** Transfers in flight that are shown. */
 const IN_FLIGHT_MAX = 50;
 
-const SORTS: readonly FilesQuestion["sort"][] = ["id", "size", "replicas", "level", "transfers"];
+/** The largest first, unless the address says otherwise. */
+const FILE_SORTING: SortingChoice<FileSort> = {
+  keys: FILE_SORTS,
+  start: { key: "size", isDescending: true },
+};
 
 /** Page "Data". */
 export function Data({ params }: { readonly params: URLSearchParams }): JSX.Element {
@@ -93,7 +96,7 @@ function InFlight(): JSX.Element | null {
 function Files({ params }: { readonly params: URLSearchParams }): JSX.Element {
   const search = params.get("q")?.trim() ?? "";
   const level = params.get("level") ?? "";
-  const sorting = sortingOf(params);
+  const sorting = readSorting(params, FILE_SORTING);
   const query = {
     kind: "files" as const,
     ...(search !== "" && { search }),
@@ -116,7 +119,7 @@ function Files({ params }: { readonly params: URLSearchParams }): JSX.Element {
           label="Level"
           value={level}
           options={Object.keys(LEVEL_WORDS).map((name) => [name, name])}
-          onChange={(value) => goTo(withParams(params, { level: value }))}
+          onChange={(value) => changeParams("data", params, { level: value })}
         />
         <span class="soft" role="status">
           {found.total !== undefined && plural(found.total, "file")}
@@ -124,36 +127,17 @@ function Files({ params }: { readonly params: URLSearchParams }): JSX.Element {
         </span>
         {isFiltered && <a class="clear" href={hrefOf("data")}>Clear</a>}
       </form>
-      {found.error !== undefined && <Problem text={found.error} />}
-      {found.total !== undefined && (
-        <div class={found.isStale ? "stale" : ""}>
-          <Table
-            label="Files"
-            columns={FILE_COLUMNS}
-            total={found.total}
-            rowAt={found.rowAt}
-            onRange={found.onRange}
-            resetKey={key}
-            hrefOf={({ fileId }) => hrefOf("data", fileId)}
-            sorting={sorting}
-            onSort={({ key, isDescending }) =>
-              goTo(withParams(params, { sort: `${isDescending ? "-" : ""}${key}` }))}
-            empty={isFiltered ? "No file matches." : "No file has been declared yet."}
-          />
-        </div>
-      )}
+      <FoundTable
+        label="Files"
+        page="data"
+        params={params}
+        found={found}
+        questionKey={key}
+        columns={FILE_COLUMNS}
+        idOf={({ fileId }) => fileId}
+        sortingChoice={FILE_SORTING}
+        empty={isFiltered ? "No file matches." : "No file has been declared yet."}
+      />
     </>
   );
-}
-
-/** Changes the address without a new entry in the history: back leads to the page before. */
-function goTo(params: URLSearchParams): void {
-  location.replace(hrefOf("data", undefined, params));
-}
-
-/** The largest first, unless the address says otherwise. */
-function sortingOf(params: URLSearchParams): Sorting & { readonly key: FilesQuestion["sort"] } {
-  const text = params.get("sort") ?? "-size";
-  const key = SORTS.find((sort) => sort === text.replace(/^-/, "")) ?? "size";
-  return { key, isDescending: text.startsWith("-") };
 }

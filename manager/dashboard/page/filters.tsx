@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Icon } from "./icon.tsx";
-import { hrefOf, withParams } from "./route.ts";
+import { changeParams } from "./route.ts";
 
 /** After a letter of a search, so long nothing is asked for: another may follow. */
 const TYPING_MS = 150;
@@ -36,7 +36,7 @@ export function SearchField(
     if (text === sent.current) return;
     const timer = setTimeout(() => {
       sent.current = text;
-      location.replace(hrefOf(page, undefined, withParams(latest.current, { q: text })));
+      changeParams(page, latest.current, { q: text });
     }, TYPING_MS);
     return () => clearTimeout(timer);
   }, [text]);

@@ -27,6 +27,8 @@ export function bytes(value: number | null | undefined): string {
 /** A length of time. */
 export function duration(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return UNKNOWN;
+  if (ms > 0 && ms < 0.1) return "<0.1 ms";
+  if (ms > 0 && ms < 1) return `${Number(ms.toFixed(1))} ms`;
   const seconds = Math.round(ms / 1000);
   if (seconds < 60 || seconds >= 3600) return formatDuration(Math.max(0, ms));
   return `${Math.floor(seconds / 60)} m ${seconds % 60} s`;

@@ -95,8 +95,8 @@ function Tiles({ overview, update }: TilesProps): JSX.Element {
   const isOver = useRun()?.endedAtMs !== null;
   const away = update?.workersAway ?? 0;
   const workers = update?.workersConnected ?? series.workers.at(-1) ?? 0;
-  const left = update === undefined ? overview.leftMs : update.leftMs;
   const ended = now.succeeded + now.failed + now.cancelled;
+  const left = update === undefined ? overview.leftMs : update.leftMs;
   const staging = now.dispatched;
   const waiting = now.waiting + now.ready;
   return (

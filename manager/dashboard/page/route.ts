@@ -44,6 +44,15 @@ export function withParams(
   return changed;
 }
 
+/** Changes parameters of the address without a new entry in the history: back leads on. */
+export function changeParams(
+  page: string,
+  params: URLSearchParams,
+  changes: { readonly [name: string]: string | undefined },
+): void {
+  location.replace(hrefOf(page, undefined, withParams(params, changes)));
+}
+
 /** The one-time token that a link carries in its fragment, or that a person pasted. */
 export function readToken(text: string): string | undefined {
   const fragment = text.includes("#") ? text.slice(text.indexOf("#") + 1) : text;

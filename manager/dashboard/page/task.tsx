@@ -6,16 +6,16 @@
 
 import type { ComponentChildren, JSX } from "preact";
 
-import type { Amounts, MountRow, TaskDetail, TryRow } from "../api.ts";
+import type { MountRow, TaskDetail, TryRow } from "../api.ts";
 import { useAnswer } from "./answer.ts";
 import { amount, bytes, count, duration, instant, plural, shorten, UNKNOWN } from "./format.ts";
 import { Facts, PageHead, Partial, Problem } from "./layout.tsx";
 import { Output } from "./output.tsx";
 import { phasesOf } from "./phases.ts";
+import { resourceRows, ResourceTable } from "./resource_table.tsx";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords, StateMark } from "./state.tsx";
-import { UseBar } from "./use_bar.tsx";
 import { Waiting } from "./waiting.tsx";
 import { WorkerLink } from "./worker_link.tsx";
 
@@ -111,47 +111,16 @@ function Times(
   );
 }
 
-/** `[name, how to show it, value of what was asked, given and used]` */
-type ResourceRow = readonly [string, (value: number | null) => string, keyof Amounts];
-
-const RESOURCES: readonly ResourceRow[] = [
-  ["Cores", amount, "cores"],
-  ["Memory", bytes, "memoryBytes"],
-  ["Disk", bytes, "diskBytes"],
-  ["GPUs", amount, "gpus"],
-];
-
 function Resources({ task }: { readonly task: TaskDetail }): JSX.Element {
   const { requested, allocated, used } = task;
   return (
     <section class="card">
       <h2>Resources</h2>
-      <table class="plain">
-        <thead>
-          <tr>
-            <th scope="col" />
-            <th scope="col" class="number">Asked</th>
-            <th scope="col" class="number">Given</th>
-            <th scope="col" class="number">Used</th>
-            <th scope="col" class="wide-only">
-              <span class="hidden">Used of what was given</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {RESOURCES.map(([name, show, key]) => (
-            <tr key={key}>
-              <th scope="row">{name}</th>
-              <td class="number">{show(requested[key])}</td>
-              <td class="number">{show(allocated[key])}</td>
-              <td class="number">{show(used[key])}</td>
-              <td class="wide-only">
-                <UseBar used={used[key]} of={allocated[key]} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <ResourceTable
+        heads={["Asked", "Given", "Used"]}
+        barHead="Used of what was given"
+        rows={resourceRows({ values: [requested, allocated, used], used, of: allocated })}
+      />
       <p class="soft">
         {used.cpuMs !== null && `${duration(used.cpuMs)} of processor time. `}
         {used.processCount !== null &&

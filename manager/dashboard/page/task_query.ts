@@ -5,29 +5,17 @@
  * @module
  */
 
-import { type Question, SHOWN_STATES, type TaskSort } from "../api.ts";
-import type { Sorting } from "./table.tsx";
+import { type Question, SHOWN_STATES, TASK_SORTS, type TaskSort } from "../api.ts";
+import { readSorting, type SortingChoice } from "./sorting.ts";
 
 /** A question for tasks, but for the part of them. */
 export type TaskQuery = Omit<Extract<Question, { kind: "tasks" }>, "offset" | "limit">;
 
-/** Sorts that may stand in an address. */
-const SORTS: readonly TaskSort[] = [
-  "id",
-  "name",
-  "category",
-  "state",
-  "outcome",
-  "try",
-  "host",
-  "submitted",
-  "started",
-  "ended",
-  "ran",
-  "cores",
-  "memory",
-  "disk",
-];
+/** Sorts that an address may name, and that of one which names none. */
+export const TASK_SORTING: SortingChoice<TaskSort> = {
+  keys: TASK_SORTS,
+  start: { key: "id", isDescending: false },
+};
 
 /** Reads a question from the parameters of an address; what it does not know counts for nothing. */
 export function readTaskQuery(params: URLSearchParams): TaskQuery {
@@ -37,7 +25,7 @@ export function readTaskQuery(params: URLSearchParams): TaskQuery {
   const category = params.get("category") ?? undefined;
   const taskKind = params.get("kind");
   const workerId = params.get("worker")?.trim();
-  const { key, isDescending } = readSorting(params);
+  const { key, isDescending } = readSorting(params, TASK_SORTING);
   return {
     kind: "tasks",
     sort: key,
@@ -49,19 +37,6 @@ export function readTaskQuery(params: URLSearchParams): TaskQuery {
     ...((taskKind === "command" || taskKind === "call") && { taskKind }),
     ...(workerId && { workerId }),
   };
-}
-
-/** Reads `sort=-ran`, where the dash is for the largest first. Default: by number. */
-export function readSorting(params: URLSearchParams): Sorting & { readonly key: TaskSort } {
-  const text = params.get("sort") ?? "id";
-  const isDescending = text.startsWith("-");
-  const key = SORTS.find((sort) => sort === text.replace(/^-/, "")) ?? "id";
-  return { key, isDescending };
-}
-
-/** `sorting` as it stands in an address; undefined of the default. */
-export function writeSorting({ key, isDescending }: Sorting): string | undefined {
-  return key === "id" && !isDescending ? undefined : `${isDescending ? "-" : ""}${key}`;
 }
 
 function listOf(params: URLSearchParams, name: string): string[] {

@@ -12,13 +12,13 @@ import { useAnswer } from "./answer.ts";
 import { ask } from "./client.ts";
 import { Choice, SearchField } from "./filters.tsx";
 import { plural, shortId } from "./format.ts";
-import { PageHead, Problem } from "./layout.tsx";
-import { hrefOf, withParams } from "./route.ts";
+import { FoundTable } from "./found_table.tsx";
+import { PageHead } from "./layout.tsx";
+import { changeParams } from "./route.ts";
 import { useRows } from "./rows.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords } from "./state.tsx";
-import { Table } from "./table.tsx";
-import { readSorting, readTaskQuery, type TaskQuery, writeSorting } from "./task_query.ts";
+import { readTaskQuery, TASK_SORTING, type TaskQuery } from "./task_query.ts";
 import { taskColumns } from "./task_table.tsx";
 
 /** Outcomes that can always be chosen; those that have happened join them. */
@@ -32,11 +32,6 @@ const STATE_WORDS: Readonly<Record<ShownState, string>> = {
   retrieving: "retrieving",
   done: "ended",
 };
-
-/** Changes the address without a new entry in the history: back leads to the page before. */
-function goTo(params: URLSearchParams): void {
-  location.replace(hrefOf("tasks", undefined, params));
-}
 
 /** Page "Tasks". */
 export function Tasks({ params }: { readonly params: URLSearchParams }): JSX.Element {
@@ -54,23 +49,17 @@ export function Tasks({ params }: { readonly params: URLSearchParams }): JSX.Ele
         </p>
       </PageHead>
       <Filters params={params} query={query} />
-      {found.error !== undefined && <Problem text={found.error} />}
-      {found.total !== undefined && (
-        <div class={found.isStale ? "stale" : ""}>
-          <Table
-            label="Tasks"
-            columns={columns}
-            total={found.total}
-            rowAt={found.rowAt}
-            onRange={found.onRange}
-            resetKey={key}
-            hrefOf={({ taskId }) => hrefOf("tasks", taskId)}
-            sorting={readSorting(params)}
-            onSort={(sorting) => goTo(withParams(params, { sort: writeSorting(sorting) }))}
-            empty={<Nothing isFiltered={isFiltered(query)} />}
-          />
-        </div>
-      )}
+      <FoundTable
+        label="Tasks"
+        page="tasks"
+        params={params}
+        found={found}
+        questionKey={key}
+        columns={columns}
+        idOf={({ taskId }) => taskId}
+        sortingChoice={TASK_SORTING}
+        empty={<Nothing isFiltered={isFiltered(query)} />}
+      />
     </>
   );
 }
@@ -110,7 +99,8 @@ interface FiltersProps {
 function Filters({ params, query }: FiltersProps): JSX.Element {
   const info = useRun();
   const failures = useAnswer({ kind: "overview", points: 2 }).value?.failures ?? [];
-  const set = (name: string, value: string): void => goTo(withParams(params, { [name]: value }));
+  const set = (name: string, value: string): void =>
+    changeParams("tasks", params, { [name]: value });
   const outcomes = new Set([
     ...OUTCOMES,
     ...failures.map(({ outcome }) => outcome),

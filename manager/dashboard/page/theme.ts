@@ -13,6 +13,20 @@ const KEY = "tendril-theme";
 
 const SYSTEM_IS_DARK = "(prefers-color-scheme: dark)";
 
+/** What whatever is drawn on a canvas is painted with: names of variables of the style sheet. */
+export const CANVAS_COLOURS = [
+  "card",
+  "line",
+  "grid",
+  "ink",
+  "ink-soft",
+  "accent",
+  "failed",
+] as const;
+
+/** One of these. */
+export type CanvasColour = typeof CANVAS_COLOURS[number];
+
 /** What the person chose. */
 export const theme: Store<Theme> = makeStore<Theme>("auto");
 

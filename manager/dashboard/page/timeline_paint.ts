@@ -8,18 +8,12 @@
 import { eachBarBetween } from "./bar_index.ts";
 import type { CanvasSize } from "./canvas.ts";
 import { groupsBetween, type LaneGroup, type LaneLayout } from "./lane_layout.ts";
+import type { CanvasColour } from "./theme.ts";
 import { timeTicks, type TimeView } from "./time_axis.ts";
 import { type FoundBar, laneKey, layerFor, type TimelineLayer } from "./timeline_layer.ts";
 
-/** Names of variables of the style sheet that are painted with. */
+/** Names of variables of the style sheet that are painted with, beside those of any canvas. */
 export const TIMELINE_COLOURS = [
-  "card",
-  "line",
-  "grid",
-  "ink",
-  "ink-soft",
-  "accent",
-  "failed",
   "bar-task",
   "bar-call",
   "bar-library",
@@ -28,7 +22,9 @@ export const TIMELINE_COLOURS = [
 ] as const;
 
 /** `{name of a colour: it}` */
-export type TimelineColours = Readonly<Record<typeof TIMELINE_COLOURS[number], string>>;
+export type TimelineColours = Readonly<
+  Record<CanvasColour | typeof TIMELINE_COLOURS[number], string>
+>;
 
 /** Everything that is painted. */
 export interface TimelineScene {

@@ -5,18 +5,12 @@
  */
 
 import type { CanvasSize } from "./canvas.ts";
+import type { CanvasColour } from "./theme.ts";
 import type { Flow, FlowChart, FlowState, NodeState, VineMoment } from "./vine_flow.ts";
 import { stemCurve, type VineLayout, type VinePlace } from "./vine_layout.ts";
 
-/** Names of variables of the style sheet that are painted with. */
+/** Names of variables of the style sheet that are painted with, beside those of any canvas. */
 export const VINE_COLOURS = [
-  "card",
-  "line",
-  "grid",
-  "ink",
-  "ink-soft",
-  "accent",
-  "failed",
   "vine-stem",
   "vine-tendril",
   "vine-leaf",
@@ -26,7 +20,7 @@ export const VINE_COLOURS = [
 ] as const;
 
 /** `{name of a colour: it}` */
-export type VineColours = Readonly<Record<typeof VINE_COLOURS[number], string>>;
+export type VineColours = Readonly<Record<CanvasColour | typeof VINE_COLOURS[number], string>>;
 
 /** Everything that is painted. */
 export interface VineScene {

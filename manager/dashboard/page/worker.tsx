@@ -9,15 +9,15 @@ import { useMemo } from "preact/hooks";
 
 import type { Committed, WorkerDetail } from "../api.ts";
 import { useAnswer } from "./answer.ts";
-import { amount, bytes, duration, instant, plural, UNKNOWN } from "./format.ts";
+import { bytes, duration, instant, plural, UNKNOWN } from "./format.ts";
 import { HostActions, useHosts } from "./host_actions.tsx";
 import { Facts, PageHead, Partial, Problem } from "./layout.tsx";
+import { type ResourceRow, resourceRows, ResourceTable } from "./resource_table.tsx";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { useSorted } from "./sorted.ts";
 import { type Column, Table } from "./table.tsx";
 import { taskColumns } from "./task_table.tsx";
-import { UseBar } from "./use_bar.tsx";
 import { WorkerMark } from "./workers.tsx";
 
 /** Rows in sight of the lists. */
@@ -64,52 +64,28 @@ interface PartProps {
   readonly nowMs: number | undefined;
 }
 
-/** `[name, how to show it, field]` */
-const RESOURCES: readonly (readonly [string, (value: number) => string, keyof Committed])[] = [
-  ["Cores", amount, "cores"],
-  ["Memory", bytes, "memoryBytes"],
-  ["Disk", bytes, "diskBytes"],
-  ["GPUs", amount, "gpus"],
-];
-
 function Capacity({ worker }: { readonly worker: WorkerDetail }): JSX.Element {
-  const given = (key: keyof Committed): number => Math.min(worker.committed[key], worker[key]);
-  const aheadCores = worker.committed.cores - given("cores");
+  const { cachedBytes, diskBytes } = worker;
+  const cache: ResourceRow = {
+    name: "Cache",
+    show: bytes,
+    values: [cachedBytes, diskBytes],
+    used: cachedBytes,
+    of: diskBytes,
+  };
+  const part = (key: keyof Committed): number => Math.min(worker.committed[key], worker[key]);
+  const given: Committed = {
+    cores: part("cores"),
+    memoryBytes: part("memoryBytes"),
+    diskBytes: part("diskBytes"),
+    gpus: part("gpus"),
+  };
+  const aheadCores = worker.committed.cores - given.cores;
+  const rows = resourceRows({ values: [given, worker], used: given, of: worker });
   return (
     <section class="card">
       <h2>Given away</h2>
-      <table class="plain">
-        <thead>
-          <tr>
-            <th scope="col" />
-            <th scope="col" class="number">Given</th>
-            <th scope="col" class="number">Has</th>
-            <th scope="col">
-              <span class="hidden">Part</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {RESOURCES.map(([name, show, key]) => (
-            <tr key={key}>
-              <th scope="row">{name}</th>
-              <td class="number">{show(given(key))}</td>
-              <td class="number">{show(worker[key])}</td>
-              <td>
-                <UseBar used={given(key)} of={worker[key]} />
-              </td>
-            </tr>
-          ))}
-          <tr>
-            <th scope="row">Cache</th>
-            <td class="number">{bytes(worker.cachedBytes)}</td>
-            <td class="number">{bytes(worker.diskBytes)}</td>
-            <td>
-              <UseBar used={worker.cachedBytes} of={worker.diskBytes} />
-            </td>
-          </tr>
-        </tbody>
-      </table>
+      <ResourceTable heads={["Given", "Has"]} barHead="Part" rows={[...rows, cache]} />
       {aheadCores > 0 && (
         <p class="soft">
           Tasks for {plural(aheadCores, "more core")}{" "}

@@ -14,7 +14,7 @@ import { amount, bytes, count, plural, shortId } from "./format.ts";
 import { HostActions, HostMark, type HostStates, useHosts } from "./host_actions.tsx";
 import { Icon } from "./icon.tsx";
 import { PageHead, Problem } from "./layout.tsx";
-import { hrefOf, withParams } from "./route.ts";
+import { changeParams, hrefOf } from "./route.ts";
 import { useRun } from "./run.ts";
 import { useSorted } from "./sorted.ts";
 import { useStore } from "./store.ts";
@@ -102,8 +102,7 @@ function Search({ text, params }: SearchProps): JSX.Element {
           value={typed}
           onInput={(event) => {
             setTyped(event.currentTarget.value);
-            const changed = withParams(params, { q: event.currentTarget.value });
-            location.replace(hrefOf("workers", undefined, changed));
+            changeParams("workers", params, { q: event.currentTarget.value });
           }}
         />
       </label>

@@ -20,7 +20,8 @@ const BYTES = `manager_to_worker_bytes AS managerToWorker,
   worker_to_worker_bytes AS workerToWorker, worker_to_manager_bytes AS workerToManager,
   url_to_worker_bytes AS urlToWorker, worker_to_url_bytes AS workerToUrl`;
 
-const NO_COUNTS: Counts = {
+/** Of a run in which nothing has happened. */
+export const NO_COUNTS: Counts = {
   waiting: 0,
   ready: 0,
   dispatched: 0,
@@ -32,7 +33,8 @@ const NO_COUNTS: Counts = {
   cancelled: 0,
 };
 
-const NO_BYTES: BytesByRoute = {
+/** As much of bytes. */
+export const NO_BYTES: BytesByRoute = {
   managerToWorker: 0,
   workerToWorker: 0,
   workerToManager: 0,

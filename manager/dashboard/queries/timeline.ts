@@ -110,15 +110,11 @@ function addInstances(
   workers: ReadonlyMap<string, WorkerBars>,
   toMs: number,
 ): void {
-  const rows = tuples<
-    [workerId: string, id: number, start: number, end: number | null, bad: number]
-  >(
-    db,
+  const sql =
     `SELECT worker_id, instance_id, starting_at_ms, ended_at_ms, state IN ('died', 'start_failed')
-     FROM library_instance`,
-  );
-  for (const [workerId, id, start, end, bad] of rows) {
-    workers.get(workerId)?.instances.push(newBar("library", id, start, end, toMs, bad !== 0));
+     FROM library_instance`;
+  for (const [workerId, bar] of barsOf(db, "library", sql, toMs)) {
+    workers.get(workerId)?.instances.push(bar);
   }
 }
 
@@ -127,14 +123,25 @@ function addTransfers(
   workers: ReadonlyMap<string, WorkerBars>,
   toMs: number,
 ): void {
+  const sql =
+    `SELECT worker_id, transfer_id, started_at_ms, ended_at_ms, state = 'failed' FROM transfer`;
+  for (const [workerId, bar] of barsOf(db, "transfer", sql, toMs)) {
+    workers.get(workerId)?.transfers.push(bar);
+  }
+}
+
+/** Bars with their workers, of a query for worker, id, start, end and whether it went wrong. */
+function* barsOf(
+  db: DatabaseSync,
+  kind: BarKind,
+  sql: string,
+  toMs: number,
+): Generator<[workerId: string, bar: Bar]> {
   const rows = tuples<
     [workerId: string, id: number, start: number, end: number | null, bad: number]
-  >(
-    db,
-    `SELECT worker_id, transfer_id, started_at_ms, ended_at_ms, state = 'failed' FROM transfer`,
-  );
+  >(db, sql);
   for (const [workerId, id, start, end, bad] of rows) {
-    workers.get(workerId)?.transfers.push(newBar("transfer", id, start, end, toMs, bad !== 0));
+    yield [workerId, newBar(kind, id, start, end, toMs, bad !== 0)];
   }
 }
 

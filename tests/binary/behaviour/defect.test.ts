@@ -24,19 +24,24 @@ test("A long variable and a long name harm nobody, and the manager goes on (A3)"
   const report = await runWorkflow(async ({ Manager }) => {
     await using manager = await Manager.start({ workers: 1 });
     const long = manager.submit({ command: "printf %s $V | wc -c", env: { V: "x".repeat(5000) } });
-    const refused = ((): string => {
+    const refusalOf = (options: object): string => {
       try {
-        manager.submit({ command: "true", outputs: { ["x".repeat(5000)]: manager.temp() } });
+        manager.submit({ command: "true", ...options });
         return "";
       } catch (error) {
         return String(error);
       }
-    })();
-    const tagged = manager.submit({ command: "echo fine", tag: "t".repeat(5000) });
+    };
+    const refused = [
+      refusalOf({ outputs: { ["x".repeat(5000)]: manager.temp() } }),
+      refusalOf({ tag: "t".repeat(5000) }),
+    ];
+    const tagged = manager.submit({ command: "echo fine", tag: "t".repeat(256) });
     return { length: (await long).stdout.trim(), refused, other: (await tagged).stdout };
   });
   expect(report).toMatchObject({ length: "5000", other: "fine\n" });
-  expect(report.refused).toContain("Cannot take output");
+  expect(report.refused[0]).toContain("Cannot take output");
+  expect(report.refused[1]).toContain("Cannot take tag");
 });
 
 test("Death by a signal is told from an exit with that number (A5)", async () => {
@@ -72,7 +77,8 @@ test("A sandbox that outgrows its first disk has more, up to the most of its cat
   expect(grown?.allocated?.diskBytes).toBeGreaterThan(10_000_000);
   expect(grown?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
   expect(beyond?.outcome).toBe("resources_exhausted");
-  expect(beyond?.try).toBeGreaterThan(1);
+  // Its first try may come after the category has learnt of the other task.
+  expect(beyond?.allocated?.diskBytes).toBe(100_000_000);
   // It is given up for what it used, which no try may have.
   expect(beyond?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
   expect(beyond?.used?.diskBytes).toBeGreaterThan(100_000_000);

@@ -1,104 +1,25 @@
 /** One suite for whatever answers the dashboard's questions: a database, and a report of it. */
 
-import { DatabaseSync } from "node:sqlite";
-
 import { afterAll, describe, expect, test } from "bun:test";
 
-import type { Answers, Question, TaskRow } from "../../../manager/dashboard/api.ts";
-import { answer } from "../../../manager/dashboard/queries/answer.ts";
-import { collectReport, type ReportLimits } from "../../../manager/dashboard/report_contents.ts";
-import { answerFromReport, unpackReport } from "../../../manager/dashboard/report_data.ts";
-import { SCHEMA } from "../../../manager/monitoring/schema.ts";
-import { fillSyntheticRun, type SyntheticRun } from "../monitoring/synthetic_run.ts";
+import type { Question } from "../../../manager/dashboard/api.ts";
+import type { SyntheticRun } from "../monitoring/synthetic_run.ts";
+import {
+  files,
+  fromDatabase,
+  fromReport,
+  hasFailed,
+  idsOf,
+  IMPLEMENTATIONS,
+  numbersOf,
+  openAnsweredRuns,
+  sum,
+  tasks,
+} from "./answered_runs.ts";
 
-type Ask = <Kind extends Question["kind"]>(
-  question: Extract<Question, { readonly kind: Kind }>,
-) => Answers[Kind];
-type TasksQuestion = Extract<Question, { readonly kind: "tasks" }>;
-
-const ALL: ReportLimits = {
-  tasksMax: 1e6,
-  filesMax: 1e6,
-  barsMax: 1e6,
-  pointsMax: 5_000,
-  transfersMax: 20_000,
-  vinesMax: 1_000,
-  detailCharsMax: 1e9,
-};
-
-const databases: DatabaseSync[] = [];
-afterAll(() => {
-  for (const db of databases) db.close();
-});
-
-function newDatabase(): DatabaseSync {
-  const db = new DatabaseSync(":memory:");
-  databases.push(db);
-  return db;
-}
-
-function fromDatabase(db: DatabaseSync): Ask {
-  return (question) => answer(db, question);
-}
-
-function fromReport(db: DatabaseSync): Ask {
-  // As it travels: through JSON.
-  const data = unpackReport(JSON.parse(JSON.stringify(collectReport(db, ALL))));
-  return (question) => answerFromReport(data, question);
-}
-
-const ended = newDatabase();
-const endedRun = fillSyntheticRun(ended, { tasks: 400, workers: 6, seed: 3 });
-/** Texts that mean something to LIKE, to SQL and to sorting by bytes; times with fractions. */
-ended.exec(`
-  UPDATE task_detail SET name = '\u{1F33F} vine', tag = '50%_\\x' WHERE task_id = 7;
-  UPDATE task_detail SET name = '\uFFFD last', tag = 'ÄRGER' WHERE task_id = 8;
-  UPDATE task_detail SET name = 'O''Neil; DROP TABLE task_detail' WHERE task_id = 9;
-  UPDATE file SET merged_into = 2, source = NULL WHERE file_id = 3;
-`);
-for (const taskId of [7, 8, 9]) {
-  const { name, tag } = ended.prepare("SELECT name, tag FROM task_detail WHERE task_id = ?")
-    .get(taskId) as { name: string; tag: string };
-  Object.assign(endedRun.tasks[taskId - 1]!, { name, tag });
-}
-const going = newDatabase();
-const goingRun = fillSyntheticRun(going, { tasks: 400, workers: 6, seed: 4, until: 0.8 });
-const empty = newDatabase();
-empty.exec(SCHEMA);
-
-const IMPLEMENTATIONS: readonly (readonly [string, (db: DatabaseSync) => Ask])[] = [
-  ["answer()", fromDatabase],
-  ["answerFromReport()", fromReport],
-];
-
-function tasks(question: Partial<TasksQuestion>): TasksQuestion {
-  return { kind: "tasks", sort: "id", isDescending: false, offset: 0, limit: 1_000, ...question };
-}
-
-function files(
-  question: Partial<Extract<Question, { readonly kind: "files" }>>,
-): Extract<Question, { readonly kind: "files" }> {
-  return { kind: "files", sort: "id", isDescending: false, offset: 0, limit: 1_000, ...question };
-}
-
-function idsOf(rows: readonly TaskRow[]): readonly number[] {
-  return rows.map(({ taskId }) => taskId);
-}
-
-function numbersOf(
-  run: SyntheticRun,
-  keep: (task: SyntheticRun["tasks"][number]) => boolean,
-): readonly number[] {
-  return run.tasks.filter(keep).map(({ taskId }) => taskId);
-}
-
-function hasFailed({ outcome }: { readonly outcome: string | null }): boolean {
-  return outcome !== null && outcome !== "success" && outcome !== "cancelled";
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
+const runs = openAnsweredRuns();
+afterAll(() => runs[Symbol.dispose]());
+const { ended, endedRun, going, goingRun, empty } = runs;
 
 for (const [name, ofDatabase] of IMPLEMENTATIONS) {
   describe(name, () => {
@@ -205,129 +126,6 @@ for (const [name, ofDatabase] of IMPLEMENTATIONS) {
         urlToWorker: moved(({ source }) => source === "url"),
         workerToUrl: 0,
       });
-    });
-
-    test("filters tasks by state, outcome, category, kind and worker", () => {
-      const found = (ask: Ask, question: Partial<TasksQuestion>): readonly number[] => {
-        const { total, rows } = ask(tasks(question));
-        expect(total).toBe(rows.length);
-        return idsOf(rows);
-      };
-      expect(found(askGoing, { states: ["running", "dispatched"] })).toEqual(
-        numbersOf(goingRun, ({ state }) => state === "running" || state === "dispatched"),
-      );
-      expect(found(askEnded, { outcomes: ["failed"] })).toEqual(numbersOf(endedRun, hasFailed));
-      expect(found(askEnded, { outcomes: ["failed", "success"] })).toEqual(
-        numbersOf(endedRun, ({ outcome }) => outcome !== "cancelled"),
-      );
-      expect(found(askEnded, { outcomes: [] })).toEqual([]);
-      expect(found(askEnded, { category: "align", workerId: "w-0002" })).toEqual(
-        numbersOf(endedRun, (task) => task.category === "align" && task.workerId === "w-0002"),
-      );
-      expect(found(askEnded, { taskKind: "call" })).toEqual(
-        numbersOf(endedRun, ({ kind }) => kind === "call"),
-      );
-    });
-
-    test("finds tasks that have all words, in whatever column", () => {
-      const found = (search: string): readonly number[] => idsOf(askEnded(tasks({ search })).rows);
-      expect(found("ALIGN s000017")).toEqual([17]);
-      expect(found("377")).toContain(377);
-      expect(found("scoring")).toEqual(numbersOf(endedRun, ({ library }) => library !== null));
-      expect(found("batch_3%")).toEqual(
-        numbersOf(endedRun, ({ tag }) => tag?.includes("batch_3%") ?? false),
-      );
-      expect(found("  ").length).toBe(400);
-      expect(found("no such words")).toEqual([]);
-    });
-
-    test("takes what LIKE and SQL give a meaning as it stands", () => {
-      const found = (search: string): readonly number[] => idsOf(askEnded(tasks({ search })).rows);
-      expect(found("50%_\\x")).toEqual([7]);
-      expect(found("5_%")).toEqual([]);
-      expect(found("\\")).toEqual([7]);
-      expect(found("o'neil; drop")).toEqual([9]);
-      expect(found("\u{1F33F}")).toEqual([7]);
-      expect(found("ÄRGER")).toEqual([8]);
-      // Only letters of ASCII are alike in either size.
-      expect(found("ärger")).toEqual([]);
-      expect(found("vine\0nothing")).toEqual([]);
-      expect(found("\0")).toEqual(found(""));
-    });
-
-    test("sorts tasks by each column either way, what is not known last", () => {
-      const keys: readonly [TasksQuestion["sort"], (task: TaskRow) => string | number | null][] = [
-        ["id", ({ taskId }) => taskId],
-        ["category", ({ category }) => category],
-        ["outcome", ({ outcome }) => outcome],
-        ["try", (task) => task.try],
-        ["host", ({ host }) => host],
-        ["submitted", ({ submittedAtMs }) => submittedAtMs],
-        ["started", ({ startedAtMs }) => startedAtMs],
-        ["ended", ({ endedAtMs }) => endedAtMs],
-        ["ran", ({ ranMs }) => ranMs],
-        ["cores", ({ usedCores }) => usedCores],
-        ["memory", ({ usedMemoryBytes }) => usedMemoryBytes],
-        ["disk", ({ usedDiskBytes }) => usedDiskBytes],
-      ];
-      for (const [sort, key] of keys) {
-        for (const isDescending of [false, true]) {
-          const { rows } = askGoing(tasks({ sort, isDescending }));
-          expect(rows.length).toBe(400);
-          const expected = rows.toSorted((a, b) => {
-            const [left, right] = [key(a), key(b)];
-            if (left === right) return a.taskId - b.taskId;
-            if (left === null || right === null) return left === null ? 1 : -1;
-            return (left < right ? -1 : 1) * (isDescending ? -1 : 1);
-          });
-          expect(idsOf(rows)).toEqual(idsOf(expected));
-        }
-      }
-    });
-
-    test("sorts names by their code points", () => {
-      const { rows } = askEnded(tasks({ sort: "name", isDescending: true, limit: 3 }));
-      expect(rows.map(({ name }) => name)).toEqual([
-        "\u{1F33F} vine",
-        "\uFFFD last",
-        "score_reads",
-      ]);
-    });
-
-    test("tells a part of a table, and how many there are", () => {
-      const question = tasks({ sort: "memory", isDescending: true });
-      const whole = askEnded(question);
-      const part = askEnded({ ...question, offset: 37, limit: 11 });
-      expect(part).toEqual({ total: 400, rows: whole.rows.slice(37, 48) });
-      expect(askEnded({ ...question, offset: 9_999 })).toEqual({ total: 400, rows: [] });
-    });
-
-    test("tells one task with its tries, its files and who reads them", () => {
-      const retried = endedRun.tasks.find((task) =>
-        task.tryCount > 1 && task.category === "fetch"
-      )!;
-      const { taskId } = retried;
-      const task = askEnded({ kind: "task", taskId })!;
-      const attempts = endedRun.attempts.filter((row) => row.taskId === taskId);
-      expect(task.tries.map(({ workerId, outcome }) => [workerId, outcome])).toEqual(
-        attempts.map(({ workerId, outcome }) => [workerId, outcome]),
-      );
-      expect(task.command).toBe(retried.command);
-      expect(task.used).toMatchObject({ memoryBytes: retried.usedMemoryBytes, processCount: 1 });
-      expect(task.requested).toEqual({ cores: 1, memoryBytes: 2e9, diskBytes: null, gpus: null });
-      const output = endedRun.mounts.find((row) => row.taskId === taskId && row.role === "output")!;
-      const readers = endedRun.mounts.filter(({ fileId, role }) =>
-        fileId === output.fileId && role === "input"
-      );
-      expect(task.consumers).toEqual(readers.map((row) => row.taskId));
-      expect(task.mounts.map(({ role }) => role)).toEqual(["input", "output"]);
-      expect(task.isPartial).toBe(false);
-      const failed = endedRun.tasks.find(({ outcome }) => outcome === "exit");
-      if (failed !== undefined) {
-        const { stderrTail, exitCode } = askEnded({ kind: "task", taskId: failed.taskId })!;
-        expect([stderrTail, exitCode]).toEqual([failed.stderrTail, 1]);
-      }
-      expect(askEnded({ kind: "task", taskId: 401 })).toBeNull();
     });
 
     test("draws each try that has run, each instance and each transfer as a bar", () => {

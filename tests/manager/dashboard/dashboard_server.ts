@@ -12,6 +12,7 @@ import {
 } from "../../../manager/dashboard/routes.ts";
 import { Sessions } from "../../../manager/dashboard/session.ts";
 import { serve, type Server } from "../../../shared/runtime/serve.ts";
+import { NOTHING_YET } from "./live_state.ts";
 
 /** Secrets of the made-up manager. */
 export const SECRETS = { client: "client-secret", viewer: "viewer-secret" } as const;
@@ -34,30 +35,12 @@ export interface Asked {
 }
 
 const STATE: LiveState = {
+  ...NOTHING_YET,
   recordedAtMs: 1,
-  counts: {
-    waiting: 0,
-    ready: 0,
-    dispatched: 0,
-    running: 1,
-    retrieving: 0,
-    submitted: 2,
-    succeeded: 1,
-    failed: 0,
-    cancelled: 0,
-  },
+  counts: { ...NOTHING_YET.counts, running: 1, submitted: 2, succeeded: 1 },
   workersConnected: 1,
-  workersAway: 0,
   cores: 4,
   coresCommitted: 1,
-  bytes: {
-    managerToWorker: 0,
-    workerToWorker: 0,
-    workerToManager: 0,
-    urlToWorker: 0,
-    workerToUrl: 0,
-  },
-  transfers: 0,
 };
 
 /** The server, and what was asked of the run. */

@@ -4,37 +4,13 @@ import type { LiveUpdate } from "../../../manager/dashboard/api.ts";
 import { LiveDesk, type LiveState } from "../../../manager/dashboard/live.ts";
 import type { Socket, SocketHandlers } from "../../../shared/runtime/socket.ts";
 import { until } from "../../until.ts";
+import { NOTHING_YET } from "./live_state.ts";
 
 const UPDATE_MS = 2;
 
-const COUNTS = {
-  waiting: 0,
-  ready: 0,
-  dispatched: 0,
-  running: 0,
-  retrieving: 0,
-  submitted: 10,
-  succeeded: 0,
-  failed: 0,
-  cancelled: 0,
-} as const;
+const COUNTS: LiveState["counts"] = { ...NOTHING_YET.counts, submitted: 10 };
 
-const STATE: LiveState = {
-  recordedAtMs: 0,
-  counts: COUNTS,
-  workersConnected: 0,
-  workersAway: 0,
-  cores: 0,
-  coresCommitted: 0,
-  bytes: {
-    managerToWorker: 0,
-    workerToWorker: 0,
-    workerToManager: 0,
-    urlToWorker: 0,
-    workerToUrl: 0,
-  },
-  transfers: 0,
-};
+const STATE: LiveState = { ...NOTHING_YET, counts: COUNTS };
 
 /** A viewer whose socket is made up. */
 class FakeViewer {

@@ -10,23 +10,12 @@ import { join } from "@std/path";
 
 import { RunDatabase } from "../../../manager/monitoring/database.ts";
 import type { RunRecord } from "../../../manager/monitoring/record.ts";
+import { EPOCH_MS, RUN_STARTED } from "./recorded_run.ts";
 
 let folder = "";
 
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "tendril-busy-"))));
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-const STARTED: RunRecord = {
-  kind: "run_started",
-  runId: "1",
-  name: "test",
-  version: "0",
-  host: "here",
-  user: "me",
-  pid: 1,
-  directory: "",
-  startedAtMs: 1_000,
-};
 
 const note: RunRecord = { kind: "note", noteKind: "test", subject: "", text: "after" };
 
@@ -42,14 +31,14 @@ const WRITER = `
 test("RunDatabase waits for somebody else who writes, and goes on", async () => {
   const path = join(folder, "monitoring.db");
   const database = new RunDatabase({ path });
-  database.apply(1_000, STARTED);
+  database.apply(EPOCH_MS, RUN_STARTED);
   const script = join(folder, "writer.mjs");
   writeFileSync(script, WRITER);
   const args = "Deno" in globalThis ? ["run", "-A", script, path] : [script, path];
   const writer = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(writer, "exit");
   await once(writer.stdout!, "data");
-  database.apply(2_000, note);
+  database.apply(EPOCH_MS + 1_000, note);
   database.close();
   await ended;
   const read = new DatabaseSync(path, { readOnly: true });
@@ -60,7 +49,7 @@ test("RunDatabase waits for somebody else who writes, and goes on", async () => 
 test("RunDatabase says at once whose records it holds, and locks nothing while nothing comes", () => {
   const path = join(folder, "monitoring.db");
   const database = new RunDatabase({ path });
-  database.apply(1_000, STARTED);
+  database.apply(EPOCH_MS, RUN_STARTED);
   const other = new DatabaseSync(path);
   expect(other.prepare("SELECT name FROM run").all()).toMatchObject([{ name: "test" }]);
   // As for a question.

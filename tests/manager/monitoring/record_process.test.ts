@@ -11,25 +11,13 @@ import { RecordProcess } from "../../../manager/monitoring/record_process.ts";
 import { selfCommand } from "../../../shared/runtime/self_command.ts";
 import { smallDisk } from "../../integration/small_disk.ts";
 import { until } from "../../until.ts";
-import { EPOCH_MS } from "./recorded_run.ts";
+import { EPOCH_MS, RUN_STARTED } from "./recorded_run.ts";
 
 let folder = "";
 let count = 0;
 
 beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "tendril-records-"))));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const STARTED: RunRecord = {
-  kind: "run_started",
-  runId: "1",
-  name: "test",
-  version: "0",
-  host: "here",
-  user: "me",
-  pid: 1,
-  directory: "",
-  startedAtMs: EPOCH_MS,
-};
 
 /** A process of a database of its own, with what it complained of. */
 function newProcess(
@@ -78,7 +66,7 @@ test("RecordProcess writes a database, answers from it, and ends with everything
   const heard: number[] = [];
   records.onRecorded((atMs) => heard.push(atMs));
   records.start();
-  write(records, STARTED, note("one"));
+  write(records, RUN_STARTED, note("one"));
   // What is not committed yet is in the answer.
   const answer = JSON.parse(new TextDecoder().decode(await records.ask({ kind: "run" })));
   expect(answer).toMatchObject({ runId: "1", host: "here", notes: [{ text: "one" }] });
@@ -101,7 +89,7 @@ test("RecordProcess starts nothing before it is told to", async () => {
 test("RecordProcess outlives signals to everybody, and ends with its manager", async () => {
   const { records, path } = newProcess();
   records.start();
-  write(records, STARTED);
+  write(records, RUN_STARTED);
   const pid = records.processId!;
   await records.ask({ kind: "run" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.kill(pid, signal);
@@ -113,7 +101,7 @@ test("RecordProcess outlives signals to everybody, and ends with its manager", a
 test("RecordProcess says once that its process died, and lets those go who wait", async () => {
   const { records, said } = newProcess();
   records.start();
-  write(records, STARTED);
+  write(records, RUN_STARTED);
   await records.ask({ kind: "run" });
   const asked = records.ask({ kind: "run" });
   process.kill(records.processId!, "SIGKILL");
@@ -132,7 +120,7 @@ test("RecordProcess says why there is none, and the run goes on", async () => {
     },
   });
   missing.records.start();
-  write(missing.records, STARTED);
+  write(missing.records, RUN_STARTED);
   await missing.records.close();
   expect(missing.said).toEqual(["Cannot record the run: no program is there"]);
 });
@@ -140,7 +128,7 @@ test("RecordProcess says why there is none, and the run goes on", async () => {
 test("RecordProcess goes on without a database that cannot be made, and says so", async () => {
   const { records, said } = newProcess({ places: () => ({ database: "/dev/null/x/run.db" }) });
   records.start();
-  write(records, STARTED);
+  write(records, RUN_STARTED);
   await expect(records.ask({ kind: "run" })).rejects.toThrow("there are no records");
   await records.close();
   expect(said.length).toBe(1);
@@ -150,7 +138,7 @@ test("RecordProcess goes on without a database that cannot be made, and says so"
 test("RecordProcess leaves details out that nobody reads in time, and says how many", async () => {
   const { records, path } = newProcess({ backlogBytesMax: 500_000 });
   records.start();
-  write(records, STARTED);
+  write(records, RUN_STARTED);
   await records.ask({ kind: "run" });
   using stopped = stop(records);
   const detail = (): RunRecord => ({
@@ -176,7 +164,7 @@ test("RecordProcess leaves details out that nobody reads in time, and says how m
 test("RecordProcess.close() does not wait for ever", async () => {
   const { records, said } = newProcess({ closeMsMax: 10 });
   records.start();
-  write(records, STARTED);
+  write(records, RUN_STARTED);
   await records.ask({ kind: "run" });
   using _ = stop(records);
   await records.close();
@@ -190,7 +178,7 @@ test("RecordProcess stops with what a full disk has taken, and says so once", as
   const path = join(mount, "monitoring.db");
   const { records, said } = newProcess({ places: () => ({ database: path }) });
   records.start();
-  write(records, STARTED, note("kept"));
+  write(records, RUN_STARTED, note("kept"));
   await until(() => records.recordedAtMs > 0, "it is recorded");
   for (let round = 0; said.length === 0 && round < 100; round++) {
     write(records, ...Array.from({ length: 100 }, (_, index) => note(`${index}`.repeat(100))));

@@ -8,6 +8,7 @@
 import type { ManagerEvent } from "../../../manager/core/event.ts";
 import { RunDatabase } from "../../../manager/monitoring/database.ts";
 import type { FileDescription } from "../../../manager/monitoring/fact_record.ts";
+import { NO_SAMPLE } from "../../../manager/monitoring/performance_log.ts";
 import type { RecordOf, RunRecord } from "../../../manager/monitoring/record.ts";
 import { Recorder, type Summary } from "../../../manager/monitoring/recorder.ts";
 import { ManagerFixture } from "../core/fixture.ts";
@@ -16,34 +17,19 @@ import { ManagerFixture } from "../core/fixture.ts";
 export const EPOCH_MS = 1_800_000_000_000;
 
 /** Of a manager that has nothing. */
-export const NOTHING: Summary = {
-  waiting: 0,
-  ready: 0,
-  dispatched: 0,
-  retrieving: 0,
-  submittedTotal: 0,
-  succeededTotal: 0,
-  failedTotal: 0,
-  cancelledTotal: 0,
-  triesStartedTotal: 0,
-  recoveriesTotal: 0,
-  workersConnected: 0,
-  workersAway: 0,
-  cores: 0,
-  coresCommitted: 0,
-  memoryBytes: 0,
-  memoryCommittedBytes: 0,
-  diskBytes: 0,
-  diskCommittedBytes: 0,
-  diskUsedBytes: 0,
-  files: 0,
-  transfers: 0,
-  managerToWorkerBytes: 0,
-  workerToWorkerBytes: 0,
-  workerToManagerBytes: 0,
-  urlToWorkerBytes: 0,
-  workerToUrlBytes: 0,
-  schedulingMs: 0,
+export const NOTHING: Summary = NO_SAMPLE;
+
+/** The beginning of a run whose records are written without a core. */
+export const RUN_STARTED: RunRecord = {
+  kind: "run_started",
+  runId: "1",
+  name: "test",
+  version: "0",
+  host: "here",
+  user: "me",
+  pid: 1,
+  directory: "",
+  startedAtMs: EPOCH_MS,
 };
 
 /** A core with a recorder; each step is 10 ms after the one before. */

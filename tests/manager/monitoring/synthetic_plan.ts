@@ -1,82 +1,32 @@
 /**
- * A made-up run as the rows of `monitoring.db`. Groups of ten tasks each fetch, align, score by a function call and merge; a large file goes from the manager
- * through all workers; some tries fail, one worker is lost and joins again. A seed is a run.
+ * A made-up run as the rows of `monitoring.db`. Groups of ten tasks each fetch, align, score by a
+ * function call and merge; a large file goes from the manager through all workers; some tries fail,
+ * one worker is lost and joins again. A seed is a run.
  *
  * @module
  */
 
-import { type Heap, newHeap, popHeap, pushHeap } from "../../../shared/heap.ts";
+import { pushHeap } from "../../../shared/heap.ts";
+import { nextRandom, nextRandomBelow } from "../../../shared/random.ts";
 import {
-  newRandom,
-  nextRandom,
-  nextRandomBelow,
-  type RandomState,
-} from "../../../shared/random.ts";
-import type {
-  AttemptPlan,
-  FilePlan,
-  InstancePlan,
-  MountPlan,
-  NotePlan,
-  ReplicaPlan,
-  SyntheticPlan,
-  TaskPlan,
-  TransferPlan,
-  WorkerPlan,
-} from "./synthetic_rows.ts";
+  addFile,
+  addReplica,
+  addTransfer,
+  AWAY_MS,
+  between,
+  BYTES_PER_MS,
+  newPlan,
+  type Plan,
+  POPULAR_BYTES,
+  POPULAR_FILE,
+  type SyntheticOptions,
+  workerIdOf,
+} from "./synthetic_draft.ts";
+import type { SyntheticPlan, TaskPlan } from "./synthetic_rows.ts";
+import { runTask } from "./synthetic_try.ts";
 
-/** What is made up. */
-export interface SyntheticOptions {
-  readonly tasks: number;
-  readonly workers: number;
-  /** Default 1. */
-  readonly seed?: number;
-  /** Tasks that each worker runs at once; default 4. */
-  readonly slots?: number;
-  readonly startedAtMs?: number;
-  /** The records end after this part of the run, as while it goes on; default 1, the whole of it. */
-  readonly until?: number;
-}
-
-const POPULAR_BYTES = 1_200_000_000;
-const POPULAR_FILE = 1;
-/** A network of 10 Gbit/s. */
-const BYTES_PER_MS = 1_250_000;
 /** Each worker hands the popular file to so many others. */
 const SPREAD = 2;
-const WORKERS_MAX = 10_000;
-const AWAY_MS = 30_000;
-const TASK_MS = 8_000;
-
-interface Slot {
-  readonly worker: number;
-  readonly lane: number;
-  freeAtMs: number;
-}
-
-interface Plan {
-  readonly random: RandomState;
-  readonly startedAtMs: number;
-  readonly lostAtMs: number;
-  readonly slots: Heap<Slot>;
-  /** `[when each worker has the popular file]` */
-  readonly popularAtMs: number[];
-  readonly tasks: TaskPlan[];
-  readonly attempts: AttemptPlan[];
-  readonly mounts: MountPlan[];
-  readonly files: FilePlan[];
-  readonly replicas: ReplicaPlan[];
-  readonly transfers: TransferPlan[];
-  readonly workers: WorkerPlan[];
-  readonly instances: InstancePlan[];
-  readonly notes: NotePlan[];
-  /** `[where the file is first, by file number]` */
-  readonly homes: (number | undefined)[];
-  /** `{file number and worker: when it is there}` */
-  readonly arrivals: Map<number, number>;
-  /** `{task: the file that it makes}` */
-  readonly outputs: Map<number, number>;
-}
 
 /** Makes the whole run. */
 export function planSyntheticRun(options: SyntheticOptions): SyntheticPlan {
@@ -96,48 +46,8 @@ export function planSyntheticRun(options: SyntheticOptions): SyntheticPlan {
   return { ...plan, endedAtMs: endedAtMs + 500 };
 }
 
-/** Id of the worker of that index. */
-export function workerIdOf(worker: number): string {
-  return `w-${String(worker + 1).padStart(4, "0")}`;
-}
-
 function workerOf(workerId: string): number {
   return Number(workerId.slice(2)) - 1;
-}
-
-function newPlan({ tasks, workers, seed = 1, slots = 4, startedAtMs }: SyntheticOptions): Plan {
-  const begin = startedAtMs ?? Date.UTC(2026, 2, 4, 5, 6, 7);
-  return {
-    random: newRandom(seed),
-    startedAtMs: begin,
-    lostAtMs: workers > 1 ? begin + 0.4 * tasks * TASK_MS / (workers * slots) : Infinity,
-    slots: newHeap((a, b) =>
-      a.freeAtMs !== b.freeAtMs
-        ? a.freeAtMs < b.freeAtMs
-        : a.worker !== b.worker
-        ? a.worker < b.worker
-        : a.lane < b.lane
-    ),
-    popularAtMs: [],
-    tasks: [],
-    attempts: [],
-    mounts: [],
-    files: [],
-    replicas: [],
-    transfers: [],
-    workers: [],
-    instances: [],
-    notes: [{
-      noteId: 1,
-      atMs: begin + 2_000,
-      kind: "host_blocked",
-      subject: "node9999",
-      text: "Host node9999 is blocked for 60 s: its worker failed three tasks in a row",
-    }],
-    homes: [],
-    arrivals: new Map(),
-    outputs: new Map(),
-  };
 }
 
 function addWorkers(plan: Plan, count: number): void {
@@ -351,171 +261,6 @@ function endWithoutTry(plan: Plan, task: TaskPlan, fileId: number): void {
   task.endedAtMs = Math.max(task.submittedAtMs, producer.endedAtMs!) + 1;
 }
 
-/** Tries it until it has ended. */
-function runTask(plan: Plan, task: TaskPlan, inputs: readonly number[]): void {
-  const fails = nextRandomBelow(plan.random, 1_000);
-  const isHopeless = fails < 5;
-  if (fails === 999) {
-    Object.assign(task, { outcome: "cancelled", endedAtMs: task.submittedAtMs + 0.5 });
-    task.message = "It was cancelled";
-    return;
-  }
-  let readyAtMs = task.submittedAtMs;
-  for (const fileId of inputs) {
-    const producer = plan.files[fileId - 1]!.producerTaskId;
-    if (producer !== null) readyAtMs = Math.max(readyAtMs, plan.tasks[producer - 1]!.endedAtMs!);
-  }
-  const failing = isHopeless ? 2 : fails < 25 ? 1 : 0;
-  let failed = 0;
-  for (let attempt = 1;; attempt++) {
-    const slot = popHeap(plan.slots)!;
-    const isLost = runTry(plan, {
-      task,
-      inputs,
-      slot,
-      attempt,
-      readyAtMs,
-      fails: failed < failing,
-    });
-    readyAtMs = slot.freeAtMs;
-    if (isLost) slot.freeAtMs = plan.lostAtMs + AWAY_MS;
-    pushHeap(plan.slots, slot);
-    if (isLost) continue;
-    if (failed >= failing) return;
-    failed++;
-    if (isHopeless && failed === failing) return;
-  }
-}
-
-interface TryPlan {
-  readonly task: TaskPlan;
-  readonly inputs: readonly number[];
-  readonly slot: Slot;
-  readonly attempt: number;
-  readonly readyAtMs: number;
-  readonly fails: boolean;
-}
-
-/** Runs one try, and tells whether its worker was lost under it. */
-function runTry(plan: Plan, { task, inputs, slot, attempt, readyAtMs, fails }: TryPlan): boolean {
-  const { worker } = slot;
-  let dispatchedAtMs = Math.max(slot.freeAtMs, readyAtMs) + 0.25;
-  if (worker === 1 && isAway(plan, dispatchedAtMs)) dispatchedAtMs = plan.lostAtMs + AWAY_MS;
-  const staged = inputs.reduce((ms, fileId) => ms + fetch(plan, fileId, worker, dispatchedAtMs), 5);
-  const ran = task.kind === "call" ? between(plan, 20, 200) : between(plan, 0.2, 2) * TASK_MS;
-  const isLost = worker === 1 && dispatchedAtMs < plan.lostAtMs &&
-    dispatchedAtMs + staged + ran >= plan.lostAtMs;
-  const startedAtMs = dispatchedAtMs + staged;
-  const endedAtMs = isLost ? plan.lostAtMs : startedAtMs + ran;
-  slot.freeAtMs = endedAtMs;
-  const outcome = isLost ? "worker_lost" : !fails ? "success" : failureOf(task);
-  const message = outcome === "success" ? "" : messageOf(outcome, task);
-  plan.attempts.push({
-    taskId: task.taskId,
-    try: attempt,
-    workerId: workerIdOf(worker),
-    lane: startedAtMs < endedAtMs ? slot.lane : null,
-    dispatchedAtMs,
-    startedAtMs: startedAtMs < endedAtMs ? startedAtMs : null,
-    endedAtMs,
-    outcome,
-    message,
-    isRecovery: 0,
-  });
-  if (!isLost) endTry(plan, task, { worker, attempt, outcome, message, staged, ran });
-  return isLost;
-}
-
-function endTry(
-  plan: Plan,
-  task: TaskPlan,
-  { worker, attempt, outcome, message, staged, ran }: {
-    worker: number;
-    attempt: number;
-    outcome: string;
-    message: string;
-    staged: number;
-    ran: number;
-  },
-): void {
-  const { workerId, dispatchedAtMs, endedAtMs } = plan.attempts.at(-1)!;
-  const hasProcess = task.kind === "command";
-  Object.assign(task, {
-    outcome,
-    message,
-    tryCount: attempt,
-    exitCode: !hasProcess || outcome === "signal" ? null : outcome === "exit" ? 1 : 0,
-    signal: outcome === "signal" ? "SIGSEGV" : null,
-    workerId,
-    host: plan.workers[worker]!.host,
-    dispatchedAtMs,
-    startedAtMs: dispatchedAtMs + staged,
-    endedAtMs: endedAtMs! + 1.5,
-    stagedMs: staged,
-    ranMs: ran,
-    valueBytes: hasProcess || outcome !== "success" ? null : 64,
-    stdoutBytes: hasProcess ? 40 : null,
-    stderrBytes: outcome === "success" ? 0 : 60,
-  });
-  if (hasProcess) {
-    Object.assign(task, {
-      usedCores: Math.round(between(plan, 0.5, 1) * 100) / 100,
-      usedMemoryBytes: 4096 * nextRandomBelow(plan.random, 400_000),
-      usedDiskBytes: 4096 * nextRandomBelow(plan.random, 10_000),
-      usedProcessCount: 1,
-      usedCpuMs: ran * 0.9,
-    });
-  }
-  if (outcome !== "success") {
-    task.stdoutTail = `reading sample ${task.taskId}\n`;
-    task.stderrTail = `Traceback: sample ${task.taskId}\nValueError: no reads left after filter\n`;
-  }
-}
-
-function failureOf({ taskId, kind }: TaskPlan): string {
-  if (kind === "call") return "call_error";
-  return taskId % 7 === 0 ? "resources_exhausted" : taskId % 5 === 0 ? "signal" : "exit";
-}
-
-function messageOf(outcome: string, { taskId }: TaskPlan): string {
-  switch (outcome) {
-    case "worker_lost":
-      return "The worker was lost: it did not come back within 3 s";
-    case "resources_exhausted":
-      return "It used 2.1 GB of memory, where it was given 2 GB";
-    case "signal":
-      return "It was ended by SIGSEGV";
-    case "call_error":
-      return `ValueError: no reads left in sample ${taskId}`;
-    default:
-      return "It ended with exit code 1";
-  }
-}
-
-/** Brings a file to the worker, and tells how long that takes. */
-function fetch(plan: Plan, fileId: number, worker: number, atMs: number): number {
-  if (fileId === POPULAR_FILE) return Math.max(0, plan.popularAtMs[worker]! - atMs);
-  const home = plan.homes[fileId];
-  const arrival = plan.arrivals.get(fileId * WORKERS_MAX + worker);
-  if (arrival !== undefined) return Math.max(0, arrival - atMs);
-  const { kind, sizeBytes } = plan.files[fileId - 1]!;
-  const ms = 1 + sizeBytes! / BYTES_PER_MS * (1 + nextRandom(plan.random));
-  addTransfer(plan, {
-    fileId,
-    source: kind === "url" && home === undefined ? "url" : "worker",
-    sourceId: home === undefined ? null : workerIdOf(home),
-    target: "worker",
-    workerId: workerIdOf(worker),
-    state: "done",
-    startedAtMs: atMs + 0.5,
-    endedAtMs: atMs + ms,
-    movedBytes: sizeBytes!,
-    message: null,
-  });
-  addReplica(plan, fileId, worker, atMs + ms);
-  return ms;
-}
-
 function makeOutput(plan: Plan, task: TaskPlan, fileId: number): void {
   const file = plan.files[fileId - 1]!;
   const worker = workerOf(task.workerId!);
@@ -561,51 +306,4 @@ function loseWorker(plan: Plan): void {
     reason: null,
     pid: session.pid + 50_000,
   });
-}
-
-function isAway(plan: Plan, atMs: number): boolean {
-  return atMs >= plan.lostAtMs && atMs < plan.lostAtMs + AWAY_MS;
-}
-
-function addFile(
-  plan: Plan,
-  file: Pick<FilePlan, "kind" | "source" | "cacheName" | "level" | "sizeBytes"> & {
-    producerTaskId?: number;
-  },
-): number {
-  const fileId = plan.files.length + 1;
-  const { producerTaskId = null, ...rest } = file;
-  plan.files.push({
-    fileId,
-    ...rest,
-    isDirectory: 0,
-    producerTaskId,
-    isNondeterministic: 0,
-    mergedInto: null,
-    declaredAtMs: plan.startedAtMs,
-    forgottenAtMs: null,
-  });
-  return fileId;
-}
-
-function addTransfer(plan: Plan, transfer: Omit<TransferPlan, "transferId">): void {
-  plan.transfers.push({ transferId: plan.transfers.length + 1, ...transfer });
-}
-
-function addReplica(plan: Plan, fileId: number, worker: number, readyAtMs: number): void {
-  plan.homes[fileId] ??= worker;
-  plan.arrivals.set(fileId * WORKERS_MAX + worker, readyAtMs);
-  const { sizeBytes } = plan.files[fileId - 1]!;
-  plan.replicas.push({
-    fileId,
-    workerId: workerIdOf(worker),
-    readyAtMs,
-    goneAtMs: null,
-    generation: 0,
-    sizeBytes: sizeBytes!,
-  });
-}
-
-function between(plan: Plan, low: number, high: number): number {
-  return low + (high - low) * nextRandom(plan.random);
 }

@@ -8,11 +8,12 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 
 import { SCHEMA, SCHEMA_VERSION } from "../../../manager/monitoring/schema.ts";
-import { planSyntheticRun, type SyntheticOptions } from "./synthetic_plan.ts";
+import type { SyntheticOptions } from "./synthetic_draft.ts";
+import { planSyntheticRun } from "./synthetic_plan.ts";
 import type { SyntheticPlan } from "./synthetic_rows.ts";
 import { type SyntheticSample, takeSamples } from "./synthetic_samples.ts";
 
-export type { SyntheticOptions } from "./synthetic_plan.ts";
+export type { SyntheticOptions } from "./synthetic_draft.ts";
 
 /** What was written: rows as in the database, to count in them apart from SQL. */
 export interface SyntheticRun extends SyntheticPlan {

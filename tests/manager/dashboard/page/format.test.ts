@@ -37,6 +37,15 @@ test("amount() keeps at most three digits, and two behind the point", () => {
     .toEqual(["0", "<0.01", "0.12", "1.5", "12.3", "123", "1\u202f235"]);
 });
 
+test("duration() tells no more of a millisecond than fits", () => {
+  expect([0, 0.008, 0.218, 1.25].map(format.duration)).toEqual([
+    "0 ms",
+    "<0.1 ms",
+    "0.2 ms",
+    "1.25 ms",
+  ]);
+});
+
 test("remaining() tells no part of a second", () => {
   expect([3, 999, 90_000].map(format.remaining)).toEqual(["under 1 s", "under 1 s", "1 m 30 s"]);
 });

@@ -1,10 +1,6 @@
 import { expect, test } from "bun:test";
 
-import {
-  readSorting,
-  readTaskQuery,
-  writeSorting,
-} from "../../../../manager/dashboard/page/task_query.ts";
+import { readTaskQuery } from "../../../../manager/dashboard/page/task_query.ts";
 import { readQuestion } from "../../../../manager/dashboard/question.ts";
 
 test("readTaskQuery() reads all that an address can ask", () => {
@@ -29,15 +25,5 @@ test("readTaskQuery() reads all that an address can ask", () => {
 
 test("readTaskQuery() passes over what it does not know", () => {
   const params = new URLSearchParams("q=%20&state=sleeping&kind=x&sort=-size&nothing=1&outcome=,");
-  expect(readTaskQuery(params)).toEqual({ kind: "tasks", sort: "id", isDescending: true });
-});
-
-test("writeSorting() is what readSorting() reads, and nothing for the default", () => {
-  for (
-    const sorting of [{ key: "ran", isDescending: true }, { key: "host", isDescending: false }]
-  ) {
-    const sort = writeSorting(sorting) ?? "";
-    expect(readSorting(new URLSearchParams({ sort }))).toEqual(sorting as never);
-  }
-  expect(writeSorting(readSorting(new URLSearchParams()))).toBeUndefined();
+  expect(readTaskQuery(params)).toEqual({ kind: "tasks", sort: "id", isDescending: false });
 });

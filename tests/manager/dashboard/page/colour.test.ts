@@ -5,7 +5,7 @@ import { expect, test } from "bun:test";
 
 /** Where the colours are. */
 const STYLE = fromFileUrl(
-  new URL("../../../../manager/dashboard/page/style.css", import.meta.url),
+  new URL("../../../../manager/dashboard/page/colour.css", import.meta.url),
 );
 
 /** `{variable: [its light and its dark colour]}` */
@@ -44,7 +44,7 @@ function contrast(front: string, back: string, theme: number): number {
   return (high + 0.05) / (low + 0.05);
 }
 
-test("style.css has text stand out from what is behind it, in light and dark", () => {
+test("colour.css has text stand out from what is behind it, in light and dark", () => {
   const faint: string[] = [];
   const pairs = [
     ...TEXT.flatMap((front) => BACKS.map((back) => [front, back] as const)),
