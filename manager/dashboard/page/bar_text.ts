@@ -27,7 +27,7 @@ const KIND_WORDS: Readonly<Record<BarKind, readonly [string, string]>> = {
 const STATE_WORDS: readonly string[] = ["done", "failed", "going on"];
 
 /** What lanes are called. */
-export const LANE_WORDS = { slot: "slot", library: "libraries", transfer: "transfers" } as const;
+const LANE_WORDS = { slot: "slot", library: "libraries", transfer: "transfers" } as const;
 
 /** Describes bar number `bar`. */
 export function describeBar(timeline: Timeline, bar: number): BarText {

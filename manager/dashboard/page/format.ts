@@ -70,15 +70,6 @@ export function instant(atMs: number | null | undefined, besideMs?: number): str
   return `${day} ${time}`;
 }
 
-/** How long after the start of the run something was. */
-export function sinceStart(
-  atMs: number | null | undefined,
-  startedAtMs: number | undefined,
-): string {
-  if (atMs === null || atMs === undefined || startedAtMs === undefined) return UNKNOWN;
-  return `+${duration(atMs - startedAtMs)}`;
-}
-
 /** `word`, or its plural, after its number. */
 export function plural(value: number, word: string, words: string = `${word}s`): string {
   return `${count(value)} ${value === 1 ? word : words}`;

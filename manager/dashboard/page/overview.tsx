@@ -249,7 +249,7 @@ function ChartCard({ title, isWide, children }: CardProps): JSX.Element {
 }
 
 /** The curves of the three charts. */
-export function curvesOf(
+function curvesOf(
   series: OverviewAnswer["series"],
 ): Readonly<Record<"states" | "rate" | "cores" | "bytes", readonly ChartSeries[]>> {
   const pending = series.waiting.map((waiting, at) => waiting + (series.ready[at] ?? 0));

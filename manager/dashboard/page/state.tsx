@@ -31,7 +31,7 @@ export const STANDING_WORDS: Readonly<Record<Standing, string>> = {
 };
 
 /** Where a task stands, of its state and, of one that ended, its outcome. */
-export function standingOf(state: ShownState, outcome: string | null): Standing {
+function standingOf(state: ShownState, outcome: string | null): Standing {
   if (state === "pending") return "waiting";
   if (state !== "done") return state;
   return outcome === null || outcome === "success"

@@ -99,7 +99,7 @@ const BOW = 0.18;
 const NOWHERE: Dot = { x: 0, y: 0 };
 
 /** The first part of a curve, by de Casteljau's construction. */
-export function partOf(curve: Curve, share: number): Curve {
+function partOf(curve: Curve, share: number): Curve {
   const [a = NOWHERE, b = a, c = a, d = a] = curve;
   const ab = between(a, b, share);
   const bc = between(b, c, share);

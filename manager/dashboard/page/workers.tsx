@@ -70,7 +70,7 @@ export function Workers({ params }: { readonly params: URLSearchParams }): JSX.E
 }
 
 /** What to do when there are none. */
-export function NoWorkers(): JSX.Element {
+function NoWorkers(): JSX.Element {
   const name = useRun()?.name ?? "NAME";
   return (
     <>
