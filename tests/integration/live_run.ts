@@ -102,6 +102,8 @@ export class LiveRun implements AsyncDisposable {
   #environment(): Record<string, string | undefined> {
     return {
       ...process.env,
+      // It is what the test is about.
+      TENDRIL_NO_DASHBOARD: undefined,
       ...markedEnvironment(this.#mark),
       TMPDIR: this.#scratch.folder,
       TENDRIL_RUN_DIRECTORY: "",
