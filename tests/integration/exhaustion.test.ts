@@ -144,9 +144,11 @@ test.skipIf(!HAS_PYTHON)("A share is no limit until the worker has no memory lef
   await using _worker = new WorkerProcess(manager, "--memory", "600MB");
   await manager.next("hello");
   const shape = allocated({ memoryMb: 100 }, { shares: ["memory"] });
-  const hold = (bytes: number) => python(`x = b"x" * ${bytes}`, "import time; time.sleep(2)");
-  manager.dispatch(hold(250_000_000), { taskId: 2, shape });
-  const result = await manager.run(hold(450_000_000), { taskId: 1, shape });
+  const hold = (bytes: number, seconds: number) =>
+    python(`x = b"x" * ${bytes}`, `import time; time.sleep(${seconds})`);
+  // Both hold theirs at the same time, on a busy machine too.
+  manager.dispatch(hold(250_000_000, 5), { taskId: 2, shape });
+  const result = await manager.run(hold(450_000_000, 20), { taskId: 1, shape });
   expect(result.outcome).toBe("resources_exhausted");
   expect(result.message).toContain("is more than this worker has");
   expect(result.exceeded!.limit).toBeGreaterThan(100 * MB);
