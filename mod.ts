@@ -72,7 +72,7 @@ export type {
   TryReason,
 } from "./manager/core/explanation.ts";
 export type { CategoryMode } from "./manager/core/category.ts";
-export type { Fact } from "./manager/core/fact.ts";
+export type { AppFact, AppKind, AppState, Fact } from "./manager/core/fact.ts";
 export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";

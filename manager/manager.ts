@@ -12,7 +12,8 @@ import {
 } from "./config.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
-import type { Fact } from "./core/fact.ts";
+import type { TaskId } from "../shared/ids.ts";
+import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library } from "./library.ts";
 import type { LibraryOptions } from "./library_option.ts";
@@ -435,6 +436,34 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** The manager in numbers. */
   status(): ManagerStatus {
     return this.#shell.status();
+  }
+
+  /**
+   * A number of the sequence of tasks, for a call of an app.
+   *
+   * @internal
+   */
+  newCallId(): TaskId {
+    this.#checkOpen();
+    return this.#shell.tasks.reserveId();
+  }
+
+  /**
+   * Has what `submit` submits be told of as a try of that call of an app.
+   *
+   * @internal
+   */
+  asTryOf<T>(callId: TaskId, submit: () => T): T {
+    return this.#shell.tasks.asTryOf(callId, submit);
+  }
+
+  /**
+   * Tells the readers of facts about a call of an app.
+   *
+   * @internal
+   */
+  noteApp(fact: AppFact): void {
+    this.#shell.engine.push({ kind: "app_noted", fact });
   }
 
   /** Calls `listener` with what became true, step by step; returns how to stop. */

@@ -13,6 +13,7 @@ import type { WorkerMessage } from "../../shared/protocol.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
 import type { CacheLevel, TaskBody } from "../../shared/task.ts";
 import type { CategoryMode } from "./category.ts";
+import type { AppFact } from "./fact.ts";
 import type { Policies } from "./policy.ts";
 import type { RetryDecision, RetryRule } from "./retry.ts";
 
@@ -166,6 +167,8 @@ export interface TaskDefinition {
   readonly endsAtMs?: number;
   /** Tasks whose values are among its arguments: it waits for `arguments_known`. */
   readonly awaits?: readonly TaskId[];
+  /** The call of an app that it is a try of. */
+  readonly appCall?: TaskId;
 }
 
 /** A library as the API declares it. */
@@ -241,6 +244,8 @@ export type ManagerEvent =
   | { readonly kind: "arguments_failed"; readonly taskId: TaskId; readonly message: string }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
   | { readonly kind: "category_declared"; readonly category: CategoryChange }
+  /** The dataflow layer tells the readers of facts; nothing here depends on it. */
+  | { readonly kind: "app_noted"; readonly fact: AppFact }
   /** Many at once: none of them is dispatched from now on, and they end within some steps. */
   | { readonly kind: "tasks_cancelled"; readonly taskIds: readonly TaskId[] }
   /** Answer to `ask_retry`: what the try costs of `retries`, or why nobody can tell. */

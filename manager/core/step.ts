@@ -117,6 +117,9 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return cancelTasks(state, event.taskIds);
     case "retry_decided":
       return decideRetry(state, event, event.decision);
+    case "app_noted":
+      state.facts.push(event.fact);
+      return;
     case "category_declared":
       state.facts.push({ kind: "category_declared", category: event.category });
       return declareCategory(state, event.category);

@@ -111,6 +111,8 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
     case "host_draining":
     case "host_unblocked":
       return noteOf(fact);
+    case "app_called":
+    case "app_state":
     case "policies_set":
       return undefined;
     default:
