@@ -118,8 +118,7 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "retry_decided":
       return decideRetry(state, event, event.decision);
     case "app_noted":
-      state.facts.push(event.fact);
-      return;
+      return void state.facts.push(event.fact);
     case "category_declared":
       state.facts.push({ kind: "category_declared", category: event.category });
       return declareCategory(state, event.category);
