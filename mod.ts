@@ -79,7 +79,7 @@ export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manag
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryMode, LibraryProgram } from "./shared/library.ts";
-export type { LibraryOptions } from "./manager/library_option.ts";
+export type { FunctionLibraryOptions, LibraryOptions } from "./manager/library_option.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
 export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
@@ -124,7 +124,7 @@ export type {
   ReturnedBy,
   TakenBy,
 } from "./manager/typed_call.ts";
-export type { AnyFunction, FunctionContext } from "./shared/function_source.ts";
+export type { AnyFunction, FunctionContext, NamedFunctions } from "./shared/function_source.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, InstanceId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";

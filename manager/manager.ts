@@ -12,11 +12,12 @@ import {
 } from "./config.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
+import type { NamedFunctions } from "../shared/function_source.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library } from "./library.ts";
-import type { LibraryOptions } from "./library_option.ts";
+import type { FunctionLibraryOptions, LibraryOptions } from "./library_option.ts";
 import type { MapOptions, ReduceOptions } from "./map_option.ts";
 import { LibraryDesk } from "./library_desk.ts";
 import type { LocalWorkers } from "./local_worker.ts";
@@ -147,7 +148,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    * Declares code that is kept running at workers to serve function calls.
    *
    * @typeParam Module The type of the module, or an interface of its functions: calls are then
-   * checked against it. Without it functions are named by text and take anything.
+   * checked against it. Without it functions are named by text and take anything; of `functions` it
+   * is known.
    * @returns What calls its functions.
    * @throws {TypeError | RangeError} When an option is wrong or the name is taken.
    * @throws {Error} When there is no such file of Python.
@@ -161,9 +163,16 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    *   python: "def area(width, height):\n    return width * height\n",
    * });
    * console.log(await python.call("area", 6, 7).value()); // 42
+   * const area = (width: number, height: number) => width * height;
+   * const shapes = manager.library({ name: "shapes", functions: { area } });
+   * console.log(await shapes.call("area", 6, 7).value()); // 42
    * ```
    */
-  library<Module = unknown>(options: LibraryOptions): Library<Module> {
+  library<Functions extends NamedFunctions>(
+    options: FunctionLibraryOptions<Functions>,
+  ): Library<Functions>;
+  library<Module = unknown>(options: LibraryOptions): Library<Module>;
+  library<Module>(options: LibraryOptions): Library<Module> {
     this.#checkOpen();
     return this.#libraries.declare<Module>(options);
   }
