@@ -155,6 +155,7 @@ export interface CheckedLibrary extends CheckedInstance {
 
 /** A library of functions by value; its calls are checked against them. */
 export interface FunctionLibraryOptions<Functions extends NamedFunctions> extends LibraryOptions {
+  /** See `LibraryOptions.functions`. */
   readonly functions: Functions;
 }
 

@@ -145,11 +145,28 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
+   * Declares functions that travel by value and are kept running at workers to serve calls, which are
+   * checked against them.
+   *
+   * @returns What calls them.
+   * @throws {TypeError | RangeError} When an option is wrong, the name is taken, or a function cannot
+   * be taken out of its place.
+   *
+   * @example
+   * ```ts
+   * const area = (width: number, height: number) => width * height;
+   * const shapes = manager.library({ name: "shapes", functions: { area } });
+   * console.log(await shapes.call("area", 6, 7).value()); // 42
+   * ```
+   */
+  library<Functions extends NamedFunctions>(
+    options: FunctionLibraryOptions<Functions>,
+  ): Library<Functions>;
+  /**
    * Declares code that is kept running at workers to serve function calls.
    *
    * @typeParam Module The type of the module, or an interface of its functions: calls are then
-   * checked against it. Without it functions are named by text and take anything; of `functions` it
-   * is known.
+   * checked against it. Without it functions are named by text and take anything.
    * @returns What calls its functions.
    * @throws {TypeError | RangeError} When an option is wrong or the name is taken.
    * @throws {Error} When there is no such file of Python.
@@ -163,14 +180,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    *   python: "def area(width, height):\n    return width * height\n",
    * });
    * console.log(await python.call("area", 6, 7).value()); // 42
-   * const area = (width: number, height: number) => width * height;
-   * const shapes = manager.library({ name: "shapes", functions: { area } });
-   * console.log(await shapes.call("area", 6, 7).value()); // 42
    * ```
    */
-  library<Functions extends NamedFunctions>(
-    options: FunctionLibraryOptions<Functions>,
-  ): Library<Functions>;
   library<Module = unknown>(options: LibraryOptions): Library<Module>;
   library<Module>(options: LibraryOptions): Library<Module> {
     this.#checkOpen();
