@@ -55,9 +55,8 @@ const RUNNER_MS_MAX = 30 * 60_000;
 /** Most files that are run once more: where more fail, it is not the load. */
 const REPEATED_FILES_MAX = 5;
 
-/** How often what a runner prints is looked for, and how much of its end tells how it counted. */
+/** How often what a runner prints is looked for. */
 const SHOW_MS = 200;
-const OUTPUT_END_BYTES = 16 * 1024;
 
 const REPOSITORY = resolve(import.meta.dir, "..");
 
@@ -230,10 +229,15 @@ async function spawnRunner(
   }
   const report = readReport(readFileSync(outfile, "utf8"));
   const hasFailed = [...report.values()].some((file) => file.failures.length > 0);
-  const output = readFileSync(`${outfile}.log`).subarray(-OUTPUT_END_BYTES).toString();
-  const errorCount = errorsOutside(output, report);
-  if (errorCount > 0 || (end !== "status 0" && !hasFailed)) {
-    run.problems.push(`${command} test failed outside a test (${end}, ${errorCount} errors)`);
+  // A test that ran past its limit goes on, and what it throws then is thrown outside it: such a file
+  // is run once more for its failure. Any other error is none of a test.
+  const errors = [...errorsOutside(readFileSync(`${outfile}.log`, "utf8"), report)]
+    .filter(([file]) => !report.get(file)?.failures.length);
+  for (const [file, count] of errors) {
+    run.problems.push(`${file || command}: ${count} errors outside a test (${end})`);
+  }
+  if (errors.length === 0 && end !== "status 0" && !hasFailed) {
+    run.problems.push(`${command} test failed outside a test (${end})`);
   }
   return report;
 }

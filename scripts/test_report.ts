@@ -62,18 +62,37 @@ function ranCount(names: readonly string[], name: string): number {
 }
 
 /**
- * Errors that a runner counts and no test of its report has: what is thrown between tests, or while a
- * file is loaded. Its status does not tell them from the failures of tests.
- *
- * @param output What it printed, or the end of that.
+ * Errors that a runner counts and no test of its report has, as `{file: how many}`: what is thrown
+ * between tests, or while a file is loaded. Its status does not tell them from failed tests. The file
+ * is that which ran then, and empty where the runner does not say it.
  */
-export function errorsOutside(output: string, report: TestReport): number {
+export function errorsOutside(output: string, report: TestReport): ReadonlyMap<string, number> {
+  const errors = new Map<string, number>();
+  const add = (file: string, count: number): void => {
+    if (count > 0) errors.set(file, count + (errors.get(file) ?? 0));
+  };
   const text = stripVTControlCharacters(output);
+  let file = "";
+  let unplaced = errorCount(text, report);
+  for (
+    const [line] of text.matchAll(/^(?:tests\/.*\.test\.ts:|# Unhandled error between tests)$/gm)
+  ) {
+    if (line.endsWith(":")) file = line.slice(0, -1);
+    else if (unplaced > 0) {
+      unplaced--;
+      add(file, 1);
+    }
+  }
+  add("", unplaced);
+  return errors;
+}
+
+function errorCount(text: string, report: TestReport): number {
   // Tests may print anything: what Bun counted stands last, below the tests that passed.
   const counts = text.slice(text.search(/^ \d+ pass$(?![^]*^ \d+ pass$)/m));
   const ofBun = Number(/^ (\d+) errors?$/m.exec(counts)?.[1] ?? 0);
   const ofDeno = Number([...text.matchAll(/^FAILED \| .*?(\d+) failed/gm)].at(-1)?.[1] ?? 0);
-  const failed = [...report.values()].reduce((sum, file) => sum + file.failures.length, 0);
+  const failed = [...report.values()].reduce((sum, { failures }) => sum + failures.length, 0);
   return ofBun + Math.max(0, ofDeno - failed);
 }
 

@@ -136,7 +136,13 @@ afterAll(() => new Promise((resolve) => setTimeout(resolve, 20)));
 `;
   const beside = runTests({ "tests/a.test.ts": ONCE, "tests/b.test.ts": late });
   expect(beside).toMatchObject({ status: 1, lastLine: "2 passed, 2 failed" });
-  expect(beside.stderr).toContain("bun test failed outside a test (status 1, 1 errors)");
+  expect(beside.stderr).toContain("tests/b.test.ts: 1 errors outside a test (status 1)");
+  // As a test does that goes on past its limit.
+  const past = late.replace(/setTimeout.*$/m, "{ $& expect(1).toBe(2); }");
+  const slow = runTests({ "tests/a.test.ts": past, "tests/b.test.ts": GOOD });
+  expect(slow).toMatchObject({ status: 0, lastLine: "4 passed, 0 failed" });
+  expect(slow.stdout).toContain("1 error\n");
+  expect(slow.stdout).toContain("passed only alone: tests/a.test.ts: late\n");
   const ending = ONCE + `test("end", () => { if (!isFirst("end")) process.exit(0); });`;
   const ended = runTests({ "tests/a.test.ts": ending, "tests/b.test.ts": GOOD });
   expect(ended).toMatchObject({ status: 1, lastLine: "5 passed, 2 failed" });
