@@ -251,16 +251,11 @@ export class RunDatabase implements RecordSink {
       }
       case "note":
         return run.note(atMs, record.noteKind, record);
-      case "replica_damaged": {
-        const text = `Worker ${record.workerId} found its copy of file ${record.fileId} damaged`;
-        run.note(atMs, record.kind, { subject: String(record.fileId), text });
-        return;
-      }
-      case "nondeterministic": {
+      case "nondeterministic":
         files.vary(record);
-        const text = `Task ${record.taskId} made file ${record.fileId} again, and not the same`;
-        return run.note(atMs, record.kind, { subject: String(record.fileId), text });
-      }
+        return noteFile(run, atMs, record);
+      case "replica_damaged":
+        return noteFile(run, atMs, record);
       case "run_ended":
         workers.end(atMs);
         return run.end(atMs);
@@ -294,6 +289,19 @@ const CACHE_KIB: number = 16 * 1024;
 
 /** How long the last commit waits for those who read. */
 const CLOSE_BUSY_MS_MAX = 10_000;
+
+/** What a person should know of a file. */
+function noteFile(
+  run: RunTables,
+  atMs: number,
+  record: RecordOf<"nondeterministic"> | RecordOf<"replica_damaged">,
+): void {
+  const { kind, fileId } = record;
+  const text = kind === "replica_damaged"
+    ? `Worker ${record.workerId} found its copy of file ${fileId} damaged`
+    : `Task ${record.taskId} made file ${fileId} again, and not the same`;
+  run.note(atMs, kind, { subject: String(fileId), text });
+}
 
 type FileRecord = RecordOf<
   | "file_declared"

@@ -8,7 +8,7 @@ import { SCHEMA } from "./schema.ts";
 export const SCHEMA_VERSION_MIN = 1;
 
 /** `{table: the first version that has it}`, of those that the first has not. */
-export const TABLES_SINCE: Readonly<Record<string, number>> = { app_call: 2 };
+export const TABLES_SINCE: ReadonlyMap<string, number> = new Map([["app_call", 2]]);
 
 /** Of version 1: there were no calls of apps. */
 const BEFORE_APPS =

@@ -37,19 +37,23 @@ const FINAL_STATES: ReadonlySet<AppState> = new Set([
   "cancelled",
 ]);
 
-/** Which of those that come at one instant comes first. */
-const STATUS_RANKS: { readonly [Status in CallStatus]: number } = {
-  fail_retryable: 0,
-  pending: 1,
-  launched: 2,
-  running: 3,
-  running_ended: 4,
-  joining: 5,
-  exec_done: 6,
-  memo_done: 6,
-  failed: 6,
-  dep_fail: 6,
-};
+/** Of those that come at one instant, which comes first; those of one try. */
+const STATUS_ORDER: readonly CallStatus[] = [
+  "fail_retryable",
+  "pending",
+  "launched",
+  "running",
+  "running_ended",
+  "joining",
+  "exec_done",
+  "memo_done",
+  "failed",
+  "dep_fail",
+];
+
+const STATUS_RANKS: ReadonlyMap<CallStatus, number> = new Map(
+  STATUS_ORDER.map((status, index) => [status, index]),
+);
 
 /** What the times of Parsl's tables can tell apart, which are rounded to half of it. */
 const TICK_MS = 0.002;
@@ -131,9 +135,7 @@ export class OpenCall {
     const { statuses = [] } = this;
     this.statuses = undefined;
     if (statuses.length < 2) return statuses;
-    statuses.sort((a, b) =>
-      a.atMs - b.atMs || a.try - b.try || STATUS_RANKS[a.name] - STATUS_RANKS[b.name]
-    );
+    statuses.sort((a, b) => a.atMs - b.atMs || a.try - b.try || rankOf(a) - rankOf(b));
     let beforeMs = 0;
     return statuses.map((status) => {
       const atMs = Math.max(status.atMs, beforeMs + TICK_MS);
@@ -141,4 +143,8 @@ export class OpenCall {
       return atMs === status.atMs ? status : { ...status, atMs };
     });
   }
+}
+
+function rankOf({ name }: CallStatusRow): number {
+  return STATUS_RANKS.get(name) ?? 0;
 }

@@ -25,7 +25,7 @@ export function findSchemaFault(db: DatabaseSync): string | undefined {
   const version = schemaVersionOf(db);
   for (const name of tableNames()) {
     const entry = found.get(name) as Entry | undefined;
-    const isNewer = typeof version === "number" && (TABLES_SINCE[name] ?? 0) > version;
+    const isNewer = typeof version === "number" && (TABLES_SINCE.get(name) ?? 0) > version;
     if (entry === undefined && isNewer) continue;
     if (entry === undefined) return `it has no table ${name} of Tendril`;
     const isTable = entry.type === "table" && /^CREATE TABLE\b/i.test(entry.sql ?? "");

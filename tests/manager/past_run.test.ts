@@ -73,7 +73,7 @@ test("openPastRun() refuses what is no database of ours, and other versions by n
 });
 
 test("openPastRun() opens records of version 1, in which there are no calls of apps", () => {
-  const sql = readFileSync(new URL("monitoring/records_v1.sql", import.meta.url), "utf8");
+  const sql = readFileSync(new URL("monitoring/records_v1.sql", import.meta.url).pathname, "utf8");
   const db = new DatabaseSync(database);
   db.exec(sql);
   db.close();
