@@ -297,6 +297,8 @@ function isEssential({ kind }: RunRecord): boolean {
     case "task_ended":
     case "calls_submitted":
     case "calls_ended":
+    case "apps_called":
+    case "app_states":
     case "file_declared":
     case "worker_joined":
     case "worker_left":

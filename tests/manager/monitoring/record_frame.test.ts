@@ -29,6 +29,7 @@ const ORDERS: readonly RecordOrder[] = [
         taskId: [1, 2],
         argumentBytes: [0, 70_000],
         tags: [[1, "x"]],
+        appCall: [0, 9],
       },
     ],
   },
