@@ -207,6 +207,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const { runRecordCommand } = await import("./manager/monitoring/record_command.ts");
     process.exit(await runRecordCommand());
   }
+  if (name === "internal-memo") {
+    const { runMemoCommand } = await import("./manager/dataflow/memo_command.ts");
+    process.exit(await runMemoCommand());
+  }
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");
     if (name === "worker") process.exit(await runWorkerCommand(args));
