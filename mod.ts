@@ -211,6 +211,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
     const { runMemoCommand } = await import("./manager/dataflow/memo_command.ts");
     process.exit(await runMemoCommand());
   }
+  if (name === "internal-digest") {
+    const { runDigestCommand } = await import("./manager/dataflow/digest_command.ts");
+    process.exit(await runDigestCommand());
+  }
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");
     if (name === "worker") process.exit(await runWorkerCommand(args));
