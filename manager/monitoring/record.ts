@@ -36,7 +36,7 @@ export interface RecordSink {
 }
 
 /** Kinds of files as people know them. */
-export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task" | "value";
+export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task" | "kept" | "value";
 
 /** How a task has a file. */
 export type MountRole = "input" | "output" | "environment";
