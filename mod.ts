@@ -89,6 +89,7 @@ export type { AppFact, AppKind, AppState, Fact } from "./manager/core/fact.ts";
 export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FindOptions, KeepOptions, KeptFile } from "./manager/kept_file.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type {
   AppEnvironment,
