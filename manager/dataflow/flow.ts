@@ -1,11 +1,15 @@
 /** A flow: the calls of apps between `load` and its end. */
 
+import process from "node:process";
+
 import type { TaskId } from "../../shared/ids.ts";
 import type { PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
+import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
+import { unseenLine, waitForCalls } from "./flow_end.ts";
 import { checkFlow, type FlowOptions, readFlow } from "./flow_options.ts";
 import { Kernel } from "./kernel.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
@@ -23,6 +27,7 @@ export class Flow implements AsyncDisposable {
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
   readonly #exit: "wait" | "cancel";
+  readonly #interrupted: Closable;
   #closing: Promise<void> | undefined;
 
   /**
@@ -36,6 +41,9 @@ export class Flow implements AsyncDisposable {
     this.#isOwnManager = parts.isOwnManager;
     this.#executors = parts.executors;
     this.#exit = parts.exit;
+    this.#interrupted = { close: () => this.#end("the process was interrupted") };
+    noteOpenedBeside(this.#interrupted);
+    this.#manager?.onClosed(() => this.#kernel.close("the manager was closed"));
   }
 
   /**
@@ -87,12 +95,20 @@ export class Flow implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    if (this.#exit === "wait") await this.#kernel.whenIdle();
-    this.#kernel.close("the flow was closed");
+    if (this.#exit === "wait") await waitForCalls(this.#kernel, { write: writeLine });
+    await this.#end("the flow was closed");
+    if (this.#isOwnManager) await this.#manager?.close();
+    const line = unseenLine(this.#kernel);
+    if (line !== undefined) writeLine(line);
+  }
+
+  /** Cancels what is left, and ends the executors; its manager has its own end. */
+  async #end(why: string): Promise<void> {
+    this.#kernel.close(why);
     const index = flows.indexOf(this);
     if (index >= 0) flows.splice(index, 1);
     for (const executor of this.#executors.toReversed()) await executor.close();
-    if (this.#isOwnManager) await this.#manager?.close();
+    noteClosed(this.#interrupted);
   }
 }
 
@@ -150,6 +166,10 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   const flow = new Flow({ kernel, manager, isOwnManager, executors, exit: own.exit });
   flows.push(flow);
   return flow;
+}
+
+function writeLine(line: string): void {
+  process.stderr.write(line);
 }
 
 /** The flow in which apps are called. */

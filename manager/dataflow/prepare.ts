@@ -55,9 +55,9 @@ export async function readArguments(
 ): Promise<readonly unknown[]> {
   if (!call.hasReferences) return call.args;
   const args = resolver.map(call.args, (found) => {
+    if (call.promised?.values.has(found) === true) return call.promised.values.get(found);
     if (found instanceof AppFuture) return valueOf(callOf(found));
-    if (found instanceof DataFuture) return new DataFile(found);
-    return call.promised?.has(found) ? call.promised.get(found) : found;
+    return found instanceof DataFuture ? new DataFile(found) : found;
   });
   return await readStored(args) as readonly unknown[];
 }
@@ -92,13 +92,13 @@ function placeArguments(
     return place(leaf, options.ensure(outputOf(callOf(parent), output)));
   };
   const args = options.resolver.map(call.args, (found) => {
+    if (call.promised?.values.has(found) === true) return call.promised.values.get(found);
     if (found instanceof AppFuture) return give(valueOf(callOf(found)));
     const future = found instanceof DataFile ? found.future : found;
     if (future instanceof DataFuture) {
       return place(found, options.ensure(outputOf(callOf(future.parent), future.output)));
     }
-    if (found instanceof File) return place(found, options.stageIn(found, executor));
-    return call.promised?.has(found) ? call.promised.get(found) : found;
+    return found instanceof File ? place(found, options.stageIn(found, executor)) : found;
   }) as Arguments;
   if (later.length === 0) return [args, undefined];
   const all = Promise.all(later.map(async ([found, coming]) => [found, await coming] as const));
