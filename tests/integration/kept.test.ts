@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import { join } from "@std/path";
 
 import { type FileHandle, type KeptFile, Manager } from "../../mod.ts";
-import { Scratch, type ScratchWorker, until } from "./scratch.ts";
+import { Scratch, type ScratchWorker } from "./scratch.ts";
 
 const NAME = "vine";
 
@@ -138,6 +138,8 @@ test(
         `Cannot read kept file "${missing.cacheName}": no worker that is there has it`,
       ]);
       expect((await data.contents()).length).toBe(BYTES);
+      const fetched = await manager.fetch(tree, scratch.path("fetched"));
+      expect(statSync(join(fetched, "sub/numbers")).size).toBe(BYTES);
       await expect(missing.contents()).rejects.toThrow("no worker that is there has it");
     });
   },
