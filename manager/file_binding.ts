@@ -100,7 +100,12 @@ export function hashText(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-async function checkReadable(path: string): Promise<FileStamp> {
+/**
+ * The stamp of a file or directory that can be read.
+ *
+ * @throws {FileMissingError} When there is none.
+ */
+export async function checkReadable(path: string): Promise<FileStamp> {
   try {
     await access(path, constants.R_OK);
     const found = await lstat(await realpath(path));

@@ -12,11 +12,12 @@ import {
 } from "./config.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
+import type { NamedFunctions } from "../shared/function_source.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library } from "./library.ts";
-import type { LibraryOptions } from "./library_option.ts";
+import type { FunctionLibraryOptions, LibraryOptions } from "./library_option.ts";
 import type { MapOptions, ReduceOptions } from "./map_option.ts";
 import { LibraryDesk } from "./library_desk.ts";
 import type { LocalWorkers } from "./local_worker.ts";
@@ -144,6 +145,24 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
+   * Declares functions that travel by value and are kept running at workers to serve calls, which are
+   * checked against them.
+   *
+   * @returns What calls them.
+   * @throws {TypeError | RangeError} When an option is wrong, the name is taken, or a function cannot
+   * be taken out of its place.
+   *
+   * @example
+   * ```ts
+   * const area = (width: number, height: number) => width * height;
+   * const shapes = manager.library({ name: "shapes", functions: { area } });
+   * console.log(await shapes.call("area", 6, 7).value()); // 42
+   * ```
+   */
+  library<Functions extends NamedFunctions>(
+    options: FunctionLibraryOptions<Functions>,
+  ): Library<Functions>;
+  /**
    * Declares code that is kept running at workers to serve function calls.
    *
    * @typeParam Module The type of the module, or an interface of its functions: calls are then
@@ -163,7 +182,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    * console.log(await python.call("area", 6, 7).value()); // 42
    * ```
    */
-  library<Module = unknown>(options: LibraryOptions): Library<Module> {
+  library<Module = unknown>(options: LibraryOptions): Library<Module>;
+  library<Module>(options: LibraryOptions): Library<Module> {
     this.#checkOpen();
     return this.#libraries.declare<Module>(options);
   }

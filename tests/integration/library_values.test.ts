@@ -56,6 +56,47 @@ test("Manager.run(), map() and treeReduce() take along what is in the context", 
 }, 60_000);
 
 test(
+  "Manager.library() keeps functions by value running, and bundles a module's text",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start({ workers: { count: 1, cores: 2 } });
+    const seen = new Map<string, number>();
+    const grow = (name: string): number => (seen.get(name) ?? 0) + 1;
+    const library = manager.library({
+      name: "counting",
+      functions: {
+        setup: (start: number) => ({ start }),
+        count(name: string) {
+          seen.set(name, grow(name));
+          return [process.pid, seen.get(name)];
+        },
+        started: async () => (await import("tendril")).libraryContext<() => object>(),
+        half: (n: number) => n / 2,
+      },
+      values: { seen, grow },
+      context: "setup",
+      contextArguments: [7],
+      cores: 1,
+    });
+    const first = await library.call("count", "a").value();
+    expect(first).toEqual([expect.any(Number), 1]);
+    // The same process: it is kept running, and keeps what calls change in its values.
+    expect(await library.call("count", "a").value()).toEqual([first[0], 2]);
+    expect(await library.call("started").value()).toEqual({ start: 7 });
+    expect(await library.map("half", [1, 2, 3], { chunk: 2 })).toEqual([0.5, 1, 1.5]);
+    await writeFile(scratch.path("table.ts"), "export const rows: number = 5;");
+    const text = manager.library<{ rowCount(): number }>({
+      name: "text/1",
+      module: 'import { rows } from "./table.ts";\nexport const rowCount = (): number => rows;\n',
+      from: scratch.path(""),
+      cores: 1,
+    });
+    expect(await text.call("rowCount").value()).toBe(5);
+  },
+  60_000,
+);
+
+test(
   "Library.map() ends at an item that fails, at its signal, and leaves nothing pending",
   async () => {
     await using scratch = await Scratch.open();
