@@ -57,7 +57,7 @@ test("A call of high priority runs before 10,000 others that are not in an insta
   expect(noted.length).toBe(LOW_COUNT + 1);
   expect(early.length).toBeLessThan(EARLY_MAX);
   expect(noted.indexOf(2)).toBeLessThanOrEqual(early.length);
-}, 40_000);
+}, 120_000);
 
 // A command serves one call after the other, none of them in its pipe.
 test.each(LIBRARY_KINDS.filter((kind) => kind !== "command"))(
@@ -83,7 +83,7 @@ test.each(LIBRARY_KINDS.filter((kind) => kind !== "command"))(
     expect([await running.value(), await last.value()]).toEqual([1, 4]);
     expect(notedIn(gate.log)).toEqual([1, 4]);
   },
-  30_000,
+  120_000,
 );
 
 test("A call that runs when its endBy passes is ended, and its slot serves the next", async () => {
@@ -102,4 +102,4 @@ test("A call that runs when its endBy passes is ended, and its slot serves the n
   writeFileSync(gate.gate, "");
   expect(await next.value()).toBe(2);
   expect(notedIn(gate.log)).toEqual([2]);
-}, 30_000);
+}, 120_000);

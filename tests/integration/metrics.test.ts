@@ -88,5 +88,5 @@ test(
     expect(tasks.map(({ program }) => program)).toEqual(["cat", "cat", "cat", "exit", "square"]);
     expect(tasks[1]?.inputs).toEqual(tasks[0]?.outputs ?? []);
   },
-  30_000,
+  120_000,
 );

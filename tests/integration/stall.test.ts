@@ -86,6 +86,6 @@ for (const [what, happen] of Object.entries(ENDS)) {
       expect(bytes.workerToWorker).toBe(2 * SIZE_BYTES);
       expect([bytes.managerToWorker, bytes.workerToManager, tasks.recoveries]).toEqual([0, 0, 0]);
     },
-    60_000,
+    120_000,
   );
 }

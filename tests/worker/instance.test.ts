@@ -150,7 +150,7 @@ test(
       message: "The call was stopped: its time was up: 200 ms",
     });
   },
-  30_000,
+  60_000,
 );
 
 test("Instances.call() ends a call alone that has more memory than it states", async () => {
@@ -177,7 +177,7 @@ test("Instances.call() ends a call alone that has more memory than it states", a
     try: 1,
   });
   expect(await bench.nextResult()).toMatchObject({ taskId: other, outcome: "cancelled" });
-}, 30_000);
+}, 60_000);
 
 test("Instances.call() ends a call alone that writes more than it states", async () => {
   await using bench = new InstanceBench();
@@ -202,7 +202,7 @@ test("Instances.call() ends a call alone that writes more than it states", async
   expect((await bench.call("add", [1, 1])).outcome).toBe("success");
   await bench.trash.close();
   expect(readdirSync(join(bench.directory, "instances"))).toEqual(["1"]);
-}, 30_000);
+}, 60_000);
 
 test("Instances tell why one cannot start and leave nothing behind", async () => {
   await using bench = new InstanceBench();
