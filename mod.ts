@@ -25,6 +25,19 @@ export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
+export {
+  AppError,
+  CancelledError,
+  DependencyError,
+  JoinError,
+} from "./manager/dataflow/app_error.ts";
+export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
+export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
+export { PlacedFile } from "./manager/dataflow/placed_file.ts";
+export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";
+export { File, MountedFile } from "./manager/dataflow/file.ts";
+export { Flow, load } from "./manager/dataflow/flow.ts";
+export { AppFuture, DataFile, DataFuture } from "./manager/dataflow/future.ts";
 
 export type { LogLevel } from "./shared/log.ts";
 export type { RetryRule } from "./manager/core/retry.ts";
@@ -77,6 +90,45 @@ export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
+export type {
+  AppEnvironment,
+  AppOptions,
+  AppOutput,
+  AppRetryHandler,
+  AppRetryOptions,
+  DeclareOptions,
+  MemoOptions,
+  RetriedCall,
+  RetryAnswer,
+  ValueOptions,
+} from "./manager/dataflow/app_options.ts";
+export type {
+  App,
+  Given,
+  GivenArguments,
+  GivenItems,
+  Joined,
+  PythonArguments,
+  PythonResult,
+} from "./manager/dataflow/app_type.ts";
+export type { FunctionAppOptions, ModuleAppOptions } from "./manager/dataflow/app.ts";
+export type { FailedCall } from "./manager/dataflow/app_error.ts";
+export type { DependencyResolver } from "./manager/dataflow/dependency.ts";
+export type {
+  AppBody,
+  AppTarget,
+  AppTry,
+  Executor,
+  FailureKind,
+  RunningTry,
+  TryEnd,
+  TryFailure,
+  TryOutput,
+  TryPlace,
+} from "./manager/dataflow/executor.ts";
+export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
+export type { CommandValue } from "./manager/dataflow/manager_executor.ts";
+export type { FilePlacement } from "./manager/dataflow/placed_file.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryMode, LibraryProgram } from "./shared/library.ts";
 export type { FunctionLibraryOptions, LibraryOptions } from "./manager/library_option.ts";
@@ -154,6 +206,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
   if (name === "internal-records") {
     const { runRecordCommand } = await import("./manager/monitoring/record_command.ts");
     process.exit(await runRecordCommand());
+  }
+  if (name === "internal-memo") {
+    const { runMemoCommand } = await import("./manager/dataflow/memo_command.ts");
+    process.exit(await runMemoCommand());
   }
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");

@@ -184,7 +184,16 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     const end = await this.#ended();
     const result = this.resultOf(end);
     if (end.outcome === "success") return result;
-    throw this.#options.readError?.(end, result) ?? new TaskError(result);
+    throw this.failureOf(end, result);
+  }
+
+  /**
+   * What `orThrow` throws of a task that ended so.
+   *
+   * @internal
+   */
+  failureOf(end: TaskEnd, result: TaskResult): Error {
+    return this.#options.readError?.(end, result) ?? new TaskError(result);
   }
 
   /**

@@ -149,7 +149,7 @@ function submittedOf(
   definition: TaskDefinition,
   tag: string | undefined,
 ): RunRecord & { readonly kind: "task_submitted" } {
-  const { taskId, body, awaits = [], retries } = definition;
+  const { taskId, body, awaits = [], retries, appCall } = definition;
   return {
     kind: "task_submitted",
     taskId,
@@ -161,6 +161,7 @@ function submittedOf(
     }),
     awaits: awaits.length > AWAITS_MAX ? awaits.slice(0, AWAITS_MAX) : awaits,
     retries,
+    ...(appCall === undefined ? {} : { appCall }),
   };
 }
 

@@ -5,7 +5,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { join } from "@std/path";
 
 import type { Attempt, Attempts } from "./attempts.ts";
-import type { OpenTask, StatusRow, Submission } from "./open_task.ts";
+import type { OpenTask, Submission } from "./open_task.ts";
 import type { TryEnd } from "./record.ts";
 import { sqlTime, sqlTimeOrNull } from "./sql_time.ts";
 import {
@@ -16,6 +16,7 @@ import {
   updateOf,
   wholeOrNull,
 } from "./statement.ts";
+import { StatusTable } from "./status_table.ts";
 
 /** What is known of a task from its submission on. */
 const FIXED_COLUMNS: readonly string[] = [
@@ -34,6 +35,7 @@ const FIXED_COLUMNS: readonly string[] = [
   "requested_disk_bytes",
   "requested_gpus",
   "argument_bytes",
+  "app_call_id",
 ];
 
 /** What changes as it goes on. */
@@ -91,8 +93,8 @@ export class TaskTables {
   readonly #insertParslTask: StatementSync;
   readonly #updateParslTask: StatementSync;
   readonly #insertTry: StatementSync;
-  /** Of so many rows, the most first: a statement costs as much as two rows. */
-  readonly #insertStatuses: readonly StatementSync[];
+  readonly #statuses: StatusTable;
+  readonly #findCall: StatementSync;
   readonly #insertResource: StatementSync;
 
   constructor(
@@ -134,9 +136,8 @@ export class TaskTables {
       key: "task_id = ? AND run_id = ?",
     });
     this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS);
-    this.#insertStatuses = STATUS_COUNTS.map((count) =>
-      insertInto(database, "status", STATUS_COLUMNS, count)
-    );
+    this.#statuses = new StatusTable(database, runId);
+    this.#findCall = database.prepare("SELECT app_call_id FROM task_detail WHERE task_id = ?");
     this.#insertResource = insertInto(database, "resource", RESOURCE_COLUMNS);
   }
 
@@ -146,26 +147,10 @@ export class TaskTables {
     else if (task.submission === undefined) this.#updateOne(task);
     else this.#insertOne(task, task.submission);
     for (const attempt of task.attempts ?? []) this.#writeAttempt(task, attempt);
-    if (task.statuses !== undefined) this.#writeStatuses(task.taskId, task.statuses);
+    if (task.statuses !== undefined) this.#statuses.write(task.taskId, task.statuses);
     task.submission = undefined;
     task.attempts = undefined;
     task.statuses = undefined;
-  }
-
-  #writeStatuses(taskId: number, statuses: readonly StatusRow[]): void {
-    let written = 0;
-    for (const [index, count] of STATUS_COUNTS.entries()) {
-      for (; statuses.length - written >= count; written += count) {
-        const values: SqlValue[] = [];
-        for (let row = written; row < written + count; row++) {
-          const status = statuses[row];
-          if (status === undefined) continue;
-          const tryId = Math.max(0, status.try - 1);
-          values.push(taskId, status.name, sqlTime(status.atMs), this.#runId, tryId);
-        }
-        this.#insertStatuses[index]?.run(...values);
-      }
-    }
   }
 
   #insertOne(task: OpenTask, submission: Submission): void {
@@ -187,12 +172,14 @@ export class TaskTables {
       wholeOrNull(requested.diskBytes),
       wholeOrNull(requested.gpus),
       argumentBytes === undefined || argumentBytes < 0 ? null : argumentBytes,
+      task.triedCall?.callId ?? null,
       ...changingValues(task),
       0,
     );
     for (const { role, mount, fileId } of mounts) {
       this.#insertMount.run(task.taskId, role, mount, fileId);
     }
+    if (task.triedCall !== undefined) return;
     this.#insertParslTask.run(
       task.taskId,
       this.#runId,
@@ -208,7 +195,8 @@ export class TaskTables {
 
   #updateOne(task: OpenTask): void {
     this.#updateTask.run(...changingValues(task), task.taskId);
-    if (task.ending === undefined && task.failCount === 0) return;
+    const isUnchanged = task.ending === undefined && task.failCount === 0;
+    if (isUnchanged || task.triedCall !== undefined) return;
     this.#updateParslTask.run(...this.#parslEnd(task), task.taskId, this.#runId);
   }
 
@@ -235,7 +223,7 @@ export class TaskTables {
 
   #writeAttempt(task: OpenTask, attempt: Attempt): void {
     this.#attempts.place(attempt);
-    const { taskId, try: number, workerId, host, startedAtMs, endedAtMs } = attempt;
+    const { taskId, try: number, workerId, startedAtMs, endedAtMs } = attempt;
     const { end, failHistory } = attempt.past ?? task;
     this.#insertAttempt.run(
       taskId,
@@ -249,6 +237,27 @@ export class TaskTables {
       attempt.message === "" ? null : attempt.message,
       attempt.isRecovery ? 1 : 0,
     );
+    const isOfCall = task.triedCall !== undefined ||
+      (attempt.isRecovery && this.#isTryOfCall(taskId));
+    if (!isOfCall) this.#writeTry(attempt, failHistory);
+    if (endedAtMs === 0 || end === undefined) return;
+    const { callId, tryNumber } = task.triedCall ?? {};
+    if (!isOfCall) this.#writeUse(attempt, end, { taskId, tryId: number - 1 });
+    else if (callId !== undefined) {
+      this.#writeUse(attempt, end, {
+        taskId: callId,
+        tryId: Math.max(0, (tryNumber?.() ?? 0) - 1),
+      });
+    }
+  }
+
+  /** Tasks that ended are not remembered, and what is known of them is in their rows. */
+  #isTryOfCall(taskId: number): boolean {
+    return typeof this.#findCall.get(taskId)?.["app_call_id"] === "number";
+  }
+
+  #writeTry(attempt: Attempt, failHistory: string): void {
+    const { taskId, try: number, host, startedAtMs, endedAtMs } = attempt;
     this.#insertTry.run(
       number - 1,
       taskId,
@@ -260,14 +269,17 @@ export class TaskTables {
       endedAtMs === 0 ? null : sqlTime(endedAtMs),
       failHistory === "" ? null : failHistory,
     );
-    if (endedAtMs !== 0 && end !== undefined) this.#writeUse(attempt, end);
   }
 
   /**
    * What a try used as it ran, and at its end. Parsl's plots are made of what was added from one row
    * to the next, second by second: where nothing was measured on the way, its start is a row too.
    */
-  #writeUse(attempt: Attempt, { used, series = [], ranMs }: TryEnd): void {
+  #writeUse(
+    attempt: Attempt,
+    { used, series = [], ranMs }: TryEnd,
+    { taskId, tryId }: { readonly taskId: number; readonly tryId: number },
+  ): void {
     if (used === undefined || attempt.startedAtMs === 0) return;
     const memoryBytes = this.#attempts.memoryOf(attempt.workerId);
     const last = { ...used, atMs: ranMs };
@@ -276,8 +288,8 @@ export class TaskTables {
     let beforeMs = 0;
     for (const sample of [...before, last]) {
       this.#insertResource.run(
-        attempt.try - 1,
-        attempt.taskId,
+        tryId,
+        taskId,
         this.#runId,
         sqlTime(attempt.startedAtMs + sample.atMs),
         (sample.atMs - beforeMs) / 1000,
@@ -294,17 +306,6 @@ export class TaskTables {
     }
   }
 }
-
-/** A task that nothing happened to has five, one that goes on has one or two more at a time. */
-const STATUS_COUNTS: readonly number[] = [5, 2, 1];
-
-const STATUS_COLUMNS: readonly string[] = [
-  "task_id",
-  "task_status_name",
-  "timestamp",
-  "run_id",
-  "try_id",
-];
 
 const ATTEMPT_COLUMNS: readonly string[] = [
   "task_id",
