@@ -92,7 +92,8 @@ test("A call that runs when its endBy passes is ended, and its slot serves the n
   await scratch.worker(manager);
   const { library, gate } = declareGated(manager, { scratch, kind: "Python fork" });
   await warmUp(library, gate);
-  const endBy = new Date(Date.now() + 1_000);
+  // Long enough for the call to run before, on a busy machine too.
+  const endBy = new Date(Date.now() + 3_000);
   const running = library.with({ endBy }).call<number>("work", 1);
   const next = library.call<number>("work", 2);
   await until(() => existsSync(gate.pid), "the call runs");

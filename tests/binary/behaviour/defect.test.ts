@@ -77,9 +77,8 @@ test("A sandbox that outgrows its first disk has more, up to the most of its cat
   expect(grown?.allocated?.diskBytes).toBeGreaterThan(10_000_000);
   expect(grown?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
   expect(beyond?.outcome).toBe("resources_exhausted");
-  // Its first try may come after the category has learnt of the other task.
-  expect(beyond?.allocated?.diskBytes).toBe(100_000_000);
-  // It is given up for what it used, which no try may have.
+  // It is given up for what it used, which no try may have: on a busy machine a try with less than
+  // the most has written that before it is stopped.
   expect(beyond?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
   expect(beyond?.used?.diskBytes).toBeGreaterThan(100_000_000);
 });
