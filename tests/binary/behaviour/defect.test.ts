@@ -148,7 +148,7 @@ for (const how of ["cancelled", "timeout"] as const) {
       const isCancelled = process.argv[2] === "cancelled";
       await using manager = await Manager.start({ workers: { cores: 1 } });
       const library = manager.library({ name: "looping", module: "./looping.ts" });
-      const limited = isCancelled ? library : library.with({ timeout: "1s" });
+      const limited = isCancelled ? library : library.with({ timeout: "2s" });
       const spinning = limited.call("spin", `${process.cwd()}/pid`);
       await until(() => existsSync("pid") && readFileSync("pid", "utf8") !== "", "it spins");
       const pid = readFileSync("pid", "utf8");
