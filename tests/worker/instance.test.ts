@@ -138,8 +138,9 @@ test(
   async () => {
     await using bench = new InstanceBench();
     await bench.start(MODULE);
-    const shape = { timeoutMs: 200 };
-    const calls = [1, 2, 3].map(() => bench.send("pause", [150], { shape }));
+    // Together they take longer than each may, and each much less, on a busy machine too.
+    const shape = { timeoutMs: 1_000 };
+    const calls = Array.from({ length: 8 }, () => bench.send("pause", [150], { shape }));
     const hangs = bench.send("hang", [], { shape });
     for (const taskId of calls) {
       expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "success" });
@@ -147,7 +148,7 @@ test(
     expect(await bench.nextResult()).toMatchObject({
       taskId: hangs,
       outcome: "timeout",
-      message: "The call was stopped: its time was up: 200 ms",
+      message: "The call was stopped: its time was up: 1 s",
     });
   },
   60_000,

@@ -60,7 +60,8 @@ class Source implements AsyncDisposable {
       isDirectory: false,
       isExecutable: false,
       level: "workflow",
-      stallMs: 200,
+      // A machine that stands still for a moment is no source that does.
+      stallMs: this.#how === "stalls" ? 500 : 30_000,
       source: {
         kind: "worker",
         workerId: `worker ${port}` as never,
