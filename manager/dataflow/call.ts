@@ -2,6 +2,7 @@
 
 import type { AppState } from "../core/fact.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import type { MadeCommand } from "./command.ts";
 import type { RunningTry, TryFailure } from "./executor.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import type { Recipe } from "./recipe.ts";
@@ -38,6 +39,8 @@ export interface CallRecord {
   failCost: number;
   /** Of its tries, the newest at the end. */
   failures: TryFailure[] | undefined;
+  /** Of a command app, once its function has made it. */
+  command: MadeCommand | undefined;
   running: RunningTry | undefined;
   /** Ends a pause before a try, or whatever it waits for beside its dependencies. */
   abort: (() => void) | undefined;

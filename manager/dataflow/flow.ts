@@ -140,6 +140,10 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),
     note: (fact: AppFact) => manager?.noteApp(fact),
     stageIn: (file: File) => new PlacedFile({ kind: "path", path: file.path }),
+    placeHandle: (handle) => {
+      if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
+      throw new TypeError("Cannot take a file of a manager: the flow has none");
+    },
     ensure: (file) => file,
   });
   const isOwnManager = own.manager === undefined;

@@ -422,6 +422,7 @@ function newCall(id: TaskId, recipe: Recipe, args: readonly unknown[]): CallReco
     try: 0,
     failCost: 0,
     failures: undefined,
+    command: undefined,
     running: undefined,
     abort: undefined,
     end: undefined,

@@ -1,13 +1,15 @@
 /** Makes a try of a call whose dependencies are there: its arguments, its command, its files. */
 
+import { FileHandle } from "../file_handle.ts";
 import { type CallRecord, outputOf, valueOf } from "./call.ts";
+import { type FileSource, makeCommand } from "./command.ts";
 import { decodeValue } from "../../shared/value.ts";
 import type { DependencyResolver } from "./dependency.ts";
 import type { AppTry, Executor } from "./executor.ts";
-import { File, MountedFile } from "./file.ts";
+import { File } from "./file.ts";
 import { AppFuture, callOf, DataFile, DataFuture } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
-import { PlacedFile } from "./placed_file.ts";
+import type { PlacedFile } from "./placed_file.ts";
 import { readStored, StoredValue } from "./stored_value.ts";
 
 /** A try without what numbers it. */
@@ -18,15 +20,11 @@ export interface PrepareOptions {
   readonly resolver: DependencyResolver;
   /** Brings a file to where that executor can use it. */
   readonly stageIn: (file: File, executor: Executor) => PlacedFile | Promise<PlacedFile>;
+  /** A file that a script declared of its manager. */
+  readonly placeHandle: (handle: FileHandle) => PlacedFile;
   /** Sees to it that a file that another call made is there, or is made anew. */
   readonly ensure: (file: PlacedFile) => PlacedFile | Promise<PlacedFile>;
 }
-
-/** Characters of a name that a shell and every tool take as they are. */
-const UNSAFE = /[^A-Za-z0-9._+=-]+/g;
-
-/** Folder of the inputs of commands, apart from what they make. */
-const INPUT_FOLDER = "in";
 
 const NO_INPUTS = Object.freeze({});
 
@@ -111,39 +109,24 @@ function placeArguments(
   return [args, pending];
 }
 
-/** Calls the function that makes the command, with files by the names that they have there. */
+/** The command of a call, and the files that it reads, before they are brought anywhere. */
 async function prepareCommand(
   call: CallRecord,
   executor: Executor,
   options: PrepareOptions,
 ): Promise<PreparedTry> {
-  const { target, outputs, label, name, fn } = call.recipe;
-  if (target === undefined || fn === undefined) throw new TypeError(`Cannot run "${name}"`);
-  const [known, pending] = placeArguments(call, executor, options);
-  const args = await readStored(pending === undefined ? known : await pending);
-  const inputs = new Map<string, PlacedFile>();
-  const mounts = new Map<PlacedFile, MountedFile>();
-  const mounted = mapLeaves(args, (leaf) => {
-    if (!(leaf instanceof PlacedFile)) return leaf;
-    const file = mounts.get(leaf) ?? mountFile(leaf, inputs);
-    mounts.set(leaf, file);
-    return file;
-  }) as readonly never[];
-  const command: unknown = await fn(...mounted);
-  if (typeof command !== "string" || command.trim() === "") {
-    throw new TypeError(
-      `Cannot run "${name}": its function returned "${String(command)}" and not a command as text`,
-    );
-  }
+  const { target, outputs, label, name } = call.recipe;
+  if (target === undefined) throw new TypeError(`Cannot run "${name}"`);
+  call.command ??= await makeCommand(call, options.resolver);
+  const { command, sources } = call.command;
+  const inputs = await Promise.all(
+    Array.from(sources, async ([mount, source]) => [mount, await placeSource(source)] as const),
+  );
   return { target, outputs, label, args: [], command, inputs: Object.fromEntries(inputs) };
-}
 
-/** Names a file so that it has its own name where no other has it. */
-function mountFile(file: PlacedFile, inputs: Map<string, PlacedFile>): MountedFile {
-  const safe = file.name.replace(UNSAFE, "_").replace(/^[.-]+/, "") || "file";
-  let mount = `${INPUT_FOLDER}/${safe}`;
-  for (let number = 2; inputs.has(mount); number++) mount = `${INPUT_FOLDER}/${number}/${safe}`;
-  inputs.set(mount, file);
-  const { placement } = file;
-  return new MountedFile(placement.kind === "path" ? placement.path : `tendril:/${safe}`, mount);
+  function placeSource(source: FileSource): PlacedFile | Promise<PlacedFile> {
+    if (source instanceof FileHandle) return options.placeHandle(source);
+    if (source instanceof File) return options.stageIn(source, executor);
+    return options.ensure(outputOf(callOf(source.parent), source.output));
+  }
 }
