@@ -135,6 +135,7 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   let lastId = 0;
   const kernel = new Kernel({
     executors,
+    chooseExecutor: own.chooseExecutor,
     resolver: own.resolver,
     retry: own.retry,
     newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),

@@ -6,6 +6,7 @@ import { oneOf, type Reader, type Readers, readOptions, show } from "../option.t
 import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./app_options.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
+import { type ExecutorChooser, FIRST_EXECUTOR } from "./executor_choice.ts";
 
 /** What a flow can be given of its own. */
 export interface OwnFlowOptions extends AppRetryOptions {
@@ -14,6 +15,10 @@ export interface OwnFlowOptions extends AppRetryOptions {
    * none run on the first one that takes them. Default `["manager"]`.
    */
   readonly executors?: readonly ("manager" | Executor)[];
+  /**
+   * Which executor runs a call of an app that names none. Default: the first one that takes it.
+   */
+  readonly chooseExecutor?: ExecutorChooser;
   /** A manager that runs already, and goes on after the flow. Default: one is started. */
   readonly manager?: Manager;
   /**
@@ -33,6 +38,7 @@ export interface FlowOptions extends OwnFlowOptions, ManagerOptions {}
 /** Checked options. */
 export interface CheckedFlow {
   readonly executors: readonly ("manager" | Executor)[] | undefined;
+  readonly chooseExecutor: ExecutorChooser;
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
   readonly resolver: DependencyResolver;
@@ -54,6 +60,13 @@ const manager: Reader<Manager> = (value, what) => {
   );
 };
 
+const chooser: Reader<ExecutorChooser> = (value, what) => {
+  if (typeof value === "function") return value as ExecutorChooser;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a function: expected (call, executors) => label`,
+  );
+};
+
 const resolver: Reader<DependencyResolver> = (value, what) => {
   const { map } = value as { readonly map?: unknown };
   if (typeof map === "function") return value as DependencyResolver;
@@ -70,6 +83,7 @@ const policies: Reader<PolicyOptions> = (value, what) => {
 const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
+  chooseExecutor: chooser,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
@@ -96,6 +110,7 @@ export function readFlow(options: FlowOptions): {
   return {
     own: {
       executors: read.executors,
+      chooseExecutor: read.chooseExecutor ?? FIRST_EXECUTOR,
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,
