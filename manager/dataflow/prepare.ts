@@ -1,6 +1,7 @@
 /** Makes a try of a call whose dependencies are there: its arguments, its command, its files. */
 
 import { FileHandle } from "../file_handle.ts";
+import { TaskHandle } from "../task_handle.ts";
 import { type CallRecord, outputOf, valueOf } from "./call.ts";
 import { type FileSource, makeCommand } from "./command.ts";
 import { decodeValue } from "../../shared/value.ts";
@@ -98,6 +99,8 @@ function placeArguments(
       return place(found, options.ensure(outputOf(callOf(future.parent), future.output)));
     }
     if (found instanceof File) return place(found, options.stageIn(found, executor));
+    if (found instanceof FileHandle) return options.placeHandle(found);
+    if (found instanceof TaskHandle) return give(StoredValue.ofTask(found));
     return call.promised?.has(found) ? call.promised.get(found) : found;
   }) as Arguments;
   if (later.length === 0) return [args, undefined];

@@ -1,5 +1,7 @@
 /** What a call gave, where it is: it may pass from call to call without being read here. */
 
+import { readFile } from "node:fs/promises";
+
 import { decodeValue } from "../../shared/value.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import { mapLeaves } from "./leaves.ts";
@@ -9,6 +11,8 @@ export type StoredContent =
   | { readonly kind: "plain"; readonly value: unknown }
   | { readonly kind: "encoded"; readonly bytes: Uint8Array }
   | { readonly kind: "task"; readonly handle: TaskHandle<unknown> }
+  /** The same bytes, in a file of this machine that stays until its executor is closed. */
+  | { readonly kind: "file"; readonly path: string }
   /** Arrays and plain objects with stored values among their leaves. */
   | { readonly kind: "structure"; readonly value: unknown };
 
@@ -29,6 +33,11 @@ export class StoredValue {
   /** A value as `encodeValue` writes it. */
   static encoded(bytes: Uint8Array): StoredValue {
     return new StoredValue({ kind: "encoded", bytes });
+  }
+
+  /** A value in a file of this machine, as `encodeValue` writes it. */
+  static inFile(path: string): StoredValue {
+    return new StoredValue({ kind: "file", path });
   }
 
   /** The value of a call of a library that has succeeded. */
@@ -57,6 +66,8 @@ export class StoredValue {
         return content.value;
       case "encoded":
         return decodeValue(content.bytes);
+      case "file":
+        return decodeValue(new Uint8Array(await readFile(content.path)));
       case "task":
         return await content.handle.value();
       case "structure":
