@@ -133,6 +133,7 @@ export type {
   PlacedContents,
   RememberedDigest,
 } from "./manager/dataflow/memo_store.ts";
+export type { ExecutorChooser } from "./manager/dataflow/executor_choice.ts";
 export type { DependencyResolver } from "./manager/dataflow/dependency.ts";
 export type {
   AppBody,
@@ -145,6 +146,7 @@ export type {
   TryFailure,
   TryOutput,
   TryPlace,
+  TryWork,
 } from "./manager/dataflow/executor.ts";
 export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
 export type { CommandValue } from "./manager/dataflow/manager_executor.ts";

@@ -151,6 +151,7 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
   const kernel: Kernel = new Kernel({
     executors,
+    chooseExecutor: own.chooseExecutor,
     resolver: own.resolver,
     retry: own.retry,
     newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),

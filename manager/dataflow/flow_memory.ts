@@ -221,7 +221,7 @@ export class FlowMemory implements CallMemory {
       const file = this.#kept(value.file, "value");
       if (file?.placement.kind !== "handle") return undefined;
       unproven.push(file);
-      stored = StoredValue.ofFile(file.placement.handle);
+      stored = StoredValue.ofKept(file.placement.handle);
     }
     const end = { kind: "done", value: stored, outputs } as const;
     if (unproven.length > 0) this.#unproven.set(end, unproven);

@@ -16,6 +16,7 @@ import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./ap
 import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./checkpoint.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
+import { type ExecutorChooser, FIRST_EXECUTOR } from "./executor_choice.ts";
 import { memoKey, type MemoKeyer } from "./memo_key.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { MEMO_FILE } from "./sqlite_memo_store.ts";
@@ -27,6 +28,10 @@ export interface OwnFlowOptions extends AppRetryOptions {
    * none run on the first one that takes them. Default `["manager"]`.
    */
   readonly executors?: readonly ("manager" | Executor)[];
+  /**
+   * Which executor runs a call of an app that names none. Default: the first one that takes it.
+   */
+  readonly chooseExecutor?: ExecutorChooser;
   /** A manager that runs already, and goes on after the flow. Default: one is started. */
   readonly manager?: Manager;
   /**
@@ -70,6 +75,7 @@ export interface FlowOptions extends OwnFlowOptions, ManagerOptions {}
 /** Checked options. */
 export interface CheckedFlow {
   readonly executors: readonly ("manager" | Executor)[] | undefined;
+  readonly chooseExecutor: ExecutorChooser;
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
   readonly resolver: DependencyResolver;
@@ -103,6 +109,13 @@ const manager: Reader<Manager> = (value, what) => {
   );
 };
 
+const chooser: Reader<ExecutorChooser> = (value, what) => {
+  if (typeof value === "function") return value as ExecutorChooser;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a function: expected (call, executors) => label`,
+  );
+};
+
 const resolver: Reader<DependencyResolver> = (value, what) => {
   const { map } = value as { readonly map?: unknown };
   if (typeof map === "function") return value as DependencyResolver;
@@ -132,6 +145,7 @@ const keyer: Reader<MemoKeyer> = (value, what) => {
 const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
+  chooseExecutor: chooser,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
@@ -165,6 +179,7 @@ export function readFlow(options: FlowOptions): {
   return {
     own: {
       executors: read.executors,
+      chooseExecutor: read.chooseExecutor ?? FIRST_EXECUTOR,
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,

@@ -51,8 +51,8 @@ export class ManagerExecutor implements Executor {
   }
 
   /** See `Executor`. */
-  canRun(): boolean {
-    return true;
+  refusal(): undefined {
+    return undefined;
   }
 
   /** See `Executor`. */

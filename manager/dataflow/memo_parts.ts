@@ -26,6 +26,13 @@ export interface MemoPartsOptions {
   readonly digests: FileDigests;
 }
 
+/** What stands in arguments for something else; large values in files are still to be read. */
+interface FoundReferences {
+  readonly references: Map<object, Reference>;
+  /** `[value, path of its file]` */
+  readonly values: [StoredValue, string][];
+}
+
 /** How long a server has to tell whether a file is still the same, in milliseconds. */
 const HEAD_MS_MAX = 30_000;
 
@@ -84,8 +91,9 @@ export class MemoPartFinder {
   }> {
     const references = new Map<object, Reference>();
     const files: [object, FileSource][] = [];
+    const values: [StoredValue, string][] = [];
     const look = (found: object): unknown => {
-      if (found instanceof StoredValue) return this.#stored(found, references, look);
+      if (found instanceof StoredValue) return this.#stored(found, { references, values }, look);
       const source = sourceOf(found);
       if (source === undefined) return found;
       files.push([found, source]);
@@ -98,22 +106,26 @@ export class MemoPartFinder {
     await Promise.all(
       files.map(async ([found, source]) => references.set(found, await this.#source(source))),
     );
+    await Promise.all(values.map(async ([value, path]) => {
+      const { sha256 } = await this.#options.digests.digest(path);
+      references.set(value, { kind: "content", content: "value", sha256 });
+    }));
     return { args, references };
   }
 
   #stored(
     value: StoredValue,
-    references: Map<object, Reference>,
+    { references, values: files }: FoundReferences,
     look: (found: object) => unknown,
   ): unknown {
     const { content, bytes } = value;
     if (content.kind === "plain") return content.value;
     if (content.kind === "structure") return mapLeaves(content.value, look);
-    const file = content.kind === "file" ? content.handle : handleOfValue(content);
+    const file = content.kind === "kept" ? content.handle : handleOfValue(content);
     if (bytes !== undefined) references.set(value, { kind: "encoded", bytes });
     else if (file?.facts !== undefined) {
       references.set(value, { kind: "content", content: "value", sha256: file.facts.digest });
-    }
+    } else if (content.kind === "file") files.push([value, content.path]);
     return value;
   }
 

@@ -1,6 +1,7 @@
 /** Makes a try of a call whose dependencies are there: its arguments, its command, its files. */
 
 import { FileHandle } from "../file_handle.ts";
+import { TaskHandle } from "../task_handle.ts";
 import { type CallRecord, outputOf, valueOf } from "./call.ts";
 import { type FileSource, makeCommand } from "./command.ts";
 import { decodeValue } from "../../shared/value.ts";
@@ -87,7 +88,7 @@ function placeArguments(
   };
   const giveOf = (parent: CallRecord): unknown => {
     const value = valueOf(parent);
-    if (value.content.kind !== "file") return give(value);
+    if (value.content.kind !== "kept") return give(value);
     later.push([value, readRemembered(parent, options)]);
     return value;
   };
@@ -103,6 +104,8 @@ function placeArguments(
       return place(found, placeOutput(future, options));
     }
     if (found instanceof File) return place(found, options.stageIn(found, executor));
+    if (found instanceof FileHandle) return options.placeHandle(found);
+    if (found instanceof TaskHandle) return give(StoredValue.ofTask(found));
     return call.promised?.has(found) ? call.promised.get(found) : found;
   }) as Arguments;
   if (later.length === 0) return [args, undefined];
