@@ -133,7 +133,11 @@ export type {
   PlacedContents,
   RememberedDigest,
 } from "./manager/dataflow/memo_store.ts";
-export type { ExecutorChooser } from "./manager/dataflow/executor_choice.ts";
+export type {
+  CallToPlace,
+  ExecutorChooser,
+  ExecutorState,
+} from "./manager/dataflow/executor_choice.ts";
 export type { DependencyResolver } from "./manager/dataflow/dependency.ts";
 export type {
   AppBody,
