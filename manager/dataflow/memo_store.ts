@@ -9,22 +9,13 @@
  * @module
  */
 
-/** A file that workers keep beyond a run, by its contents. */
-export interface KeptFile {
-  /** Its name in every cache. */
-  readonly name: string;
-  /** SHA-256 in hex of its bytes, or of the canonical tar stream of a directory. */
-  readonly digest: string;
-  readonly sizeBytes: number;
-  readonly isDirectory: boolean;
-  readonly isExecutable: boolean;
-}
+import type { KeptFile } from "../kept_file.ts";
 
 /** Where an output of a call, or what it printed, was put. */
 export type MemoPlace =
   /** With the workers. */
   | { readonly kind: "kept"; readonly file: KeptFile }
-  /** An absolute path of the manager's machine; `digest` as of `digestFile`. */
+  /** An absolute path of the manager's machine; `digest` as of `FileDigests`. */
   | PlacedContents<"path"> & { readonly path: string }
   | PlacedContents<"url"> & { readonly url: string };
 
