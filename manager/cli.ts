@@ -39,6 +39,7 @@ import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { MEMO_COMMAND } from "./cli_memo.ts";
 import { REPORT_COMMAND } from "./cli_report.ts";
 import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
@@ -107,6 +108,7 @@ const COMMANDS: readonly Command[] = [
   REPORT_COMMAND,
   ACCESS_COMMAND,
   RUNS_COMMAND,
+  MEMO_COMMAND,
   COMPLETIONS_COMMAND,
 ];
 
