@@ -187,6 +187,7 @@ export type {
   CacheLevel,
   Exceeded,
   FileFacts,
+  LastingLevel,
   Outcome,
   OutputFacts,
   TaskBody,
