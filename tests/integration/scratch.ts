@@ -157,9 +157,9 @@ export function readProc(processId: number | string, file: string): string {
 }
 
 /** Waits until all that carries `mark` has gone. */
-export async function untilGone(mark: string, withinMs: number): Promise<void> {
+export async function untilGone(mark: string): Promise<void> {
   try {
-    await until(() => processesOf(mark).length === 0, "no process is left", withinMs);
+    await until(() => processesOf(mark).length === 0, "no process is left");
   } catch (error) {
     throw new Error(`${error}: ${processesOf(mark).join("; ")}`, { cause: error });
   }
