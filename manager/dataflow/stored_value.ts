@@ -1,6 +1,7 @@
 /** What a call gave, where it is: it may pass from call to call without being read here. */
 
 import { decodeValue } from "../../shared/value.ts";
+import type { FileHandle } from "../file_handle.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import { mapLeaves } from "./leaves.ts";
 
@@ -9,6 +10,8 @@ export type StoredContent =
   | { readonly kind: "plain"; readonly value: unknown }
   | { readonly kind: "encoded"; readonly bytes: Uint8Array }
   | { readonly kind: "task"; readonly handle: TaskHandle<unknown> }
+  /** A large value, in a file that workers keep. */
+  | { readonly kind: "file"; readonly handle: FileHandle }
   /** Arrays and plain objects with stored values among their leaves. */
   | { readonly kind: "structure"; readonly value: unknown };
 
@@ -36,6 +39,11 @@ export class StoredValue {
     return new StoredValue({ kind: "task", handle });
   }
 
+  /** A value as `encodeValue` writes it, in a file. */
+  static ofFile(handle: FileHandle): StoredValue {
+    return new StoredValue({ kind: "file", handle });
+  }
+
   /** Arrays and plain objects with stored values in them. */
   static structure(value: unknown): StoredValue {
     return new StoredValue({ kind: "structure", value });
@@ -59,6 +67,8 @@ export class StoredValue {
         return decodeValue(content.bytes);
       case "task":
         return await content.handle.value();
+      case "file":
+        return decodeValue(await content.handle.contents());
       case "structure":
         return await readStored(content.value);
     }
