@@ -39,6 +39,10 @@ export interface CallRecord {
   consumers: CallRecord[] | undefined;
   /** Told once it has ended. */
   listeners: (() => void)[] | undefined;
+  /** Under which its result is remembered; undefined before that is looked for, or if it is not. */
+  memoKey: string | undefined;
+  /** True of one that runs because what was remembered of another one is lost. */
+  readonly isAgain: boolean;
   /** Number of the last try, 0 before the first. */
   try: number;
   failCost: number;
@@ -67,7 +71,12 @@ export interface Promised {
 }
 
 /** A call that waits. */
-export function newCall(id: TaskId, recipe: Recipe, args: readonly unknown[]): CallRecord {
+export function newCall(
+  id: TaskId,
+  recipe: Recipe,
+  args: readonly unknown[],
+  isAgain: boolean,
+): CallRecord {
   return {
     id,
     recipe,
@@ -76,6 +85,8 @@ export function newCall(id: TaskId, recipe: Recipe, args: readonly unknown[]): C
     waitingCount: 0,
     hasReferences: false,
     promised: undefined,
+    memoKey: undefined,
+    isAgain,
     consumers: undefined,
     listeners: undefined,
     try: 0,

@@ -1,12 +1,6 @@
 /** An executor whose tries end when a script says so: in any order, late, and more than once. */
 
-import type {
-  AppTarget,
-  AppTry,
-  Executor,
-  RunningTry,
-  TryEnd,
-} from "../../manager/dataflow/executor.ts";
+import type { AppTry, Executor, RunningTry, TryEnd } from "../../manager/dataflow/executor.ts";
 
 /** A try that was taken. */
 export interface ScriptedTry {
@@ -22,16 +16,14 @@ export class ScriptedExecutor implements Executor {
   /** All that was submitted, in that order. */
   readonly tries: ScriptedTry[] = [];
   /** What `submit` throws for a try. */
-  readonly refusal: (aTry: AppTry) => Error | undefined;
+  readonly errorOf: (aTry: AppTry) => Error | undefined;
 
-  constructor(label: string, refusal: (aTry: AppTry) => Error | undefined = () => undefined) {
+  constructor(label: string, errorOf: (aTry: AppTry) => Error | undefined = () => undefined) {
     this.label = label;
-    this.refusal = refusal;
+    this.errorOf = errorOf;
   }
 
-  canRun(_: AppTarget): boolean {
-    return true;
-  }
+  refusal(): undefined {}
 
   /** Those that have not ended. */
   get pending(): readonly ScriptedTry[] {
@@ -39,7 +31,7 @@ export class ScriptedExecutor implements Executor {
   }
 
   submit(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
-    const error = this.refusal(aTry);
+    const error = this.errorOf(aTry);
     if (error !== undefined) throw error;
     const taken: ScriptedTry = { aTry, onEnd, isCancelled: false, isOver: false };
     this.tries.push(taken);

@@ -48,7 +48,7 @@ test("cancel() of a call that pauses before a try ends its timer", async () => {
 });
 
 test("cancel() of a call whose files are being brought gives it to no executor", async () => {
-  const brought = Promise.withResolvers<PlacedFile>();
+  const brought = Promise.withResolvers<void>();
   const fixture = new KernelFixture({ ensure: () => brought.promise });
   const recipe = functionRecipe("first", { outputs: { out: "out" } });
   const first = fixture.kernel.call<number, "out">(recipe, []);
@@ -58,7 +58,7 @@ test("cancel() of a call whose files are being brought gives it to no executor",
   const second = fixture.call("second", [first.outputs.out]);
   expect(second.state).toBe("pending");
   second.cancel();
-  brought.resolve(file);
+  brought.resolve();
   await nextTurn();
   expect([second.state, fixture.executor.tries.length]).toEqual(["cancelled", 1]);
 });
@@ -144,7 +144,7 @@ test("cancel() works from whoever awaits another call", async () => {
   expect([second.state, fixture.tryOf("second").isCancelled]).toEqual(["cancelled", true]);
 });
 
-test("A promise that never settles keeps nothing of a call that was cancelled", async () => {
+test("A promise that never settles keeps nothing of a call that was cancelled", () => {
   const fixture = new KernelFixture();
   const never = new Promise<never>(() => {});
   const call = fixture.call("waits", [never, new Uint8Array(8)]);

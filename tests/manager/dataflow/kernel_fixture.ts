@@ -2,11 +2,12 @@
 
 import type { AppFact } from "../../../manager/core/fact.ts";
 import type { AppOptions } from "../../../manager/dataflow/app_options.ts";
+import type { CallRecord } from "../../../manager/dataflow/call.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "../../../manager/dataflow/dependency.ts";
 import type { Executor, TryEnd, TryFailure } from "../../../manager/dataflow/executor.ts";
+import { FIRST_EXECUTOR } from "../../../manager/dataflow/executor_choice.ts";
 import type { AppFuture } from "../../../manager/dataflow/future.ts";
 import { Kernel } from "../../../manager/dataflow/kernel.ts";
-import type { PlacedFile } from "../../../manager/dataflow/placed_file.ts";
 import { type Recipe, recipeOf, valueBody } from "../../../manager/dataflow/recipe.ts";
 import { StoredValue } from "../../../manager/dataflow/stored_value.ts";
 import type { TaskId } from "../../../shared/ids.ts";
@@ -16,7 +17,7 @@ import { ScriptedExecutor, type ScriptedTry } from "../../simulation/scripted_ex
 export interface KernelParts {
   readonly executors?: readonly Executor[];
   readonly resolver?: DependencyResolver;
-  readonly ensure?: (file: PlacedFile) => PlacedFile | Promise<PlacedFile>;
+  readonly ensure?: (call: CallRecord) => Promise<void> | undefined;
   readonly note?: (fact: AppFact) => void;
 }
 
@@ -25,6 +26,7 @@ export function newKernel(parts: KernelParts = {}): Kernel {
   let lastId = 0;
   return new Kernel({
     executors: parts.executors ?? [new ScriptedExecutor("a")],
+    chooseExecutor: FIRST_EXECUTOR,
     resolver: parts.resolver ?? DEEP_RESOLVER,
     retry: { retries: undefined, handler: undefined, delayMs: undefined, on: undefined },
     newId: () => ++lastId as TaskId,
@@ -35,7 +37,7 @@ export function newKernel(parts: KernelParts = {}): Kernel {
     placeHandle: () => {
       throw new Error("Cannot place a handle: none was expected");
     },
-    ensure: parts.ensure ?? ((file) => file),
+    ensure: parts.ensure ?? (() => undefined),
   });
 }
 
