@@ -12,6 +12,7 @@ import {
   mergeOptions,
   type ValueOptions,
 } from "./app_options.ts";
+import { declaredName } from "./app_name.ts";
 import type { App, Joined, PythonArguments, PythonResult } from "./app_type.ts";
 import { currentFlow } from "./flow.ts";
 import type { CommandValue } from "./manager_executor.ts";
@@ -73,7 +74,9 @@ export function app(
   if (typeof given !== "function") {
     return moduleApp("javascript", { module: given, name: second, options: third });
   }
-  const { context = {}, name = nameOf(given), ...options } = second as FunctionAppOptions<string>;
+  const { context = {}, name = nameOf(given, app), ...options } = second as FunctionAppOptions<
+    string
+  >;
   const exported = /^[A-Za-z_$][\w$]*$/.test(name) ? name : "run";
   // What cannot travel is said here, and not by the first call.
   functionsModule({ [exported]: given as never }, context);
@@ -96,7 +99,7 @@ export function shellApp<A extends unknown[], Outputs extends string = never>(
   options: AppOptions<Outputs> & DeclareOptions = {},
 ): App<A, CommandValue, Outputs> {
   checkFunction(fn, "shellApp");
-  const { name = nameOf(fn), ...others } = options;
+  const { name = nameOf(fn, shellApp), ...others } = options;
   return declare({ kind: "command", function: name, make: fn as AnyFunction }, name, others);
 }
 
@@ -134,7 +137,7 @@ export function joinApp<A extends unknown[], R>(
   options: AppOptions<never> & DeclareOptions = {},
 ): App<A, Joined<R>> {
   checkFunction(fn, "joinApp");
-  const { name = nameOf(fn), ...others } = options;
+  const { name = nameOf(fn, joinApp), ...others } = options;
   return declare({ kind: "join", function: name, fn: fn as AnyFunction }, name, others);
 }
 
@@ -178,6 +181,6 @@ function checkFunction(fn: unknown, owner: string): void {
   throw new TypeError(`Cannot take "${show(fn)}" as the function of ${owner}: expected a function`);
 }
 
-function nameOf(fn: AnyFunction): string {
-  return fn.name === "" ? "anonymous" : fn.name;
+function nameOf({ name }: AnyFunction, declaring: (...args: never[]) => unknown): string {
+  return name === "" ? declaredName(declaring) : name;
 }
