@@ -24,6 +24,11 @@ export type FunctionAppOptions<Outputs extends string> =
   & DeclareOptions
   & ValueOptions;
 
+/** Options of a join: what it calls has the others. */
+export type JoinAppOptions =
+  & Pick<AppOptions<never>, "label" | "category" | "memoize">
+  & DeclareOptions;
+
 /** Options of an app of an export of a module. */
 export interface ModuleAppOptions<Outputs extends string>
   extends AppOptions<Outputs>, DeclareOptions {
@@ -134,7 +139,7 @@ export function pythonApp<T = unknown, Outputs extends string = never>(
  */
 export function joinApp<A extends unknown[], R>(
   fn: (...args: A) => R,
-  options: AppOptions<never> & DeclareOptions = {},
+  options: JoinAppOptions = {},
 ): App<A, Joined<R>> {
   checkFunction(fn, "joinApp");
   const { name = nameOf(fn, joinApp), ...others } = options;

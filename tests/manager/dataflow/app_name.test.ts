@@ -13,10 +13,9 @@ test("app() of a function without a name is called as what it is assigned to", (
   const broken = app(
     (a: number) => a,
   );
-  let later: { readonly appName: string };
-  // deno-lint-ignore prefer-const
-  later = joinApp(() => []);
-  expect([add, generic, typed, far, broken, later].map(({ appName }) => appName)).toEqual([
+  const slots: { later?: { readonly appName: string } } = {};
+  slots.later = joinApp(() => []);
+  expect([add, generic, typed, far, broken, slots.later].map(({ appName }) => appName)).toEqual([
     "add",
     "generic",
     "typed",
