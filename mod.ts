@@ -172,6 +172,7 @@ export type {
   OutputOptions,
 } from "./manager/mount_option.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
+export type { AppRow } from "./manager/dashboard/call_api.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
 export type {
