@@ -66,8 +66,16 @@ export interface TryOutput {
   readonly isAppended?: boolean;
 }
 
+/** What a try is, whatever its arguments are. */
+export interface TryWork {
+  /** What it is to run. */
+  readonly target: AppTarget;
+  /** `{name: output}` */
+  readonly outputs: { readonly [name: string]: TryOutput };
+}
+
 /** One try of a call; all that it depends on is there. */
-export interface AppTry {
+export interface AppTry extends TryWork {
   /** Number of the call. */
   readonly callId: TaskId;
   /** From 1. */
@@ -76,8 +84,6 @@ export interface AppTry {
   readonly app: string;
   /** Of the call, if it has one. */
   readonly label: string | undefined;
-  /** What it is to run. */
-  readonly target: AppTarget;
   /**
    * Of a function: plain values; at any depth `PlacedFile` for files, of which it has the absolute
    * path, and `StoredValue` for values of which `owns` was true.
@@ -87,8 +93,6 @@ export interface AppTry {
   readonly command?: string;
   /** `{mount: file}`, read by the call under these names. */
   readonly inputs: { readonly [mount: string]: PlacedFile };
-  /** `{name: output}` */
-  readonly outputs: { readonly [name: string]: TryOutput };
 }
 
 /** What is known of where a try ran. */
@@ -144,8 +148,11 @@ export interface RunningTry {
 export interface Executor {
   /** Unique in its flow. */
   readonly label: string;
-  /** Whether it can run that. */
-  canRun(target: AppTarget): boolean;
+  /**
+   * Why it does not take that, as the end of a sentence that its label begins: `does not take option
+   * gpus`. Undefined of what it runs.
+   */
+  refusal(work: TryWork): string | undefined;
   /**
    * Whether it passes that value on by itself, as what it has made. Others are given to it as plain
    * values. Default: none.
