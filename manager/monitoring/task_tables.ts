@@ -5,12 +5,14 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { join } from "@std/path";
 
 import type { Attempt, Attempts } from "./attempts.ts";
-import type { OpenTask, StatusRow, Submission } from "./open_task.ts";
+import type { OpenTask, Submission } from "./open_task.ts";
 import type { TryEnd } from "./record.ts";
 import { sqlTime, sqlTimeOrNull } from "./sql_time.ts";
+import { StatusTable } from "./status_table.ts";
 import {
   insertInto,
   instantOrNull,
+  literalOf,
   numberOrNull,
   type SqlValue,
   updateOf,
@@ -42,9 +44,6 @@ const CHANGING_COLUMNS: readonly string[] = [
   "outcome",
   "message",
   "try_count",
-  "exit_code",
-  "signal",
-  "mount",
   "worker_id",
   "host",
   "dispatched_at_ms",
@@ -52,6 +51,16 @@ const CHANGING_COLUMNS: readonly string[] = [
   "ended_at_ms",
   "staged_ms",
   "ran_ms",
+  "value_bytes",
+  "stdout_bytes",
+  "stderr_bytes",
+];
+
+/** The same, but for most calls: they are null of a task of which nothing such is known. */
+const RARE_COLUMNS: readonly string[] = [
+  "exit_code",
+  "signal",
+  "mount",
   "allocated_cores",
   "allocated_memory_bytes",
   "allocated_disk_bytes",
@@ -61,9 +70,6 @@ const CHANGING_COLUMNS: readonly string[] = [
   "used_disk_bytes",
   "used_process_count",
   "used_cpu_ms",
-  "value_bytes",
-  "stdout_bytes",
-  "stderr_bytes",
   "stdout_tail",
   "stderr_tail",
 ];
@@ -73,6 +79,8 @@ const EXECUTOR = "tendril";
 
 /** Tries that took less are no more than a point in Parsl's plots. */
 const PLOTTED_MS = 1_000;
+
+const NONE: readonly SqlValue[] = [];
 
 /** Mounts that Parsl's columns name. */
 const NAMED_MOUNTS_MAX = 100;
@@ -85,14 +93,16 @@ export class TaskTables {
   readonly #outputs: string | undefined;
   readonly #insertTask: StatementSync;
   readonly #updateTask: StatementSync;
+  /** The same with rare columns. */
+  readonly #insertWhole: StatementSync;
+  readonly #updateWhole: StatementSync;
   readonly #recover: StatementSync;
   readonly #insertMount: StatementSync;
   readonly #insertAttempt: StatementSync;
   readonly #insertParslTask: StatementSync;
   readonly #updateParslTask: StatementSync;
   readonly #insertTry: StatementSync;
-  /** Of so many rows, the most first: a statement costs as much as two rows. */
-  readonly #insertStatuses: readonly StatementSync[];
+  readonly #statuses: StatusTable;
   readonly #insertResource: StatementSync;
 
   constructor(
@@ -106,23 +116,24 @@ export class TaskTables {
     this.#runId = runId;
     this.#attempts = attempts;
     this.#outputs = outputs;
-    const taskKey = "task_id = ?";
-    this.#insertTask = insertInto(database, "task_detail", [
-      ...FIXED_COLUMNS,
-      ...CHANGING_COLUMNS,
-      "recovery_count",
-    ]);
-    this.#updateTask = updateOf(database, "task_detail", {
-      columns: CHANGING_COLUMNS,
-      key: taskKey,
-    });
+    const insert = (columns: readonly string[]) =>
+      insertInto(database, "task_detail", [...FIXED_COLUMNS, ...columns], { recovery_count: 0 });
+    const update = (columns: readonly string[]) =>
+      updateOf(database, "task_detail", { columns, key: "task_id = ?" });
+    this.#insertTask = insert(CHANGING_COLUMNS);
+    this.#updateTask = update(CHANGING_COLUMNS);
+    this.#insertWhole = insert([...CHANGING_COLUMNS, ...RARE_COLUMNS]);
+    this.#updateWhole = update([...CHANGING_COLUMNS, ...RARE_COLUMNS]);
     this.#recover = database.prepare(
       "UPDATE task_detail SET recovery_count = recovery_count + ?, try_count = max(try_count, ?) " +
         "WHERE task_id = ?",
     );
     this.#insertMount = insertInto(database, "mount", ["task_id", "role", "mount", "file_id"]);
     this.#insertAttempt = insertInto(database, "attempt", ATTEMPT_COLUMNS);
-    this.#insertParslTask = insertInto(database, "task", PARSL_TASK_COLUMNS);
+    this.#insertParslTask = insertInto(database, "task", PARSL_TASK_COLUMNS, {
+      run_id: runId,
+      task_memoize: "False",
+    });
     this.#updateParslTask = updateOf(database, "task", {
       columns: [
         "task_stdout",
@@ -131,12 +142,13 @@ export class TaskTables {
         "task_fail_count",
         "task_fail_cost",
       ],
-      key: "task_id = ? AND run_id = ?",
+      key: `task_id = ? AND run_id = ${literalOf(runId)}`,
     });
-    this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS);
-    this.#insertStatuses = STATUS_COUNTS.map((count) =>
-      insertInto(database, "status", STATUS_COLUMNS, count)
-    );
+    this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS, {
+      run_id: runId,
+      task_executor: EXECUTOR,
+    });
+    this.#statuses = new StatusTable(database, { runId });
     this.#insertResource = insertInto(database, "resource", RESOURCE_COLUMNS);
   }
 
@@ -146,32 +158,17 @@ export class TaskTables {
     else if (task.submission === undefined) this.#updateOne(task);
     else this.#insertOne(task, task.submission);
     for (const attempt of task.attempts ?? []) this.#writeAttempt(task, attempt);
-    if (task.statuses !== undefined) this.#writeStatuses(task.taskId, task.statuses);
+    if (task.statuses !== undefined) this.#statuses.write(task.taskId, task.statuses);
     task.submission = undefined;
     task.attempts = undefined;
     task.statuses = undefined;
   }
 
-  #writeStatuses(taskId: number, statuses: readonly StatusRow[]): void {
-    let written = 0;
-    for (const [index, count] of STATUS_COUNTS.entries()) {
-      for (; statuses.length - written >= count; written += count) {
-        const values: SqlValue[] = [];
-        for (let row = written; row < written + count; row++) {
-          const status = statuses[row];
-          if (status === undefined) continue;
-          const tryId = Math.max(0, status.try - 1);
-          values.push(taskId, status.name, sqlTime(status.atMs), this.#runId, tryId);
-        }
-        this.#insertStatuses[index]?.run(...values);
-      }
-    }
-  }
-
   #insertOne(task: OpenTask, submission: Submission): void {
     const { sort, tag, mounts, argumentBytes, depends } = submission;
     const { requested } = sort;
-    this.#insertTask.run(
+    const hasRare = hasRareValues(task);
+    (hasRare ? this.#insertWhole : this.#insertTask).run(
       task.taskId,
       sort.taskKind,
       sort.name,
@@ -188,17 +185,15 @@ export class TaskTables {
       wholeOrNull(requested.gpus),
       argumentBytes === undefined || argumentBytes < 0 ? null : argumentBytes,
       ...changingValues(task),
-      0,
+      ...(hasRare ? rareValues(task) : NONE),
     );
     for (const { role, mount, fileId } of mounts) {
       this.#insertMount.run(task.taskId, role, mount, fileId);
     }
     this.#insertParslTask.run(
       task.taskId,
-      this.#runId,
       depends.join(","),
       sort.name,
-      "False",
       mountNames(mounts, "input"),
       mountNames(mounts, "output"),
       sqlTime(task.submittedAtMs),
@@ -207,9 +202,11 @@ export class TaskTables {
   }
 
   #updateOne(task: OpenTask): void {
-    this.#updateTask.run(...changingValues(task), task.taskId);
+    if (hasRareValues(task)) {
+      this.#updateWhole.run(...changingValues(task), ...rareValues(task), task.taskId);
+    } else this.#updateTask.run(...changingValues(task), task.taskId);
     if (task.ending === undefined && task.failCount === 0) return;
-    this.#updateParslTask.run(...this.#parslEnd(task), task.taskId, this.#runId);
+    this.#updateParslTask.run(...this.#parslEnd(task), task.taskId);
   }
 
   #writeRecovery(task: OpenTask): void {
@@ -252,9 +249,7 @@ export class TaskTables {
     this.#insertTry.run(
       number - 1,
       taskId,
-      this.#runId,
       host,
-      EXECUTOR,
       sqlTime(attempt.dispatchedAtMs),
       startedAtMs === 0 ? null : sqlTime(startedAtMs),
       endedAtMs === 0 ? null : sqlTime(endedAtMs),
@@ -295,17 +290,6 @@ export class TaskTables {
   }
 }
 
-/** A task that nothing happened to has five, one that goes on has one or two more at a time. */
-const STATUS_COUNTS: readonly number[] = [5, 2, 1];
-
-const STATUS_COLUMNS: readonly string[] = [
-  "task_id",
-  "task_status_name",
-  "timestamp",
-  "run_id",
-  "try_id",
-];
-
 const ATTEMPT_COLUMNS: readonly string[] = [
   "task_id",
   "try",
@@ -321,10 +305,8 @@ const ATTEMPT_COLUMNS: readonly string[] = [
 
 const PARSL_TASK_COLUMNS: readonly string[] = [
   "task_id",
-  "run_id",
   "task_depends",
   "task_func_name",
-  "task_memoize",
   "task_inputs",
   "task_outputs",
   "task_time_invoked",
@@ -338,9 +320,7 @@ const PARSL_TASK_COLUMNS: readonly string[] = [
 const PARSL_TRY_COLUMNS: readonly string[] = [
   "try_id",
   "task_id",
-  "run_id",
   "hostname",
-  "task_executor",
   "task_try_time_launched",
   "task_try_time_running",
   "task_try_time_returned",
@@ -363,16 +343,12 @@ const RESOURCE_COLUMNS: readonly string[] = [
 
 /** The values of `CHANGING_COLUMNS`. */
 function changingValues(task: OpenTask): SqlValue[] {
-  const { attempt, end, ending, allocated } = task;
-  const used = end?.used;
+  const { attempt, end, ending } = task;
   return [
     task.state,
     ending?.outcome ?? null,
     ending?.message ?? "",
     task.tryCount,
-    end?.exitCode ?? null,
-    end?.signal ?? null,
-    ending?.mount ?? null,
     attempt?.workerId ?? null,
     attempt?.host ?? null,
     attempt?.dispatchedAtMs ?? null,
@@ -380,6 +356,28 @@ function changingValues(task: OpenTask): SqlValue[] {
     ending?.atMs ?? null,
     end?.stagedMs ?? null,
     end?.ranMs ?? null,
+    end?.valueBytes ?? null,
+    end?.stdoutBytes ?? null,
+    end?.stderrBytes ?? null,
+  ];
+}
+
+/** True of a task of which one of `RARE_COLUMNS` is known, or was at its last writing. */
+function hasRareValues(task: OpenTask): boolean {
+  const { end, ending, allocated } = task;
+  task.hasRare ||= allocated !== undefined || ending?.mount !== undefined ||
+    end?.exitCode !== undefined || end?.signal !== undefined || end?.used !== undefined ||
+    end?.stdoutTail !== undefined || end?.stderrTail !== undefined;
+  return task.hasRare;
+}
+
+/** The values of `RARE_COLUMNS`. */
+function rareValues({ end, ending, allocated }: OpenTask): SqlValue[] {
+  const used = end?.used;
+  return [
+    end?.exitCode ?? null,
+    end?.signal ?? null,
+    ending?.mount ?? null,
     allocated?.cores ?? null,
     wholeOrNull(allocated?.memoryBytes),
     wholeOrNull(allocated?.diskBytes),
@@ -389,9 +387,6 @@ function changingValues(task: OpenTask): SqlValue[] {
     wholeOrNull(used?.diskBytes),
     wholeOrNull(used?.processCount),
     used?.cpuMs ?? null,
-    end?.valueBytes ?? null,
-    end?.stdoutBytes ?? null,
-    end?.stderrBytes ?? null,
     end?.stdoutTail ?? null,
     end?.stderrTail ?? null,
   ];
