@@ -29,8 +29,8 @@ import {
 import { openVineLogs } from "./vine_logs.ts";
 
 /**
- * Between two commits at least. With the moment that facts wait in the manager it is under a second
- * after which whatever happened is in the database.
+ * Between two commits at least. With the moments that facts, and tries of calls that have just begun,
+ * wait in the manager it is under a second after which whatever happened is in the database.
  */
 const COMMIT_MS = 700;
 
