@@ -36,6 +36,7 @@ import { passRetiring } from "./library.ts";
 import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
+import { noteStart } from "./start.ts";
 import { type InstanceRecord, tell, tryKey, type TryRecord, type WorkerState } from "./state.ts";
 
 const NO_BYTES = new Uint8Array(0);
@@ -289,7 +290,7 @@ function needsOf(record: TryRecord): Need[] {
 function startRunning(state: WorkerState, record: TryRecord, instance?: InstanceRecord): number {
   forgetNeeds(state, record);
   record.state = { kind: "running", ...(instance === undefined ? {} : { instance }) };
-  state.started.push(record);
+  noteStart(state, record);
   const { timeoutMs } = record.shape;
   // A call may wait inside its instance for the one before it: its time begins when it does.
   if (timeoutMs > 0 && instance === undefined) {
