@@ -25,6 +25,19 @@ export { libraryContext } from "./shared/library_context.ts";
 export { TaskHandle } from "./manager/task_handle.ts";
 export { describeExplanation } from "./manager/explanation_text.ts";
 export { TaskError } from "./manager/task_result.ts";
+export {
+  AppError,
+  CancelledError,
+  DependencyError,
+  JoinError,
+} from "./manager/dataflow/app_error.ts";
+export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
+export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
+export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
+export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";
+export { File, MountedFile } from "./manager/dataflow/file.ts";
+export { Flow, load } from "./manager/dataflow/flow.ts";
+export { AppFuture, DataFile, DataFuture } from "./manager/dataflow/future.ts";
 
 export type { LogLevel } from "./shared/log.ts";
 export type { RetryRule } from "./manager/core/retry.ts";
@@ -72,14 +85,73 @@ export type {
   TryReason,
 } from "./manager/core/explanation.ts";
 export type { CategoryMode } from "./manager/core/category.ts";
-export type { Fact } from "./manager/core/fact.ts";
+export type { AppFact, AppKind, AppState, Fact } from "./manager/core/fact.ts";
 export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FindOptions, KeepOptions, KeptFile } from "./manager/kept_file.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
+export type {
+  AppEnvironment,
+  AppOptions,
+  AppOutput,
+  AppRetryHandler,
+  AppRetryOptions,
+  DeclareOptions,
+  MemoOptions,
+  RetriedCall,
+  RetryAnswer,
+  ValueOptions,
+} from "./manager/dataflow/app_options.ts";
+export type {
+  App,
+  Given,
+  GivenArguments,
+  GivenItems,
+  Joined,
+  PythonArguments,
+  PythonResult,
+} from "./manager/dataflow/app_type.ts";
+export type { FunctionAppOptions, ModuleAppOptions } from "./manager/dataflow/app.ts";
+export type { FailedCall } from "./manager/dataflow/app_error.ts";
+export type { Reference } from "./shared/canonical_cbor.ts";
+export type { CheckpointMode } from "./manager/dataflow/checkpoint.ts";
+export type {
+  MemoCall,
+  MemoCode,
+  MemoKeyer,
+  MemoParts,
+  OwnKey,
+} from "./manager/dataflow/memo_key.ts";
+export type {
+  MemoEntry,
+  MemoFilter,
+  MemoPlace,
+  MemoStore,
+  MemoSummary,
+  MemoValue,
+  PlacedContents,
+  RememberedDigest,
+} from "./manager/dataflow/memo_store.ts";
+export type { DependencyResolver } from "./manager/dataflow/dependency.ts";
+export type {
+  AppBody,
+  AppTarget,
+  AppTry,
+  Executor,
+  FailureKind,
+  RunningTry,
+  TryEnd,
+  TryFailure,
+  TryOutput,
+  TryPlace,
+} from "./manager/dataflow/executor.ts";
+export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
+export type { CommandValue } from "./manager/dataflow/manager_executor.ts";
+export type { FilePlacement } from "./manager/dataflow/placed_file.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryMode, LibraryProgram } from "./shared/library.ts";
-export type { LibraryOptions } from "./manager/library_option.ts";
+export type { FunctionLibraryOptions, LibraryOptions } from "./manager/library_option.ts";
 export type { ManagerFiles } from "./manager/manager_files.ts";
 export type { FanOutOptions, ItemOptions } from "./manager/fan_out.ts";
 export type { MapOptions, ReduceOptions } from "./manager/map_option.ts";
@@ -124,7 +196,7 @@ export type {
   ReturnedBy,
   TakenBy,
 } from "./manager/typed_call.ts";
-export type { AnyFunction, FunctionContext } from "./shared/function_source.ts";
+export type { AnyFunction, FunctionContext, NamedFunctions } from "./shared/function_source.ts";
 export type { TaskStateName } from "./manager/task_handle.ts";
 export type { TaskResult, TaskTimes } from "./manager/task_result.ts";
 export type { CacheName, FileId, InstanceId, TaskId, TransferId, WorkerId } from "./shared/ids.ts";
@@ -134,6 +206,7 @@ export type {
   CacheLevel,
   Exceeded,
   FileFacts,
+  LastingLevel,
   Outcome,
   OutputFacts,
   TaskBody,
@@ -154,6 +227,14 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
   if (name === "internal-records") {
     const { runRecordCommand } = await import("./manager/monitoring/record_command.ts");
     process.exit(await runRecordCommand());
+  }
+  if (name === "internal-memo") {
+    const { runMemoCommand } = await import("./manager/dataflow/memo_command.ts");
+    process.exit(await runMemoCommand());
+  }
+  if (name === "internal-digest") {
+    const { runDigestCommand } = await import("./manager/dataflow/digest_command.ts");
+    process.exit(await runDigestCommand());
   }
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");

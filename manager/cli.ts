@@ -118,7 +118,7 @@ export function runManagerCommand(
   name: string,
   { args, library }: { readonly args: readonly string[]; readonly library: ScriptLibrary },
 ): Promise<number> | undefined {
-  if (name === "internal-bundle") return runBundle(args[0] ?? "");
+  if (name === "internal-bundle") return runBundle(args);
   if (name === "internal-page") return runPage();
   const command = COMMANDS.find(({ spec }) => spec.name === name);
   return command && runCommand(command, { args, library });

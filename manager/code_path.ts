@@ -29,6 +29,11 @@ export function codePaths(code: string | URL, from: string | URL | undefined): s
   return [...new Set([...places, resolve(text)])];
 }
 
+/** Tells source text, which has a line break, from the path of code. */
+export function isSourceText(code: string | URL): code is string {
+  return typeof code === "string" && /[\r\n]/.test(code);
+}
+
 /** The error of code that is at none of these places. */
 export function codeMissing(code: string | URL, paths: readonly string[]): Error {
   return new Error(

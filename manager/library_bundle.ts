@@ -65,11 +65,12 @@ export async function findModule(module: string | URL, from?: string | URL): Pro
 /**
  * Returns the module at an absolute path, ready to be sent.
  *
+ * @param text What the module is, if there need be no such file: imports start at the path.
  * @throws {Error} if it cannot be read or bundled, or becomes too large.
  */
-export async function bundleLibrary(path: string): Promise<LibraryBundle> {
+export async function bundleLibrary(path: string, text?: string): Promise<LibraryBundle> {
   try {
-    const bytes = canBundle ? await bundleModule(path) : await bundleElsewhere(path);
+    const bytes = canBundle ? await bundleModule(path, text) : await bundleElsewhere(path, text);
     if (bytes.length > BUNDLE_BYTES_MAX) throw new Error(`more than ${BUNDLE_BYTES_MAX} bytes`);
     return { bytes, sha256: createHash("sha256").update(bytes).digest("hex") };
   } catch (error) {
@@ -79,22 +80,29 @@ export async function bundleLibrary(path: string): Promise<LibraryBundle> {
 }
 
 /** On Deno: what imports nothing goes as it is, the rest is bundled by the binary. */
-async function bundleElsewhere(path: string): Promise<Uint8Array> {
+async function bundleElsewhere(path: string, text: string | undefined): Promise<Uint8Array> {
   const extension = extname(path);
   if ([".js", ".mjs", ".ts", ".mts"].includes(extension)) {
-    const source = await readFile(path, "utf8");
+    const source = text ?? await readFile(path, "utf8");
     if (!ANY_IMPORT.test(source.replaceAll(KEPT_IMPORT, ""))) {
       return new TextEncoder().encode(extension.endsWith("js") ? IS_JAVASCRIPT + source : source);
     }
   }
-  const [program = "", ...args] = selfCommand(["internal-bundle", path]);
+  const [program = "", ...args] = selfCommand([
+    "internal-bundle",
+    path,
+    ...(text === undefined ? [] : ["-"]),
+  ]);
   try {
-    const { stdout } = await execute(program, args, {
+    const running = execute(program, args, {
       encoding: "buffer",
       env: withoutRuntimeVariables(process.env),
       maxBuffer: BUNDLE_BYTES_MAX,
       timeout: BUNDLE_MS_MAX,
     });
+    // What ends before it has read all says why by its own end.
+    running.child.stdin?.on("error", () => {}).end(text ?? "");
+    const { stdout } = await running;
     return new Uint8Array(stdout);
   } catch (error) {
     const { stderr, code } = error as { readonly stderr?: Uint8Array; readonly code?: unknown };

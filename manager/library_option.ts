@@ -1,9 +1,15 @@
 /** A library as scripts describe it, checked. */
 
+import {
+  type FunctionContext,
+  functionsModule,
+  type NamedFunctions,
+} from "../shared/function_source.ts";
 import { LIBRARY_MODES, type LibraryMode, NO_ARGUMENTS } from "../shared/library.ts";
 import { VALUE_BYTES_MAX } from "../shared/protocol.ts";
 import { encodeArguments } from "../shared/value.ts";
 import { checkName } from "./call_arguments.ts";
+import { codePaths, isSourceText } from "./code_path.ts";
 import type { FileEntry } from "./file_entry.ts";
 import { FileHandle } from "./file_handle.ts";
 import type { FileStore } from "./file_store.ts";
@@ -19,6 +25,7 @@ import {
   text,
 } from "./option.ts";
 import { findPython, type PythonModule } from "./python_module.ts";
+import { functionContext } from "./run_option.ts";
 import {
   type CheckedProcess,
   checkLength,
@@ -39,12 +46,16 @@ const INSTANCES_MAX = 100_000;
 /** What can be said of code alone, and not of a command. */
 const OF_CODE = ["context", "contextArguments", "from"] as const;
 
+/** Characters of the name of a library that the place of its source text has. */
+const PLACE_CHARS_MAX = 100;
+
 /**
- * Code kept running at workers: exactly one of `module`, `python` and `command`. What it is given
- * beside is what each instance of it has.
+ * Code kept running at workers: exactly one of `functions`, `module`, `python` and `command`. What it
+ * is given beside is what each instance of it has.
  *
  * @example
  * ```ts
+ * manager.library({ name: "shapes", functions: { area: (w: number, h: number) => w * h } });
  * manager.library({ name: "digits", module: "./digits.ts", context: "setup", slots: 2 });
  * manager.library({ name: "model", python: "model.py", context: "load", mode: "fork", slots: 4 });
  * manager.library({ name: "area", python: "def area(width, height):\n  return width * height\n" });
@@ -54,7 +65,21 @@ const OF_CODE = ["context", "contextArguments", "from"] as const;
 export interface LibraryOptions extends ProcessOptions {
   /** Unique within the manager. */
   readonly name: string;
-  /** A file of JavaScript or TypeScript, bundled with what it imports. */
+  /**
+   * Functions that travel as their source, as `manager.run` ships one, each called by its name here;
+   * they may use each other by these names. What one imports it imports itself: `await
+   * import("node:fs/promises")`.
+   */
+  readonly functions?: NamedFunctions;
+  /**
+   * Of `functions`: what they use by name beside their arguments, plain values and functions, which
+   * may use the others. Each process has its own, and keeps what calls change in them.
+   */
+  readonly values?: FunctionContext;
+  /**
+   * The path of a file of JavaScript or TypeScript; or source text of such a module, which has a line
+   * break. It is bundled with what it imports, text as if it were a file beside `from`.
+   */
   readonly module?: string | URL;
   /**
    * The path of a `.py` file, imported by its name; that of a package, a directory with an
@@ -101,6 +126,10 @@ export interface LibraryOptions extends ProcessOptions {
 /** The code of a library before it is shipped. */
 export type LibraryCode =
   | { readonly kind: "javascript"; readonly module: string | URL; readonly from?: string | URL }
+  /** `path` is where it might be a file, absolute. */
+  | { readonly kind: "javascript_text"; readonly text: string; readonly path: string }
+  /** `text` is of a module that needs no bundling. */
+  | { readonly kind: "functions"; readonly text: string }
   | { readonly kind: "python"; readonly module: PythonModule; readonly isPickling: boolean }
   | { readonly kind: "command"; readonly command: string };
 
@@ -124,6 +153,12 @@ export interface CheckedLibrary extends CheckedInstance {
   readonly code: LibraryCode;
 }
 
+/** A library of functions by value; its calls are checked against them. */
+export interface FunctionLibraryOptions<Functions extends NamedFunctions> extends LibraryOptions {
+  /** See `LibraryOptions.functions`. */
+  readonly functions: Functions;
+}
+
 type Given = Partial<Required<LibraryOptions>>;
 
 const pathOption: Reader<string | URL> = (value, what) => {
@@ -138,6 +173,9 @@ const list: Reader<readonly unknown[]> = (value, what) => {
 
 const READERS: Readers<LibraryOptions> = {
   name: text,
+  // What is not a function is refused by its name when the module of them is made.
+  functions: (value, what) => functionContext(value, what) as NamedFunctions,
+  values: functionContext,
   module: pathOption,
   python: pathOption,
   command: text,
@@ -186,7 +224,7 @@ export function readLibrary(options: LibraryOptions, store: FileStore): CheckedL
   return {
     name,
     code,
-    mode: modeOf(name, read),
+    mode: modeOf(name, code, read.mode),
     context,
     ...encodeContext(name, contextArguments, store),
     slots: read.slots ?? 1,
@@ -212,26 +250,22 @@ export function plainInstance(name: string, process: CheckedProcess): CheckedIns
 }
 
 function codeOf(name: string, read: Given): LibraryCode {
-  const { module, python, command, from } = read;
-  const kinds = [module, python, command].filter((kind) => kind !== undefined);
+  const { functions, module, python, command, from } = read;
+  const kinds = [functions, module, python, command].filter((kind) => kind !== undefined);
   if (kinds.length !== 1) {
     throw new TypeError(
-      `Cannot declare library "${name}" with ${kinds.length} of module, python and command: ` +
-        "expected exactly one of them",
+      `Cannot declare library "${name}" with ${kinds.length} of functions, module, python and ` +
+        "command: expected exactly one of them",
     );
   }
   if (python === undefined && read.pickle === true) {
     throw new TypeError(`Cannot take pickle of library "${name}": it is not in Python`);
   }
-  if (module !== undefined) {
-    if (String(module).endsWith(".py")) {
-      throw new TypeError(
-        `Cannot take "${show(module)}" as the module of library "${name}": it is in Python; ` +
-          "expected { python: … } in the place of { module: … }",
-      );
-    }
-    return { kind: "javascript", module, ...(from === undefined ? {} : { from }) };
+  if (functions !== undefined) return codeOfFunctions(name, functions, read);
+  if (read.values !== undefined) {
+    throw new TypeError(`Cannot take values of library "${name}": it has no functions by value`);
   }
+  if (module !== undefined) return codeOfModule(name, module, from);
   if (python !== undefined) {
     const found = findPython(python, { from, library: name });
     return { kind: "python", module: found, isPickling: read.pickle ?? false };
@@ -243,8 +277,45 @@ function codeOf(name: string, read: Given): LibraryCode {
   return { kind: "command", command: command ?? "" };
 }
 
-function modeOf(name: string, { module, mode = "direct" }: Given): LibraryMode {
-  if (module === undefined || mode === "direct") return mode;
+function codeOfFunctions(name: string, functions: NamedFunctions, read: Given): LibraryCode {
+  const { values, context, from } = read;
+  const names = Object.keys(functions);
+  if (names.length === 0) {
+    throw new TypeError(`Cannot declare library "${name}" with functions: there is none`);
+  }
+  if (from !== undefined) {
+    throw new TypeError(`Cannot take from of library "${name}": its functions are given by value`);
+  }
+  if (context !== undefined && !Object.hasOwn(functions, context)) {
+    throw new RangeError(
+      `Cannot take context of library "${name}" "${show(context)}" as one of its functions: ` +
+        `there are ${names.join(", ")}`,
+    );
+  }
+  return { kind: "functions", text: functionsModule(functions, values) };
+}
+
+function codeOfModule(
+  name: string,
+  module: string | URL,
+  from: string | URL | undefined,
+): LibraryCode {
+  if (isSourceText(module)) {
+    const place = `${name.slice(0, PLACE_CHARS_MAX).replaceAll(/[^\w-]/g, "_")}.source.ts`;
+    const [path = place] = codePaths(`./${place}`, from);
+    return { kind: "javascript_text", text: module, path };
+  }
+  if (String(module).endsWith(".py")) {
+    throw new TypeError(
+      `Cannot take "${show(module)}" as the module of library "${name}": it is in Python; ` +
+        "expected { python: … } in the place of { module: … }",
+    );
+  }
+  return { kind: "javascript", module, ...(from === undefined ? {} : { from }) };
+}
+
+function modeOf(name: string, { kind }: LibraryCode, mode: LibraryMode = "direct"): LibraryMode {
+  if (kind === "python" || kind === "command" || mode === "direct") return mode;
   throw new TypeError(
     `Cannot take mode of library "${name}" as "fork": a process of JavaScript cannot be forked; ` +
       'expected "direct", where slots have processes of their own',

@@ -26,6 +26,14 @@ export function declareProgram(code: LibraryCode, stores: SourceStores): Library
       const module = declareBytes(moduleSource(code.module, code.from), stores.store);
       return { kind: "javascript", module: module.id };
     }
+    case "javascript_text": {
+      const bundle = bundleLibrary(code.path, code.text).then(({ bytes }) => bytes);
+      return { kind: "javascript", module: declareBytes(bundle, stores.store).id };
+    }
+    case "functions": {
+      const module = declareBytes(new TextEncoder().encode(code.text), stores.store);
+      return { kind: "javascript", module: module.id };
+    }
     case "python": {
       const { module, isPickling } = code;
       const { id } = declarePython(module, stores);

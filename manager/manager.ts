@@ -12,10 +12,12 @@ import {
 } from "./config.ts";
 import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
-import type { Fact } from "./core/fact.ts";
+import type { NamedFunctions } from "../shared/function_source.ts";
+import type { TaskId } from "../shared/ids.ts";
+import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import type { Library } from "./library.ts";
-import type { LibraryOptions } from "./library_option.ts";
+import type { FunctionLibraryOptions, LibraryOptions } from "./library_option.ts";
 import type { MapOptions, ReduceOptions } from "./map_option.ts";
 import { LibraryDesk } from "./library_desk.ts";
 import type { LocalWorkers } from "./local_worker.ts";
@@ -143,6 +145,24 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
+   * Declares functions that travel by value and are kept running at workers to serve calls, which are
+   * checked against them.
+   *
+   * @returns What calls them.
+   * @throws {TypeError | RangeError} When an option is wrong, the name is taken, or a function cannot
+   * be taken out of its place.
+   *
+   * @example
+   * ```ts
+   * const area = (width: number, height: number) => width * height;
+   * const shapes = manager.library({ name: "shapes", functions: { area } });
+   * console.log(await shapes.call("area", 6, 7).value()); // 42
+   * ```
+   */
+  library<Functions extends NamedFunctions>(
+    options: FunctionLibraryOptions<Functions>,
+  ): Library<Functions>;
+  /**
    * Declares code that is kept running at workers to serve function calls.
    *
    * @typeParam Module The type of the module, or an interface of its functions: calls are then
@@ -162,7 +182,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    * console.log(await python.call("area", 6, 7).value()); // 42
    * ```
    */
-  library<Module = unknown>(options: LibraryOptions): Library<Module> {
+  library<Module = unknown>(options: LibraryOptions): Library<Module>;
+  library<Module>(options: LibraryOptions): Library<Module> {
     this.#checkOpen();
     return this.#libraries.declare<Module>(options);
   }
@@ -435,6 +456,34 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** The manager in numbers. */
   status(): ManagerStatus {
     return this.#shell.status();
+  }
+
+  /**
+   * A number of the sequence of tasks, for a call of an app.
+   *
+   * @internal
+   */
+  newCallId(): TaskId {
+    this.#checkOpen();
+    return this.#shell.tasks.reserveId();
+  }
+
+  /**
+   * Has what `submit` submits be told of as a try of that call of an app.
+   *
+   * @internal
+   */
+  asTryOf<T>(callId: TaskId, submit: () => T): T {
+    return this.#shell.tasks.asTryOf(callId, submit);
+  }
+
+  /**
+   * Tells the readers of facts about a call of an app.
+   *
+   * @internal
+   */
+  noteApp(fact: AppFact): void {
+    this.#shell.engine.push({ kind: "app_noted", fact });
   }
 
   /** Calls `listener` with what became true, step by step; returns how to stop. */

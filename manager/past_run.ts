@@ -15,8 +15,9 @@ import { DatabaseSync } from "node:sqlite";
 
 import { join, resolve } from "@std/path";
 
+import { bridgeOldSchema, SCHEMA_VERSION_MIN } from "./monitoring/old_schema.ts";
 import { SCHEMA_VERSION } from "./monitoring/schema.ts";
-import { findSchemaFault } from "./monitoring/schema_check.ts";
+import { findSchemaFault, schemaVersionOf } from "./monitoring/schema_check.ts";
 import { RUNS_DIRECTORY } from "./run_directory.ts";
 
 /** Name of the records in the folder of a run. */
@@ -97,7 +98,10 @@ function open(path: string, shown: string, readOnly: boolean): PastRun {
   const db = new DatabaseSync(path, { readOnly });
   try {
     db.exec(`PRAGMA busy_timeout = ${BUSY_MS_MAX}; PRAGMA query_only = 1`);
-    checkSchema(db, shown);
+    const version = checkSchema(db, shown);
+    db.exec("PRAGMA query_only = 0");
+    bridgeOldSchema(db, version);
+    db.exec("PRAGMA query_only = 1");
   } catch (error) {
     db.close();
     throw error;
@@ -105,31 +109,24 @@ function open(path: string, shown: string, readOnly: boolean): PastRun {
   return { path: shown, db, [Symbol.dispose]: () => db.close() };
 }
 
-function checkSchema(db: DatabaseSync, path: string): void {
-  const table = db.prepare(
-    // A view could be anything.
-    "SELECT count(*) AS count FROM sqlite_schema WHERE name = 'tendril_schema' AND type = 'table'",
-  ).get() as { readonly count: number };
-  if (table.count === 0) {
+function checkSchema(db: DatabaseSync, path: string): number {
+  const found = schemaVersionOf(db);
+  if (found === "absent") {
     throw new SchemaError(
       `Cannot open records "${path}" as a ${DATABASE_NAME}: it has no tables of Tendril`,
     );
   }
-  const version = versionOf(db);
-  if (version !== SCHEMA_VERSION) {
+  const version = found === "unknown" ? undefined : found;
+  if (version === undefined || version < SCHEMA_VERSION_MIN || version > SCHEMA_VERSION) {
+    const wanted = `${SCHEMA_VERSION_MIN} to ${SCHEMA_VERSION}`;
     throw new SchemaError(
-      `Cannot open records "${path}" as of version ${SCHEMA_VERSION}: they are of version ` +
+      `Cannot open records "${path}" as of version ${wanted}: they are of version ` +
         `${version ?? "none"}`,
     );
   }
   const fault = findSchemaFault(db);
-  if (fault === undefined) return;
+  if (fault === undefined) return version;
   throw new SchemaError(`Cannot open records "${path}" as a ${DATABASE_NAME}: ${fault}`);
-}
-
-function versionOf(db: DatabaseSync): number | undefined {
-  const version = db.prepare("SELECT version FROM tendril_schema LIMIT 1").get()?.["version"];
-  return typeof version === "number" ? version : undefined;
 }
 
 /** A journal names no file, so that it undoes the change in a copy of its database as well. */

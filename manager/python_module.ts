@@ -4,7 +4,7 @@ import { existsSync, type Stats, statSync } from "node:fs";
 
 import { basename, join } from "@std/path";
 
-import { codeMissing, codePaths } from "./code_path.ts";
+import { codeMissing, codePaths, isSourceText } from "./code_path.ts";
 import { show } from "./option.ts";
 
 /** Code that is imported as `name`. */
@@ -43,7 +43,7 @@ export function findPython(
   python: string | URL,
   { from, library }: { readonly from: string | URL | undefined; readonly library: string },
 ): PythonModule {
-  if (typeof python === "string" && /[\r\n]/.test(python)) {
+  if (isSourceText(python)) {
     if (Buffer.byteLength(python) > PYTHON_BYTES_MAX) throw refuseSize(`text of "${library}"`);
     return { kind: "text", name: identifierOf(library), text: python };
   }

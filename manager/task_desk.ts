@@ -109,6 +109,10 @@ export class TaskDesk implements TaskOwner {
   /** Of pending tasks that have one. */
   readonly #retryHandlers: Map<TaskId, RetryHandler> = new Map();
   #lastId = 0;
+  /** Numbers that went to calls of apps, which are no tasks. */
+  #reservedCount = 0;
+  /** The call of an app of which a try is being submitted. */
+  #appCall: TaskId | undefined;
   #isClosed = false;
 
   constructor(options: TaskDeskOptions) {
@@ -123,7 +127,24 @@ export class TaskDesk implements TaskOwner {
 
   /** Tasks that were submitted so far. */
   get takenCount(): number {
-    return this.#lastId;
+    return this.#lastId - this.#reservedCount;
+  }
+
+  /** A number of the sequence of tasks for something else. */
+  reserveId(): TaskId {
+    this.#reservedCount += 1;
+    this.#lastId += 1;
+    return this.#lastId as TaskId;
+  }
+
+  /** What `submit` submits is a try of that call of an app. */
+  asTryOf<T>(callId: TaskId, submit: () => T): T {
+    this.#appCall = callId;
+    try {
+      return submit();
+    } finally {
+      this.#appCall = undefined;
+    }
   }
 
   /** Gives a task to the core. */
@@ -246,7 +267,9 @@ export class TaskDesk implements TaskOwner {
   #make(id: TaskId, submission: Omit<Submission<never>, "readers">): TaskDefinition {
     const { runsIn, awaits } = submission;
     const task = this.#maker.make(id, submission, runsIn);
-    return awaits === undefined ? task : { ...task, awaits };
+    const appCall = this.#appCall;
+    if (awaits === undefined && appCall === undefined) return task;
+    return { ...task, ...(awaits && { awaits }), ...(appCall !== undefined && { appCall }) };
   }
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {

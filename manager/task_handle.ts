@@ -184,7 +184,16 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     const end = await this.#ended();
     const result = this.resultOf(end);
     if (end.outcome === "success") return result;
-    throw this.#errorOf(end, result);
+    throw this.failureOf(end, result);
+  }
+
+  /**
+   * What `orThrow` throws of a task that ended so.
+   *
+   * @internal
+   */
+  failureOf(end: TaskEnd, result: TaskResult): Error {
+    return this.#options.readError?.(end, result) ?? new TaskError(result);
   }
 
   /**
@@ -201,15 +210,11 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     if (readValue === undefined) return await this.orThrow() as T;
     const end = await this.#ended();
     // A result, which has many fields, is made only where somebody sees it.
-    if (end.outcome !== "success") throw this.#errorOf(end, this.resultOf(end));
+    if (end.outcome !== "success") throw this.failureOf(end, this.resultOf(end));
     const file = this.#valueFile;
     if (file === undefined) return readValue(end.result?.value ?? NO_BYTES);
     this.#coming ??= this.#bringValue(file, readValue).finally(() => this.#coming = undefined);
     return await this.#coming;
-  }
-
-  #errorOf(end: TaskEnd, result: TaskResult): Error {
-    return this.#options.readError?.(end, result) ?? new TaskError(result);
   }
 
   async #bringValue(file: FileHandle, read: (bytes: Uint8Array) => T): Promise<T> {

@@ -3,17 +3,18 @@
  * test ends `bun test` and `deno test` with status 0, so a status alone proves nothing.
  */
 
+import { stripVTControlCharacters } from "node:util";
+
 import { parse } from "acorn";
 
 /** How the tests of one file ended. */
 export interface FileReport {
-  passed: number;
-  failed: number;
-  skipped: number;
   /** Of every test, without the groups it stands in. */
-  readonly names: string[];
+  readonly names: readonly string[];
   /** Names of those that failed. */
-  readonly failures: string[];
+  readonly failures: readonly string[];
+  /** Names of those that were not run. */
+  readonly skips: readonly string[];
 }
 
 /** `{path of a test file: how its tests ended}` */
@@ -24,25 +25,75 @@ export type TestReport = ReadonlyMap<string, FileReport>;
  * ` > ` of the test's name, where tests/deno_shim.ts puts it.
  */
 export function readReport(xml: string): TestReport {
-  const report = new Map<string, FileReport>();
+  const report = new Map<string, { names: string[]; failures: string[]; skips: string[] }>();
   for (const [, head = "", body = ""] of xml.matchAll(TEST_CASE)) {
     const path = (attribute(head, "name") ?? "").split(" > ");
     const file = attribute(head, "file") ?? path[0] ?? "";
-    const tests = report.get(file) ?? newFileReport();
+    const tests = report.get(file) ?? { names: [], failures: [], skips: [] };
     report.set(file, tests);
     const test = path.at(-1) ?? "";
     tests.names.push(test);
-    if (/<(failure|error)\b/.test(body)) {
-      tests.failed++;
-      tests.failures.push(test);
-    } else if (/<skipped\b/.test(body)) tests.skipped++;
-    else tests.passed++;
+    if (/<(failure|error)\b/.test(body)) tests.failures.push(test);
+    else if (/<skipped\b/.test(body)) tests.skips.push(test);
   }
   return report;
 }
 
-function newFileReport(): FileReport {
-  return { passed: 0, failed: 0, skipped: 0, names: [], failures: [] };
+/**
+ * How the tests of a file ended that was run a second time: what failed passes if every test of that
+ * name was run again and passed, and what passed fails if it fails now.
+ */
+export function repaired(first: FileReport, second: FileReport | undefined): FileReport {
+  const passedAgain = (name: string): boolean =>
+    second !== undefined && ranCount(second.names, name) === ranCount(first.names, name) &&
+    !second.failures.includes(name) && !second.skips.includes(name);
+  const failures = first.failures.filter((name) => !passedAgain(name));
+  const newFailures = second?.failures.filter((name) => !first.failures.includes(name)) ?? [];
+  const unknown = newFailures.filter((name) => !first.names.includes(name));
+  return {
+    names: [...first.names, ...unknown],
+    failures: [...failures, ...newFailures],
+    skips: first.skips,
+  };
+}
+
+function ranCount(names: readonly string[], name: string): number {
+  return names.filter((ran) => ran === name).length;
+}
+
+/**
+ * Errors that a runner counts and no test of its report has, as `{file: how many}`: what is thrown
+ * between tests, or while a file is loaded. Its status does not tell them from failed tests. The file
+ * is that which ran then, and empty where the runner does not say it.
+ */
+export function errorsOutside(output: string, report: TestReport): ReadonlyMap<string, number> {
+  const errors = new Map<string, number>();
+  const add = (file: string, count: number): void => {
+    if (count > 0) errors.set(file, count + (errors.get(file) ?? 0));
+  };
+  const text = stripVTControlCharacters(output);
+  let file = "";
+  let unplaced = errorCount(text, report);
+  for (
+    const [line] of text.matchAll(/^(?:tests\/.*\.test\.ts:|# Unhandled error between tests)$/gm)
+  ) {
+    if (line.endsWith(":")) file = line.slice(0, -1);
+    else if (unplaced > 0) {
+      unplaced--;
+      add(file, 1);
+    }
+  }
+  add("", unplaced);
+  return errors;
+}
+
+function errorCount(text: string, report: TestReport): number {
+  // Tests may print anything: what Bun counted stands last, below the tests that passed.
+  const counts = text.slice(text.search(/^ \d+ pass$(?![^]*^ \d+ pass$)/m));
+  const ofBun = Number(/^ (\d+) errors?$/m.exec(counts)?.[1] ?? 0);
+  const ofDeno = Number([...text.matchAll(/^FAILED \| .*?(\d+) failed/gm)].at(-1)?.[1] ?? 0);
+  const failed = [...report.values()].reduce((sum, { failures }) => sum + failures.length, 0);
+  return ofBun + Math.max(0, ofDeno - failed);
 }
 
 /** Names that a file declares with `test` or `it` and that no test of the report has. */

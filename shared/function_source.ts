@@ -22,11 +22,32 @@ export type AnyFunction = (...args: never[]) => unknown;
 /** Values and functions that a function uses by name. */
 export type FunctionContext = { readonly [name: string]: unknown };
 
+/** Functions by the names that they are called by. */
+export type NamedFunctions = { readonly [name: string]: AnyFunction };
+
 /** What `batchModule` declares beside the function. */
 const BATCH_NAMES = ["each", "fold", "ended"];
 
+/** What a module can export; source: ECMA-262, section 12.7. */
+const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u;
+
+/** `{name that a module with calls cannot export: why}` */
+const NOT_EXPORTED: Readonly<Record<string, string>> = {
+  then: "a module that exports it is taken for a promise",
+  [ONE_CALL_EXPORT]: "it tells the host of a module how to serve it",
+};
+
 /** How Bun writes `import.meta` in the text of a function. */
 const BUN_IMPORT_META = "$Bun_import_meta";
+
+/** What the names in functions stand for. */
+interface Surroundings {
+  readonly context: FunctionContext;
+  /** What the script calls that. */
+  readonly contextName: "context" | "values";
+  /** Names of the functions beside it in the module. */
+  readonly beside: ReadonlySet<string>;
+}
 
 /** A function that was looked at. */
 interface ParsedFunction {
@@ -90,57 +111,124 @@ async function ended(make) {
   });
 }
 
+/**
+ * Returns the source of a module that exports each of the functions under its name, with those
+ * entries of `values` that they use. They may use each other, and functions among the values the
+ * others; what a function keeps in a value is there for later calls of the same process. The text
+ * is the same for the same functions and values, in whatever order they are given.
+ *
+ * @throws {TypeError} if one, or a value that it uses, cannot be taken out of its place, or has a
+ * name that a module cannot export.
+ */
+export function functionsModule(functions: NamedFunctions, values: FunctionContext = {}): string {
+  const names = Object.keys(functions).sort();
+  const around: Surroundings = {
+    context: values,
+    contextName: "values",
+    beside: new Set(names),
+  };
+  const needed = new Map<string, string>();
+  const parsed = names.map((name) => {
+    checkExported(name);
+    const main = parseFunction(functions[name], name);
+    addContext(needed, main, { ...around, of: name });
+    return { name, main };
+  });
+  const taken = new Set([...needed.keys(), ...WORKER_GLOBALS]);
+  const lines: string[] = [];
+  const exported: string[] = [];
+  for (const { name, main } of parsed) {
+    let own = name;
+    while (taken.has(own) || (own !== name && around.beside.has(own)) || !isBinding(own)) {
+      own += "_";
+    }
+    taken.add(own);
+    lines.push(`const ${own} = ${main.source};\n`);
+    exported.push(own === name ? name : `${own} as ${name}`);
+  }
+  return `${constantsOf(needed)}${lines.join("")}export { ${exported.join(", ")} };\n`;
+}
+
+function checkExported(name: string): void {
+  const found = !IDENTIFIER.test(name)
+    ? "it is no identifier"
+    : Object.hasOwn(NOT_EXPORTED, name)
+    ? NOT_EXPORTED[name]
+    : undefined;
+  if (found === undefined) return;
+  throw new TypeError(`Cannot take "${name}" as the name of a function: ${found}`);
+}
+
+/** False for the words that no constant of a module can be named by. */
+function isBinding(name: string): boolean {
+  return parse(`((${name}) => 0)`)?.type === "ArrowFunctionExpression";
+}
+
 function moduleOf(
   fn: AnyFunction,
   context: FunctionContext,
   exportsOf: (name: string) => string,
 ): string {
-  if (typeof fn !== "function") {
-    throw new TypeError(`Cannot send "${String(fn)}" to a worker: expected a function`);
-  }
-  const main = parseFunction(fn, fn.name === "" ? "anonymous" : fn.name);
+  const main = parseFunction(fn, fn?.name);
   const needed = new Map<string, string>();
-  addContext(needed, main, { context, of: fn.name });
+  const around: Surroundings = { context, contextName: "context", beside: new Set() };
+  addContext(needed, main, { ...around, of: fn.name });
   const taken = new Set([...needed.keys(), ...main.free.names, ...BATCH_NAMES]);
   let name = "run";
   while (taken.has(name)) name += "_";
-  const constants = [...needed].map(([key, source]) => `const ${key} = ${source};\n`);
-  return `${constants.join("")}const ${name} = ${main.source};\n${exportsOf(name)}`;
+  return `${constantsOf(needed)}const ${name} = ${main.source};\n${exportsOf(name)}`;
+}
+
+function constantsOf(needed: ReadonlyMap<string, string>): string {
+  return [...needed].map(([key, source]) => `const ${key} = ${source};\n`).join("");
 }
 
 /** Adds the context that `parsed` uses, and what that uses, to `needed`: `{name: its source}`. */
 function addContext(
   needed: Map<string, string>,
   parsed: ParsedFunction,
-  { context, of }: { readonly context: FunctionContext; readonly of: string },
+  { of, ...around }: Surroundings & { readonly of: string },
 ): void {
+  const { context, contextName, beside } = around;
   const missing: string[] = [];
   const functions: [string, ParsedFunction][] = [];
   for (const name of parsed.free.names) {
     if (needed.has(name)) continue;
     if (!Object.hasOwn(context, name)) {
-      if (!WORKER_GLOBALS.has(name)) missing.push(name);
+      if (beside.has(name)) checkMeant(name, of);
+      else if (!WORKER_GLOBALS.has(name)) missing.push(name);
       continue;
     }
     const value = context[name];
     if (typeof value !== "function") {
-      needed.set(name, sourceOfValue(value, `context.${name}`));
+      needed.set(name, sourceOfValue(value, `${contextName}.${name}`));
       continue;
     }
-    const helper = parseFunction(value as AnyFunction, `context.${name}`);
+    const helper = parseFunction(value, `${contextName}.${name}`);
     needed.set(name, helper.source);
     functions.push([name, helper]);
   }
   if (missing.length > 0) {
     const names = missing.map((name) => `"${name}"`).join(", ");
-    throw refusal(of, `it uses ${names}, neither in its context nor a global of a worker`);
+    throw refusal(of, `it uses ${names}, neither in its ${contextName} nor a global of a worker`);
   }
   for (const [name, helper] of functions) {
-    addContext(needed, helper, { context, of: `context.${name}` });
+    addContext(needed, helper, { ...around, of: `${contextName}.${name}` });
   }
 }
 
-function parseFunction(fn: AnyFunction, name: string): ParsedFunction {
+/** Where the function was written the name may be the global: which one is meant, nobody can say. */
+function checkMeant(name: string, of: string): void {
+  if (!WORKER_GLOBALS.has(name)) return;
+  const found = `it uses "${name}", a function beside it and a global of a worker: rename that`;
+  throw refusal(of, found);
+}
+
+function parseFunction(fn: unknown, name: string): ParsedFunction {
+  if (typeof fn !== "function") {
+    const place = name ? `${name}: ` : "";
+    throw new TypeError(`Cannot send "${place}${String(fn)}" to a worker: expected a function`);
+  }
   const text = Function.prototype.toString.call(fn);
   if (/\{\s*\[native code\]\s*\}$/.test(text)) throw refusal(name, "it is native or bound");
   const { source, expression } = expressionOf(text, name);

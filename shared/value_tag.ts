@@ -15,6 +15,9 @@ export const VALUE_FILE_TAG = 0x54454e56;
 /** "TENP": a pickled value of Python, over its bytes. Not registered with IANA. */
 export const PICKLE_TAG = 0x54454e50;
 
+/** "TENC": contents by their digest, over [kind, SHA-256]. Not registered with IANA. */
+export const CONTENT_TAG = 0x54454e43;
+
 /** Of RFC 8746, section 3.1.1: an array of several dimensions, row-major. */
 export const ND_ARRAY_TAG = 40;
 

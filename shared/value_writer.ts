@@ -33,12 +33,14 @@ export interface ValueWriter {
   bytesMax: number;
   /** What paths in errors start with. */
   root: string;
+  /** What errors say that cannot be done: to "send" it as a value. */
+  verb: string;
   /** Objects around the current one, outermost first; longer than the current depth at times. */
   readonly ancestors: object[];
   /** Key of the current element in the ancestor of the same index. */
   readonly keys: (string | number)[];
   /** Writes an object that is no value, or returns false. */
-  onObject: ((object: object, writer: ValueWriter) => boolean) | undefined;
+  onObject: ((object: object, writer: ValueWriter, depth: number) => boolean) | undefined;
 }
 
 /** Buffer a writer starts with, and the largest that is kept for the next one, in bytes. */
@@ -58,12 +60,13 @@ let spare: ValueWriter | undefined;
 
 /** Returns the bytes that `write` puts into a writer. */
 export function withWriter(
-  options: { readonly root: string; readonly bytesMax: number },
+  options: { readonly root: string; readonly bytesMax: number; readonly verb?: string },
   write: (writer: ValueWriter) => void,
 ): Uint8Array {
   const writer = spare ?? newWriter();
   spare = undefined;
   writer.root = options.root;
+  writer.verb = options.verb ?? "send";
   writer.bytesMax = options.bytesMax;
   writer.at = 0;
   try {
@@ -137,10 +140,12 @@ function newWriter(): ValueWriter {
   const bytes = new Uint8Array(BUFFER_BYTES);
   const view = new DataView(bytes.buffer);
   const [ancestors, keys]: [object[], string[]] = [[], []];
-  return { bytes, view, at: 0, bytesMax: 0, root: "", ancestors, keys, onObject: undefined };
+  const texts = { root: "", verb: "" };
+  return { bytes, view, at: 0, bytesMax: 0, ...texts, ancestors, keys, onObject: undefined };
 }
 
-function writeByte(writer: ValueWriter, byte: number): void {
+/** Writes one byte. */
+export function writeByte(writer: ValueWriter, byte: number): void {
   reserve(writer, 1);
   writer.bytes[writer.at++] = byte;
 }
@@ -163,7 +168,8 @@ function writeNumber(writer: ValueWriter, value: number): void {
   writer.at = at + 9;
 }
 
-function writeText(writer: ValueWriter, text: string, depth: number): void {
+/** Writes text. */
+export function writeText(writer: ValueWriter, text: string, depth: number): void {
   const length = text.length;
   if (length <= SHORT_TEXT_LENGTH_MAX && writeShortAscii(writer, text)) return;
   if (!text.isWellFormed()) refuse(writer, depth, "text with half of a surrogate pair");
@@ -197,7 +203,8 @@ function writeShortAscii(writer: ValueWriter, text: string): boolean {
   return true;
 }
 
-function writeBigint(writer: ValueWriter, value: bigint, depth: number): void {
+/** Writes a bigint, however small. */
+export function writeBigint(writer: ValueWriter, value: bigint, depth: number): void {
   const hex = (value < 0n ? -1n - value : value).toString(16);
   const size = (hex.length + 1) >> 1;
   if (size > BIGINT_BYTES_MAX) refuse(writer, depth, `a bigint of ${size} bytes`);
@@ -205,7 +212,8 @@ function writeBigint(writer: ValueWriter, value: bigint, depth: number): void {
   writeBytes(writer, Uint8Array.fromHex(hex.length % 2 === 0 ? hex : `0${hex}`));
 }
 
-function writeBytes(writer: ValueWriter, contents: Uint8Array): void {
+/** Writes bytes, with their head. */
+export function writeBytes(writer: ValueWriter, contents: Uint8Array): void {
   writeHead(writer, 2, contents.length);
   reserve(writer, contents.length);
   writer.bytes.set(contents, writer.at);
@@ -213,17 +221,11 @@ function writeBytes(writer: ValueWriter, contents: Uint8Array): void {
 }
 
 function writeObject(writer: ValueWriter, object: object, depth: number): void {
-  if (depth >= DEPTH_MAX) refuse(writer, depth, `something more than ${DEPTH_MAX} objects deep`);
-  for (let index = 0; index < depth; index++) {
-    if (writer.ancestors[index] === object) refuse(writer, depth, "an object that contains itself");
-  }
-  writer.ancestors[depth] = object;
+  enterObject(writer, object, depth);
   if (Array.isArray(object)) return writeArray(writer, object, depth);
+  if (isRecord(object)) return writeRecord(writer, object, depth);
+  if (writeTyped(writer, object, depth)) return;
   const prototype: unknown = Object.getPrototypeOf(object);
-  if (prototype === Object.prototype || prototype === null) {
-    return writeRecord(writer, object as Record<string, unknown>, depth);
-  }
-  if (ArrayBuffer.isView(object)) return writeView(writer, object, depth);
   if (prototype === Map.prototype) {
     return writeMap(writer, object as Map<unknown, unknown>, depth);
   }
@@ -232,13 +234,39 @@ function writeObject(writer: ValueWriter, object: object, depth: number): void {
     writeHead(writer, 6, DATE_TAG);
     return writeNumber(writer, (object as Date).getTime() / 1000);
   }
-  if (object instanceof NdArray) return writeNdArray(writer, object, depth);
-  if (object instanceof Pickle) {
-    writeHead(writer, 6, PICKLE_TAG);
-    return writeBytes(writer, object.bytes);
+  if (writer.onObject?.(object, writer, depth) === true) return;
+  refuseObject(writer, object, depth);
+}
+
+/** Notes that what comes is in `object`; refuses one that is too deep, or contains itself. */
+export function enterObject(writer: ValueWriter, object: object, depth: number): void {
+  if (depth >= DEPTH_MAX) refuse(writer, depth, `something more than ${DEPTH_MAX} objects deep`);
+  for (let index = 0; index < depth; index++) {
+    if (writer.ancestors[index] === object) refuse(writer, depth, "an object that contains itself");
   }
-  if (writer.onObject?.(object, writer) === true) return;
-  refuse(writer, depth, `an instance of ${className(object)}`);
+  writer.ancestors[depth] = object;
+}
+
+/** True of an object that is a map with text keys. */
+export function isRecord(object: object): object is Record<string, unknown> {
+  const prototype: unknown = Object.getPrototypeOf(object);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** Writes an object that is bytes or items of one type, or returns false. */
+export function writeTyped(writer: ValueWriter, object: object, depth: number): boolean {
+  if (ArrayBuffer.isView(object)) writeView(writer, object, depth);
+  else if (object instanceof NdArray) writeNdArray(writer, object, depth);
+  else if (object instanceof Pickle) {
+    writeHead(writer, 6, PICKLE_TAG);
+    writeBytes(writer, object.bytes);
+  } else return false;
+  return true;
+}
+
+/** Refuses an object that is no value. */
+export function refuseObject(writer: ValueWriter, object: object, depth: number): never {
+  return refuse(writer, depth, `an instance of ${className(object)}`);
 }
 
 function writeArray(writer: ValueWriter, array: readonly unknown[], depth: number): void {
@@ -251,20 +279,38 @@ function writeArray(writer: ValueWriter, array: readonly unknown[], depth: numbe
 }
 
 function writeRecord(writer: ValueWriter, record: Record<string, unknown>, depth: number): void {
+  const keys = keysOf(writer, record, depth);
+  writeHead(writer, 5, keys.length);
+  for (const key of keys) {
+    const value = enterProperty(writer, { record, key, depth });
+    writeText(writer, key, depth + 1);
+    writeValue(writer, value, depth + 1);
+  }
+}
+
+/** Returns the keys of `record`, as they stand in it. */
+export function keysOf(writer: ValueWriter, record: object, depth: number): string[] {
   if (Object.getOwnPropertySymbols(record).length > 0) {
     refuse(writer, depth, "an object with a symbol as a key");
   }
-  const keys = Object.keys(record);
-  writeHead(writer, 5, keys.length);
-  for (const key of keys) {
-    writer.keys[depth] = key;
-    const property = Object.getOwnPropertyDescriptor(record, key);
-    if (property === undefined || !("value" in property)) {
-      return refuse(writer, depth + 1, "an accessor");
-    }
-    writeText(writer, key, depth + 1);
-    writeValue(writer, property.value, depth + 1);
+  return Object.keys(record);
+}
+
+/** Notes that what comes is a property, and returns its value. */
+export function enterProperty(
+  writer: ValueWriter,
+  { record, key, depth }: {
+    readonly record: object;
+    readonly key: string;
+    readonly depth: number;
+  },
+): unknown {
+  writer.keys[depth] = key;
+  const property = Object.getOwnPropertyDescriptor(record, key);
+  if (property === undefined || !("value" in property)) {
+    return refuse(writer, depth + 1, "an accessor");
   }
+  return property.value;
 }
 
 function writeMap(writer: ValueWriter, map: Map<unknown, unknown>, depth: number): void {
@@ -310,7 +356,7 @@ function writeNdArray(writer: ValueWriter, { shape, data }: NdArray, depth: numb
 }
 
 /** Makes room for `size` more bytes. */
-function reserve(writer: ValueWriter, size: number): void {
+export function reserve(writer: ValueWriter, size: number): void {
   const needed = writer.at + size;
   if (needed <= writer.bytes.length) return;
   if (writer.at > writer.bytesMax) refuseSize(writer);
@@ -322,12 +368,13 @@ function reserve(writer: ValueWriter, size: number): void {
 
 function refuseSize(writer: ValueWriter): never {
   throw new RangeError(
-    `Cannot send "${writer.root}" as a value: more than ${writer.bytesMax} bytes`,
+    `Cannot ${writer.verb} "${writer.root}" as a value: more than ${writer.bytesMax} bytes`,
   );
 }
 
-function refuse(writer: ValueWriter, depth: number, found: string): never {
-  throw new TypeError(`Cannot send "${pathOf(writer, depth)}" as a value: ${found}`);
+/** Refuses what lies there. */
+export function refuse(writer: ValueWriter, depth: number, found: string): never {
+  throw new TypeError(`Cannot ${writer.verb} "${pathOf(writer, depth)}" as a value: ${found}`);
 }
 
 /** `arguments[0].a[2]` */

@@ -11,8 +11,9 @@ import type {
 import type { LibraryMode, LibraryProgram } from "../../shared/library.ts";
 import type { WorkerMessage } from "../../shared/protocol.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
-import type { CacheLevel, TaskBody } from "../../shared/task.ts";
+import type { CacheLevel, LastingLevel, TaskBody } from "../../shared/task.ts";
 import type { CategoryMode } from "./category.ts";
+import type { AppFact } from "./fact.ts";
 import type { Policies } from "./policy.ts";
 import type { RetryDecision, RetryRule } from "./retry.ts";
 
@@ -38,6 +39,8 @@ export type FileOrigin =
   }
   /** Made by the task that has it as an output, and only there until asked for. */
   | { readonly kind: "temp" }
+  /** An earlier workflow had workers keep it: there while one of them has it. */
+  | { readonly kind: "kept" }
   /** Made at the worker that needs it, of `inputs`. */
   | { readonly kind: "recipe"; readonly recipe: RecipeSpec; readonly inputs: readonly FileId[] };
 
@@ -166,6 +169,8 @@ export interface TaskDefinition {
   readonly endsAtMs?: number;
   /** Tasks whose values are among its arguments: it waits for `arguments_known`. */
   readonly awaits?: readonly TaskId[];
+  /** The call of an app that it is a try of. */
+  readonly appCall?: TaskId;
 }
 
 /** A library as the API declares it. */
@@ -225,6 +230,13 @@ export type ManagerEvent =
   | { readonly kind: "file_replicated"; readonly fileId: FileId; readonly count: number }
   /** The user has no use for the copies at workers for now; answered by `file_pruned`. */
   | { readonly kind: "file_pruned"; readonly fileId: FileId; readonly requestId: number }
+  /** The user wants it kept beyond the workflow; answered by `file_kept`. */
+  | {
+    readonly kind: "file_keep_wanted";
+    readonly fileId: FileId;
+    readonly requestId: number;
+    readonly level: LastingLevel;
+  }
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   /** It gets no more calls, unless the same is declared again: it goes when those that it has end. */
   | { readonly kind: "library_undeclared"; readonly name: string }
@@ -241,6 +253,8 @@ export type ManagerEvent =
   | { readonly kind: "arguments_failed"; readonly taskId: TaskId; readonly message: string }
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
   | { readonly kind: "category_declared"; readonly category: CategoryChange }
+  /** The dataflow layer tells the readers of facts; nothing here depends on it. */
+  | { readonly kind: "app_noted"; readonly fact: AppFact }
   /** Many at once: none of them is dispatched from now on, and they end within some steps. */
   | { readonly kind: "tasks_cancelled"; readonly taskIds: readonly TaskId[] }
   /** Answer to `ask_retry`: what the try costs of `retries`, or why nobody can tell. */

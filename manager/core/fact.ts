@@ -17,7 +17,7 @@ import type {
   WorkerId,
 } from "../../shared/ids.ts";
 import type { Resources } from "../../shared/resources.ts";
-import type { CacheLevel, FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+import type { CacheLevel, FileFacts, LastingLevel, Outcome, TryResult } from "../../shared/task.ts";
 import type {
   BoundFile,
   CategoryChange,
@@ -29,8 +29,77 @@ import type { TaskEnd } from "./instruction.ts";
 import type { Policies } from "./policy.ts";
 import type { UnplaceableTasks } from "./unplaceable.ts";
 
+/** Where a call of an app stands. Parsl's names, but for `cancelled`. */
+export type AppState =
+  /** It waits for what it depends on, or for its next try. */
+  | "pending"
+  /** A try was given to an executor. */
+  | "launched"
+  /** Its try runs. */
+  | "running"
+  /** Its function has returned futures, which it waits for. */
+  | "joining"
+  | "exec_done"
+  /** What an earlier call, or another one of this flow, gave was used. */
+  | "memo_done"
+  /** A try has failed, and another one follows. */
+  | "fail_retryable"
+  | "failed"
+  /** What it depends on failed, or was cancelled: nothing of it ran. */
+  | "dep_fail"
+  | "cancelled";
+
+/** What an app is made of. */
+export type AppKind = "javascript" | "python" | "command" | "join";
+
+/** What the dataflow layer tells. Calls are numbered in one sequence with tasks. */
+export type AppFact =
+  | {
+    readonly kind: "app_called";
+    readonly callId: TaskId;
+    /** The name of the app. */
+    readonly app: string;
+    readonly appKind: AppKind;
+    /** Label of the executor; empty of a join, which runs here. */
+    readonly executor: string;
+    readonly label?: string;
+    readonly category?: string;
+    /** Calls that it waits for, each once. */
+    readonly dependsOn: readonly TaskId[];
+    /** The arguments, shortened, as one line. */
+    readonly argumentText: string;
+    /** Names of its outputs. */
+    readonly outputs: readonly string[];
+    readonly isMemoized: boolean;
+    /** Where what it writes goes, if that was asked for. */
+    readonly stdout?: string;
+    readonly stderr?: string;
+  }
+  | {
+    readonly kind: "app_state";
+    readonly callId: TaskId;
+    readonly state: AppState;
+    /** Number of the try that this is about, from 1; 0 when there was none. */
+    readonly try: number;
+    /** Of `launched`: where. */
+    readonly executor?: string;
+    /** Of `launched` by a manager: the task that is this try. */
+    readonly taskId?: TaskId;
+    /** Of `joining`: the calls that it waits for. */
+    readonly joins?: readonly TaskId[];
+    /** Of a call that is memoized: under which key. */
+    readonly memoKey?: string;
+    /** Of failures: one line. */
+    readonly message?: string;
+    /** Of failures: what they have cost of the retries so far. */
+    readonly failCost?: number;
+    /** Of what ran: the host, if it is known. */
+    readonly host?: string;
+  };
+
 /** One thing that became true. */
 export type Fact =
+  | AppFact
   | {
     readonly kind: "file_declared";
     readonly fileId: FileId;
@@ -159,6 +228,14 @@ export type Fact =
     readonly fileId: FileId;
     readonly workerId: WorkerId;
     readonly name: CacheName;
+  }
+  /** A user had it kept beyond the workflow: the worker has it as `file`, named by its contents. */
+  | {
+    readonly kind: "file_kept";
+    readonly fileId: FileId;
+    readonly workerId: WorkerId;
+    readonly file: FileFacts;
+    readonly level: LastingLevel;
   }
   /** The worker dropped its copy, which was not what it had been; `replica_gone` follows. */
   | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }

@@ -24,7 +24,7 @@ type TaskEnded = Extract<Fact, { kind: "task_ended" }>;
 const YOUNG_MS = 150;
 
 /** The same lists while they grow. */
-type Growing<Columns> = {
+export type Growing<Columns> = {
   -readonly [Name in keyof Columns]: Columns[Name] extends readonly (infer Item)[] ? Item[]
     : Columns[Name];
 };
@@ -78,10 +78,11 @@ export class CallColumns {
 
   /** Adds a call that was submitted. */
   submit(atMs: number, definition: TaskDefinition, tag: string | undefined): void {
-    const { taskId, body } = definition;
+    const { taskId, body, appCall } = definition;
     if (body.kind !== "call") return;
     this.#submitted ??= emptySubmitted();
     const { sort, taskId: taskIds, atMs: instants, argumentBytes, tags } = this.#submitted;
+    this.#submitted.appCall.push(appCall ?? 0);
     sort.push(this.#sortIndex(definition, body.function));
     instants.push(this.#epochMs + atMs);
     argumentBytes.push(body.arguments.length);
@@ -195,6 +196,7 @@ function emptySubmitted(): Growing<Submitted> {
     taskId: [],
     argumentBytes: [],
     tags: [],
+    appCall: [],
   };
 }
 

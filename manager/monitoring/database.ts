@@ -13,6 +13,8 @@ import { existsSync, rmSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 
 import { unreachable } from "../../shared/assert.ts";
+import { AppLife } from "./app_life.ts";
+import { AppTables } from "./app_tables.ts";
 import { Attempts } from "./attempts.ts";
 import { FileTables } from "./file_tables.ts";
 import type { RecordOf, RecordSink, RunRecord } from "./record.ts";
@@ -79,14 +81,16 @@ export class RunDatabase implements RecordSink {
     return this.#committedAtMs;
   }
 
-  /** Tasks that wait to be written. */
+  /** Tasks and calls of apps that wait to be written. */
   get dirtyTaskCount(): number {
-    return this.#tables?.life.dirtyCount ?? 0;
+    return this.#tables === undefined ? 0 : dirtyCountOf(this.#tables);
   }
 
-  /** Tasks that are remembered, as they have not ended or are not written. */
+  /** Tasks and calls of apps that are remembered, as they have not ended or are not written. */
   get openTaskCount(): number {
-    return this.#tables?.life.openCount ?? 0;
+    return this.#tables === undefined
+      ? 0
+      : this.#tables.life.openCount + this.#tables.calls.openCount;
   }
 
   apply(atMs: number, record: RunRecord): void {
@@ -104,13 +108,15 @@ export class RunDatabase implements RecordSink {
     const tables = this.#tables;
     if (tables === undefined) return true;
     // Whatever is taken begins a transaction: nothing waits, and nobody is to be kept out for it.
-    if (!this.#isInTransaction && tables.life.dirtyCount === 0) return true;
+    if (!this.#isInTransaction && dirtyCountOf(tables) === 0) return true;
     this.#begin();
     tables.files.write();
     for (let count = 1;; count++) {
+      const call = tables.calls.takeDirty();
       const task = tables.life.takeDirty();
-      if (task === undefined) return true;
-      tables.tasks.write(task);
+      if (call !== undefined) tables.apps.write(call);
+      if (task !== undefined) tables.tasks.write(task);
+      if (call === undefined && task === undefined) return true;
       if (count % TASKS_PER_LOOK === 0 && performance.now() > untilMs) return false;
     }
   }
@@ -118,7 +124,7 @@ export class RunDatabase implements RecordSink {
   /** Makes what was written last; false when others are in the way for now. */
   commit(): boolean {
     if (!this.#isInTransaction) return true;
-    const isWhole = this.#tables?.life.dirtyCount === 0;
+    const isWhole = this.#tables !== undefined && dirtyCountOf(this.#tables) === 0;
     if (isWhole) this.#tables?.run.record(this.#atMs, this.#tables.endedCounts());
     try {
       this.connection.exec("COMMIT");
@@ -172,7 +178,9 @@ export class RunDatabase implements RecordSink {
     const attempts = this.#attempts;
     const files = new FileTables(connection);
     const workers = new WorkerTables(connection, { runId, version });
+    const calls = new AppLife();
     const life = new TaskLife(attempts, {
+      triedCall: (callId, taskId) => calls.triedBy(callId, taskId),
       producersOf: (fileId) => files.producersOf(fileId),
       coresPerSlot: (library) => workers.coresPerSlot(library),
     });
@@ -182,13 +190,22 @@ export class RunDatabase implements RecordSink {
       files,
       workers,
       life,
-      endedCounts: () => ({ failed: life.failedCount, succeeded: life.succeededCount }),
+      apps: new AppTables(connection, { runId }),
+      calls,
+      endedCounts: () => ({
+        failed: life.failedCount + calls.failedCount,
+        succeeded: life.succeededCount + calls.doneCount,
+      }),
     };
   }
 
   #take(tables: Tables, atMs: number, record: RunRecord): void {
-    const { life, files, workers, run } = tables;
+    const { life, files, workers, run, calls } = tables;
     switch (record.kind) {
+      case "apps_called":
+        return calls.call(record);
+      case "app_states":
+        return calls.move(record);
       case "task_submitted":
         life.submit(atMs, record);
         for (const { role, fileId } of record.mounts) {
@@ -234,16 +251,11 @@ export class RunDatabase implements RecordSink {
       }
       case "note":
         return run.note(atMs, record.noteKind, record);
-      case "replica_damaged": {
-        const text = `Worker ${record.workerId} found its copy of file ${record.fileId} damaged`;
-        run.note(atMs, record.kind, { subject: String(record.fileId), text });
-        return;
-      }
-      case "nondeterministic": {
+      case "nondeterministic":
         files.vary(record);
-        const text = `Task ${record.taskId} made file ${record.fileId} again, and not the same`;
-        return run.note(atMs, record.kind, { subject: String(record.fileId), text });
-      }
+        return noteFile(run, atMs, record);
+      case "replica_damaged":
+        return noteFile(run, atMs, record);
       case "run_ended":
         workers.end(atMs);
         return run.end(atMs);
@@ -263,7 +275,13 @@ interface Tables {
   readonly files: FileTables;
   readonly workers: WorkerTables;
   readonly life: TaskLife;
+  readonly apps: AppTables;
+  readonly calls: AppLife;
   readonly endedCounts: () => { readonly failed: number; readonly succeeded: number };
+}
+
+function dirtyCountOf({ life, calls }: Tables): number {
+  return life.dirtyCount + calls.dirtyCount;
 }
 
 /** Pages that stay in memory between commits. */
@@ -271,6 +289,19 @@ const CACHE_KIB: number = 16 * 1024;
 
 /** How long the last commit waits for those who read. */
 const CLOSE_BUSY_MS_MAX = 10_000;
+
+/** What a person should know of a file. */
+function noteFile(
+  run: RunTables,
+  atMs: number,
+  record: RecordOf<"nondeterministic"> | RecordOf<"replica_damaged">,
+): void {
+  const { kind, fileId } = record;
+  const text = kind === "replica_damaged"
+    ? `Worker ${record.workerId} found its copy of file ${fileId} damaged`
+    : `Task ${record.taskId} made file ${fileId} again, and not the same`;
+  run.note(atMs, kind, { subject: String(fileId), text });
+}
 
 type FileRecord = RecordOf<
   | "file_declared"

@@ -43,6 +43,7 @@ const KINDS_BY_ORIGIN = {
   manager: "buffer",
   url: "url",
   temp: "temp",
+  kept: "kept",
   recipe: "mini_task",
 } as const satisfies Record<string, FileKind>;
 
@@ -96,10 +97,8 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
       const { name: cacheName, generation, sizeBytes, isDirectory } = file;
       return { kind, fileId, workerId, cacheName, generation, sizeBytes, isDirectory };
     }
-    case "replica_gone": {
-      const { kind, fileId, workerId } = fact;
-      return { kind, fileId, workerId };
-    }
+    case "replica_gone":
+      return { kind: fact.kind, fileId: fact.fileId, workerId: fact.workerId };
     case "library_declared": {
       const { name, program, mode, slots, resources } = fact.spec;
       return { kind: fact.kind, name, program: program.kind, mode, slots, resources };
@@ -111,6 +110,9 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
     case "host_draining":
     case "host_unblocked":
       return noteOf(fact);
+    case "app_called":
+    case "app_state":
+    case "file_kept":
     case "policies_set":
       return undefined;
     default:
@@ -147,7 +149,7 @@ function submittedOf(
   definition: TaskDefinition,
   tag: string | undefined,
 ): RunRecord & { readonly kind: "task_submitted" } {
-  const { taskId, body, awaits = [], retries } = definition;
+  const { taskId, body, awaits = [], retries, appCall } = definition;
   return {
     kind: "task_submitted",
     taskId,
@@ -159,6 +161,7 @@ function submittedOf(
     }),
     awaits: awaits.length > AWAITS_MAX ? awaits.slice(0, AWAITS_MAX) : awaits,
     retries,
+    ...(appCall === undefined ? {} : { appCall }),
   };
 }
 

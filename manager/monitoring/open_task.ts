@@ -37,6 +37,15 @@ export interface Submission {
   readonly depends: readonly number[];
 }
 
+/** The call of an app that a task is a try of. */
+export interface TriedCall {
+  readonly callId: number;
+  /** Tells it that the process of the try began or ended; undefined where it is not known. */
+  readonly note: ((status: ParslStatus, atMs: number, host: string) => void) | undefined;
+  /** Number of the try, from 1; 0 while it is not known. */
+  readonly tryNumber: () => number;
+}
+
 /** The end of a try after which its task may go on: what becomes of it is told later. */
 export interface LooseEnd {
   readonly atMs: number;
@@ -61,6 +70,8 @@ export class OpenTask {
   readonly library: string | undefined;
   /** It has settled, and runs to remake a temp. */
   readonly isRecovery: boolean;
+  /** Parsl's tables have the call, and not the task. */
+  readonly triedCall: TriedCall | undefined;
   /** Undefined once its rows are in the database. */
   submission: Submission | undefined;
   state: "pending" | "dispatched" | "running" | "retrieving" | "done" = "pending";
@@ -85,9 +96,9 @@ export class OpenTask {
   statuses: StatusRow[] | undefined = undefined;
 
   constructor(
-    { taskId, submittedAtMs, library, submission, isRecovery }: Pick<
+    { taskId, submittedAtMs, library, submission, isRecovery, triedCall }: Pick<
       OpenTask,
-      "taskId" | "submittedAtMs" | "library" | "submission" | "isRecovery"
+      "taskId" | "submittedAtMs" | "library" | "submission" | "isRecovery" | "triedCall"
     >,
   ) {
     this.taskId = taskId;
@@ -95,11 +106,15 @@ export class OpenTask {
     this.library = library;
     this.submission = submission;
     this.isRecovery = isRecovery;
+    this.triedCall = triedCall;
   }
 
   /** It stands elsewhere, in Parsl's words; those know nothing of recoveries. */
   note(name: ParslStatus, atMs: number, number: number = this.tryCount): void {
     if (this.isRecovery) return;
+    if (this.triedCall !== undefined) {
+      return this.triedCall.note?.(name, atMs, this.attempt?.host ?? "");
+    }
     // In the order in which it passed them, as tables are sorted by time.
     this.#notedAtMs = Math.max(atMs, this.#notedAtMs + TICK_MS);
     this.statuses ??= [];

@@ -15,6 +15,7 @@
 
 import type { Resources } from "../../shared/resources.ts";
 import type { CacheLevel, Exceeded, Outcome, Usage, UsageSample } from "../../shared/task.ts";
+import type { AppKind } from "../core/fact.ts";
 
 /** Characters of a command that are recorded. */
 export const COMMAND_CHARS_MAX: number = 4 * 1024;
@@ -24,6 +25,9 @@ export const TAIL_BYTES_MAX: number = 4 * 1024;
 
 /** Tasks of which a record says that a task awaits them. */
 export const AWAITS_MAX = 1_000;
+
+/** Calls of apps of which a record says that a call depends on them, or joins them. */
+export const DEPENDS_MAX = 20_000;
 
 /** Reads records, one after the other. */
 export interface RecordSink {
@@ -36,7 +40,34 @@ export interface RecordSink {
 }
 
 /** Kinds of files as people know them. */
-export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task" | "value";
+export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task" | "kept" | "value";
+
+/** What calls of apps have in common. */
+export interface AppSort {
+  readonly app: string;
+  readonly appKind: AppKind;
+  /** Label of the executor; empty of a join. */
+  readonly executor: string;
+  readonly isMemoized: boolean;
+}
+
+/** What few calls of apps have. */
+export interface AppCallDetail {
+  readonly label?: string;
+  readonly category?: string;
+  /** Names of its outputs. */
+  readonly outputs?: readonly string[];
+  readonly stdout?: string;
+  readonly stderr?: string;
+}
+
+/** What is told of few states of calls of apps. */
+export interface AppStateDetail {
+  readonly joins?: readonly number[];
+  readonly memoKey?: string;
+  readonly message?: string;
+  readonly failCost?: number;
+}
 
 /** How a task has a file. */
 export type MountRole = "input" | "output" | "environment";
@@ -129,6 +160,8 @@ export type RunRecord =
     /** Tasks whose values are among its arguments; at most `AWAITS_MAX`. */
     readonly awaits: readonly number[];
     readonly retries: number;
+    /** The call of an app that it is a try of. */
+    readonly appCall?: number;
   }
   /** Calls that have nothing but arguments: one row a call, columns of equal length. */
   | {
@@ -141,6 +174,8 @@ export type RunRecord =
     readonly argumentBytes: readonly number[];
     /** `{row: tag}` of those that have one. */
     readonly tags: readonly (readonly [row: number, tag: string])[];
+    /** Calls of apps that they are tries of; 0 of others. */
+    readonly appCall: readonly number[];
   }
   /**
    * Calls that succeeded at a try that began since the last such record, or before: one row a call,
@@ -161,6 +196,38 @@ export type RunRecord =
     readonly stagedMs: readonly number[];
     readonly ranMs: readonly number[];
     readonly valueBytes: readonly number[];
+  }
+  /** Calls of apps: one row a call, columns of equal length. */
+  | {
+    readonly kind: "apps_called";
+    readonly sorts: readonly AppSort[];
+    /** Indexes into `sorts`. */
+    readonly sort: readonly number[];
+    readonly atMs: readonly number[];
+    readonly callId: readonly number[];
+    /** At most `COMMAND_CHARS_MAX` characters each. */
+    readonly argumentText: readonly string[];
+    /** Calls that each waits for; at most `DEPENDS_MAX`. */
+    readonly dependsOn: readonly (readonly number[])[];
+    readonly details: readonly (readonly [row: number, detail: AppCallDetail])[];
+  }
+  /** Where calls of apps stand: one row a change, in order; those of a call come after the call. */
+  | {
+    readonly kind: "app_states";
+    readonly atMs: readonly number[];
+    readonly callId: readonly number[];
+    /** Indexes into `APP_STATES` of dashboard/call_api.ts. */
+    readonly state: readonly number[];
+    /** From 1; 0 when there was none. */
+    readonly try: readonly number[];
+    /** Of `launched`: the task that is the try; 0 when there is none. */
+    readonly taskId: readonly number[];
+    /** Executors and hosts; the first is the empty one, of those that tell none. */
+    readonly names: readonly string[];
+    /** Indexes into `names`. */
+    readonly executor: readonly number[];
+    readonly host: readonly number[];
+    readonly details: readonly (readonly [row: number, detail: AppStateDetail])[];
   }
   | {
     readonly kind: "try_dispatched";

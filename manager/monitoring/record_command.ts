@@ -14,18 +14,13 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { dirname } from "@std/path";
 
 import { unreachable } from "../../shared/assert.ts";
+import { FrameReader, writeFrame } from "../../shared/pipe_frame.ts";
 import { descriptorStream } from "../../shared/runtime/descriptor_stream.ts";
 import type { Question } from "../dashboard/api.ts";
 import { answer } from "../dashboard/queries/answer.ts";
 import { RunDatabase } from "./database.ts";
 import type { RecordSink, RunRecord } from "./record.ts";
-import {
-  FrameReader,
-  type RecordOrder,
-  type RecordPlaces,
-  type RecordReply,
-  writeFrame,
-} from "./record_frame.ts";
+import type { RecordOrder, RecordPlaces, RecordReply } from "./record_frame.ts";
 import { openVineLogs } from "./vine_logs.ts";
 
 /**

@@ -6,21 +6,11 @@
  * @module
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
-import process from "node:process";
-
 import { unreachable } from "../../shared/assert.ts";
-import { ownChildEnvironment } from "../../shared/runtime/self_command.ts";
+import { PipedChild } from "../../shared/runtime/piped_child.ts";
 import type { Question } from "../dashboard/api.ts";
 import type { RunRecord } from "./record.ts";
-import {
-  FRAME_BYTES_MAX,
-  FrameReader,
-  type RecordOrder,
-  type RecordPlaces,
-  type RecordReply,
-  writeFrame,
-} from "./record_frame.ts";
+import type { RecordOrder, RecordPlaces, RecordReply } from "./record_frame.ts";
 import type { RecordWriter } from "./recorder.ts";
 
 /** Unread records from which on only those are sent without which the others mean nothing. */
@@ -40,15 +30,6 @@ const ANSWER_MS_MAX = 30_000;
 
 /** How long the process has for what is left when the run has ended. */
 const CLOSE_MS_MAX = 30_000;
-
-/** How long it has to end once it was killed: what waits for a dead disk ends when that answers. */
-const KILLED_MS_MAX = 1_000;
-
-/**
- * Ignored signals stay ignored across `exec`: there is no moment at its start when one that is sent
- * to everybody ends it. It ends when the manager has.
- */
-const SCRIPT = `trap "" HUP INT QUIT TERM; exec "$@"`;
 
 /** What a record process is started with. */
 export interface RecordProcessOptions {
@@ -76,12 +57,12 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   readonly #options: RecordProcessOptions;
   readonly #asked: Map<number, Asked> = new Map();
   #lastQuestionId = 0;
-  #child: ChildProcess | undefined;
-  #ended: Promise<void> = Promise.resolve();
+  #child: PipedChild<RecordOrder> | undefined;
   #isBroken = false;
   #isClosing = false;
+  /** It was said that the end is not written. */
+  #isTold = false;
   #recordedAtMs = 0;
-  #unreadBytes = 0;
   #leftOutCount = 0;
   /** Of these, those that the records say nothing of yet. */
   #untoldCount = 0;
@@ -103,7 +84,7 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
 
   /** Process id; undefined while there is none. */
   get processId(): number | undefined {
-    return this.#child?.pid;
+    return this.#child?.processId;
   }
 
   /** Calls `listener` when `recordedAtMs` has grown; gives back how to stop. */
@@ -115,7 +96,14 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
   start(): void {
     if (this.#child !== undefined || this.#isBroken || this.#isClosing) return;
     try {
-      this.#child = this.#spawn();
+      this.#child = new PipedChild<RecordOrder, RecordReply>({
+        command: this.#options.command(),
+        onReply: (reply) => this.#hear(reply),
+        onEnd: (reason) => {
+          if (!this.#isClosing) this.#break(reason);
+          this.#refuseAll();
+        },
+      });
       this.#send({ kind: "open", places: this.#options.places() });
     } catch (error) {
       this.#break(error instanceof Error ? error.message : String(error));
@@ -131,11 +119,12 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
 
   #writePart({ atMs, records }: Batch): void {
     const { backlogBytesMax = BACKLOG_BYTES_MAX } = this.#options;
-    if (this.#unreadBytes <= backlogBytesMax) {
+    const unreadBytes = this.#child?.unreadBytes ?? 0;
+    if (unreadBytes <= backlogBytesMax) {
       this.#tellLeftOut(atMs.at(-1) ?? 0);
       return this.#send({ kind: "records", atMs, records });
     }
-    const isFull = this.#unreadBytes > FULL_FACTOR * backlogBytesMax;
+    const isFull = unreadBytes > FULL_FACTOR * backlogBytesMax;
     const isKept = (record: RunRecord) => isFull ? isLast(record) : isEssential(record);
     const kept = records.flatMap((record, index) =>
       isKept(record) ? [[atMs[index] ?? 0, record] as const] : []
@@ -174,75 +163,26 @@ export class RecordProcess implements RecordWriter, AsyncDisposable {
 
   /** Waits until everything is written, within limits. */
   async close(): Promise<void> {
-    if (this.#isClosing) return await this.#ended;
     this.#isClosing = true;
-    const child = this.#child;
-    if (child === undefined) return;
-    child.ref();
-    child.stdin?.end();
     const { closeMsMax = CLOSE_MS_MAX } = this.#options;
-    const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<void>();
-    let gone: ReturnType<typeof setTimeout> | undefined;
-    const limit = setTimeout(() => {
-      this.#options.onTrouble(
-        `Cannot record the end of the run: it was not written in ${closeMsMax / 1000} s`,
-      );
-      child.kill("SIGKILL");
-      gone = setTimeout(giveUp, KILLED_MS_MAX);
-    }, closeMsMax);
-    await Promise.race([this.#ended, givenUp]);
-    clearTimeout(limit);
-    clearTimeout(gone);
-    child.stdin?.destroy();
-    child.stdout?.destroy();
-    child.unref();
+    const isWhole = await this.#child?.close(closeMsMax);
+    if (isWhole !== false || this.#isTold) return;
+    this.#isTold = true;
+    this.#options.onTrouble(
+      `Cannot record the end of the run: it was not written in ${closeMsMax / 1000} s`,
+    );
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #spawn(): ChildProcess {
-    const args = ["-c", SCRIPT, "sh", ...this.#options.command()];
-    const child = spawn("/bin/sh", args, {
-      // A session of its own: a signal to the manager's group or terminal passes it by.
-      detached: true,
-      env: ownChildEnvironment(process.env),
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#ended = promise;
-    child.once("error", (error) => {
-      this.#break(error.message);
-      resolve();
-    });
-    child.once("close", (code, signal) => {
-      if (!this.#isClosing) this.#break(`its process ended with ${signal ?? code}`);
-      this.#refuseAll();
-      resolve();
-    });
-    child.stdin?.on("error", () => {
-      // It ended with records unread: its exit is told of.
-    });
-    const reader = new FrameReader<RecordReply>();
-    child.stdout?.on("data", (bytes: Uint8Array) => {
-      for (const reply of reader.read(bytes)) this.#hear(reply);
-    });
-    child.unref();
-    return child;
-  }
-
   #send(order: RecordOrder): void {
-    const stdin = this.#child?.stdin;
-    if (stdin === undefined || stdin === null || this.#isBroken) return;
-    const frame = writeFrame(order);
-    if (frame.length > FRAME_BYTES_MAX) {
-      // It would end the records of all others.
-      return this.#options.onTrouble(`Cannot record a part of the run: ${frame.length} bytes`);
-    }
-    // On Bun `writableLength` is 0 whatever waits.
-    this.#unreadBytes += frame.length;
-    stdin.write(frame, () => this.#unreadBytes -= frame.length);
+    if (this.#child === undefined || this.#isBroken) return;
+    const sizeBytes = this.#child.send(order);
+    if (sizeBytes !== undefined) return;
+    // It would end the records of all others.
+    this.#options.onTrouble("Cannot record a part of the run: it is too large");
   }
 
   #tellLeftOut(atMs: number): void {
@@ -297,6 +237,8 @@ function isEssential({ kind }: RunRecord): boolean {
     case "task_ended":
     case "calls_submitted":
     case "calls_ended":
+    case "apps_called":
+    case "app_states":
     case "file_declared":
     case "worker_joined":
     case "worker_left":

@@ -10,6 +10,7 @@
 import { clearImmediate, setImmediate } from "node:timers";
 
 import type { Fact } from "../core/fact.ts";
+import { AppColumns } from "./app_columns.ts";
 import { CallColumns, isPlainCall, isPlainEnd, isPlainTryEnd } from "./call_columns.ts";
 import { type Informants, recordOf, sortOf } from "./fact_record.ts";
 import type { RecordOf, RunRecord, Sample } from "./record.ts";
@@ -67,6 +68,7 @@ export class Recorder {
   readonly #options: RecorderOptions;
   readonly #epochMs: number;
   readonly #columns: CallColumns;
+  readonly #apps: AppColumns;
   #queue: Told[] = [];
   #queuedCount = 0;
   /** Facts of the first of the queue that are recorded already. */
@@ -89,6 +91,7 @@ export class Recorder {
     this.#options = options;
     this.#epochMs = options.epochMs ?? performance.timeOrigin;
     this.#columns = new CallColumns(this.#epochMs, sortOf);
+    this.#apps = new AppColumns(this.#epochMs);
   }
 
   /** Takes the facts of a step; `atMs` is its time. They must not change. */
@@ -213,6 +216,10 @@ export class Recorder {
   #hearOne(fact: Fact, atMs: number): void {
     const columns = this.#columns;
     switch (fact.kind) {
+      case "app_called":
+        return this.#apps.call(atMs, fact);
+      case "app_state":
+        return this.#apps.move(atMs, fact);
       case "task_submitted":
         if (!isPlainCall(fact.definition)) break;
         return columns.submit(atMs, fact.definition, this.#options.tagOf(fact.taskId));
@@ -272,12 +279,17 @@ export class Recorder {
     this.#records.push(record);
   }
 
-  /** Calls come before what is told of some of them, and their ends after it. */
+  /**
+   * Calls come before what is told of some of them, and their ends after it; calls of apps before
+   * those that are tries of them.
+   */
   #send(): void {
     const { submitted, ended } = this.#columns.take();
-    if (submitted !== undefined) {
-      this.#instants.unshift(this.#epochMs + this.#atMs);
-      this.#records.unshift(submitted);
+    const { called, states } = this.#apps.take();
+    const first = [called, states, submitted].filter((columns) => columns !== undefined);
+    if (first.length > 0) {
+      this.#instants.unshift(...first.map(() => this.#epochMs + this.#atMs));
+      this.#records.unshift(...first);
     }
     if (ended !== undefined) this.#put(this.#epochMs + this.#atMs, ended);
     if (this.#records.length === 0) return;
@@ -289,5 +301,5 @@ export class Recorder {
 
 /** What a run is recorded for. */
 function isWork({ kind }: Fact): boolean {
-  return kind === "task_submitted" || kind === "worker_joined";
+  return kind === "task_submitted" || kind === "worker_joined" || kind === "app_called";
 }

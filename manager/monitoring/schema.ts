@@ -15,7 +15,7 @@
  */
 
 /** Grows when a column of our tables changes its meaning or goes; `tendril_schema` holds it. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** Creates what is not there yet. */
 export const SCHEMA: string = `
@@ -93,13 +93,32 @@ CREATE TABLE IF NOT EXISTS task_detail (
   recovery_count INTEGER NOT NULL, argument_bytes INTEGER, value_bytes INTEGER,
   stdout_bytes INTEGER, stderr_bytes INTEGER,
   -- The ends of what a task wrote that failed.
-  stdout_tail TEXT, stderr_tail TEXT
+  stdout_tail TEXT, stderr_tail TEXT,
+  -- Of a task that is a try of it.
+  app_call_id INTEGER
 );
+CREATE INDEX IF NOT EXISTS task_by_app_call ON task_detail (app_call_id)
+  WHERE app_call_id IS NOT NULL;
 CREATE VIEW IF NOT EXISTS call AS
   SELECT task_id, library, function, tag, state, outcome, message, try_count, worker_id, host,
     submitted_at_ms, dispatched_at_ms, started_at_ms, ended_at_ms, staged_ms, ran_ms,
     argument_bytes, value_bytes
   FROM task_detail WHERE kind = 'call';
+
+-- One row a call of an app; what runs of it are tasks, with its id as their app_call_id. kind:
+-- javascript, python, command, join. state: pending, launched, running, joining, exec_done,
+-- memo_done, fail_retryable, failed, dep_fail, cancelled. depends, joins: ids of calls, and outputs
+-- names, with commas. host and task_id are those of the last try; task_id is null where another
+-- executor than the manager ran it.
+CREATE TABLE IF NOT EXISTS app_call (
+  call_id INTEGER NOT NULL PRIMARY KEY, app TEXT NOT NULL, kind TEXT NOT NULL, label TEXT,
+  category TEXT, executor TEXT NOT NULL, state TEXT NOT NULL, is_memoized INTEGER NOT NULL,
+  memo_key TEXT, is_memo_hit INTEGER NOT NULL, try_count INTEGER NOT NULL,
+  fail_count INTEGER NOT NULL, fail_cost REAL NOT NULL, depends TEXT, joins TEXT,
+  argument_text TEXT NOT NULL, outputs TEXT, stdout TEXT, stderr TEXT, message TEXT NOT NULL,
+  called_at_ms REAL NOT NULL, launched_at_ms REAL, started_at_ms REAL, ended_at_ms REAL, host TEXT,
+  task_id INTEGER
+);
 
 -- One row a try, recoveries among them. lane: which of the bars of its worker it is drawn as, from 0.
 CREATE TABLE IF NOT EXISTS attempt (

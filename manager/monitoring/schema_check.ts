@@ -2,6 +2,7 @@
 
 import { DatabaseSync } from "node:sqlite";
 
+import { TABLES_SINCE } from "./old_schema.ts";
 import { SCHEMA } from "./schema.ts";
 
 /** An entry of `sqlite_schema`. */
@@ -21,13 +22,25 @@ export function findSchemaFault(db: DatabaseSync): string | undefined {
   // What functions the file itself may call.
   db.exec("PRAGMA trusted_schema = 0");
   const found = db.prepare(ENTRIES);
+  const version = schemaVersionOf(db);
   for (const name of tableNames()) {
     const entry = found.get(name) as Entry | undefined;
+    const isNewer = typeof version === "number" && (TABLES_SINCE.get(name) ?? 0) > version;
+    if (entry === undefined && isNewer) continue;
     if (entry === undefined) return `it has no table ${name} of Tendril`;
     const isTable = entry.type === "table" && /^CREATE TABLE\b/i.test(entry.sql ?? "");
     if (!isTable) return `its ${name} is no table of Tendril`;
   }
   return undefined;
+}
+
+/** The version of its tables, if they are Tendril's and say one. */
+export function schemaVersionOf(db: DatabaseSync): number | "absent" | "unknown" {
+  const entry = db.prepare(ENTRIES).get("tendril_schema") as Entry | undefined;
+  // A view could be anything.
+  if (entry?.type !== "table") return "absent";
+  const version = db.prepare("SELECT version FROM tendril_schema LIMIT 1").get()?.["version"];
+  return typeof version === "number" ? version : "unknown";
 }
 
 let names: readonly string[] | undefined;

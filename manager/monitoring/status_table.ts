@@ -7,9 +7,16 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-import type { StatusRow } from "./open_task.ts";
 import { sqlTime } from "./sql_time.ts";
 import { literalOf, type SqlValue } from "./statement.ts";
+
+/** One row, but for whose it is. */
+export interface NamedStatus {
+  readonly name: string;
+  readonly atMs: number;
+  /** Counted from 1; 0 before there was one. */
+  readonly try: number;
+}
 
 /** Rows of one statement at most. */
 const ROWS_MAX = 5;
@@ -17,20 +24,20 @@ const ROWS_MAX = 5;
 /** Statements that are remembered: few sequences of names are common. */
 const STATEMENTS_MAX = 64;
 
-/** What is written of where tasks stand. */
+/** Where tasks and calls of apps stood when. */
 export class StatusTable {
   readonly #database: DatabaseSync;
   readonly #runId: string;
   /** `{names of its rows: statement}` */
   readonly #statements: Map<string, StatementSync> = new Map();
 
-  constructor(database: DatabaseSync, { runId }: { readonly runId: string }) {
+  constructor(database: DatabaseSync, runId: string) {
     this.#database = database;
     this.#runId = runId;
   }
 
-  /** Writes rows of a task. */
-  write(taskId: number, statuses: readonly StatusRow[]): void {
+  /** Adds rows of a task or call. */
+  write(taskId: number, statuses: readonly NamedStatus[]): void {
     for (let from = 0; from < statuses.length; from += ROWS_MAX) {
       const rows = statuses.length <= ROWS_MAX ? statuses : statuses.slice(from, from + ROWS_MAX);
       const values: SqlValue[] = [taskId];
@@ -44,7 +51,7 @@ export class StatusTable {
   }
 
   /** What does not differ is in the text of the statement: to bind it costs as much as to write it. */
-  #statementFor(names: string, rows: readonly StatusRow[]): StatementSync {
+  #statementFor(names: string, rows: readonly NamedStatus[]): StatementSync {
     const known = this.#statements.get(names);
     if (known !== undefined) return known;
     const runId = literalOf(this.#runId);

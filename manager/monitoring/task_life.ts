@@ -7,7 +7,7 @@
 
 import type { Attempt, Attempts } from "./attempts.ts";
 import { callEndAt } from "./call_end.ts";
-import { type LooseEnd, OpenTask, type Submission } from "./open_task.ts";
+import { type LooseEnd, OpenTask, type Submission, type TriedCall } from "./open_task.ts";
 import type { RecordOf, TryEnd } from "./record.ts";
 
 /** Characters that are kept of the messages of a task's failures. */
@@ -18,6 +18,8 @@ export interface TaskSurroundings {
   /** Tasks that make the file, or what it is made of. */
   readonly producersOf: (fileId: number) => readonly number[];
   readonly coresPerSlot: (library: string) => number;
+  /** The call of an app that a task is a try of; recoveries are not told of it. */
+  readonly triedCall: (callId: number, taskId: number) => TriedCall;
 }
 
 /** The tasks of a run that have not ended, or are not written. */
@@ -28,6 +30,7 @@ export class TaskLife {
   /** Tasks to be written, but for the first `#writtenCount`. */
   #dirty: OpenTask[] = [];
   #writtenCount = 0;
+  /** As Parsl counts them, and none that is a try of a call of an app. */
   succeededCount = 0;
   failedCount = 0;
   endedCallCount = 0;
@@ -63,13 +66,14 @@ export class TaskLife {
   }
 
   submit(atMs: number, record: RecordOf<"task_submitted">): void {
-    const { taskId, tag, mounts, argumentBytes, awaits } = record;
+    const { taskId, tag, mounts, argumentBytes, awaits, appCall = 0 } = record;
     const depends = new Set(awaits);
     for (const { role, fileId } of mounts) {
       if (role === "output") continue;
       for (const producer of this.#surroundings.producersOf(fileId)) depends.add(producer);
     }
-    this.#add(atMs, taskId, { sort: record, tag, mounts, argumentBytes, depends: [...depends] });
+    const submission = { sort: record, tag, mounts, argumentBytes, depends: [...depends] };
+    this.#add({ atMs, taskId, appCall, submission });
   }
 
   submitCalls(record: RecordOf<"calls_submitted">): void {
@@ -78,12 +82,18 @@ export class TaskLife {
     for (let row = 0; row < taskId.length; row++) {
       const common = sorts[sort[row] ?? 0];
       if (common === undefined) continue;
-      this.#add(atMs[row] ?? 0, taskId[row] ?? 0, {
+      const submission = {
         sort: common,
         tag: tagsByRow.get(row),
         mounts: NO_MOUNTS,
         argumentBytes: argumentBytes[row],
         depends: NO_TASKS,
+      };
+      this.#add({
+        atMs: atMs[row] ?? 0,
+        taskId: taskId[row] ?? 0,
+        appCall: record.appCall[row] ?? 0,
+        submission,
       });
     }
   }
@@ -160,6 +170,7 @@ export class TaskLife {
       library: this.#tasks.get(taskId)?.library,
       submission: undefined,
       isRecovery: true,
+      triedCall: undefined,
     });
     this.#tasks.set(taskId, recovery);
     this.#touch(recovery);
@@ -189,10 +200,20 @@ export class TaskLife {
     }
   }
 
-  #add(atMs: number, taskId: number, submission: Submission): void {
-    const { library } = submission.sort;
-    const common = { taskId, submittedAtMs: atMs, library, submission, isRecovery: false };
-    const task = new OpenTask(common);
+  #add({ atMs, taskId, appCall, submission }: {
+    readonly atMs: number;
+    readonly taskId: number;
+    readonly appCall: number;
+    readonly submission: Submission;
+  }): void {
+    const task = new OpenTask({
+      taskId,
+      submittedAtMs: atMs,
+      library: submission.sort.library,
+      submission,
+      isRecovery: false,
+      triedCall: appCall === 0 ? undefined : this.#surroundings.triedCall(appCall, taskId),
+    });
     this.#tasks.set(taskId, task);
     task.note("pending", atMs, 1);
     this.#touch(task);
@@ -282,11 +303,14 @@ export class TaskLife {
       noteFailure(task, outcome, message);
     }
     const isUntried = task.tryCount === 0 && outcome === "input_missing";
-    task.note(isSuccess ? "exec_done" : isUntried ? "dep_fail" : "failed", atMs);
+    const status = isSuccess ? "exec_done" : isUntried ? "dep_fail" : "failed";
+    task.note(status, atMs);
     task.state = "done";
     task.ending = { outcome, message, mount, atMs };
-    if (isSuccess) this.succeededCount += 1;
-    else this.failedCount += 1;
+    if (task.triedCall === undefined) {
+      if (status === "exec_done") this.succeededCount += 1;
+      else if (status === "failed") this.failedCount += 1;
+    }
     if (task.library !== undefined) this.endedCallCount += 1;
     this.#touch(task);
   }

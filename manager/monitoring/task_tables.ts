@@ -36,6 +36,7 @@ const FIXED_COLUMNS: readonly string[] = [
   "requested_disk_bytes",
   "requested_gpus",
   "argument_bytes",
+  "app_call_id",
 ];
 
 /** What changes as it goes on. */
@@ -103,6 +104,7 @@ export class TaskTables {
   readonly #updateParslTask: StatementSync;
   readonly #insertTry: StatementSync;
   readonly #statuses: StatusTable;
+  readonly #findCall: StatementSync;
   readonly #insertResource: StatementSync;
 
   constructor(
@@ -148,7 +150,8 @@ export class TaskTables {
       run_id: runId,
       task_executor: EXECUTOR,
     });
-    this.#statuses = new StatusTable(database, { runId });
+    this.#statuses = new StatusTable(database, runId);
+    this.#findCall = database.prepare("SELECT app_call_id FROM task_detail WHERE task_id = ?");
     this.#insertResource = insertInto(database, "resource", RESOURCE_COLUMNS);
   }
 
@@ -184,12 +187,14 @@ export class TaskTables {
       wholeOrNull(requested.diskBytes),
       wholeOrNull(requested.gpus),
       argumentBytes === undefined || argumentBytes < 0 ? null : argumentBytes,
+      task.triedCall?.callId ?? null,
       ...changingValues(task),
       ...(hasRare ? rareValues(task) : NONE),
     );
     for (const { role, mount, fileId } of mounts) {
       this.#insertMount.run(task.taskId, role, mount, fileId);
     }
+    if (task.triedCall !== undefined) return;
     this.#insertParslTask.run(
       task.taskId,
       depends.join(","),
@@ -205,7 +210,8 @@ export class TaskTables {
     if (hasRareValues(task)) {
       this.#updateWhole.run(...changingValues(task), ...rareValues(task), task.taskId);
     } else this.#updateTask.run(...changingValues(task), task.taskId);
-    if (task.ending === undefined && task.failCount === 0) return;
+    const isUnchanged = task.ending === undefined && task.failCount === 0;
+    if (isUnchanged || task.triedCall !== undefined) return;
     this.#updateParslTask.run(...this.#parslEnd(task), task.taskId);
   }
 
@@ -232,7 +238,7 @@ export class TaskTables {
 
   #writeAttempt(task: OpenTask, attempt: Attempt): void {
     this.#attempts.place(attempt);
-    const { taskId, try: number, workerId, host, startedAtMs, endedAtMs } = attempt;
+    const { taskId, try: number, workerId, startedAtMs, endedAtMs } = attempt;
     const { end, failHistory } = attempt.past ?? task;
     this.#insertAttempt.run(
       taskId,
@@ -246,6 +252,27 @@ export class TaskTables {
       attempt.message === "" ? null : attempt.message,
       attempt.isRecovery ? 1 : 0,
     );
+    const isOfCall = task.triedCall !== undefined ||
+      (attempt.isRecovery && this.#isTryOfCall(taskId));
+    if (!isOfCall) this.#writeTry(attempt, failHistory);
+    if (endedAtMs === 0 || end === undefined) return;
+    const { callId, tryNumber } = task.triedCall ?? {};
+    if (!isOfCall) this.#writeUse(attempt, end, { taskId, tryId: number - 1 });
+    else if (callId !== undefined) {
+      this.#writeUse(attempt, end, {
+        taskId: callId,
+        tryId: Math.max(0, (tryNumber?.() ?? 0) - 1),
+      });
+    }
+  }
+
+  /** Tasks that ended are not remembered, and what is known of them is in their rows. */
+  #isTryOfCall(taskId: number): boolean {
+    return typeof this.#findCall.get(taskId)?.["app_call_id"] === "number";
+  }
+
+  #writeTry(attempt: Attempt, failHistory: string): void {
+    const { taskId, try: number, host, startedAtMs, endedAtMs } = attempt;
     this.#insertTry.run(
       number - 1,
       taskId,
@@ -255,14 +282,17 @@ export class TaskTables {
       endedAtMs === 0 ? null : sqlTime(endedAtMs),
       failHistory === "" ? null : failHistory,
     );
-    if (endedAtMs !== 0 && end !== undefined) this.#writeUse(attempt, end);
   }
 
   /**
    * What a try used as it ran, and at its end. Parsl's plots are made of what was added from one row
    * to the next, second by second: where nothing was measured on the way, its start is a row too.
    */
-  #writeUse(attempt: Attempt, { used, series = [], ranMs }: TryEnd): void {
+  #writeUse(
+    attempt: Attempt,
+    { used, series = [], ranMs }: TryEnd,
+    { taskId, tryId }: { readonly taskId: number; readonly tryId: number },
+  ): void {
     if (used === undefined || attempt.startedAtMs === 0) return;
     const memoryBytes = this.#attempts.memoryOf(attempt.workerId);
     const last = { ...used, atMs: ranMs };
@@ -271,8 +301,8 @@ export class TaskTables {
     let beforeMs = 0;
     for (const sample of [...before, last]) {
       this.#insertResource.run(
-        attempt.try - 1,
-        attempt.taskId,
+        tryId,
+        taskId,
         this.#runId,
         sqlTime(attempt.startedAtMs + sample.atMs),
         (sample.atMs - beforeMs) / 1000,

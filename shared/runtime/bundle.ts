@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
+import { text } from "node:stream/consumers";
 
 import { resolve } from "@std/path";
 
@@ -35,6 +36,8 @@ interface SourceMap {
 interface BundlingHost {
   build(options: {
     entrypoints: string[];
+    /** `{path: text that stands for the file there}` */
+    files: Readonly<Record<string, string>>;
     target: "bun";
     format: "esm";
     sourcemap: "external";
@@ -64,12 +67,17 @@ interface BundlingHost {
  * Returns the module at `path`, an absolute one, with all it imports but built-in modules and
  * "tendril", as JavaScript for Bun, with a source map.
  *
+ * @param source What the module is, if there need be no such file: imports start at the path.
  * @throws {BundleError} if that cannot be done, with each reason and its place.
  */
-export async function bundleModule(path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function bundleModule(
+  path: string,
+  source?: string,
+): Promise<Uint8Array<ArrayBuffer>> {
   const { Bun: host } = globalThis as unknown as { Bun: BundlingHost };
   const { success, outputs, logs } = await host.build({
     entrypoints: [path],
+    files: source === undefined ? {} : { [path]: source },
     target: "bun",
     format: "esm",
     sourcemap: "external",
@@ -118,10 +126,13 @@ function refuseRemote(build: Build): void {
   });
 }
 
-/** What the hidden subcommand `internal-bundle PATH` does: the bundle goes to standard output. */
-export async function runBundle(path: string): Promise<number> {
+/**
+ * What the hidden subcommand `internal-bundle PATH [-]` does: the bundle goes to standard output.
+ * With `-` the module is what standard input has, as if it were at the path.
+ */
+export async function runBundle([path = "", input]: readonly string[]): Promise<number> {
   try {
-    const bytes = await bundleModule(path);
+    const bytes = await bundleModule(path, input === "-" ? await text(process.stdin) : undefined);
     await new Promise<void>((resolve, reject) => {
       process.stdout.write(bytes, (error) => error ? reject(error) : resolve());
     });

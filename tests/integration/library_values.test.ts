@@ -31,7 +31,7 @@ test("Library.call() gives and takes arrays of several dimensions, and pickles",
   expect(await images.call("isOne", turned).value()).toBe(true);
   const pickle = new Pickle(Uint8Array.of(128, 4, 46));
   expect(await images.call("look", pickle).value()).toStrictEqual([true, pickle]);
-}, 60_000);
+}, 120_000);
 
 test("Manager.run(), map() and treeReduce() take along what is in the context", async () => {
   await using _scratch = await Scratch.open();
@@ -53,7 +53,48 @@ test("Manager.run(), map() and treeReduce() take along what is in the context", 
   expect(await manager.map((n: number) => scaled(n), [1, 2], options)).toEqual([3, 6]);
   const sum = await manager.treeReduce((a: number, b: number) => a + scaled(b), [1, 2, 3], options);
   expect(sum).toBe(1 + 6 + 9);
-}, 60_000);
+}, 120_000);
+
+test(
+  "Manager.library() keeps functions by value running, and bundles a module's text",
+  async () => {
+    await using scratch = await Scratch.open();
+    await using manager = await Manager.start({ workers: { count: 1, cores: 2 } });
+    const seen = new Map<string, number>();
+    const grow = (name: string): number => (seen.get(name) ?? 0) + 1;
+    const library = manager.library({
+      name: "counting",
+      functions: {
+        setup: (start: number) => ({ start }),
+        count(name: string) {
+          seen.set(name, grow(name));
+          return [process.pid, seen.get(name)];
+        },
+        started: async () => (await import("tendril")).libraryContext<() => object>(),
+        half: (n: number) => n / 2,
+      },
+      values: { seen, grow },
+      context: "setup",
+      contextArguments: [7],
+      cores: 1,
+    });
+    const first = await library.call("count", "a").value();
+    expect(first).toEqual([expect.any(Number), 1]);
+    // The same process: it is kept running, and keeps what calls change in its values.
+    expect(await library.call("count", "a").value()).toEqual([first[0], 2]);
+    expect(await library.call("started").value()).toEqual({ start: 7 });
+    expect(await library.map("half", [1, 2, 3], { chunk: 2 })).toEqual([0.5, 1, 1.5]);
+    await writeFile(scratch.path("table.ts"), "export const rows: number = 5;");
+    const text = manager.library<{ rowCount(): number }>({
+      name: "text/1",
+      module: 'import { rows } from "./table.ts";\nexport const rowCount = (): number => rows;\n',
+      from: scratch.path(""),
+      cores: 1,
+    });
+    expect(await text.call("rowCount").value()).toBe(5);
+  },
+  120_000,
+);
 
 test(
   "Library.map() ends at an item that fails, at its signal, and leaves nothing pending",
@@ -85,7 +126,7 @@ test(
     for await (const { outcome } of manager.completed()) expect(outcome).not.toBe("running");
     expect(manager.isEmpty()).toBe(true);
   },
-  60_000,
+  120_000,
 );
 
 test("Manager.library() names what a module fails over as it is imported", async () => {
@@ -109,4 +150,4 @@ export const never = () => ready;`,
   expect((await absent.call("x")).message).toContain(
     `Cannot find library module "${scratch.path("absent.ts")}": no such file as`,
   );
-}, 60_000);
+}, 120_000);

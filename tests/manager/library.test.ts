@@ -9,6 +9,7 @@ import { describeDirectory, directoryName } from "../../manager/directory.ts";
 import { bindBytes } from "../../manager/file_binding.ts";
 import type { LibraryOptions } from "../../manager/library_option.ts";
 import { Manager } from "../../manager/manager.ts";
+import { functionsModule } from "../../shared/function_source.ts";
 import { decodeArguments } from "../../shared/value.ts";
 import { FakeWorker } from "./fake_worker.ts";
 
@@ -62,6 +63,20 @@ test("Manager.library() ships a Python file as its bytes, under its own name", a
   expect(fetched.map((fetch) => fetch.name)).toEqual([name]);
   expect(library.program).toEqual({ kind: "python", module: name, moduleName: "model" });
   expect([library.mode, library.slots, library.context]).toEqual(["direct", 1, ""]);
+});
+
+test("Manager.library() ships functions as their source, once for all that have it", async () => {
+  await using manager = await Manager.start();
+  const worker = await FakeWorker.join(manager.name, { cores: 4 });
+  const functions = { twice: (n: number) => 2 * n, half: (n: number) => n / 2 };
+  manager.library({ name: "a", functions, cores: 1, context: "half" }).call("twice", 1);
+  const first = await worker.startInstance(1);
+  const { name } = bindBytes(new TextEncoder().encode(functionsModule(functions)));
+  expect(first.library.program).toEqual({ kind: "javascript", module: name });
+  expect(first.library.context).toBe("half");
+  const { twice, half } = functions;
+  manager.library({ name: "b", functions: { half, twice }, cores: 1 }).call("half", 1);
+  expect((await worker.startInstance(0)).library.program).toEqual(first.library.program);
 });
 
 test("Manager.library() finds Python beside what it is given, and beside the script", async () => {
@@ -217,8 +232,20 @@ test("Manager.library() refuses options that do not go together", async () => {
   await using manager = await Manager.start();
   const declare = (options: object) => () =>
     manager.library({ name: "x", ...options } as LibraryOptions);
-  expect(declare({})).toThrow("with 0 of module, python and command: expected exactly one");
-  expect(declare({ python: CODE, command: "a" })).toThrow("with 2 of module, python and command");
+  expect(declare({})).toThrow("with 0 of functions, module, python and command: expected exactly");
+  expect(declare({ python: CODE, command: "a" })).toThrow("with 2 of functions, module, python");
+  const functions = { one: () => 1 };
+  expect(declare({ functions, module: "a.ts" })).toThrow("with 2 of functions, module, python");
+  expect(declare({ functions, context: "two" })).toThrow(
+    'Cannot take context of library "x" "two" as one of its functions: there are one',
+  );
+  expect(declare({ functions, mode: "fork" })).toThrow("cannot be forked");
+  expect(declare({ functions, from: "/tmp" })).toThrow("its functions are given by value");
+  expect(declare({ functions, pickle: true })).toThrow("it is not in Python");
+  expect(declare({ functions: {} })).toThrow('library "x" with functions: there is none');
+  expect(declare({ functions: [() => 1] })).toThrow("expected { name: value }");
+  expect(declare({ functions: { one: 1 } })).toThrow('Cannot send "one: 1" to a worker');
+  expect(declare({ module: "a.ts", values: {} })).toThrow("it has no functions by value");
   expect(declare({ python: CODE, name: undefined })).toThrow("without a name");
   expect(declare({ command: "a", context: "setup" })).toThrow(
     'Cannot take context of library "x": it is a command',

@@ -87,6 +87,19 @@ test("bundleLibrary() makes one module of a module and its imports", async () =>
   expect((await bundleLibrary(files.path("main.ts"))).sha256).toBe(sha256);
 });
 
+test("bundleLibrary() makes one module of a text and what it imports beside its place", async () => {
+  await using files = await writeFiles({
+    "more/half.ts": "export const half = (n: number): number => n / 2;",
+  });
+  const { bytes } = await bundleLibrary(files.path("some.source.ts"), WITH_IMPORTS);
+  const text = new TextDecoder().decode(bytes);
+  expect(text).toContain("var half = (n) => n / 2;");
+  expect(text).toContain('from "tendril"');
+  await expect(bundleLibrary(files.path("more/a.ts"), WITH_IMPORTS)).rejects.toThrow(
+    /^Cannot bundle library module ".*more\/a\.ts": .*\.\/more\/half\.ts.*a\.ts:4\)$/,
+  );
+});
+
 test("bundleLibrary() takes packages with packages of their own, JSON, and dynamic imports", async () => {
   await using files = await writeFiles({
     "node_modules/outer/package.json": '{"name": "outer", "main": "index.js"}',
@@ -155,7 +168,7 @@ test(
       "ask.ts": `
       import { bundleLibrary } from ${JSON.stringify(join(ROOT, "manager/library_bundle.ts"))};
       try {
-        const { bytes } = await bundleLibrary(process.argv[2]);
+        const { bytes } = await bundleLibrary(process.argv[2], process.env["MODULE_TEXT"]);
         console.log(new TextDecoder().decode(bytes));
       } catch (error) {
         console.log("refused: " + error.message);
@@ -181,9 +194,12 @@ test(
     expect(ask("main.ts", without)).toMatch(
       /^refused: Cannot bundle library module ".*main\.ts": what imports others is bundled by the program "tendril", and ".*nowhere" cannot be run; set TENDRIL_BIN to it/,
     );
+    // What there is at the path is not looked at when there is a text.
+    expect(ask("broken.ts", { ...without, MODULE_TEXT: PLAIN })).toBe(PLAIN.trimEnd());
+    expect(ask("broken.ts", { ...withBinary, MODULE_TEXT: WITH_IMPORTS })).toContain("var half =");
     expect(ask("broken.ts", withBinary)).toMatch(
       /^refused: Cannot bundle .*absent\.ts.*broken\.ts:1\)$/,
     );
   },
-  30_000,
+  60_000,
 );

@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -67,8 +68,25 @@ test("openPastRun() refuses what is no database of ours, and other versions by n
   db.exec("UPDATE tendril_schema SET version = 99");
   db.close();
   expect(() => openPastRun(database)).toThrow(
-    `Cannot open records "${database}" as of version 1: they are of version 99`,
+    `Cannot open records "${database}" as of version 1 to 2: they are of version 99`,
   );
+});
+
+test("openPastRun() opens records of version 1, in which there are no calls of apps", () => {
+  const sql = readFileSync(new URL("monitoring/records_v1.sql", import.meta.url).pathname, "utf8");
+  const db = new DatabaseSync(database);
+  db.exec(sql);
+  db.close();
+  const before = readFileSync(database);
+  using past = openPastRun(database);
+  const tasks = { kind: "tasks", sort: "id", isDescending: false, offset: 0, limit: 9 } as const;
+  expect(answer(past.db, tasks).rows.map(({ taskId }) => taskId)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(past.db.prepare("SELECT DISTINCT app_call_id AS id FROM task_detail").all()).toMatchObject(
+    [{ id: null }],
+  );
+  expect(past.db.prepare("SELECT * FROM app_call").all()).toEqual([]);
+  expect(() => past.db.exec("DELETE FROM app_call")).toThrow("readonly");
+  expect(readFileSync(database).equals(before)).toBe(true);
 });
 
 test("openPastRun() reads nothing that runs what the author of a file wrote", () => {

@@ -122,6 +122,35 @@ export async function looselyTyped(
   void [many, all, areas, length];
 }
 
+/** Never run: libraries of functions by value. */
+export async function typedByValue(manager: Manager, file: FileHandle): Promise<void> {
+  const functions = {
+    add: (a: number, b: number) => Promise.resolve(a + b),
+    lengthOf: (path: string) => path.length,
+  };
+  const library = manager.library({ name: "a", functions, values: { rate: 2 }, slots: 2 });
+  const sum: number = await library.call("add", 1, library.call("lengthOf", file)).value();
+  const lengths: number[] = await library.map("lengthOf", [file, "a"]);
+  const all: number = await library.treeReduce("add", [1, 2]);
+  const inline = manager.library({ name: "b", functions: { half: (n: number) => n / 2 } });
+  const half: TaskHandle<number> = inline.call("half", 3);
+  const given = manager.library<Shapes>({ name: "c", module: "./shapes.ts" });
+  const stated: TaskHandle<number> = given.call("half", 3);
+  // @ts-expect-error: a number is wanted
+  library.call("add", "1", 2);
+  // @ts-expect-error: an argument is missing
+  library.call("add", 1);
+  // @ts-expect-error: no such function
+  library.call("sub", 1, 2);
+  // @ts-expect-error: it takes two
+  library.map("add", [1]);
+  // @ts-expect-error: it gives a number
+  const wrong: TaskHandle<string> = inline.call("half", 3);
+  // @ts-expect-error: no function
+  manager.library({ name: "d", functions: { rate: 2 } });
+  void [sum, lengths, all, half, stated, wrong];
+}
+
 test("Manager.library() gives a typed library the calls of an untyped one", async () => {
   const folder = await mkdtemp(join(tmpdir(), "tendril-test-"));
   process.env["TENDRIL_HOME"] = folder;

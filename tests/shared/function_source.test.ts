@@ -9,6 +9,8 @@ import {
   type AnyFunction,
   type FunctionContext,
   functionModule,
+  functionsModule,
+  type NamedFunctions,
 } from "../../shared/function_source.ts";
 import { WORKER_GLOBALS } from "../../shared/worker_global.ts";
 
@@ -250,6 +252,78 @@ test("functionModule() refuses what cannot leave its place, and says what it is"
   expect(messageOf(block as AnyFunction)).toContain('"missing"');
 });
 
+test("functionsModule() exports functions that use each other, values and what they keep", async () => {
+  let run = 2;
+  run += 0;
+  const kept: Record<string, number> = {};
+  const add = (a: number, b: number): number => a + b;
+  const helper = (n: number) => add(n, run);
+  const functions: NamedFunctions = {
+    add,
+    twice: (n: number) => add(helper(n), n),
+    run: () => run,
+    fetch: (n: number) => ["global", n],
+    delete: (key: string) => delete kept[key],
+    keep: (key: string, n: number) => Object.keys(Object.assign(kept, { [key]: n })),
+    later: async () => (await import("node:path")).basename("/a/b"),
+  };
+  const values = { kept, helper, run, unused: Symbol("never looked at") };
+  const source = functionsModule(functions, values);
+  const ends = [
+    ["twice", 5],
+    ["run"],
+    ["fetch", 1],
+    ["keep", "a", 1],
+    ["keep", "b", 1],
+    ["delete", "a"],
+    ["keep", "c", 1],
+    ["later"],
+  ].map(([name, ...args]) => ({ name: String(name), args }));
+  expect(await runCalls(source, ends)).toEqual(
+    [12, 2, ["global", 1], ["a"], ["a", "b"], true, ["b", "c"], "b"],
+  );
+  expect(source).not.toContain("unused");
+  const turned = Object.fromEntries(Object.entries(functions).reverse());
+  expect(functionsModule(turned, { ...values })).toBe(source);
+  expect(functionsModule(functions, { ...values, run: 3 })).not.toBe(source);
+});
+
+test("functionsModule() refuses what cannot leave its place, with its name there", () => {
+  const messageOf = (functions: object, values?: FunctionContext) => {
+    try {
+      return functionsModule(functions as NamedFunctions, values);
+    } catch (error) {
+      expect(error).toBeInstanceOf(TypeError);
+      return (error as Error).message;
+    }
+  };
+  expect(messageOf({ add: 7 })).toBe('Cannot send "add: 7" to a worker: expected a function');
+  expect(messageOf({ good: () => 1, most: Math.max })).toBe(
+    'Cannot send function "most" to a worker: it is native or bound',
+  );
+  expect(messageOf({ far: () => outside })).toBe(
+    'Cannot send function "far" to a worker: it uses "outside", neither in its values nor a ' +
+      "global of a worker",
+  );
+  expect(messageOf({ far: () => elsewhere() }, { elsewhere: () => other })).toContain(
+    'function "values.elsewhere" to a worker: it uses "other", neither',
+  );
+  expect(messageOf({ far: () => outside }, { outside: [new Model()] })).toBe(
+    'Cannot send "values.outside[0]" as a value: an instance of Model',
+  );
+  expect(messageOf({ fetch: () => fetch("http://example.org") })).toBe(
+    'Cannot send function "fetch" to a worker: it uses "fetch", a function beside it and a global ' +
+      "of a worker: rename that",
+  );
+  for (const name of ["two words", "1st", "*each", "", "a-b", "}; globalThis.x = 1; {"]) {
+    expect(messageOf({ [name]: () => 1 })).toBe(
+      `Cannot take "${name}" as the name of a function: it is no identifier`,
+    );
+  }
+  expect(messageOf({ then: () => 1 })).toMatch(/"then" .* is taken for a promise$/);
+  expect(messageOf({ tendrilOneCallPerProcess: () => 1 })).toMatch(/how to serve it$/);
+});
+
 declare function missing(): number;
 declare function elsewhere(): number;
 
@@ -260,12 +334,21 @@ test("WORKER_GLOBALS are all there", () => {
 });
 
 async function runModule(source: string, ...args: unknown[]): Promise<unknown> {
+  return (await runCalls(source, [{ name: "run", args }]))[0];
+}
+
+async function runCalls(
+  source: string,
+  calls: readonly { readonly name: string; readonly args: readonly unknown[] }[],
+): Promise<unknown[]> {
   const directory = await mkdtemp(join(tmpdir(), "tendril-function-"));
   try {
     const path = join(directory, "module.mjs");
     await writeFile(path, source);
-    const { run } = await import(pathToFileURL(path).href);
-    return await run(...args);
+    const functions = await import(pathToFileURL(path).href);
+    const ends: unknown[] = [];
+    for (const { name, args } of calls) ends.push(await functions[name](...args));
+    return ends;
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -503,6 +503,7 @@ export class ManagerFixture {
       ...(wish.startsAtMs === undefined ? {} : { startsAtMs: wish.startsAtMs }),
       ...(wish.endsAtMs === undefined ? {} : { endsAtMs: wish.endsAtMs }),
       ...(wish.awaits === undefined ? {} : { awaits: wish.awaits }),
+      ...(wish.appCall === undefined ? {} : { appCall: wish.appCall }),
     };
   }
 

@@ -56,6 +56,8 @@ export interface TaskWish {
   readonly library?: string;
   /** Tasks whose values are among its arguments. */
   readonly awaits?: readonly TaskId[];
+  /** The call of an app that it is a try of. */
+  readonly appCall?: TaskId;
   readonly priority?: number;
   readonly retries?: number;
   readonly workerLosses?: number;

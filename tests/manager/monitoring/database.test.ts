@@ -73,7 +73,7 @@ test("RunDatabase has Parsl's tables column by column", () => {
     });
     expect(told.toSorted()).toEqual(columns.split(" ").toSorted());
   }
-  expect(rows("SELECT version FROM tendril_schema")).toEqual([{ version: 1 }]);
+  expect(rows("SELECT version FROM tendril_schema")).toEqual([{ version: 2 }]);
 });
 
 test("RunDatabase writes times as SQLAlchemy does, and numbers as numbers", () => {
@@ -427,6 +427,7 @@ test("RunDatabase.write() stops when its time is over, and goes on where it stop
     taskId: ids,
     argumentBytes: ids,
     tags: [],
+    appCall: ids.map(() => 0),
   });
   let rounds = 1;
   while (!database.write(0)) rounds += 1;

@@ -7,7 +7,8 @@ import { expect, test } from "bun:test";
 import { join } from "@std/path";
 
 import type { RunRecord } from "../../../manager/monitoring/record.ts";
-import { FrameReader, type RecordOrder } from "../../../manager/monitoring/record_frame.ts";
+import type { RecordOrder } from "../../../manager/monitoring/record_frame.ts";
+import { FrameReader } from "../../../shared/pipe_frame.ts";
 import { RecordProcess } from "../../../manager/monitoring/record_process.ts";
 import { until } from "../../until.ts";
 

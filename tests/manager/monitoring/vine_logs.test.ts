@@ -37,7 +37,7 @@ const CALL = {
   requested: {},
 } as const;
 
-const NO_MORE = { argumentBytes: [1], tags: [] };
+const NO_MORE = { argumentBytes: [1], tags: [], appCall: [0] };
 
 let folder = "";
 
@@ -304,8 +304,8 @@ test("TransactionsLog leaves calls out once it is too large, and says so", () =>
   const log = new TransactionsLog({ path: join(folder, "transactions"), bytesMax: 4_000 });
   const sorts = [{ ...CALL, category: "c" }];
   for (let batch = 0; batch < 5; batch++) {
-    const row = { sort: [0], atMs: [batch], taskId: [batch], argumentBytes: [1] };
-    const filling = { ...row, sorts: [{ ...CALL, category: "x".repeat(900) }], tags: [] };
+    const row = { sort: [0], atMs: [batch], taskId: [batch] };
+    const filling = { ...row, ...NO_MORE, sorts: [{ ...CALL, category: "x".repeat(900) }] };
     log.apply(batch, { kind: "calls_submitted", ...filling });
     log.flush();
   }

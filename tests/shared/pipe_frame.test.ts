@@ -1,11 +1,7 @@
 import { expect, test } from "bun:test";
 
-import {
-  FRAME_BYTES_MAX,
-  FrameReader,
-  type RecordOrder,
-  writeFrame,
-} from "../../../manager/monitoring/record_frame.ts";
+import type { RecordOrder } from "../../manager/monitoring/record_frame.ts";
+import { FRAME_BYTES_MAX, FrameReader, writeFrame } from "../../shared/pipe_frame.ts";
 
 const ORDERS: readonly RecordOrder[] = [
   { kind: "open", places: { database: "/a", outputs: "/b" } },
@@ -29,6 +25,7 @@ const ORDERS: readonly RecordOrder[] = [
         taskId: [1, 2],
         argumentBytes: [0, 70_000],
         tags: [[1, "x"]],
+        appCall: [0, 9],
       },
     ],
   },

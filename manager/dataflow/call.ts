@@ -1,0 +1,71 @@
+/** What the kernel knows of one call of an app. */
+
+import type { AppState } from "../core/fact.ts";
+import type { TaskId } from "../../shared/ids.ts";
+import type { MadeCommand } from "./command.ts";
+import type { RunningTry, TryFailure } from "./executor.ts";
+import type { PlacedFile } from "./placed_file.ts";
+import type { Recipe } from "./recipe.ts";
+import type { StoredValue } from "./stored_value.ts";
+
+/** How a call ended. */
+export type CallEnd =
+  | {
+    readonly kind: "done";
+    readonly value: StoredValue;
+    readonly outputs: { readonly [name: string]: PlacedFile };
+  }
+  | { readonly kind: "failed"; readonly error: Error };
+
+/** One call, from its making until nobody holds its future. */
+export interface CallRecord {
+  readonly id: TaskId;
+  readonly recipe: Recipe;
+  /** As they were given; emptied once the call has ended, so that they can go. */
+  args: readonly unknown[];
+  state: AppState;
+  /** What it depends on that has not ended. */
+  waitingCount: number;
+  /** False of arguments that can be given to an executor as they are. */
+  hasReferences: boolean;
+  /** What promises that are no futures of ours gave. */
+  promised: Map<object, unknown> | undefined;
+  /** Calls that depend on it, each once. */
+  consumers: CallRecord[] | undefined;
+  /** Told once it has ended. */
+  listeners: (() => void)[] | undefined;
+  /** Under which its result is remembered; undefined before that is looked for, or if it is not. */
+  memoKey: string | undefined;
+  /** True of one that runs because what was remembered of another one is lost. */
+  readonly isAgain: boolean;
+  /** Number of the last try, 0 before the first. */
+  try: number;
+  failCost: number;
+  /** Of its tries, the newest at the end. */
+  failures: TryFailure[] | undefined;
+  /** Of a command app, once its function has made it. */
+  command: MadeCommand | undefined;
+  running: RunningTry | undefined;
+  /** Ends a pause before a try, or whatever it waits for beside its dependencies. */
+  abort: (() => void) | undefined;
+  end: CallEnd | undefined;
+}
+
+/** True of a call that is over. */
+export function hasEnded(call: CallRecord): boolean {
+  return call.end !== undefined;
+}
+
+/** The value of a call that succeeded. */
+export function valueOf({ end, id }: CallRecord): StoredValue {
+  if (end?.kind !== "done") throw new Error(`Cannot read the value of call ${id}: it has none`);
+  return end.value;
+}
+
+/** An output of a call that succeeded. */
+export function outputOf({ end, id }: CallRecord, name: string): PlacedFile {
+  if (end?.kind === "failed") throw end.error;
+  const file = end?.outputs[name];
+  if (file === undefined) throw new Error(`Cannot find output "${name}" of call ${id}`);
+  return file;
+}

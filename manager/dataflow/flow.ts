@@ -1,0 +1,177 @@
+/** A flow: the calls of apps between `load` and its end. */
+
+import type { TaskId } from "../../shared/ids.ts";
+import type { PolicyOptions } from "../config.ts";
+import type { AppFact } from "../core/fact.ts";
+import { Manager } from "../manager.ts";
+import type { AppFuture } from "./future.ts";
+import type { Executor } from "./executor.ts";
+import { checkFlow, type FlowOptions, readFlow } from "./flow_options.ts";
+import type { FlowMemory } from "./flow_memory.ts";
+import { openMemory } from "./open_memory.ts";
+import { Kernel } from "./kernel.ts";
+import { ManagerExecutor } from "./manager_executor.ts";
+import { PlacedFile } from "./placed_file.ts";
+import type { File } from "./file.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** Flows that are open, the newest at the end: apps are called in that one. */
+const flows: Flow[] = [];
+
+/** A running flow. */
+export class Flow implements AsyncDisposable {
+  readonly #kernel: Kernel;
+  readonly #manager: Manager | undefined;
+  readonly #isOwnManager: boolean;
+  readonly #executors: readonly Executor[];
+  readonly #exit: "wait" | "cancel";
+  readonly #memory: FlowMemory;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Flows are made by `load`.
+   *
+   * @internal
+   */
+  constructor(parts: FlowParts) {
+    this.#kernel = parts.kernel;
+    this.#manager = parts.manager;
+    this.#isOwnManager = parts.isOwnManager;
+    this.#executors = parts.executors;
+    this.#exit = parts.exit;
+    this.#memory = parts.memory;
+  }
+
+  /**
+   * The manager, for what is not said by apps.
+   *
+   * @throws {Error} When the flow has none.
+   */
+  get manager(): Manager {
+    if (this.#manager !== undefined) return this.#manager;
+    throw new Error("Cannot use the manager of a flow whose executors are all without one");
+  }
+
+  /** Calls that have not ended. */
+  get openCount(): number {
+    return this.#kernel.openCount;
+  }
+
+  /**
+   * Calls an app.
+   *
+   * @internal
+   */
+  call<T, Outputs extends string>(
+    recipe: Recipe,
+    args: readonly unknown[],
+  ): AppFuture<T, Outputs> {
+    return this.#kernel.call<T, Outputs>(recipe, args);
+  }
+
+  /** Waits until all calls have ended, however. */
+  async wait(): Promise<void> {
+    await this.#kernel.whenIdle();
+  }
+
+  /** Cancels all calls that have not ended. */
+  cancel(): void {
+    this.#kernel.cancelAll("all calls were cancelled");
+  }
+
+  /**
+   * Brings what was remembered so far to where later runs find it.
+   *
+   * @throws {Error} When it cannot be written.
+   */
+  async checkpoint(): Promise<void> {
+    await this.#memory.flush();
+  }
+
+  /** Waits for the calls, or cancels them, as `exit` says; then ends what the flow has started. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** See `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#exit === "wait") await this.#kernel.whenIdle();
+    this.#kernel.close("the flow was closed");
+    const index = flows.indexOf(this);
+    if (index >= 0) flows.splice(index, 1);
+    await this.#memory.close();
+    for (const executor of this.#executors.toReversed()) await executor.close();
+    if (this.#isOwnManager) await this.#manager?.close();
+  }
+}
+
+/** What a flow is made of. */
+export interface FlowParts {
+  readonly kernel: Kernel;
+  readonly manager: Manager | undefined;
+  readonly isOwnManager: boolean;
+  readonly executors: readonly Executor[];
+  readonly exit: "wait" | "cancel";
+  readonly memory: FlowMemory;
+}
+
+/**
+ * Starts a flow: from now on apps can be called. What it is given beside its own options is for its
+ * manager.
+ *
+ * @returns The flow; at the end of a block with `await using` it waits for its calls.
+ * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
+ *
+ * @example
+ * ```ts
+ * await using flow = await load({ retries: 2, workers: 2 });
+ * const double = app((n: number) => 2 * n);
+ * console.log(await double(double(3))); // 12
+ * ```
+ */
+export async function load(options: FlowOptions = {}): Promise<Flow> {
+  const { own, forManager } = readFlow(options);
+  const { executors: given = ["manager"], tune } = own;
+  checkFlow(given);
+  const policies: PolicyOptions = { ...forManager.policies, ...tune };
+  const isManaged = given.includes("manager");
+  const manager = own.manager ??
+    (isManaged
+      ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
+      : undefined);
+  const executors = given.map((one) => {
+    return one === "manager" ? new ManagerExecutor(manager as Manager) : one;
+  });
+  let lastId = 0;
+  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
+  const kernel: Kernel = new Kernel({
+    executors,
+    resolver: own.resolver,
+    retry: own.retry,
+    newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),
+    note: (fact: AppFact) => manager?.noteApp(fact),
+    stageIn: (file: File) => new PlacedFile({ kind: "path", path: file.path }),
+    placeHandle: (handle) => {
+      if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
+      throw new TypeError("Cannot take a file of a manager: the flow has none");
+    },
+    ensure: (call) => memory.ensure(call),
+    memory,
+  });
+  const isOwnManager = own.manager === undefined;
+  const flow = new Flow({ kernel, manager, isOwnManager, executors, exit: own.exit, memory });
+  flows.push(flow);
+  return flow;
+}
+
+/** The flow in which apps are called. */
+export function currentFlow(app: string): Flow {
+  const flow = flows.at(-1);
+  if (flow !== undefined) return flow;
+  throw new Error(`Cannot call "${app}" without a flow: await load({ … }) first`);
+}

@@ -1,0 +1,254 @@
+/** The executor of a flow's manager: tries are its tasks, values and files stay in its cluster. */
+
+import { createHash } from "node:crypto";
+
+import { FileHandle } from "../file_handle.ts";
+import type { Library } from "../library.ts";
+import type { LibraryOptions } from "../library_option.ts";
+import type { Manager } from "../manager.ts";
+import type { TaskHandle } from "../task_handle.ts";
+import type { TaskResult } from "../task_result.ts";
+import type { AppTarget, AppTry, Executor, RunningTry, TryEnd, TryOutput } from "./executor.ts";
+import { File } from "./file.ts";
+import { mapLeaves } from "./leaves.ts";
+import { type MadeFacts, PlacedFile } from "./placed_file.ts";
+import { StoredValue } from "./stored_value.ts";
+
+/** What a command that succeeded gives. */
+export interface CommandValue {
+  /** Always 0. */
+  readonly exitCode: number;
+  /** The end of what it wrote, at most 64 KiB. */
+  readonly stdout: string;
+  /** As `stdout`, and apart from it. */
+  readonly stderr: string;
+}
+
+/** Schemes that workers write to by themselves. */
+const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https"]);
+
+/** What is known of calls of one target. */
+interface Prepared {
+  readonly library: Library | undefined;
+  readonly environments: readonly FileHandle[];
+}
+
+/** Runs tries on a manager. */
+export class ManagerExecutor implements Executor {
+  readonly label: string;
+  readonly #manager: Manager;
+  readonly #prepared: WeakMap<AppTarget, Prepared> = new WeakMap();
+  /** `{what it is made of: library}` */
+  readonly #libraries: Map<string, Library> = new Map();
+  readonly #environments: Map<string, FileHandle> = new Map();
+  /** Numbers of bodies: two of them are the same code only if they are the same object. */
+  readonly #bodies: WeakMap<AppTarget["body"], number> = new WeakMap();
+  #bodyCount = 0;
+
+  constructor(manager: Manager, label = "manager") {
+    this.#manager = manager;
+    this.label = label;
+  }
+
+  /** See `Executor`. */
+  canRun(): boolean {
+    return true;
+  }
+
+  /** See `Executor`. */
+  owns({ content }: StoredValue): boolean {
+    return content.kind === "task";
+  }
+
+  /** See `Executor`. */
+  submit(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
+    const outputs = this.#declare(aTry.outputs);
+    const task = this.#manager.asTryOf(aTry.callId, () => {
+      return aTry.target.body.kind === "command"
+        ? this.#submit(aTry, outputs)
+        : this.#call(aTry, outputs);
+    });
+    void task.then((result) => onEnd(this.#endOf(task, result, { aTry, outputs })));
+    return { task, cancel: () => task.cancel() };
+  }
+
+  /** The manager is the flow's to close. */
+  async close(): Promise<void> {}
+
+  #submit(aTry: AppTry, outputs: ReadonlyMap<string, FileHandle>): TaskHandle<unknown> {
+    const { target: { process, call }, command = "", inputs } = aTry;
+    const { environments } = this.#prepare(aTry.app, aTry.target);
+    return this.#manager.submit({
+      ...call,
+      ...process,
+      command,
+      ...(environments.length === 0 ? {} : { environment: environments }),
+      inputs: Object.fromEntries(
+        Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
+      ),
+      outputs: mountsOf(aTry.outputs, outputs),
+    });
+  }
+
+  #call(aTry: AppTry, outputs: ReadonlyMap<string, FileHandle>): TaskHandle<unknown> {
+    const { target, args, inputs } = aTry;
+    const { library } = this.#prepare(aTry.app, target);
+    if (library === undefined) throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
+    const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
+    const options = hasFiles
+      ? { ...target.call, outputs: mountsOf(aTry.outputs, outputs) }
+      : target.call;
+    const passed = mapLeaves(args, (leaf) => this.#passed(leaf)) as readonly unknown[];
+    return library.with(options).call(target.body.function, ...passed);
+  }
+
+  #passed(leaf: object): unknown {
+    if (leaf instanceof PlacedFile) return this.#handleOf(leaf);
+    if (leaf instanceof StoredValue && leaf.content.kind === "task") return leaf.content.handle;
+    return leaf;
+  }
+
+  #handleOf({ placement }: PlacedFile): FileHandle {
+    return placement.kind === "handle" ? placement.handle : this.#manager.file(placement.path);
+  }
+
+  /** Declares what a try is to make. */
+  #declare(outputs: AppTry["outputs"]): ReadonlyMap<string, FileHandle> {
+    const declared = new Map<string, FileHandle>();
+    for (const name of Object.keys(outputs)) {
+      const to = outputs[name]?.to;
+      if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path));
+      else if (to !== undefined && WORKER_SCHEMES.has(to.scheme)) {
+        declared.set(name, this.#manager.url(to.url));
+      } else declared.set(name, this.#manager.temp());
+    }
+    return declared;
+  }
+
+  #endOf(
+    task: TaskHandle<unknown>,
+    result: TaskResult,
+    { aTry, outputs }: {
+      readonly aTry: AppTry;
+      readonly outputs: ReadonlyMap<string, FileHandle>;
+    },
+  ): TryEnd {
+    const { outcome, message, workerId, host, stdout, stderr, exitCode, signal, times } = result;
+    if (outcome === "success") {
+      const value = task.isCall
+        ? StoredValue.ofTask(task)
+        : StoredValue.plain({ exitCode: 0, stdout, stderr } satisfies CommandValue);
+      const made: { [name: string]: PlacedFile } = {};
+      for (const [name, handle] of outputs) {
+        const file = new PlacedFile(
+          { kind: "handle", handle, manager: this.#manager },
+          aTry.outputs[name]?.to?.name ?? baseOf(aTry.outputs[name]),
+        );
+        file.facts = factsOf(task, handle);
+        made[name] = file;
+      }
+      return { kind: "done", value, outputs: made, workerId, host, ranMs: times.ranMs };
+    }
+    const { ended } = task;
+    const thrown = ended && task.failureOf(ended, result);
+    return {
+      kind: "failed",
+      failure: {
+        kind: outcome,
+        message: thrown?.message ?? message,
+        ...(thrown?.cause === undefined ? {} : { cause: thrown.cause }),
+        ...(exitCode === undefined ? {} : { exitCode }),
+        ...(signal === undefined ? {} : { signal }),
+        workerId,
+        host,
+        stdout,
+        stderr,
+      },
+    };
+  }
+
+  #prepare(app: string, target: AppTarget): Prepared {
+    const known = this.#prepared.get(target);
+    if (known !== undefined) return known;
+    const environments = target.environments.map((one) => this.#environment(one));
+    const library = target.body.kind === "command"
+      ? undefined
+      : this.#library(app, target, environments);
+    const prepared = { library, environments };
+    this.#prepared.set(target, prepared);
+    return prepared;
+  }
+
+  #environment(given: AppTarget["environments"][number]): FileHandle {
+    if (given instanceof FileHandle) return given;
+    const file = given instanceof File ? given : new File(given);
+    const known = this.#environments.get(file.url);
+    if (known !== undefined) return known;
+    const archive = file.scheme === "file"
+      ? this.#manager.file(file.path)
+      : this.#manager.url(file.url);
+    const environment = this.#manager.environment(archive);
+    this.#environments.set(file.url, environment);
+    return environment;
+  }
+
+  /** The library in which calls of that target are served: one for the same code and process. */
+  #library(app: string, target: AppTarget, environments: readonly FileHandle[]): Library {
+    const { body, process } = target;
+    const made = [this.#numberOf(body), process, environments.map(({ id }) => id)];
+    const key = JSON.stringify(made);
+    const known = this.#libraries.get(key);
+    if (known !== undefined) return known;
+    const digest = createHash("sha256").update(key).digest("hex").slice(0, 8);
+    const library = this.#manager.library({
+      name: `${app}-${digest}`,
+      ...process,
+      ...(environments.length === 0 ? {} : { environment: environments }),
+      ...codeOf(body),
+    } as LibraryOptions);
+    this.#libraries.set(key, library);
+    return library;
+  }
+
+  #numberOf(body: AppTarget["body"]): number {
+    const known = this.#bodies.get(body);
+    if (known !== undefined) return known;
+    this.#bodyCount += 1;
+    this.#bodies.set(body, this.#bodyCount);
+    return this.#bodyCount;
+  }
+}
+
+/** What the worker told of an output. */
+function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): MadeFacts | undefined {
+  const facts = ended?.result?.outputs.find(({ name }) => name === cacheName);
+  if (facts === undefined) return undefined;
+  const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
+  return { digest, sizeBytes, isDirectory, isExecutable };
+}
+
+function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {
+  switch (body.kind) {
+    case "javascript":
+      return body.code === "value"
+        ? { functions: { [body.function]: body.fn }, values: body.context }
+        : { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
+    case "python":
+      return { python: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
+    default:
+      throw new TypeError("Cannot make a library of a command");
+  }
+}
+
+function mountsOf(
+  outputs: AppTry["outputs"],
+  declared: ReadonlyMap<string, FileHandle>,
+): { readonly [mount: string]: FileHandle } {
+  return Object.fromEntries(
+    Array.from(declared, ([name, handle]) => [outputs[name]?.mount ?? name, handle]),
+  );
+}
+
+function baseOf(output: TryOutput | undefined): string | undefined {
+  return output?.mount.split("/").at(-1);
+}

@@ -1,0 +1,61 @@
+/** A file where executors can use it: in the cluster, or on this machine. */
+
+import { readFile } from "node:fs/promises";
+
+import { basename } from "@std/path";
+
+import { copyContents } from "../directory.ts";
+import type { FileHandle } from "../file_handle.ts";
+import type { Manager } from "../manager.ts";
+
+/** Where a placed file is. */
+export type FilePlacement =
+  | { readonly kind: "handle"; readonly handle: FileHandle; readonly manager: Manager }
+  | { readonly kind: "path"; readonly path: string };
+
+/** What is known of the contents of a file that a call made. */
+export interface MadeFacts {
+  /** SHA-256 in hexadecimal; of a directory of what stands for all that is in it. */
+  readonly digest: string;
+  /** Bytes. */
+  readonly sizeBytes: number;
+  /** Else it is a file. */
+  readonly isDirectory: boolean;
+  /** True of a file that may be run. */
+  readonly isExecutable: boolean;
+}
+
+/** A file that is there, or is made by a task that was submitted. */
+export class PlacedFile {
+  /** Where it is. */
+  readonly placement: FilePlacement;
+  /** How it is called where it came from: commands find it under such a name. */
+  readonly name: string;
+  /** Of what a call made, if its executor told. */
+  facts: MadeFacts | undefined;
+
+  /**
+   * Says where a file is.
+   *
+   * @param name Default: the last part of a path, else `file`.
+   */
+  constructor(placement: FilePlacement, name?: string) {
+    this.placement = placement;
+    this.name = name ?? (placement.kind === "path" ? basename(placement.path) : "file");
+  }
+
+  /** The contents of a file. */
+  async contents(): Promise<Uint8Array> {
+    const { placement } = this;
+    if (placement.kind === "handle") return await placement.handle.contents();
+    return new Uint8Array(await readFile(placement.path));
+  }
+
+  /** Brings it to a path of this machine; gives the path. */
+  async fetch(path: string): Promise<string> {
+    const { placement } = this;
+    if (placement.kind === "handle") return await placement.manager.fetch(placement.handle, path);
+    if (placement.path !== path) await copyContents(placement.path, path);
+    return path;
+  }
+}

@@ -1,0 +1,88 @@
+/** What a call gave, where it is: it may pass from call to call without being read here. */
+
+import { decodeValue } from "../../shared/value.ts";
+import type { FileHandle } from "../file_handle.ts";
+import type { TaskHandle } from "../task_handle.ts";
+import { mapLeaves } from "./leaves.ts";
+
+/** Where a stored value is, and how. */
+export type StoredContent =
+  | { readonly kind: "plain"; readonly value: unknown }
+  | { readonly kind: "encoded"; readonly bytes: Uint8Array }
+  | { readonly kind: "task"; readonly handle: TaskHandle<unknown> }
+  /** A large value, in a file that workers keep. */
+  | { readonly kind: "file"; readonly handle: FileHandle }
+  /** Arrays and plain objects with stored values among their leaves. */
+  | { readonly kind: "structure"; readonly value: unknown };
+
+/** The value of a call that has succeeded. */
+export class StoredValue {
+  /** Where it is. */
+  readonly content: StoredContent;
+
+  private constructor(content: StoredContent) {
+    this.content = content;
+  }
+
+  /** A value that is here. */
+  static plain(value: unknown): StoredValue {
+    return new StoredValue({ kind: "plain", value });
+  }
+
+  /** A value as `encodeValue` writes it. */
+  static encoded(bytes: Uint8Array): StoredValue {
+    return new StoredValue({ kind: "encoded", bytes });
+  }
+
+  /** The value of a call of a library that has succeeded. */
+  static ofTask(handle: TaskHandle<unknown>): StoredValue {
+    return new StoredValue({ kind: "task", handle });
+  }
+
+  /** A value as `encodeValue` writes it, in a file. */
+  static ofFile(handle: FileHandle): StoredValue {
+    return new StoredValue({ kind: "file", handle });
+  }
+
+  /** Arrays and plain objects with stored values in them. */
+  static structure(value: unknown): StoredValue {
+    return new StoredValue({ kind: "structure", value });
+  }
+
+  /** Encoded, where it is here in that form. */
+  get bytes(): Uint8Array | undefined {
+    const { content } = this;
+    if (content.kind === "encoded") return content.bytes;
+    if (content.kind !== "task" || content.handle.valueFile !== undefined) return undefined;
+    return content.handle.ended?.result?.value;
+  }
+
+  /** The value itself; one that is large is brought here each time. */
+  async read(): Promise<unknown> {
+    const { content } = this;
+    switch (content.kind) {
+      case "plain":
+        return content.value;
+      case "encoded":
+        return decodeValue(content.bytes);
+      case "task":
+        return await content.handle.value();
+      case "file":
+        return decodeValue(await content.handle.contents());
+      case "structure":
+        return await readStored(content.value);
+    }
+  }
+}
+
+/** What `value` is with the values of all that is stored in it in their places. */
+export async function readStored(value: unknown): Promise<unknown> {
+  const stored = new Map<StoredValue, unknown>();
+  mapLeaves(value, (leaf) => {
+    if (leaf instanceof StoredValue) stored.set(leaf, undefined);
+    return leaf;
+  });
+  if (stored.size === 0) return value;
+  await Promise.all(Array.from(stored.keys(), async (one) => stored.set(one, await one.read())));
+  return mapLeaves(value, (leaf) => leaf instanceof StoredValue ? stored.get(leaf) : leaf);
+}
