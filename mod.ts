@@ -121,10 +121,13 @@ export type {
   Executor,
   FailureKind,
   RunningTry,
+  StreamName,
   TryEnd,
   TryFailure,
   TryOutput,
   TryPlace,
+  TryStreams,
+  TryWritten,
 } from "./manager/dataflow/executor.ts";
 export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
 export type { CommandValue } from "./manager/dataflow/manager_executor.ts";
