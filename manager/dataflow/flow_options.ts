@@ -6,6 +6,8 @@ import { oneOf, type Reader, type Readers, readOptions, show } from "../option.t
 import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./app_options.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
+import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
+import type { Staging } from "./staging.ts";
 
 /** What a flow can be given of its own. */
 export interface OwnFlowOptions extends AppRetryOptions {
@@ -23,6 +25,10 @@ export interface OwnFlowOptions extends AppRetryOptions {
   readonly exit?: "wait" | "cancel";
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
+  /** How files come to calls and from them, asked before those that are there anyway. */
+  readonly stagings?: readonly Staging[];
+  /** Names the files of streams that are `AUTO`. Default `DEFAULT_NAMING`. */
+  readonly outputName?: OutputNaming;
   /** Policies, as TaskVine names its parameters. */
   readonly "tune_parameters"?: PolicyOptions;
 }
@@ -38,6 +44,8 @@ export interface CheckedFlow {
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
+  readonly stagings: readonly Staging[];
+  readonly outputName: OutputNaming;
 }
 
 const executors: Reader<readonly ("manager" | Executor)[]> = (value, what) => {
@@ -67,6 +75,22 @@ const policies: Reader<PolicyOptions> = (value, what) => {
   );
 };
 
+const stagings: Reader<readonly Staging[]> = (value, what) => {
+  const isStaging = (one: unknown): boolean =>
+    typeof one === "object" && one !== null && "canStageIn" in one && "stageIn" in one;
+  if (Array.isArray(value) && value.every(isStaging)) return value;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as stagings: expected [{ name, stageIn, … }]`,
+  );
+};
+
+const outputName: Reader<OutputNaming> = (value, what) => {
+  if (typeof value === "function") return value as OutputNaming;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a function: expected (call, stream) => path`,
+  );
+};
+
 const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
@@ -74,6 +98,8 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   exit: oneOf("wait", "cancel"),
   resolver,
   "tune_parameters": policies,
+  stagings,
+  outputName,
 };
 
 /**
@@ -106,6 +132,8 @@ export function readFlow(options: FlowOptions): {
         on: read.retryOn,
       },
       tune: read["tune_parameters"],
+      stagings: read.stagings ?? [],
+      outputName: read.outputName ?? DEFAULT_NAMING,
     },
     forManager,
   };

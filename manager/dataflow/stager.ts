@@ -18,10 +18,10 @@ import type { File } from "./file.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import {
   type Staging,
+  stagingErrorOf,
   type StagingFiles,
   type StagingMode,
   type StagingSite,
-  stagingErrorOf,
 } from "./staging.ts";
 
 /** What a stager is made of. */
@@ -101,6 +101,16 @@ export class Stager {
   isPlaced(file: File, executor: Executor): boolean {
     const { yields = false } = this.#stagingOf(file, "canStageOut");
     return yields && executor.places?.(file) === true;
+  }
+
+  /** Ends with the flow. */
+  get signal(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** A path of this machine that is nobody else's, until the flow ends. */
+  async newPath(name: string): Promise<string> {
+    return join(await this.#newFolder(), name);
   }
 
   /** Brings what a call made to its place. */

@@ -7,12 +7,17 @@ import { type CallRecord, hasEnded } from "./call.ts";
 import type { DependencyResolver } from "./dependency.ts";
 import type { AppTry, Executor, FailureKind, TryEnd, TryFailure } from "./executor.ts";
 import { type PreparedTry, type PrepareOptions, prepareTry, readArguments } from "./prepare.ts";
+import { StagingError } from "./staging.ts";
+import type { TryFiles } from "./try_files.ts";
 
 /** What tries are run with. */
 export interface TryOptions extends PrepareOptions {
   /** The first one is the default. */
   readonly executors: readonly Executor[];
   readonly resolver: DependencyResolver;
+  readonly files: TryFiles;
+  /** Lets go of what the try of a call had for itself. */
+  readonly release: (call: CallRecord) => void;
   /** What holds where an app says nothing. */
   readonly retry: CheckedRetry;
 }
@@ -76,10 +81,23 @@ export class TryRunner {
       if (isStale()) return;
       this.#ended(call, executor, { kind: "failed", failure: refusalOf(error) });
     };
+    const take = (end: TryEnd): void => {
+      if (!isStale()) this.#ended(call, executor, end);
+    };
+    const { files } = this.#options;
+    if (files.isUnfinished(call)) {
+      files.finish(call).then(take, refuse);
+      this.#listener.launched(call, executor.label);
+      return;
+    }
     const submit = (prepared: PreparedTry): void => {
-      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...prepared };
+      const adapted = files.adapt(call, prepared, executor);
+      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
       call.running = executor.submit(aTry, (end) => {
-        if (!isStale()) this.#ended(call, executor, end);
+        if (isStale()) return;
+        const settled = files.settle(call, executor, end);
+        if (settled === undefined) this.#ended(call, executor, end);
+        else settled.then(take, refuse);
       });
       this.#listener.launched(call, executor.label);
     };
@@ -97,6 +115,7 @@ export class TryRunner {
 
   #ended(call: CallRecord, executor: Executor, end: TryEnd): void {
     call.running = undefined;
+    this.#options.release(call);
     if (end.kind === "done") return this.#listener.done(call, end);
     const { failure } = end;
     call.failures ??= [];
@@ -190,5 +209,6 @@ function checkCost(cost: number): number {
 }
 
 function refusalOf(error: unknown): TryFailure {
-  return { kind: "refused", message: messageOf(error), cause: error };
+  const kind = error instanceof StagingError ? error.kind : "refused";
+  return { kind, message: messageOf(error), cause: error };
 }

@@ -68,11 +68,8 @@ async function fetchUrl(file: File, { newPath, signal }: StagingSite): Promise<P
 }
 
 async function storeUrl(file: File, made: PlacedFile, site: StagingSite): Promise<void> {
-  const { newPath, signal } = site;
-  const { placement } = made;
-  const path = placement.kind === "path"
-    ? placement.path
-    : await placement.manager.fetch(placement.handle, await newPath(nameOf(file)));
+  const { signal } = site;
+  const path = await made.local();
   const found = await stat(path);
   if (found.isDirectory()) {
     const message = `Cannot write "${shownUrl(file.url)}": a server takes files, and no directory`;

@@ -65,10 +65,7 @@ async function readMember(file: File, site: StagingSite): Promise<PlacedFile> {
 
 async function addMember(file: File, made: PlacedFile, site: StagingSite): Promise<void> {
   const { archive, member } = zipPlaceOf(file);
-  const { placement } = made;
-  const path = placement.kind === "path"
-    ? placement.path
-    : await placement.manager.fetch(placement.handle, await site.newPath(file.name));
+  const path = await made.local();
   if ((await stat(path)).isDirectory()) {
     const message = `Cannot write "${file.url}": a member is a file, and no directory`;
     throw new StagingError("transfer_failed", message);

@@ -17,7 +17,7 @@ import { dirname, join } from "@std/path";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX } from "../relative_path.ts";
 import { transformed } from "./decompress.ts";
 import { UNPACK_ENTRY_COUNT_MAX } from "./unpack.ts";
-import { ZipReader } from "./zip_reader.ts";
+import { type ZipLimits, ZipReader } from "./zip_reader.ts";
 
 /** A file that becomes a member. */
 export interface ZipAddition {
@@ -54,12 +54,12 @@ const UNIX = 3 << 8;
 const REGULAR_FILE = 0o100000;
 
 /** Limits of archives that are read without being unpacked. */
-export const WHOLE_ZIP_LIMITS = {
+export const WHOLE_ZIP_LIMITS: ZipLimits = {
   entryCountMax: UNPACK_ENTRY_COUNT_MAX,
   bytesMax: Number.MAX_SAFE_INTEGER,
   pathBytesMax: PATH_BYTES_MAX,
   pathDepthMax: PATH_DEPTH_MAX,
-} as const;
+};
 
 /**
  * Adds files to the archive at `path`, which is made where there is none; a member of the same name is
