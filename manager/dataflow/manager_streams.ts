@@ -18,7 +18,7 @@ import { PlacedFile } from "./placed_file.ts";
 const END_BYTES_MAX: number = 64 * 1024;
 
 /** Folder in the sandbox. */
-const FOLDER = ".tendril-streams";
+const FOLDER = "tendril-streams";
 
 /** The ends of both streams, as text. */
 export type StreamEnds = { readonly [Stream in StreamName]: string };

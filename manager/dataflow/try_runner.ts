@@ -108,7 +108,8 @@ export class TryRunner {
         if (!isStale()) submit(ready);
       }).catch(refuse);
     } catch (error) {
-      if (isFirst) throw error;
+      // What cannot be brought may come another time.
+      if (isFirst && !(error instanceof StagingError)) throw error;
       refuse(error);
     }
   }
