@@ -63,6 +63,8 @@ export interface TryOutput {
   readonly mount: string;
   /** Where it is to be when the try has succeeded; undefined leaves it where it was made. */
   readonly to?: File;
+  /** Contents are added to what is there. */
+  readonly isAppended?: boolean;
 }
 
 /** What a process writes, of its two streams. */
@@ -71,8 +73,16 @@ export type StreamName = "stdout" | "stderr";
 /** What a try wrote, whole: in a file, or as text where that is all that is known of it. */
 export type TryStreams = { readonly [Stream in StreamName]?: PlacedFile | string };
 
+/** What a try is, whatever its arguments are. */
+export interface TryWork {
+  /** What it is to run. */
+  readonly target: AppTarget;
+  /** `{name: output}` */
+  readonly outputs: { readonly [name: string]: TryOutput };
+}
+
 /** One try of a call; all that it depends on is there. */
-export interface AppTry {
+export interface AppTry extends TryWork {
   /** Number of the call. */
   readonly callId: TaskId;
   /** From 1. */
@@ -81,8 +91,6 @@ export interface AppTry {
   readonly app: string;
   /** Of the call, if it has one. */
   readonly label: string | undefined;
-  /** What it is to run. */
-  readonly target: AppTarget;
   /**
    * Of a function: plain values; at any depth `PlacedFile` for files, of which it has the absolute
    * path, and `StoredValue` for values of which `owns` was true.
@@ -92,8 +100,6 @@ export interface AppTry {
   readonly command?: string;
   /** `{mount: file}`, read by the call under these names. */
   readonly inputs: { readonly [mount: string]: PlacedFile };
-  /** `{name: output}` */
-  readonly outputs: { readonly [name: string]: TryOutput };
   /** Of these all that it writes is wanted, in `streams` of its end; undefined is none. */
   readonly streams?: readonly StreamName[];
 }
@@ -161,8 +167,11 @@ export interface Executor {
   readonly label: string;
   /** The manager whose tasks its tries are. */
   readonly manager?: Manager;
-  /** Whether it can run that. */
-  canRun(target: AppTarget): boolean;
+  /**
+   * Why it does not take that, as the end of a sentence that its label begins: `does not take option
+   * gpus`. Undefined of what it runs.
+   */
+  refusal(work: TryWork): string | undefined;
   /**
    * Whether outputs come to that place as part of their try. Others are left where they were made,
    * and brought there by a `Staging` once the try has succeeded. Default: none.

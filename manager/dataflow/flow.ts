@@ -9,6 +9,8 @@ import { Manager } from "../manager.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
 import { checkFlow, type FlowOptions, readFlow } from "./flow_options.ts";
+import type { FlowMemory } from "./flow_memory.ts";
+import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
 import { LOCAL_STAGING } from "./local_staging.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
@@ -34,6 +36,7 @@ export class Flow implements AsyncDisposable {
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
   readonly #exit: "wait" | "cancel";
+  readonly #memory: FlowMemory;
   #closing: Promise<void> | undefined;
 
   /**
@@ -48,6 +51,7 @@ export class Flow implements AsyncDisposable {
     this.#isOwnManager = parts.isOwnManager;
     this.#executors = parts.executors;
     this.#exit = parts.exit;
+    this.#memory = parts.memory;
   }
 
   /**
@@ -87,6 +91,15 @@ export class Flow implements AsyncDisposable {
     this.#kernel.cancelAll("all calls were cancelled");
   }
 
+  /**
+   * Brings what was remembered so far to where later runs find it.
+   *
+   * @throws {Error} When it cannot be written.
+   */
+  async checkpoint(): Promise<void> {
+    await this.#memory.flush();
+  }
+
   /** Waits for the calls, or cancels them, as `exit` says; then ends what the flow has started. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -103,6 +116,7 @@ export class Flow implements AsyncDisposable {
     this.#kernel.close("the flow was closed");
     const index = flows.indexOf(this);
     if (index >= 0) flows.splice(index, 1);
+    await this.#memory.close();
     for (const executor of this.#executors.toReversed()) await executor.close();
     if (this.#isOwnManager) await this.#manager?.close();
     await this.#stager.close();
@@ -117,6 +131,7 @@ export interface FlowParts {
   readonly isOwnManager: boolean;
   readonly executors: readonly Executor[];
   readonly exit: "wait" | "cancel";
+  readonly memory: FlowMemory;
 }
 
 /**
@@ -153,8 +168,10 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   });
   const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
   const naming = { naming: own.outputName, folder };
+  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
   const kernel: Kernel = new Kernel({
     executors,
+    chooseExecutor: own.chooseExecutor,
     resolver: own.resolver,
     retry: own.retry,
     newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),
@@ -168,10 +185,12 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
       if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
       throw new TypeError("Cannot take a file of a manager: the flow has none");
     },
-    ensure: (file) => file,
+    ensure: (call) => memory.ensure(call),
+    memory,
   });
   const isOwnManager = own.manager === undefined;
-  const flow = new Flow({ kernel, stager, manager, isOwnManager, executors, exit: own.exit });
+  const parts = { kernel, stager, manager, isOwnManager, executors, memory };
+  const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;
 }

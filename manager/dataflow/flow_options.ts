@@ -1,13 +1,27 @@
 /** Options of a flow, checked. */
 
-import type { ManagerOptions, PolicyOptions } from "../config.ts";
+import type { Duration, ManagerOptions, PolicyOptions } from "../config.ts";
 import { Manager } from "../manager.ts";
-import { oneOf, type Reader, type Readers, readOptions, show } from "../option.ts";
+import {
+  duration,
+  flag,
+  oneOf,
+  type Reader,
+  type Readers,
+  readOptions,
+  show,
+  text,
+} from "../option.ts";
 import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./app_options.ts";
+import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./checkpoint.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
 import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
 import type { Staging } from "./staging.ts";
+import { type ExecutorChooser, FIRST_EXECUTOR } from "./executor_choice.ts";
+import { memoKey, type MemoKeyer } from "./memo_key.ts";
+import type { MemoStore } from "./memo_store.ts";
+import { MEMO_FILE } from "./sqlite_memo_store.ts";
 
 /** What a flow can be given of its own. */
 export interface OwnFlowOptions extends AppRetryOptions {
@@ -16,6 +30,10 @@ export interface OwnFlowOptions extends AppRetryOptions {
    * none run on the first one that takes them. Default `["manager"]`.
    */
   readonly executors?: readonly ("manager" | Executor)[];
+  /**
+   * Which executor runs a call of an app that names none. Default: the first one that takes it.
+   */
+  readonly chooseExecutor?: ExecutorChooser;
   /** A manager that runs already, and goes on after the flow. Default: one is started. */
   readonly manager?: Manager;
   /**
@@ -29,6 +47,30 @@ export interface OwnFlowOptions extends AppRetryOptions {
   readonly stagings?: readonly Staging[];
   /** Names the files of streams that are `AUTO`. Default `DEFAULT_NAMING`. */
   readonly outputName?: OutputNaming;
+  /**
+   * Whether results are remembered of calls whose apps do not say: calls that are the same run once.
+   * Default true where `checkpoint` is stated, else false.
+   */
+  readonly memoize?: boolean;
+  /**
+   * When what is remembered goes to `memoFile`, for later runs: each result before its future
+   * settles (`"task_exit"`), every `checkpointPeriod` (`"periodic"`), at the end (`"exit"`), or when
+   * `flow.checkpoint()` is called (`"manual"`), and then at the end as well. Default: never.
+   */
+  readonly checkpoint?: CheckpointMode;
+  /** Of `"periodic"`. Default 30 s. */
+  readonly checkpointPeriod?: Duration;
+  /** Where results are remembered. Default `tendril-memo.db` in the working directory. */
+  readonly memoFile?: string;
+  /** In place of `memoFile`; closed with the flow. */
+  readonly memoStore?: MemoStore;
+  /** Makes the keys of calls. Default `memoKey`. */
+  readonly memoKey?: MemoKeyer;
+  /**
+   * How long workers keep files, and large values, that are remembered: while their process lives,
+   * which may outlive this manager, or in the store of their host. Default `"worker"`.
+   */
+  readonly keepFiles?: "worker" | "forever";
   /** Policies, as TaskVine names its parameters. */
   readonly "tune_parameters"?: PolicyOptions;
 }
@@ -39,6 +81,7 @@ export interface FlowOptions extends OwnFlowOptions, ManagerOptions {}
 /** Checked options. */
 export interface CheckedFlow {
   readonly executors: readonly ("manager" | Executor)[] | undefined;
+  readonly chooseExecutor: ExecutorChooser;
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
   readonly resolver: DependencyResolver;
@@ -46,6 +89,18 @@ export interface CheckedFlow {
   readonly tune: PolicyOptions | undefined;
   readonly stagings: readonly Staging[];
   readonly outputName: OutputNaming;
+  readonly memo: CheckedMemo;
+}
+
+/** Checked options of what is remembered. */
+export interface CheckedMemo {
+  readonly isDefault: boolean;
+  readonly checkpoint: CheckpointMode | undefined;
+  readonly periodMs: number;
+  readonly file: string;
+  readonly store: MemoStore | undefined;
+  readonly keyer: MemoKeyer;
+  readonly level: "worker" | "forever";
 }
 
 const executors: Reader<readonly ("manager" | Executor)[]> = (value, what) => {
@@ -59,6 +114,13 @@ const manager: Reader<Manager> = (value, what) => {
   if (value instanceof Manager) return value;
   throw new TypeError(
     `Cannot take ${what} "${show(value)}" as a manager: expected Manager.start()`,
+  );
+};
+
+const chooser: Reader<ExecutorChooser> = (value, what) => {
+  if (typeof value === "function") return value as ExecutorChooser;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a function: expected (call, executors) => label`,
   );
 };
 
@@ -91,12 +153,33 @@ const outputName: Reader<OutputNaming> = (value, what) => {
   );
 };
 
+const memoStore: Reader<MemoStore> = (value, what) => {
+  const { get, put } = value as { readonly get?: unknown; readonly put?: unknown };
+  if (typeof get === "function" && typeof put === "function") return value as MemoStore;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a memo store: expected { get, put }`,
+  );
+};
+
+const keyer: Reader<MemoKeyer> = (value, what) => {
+  if (typeof value === "function") return value as MemoKeyer;
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as a function that makes keys`);
+};
+
 const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
+  chooseExecutor: chooser,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
+  memoize: flag,
+  checkpoint: oneOf(...CHECKPOINT_MODES),
+  checkpointPeriod: duration,
+  memoFile: text,
+  memoStore,
+  memoKey: keyer,
+  keepFiles: oneOf("worker", "forever"),
   "tune_parameters": policies,
   stagings,
   outputName,
@@ -122,6 +205,7 @@ export function readFlow(options: FlowOptions): {
   return {
     own: {
       executors: read.executors,
+      chooseExecutor: read.chooseExecutor ?? FIRST_EXECUTOR,
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,
@@ -134,6 +218,15 @@ export function readFlow(options: FlowOptions): {
       tune: read["tune_parameters"],
       stagings: read.stagings ?? [],
       outputName: read.outputName ?? DEFAULT_NAMING,
+      memo: {
+        isDefault: read.memoize ?? read.checkpoint !== undefined,
+        checkpoint: read.checkpoint,
+        periodMs: Number(read.checkpointPeriod ?? CHECKPOINT_PERIOD_MS),
+        file: read.memoFile ?? MEMO_FILE,
+        store: read.memoStore,
+        keyer: read.memoKey ?? memoKey,
+        level: read.keepFiles ?? "worker",
+      },
     },
     forManager,
   };

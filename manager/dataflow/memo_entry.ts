@@ -8,7 +8,8 @@
 import { Encoder } from "cbor-x/encode";
 
 import { CBOR_OPTIONS } from "../../shared/codec.ts";
-import type { KeptFile, MemoEntry, MemoPlace, MemoSummary, MemoValue } from "./memo_store.ts";
+import type { KeptFile } from "../kept_file.ts";
+import type { MemoEntry, MemoPlace, MemoSummary, MemoValue } from "./memo_store.ts";
 
 /** A value at most; larger ones are kept in files. */
 export const MEMO_VALUE_BYTES_MAX: number = 1024 * 1024;
@@ -100,7 +101,7 @@ export function summaryOf(entry: MemoEntry): MemoSummary {
     madeAtMs,
     ranMs,
     valueKind: value.kind,
-    sizeBytes: value.kind === "bytes" ? value.bytes.length : value.file.sizeBytes,
+    sizeBytes: value.kind === "bytes" ? value.bytes.length : value.file.size,
     outputCount: Object.keys(outputs).length,
     call: call.slice(0, CALL_CHARS_MAX).toWellFormed(),
   };
@@ -206,10 +207,10 @@ function readPlace(read: unknown): MemoPlace | undefined {
 
 function readFile(read: unknown): KeptFile | undefined {
   if (!isRecord(read)) return undefined;
-  const { name, digest, sizeBytes, isDirectory, isExecutable } = read;
-  if (!isText(name) || !isDigest(digest) || !isAmount(sizeBytes)) return undefined;
+  const { name, digest, size, isDirectory, isExecutable } = read;
+  if (!isText(name) || !isDigest(digest) || !isAmount(size)) return undefined;
   if (typeof isDirectory !== "boolean" || typeof isExecutable !== "boolean") return undefined;
-  return { name, digest, sizeBytes, isDirectory, isExecutable };
+  return { name, digest, size, isDirectory, isExecutable };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -8,12 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "@std/path";
 
 import { MEMO_VALUE_BYTES_MAX } from "../../../manager/dataflow/memo_entry.ts";
-import type {
-  KeptFile,
-  MemoEntry,
-  MemoFilter,
-  MemoStore,
-} from "../../../manager/dataflow/memo_store.ts";
+import type { MemoEntry, MemoFilter, MemoStore } from "../../../manager/dataflow/memo_store.ts";
+import type { KeptFile } from "../../../manager/kept_file.ts";
 import { encodeValue } from "../../../shared/value.ts";
 
 /** The key of that number. */
@@ -39,7 +35,7 @@ const DIGEST = "ab".repeat(32);
 const KEPT: KeptFile = {
   name: `temp-${DIGEST}`,
   digest: DIGEST,
-  sizeBytes: 2 ** 40,
+  size: 2 ** 40,
   isDirectory: false,
   isExecutable: true,
 };
