@@ -8,9 +8,11 @@ import type { LibraryOptions } from "../library_option.ts";
 import type { Manager } from "../manager.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import type { TaskResult } from "../task_result.ts";
+import { messageOf } from "./app_error.ts";
 import type { AppTarget, AppTry, Executor, RunningTry, TryEnd, TryOutput } from "./executor.ts";
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
+import { ManagerStreams } from "./manager_streams.ts";
 import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
@@ -25,7 +27,7 @@ export interface CommandValue {
 }
 
 /** Schemes that workers write to by themselves. */
-const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https"]);
+const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https", "ftp"]);
 
 /** What is known of calls of one target. */
 interface Prepared {
@@ -51,6 +53,16 @@ export class ManagerExecutor implements Executor {
   }
 
   /** See `Executor`. */
+  get manager(): Manager {
+    return this.#manager;
+  }
+
+  /** See `Executor`. */
+  places({ scheme }: File): boolean {
+    return scheme === "file" || WORKER_SCHEMES.has(scheme);
+  }
+
+  /** See `Executor`. */
   refusal(): undefined {
     return undefined;
   }
@@ -63,30 +75,35 @@ export class ManagerExecutor implements Executor {
   /** See `Executor`. */
   submit(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
+    const isCommand = aTry.target.body.kind === "command";
+    const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
     const task = this.#manager.asTryOf(aTry.callId, () => {
-      return aTry.target.body.kind === "command"
-        ? this.#submit(aTry, outputs)
-        : this.#call(aTry, outputs);
+      return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
     });
-    void task.then((result) => onEnd(this.#endOf(task, result, { aTry, outputs })));
+    void task.then((result) => {
+      if (aTry.streams === undefined) return onEnd(this.#endOf(task, result, { aTry, outputs }));
+      return this.#endWithStreams(task, result, { aTry, outputs, streams }).then(onEnd);
+    });
     return { task, cancel: () => task.cancel() };
   }
 
   /** The manager is the flow's to close. */
   async close(): Promise<void> {}
 
-  #submit(aTry: AppTry, outputs: ReadonlyMap<string, FileHandle>): TaskHandle<unknown> {
+  #submit(
+    aTry: AppTry,
+    outputs: ReadonlyMap<string, FileHandle>,
+    streams: ManagerStreams,
+  ): TaskHandle<unknown> {
     const { target: { process, call }, command = "", inputs } = aTry;
     const { environments } = this.#prepare(aTry.app, aTry.target);
     return this.#manager.submit({
       ...call,
       ...process,
-      command,
+      command: streams.redirected(command),
       ...(environments.length === 0 ? {} : { environment: environments }),
-      inputs: Object.fromEntries(
-        Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
-      ),
-      outputs: mountsOf(aTry.outputs, outputs),
+      inputs: this.#inputsOf(inputs),
+      outputs: { ...mountsOf(aTry.outputs, outputs), ...streams.outputs },
     });
   }
 
@@ -96,10 +113,20 @@ export class ManagerExecutor implements Executor {
     if (library === undefined) throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
     const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
     const options = hasFiles
-      ? { ...target.call, outputs: mountsOf(aTry.outputs, outputs) }
+      ? {
+        ...target.call,
+        inputs: this.#inputsOf(inputs),
+        outputs: mountsOf(aTry.outputs, outputs),
+      }
       : target.call;
     const passed = mapLeaves(args, (leaf) => this.#passed(leaf)) as readonly unknown[];
     return library.with(options).call(target.body.function, ...passed);
+  }
+
+  #inputsOf(inputs: AppTry["inputs"]): { readonly [mount: string]: FileHandle } {
+    return Object.fromEntries(
+      Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
+    );
   }
 
   #passed(leaf: object): unknown {
@@ -165,6 +192,30 @@ export class ManagerExecutor implements Executor {
         stderr,
       },
     };
+  }
+
+  /** As `#endOf`, with all that the try wrote. */
+  async #endWithStreams(
+    task: TaskHandle<unknown>,
+    result: TaskResult,
+    { aTry, outputs, streams }: {
+      readonly aTry: AppTry;
+      readonly outputs: ReadonlyMap<string, FileHandle>;
+      readonly streams: ManagerStreams;
+    },
+  ): Promise<TryEnd> {
+    const { stdout, stderr } = result;
+    if (task.isCall) {
+      return { ...this.#endOf(task, result, { aTry, outputs }), streams: { stdout, stderr } };
+    }
+    try {
+      const { ends, ...written } = await streams.take(result.outcome === "success");
+      return { ...this.#endOf(task, { ...result, ...ends }, { aTry, outputs }), ...written };
+    } catch (error) {
+      streams.release();
+      const message = `what it wrote cannot be had: ${messageOf(error)}`;
+      return { kind: "failed", failure: { kind: "transfer_failed", message, stdout, stderr } };
+    }
   }
 
   #prepare(app: string, target: AppTarget): Prepared {

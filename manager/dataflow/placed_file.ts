@@ -53,6 +53,13 @@ export class PlacedFile {
     return new Uint8Array(await readFile(placement.path));
   }
 
+  /** Brings it to this machine, where it is not there yet; gives a path, which is not to be changed. */
+  async local(): Promise<string> {
+    const { placement } = this;
+    if (placement.kind === "path") return placement.path;
+    return await placement.manager.fetch(placement.handle);
+  }
+
   /** Brings it to a path of this machine; gives the path. */
   async fetch(path: string): Promise<string> {
     const { placement } = this;
