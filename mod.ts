@@ -89,6 +89,7 @@ export type { AppFact, AppKind, AppState, Fact } from "./manager/core/fact.ts";
 export type { Missing, UnplaceableTasks } from "./manager/core/unplaceable.ts";
 export type { FileKind } from "./manager/file_entry.ts";
 export type { FileOptions, LocalOptions, TempOptions, UrlOptions } from "./manager/file_options.ts";
+export type { FindOptions, KeepOptions, KeptFile } from "./manager/kept_file.ts";
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type {
   AppEnvironment,
@@ -210,6 +211,10 @@ async function main([name = "help", ...args]: string[]): Promise<number> {
   if (name === "internal-memo") {
     const { runMemoCommand } = await import("./manager/dataflow/memo_command.ts");
     process.exit(await runMemoCommand());
+  }
+  if (name === "internal-digest") {
+    const { runDigestCommand } = await import("./manager/dataflow/digest_command.ts");
+    process.exit(await runDigestCommand());
   }
   if (name === "worker" || name.startsWith("internal-")) {
     const { runInternalCommand, runWorkerCommand } = await import("./worker/cli.ts");

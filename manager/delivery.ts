@@ -199,7 +199,7 @@ export class DeliveryDesk {
   ): Promise<PutAnswer> {
     const { deliveryId, entry, file, abort } = delivery;
     // Until a user asks for it; what is the user's own stays.
-    const isPassing = ["temp", "url", "mini_task"].includes(entry.source.kind);
+    const isPassing = ["temp", "url", "mini_task", "kept"].includes(entry.source.kind);
     delivery.isReceiving = true;
     const target = this.#targetOf(delivery);
     const temporary = `${target}.tendril-${randomBytes(6).toString("hex")}`;

@@ -88,6 +88,7 @@ const reasonKinds = kinds<Reason>({
   turn: { libraries: list(id), isLeaving: flag, leftMs: optional(amount) },
   input_unbound: { file, origin: oneOf(["local", "url", "made"]) },
   input_unmade: { file },
+  input_kept: { file, name: branded(id), leftMs: optional(amount) },
   input_made: { file, chain: list(producer), root: optional(reason) },
   more_inputs: { count: natural },
   input_coming: {

@@ -226,6 +226,14 @@ const TEXTS: Texts = {
       : `${nameOf(file)} has no name yet`;
   },
   "input_unmade": ({ file }) => `${nameOf(file)} is not there, and no task makes it`,
+  "input_kept": ({ file, name, leftMs }, isOne) => {
+    const left = leftMs === undefined
+      ? "no worker is there yet"
+      : isOne
+      ? `given up in ${formatDuration(leftMs)}`
+      : "given up soon";
+    return `${nameOf(file)}, kept as ${name}, is at no worker that is there: ${left}`;
+  },
   "input_made": ({ file, chain, root }, _isOne, detail) => {
     const makers = chain.map((producer) => describeProducer(producer, detail)).join(
       ", which waits for ",

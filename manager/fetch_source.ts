@@ -50,7 +50,11 @@ async function managerSource(
   { fileId, order, workerId }: FetchInstruction & { readonly fileId: FileId },
   { store, tickets }: FetchSourceOptions,
 ): Promise<FetchSource | FetchFailure> {
-  const entry = store.get(fileId) ?? store.byName(order.name);
+  const declared = store.get(fileId);
+  // What was only kept may have been declared with contents since.
+  const isBare = declared === undefined ||
+    declared.source.kind === "kept" && declared.place === undefined;
+  const entry = isBare ? store.byName(order.name) : declared;
   if (entry === undefined) return { kind: "failed", message: `File ${fileId} is not known` };
   try {
     const served = await store.openContents(entry);

@@ -8,6 +8,7 @@ import { createReadStream } from "node:fs";
 import { access, constants, lstat, realpath } from "node:fs/promises";
 
 import { describeDirectory, directoryName } from "./directory.ts";
+import { EXECUTABLE_SUFFIX, fileContentName } from "../shared/cache_name.ts";
 import { type FileStamp, isSameStamp, stampOf } from "../shared/file_stamp.ts";
 import type { CacheName, FileId } from "../shared/ids.ts";
 import type { CacheLevel } from "../shared/task.ts";
@@ -45,7 +46,7 @@ export async function bindLocal(path: string, level: CacheLevel): Promise<LocalB
 export function bindBytes(bytes: Uint8Array): BoundFile {
   const digest = createHash("sha256").update(bytes).digest("hex");
   return {
-    name: contentsName(digest, false),
+    name: fileContentName(digest),
     sizeBytes: bytes.length,
     digest,
     isDirectory: false,
@@ -89,14 +90,9 @@ export function bindRecipe(
   return { ...unknown, name: `mini-${hashText(text)}` as CacheName, isDirectory: false };
 }
 
-/** The name of a file of these contents. */
-export function contentsName(digest: string, isExecutable: boolean): CacheName {
-  return `file-sha256-${digest}${suffixOf(isExecutable)}` as CacheName;
-}
-
 /** The executable bit is part of what a worker stores under a name. */
 export function suffixOf(isExecutable: boolean): string {
-  return isExecutable ? "-x" : "";
+  return isExecutable ? EXECUTABLE_SUFFIX : "";
 }
 
 /** A name of this kind from text that must not show in it. */
@@ -104,7 +100,12 @@ export function hashText(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-async function checkReadable(path: string): Promise<FileStamp> {
+/**
+ * The stamp of a file or directory that can be read.
+ *
+ * @throws {FileMissingError} When there is none.
+ */
+export async function checkReadable(path: string): Promise<FileStamp> {
   try {
     await access(path, constants.R_OK);
     const found = await lstat(await realpath(path));
@@ -143,7 +144,7 @@ async function bindFile(
   const digest = isByContents ? await digestOfFile(path) : "";
   const { isExecutable } = stamp;
   return {
-    name: isByContents ? contentsName(digest, isExecutable) : stampName(path, stamp),
+    name: isByContents ? fileContentName(digest, { isExecutable }) : stampName(path, stamp),
     sizeBytes: stamp.sizeBytes,
     digest,
     isDirectory: false,

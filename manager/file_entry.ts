@@ -8,7 +8,7 @@ import type { BoundFile, FileOrigin, RecipeSpec } from "./core/event.ts";
 import type { FileSpec } from "./file_store.ts";
 
 /** The kinds of declared files. */
-export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task";
+export type FileKind = "local" | "url" | "buffer" | "upload" | "temp" | "mini_task" | "kept";
 
 /** All of them. */
 export const FILE_KINDS: readonly FileKind[] = [
@@ -18,6 +18,7 @@ export const FILE_KINDS: readonly FileKind[] = [
   "upload",
   "temp",
   "mini_task",
+  "kept",
 ];
 
 /** Where a declared file comes from. */
@@ -38,6 +39,8 @@ export type FileSource =
    */
   | { readonly kind: "upload"; readonly arrival: Promise<BoundFile> }
   | { readonly kind: "temp" }
+  /** An earlier workflow had workers keep it. */
+  | { readonly kind: "kept"; readonly bound: BoundFile }
   | MiniTaskSource;
 
 /** What a worker makes of other files. */
@@ -133,7 +136,8 @@ export function originOf(entry: FileEntry): FileOrigin {
         ...(entry.mode === undefined ? {} : { mode: entry.mode }),
       };
     case "temp":
-      return { kind: "temp" };
+    case "kept":
+      return { kind: source.kind };
     case "mini_task":
       return {
         kind: "recipe",

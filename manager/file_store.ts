@@ -192,7 +192,7 @@ export class FileStore implements FileReader {
         `Cannot take ${what} as an output: its sha256 is stated before a task makes it`,
       );
     }
-    const isGiven = source.kind === "mini_task" || source.kind === "upload" ||
+    const isGiven = ["mini_task", "upload", "kept"].includes(source.kind) ||
       (source.kind === "buffer" && source.bytes !== undefined);
     if (isGiven) {
       throw new TypeError(`Cannot take ${what} as an output: it has contents already`);
@@ -216,6 +216,8 @@ export class FileStore implements FileReader {
     this.#tellDeclared(entry);
     if (source.kind === "buffer" && source.bytes instanceof Uint8Array) {
       this.#bind(entry, bindBytes(source.bytes));
+    } else if (source.kind === "kept") {
+      this.#bind(entry, source.bound);
     } else if (source.kind === "mini_task") {
       this.#whenAllSettled(source.inputs, () => this.#enqueue(entry));
     } else if (source.kind === "upload") {
@@ -513,6 +515,8 @@ export class FileStore implements FileReader {
         return bindBytes(await source.bytes ?? new Uint8Array());
       case "upload":
         return await source.arrival;
+      case "kept":
+        return source.bound;
       case "mini_task":
         return bindRecipe(source, { level, workflowId: this.#options.workflowId });
       case "temp":
@@ -541,7 +545,10 @@ export class FileStore implements FileReader {
     // Nobody has needed it since.
     if (this.#isClosed || !this.#entries.has(entry.id)) return;
     entry.bound = bound;
-    this.#byName.set(bound.name, entry);
+    // Of a kept file there is nothing here: another one of its name may have contents.
+    if (entry.source.kind !== "kept" || !this.#byName.has(bound.name)) {
+      this.#byName.set(bound.name, entry);
+    }
     this.#options.push({ kind: "file_bound", fileId: entry.id, bound });
     this.#tellSettled(entry);
   }

@@ -19,14 +19,30 @@ import {
   urlSpec,
 } from "./file_options.ts";
 import type { FileStore } from "./file_store.ts";
+import type { KeepDesk } from "./keep_desk.ts";
+import {
+  type FindOptions,
+  type KeepOptions,
+  type KeptFile,
+  readFind,
+  readKeep,
+  readKeptFile,
+} from "./kept_file.ts";
 import { type MiniTaskOptions, miniTaskSpec, recipeSpec } from "./mini_task.ts";
+
+/** What these methods are for. */
+interface FileShell {
+  readonly store: FileStore;
+  readonly keeps: KeepDesk;
+  readonly policies: Policies;
+}
 
 /** What a manager has of methods for files. */
 export class ManagerFiles {
-  readonly #shell: { readonly store: FileStore; readonly policies: Policies };
+  readonly #shell: FileShell;
 
   /** Only managers are made of it. */
-  constructor(shell: { readonly store: FileStore; readonly policies: Policies }) {
+  constructor(shell: FileShell) {
     this.#shell = shell;
   }
 
@@ -186,6 +202,77 @@ export class ManagerFiles {
   async prune(file: FileHandle): Promise<void> {
     const { store } = this.#shell;
     await store.prune(store.entryOf(file, "file"));
+  }
+
+  /**
+   * Has workers that hold a file keep it beyond this workflow; its bytes stay where they are. From
+   * then on it is theirs: `undeclare`, `prune` and the end of this manager leave it alone. What it
+   * gives is plain data: stored as JSON, a later manager finds the file by it, with `kept`.
+   *
+   * @param file What a task has made: a temp or another output, or the `valueFile` of a call.
+   * @param options How long it is kept.
+   * @returns What to declare it by, once a worker has said that it keeps it.
+   * @throws {TypeError | RangeError} When it is no file of this manager, or an option is wrong.
+   * @throws {Error} When no task has made it, no worker has it any more, or none could keep it.
+   *
+   * @example
+   * ```ts
+   * const model = manager.temp();
+   * await manager.submit({ command: "train > model", outputs: { model } }).orThrow();
+   * await writeFile("model.json", JSON.stringify(await manager.keep(model, { level: "forever" })));
+   * ```
+   */
+  async keep(file: FileHandle, options: KeepOptions = {}): Promise<KeptFile> {
+    const { store, keeps } = this.#shell;
+    return await keeps.keep(store.entryOf(file, "file"), readKeep(options));
+  }
+
+  /**
+   * Declares a file that workers keep since an earlier workflow, or this one: an input like others,
+   * as long as a worker that is there has it. A task that needs one which no worker has waits for
+   * workers to join, and ends as `input_missing` when those that are there do not have it.
+   *
+   * @param file What `keep` gave.
+   * @throws {TypeError | RangeError} When it cannot be what `keep` gave.
+   *
+   * @example
+   * ```ts
+   * const model = manager.kept(JSON.parse(await readFile("model.json", "utf8")));
+   * manager.submit({ command: "predict model", inputs: { model } });
+   * ```
+   */
+  kept(file: KeptFile): FileHandle {
+    const { store } = this.#shell;
+    const bound = readKeptFile(file);
+    const source = { kind: "kept", bound } as const;
+    const handle = store.declare({ source, level: "worker", peerTransfer: true });
+    // At once: whoever asks is told who has it, before a task needs it.
+    store.useAsInput(store.entryOf(handle, "file"));
+    return handle;
+  }
+
+  /**
+   * Finds out which kept files some worker has, and has not found damaged. While no worker has
+   * joined yet, it waits for the first, and gives others the time of the policy `reconnectGrace`.
+   *
+   * @param files What `kept` declared.
+   * @param options How long it waits.
+   * @returns Those that are there, in the order in which they were given.
+   * @throws {TypeError | RangeError} When one was not declared by `kept`, or an option is wrong.
+   */
+  async findKept(
+    files: readonly FileHandle[],
+    options: FindOptions = {},
+  ): Promise<FileHandle[]> {
+    const { store, keeps } = this.#shell;
+    const timeoutMs = readFind(options);
+    for (const file of files) {
+      const { id, source } = store.entryOf(file, "file");
+      if (source.kind === "kept") continue;
+      throw new TypeError(`Cannot find ${source.kind} file ${id} as a kept file: it is none`);
+    }
+    const found = await keeps.find(files.map(({ id }) => id), timeoutMs);
+    return files.filter(({ id }) => found.has(id));
   }
 
   #recipe(

@@ -135,6 +135,10 @@ function note(log: Log, fact: Fact): void {
       return noteInstance(log, fact);
     case "replica_damaged":
       return log.write("warn", fact.kind, { fileId: fact.fileId, workerId: fact.workerId });
+    case "file_kept": {
+      const { fileId, workerId, file: { name }, level } = fact;
+      return log.write("info", fact.kind, { fileId, workerId, file: name, level });
+    }
     case "nondeterministic":
       return log.write("warn", fact.kind, { fileId: fact.fileId, taskId: fact.taskId });
     case "policies_set":

@@ -37,6 +37,7 @@ import { fetchSource } from "./fetch_source.ts";
 import { FileStore } from "./file_store.ts";
 import { follow } from "./follow.ts";
 import { tellHosts } from "./host_change.ts";
+import { KeepDesk } from "./keep_desk.ts";
 import { ManagerDashboard } from "./manager_dashboard.ts";
 import { ManagerMetrics } from "./manager_metrics.ts";
 import { tell } from "./notice.ts";
@@ -96,6 +97,7 @@ export class Shell {
   readonly store: FileStore;
   readonly tasks: TaskDesk;
   readonly catalog: Catalog = new Catalog();
+  readonly keeps: KeepDesk;
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
   readonly #door: Door = new Door(this.#refusals.count);
@@ -146,8 +148,9 @@ export class Shell {
       push,
       request: (id) => this.#request(id, "file_requested"),
       prune: (id) => this.#request(id, "file_pruned"),
-      countReplicas: (id) => state.files.get(id)?.readyCount ?? 0,
+      countReplicas: (id) => state.files.get(id)?.readyCount ?? this.#countHeld(id),
     });
+    this.keeps = new KeepDesk({ state, engine: this.engine });
     this.#output = new OutputLog({
       folder: join(spool, "output"),
       onFailure: tell,
@@ -278,6 +281,7 @@ export class Shell {
       request.reject(new Error("Cannot have the file: the manager was closed"));
     }
     this.#requests.clear();
+    this.keeps.close();
   }
 
   /** Closes what `release` has left, when the workers have hung up. */
@@ -433,6 +437,8 @@ export class Shell {
         return this.#answerRequest(instruction);
       case "file_pruned":
         return this.#answerPrune(instruction);
+      case "file_kept":
+        return this.keeps.answer(instruction);
       case "disconnect":
         return this.#links.disconnect(instruction.session, instruction.reason);
       default:
@@ -496,6 +502,14 @@ export class Shell {
       asked.place = held.place;
     }
     request.resolve();
+  }
+
+  /** Of a file that the core has not heard of yet: workers may have what has its name. */
+  #countHeld(id: FileId): number {
+    const { filesByName, unclaimed } = this.#state;
+    const name = this.store.boundOf(id)?.name;
+    if (name === undefined) return 0;
+    return filesByName.get(name)?.readyCount ?? unclaimed.get(name)?.size ?? 0;
   }
 
   #answerPrune({ requestId, message }: FilePruned): void {

@@ -9,6 +9,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { fileURLToPath } from "node:url";
 
+import { fileContentName } from "../shared/cache_name.ts";
 import { stampOf, stampValidator } from "../shared/file_stamp.ts";
 import type { CacheName } from "../shared/ids.ts";
 import type { CacheLevel } from "../shared/task.ts";
@@ -27,14 +28,7 @@ import { isPassingStatus, retryAfterMs } from "../shared/url/retry.ts";
 import { statedDigestOf } from "../shared/url/stated_digest.ts";
 import { canName, statedValidatorOf } from "../shared/url/validator.ts";
 import type { BoundFile } from "./core/event.ts";
-import {
-  bindLocal,
-  contentsName,
-  FileMissingError,
-  hashText,
-  messageOf,
-  suffixOf,
-} from "./file_binding.ts";
+import { bindLocal, FileMissingError, hashText, messageOf, suffixOf } from "./file_binding.ts";
 
 /** A url that says nothing for this long cannot be had. */
 const ANSWER_MS_MAX = 30_000;
@@ -58,7 +52,7 @@ export interface NamedUrl {
 export async function bindUrl(named: NamedUrl): Promise<BoundFile> {
   const { url, level, sha256, isExecutable } = named;
   if (sha256 !== "") {
-    const name = contentsName(sha256, isExecutable);
+    const name = fileContentName(sha256, { isExecutable });
     return { name, sizeBytes: -1, digest: sha256, isDirectory: false, isExecutable };
   }
   if (level === "task" || level === "workflow") return bindUnasked(named);
@@ -88,7 +82,7 @@ async function bindByServer(named: NamedUrl): Promise<BoundFile> {
   const stated = statedDigestOf(status, headers);
   if (stated?.algorithm === "sha256") {
     const { digest } = stated;
-    const name = contentsName(digest, isExecutable);
+    const name = fileContentName(digest, { isExecutable });
     return { name, sizeBytes, digest, isDirectory: false, isExecutable };
   }
   if (!canName(headers)) return await bindContents(named);
@@ -125,7 +119,7 @@ async function bindContents({ url, isExecutable, signal }: NamedUrl): Promise<Bo
     }
     return { sizeBytes, digest: hash.digest("hex") };
   });
-  const name = contentsName(digest, isExecutable);
+  const name = fileContentName(digest, { isExecutable });
   return { name, sizeBytes, digest, isDirectory: false, isExecutable };
 }
 

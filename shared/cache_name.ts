@@ -27,14 +27,29 @@ export function checkCacheName(text: string): CacheName {
   );
 }
 
-/** Names a file by its contents: their SHA-256 in hex. */
-export function fileContentName(sha256: string): CacheName {
-  return checkCacheName(`file-sha256-${checkSha256(sha256)}`);
+/** How the names of files that are named by their contents begin. */
+export const FILE_CONTENT_PREFIX = "file-sha256-";
+
+/** How those end of files that can be run: the bit is part of what a worker stores under a name. */
+export const EXECUTABLE_SUFFIX = "-x";
+
+/** Names a file by its contents: their SHA-256 in hex, and whether it can be run. */
+export function fileContentName(
+  sha256: string,
+  { isExecutable = false }: { readonly isExecutable?: boolean } = {},
+): CacheName {
+  const suffix = isExecutable ? EXECUTABLE_SUFFIX : "";
+  return checkCacheName(`${FILE_CONTENT_PREFIX}${checkSha256(sha256)}${suffix}`);
 }
 
 /** Names a directory by its contents: the digest of `hashTree` in hex. */
 export function directoryContentName(sha256: string): CacheName {
   return checkCacheName(`dir1-sha256-${checkSha256(sha256)}`);
+}
+
+/** The digest in the name of a directory that is named by its contents; undefined of others. */
+export function directoryDigestIn(name: string): string | undefined {
+  return /^dir1-sha256-([0-9a-f]{64})$/.exec(name)?.[1];
 }
 
 /** Names output number `count` of a workflow: the same after the manager was restarted. */

@@ -16,7 +16,7 @@
  * @module
  */
 
-import { assert } from "./assert.ts";
+import { assert, unreachable } from "./assert.ts";
 import { decodeValue, ENCODED_BYTES_MAX } from "./value.ts";
 import { CONTENT_TAG, DATE_TAG, MAP_TAG, SET_TAG } from "./value_tag.ts";
 import {
@@ -41,8 +41,10 @@ import {
 export type Reference =
   /** Contents by their digest: a kind is a name space of its own. */
   | { readonly kind: "content"; readonly content: string; readonly sha256: string }
-  /** A value as `encodeValue` wrote it: the same as the value itself. */
-  | { readonly kind: "value"; readonly bytes: Uint8Array };
+  /** The same as that value itself. */
+  | { readonly kind: "value"; readonly value: unknown }
+  /** The same as the value that `encodeValue` wrote so. */
+  | { readonly kind: "encoded"; readonly bytes: Uint8Array };
 
 /** What is done with objects that are no values, and how errors are worded. */
 export interface CanonicalOptions {
@@ -214,15 +216,23 @@ function writeReference(
   reference: Reference | undefined,
   depth: number,
 ): boolean {
-  if (reference === undefined) return false;
-  if (reference.kind === "value") {
-    write(writer, decodeValue(reference.bytes), depth);
-    return true;
+  switch (reference?.kind) {
+    case undefined:
+      return false;
+    case "value":
+      write(writer, reference.value, depth);
+      return true;
+    case "encoded":
+      write(writer, decodeValue(reference.bytes), depth);
+      return true;
+    case "content":
+      assert(/^[0-9a-f]{64}$/.test(reference.sha256), `"${reference.sha256}" is no digest`);
+      writeHead(writer, 6, CONTENT_TAG);
+      writeHead(writer, 4, 2);
+      writeText(writer, reference.content, depth);
+      writeBytes(writer, Uint8Array.fromHex(reference.sha256));
+      return true;
+    default:
+      return unreachable(reference);
   }
-  assert(/^[0-9a-f]{64}$/.test(reference.sha256), `"${reference.sha256}" is no digest`);
-  writeHead(writer, 6, CONTENT_TAG);
-  writeHead(writer, 4, 2);
-  writeText(writer, reference.content, depth);
-  writeBytes(writer, Uint8Array.fromHex(reference.sha256));
-  return true;
 }

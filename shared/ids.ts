@@ -15,6 +15,9 @@ export type TransferId = number & { readonly brand: "TransferId" };
 /** Number of a library instance, unique within one manager, counted from 1. */
 export type InstanceId = number & { readonly brand: "InstanceId" };
 
+/** Number of a wish to keep a file, unique within one manager, counted from 1. */
+export type KeepId = number & { readonly brand: "KeepId" };
+
 /** Number of a look at a running try, unique within one manager, counted from 1. */
 export type WatchId = number & { readonly brand: "WatchId" };
 

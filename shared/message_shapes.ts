@@ -3,6 +3,7 @@
 import type {
   CacheName,
   InstanceId,
+  KeepId,
   SessionId,
   TaskId,
   TransferId,
@@ -70,6 +71,7 @@ import {
   type Exceeded,
   type FileFacts,
   type InputMount,
+  type LastingLevel,
   OUTCOMES,
   type OutputFacts,
   type OutputMount,
@@ -98,12 +100,14 @@ const longText = text(TEXT_CHARS_MAX);
 const taskId: Check<TaskId> = branded(positive);
 const transferId: Check<TransferId> = branded(positive);
 const instanceId: Check<InstanceId> = branded(positive);
+const keepId: Check<KeepId> = branded(positive);
 const watchId: Check<WatchId> = branded(positive);
 const workerId: Check<WorkerId> = branded(id);
 const sessionId: Check<SessionId> = branded(id);
 const cacheName: Check<CacheName> = branded(name(NAME_CHARS_MAX));
 const digest = matching(/^(?:[0-9a-f]{64})?$/);
 const level = oneOf(CACHE_LEVELS);
+const lastingLevel = oneOf<LastingLevel>(["worker", "forever"]);
 
 /** Milliseconds that a Date can hold: ECMA-262, 21.4.1.1. */
 const instant = atMost(8.64e15);
@@ -358,6 +362,7 @@ export const managerMessage: Check<ManagerMessage> = ruled(
     stop_send: { transferId },
     room_answered: {},
     verify: { name: cacheName, generation: natural },
+    keep: { keepId, name: cacheName, generation: natural, level: lastingLevel },
     delete: { name: cacheName, generation: natural },
     start_instance: { instanceId, library },
     stop_instance: { instanceId, isRetiring: optional(flag) },
@@ -419,6 +424,8 @@ export const workerMessage: Check<WorkerMessage> = kinds<WorkerMessage>({
   disk_used: { usedBytes: natural },
   replica_gone: { name: cacheName, generation: natural },
   replica_verified: { name: cacheName, generation: natural },
+  kept: { keepId, file: shape<FileFacts>(fileFields), level: lastingLevel },
+  keep_failed: { keepId, message: longText },
   stored: { transferId },
   send_failed: { transferId, message: longText, isFinal: optional(flag) },
   instance_ready: { instanceId, startMs: optional(natural) },

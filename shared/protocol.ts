@@ -10,6 +10,7 @@
 import type {
   CacheName,
   InstanceId,
+  KeepId,
   SessionId,
   TaskId,
   TransferId,
@@ -22,6 +23,7 @@ import type {
   CacheLevel,
   FileFacts,
   InputMount,
+  LastingLevel,
   OutputMount,
   TaskBody,
   TaskShape,
@@ -30,7 +32,7 @@ import type {
 } from "./task.ts";
 
 /** Raised with every change that an older side would misread. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 
 /** Contents up to this size ride in messages; larger ones are HTTP bodies. */
 export const INLINE_BYTES_MAX: number = 64 * 1024;
@@ -241,6 +243,17 @@ export type ManagerMessage =
    * `replica_gone` when they are not. Until then nothing starts here that reads it.
    */
   | { readonly kind: "verify"; readonly name: CacheName; readonly generation: number }
+  /**
+   * Keep this file beyond the workflow under the name of its contents, whatever becomes of the name
+   * that it has: answered by `kept` or `keep_failed`. It may be told again after a break.
+   */
+  | {
+    readonly kind: "keep";
+    readonly keepId: KeepId;
+    readonly name: CacheName;
+    readonly generation: number;
+    readonly level: LastingLevel;
+  }
   /** Remove this file from the cache; answered by `replica_gone`. */
   | { readonly kind: "delete"; readonly name: CacheName; readonly generation: number }
   /** Start an instance when there is room; answered by `instance_ready` or `instance_gone`. */
@@ -366,6 +379,14 @@ export type WorkerMessage =
   | { readonly kind: "replica_gone"; readonly name: CacheName; readonly generation: number }
   /** The bytes were looked at and are what they were. */
   | { readonly kind: "replica_verified"; readonly name: CacheName; readonly generation: number }
+  /** The file has that name as well, named by its contents, and stays at that level. */
+  | {
+    readonly kind: "kept";
+    readonly keepId: KeepId;
+    readonly file: FileFacts;
+    readonly level: LastingLevel;
+  }
+  | { readonly kind: "keep_failed"; readonly keepId: KeepId; readonly message: string }
   /** What was to be sent to a url is there. */
   | { readonly kind: "stored"; readonly transferId: TransferId }
   | {

@@ -106,6 +106,9 @@ export interface OutputMount {
   readonly only?: "failure";
 }
 
+/** Levels of files that the next workflow may find. */
+export type LastingLevel = Extract<CacheLevel, "worker" | "forever">;
+
 /** How long workers keep a file; the README tells what each level means. */
 export type CacheLevel = "task" | "workflow" | "worker" | "forever";
 

@@ -83,6 +83,14 @@ export class Activity {
         const fields = { transferId, message: found, canRetry: isFinal !== true };
         return this.#log.write("warn", "send_failed", fields);
       }
+      case "keep_failed": {
+        const { keepId, message: found } = message;
+        return this.#log.write("warn", "keep_failed", { keepId, message: found });
+      }
+      case "kept": {
+        const { file: { name }, level } = message;
+        return this.#log.write("info", "file_kept", { file: name, level });
+      }
       case "room_wanted":
         this.#offered = new Set(message.files.map(({ name }) => name));
         return this.#log.write("info", "disk_full", { filesOffered: message.files.length });

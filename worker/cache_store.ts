@@ -39,6 +39,7 @@ export interface Hold extends StoredFile {
 }
 
 interface Entry extends StoredFile {
+  level: CacheLevel;
   holdCount: number;
   isDeleted: boolean;
   /** Others are not to find it any more. */
@@ -169,6 +170,17 @@ export class CacheStore {
   /** Resolves when others can find the directory of that name, or its place is free again. */
   async settled(name: CacheName): Promise<void> {
     await Promise.all([this.#sharing.get(name), this.#leaving.get(name)]);
+  }
+
+  /** Has a file that goes with the workflow stay as long as this process. */
+  raise(name: CacheName): void {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined && entry.level !== "forever") entry.level = "worker";
+  }
+
+  /** True when workers that come later find the file of that name, once `settled` has resolved. */
+  isFound(name: CacheName): boolean {
+    return this.#shared?.find(name) !== undefined;
   }
 
   /** Removes what came in and is not wanted, or gives a reserved place free. */

@@ -10,6 +10,7 @@ import { runLibraryHost } from "./library/library_host.ts";
 import { detectOffer } from "./detection.ts";
 import { ManagerFinder } from "./manager_finder.ts";
 import { parseWorkerArguments, WORKER_COMMAND, type WorkerCommandOptions } from "./options.ts";
+import { HASH_SUBCOMMAND, runHashCommand } from "./hash_tree.ts";
 import { runUnpackCommand, UNPACK_SUBCOMMAND } from "./unpack.ts";
 import { runWatchCommand } from "./watcher.ts";
 import { readTimeLimit } from "./time_limit.ts";
@@ -57,6 +58,8 @@ export function runInternalCommand(
       return runWatchCommand(args).then(() => 0);
     case "internal-tries":
       return import("./local/try_host.ts").then(({ runTryHost }) => runTryHost(args));
+    case HASH_SUBCOMMAND:
+      return runHashCommand(args);
     case UNPACK_SUBCOMMAND:
       return runUnpackCommand(args);
     case "internal-library-host": {

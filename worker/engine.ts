@@ -32,6 +32,7 @@ export interface EngineParts {
     forgetPart(name: CacheName): void;
   };
   readonly verifications: { verify(order: Order<"verify_file">): void };
+  readonly keeps: { keep(order: Order<"keep_file">["order"]): void };
   readonly cache: { delete(name: CacheName, generation: number): void };
   readonly instances: {
     start(order: Order<"start_instance">): void;
@@ -174,6 +175,8 @@ function carryOut(parts: EngineParts, instruction: WorkerInstruction): void {
       return parts.transfers.put(instruction.order);
     case "verify_file":
       return parts.verifications.verify(instruction);
+    case "keep_file":
+      return parts.keeps.keep(instruction.order);
     case "delete_file":
       return parts.cache.delete(instruction.name, instruction.generation);
     case "session_opened":

@@ -6,6 +6,7 @@
  */
 
 import { unreachable } from "../shared/assert.ts";
+import { FILE_CONTENT_PREFIX } from "../shared/cache_name.ts";
 import type { FetchSource, ManagerMessage } from "../shared/protocol.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { ticketHeader } from "../shared/ticket.ts";
@@ -42,9 +43,6 @@ export interface FetchContext {
 
 /** An address of a peer or of the manager that takes no connection for so long is given up. */
 const CONNECT_MS_MAX = 2_000;
-
-/** How the names of files begin that are named by their contents. */
-const CONTENTS_PREFIX = "file-sha256-";
 
 /** What arrived is not what was asked for. */
 export class MismatchError extends Error {
@@ -224,7 +222,7 @@ export function checkMeasured(order: FetchOrder, measured: Measured): void {
   if (fault === undefined) return;
   if (order.source.kind !== "url") throw new MismatchError(fault);
   // Nobody need have had what is named by a digest that was stated.
-  const isStated = order.name.startsWith(CONTENTS_PREFIX);
+  const isStated = order.name.startsWith(FILE_CONTENT_PREFIX);
   const what = isStated ? "is not what it is stated to be" : "has changed";
   const message = `"${shownUrl(order.source.url)}" ${what}: ${fault}`;
   throw new UrlError(isStated ? "wrong" : "changed", message);

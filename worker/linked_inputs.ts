@@ -66,7 +66,7 @@ interface LinkedTree {
  * Kernels before 6.13 stamp files with the time of the last clock tick, up to 10 ms
  * ago, so that a write soon after another leaves the same mtime.
  */
-const TICK_MS = 20;
+export const TICK_MS = 20;
 
 /** An mtime further ahead is no clock's that is a little fast, and is moved by any write. */
 const FUTURE_MS_MAX: number = 24 * 60 * 60_000;

@@ -125,9 +125,7 @@ export class SharedStore {
     mkdirSync(passing, { mode: PRIVATE_DIRECTORY });
     try {
       linkSync(path, join(passing, "data"));
-      // Old enough that any later write moves it, and that no worker sets it back.
-      const seconds = Math.floor(Date.now() / 1000) - AGED_SECONDS;
-      utimesSync(path, seconds, seconds);
+      ageFile(path);
       const stamp = String(lstatSync(path, { bigint: true }).mtimeNs);
       writeRecord(passing, { facts, addedAtMs: Date.now(), stamp });
       const damaged = this.#read(facts.name) === undefined && this.#moveAway(facts.name);
@@ -371,6 +369,26 @@ export class SharedStore {
       rmSync(path, { recursive: true, force: true });
     }
   }
+}
+
+/**
+ * Has the time of a file be so old that any later write moves it, and that no worker sets it back.
+ * One that is old stays as it is: tasks that read it under another name would be told that one of
+ * them has written to it.
+ */
+function ageFile(path: string): void {
+  if (freshMs(path) === 0) return;
+  const seconds = Math.floor(Date.now() / 1000) - AGED_SECONDS;
+  utimesSync(path, seconds, seconds);
+}
+
+/**
+ * How long it takes until the file at `path` was written `agedMs` ago, after which it can be added as
+ * it is; Infinity when its time is yet to come.
+ */
+export function freshMs(path: string, agedMs: number = AGED_SECONDS * 1000): number {
+  const ageMs = Date.now() - lstatSync(path).mtimeMs;
+  return ageMs < 0 ? Infinity : Math.max(0, agedMs - ageMs);
 }
 
 function toShared(

@@ -5,8 +5,6 @@
  * end of its parent, and prints one line of JSON.
  */
 
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { statfsSync } from "node:fs";
 import { lstat } from "node:fs/promises";
 import process from "node:process";
@@ -17,20 +15,11 @@ import { ArchiveError } from "../shared/archive/archive_error.ts";
 import { UNPACK_BYTES_MAX, unpackEnvironment, unpackFile } from "../shared/archive/unpack.ts";
 import type { UnpackLimits, UnpackResult } from "../shared/archive/unpack.ts";
 import { selfCommand } from "../shared/runtime/self_command.ts";
-import { helperEnvironment } from "./task_environment.ts";
+import { howEnded, runHelper } from "./helper_child.ts";
 import { removeTree } from "./trash.ts";
 
 /** The hidden subcommand under which `runUnpackCommand` is to be called. */
 export const UNPACK_SUBCOMMAND = "internal-unpack";
-
-/**
- * Kept from the slowest of the runtime's compilers, a child takes a third less of the processor: it
- * lives no longer than that compiler takes.
- */
-export const UNPACK_VARIABLES: { readonly [name: string]: string } = { "BUN_JSC_useFTLJIT": "0" };
-
-/** UTF-16 units of a child's answer, or of what it had to say when it failed, that are kept. */
-const ANSWER_LENGTH_MAX = 64 * 1024;
 
 /** UTF-16 units of an entry's name in an answer: of a hostile one the start says which it is. */
 const ENTRY_LENGTH_MAX = 4_096;
@@ -81,7 +70,7 @@ export async function unpackInChild(
     throw new ArchiveError(`Cannot unpack into "${targetPath}" as a new directory: it exists`);
   }
   const request = JSON.stringify({ archivePath, targetPath, place, limits });
-  const ended = await runChild([...command, request], { mark, signal });
+  const ended = await runHelper([...command, request], { mark, signal });
   const answer = parseAnswer(ended.output);
   if (ended.code === 0 && answer?.kind === "unpacked" && !signal?.aborted) return answer.result;
   if (answer?.kind === "failed" && !signal?.aborted) {
@@ -94,10 +83,8 @@ export async function unpackInChild(
   }
   await removeTree(targetPath);
   signal?.throwIfAborted();
-  const how = ended.signal === null ? `code ${ended.code}` : `signal ${ended.signal}`;
   throw new ArchiveError(
-    `Cannot unpack "${archivePath}" in a child process: it ended with ${how}. ${ended.complaint}`
-      .trimEnd(),
+    `Cannot unpack "${archivePath}" in a child process: ${howEnded(ended)}`,
   );
 }
 
@@ -158,58 +145,6 @@ function freeBytes(directory: string): number {
     // It cannot be written to either, which says why.
     return UNPACK_BYTES_MAX;
   }
-}
-
-interface ChildEnd {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly output: string;
-  /** The end of what it wrote to its standard error. */
-  readonly complaint: string;
-}
-
-async function runChild(
-  command: readonly string[],
-  { mark, signal }: { readonly mark: string; readonly signal: AbortSignal | undefined },
-): Promise<ChildEnd> {
-  const [program = "", ...args] = command;
-  const child = spawn(program, args, {
-    cwd: "/",
-    env: { ...helperEnvironment(process.env, mark), ...UNPACK_VARIABLES },
-    stdio: ["pipe", "pipe", "pipe"],
-  });
-  const kill = (): void => {
-    child.kill("SIGKILL");
-  };
-  signal?.addEventListener("abort", kill, { once: true });
-  try {
-    return await childEnd(child);
-  } finally {
-    signal?.removeEventListener("abort", kill);
-  }
-}
-
-async function childEnd(child: ChildProcess): Promise<ChildEnd> {
-  let output = "";
-  let complaint = "";
-  child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
-    output = (output + chunk).slice(0, ANSWER_LENGTH_MAX);
-  });
-  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
-    complaint = (complaint + chunk).slice(-ANSWER_LENGTH_MAX);
-  });
-  // It may die before its input is closed; how it died is told by its end.
-  child.stdin?.on("error", () => {});
-  return await new Promise<ChildEnd>((resolve, reject) => {
-    child.once("error", (cause) => {
-      const message = `Cannot start "${child.spawnfile}" to unpack: ${cause.message}`;
-      reject(new ArchiveError(message, { cause }));
-    });
-    child.once("close", (code, signal) => {
-      child.stdin?.destroy();
-      resolve({ code, signal, output, complaint: complaint.trim().slice(-1000) });
-    });
-  });
 }
 
 function parseAnswer(output: string): Answer | undefined {

@@ -27,6 +27,7 @@ import type { GpuVariable } from "./gpu_devices.ts";
 import { Instances } from "./instance.ts";
 import { WorkerLog } from "./log.ts";
 import type { ManagerAccess, ManagerFinder } from "./manager_finder.ts";
+import { Keeps } from "./keep_file.ts";
 import { type LinkEnd, ManagerLink } from "./manager_link.ts";
 import { peerDoor, type PeerDoorOptions } from "./peer_door.ts";
 import { PeerServer } from "./peer_server.ts";
@@ -114,6 +115,7 @@ interface Parts {
   readonly peers: PeerServer;
   readonly transfers: Transfers;
   readonly verifications: Verifications;
+  readonly keeps: Keeps;
   readonly meter: UsageMeter;
   readonly tails: Tails;
   readonly activations: Activations;
@@ -202,6 +204,7 @@ class Shell {
     const managerUrl = () => this.#link?.managerUrl;
     const managerCertificate = () => this.#link?.managerCertificate;
     const verifications = new Verifications({ cache, trees, push });
+    const keeps = new Keeps({ cache, mark, push });
     const meter = new UsageMeter({ resources: options.resources, push });
     const activations = new Activations({ env: taskEnvironment(options), mark });
     const tails = new Tails((messages) => this.#link?.send(messages));
@@ -242,6 +245,7 @@ class Shell {
       peers,
       transfers,
       verifications,
+      keeps,
       meter,
       tails,
       activations,
@@ -265,7 +269,7 @@ class Shell {
   #newEngine(): Engine {
     const { workspace, resources, features, gpuIds, cpus } = this.#options;
     const end = this.#timeEnd;
-    const { cache, log, transfers, verifications, runner, instances } = this.#parts;
+    const { cache, log, transfers, verifications, keeps, runner, instances } = this.#parts;
     const activity = new Activity(log);
     const state = newWorkerState({
       workerId: workspace.workerId,
@@ -286,6 +290,7 @@ class Shell {
         cache,
         transfers,
         verifications,
+        keeps,
         runner,
         instances,
         link: { send: (messages) => this.#link?.send(messages) },
@@ -399,6 +404,7 @@ class Shell {
       await Promise.all([
         parts.transfers.close(),
         parts.verifications.close(),
+        parts.keeps.close(),
         parts.instances.close(),
         parts.processes.close(),
       ]);

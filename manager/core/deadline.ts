@@ -12,6 +12,7 @@ import { approachEnd } from "./drain.ts";
 import { endBlock } from "./host.ts";
 import { filterHeap, peekHeap, popHeap, pushHeap } from "../../shared/heap.ts";
 import type {
+  FileRecord,
   ManagerState,
   TaskRecord,
   TransferRecord,
@@ -22,6 +23,7 @@ import type {
 import { passIdle } from "./instance_idle.ts";
 import { reviewClaims } from "./instance_turn.ts";
 import type { ServiceRecord } from "./library_record.ts";
+import { endKeptWait } from "./kept_file.ts";
 import { giveUpAsking } from "./retry.ts";
 import { isUnwatched, takeSlow } from "./slow_worker.ts";
 import { endExpired, releaseTask } from "./task.ts";
@@ -39,6 +41,8 @@ export type Deadline =
     readonly kind: "source";
     readonly from: Exclude<TransferSource, { kind: "recipe" }>;
   }
+  /** Something waits for a kept file that no worker has. */
+  | { readonly atMs: number; readonly kind: "kept"; readonly file: FileRecord }
   /** More is to be looked at than one step does. */
   | { readonly atMs: number; readonly kind: "upkeep" }
   | { readonly atMs: number; readonly kind: "eviction" }
@@ -89,6 +93,8 @@ function pass(state: ManagerState, due: Deadline): void {
       return resumeTransfer(state, due.transfer);
     case "source":
       return reviewSource(state, due.from);
+    case "kept":
+      return endKeptWait(state, due.file);
     case "eviction":
       return evictAtRandom(state);
     case "unplaceable":

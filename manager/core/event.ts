@@ -11,7 +11,7 @@ import type {
 import type { LibraryMode, LibraryProgram } from "../../shared/library.ts";
 import type { WorkerMessage } from "../../shared/protocol.ts";
 import type { ResourceRequest, Resources } from "../../shared/resources.ts";
-import type { CacheLevel, TaskBody } from "../../shared/task.ts";
+import type { CacheLevel, LastingLevel, TaskBody } from "../../shared/task.ts";
 import type { CategoryMode } from "./category.ts";
 import type { AppFact } from "./fact.ts";
 import type { Policies } from "./policy.ts";
@@ -39,6 +39,8 @@ export type FileOrigin =
   }
   /** Made by the task that has it as an output, and only there until asked for. */
   | { readonly kind: "temp" }
+  /** An earlier workflow had workers keep it: there while one of them has it. */
+  | { readonly kind: "kept" }
   /** Made at the worker that needs it, of `inputs`. */
   | { readonly kind: "recipe"; readonly recipe: RecipeSpec; readonly inputs: readonly FileId[] };
 
@@ -228,6 +230,13 @@ export type ManagerEvent =
   | { readonly kind: "file_replicated"; readonly fileId: FileId; readonly count: number }
   /** The user has no use for the copies at workers for now; answered by `file_pruned`. */
   | { readonly kind: "file_pruned"; readonly fileId: FileId; readonly requestId: number }
+  /** The user wants it kept beyond the workflow; answered by `file_kept`. */
+  | {
+    readonly kind: "file_keep_wanted";
+    readonly fileId: FileId;
+    readonly requestId: number;
+    readonly level: LastingLevel;
+  }
   | { readonly kind: "library_declared"; readonly library: LibrarySpec }
   /** It gets no more calls, unless the same is declared again: it goes when those that it has end. */
   | { readonly kind: "library_undeclared"; readonly name: string }

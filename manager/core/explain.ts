@@ -82,6 +82,7 @@ function reasonsOf(inquiry: Inquiry, task: TaskRecord, depth = 0): Reason[] {
 function inputReasons(inquiry: Inquiry, task: TaskRecord, depth: number): Reason[] {
   return missingInputReasons(inquiry.state, inputFiles(inquiry.state, task), {
     most: depth > 0 ? 1 : INPUTS_TOLD_MAX,
+    nowMs: inquiry.nowMs,
     nameOf: (file) => neededBy(task, file),
     rootOf: (producer) => rootOf(inquiry, producer, depth),
   });

@@ -43,6 +43,7 @@ export function callReasons(
   if (!isStartable) {
     const files = missingInputReasons(state, libraryFiles(state, library), {
       most: INPUTS_TOLD_MAX,
+      nowMs,
       nameOf: (file) => neededByLibrary(library, file),
       rootOf,
     });

@@ -22,6 +22,7 @@ const RECIPES_MAX = 16;
 interface Asked {
   /** Files that are told of one by one. */
   readonly most: number;
+  readonly nowMs: number;
   readonly nameOf: (file: FileRecord) => NeededFile;
   /** What keeps the last task of a chain. */
   readonly rootOf: (task: TaskRecord) => Reason | undefined;
@@ -65,11 +66,16 @@ export function missingInputReasons(
 function reasonOf(
   state: ManagerState,
   missing: FileRecord,
-  { nameOf, rootOf }: Asked,
+  { nowMs, nameOf, rootOf }: Asked,
 ): InputReason {
   const file = nameOf(missing);
   const cause = causeOf(state, missing);
   const { producer } = cause;
+  if (cause.origin.kind === "kept" && cause.bound !== undefined) {
+    const untilMs = state.keptWaits.untilMs.get(cause);
+    const left = untilMs === undefined ? {} : { leftMs: Math.max(0, untilMs - nowMs) };
+    return { kind: "input_kept", file, name: cause.bound.name, ...left };
+  }
   if (producer === undefined || producer.state.kind === "done") {
     const isKnown = cause.bound !== undefined;
     return isKnown

@@ -1,6 +1,6 @@
 /** Why a task does not run now, as data: what `explain` says. */
 
-import type { FileId, TaskId, WorkerId } from "../../shared/ids.ts";
+import type { CacheName, FileId, TaskId, WorkerId } from "../../shared/ids.ts";
 import type { Outcome } from "../../shared/task.ts";
 import type { TaskStateName } from "./task_standing.ts";
 
@@ -162,6 +162,16 @@ export type InputReason =
   }
   /** No task that makes it was submitted, or none does any more. */
   | { readonly kind: "input_unmade"; readonly file: NeededFile }
+  /**
+   * An earlier workflow had it kept and no worker has it: it is waited for `leftMs` more, or until
+   * workers are there.
+   */
+  | {
+    readonly kind: "input_kept";
+    readonly file: NeededFile;
+    readonly name: CacheName;
+    readonly leftMs?: number;
+  }
   /**
    * A task makes it: the first of `chain`, which waits for the second, and so on; `root` says what
    * the last of them waits for, unless it runs or the chain is cut.

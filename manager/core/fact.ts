@@ -17,7 +17,7 @@ import type {
   WorkerId,
 } from "../../shared/ids.ts";
 import type { Resources } from "../../shared/resources.ts";
-import type { CacheLevel, FileFacts, Outcome, TryResult } from "../../shared/task.ts";
+import type { CacheLevel, FileFacts, LastingLevel, Outcome, TryResult } from "../../shared/task.ts";
 import type {
   BoundFile,
   CategoryChange,
@@ -228,6 +228,14 @@ export type Fact =
     readonly fileId: FileId;
     readonly workerId: WorkerId;
     readonly name: CacheName;
+  }
+  /** A user had it kept beyond the workflow: the worker has it as `file`, named by its contents. */
+  | {
+    readonly kind: "file_kept";
+    readonly fileId: FileId;
+    readonly workerId: WorkerId;
+    readonly file: FileFacts;
+    readonly level: LastingLevel;
   }
   /** The worker dropped its copy, which was not what it had been; `replica_gone` follows. */
   | { readonly kind: "replica_damaged"; readonly fileId: FileId; readonly workerId: WorkerId }

@@ -4,15 +4,10 @@ import { assert, AssertionError } from "../../shared/assert.ts";
 import type { CacheName, FileId } from "../../shared/ids.ts";
 import type { BoundFile, ManagerEvent } from "./event.ts";
 import { failLibrary, isAwaitingFiles, takeBackStarts, unblockLibrary } from "./library.ts";
-import {
-  adoptUnclaimed,
-  deleteReplica,
-  noteUnclaimed,
-  outlivesWorkflow,
-  tellGone,
-} from "./replica.ts";
+import { adoptUnclaimed, deleteReplica, isLasting, noteUnclaimed, tellGone } from "./replica.ts";
 import { canBeMade, recipeInputs } from "./recipe.ts";
 import { callOffIfUnwanted, forgetLost, recoverIfWanted } from "./recovery.ts";
+import { forgetKeptWait } from "./kept_file.ts";
 import { bringHome, callOffHome, failRequests } from "./delivery.ts";
 import { forgetSpool, isHere, reviewSpool } from "./spool.ts";
 import type { FileRecord, ManagerState, TaskRecord } from "./state.ts";
@@ -189,6 +184,7 @@ export function updateAvailability(state: ManagerState, file: FileRecord): void 
   for (const library of file.libraries) unblockLibrary(state, library);
   if (isAvailable) {
     forgetLost(state, file);
+    forgetKeptWait(state, file);
     bringHome(state, file);
     // A holder came back: there is nothing to make again.
     const { producer } = file;
@@ -314,8 +310,7 @@ export function isInUse(file: FileRecord): boolean {
 /** Replicas of levels above the workflow stay where they are: the next workflow finds them. */
 export function deleteReplicas(state: ManagerState, file: FileRecord): void {
   for (const [worker, replica] of file.replicas) {
-    const isKept = replica.state === "ready" && outlivesWorkflow(file.level);
-    if (!isKept) deleteReplica(state, worker, replica);
+    if (!isLasting(file, replica)) deleteReplica(state, worker, replica);
   }
 }
 
@@ -324,6 +319,7 @@ function forgetFile(state: ManagerState, file: FileRecord): void {
   forgetSpool(state, file);
   forgetUpkeep(state, file);
   forgetLost(state, file);
+  forgetKeptWait(state, file);
   for (const [worker, replica] of file.replicas) {
     if (replica.state === "ready") tellGone(state, { file, worker, name: replica.name });
   }
@@ -347,9 +343,18 @@ function dropLineage(state: ManagerState, task: TaskRecord): FileRecord[] {
   return inputs;
 }
 
+/** What was only kept can be had from elsewhere as well: its contents were declared. */
+function takeOrigin(state: ManagerState, kept: FileRecord, { origin }: FileRecord): void {
+  forgetKeptWait(state, kept);
+  kept.origin = origin;
+  if (origin.kind === "manager") kept.isAtManager = true;
+  updateAvailability(state, kept);
+}
+
 /** Gives all that refers to `file` to `same`. */
 function mergeFile(state: ManagerState, file: FileRecord, same: FileRecord): void {
   state.files.set(file.fileId, same);
+  if (same.origin.kind === "kept" && file.origin.kind !== "kept") takeOrigin(state, same, file);
   state.facts.push({ kind: "file_merged", fileId: file.fileId, into: same.fileId });
   same.aliases.push(file.fileId, ...file.aliases);
   same.declaredCount += file.declaredCount;

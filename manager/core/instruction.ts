@@ -102,6 +102,13 @@ export type ManagerInstruction =
     readonly requestId: number;
     readonly message: string;
   }
+  /** Answer to `file_keep_wanted`: what was kept; with a message when it could not be. */
+  | {
+    readonly kind: "file_kept";
+    readonly requestId: number;
+    readonly message: string;
+    readonly file?: FileFacts;
+  }
   /** The worker said `what`, which cannot be: it is counted, and has no effect. */
   | {
     readonly kind: "refused";

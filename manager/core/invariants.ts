@@ -7,6 +7,7 @@ import { isIndexed } from "./capacity_index.ts";
 import { isSpent } from "./copy_policy.ts";
 import { inputFiles, isAtUrl } from "./file.ts";
 import { isMadeFor } from "./group.ts";
+import { checkKeeps } from "./keep_invariants.ts";
 import { checkLibraries } from "./library_invariants.ts";
 import { aheadFactor } from "./placement.ts";
 import { isOpen } from "./room.ts";
@@ -47,6 +48,7 @@ export function checkInvariants(state: ManagerState): void {
   checkUpkeep(state);
   checkShifts(state);
   checkLibraries(state);
+  checkKeeps(state);
 }
 
 function checkCounters(state: ManagerState): void {

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { EXECUTABLE_SUFFIX, FILE_CONTENT_PREFIX } from "../../shared/cache_name.ts";
 import { type FileFacts, madeFiles, type TryId, type TryResult } from "../../shared/task.ts";
 import { isInPlace, outputFiles } from "./file.ts";
 import {
@@ -24,12 +25,6 @@ export const LIES_MAX = 16;
 
 /** No file has more bytes than this, 1 PiB. */
 const FILE_BYTES_MAX = 2 ** 50;
-
-/** How names begin that go on with the digest of the contents. */
-const CONTENT_PREFIX = "file-sha256-";
-
-/** How those of files that can be run end (file_binding.ts). */
-const EXECUTABLE_SUFFIX = "-x";
 
 /** Counts a lie. */
 export function noteLie(state: ManagerState, worker: WorkerRecord, what: string): void {
@@ -118,6 +113,8 @@ export function replicaLie(file: FileRecord, facts: FileFacts): string | undefin
   if (lie !== undefined) return lie;
   // What a url has may change, and what is made is not the same everywhere.
   if (origin.kind === "url" && !origin.isOutput || origin.kind === "recipe") return undefined;
+  // Of a directory the name tells the contents, and not the times in it.
+  if (origin.kind === "kept" && isDirectory && bound.isDirectory) return undefined;
   const isOther = bound.sizeBytes >= 0 && sizeBytes !== bound.sizeBytes ||
     bound.digest !== "" && digest !== bound.digest || isDirectory !== bound.isDirectory;
   return isOther ? `"${name}" has other contents, of ${sizeBytes} bytes` : undefined;
@@ -126,8 +123,8 @@ export function replicaLie(file: FileRecord, facts: FileFacts): string | undefin
 /** What cannot be true of any file. */
 export function factsLie({ name, sizeBytes, digest }: FileFacts): string | undefined {
   if (sizeBytes > FILE_BYTES_MAX) return `"${name}" has ${sizeBytes} bytes`;
-  if (digest === "" || !name.startsWith(CONTENT_PREFIX)) return undefined;
-  const honest = CONTENT_PREFIX + digest;
+  if (digest === "" || !name.startsWith(FILE_CONTENT_PREFIX)) return undefined;
+  const honest = FILE_CONTENT_PREFIX + digest;
   if (name === honest || name === honest + EXECUTABLE_SUFFIX) return undefined;
   return `"${name}" has digest ${digest}`;
 }

@@ -70,6 +70,8 @@ export function newManagerState(options: ManagerOptions): ManagerState {
     spooled: new Map(),
     spooledBytes: 0,
     lost: new Set(),
+    keeps: new Map(),
+    keptWaits: { untilMs: new Map(), idle: new Set() },
     upkeep: newUpkeep(),
     calledOff: newCallingOff(),
     deliveries: new Map(),

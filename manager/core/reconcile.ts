@@ -12,6 +12,7 @@ import { repeatDeliveries } from "./delivery.ts";
 import type { Hello } from "./event.ts";
 import { isUnneeded } from "./file.ts";
 import { dropFollower } from "./group.ts";
+import { repeatKeeps } from "./keep.ts";
 import { becomeReady, missInstance, repeatRetirements } from "./library.ts";
 import { factsLie, noteLie } from "./lie.ts";
 import {
@@ -59,6 +60,7 @@ export function reconcile(state: ManagerState, worker: WorkerRecord, hello: Hell
     suspectReplica(state, worker, replica);
   }
   repeatDeliveries(state, worker);
+  repeatKeeps(state, worker);
   repeatRetirements(state, worker);
 }
 
@@ -155,15 +157,17 @@ function judgeReplica(
   }
   if (isResultToCome(worker, file, facts.generation)) return "keep";
   if (facts.generation !== file.generation) return "delete";
-  if (isUnneeded(file) && !outlivesWorkflow(file.level)) return "delete";
+  const isLasting = outlivesWorkflow(file.level) || outlivesWorkflow(level);
+  if (isUnneeded(file) && !isLasting) return "delete";
   if (file.generation > 0 && file.bound?.digest !== facts.digest) return "delete";
   const replica = worker.replicas.get(facts.name);
   if (replica?.state === "ready") return "keep";
   if (replica?.transfer !== undefined) endTransfer(state, replica.transfer, { movedBytes: 0 });
-  markReady(state, { file, worker, facts });
-  // It may be of an earlier process, which shared it with others.
+  markReady(state, { file, worker, facts, level });
+  // It may be of an earlier process, which shared it with others, or of an earlier workflow.
   const found = worker.replicas.get(facts.name);
-  if (level === "forever" && found !== undefined) suspectReplica(state, worker, found);
+  const isOld = level === "forever" || file.origin.kind === "kept";
+  if (isOld && found !== undefined) suspectReplica(state, worker, found);
   return "keep";
 }
 

@@ -10,6 +10,7 @@
 
 import type { Outcome } from "../../shared/task.ts";
 import { isSpent } from "./copy_policy.ts";
+import { awaitKept } from "./kept_file.ts";
 import { boundName, giveUpFile, inputFiles, isWaitedFor, outputFiles } from "./file.ts";
 import { recipeInputs } from "./recipe.ts";
 import { type FileRecord, type ManagerState, type TaskRecord, tryKey } from "./state.ts";
@@ -27,6 +28,7 @@ export function recoverIfWanted(state: ManagerState, file: FileRecord): void {
   for (let next = lost.pop(); next !== undefined; next = lost.pop()) {
     if (next.isAvailable || next.failure !== undefined) continue;
     lost.push(...recipeInputs(state, next));
+    if (next.origin.kind === "kept") awaitKept(state, next);
     // A temp that was never made is waited for, not lost.
     if (next.generation === 0 || !isAwaited(next)) continue;
     const { producer } = next;

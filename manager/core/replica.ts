@@ -110,10 +110,16 @@ export function readyReplica(
 /** Records that `worker` has the file ready, and lets others have it from there. */
 export function markReady(
   state: ManagerState,
-  holding: { readonly file: FileRecord; readonly worker: WorkerRecord; readonly facts: FileFacts },
+  holding: {
+    readonly file: FileRecord;
+    readonly worker: WorkerRecord;
+    readonly facts: FileFacts;
+    /** How long its worker keeps it, where that need not be as long as the file says. */
+    readonly level?: CacheLevel;
+  },
 ): void {
-  const { file, worker, facts } = holding;
-  const replica = addReplica(worker, { name: facts.name, level: file.level });
+  const { file, worker, facts, level = file.level } = holding;
+  const replica = addReplica(worker, { name: facts.name, level });
   const isNew = replica.state !== "ready" || !file.replicas.has(worker);
   if (isNew) file.readyCount += 1;
   if (isNew || replica.generation !== facts.generation) tellReady(state, { file, worker, facts });
@@ -304,6 +310,11 @@ export function noteUnclaimed(
 /** True of levels whose files the next workflow may find. */
 export function outlivesWorkflow(level: CacheLevel): boolean {
   return level === "worker" || level === "forever";
+}
+
+/** True of a copy that stays for later workflows: as its file, or its worker, says. */
+export function isLasting(file: FileRecord, { state, level }: ReplicaRecord): boolean {
+  return state === "ready" && (outlivesWorkflow(file.level) || outlivesWorkflow(level));
 }
 
 /** A file was named that workers have since earlier: theirs are replicas now. */

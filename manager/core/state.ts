@@ -6,6 +6,7 @@ import type {
   CacheName,
   FileId,
   InstanceId,
+  KeepId,
   SessionId,
   TaskId,
   TransferId,
@@ -29,6 +30,7 @@ import type { Hold } from "./hold.ts";
 import type { Fact } from "./fact.ts";
 import type { ManagerInstruction } from "./instruction.ts";
 import type { Claim } from "./instance_turn.ts";
+import type { KeepRecord } from "./keep.ts";
 import type { InstanceRecord, LibraryRecord, ServiceRecord } from "./library_record.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
@@ -180,7 +182,7 @@ export interface ReplicaRecord {
   state: ReplicaState;
   generation: number;
   facts: FileFacts | undefined;
-  readonly level: CacheLevel;
+  level: CacheLevel;
   /** Deletions told and not answered yet. */
   deletionCount: number;
   /** Brings it, while it is pending. */
@@ -196,7 +198,8 @@ export interface FileRecord {
   readonly fileId: FileId;
   /** Numbers of later declarations of the same name. */
   readonly aliases: FileId[];
-  readonly origin: FileOrigin;
+  /** Of a kept file another one from when a second declaration says where else it is. */
+  origin: FileOrigin;
   readonly level: CacheLevel;
   readonly peerTransfer: boolean;
   bound: BoundFile | undefined;
@@ -401,6 +404,8 @@ export interface WorkerRecord {
   readonly blamed: Set<Source>;
   /** Copies on their way there for which nothing waits. */
   readonly arriving: Set<TransferRecord>;
+  /** Files it was told to keep. */
+  readonly keeps: Set<KeepRecord>;
   /** Files it must send here, by delivery. */
   readonly deliveries: Set<DeliveryRecord>;
 }
@@ -500,6 +505,15 @@ export interface ManagerState {
   readonly upkeep: Upkeep;
   /** Declared temps that are lost, though nobody had them removed: for `recovery: "immediate"`. */
   readonly lost: Set<FileRecord>;
+  /** Wishes to keep files. */
+  readonly keeps: Map<KeepId, KeepRecord>;
+  /** Kept files that something waits for and no worker has; kept_file.ts. */
+  readonly keptWaits: {
+    /** `{file: when it is given up}` */
+    readonly untilMs: Map<FileRecord, number>;
+    /** Those that are waited for until workers are there. */
+    readonly idle: Set<FileRecord>;
+  };
   /** Tasks that are cancelled as soon as it is their turn; cancel.ts. */
   calledOff: CallingOff;
   readonly deliveries: Map<number, DeliveryRecord>;

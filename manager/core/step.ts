@@ -22,6 +22,7 @@ import { reviewIdle } from "./instance_idle.ts";
 import { reviewClaims } from "./instance_turn.ts";
 import type { Fact } from "./fact.ts";
 import type { ManagerInstruction } from "./instruction.ts";
+import { endKeep, failKeep, keepFile } from "./keep.ts";
 import { declareLibrary, endInstance, readyInstance, undeclareLibrary } from "./library.ts";
 import { flushOutbox } from "./outbox.ts";
 import type { Policies } from "./policy.ts";
@@ -40,9 +41,9 @@ import { startStores } from "./url_output.ts";
 import {
   connectWorker,
   disconnectWorker,
+  exitWorker,
   expelLiar,
   leaveWorker,
-  loseWorker,
   releaseIdle,
   releaseWorkers,
 } from "./worker.ts";
@@ -98,6 +99,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return replicateFile(state, event);
     case "file_pruned":
       return pruneFile(state, event);
+    case "file_keep_wanted":
+      return keepFile(state, event);
     case "library_declared":
       state.facts.push({ kind: "library_declared", spec: event.library });
       return declareLibrary(state, event.library);
@@ -129,11 +132,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
       return handleReport(state, event);
     case "worker_disconnected":
       return disconnectWorker(state, event);
-    case "worker_exited": {
-      const worker = state.workers.get(event.workerId);
-      if (worker?.incarnation !== event.incarnation) return;
-      return loseWorker(state, worker, "its process ended");
-    }
+    case "worker_exited":
+      return exitWorker(state, event);
     case "delivery_ended":
       return endDelivery(state, event);
     case "fetch_failed":
@@ -209,6 +209,10 @@ function applyReport(
       return loseReplica(state, worker, message);
     case "replica_verified":
       return clearReplica(state, worker, message);
+    case "kept":
+      return endKeep(state, worker, message);
+    case "keep_failed":
+      return failKeep(state, worker, message);
     case "stored":
       return endStore(state, worker, message.transferId);
     case "send_failed":

@@ -472,8 +472,9 @@ function order(state: ManagerState, transfer: TransferRecord, source: TransferSo
     assert(recipe, `File ${file.fileId} must have a recipe`);
     return tell(state, worker, { kind: "make", transferId, name, level: file.level, recipe });
   }
-  // Two makings by a recipe may differ: what comes is checked against the one that it is from.
-  const made = file.origin.kind === "recipe" && source.kind === "worker"
+  // Two makings may differ, or the times in kept ones: what comes is checked against what it is of.
+  const isVaried = file.origin.kind === "recipe" || file.origin.kind === "kept";
+  const made = isVaried && source.kind === "worker"
     ? file.replicas.get(source.worker)?.facts
     : undefined;
   const { sizeBytes, digest, isDirectory, isExecutable = false } = made ?? bound;

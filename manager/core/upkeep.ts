@@ -22,7 +22,7 @@ import {
 import type { ManagerEvent } from "./event.ts";
 import { deleteReplicas, inputFiles, isInUse } from "./file.ts";
 import { canRemake, forgetLost } from "./recovery.ts";
-import { deleteReplica, outlivesWorkflow } from "./replica.ts";
+import { deleteReplica, isLasting, outlivesWorkflow } from "./replica.ts";
 import { noteDisk, type Shift, shiftLoad } from "./shift.ts";
 import { isHere } from "./spool.ts";
 import type { FileRecord, ManagerState, WorkerRecord } from "./state.ts";
@@ -229,7 +229,7 @@ export function whyKept(state: ManagerState, file: FileRecord): string | undefin
 
 function dropExtra(state: ManagerState, file: FileRecord, worker: WorkerRecord): void {
   const replica = file.replicas.get(worker);
-  if (replica?.state !== "ready" || outlivesWorkflow(file.level)) return;
+  if (replica?.state !== "ready" || isLasting(file, replica)) return;
   for (const { file: served } of worker.source.active) if (served === file) return;
   for (const { file: sent } of worker.deliveries) if (sent === file) return;
   deleteReplica(state, worker, replica);

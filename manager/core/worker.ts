@@ -12,6 +12,8 @@ import { indexDisk } from "./disk.ts";
 import { updateAvailability } from "./file.ts";
 import { barByHost, noteHostLoss } from "./host.ts";
 import { reviewClaims } from "./instance_turn.ts";
+import { endKeeps, loseKeeps } from "./keep.ts";
+import { reviewKept } from "./kept_file.ts";
 import { indexService, releaseLibrary, removeInstance, retireInstances } from "./library.ts";
 import { LIES_MAX } from "./lie.ts";
 import { forgetReach, newReach, setServing } from "./reach.ts";
@@ -83,6 +85,7 @@ export function connectWorker(state: ManagerState, session: SessionId, hello: He
   // What was collected for the old connection has no reader.
   state.outbox.delete(worker);
   reconcile(state, worker, hello);
+  reviewKept(state);
   barByHost(state, worker);
   indexWorker(state, worker);
   state.changedWorkers.add(worker);
@@ -107,6 +110,15 @@ export function disconnectWorker(
   const untilMs = state.nowMs + state.policies.reconnectGraceMs;
   worker.link = { kind: "grace", session: event.session, untilMs };
   pushHeap(state.deadlines, { atMs: untilMs, kind: "grace", worker });
+}
+
+/** The process of a local worker has ended: it need not be waited for. */
+export function exitWorker(
+  state: ManagerState,
+  { workerId, incarnation }: Extract<ManagerEvent, { kind: "worker_exited" }>,
+): void {
+  const worker = state.workers.get(workerId);
+  if (worker?.incarnation === incarnation) loseWorker(state, worker, "its process ended");
 }
 
 /** A worker says that it leaves: its tries go elsewhere at once and are not counted against tasks. */
@@ -184,6 +196,7 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   for (const file of touched) passMaking(state, file);
   loseSource(state, worker.source);
   loseDeliveries(state, worker);
+  loseKeeps(state, worker);
   removeCapacity(state.index, worker);
   removeCapacity(state.disks, worker.disk);
   state.upkeep.receivers.delete(worker);
@@ -215,6 +228,7 @@ export function releaseWorkers(state: ManagerState, reason: string): void {
     if (file.requests.size > 0) failRequests(state, file, reason);
   }
   for (const library of state.libraries.values()) releaseLibrary(state, library);
+  endKeeps(state);
   for (const worker of state.workers.values()) tell(state, worker, { kind: "release", reason });
 }
 
@@ -258,6 +272,7 @@ function addWorker(state: ManagerState, session: SessionId, hello: Hello): Worke
     source: newSource("worker"),
     blamed: new Set(),
     arriving: new Set(),
+    keeps: new Set(),
     deliveries: new Set(),
   };
   state.workers.set(workerId, worker);

@@ -64,7 +64,7 @@ class MemoDesk implements Disposable {
         return database.list(order.filter, order.after);
       case "forget":
         return database.forget(order.filter, order.after);
-      case "forget_digests":
+      case "reset":
         database.forgetDigests();
         return null;
       case "shrink":

@@ -22,7 +22,8 @@ export type MemoOrder =
   /** One page: what comes after the row of that number. */
   | { readonly kind: "list"; readonly filter: MemoFilter; readonly after: number }
   | { readonly kind: "forget"; readonly filter: MemoFilter; readonly after: number }
-  | { readonly kind: "forget_digests" }
+  /** Forgets the digests of files. */
+  | { readonly kind: "reset" }
   /** Gives a part of the room of what was forgotten back. */
   | { readonly kind: "shrink" }
   | {
@@ -39,7 +40,7 @@ export interface MemoAnswers {
   /** `next` is the number that the next page comes after, or null. */
   readonly list: { readonly summaries: readonly MemoSummary[]; readonly next: number | null };
   readonly forget: { readonly count: number; readonly next: number | null };
-  readonly forget_digests: null;
+  readonly reset: null;
   /** Whether nothing is left to give back. */
   readonly shrink: boolean;
   readonly recall: readonly (string | null)[];

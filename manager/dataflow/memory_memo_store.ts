@@ -44,10 +44,21 @@ export class MemoryMemoStore implements MemoStore {
   readonly #held: Map<string, Held> = new Map();
   readonly #digests: Map<string, RememberedDigest> = new Map();
   #sizeBytes = 0;
+  #droppedCount = 0;
   #isClosed = false;
 
   constructor({ bytesMax = HELD_BYTES_MAX }: MemoryMemoStoreOptions = {}) {
     this.#bytesMax = bytesMax;
+  }
+
+  /** What all of it takes, in bytes. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Entries that it had no room for. */
+  get droppedCount(): number {
+    return this.#droppedCount;
   }
 
   // deno-lint-ignore require-await
@@ -68,28 +79,33 @@ export class MemoryMemoStore implements MemoStore {
   async putAll(entries: readonly MemoEntry[]): Promise<void> {
     this.#check();
     const all = entries.map((entry) => ({ summary: summaryOf(entry), bytes: encodeEntry(entry) }));
-    for (const held of all) {
-      this.#remove(held.summary.key);
-      this.#held.set(held.summary.key, held);
-      this.#sizeBytes += costOf(held);
-    }
-    for (const key of this.#held.keys()) {
-      if (this.#sizeBytes <= this.#bytesMax) break;
-      this.#remove(key);
-    }
+    this.#hold(all);
+  }
+
+  /** Takes all that `other` holds, in the place of its own. */
+  takeFrom(other: MemoryMemoStore): void {
+    this.#hold(other.#held.values());
+    this.#droppedCount += other.#droppedCount;
+  }
+
+  /** What is listed, at once. */
+  summaries(filter: MemoFilter = {}): MemoSummary[] {
+    const found: MemoSummary[] = [];
+    for (const { summary } of this.#held.values()) if (fits(summary, filter)) found.push(summary);
+    return found;
   }
 
   async *list(filter: MemoFilter = {}): AsyncGenerator<MemoSummary, void> {
     this.#check();
-    for (const { summary } of this.#held.values()) if (fits(summary, filter)) yield summary;
+    yield* this.summaries(filter);
   }
 
   // deno-lint-ignore require-await
   async forget(given: MemoFilter | "all"): Promise<number> {
     this.#check();
     const filter = checkForget(given);
-    const found = [...this.#held.values()].filter(({ summary }) => fits(summary, filter));
-    for (const { summary } of found) this.#remove(summary.key);
+    const found = this.summaries(filter);
+    for (const { key } of found) this.#remove(key);
     if (given === "all") this.#digests.clear();
     return found.length;
   }
@@ -132,6 +148,19 @@ export class MemoryMemoStore implements MemoStore {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #hold(all: Iterable<Held>): void {
+    for (const held of all) {
+      this.#remove(held.summary.key);
+      this.#held.set(held.summary.key, held);
+      this.#sizeBytes += costOf(held);
+    }
+    for (const key of this.#held.keys()) {
+      if (this.#sizeBytes <= this.#bytesMax) break;
+      this.#remove(key);
+      this.#droppedCount += 1;
+    }
   }
 
   #remove(key: string): void {

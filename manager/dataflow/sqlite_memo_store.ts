@@ -54,6 +54,7 @@ export class SqliteMemoStore implements MemoStore {
   readonly #process: MemoProcess;
   readonly #puts: MemoLane<MemoRow | RememberedDigest, void>;
   readonly #gets: MemoLane<string, MemoEntry | undefined>;
+  readonly #recalls: MemoLane<Pick<RememberedDigest, "path" | "stamp">, string | undefined>;
   #damagedCount = 0;
 
   private constructor(process: MemoProcess) {
@@ -72,6 +73,13 @@ export class SqliteMemoStore implements MemoStore {
       countMax: BATCH_KEYS_MAX,
       waitingSizeMax: Infinity,
       what: "questions for results",
+    });
+    this.#recalls = new MemoLane({
+      run: (files) => this.#recall(files),
+      sizeMax: Infinity,
+      countMax: BATCH_KEYS_MAX,
+      waitingSizeMax: Infinity,
+      what: "questions for digests",
     });
   }
 
@@ -147,7 +155,7 @@ export class SqliteMemoStore implements MemoStore {
       forgotten += page.count;
       after = page.next;
     }
-    if (given === "all") await this.#process.ask({ kind: "forget_digests" });
+    if (given === "all") await this.#process.ask({ kind: "reset" });
     while (!await this.#process.ask({ kind: "shrink" }));
     return forgotten;
   }
@@ -155,13 +163,7 @@ export class SqliteMemoStore implements MemoStore {
   async recallDigests(
     files: readonly Pick<RememberedDigest, "path" | "stamp">[],
   ): Promise<(string | undefined)[]> {
-    const found: (string | undefined)[] = [];
-    for (let from = 0; from < files.length; from += BATCH_KEYS_MAX) {
-      const batch = files.slice(from, from + BATCH_KEYS_MAX);
-      const digests = await this.#process.ask({ kind: "recall", files: batch });
-      for (const digest of digests) found.push(digest ?? undefined);
-    }
-    return found;
+    return await Promise.all(files.map((file) => this.#recalls.add(file)));
   }
 
   async rememberDigests(digests: readonly RememberedDigest[]): Promise<void> {
@@ -173,7 +175,7 @@ export class SqliteMemoStore implements MemoStore {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#puts.idle(), this.#gets.idle()]);
+    await Promise.all([this.#puts, this.#gets, this.#recalls].map((lane) => lane.idle()));
     await this.#process.close();
   }
 
@@ -186,6 +188,13 @@ export class SqliteMemoStore implements MemoStore {
     const digests = items.filter((item): item is RememberedDigest => !("body" in item));
     await this.#process.ask({ kind: "write", rows, digests });
     return items.map(() => undefined);
+  }
+
+  async #recall(
+    files: readonly Pick<RememberedDigest, "path" | "stamp">[],
+  ): Promise<(string | undefined)[]> {
+    const digests = await this.#process.ask({ kind: "recall", files });
+    return digests.map((digest) => digest ?? undefined);
   }
 
   async #read(keys: readonly string[]): Promise<(MemoEntry | undefined)[]> {

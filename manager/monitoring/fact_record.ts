@@ -43,6 +43,7 @@ const KINDS_BY_ORIGIN = {
   manager: "buffer",
   url: "url",
   temp: "temp",
+  kept: "kept",
   recipe: "mini_task",
 } as const satisfies Record<string, FileKind>;
 
@@ -96,10 +97,8 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
       const { name: cacheName, generation, sizeBytes, isDirectory } = file;
       return { kind, fileId, workerId, cacheName, generation, sizeBytes, isDirectory };
     }
-    case "replica_gone": {
-      const { kind, fileId, workerId } = fact;
-      return { kind, fileId, workerId };
-    }
+    case "replica_gone":
+      return { kind: fact.kind, fileId: fact.fileId, workerId: fact.workerId };
     case "library_declared": {
       const { name, program, mode, slots, resources } = fact.spec;
       return { kind: fact.kind, name, program: program.kind, mode, slots, resources };
@@ -113,6 +112,7 @@ export function recordOf(fact: Fact, informants: Informants): RunRecord | undefi
       return noteOf(fact);
     case "app_called":
     case "app_state":
+    case "file_kept":
     case "policies_set":
       return undefined;
     default:

@@ -54,7 +54,7 @@ export interface RecordSink {
 }
 
 /** Kinds of files as people know them. */
-export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task" | "value";
+export type FileKind = "local" | "url" | "buffer" | "temp" | "mini_task" | "kept" | "value";
 
 /** What calls of apps have in common. */
 export interface AppSort {

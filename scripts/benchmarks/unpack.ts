@@ -17,7 +17,7 @@ import { join } from "@std/path";
 
 import { newRandom, nextRandomBelow } from "../../shared/random.ts";
 import type { RandomState } from "../../shared/random.ts";
-import { UNPACK_VARIABLES } from "../../worker/unpack.ts";
+import { HELPER_VARIABLES } from "../../worker/helper_child.ts";
 import type { Figure, Run } from "./figure.ts";
 
 const BINARY = fileURLToPath(new URL("../../dist/tendril", import.meta.url).href);
@@ -93,7 +93,7 @@ async function figuresOf(name: string, archive: string, directory: string): Prom
 /** Runs a program to its end; its standard input stays open, of which the child waits for the end. */
 async function measured(cmd: string[]): Promise<{ seconds: number; megabytes: number }> {
   const startMs = performance.now();
-  const env = { ...process.env, ...UNPACK_VARIABLES };
+  const env = { ...process.env, ...HELPER_VARIABLES };
   const child = Bun.spawn({ cmd, env, stdio: ["pipe", "ignore", "inherit"] });
   // What the system reports of a dead process counts the memory of the one that spawned it, too.
   let megabytes = 0;

@@ -69,14 +69,19 @@ export async function hashFile(
  */
 export async function hashTree(
   root: string,
-  options: { readonly signal?: AbortSignal } = {},
+  options: {
+    readonly signal?: AbortSignal;
+    /** Hashes the file at a path; default `hashFile`. */
+    readonly hashOne?: (path: string) => Promise<FileDigest>;
+  } = {},
 ): Promise<TreeDigest> {
+  const { hashOne = (path: string) => hashFile(path, options) } = options;
   const entries = await readTree(root);
   const files = entries.filter((entry) => entry.kind === "file");
   const digests = new Map<string, string>();
   let sizeBytes = 0;
   await forEachBounded(files, HASHES_MAX, async (entry) => {
-    const digest = await hashFile(`${root}/${entry.path}`, options);
+    const digest = await hashOne(`${root}/${entry.path}`);
     if (digest.sizeBytes !== entry.sizeBytes) {
       const message = `Cannot hash file ${quoteName(entry.path)}: it changed meanwhile`;
       throw new ArchiveError(message, { entry: entry.path });

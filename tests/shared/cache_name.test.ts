@@ -4,6 +4,7 @@ import {
   CACHE_NAME_LENGTH_MAX,
   checkCacheName,
   directoryContentName,
+  directoryDigestIn,
   fileContentName,
   tempName,
 } from "../../shared/cache_name.ts";
@@ -44,6 +45,9 @@ test("checkCacheName() shows the name in its refusal, cut and escaped", () => {
 
 test("names are of the forms that DESIGN gives", () => {
   expect<string>(fileContentName(DIGEST)).toBe(`file-sha256-${DIGEST}`);
+  expect<string>(fileContentName(DIGEST, { isExecutable: true })).toBe(`file-sha256-${DIGEST}-x`);
+  expect(directoryDigestIn(`dir1-sha256-${DIGEST}`)).toBe(DIGEST);
+  expect(directoryDigestIn(`file-sha256-${DIGEST}`)).toBe(undefined);
   expect<string>(directoryContentName(DIGEST)).toBe(`dir1-sha256-${DIGEST}`);
   expect<string>(tempName("w1a2", 12)).toBe("temp-w1a2-12");
   for (const bad of ["", DIGEST.toUpperCase(), `${DIGEST}0`, "../x"]) {

@@ -6,6 +6,7 @@
 import type {
   CacheName,
   InstanceId,
+  KeepId,
   SessionId,
   TaskId,
   TransferId,
@@ -26,6 +27,7 @@ type Samples<M extends { readonly kind: string }> = {
 const taskId = 2 ** 40 as TaskId;
 const transferId = 7 as TransferId;
 const instanceId = 3 as InstanceId;
+const keepId = 8 as KeepId;
 const watchId = 9 as WatchId;
 const name = "temp-w1-5" as CacheName;
 const workerId = "worker-a" as WorkerId;
@@ -138,6 +140,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
   ],
   stop_send: [{ kind: "stop_send", transferId }],
   room_answered: [{ kind: "room_answered" }],
+  keep: [{ kind: "keep", keepId, name, generation: 1, level: "forever" }],
   verify: [{ kind: "verify", name, generation: 1 }],
   delete: [{ kind: "delete", name, generation: 1 }],
   start_instance: [{
@@ -273,6 +276,13 @@ export const WORKER_SAMPLES: Samples<WorkerMessage> = {
   room_wanted: [{ kind: "room_wanted", files: [{ name, generation: 1 }] }],
   disk_used: [{ kind: "disk_used", usedBytes: 2 ** 40 }],
   replica_gone: [{ kind: "replica_gone", name, generation: 1 }],
+  kept: [{
+    kind: "kept",
+    keepId,
+    file: { ...file, name: `file-sha256-${digest}-x` as CacheName, isExecutable: true },
+    level: "worker",
+  }],
+  keep_failed: [{ kind: "keep_failed", keepId, message: "not here" }],
   replica_verified: [{ kind: "replica_verified", name, generation: 1 }],
   stored: [{ kind: "stored", transferId }],
   send_failed: [{ kind: "send_failed", transferId, message: "gone" }],

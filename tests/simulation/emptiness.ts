@@ -34,6 +34,8 @@ export function checkEmpty(state: ManagerState): void {
     shortLibraries: state.shortLibraries.size,
     claims: state.claims.size,
     transfers: state.transfers.size,
+    keeps: state.keeps.size,
+    keptWaits: state.keptWaits.untilMs.size + state.keptWaits.idle.size,
     deliveries: state.deliveries.size,
     deliveryQueue: state.deliveryQueue.size,
     collecting: state.collectingCount,

@@ -99,7 +99,17 @@ export function removeFile(state: WorkerState, name: CacheName): void {
   if (record === undefined) return;
   state.cache.delete(name);
   state.disk.cachedBytes -= record.ownBytes;
+  leaveTwin(state, record);
   if (!record.isUnverified) countMissingOf(state, record, 1);
+}
+
+/** What is left of two names of the same bytes takes all of them from here on. */
+function leaveTwin(state: WorkerState, { twin, ownBytes }: CacheRecord): void {
+  const other = twin && state.cache.get(twin);
+  if (other === undefined) return;
+  other.twin = undefined;
+  other.ownBytes += ownBytes;
+  state.disk.cachedBytes += ownBytes;
 }
 
 /** Keeps what has not started from reading a file. */

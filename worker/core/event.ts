@@ -1,8 +1,14 @@
 /** Everything that can change the worker's state. `atMs` is monotonic, in milliseconds. */
 
-import type { CacheName, InstanceId, TaskId, TransferId } from "../../shared/ids.ts";
+import type { CacheName, InstanceId, KeepId, TaskId, TransferId } from "../../shared/ids.ts";
 import type { ManagerMessage } from "../../shared/protocol.ts";
-import type { CacheLevel, Exceeded, FileFacts, TryResult } from "../../shared/task.ts";
+import type {
+  CacheLevel,
+  Exceeded,
+  FileFacts,
+  LastingLevel,
+  TryResult,
+} from "../../shared/task.ts";
 
 /** A file found in the cache when the worker started. */
 export interface CachedFile extends FileFacts {
@@ -112,6 +118,22 @@ export type WorkerEvent =
     readonly name: CacheName;
     readonly generation: number;
     readonly isIntact: boolean;
+  }
+  /** The end of a wish to keep a file. */
+  | {
+    readonly kind: "file_kept";
+    readonly keepId: KeepId;
+    readonly outcome:
+      | {
+        readonly kind: "kept";
+        readonly file: FileFacts;
+        readonly level: LastingLevel;
+        /** True of what another worker keeps for ever, which takes nothing of this one's disk. */
+        readonly isFound: boolean;
+        /** The file of this cache that has its bytes: absent of a copy. */
+        readonly source?: Pick<FileFacts, "name" | "generation">;
+      }
+      | { readonly kind: "failed"; readonly message: string };
   }
   /** What was to be sent to a url is there. */
   | { readonly kind: "stored"; readonly transferId: TransferId }

@@ -61,6 +61,8 @@ export type WorkerInstruction =
   | { readonly kind: "put"; readonly order: Extract<ManagerMessage, { kind: "send" }> }
   /** `file_verified` answers. */
   | { readonly kind: "verify_file"; readonly name: CacheName; readonly generation: number }
+  /** Keep a file of the cache under the name of its contents as well; `file_kept` answers. */
+  | { readonly kind: "keep_file"; readonly order: Extract<ManagerMessage, { kind: "keep" }> }
   /** Into the trash at once, if the cache holds this making: new requests for it get 404. */
   | {
     readonly kind: "delete_file";

@@ -94,6 +94,10 @@ function checkDevices({ tries, instances, transfers, devices, used, identity }: 
 function checkDisk({ disk, cache, transfers, tries, instances }: WorkerState): void {
   let cachedBytes = 0;
   for (const { ownBytes } of cache.values()) cachedBytes += ownBytes;
+  for (const [name, { twin }] of cache) {
+    const isTwin = twin === undefined || cache.get(twin)?.twin === name;
+    assert(isTwin, `${name} and ${twin} must have the same bytes`);
+  }
   let comingBytes = 0;
   for (const { reservedBytes } of transfers.values()) comingBytes += reservedBytes;
   let runningBytes = 0;

@@ -33,7 +33,7 @@ export function finishLeaving(state: WorkerState): void {
   const { leaving } = state;
   if (leaving === undefined || state.hasLeft) return;
   const isQuiet = state.tries.size === 0 && state.instances.size === 0 &&
-    state.transfers.size === 0;
+    state.transfers.size === 0 && state.keeps.size === 0;
   const isHandedOver = leaving.isReleased || state.results.size === 0 ||
     state.link.kind === "closed";
   if (!(isQuiet && isHandedOver) && state.nowMs < leaving.untilMs) return;

@@ -6,6 +6,7 @@ import type { ManagerMessage } from "../../shared/protocol.ts";
 import { deleteFile, startFetch } from "./cache.ts";
 import { endSuggestion, touchFile } from "./disk.ts";
 import { forgetReport } from "./disk_report.ts";
+import { keepFile } from "./keep.ts";
 import { requestRelease } from "./leave.ts";
 import { stopInstance, takeInstance } from "./library.ts";
 import { startMake } from "./make.ts";
@@ -43,6 +44,8 @@ export function handleMessage(state: WorkerState, message: ManagerMessage): void
       return stopSend(state, message.transferId);
     case "verify":
       return verifyFile(state, message);
+    case "keep":
+      return keepFile(state, message);
     case "delete":
       return deleteFile(state, message);
     case "room_answered":

@@ -1,6 +1,13 @@
 /** The worker's tables. Only `step` changes them. */
 
-import type { CacheName, InstanceId, SessionId, TransferId, WorkerId } from "../../shared/ids.ts";
+import type {
+  CacheName,
+  InstanceId,
+  KeepId,
+  SessionId,
+  TransferId,
+  WorkerId,
+} from "../../shared/ids.ts";
 import { type Heap, newHeap } from "../../shared/heap.ts";
 import type {
   DispatchedTask,
@@ -63,9 +70,11 @@ export interface TryRecord {
 
 /** A committed file. */
 export interface CacheRecord extends CachedFile {
-  /** What it takes of the worker's disk: 0 of what others brought. */
-  readonly ownBytes: number;
+  /** What it takes of the worker's disk: 0 of what others brought, and of one of two names. */
+  ownBytes: number;
   readonly facts: FileFacts;
+  /** The file that is the same bytes on the disk, under another name: keep.ts. */
+  twin: CacheName | undefined;
   /** Its bytes are being looked at: until that is done nothing starts that reads it. */
   isUnverified: boolean;
 }
@@ -200,6 +209,8 @@ export interface WorkerState {
   readonly readers: Map<CacheName, Set<TryRecord | TransferRecord>>;
   readonly transfers: Map<TransferId, TransferRecord>;
   readonly transfersByName: Map<CacheName, TransferRecord>;
+  /** Wishes to keep files that the shell is at. */
+  readonly keeps: Set<KeepId>;
   /** Commands that make files and wait for room, in the order in which they came. */
   readonly makes: Set<TransferRecord>;
   /** `{resource key: what waits for room}`. */
@@ -272,6 +283,7 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     readers: new Map(),
     transfers: new Map(),
     transfersByName: new Map(),
+    keeps: new Set(),
     makes: new Set(),
     roomQueues: new Map(),
     used: NO_RESOURCES,
@@ -321,7 +333,7 @@ export function newCacheRecord(facts: FileFacts, level: CacheLevel): CacheRecord
     isDirectory,
     ...(isExecutable === true ? { isExecutable } : {}),
   };
-  return { ...bare, level, facts: bare, ownBytes: sizeBytes, isUnverified: false };
+  return { ...bare, level, facts: bare, ownBytes: sizeBytes, twin: undefined, isUnverified: false };
 }
 
 /** The key of a try: unique while a task has fewer than 65,536 tries, as at the manager. */

@@ -16,6 +16,7 @@ import type { WorkerInstruction } from "./instruction.ts";
 import { measureInstance, stopExceeding } from "./instance_use.ts";
 import { endInstance, readyInstance } from "./library.ts";
 import { sayHello } from "./hello.ts";
+import { endKeep } from "./keep.ts";
 import { finishLeaving, leaveInTime, requestLeave } from "./leave.ts";
 import { makeWakeAtMs } from "./make.ts";
 import { measureMemory } from "./memory.ts";
@@ -85,6 +86,8 @@ function handle(state: WorkerState, event: TimedEvent): void {
       return endTransfer(state, event);
     case "file_verified":
       return endVerification(state, event);
+    case "file_kept":
+      return endKeep(state, event);
     case "stored":
       return tell(state, { kind: "stored", transferId: event.transferId });
     case "send_failed": {

@@ -36,7 +36,14 @@ import { passRetiring } from "./library.ts";
 import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
-import { type InstanceRecord, tell, tryKey, type TryRecord, type WorkerState } from "./state.ts";
+import {
+  type CacheRecord,
+  type InstanceRecord,
+  tell,
+  tryKey,
+  type TryRecord,
+  type WorkerState,
+} from "./state.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -414,12 +421,31 @@ export function loseModified(
 ): boolean {
   let isShared = false;
   for (const name of modified) {
-    const generation = state.cache.get(name)?.generation ?? 0;
+    const { generation = 0, twin } = state.cache.get(name) ?? {};
     removeFile(state, name);
     tell(state, { kind: "replica_gone", name, generation });
     if (taintReaders(state, name, finder)) isShared = true;
+    const other = twin && state.cache.get(twin);
+    if (other !== undefined && dropDamaged(state, other, finder)) isShared = true;
   }
   return isShared;
+}
+
+/**
+ * Lets go of a file whose bytes are not what they were, and of the one that has the same ones: what
+ * was read of them does not count. True when others than `finder` have.
+ */
+export function dropDamaged(
+  state: WorkerState,
+  { name, generation, twin }: CacheRecord,
+  finder?: TryRecord,
+): boolean {
+  removeFile(state, name);
+  state.instructions.push({ kind: "delete_file", name, generation });
+  tell(state, { kind: "replica_gone", name, generation });
+  const isShared = taintReaders(state, name, finder);
+  const other = twin && state.cache.get(twin);
+  return other !== undefined && dropDamaged(state, other, finder) || isShared;
 }
 
 /** What others have read of the file, or made of it, is not to be believed; false if there are none. */

@@ -7,10 +7,10 @@
  */
 
 import type { CacheName } from "../../shared/ids.ts";
-import { holdBack, letRead, removeFile } from "./cache.ts";
+import { holdBack, letRead } from "./cache.ts";
 import type { WorkerEvent } from "./event.ts";
 import { tell, type WorkerState } from "./state.ts";
-import { taintReaders } from "./task.ts";
+import { dropDamaged } from "./task.ts";
 
 /** Has the bytes of a file looked at. */
 export function verifyFile(
@@ -39,8 +39,5 @@ export function endVerification(
     letRead(state, record);
     return tell(state, { kind: "replica_verified", name, generation });
   }
-  removeFile(state, name);
-  state.instructions.push({ kind: "delete_file", name, generation });
-  tell(state, { kind: "replica_gone", name, generation });
-  taintReaders(state, name);
+  dropDamaged(state, record);
 }

@@ -20,6 +20,7 @@ import {
   type SqliteMemoStoreOptions,
 } from "../../../manager/dataflow/sqlite_memo_store.ts";
 import { newRandom, nextRandomBelow } from "../../../shared/random.ts";
+import { BINARY } from "../../binary/built.ts";
 import { smallDisk } from "../../integration/small_disk.ts";
 import { until } from "../../until.ts";
 import { entryOf, keyOf, listed, testMemoStore } from "./memo_store_contract.ts";
@@ -32,7 +33,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const newPath = () => join(folder, String(count += 1), "memo.db");
 const open = (path: string, options: SqliteMemoStoreOptions = {}) =>
-  SqliteMemoStore.open({ path, ...options });
+  SqliteMemoStore.open({ path, command: [BINARY, "internal-memo"], ...options });
 
 testMemoStore("SqliteMemoStore", (place) => open(join(place, "deeper", "memo.db")));
 
@@ -183,7 +184,7 @@ test("SqliteMemoStore.open() says why there is no process", async () => {
 });
 
 test("SqliteMemoStore starts another process when its own does not answer, and ends it", async () => {
-  const store = await open(newPath(), { answerMsMax: 2_000 });
+  const store = await open(newPath(), { answerMsMax: 1_000 });
   const stopped = store.processId!;
   process.kill(stopped, "SIGSTOP");
   await store.put(entryOf(1));

@@ -353,6 +353,8 @@ export class WorkerFixture {
           return [`${each.kind} ${each.order.name}`];
         case "verify_file":
           return [`verify ${each.name} ${each.generation}`];
+        case "keep_file":
+          return [`keep ${each.order.name} ${each.order.generation} as ${each.order.level}`];
         case "delete_file":
           return [`delete ${each.name} ${each.generation}`];
         case "stop_transfer":
