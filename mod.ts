@@ -33,7 +33,7 @@ export {
 } from "./manager/dataflow/app_error.ts";
 export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
 export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
-export { PlacedFile } from "./manager/dataflow/placed_file.ts";
+export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
 export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";
 export { File, MountedFile } from "./manager/dataflow/file.ts";
 export { Flow, load } from "./manager/dataflow/flow.ts";
@@ -114,6 +114,30 @@ export type {
 } from "./manager/dataflow/app_type.ts";
 export type { FunctionAppOptions, ModuleAppOptions } from "./manager/dataflow/app.ts";
 export type { FailedCall } from "./manager/dataflow/app_error.ts";
+export type { Reference } from "./shared/canonical_cbor.ts";
+export type { CheckpointMode } from "./manager/dataflow/checkpoint.ts";
+export type {
+  MemoCall,
+  MemoCode,
+  MemoKeyer,
+  MemoParts,
+  OwnKey,
+} from "./manager/dataflow/memo_key.ts";
+export type {
+  MemoEntry,
+  MemoFilter,
+  MemoPlace,
+  MemoStore,
+  MemoSummary,
+  MemoValue,
+  PlacedContents,
+  RememberedDigest,
+} from "./manager/dataflow/memo_store.ts";
+export type {
+  CallToPlace,
+  ExecutorChooser,
+  ExecutorState,
+} from "./manager/dataflow/executor_choice.ts";
 export type { DependencyResolver } from "./manager/dataflow/dependency.ts";
 export type {
   AppBody,
@@ -126,6 +150,7 @@ export type {
   TryFailure,
   TryOutput,
   TryPlace,
+  TryWork,
 } from "./manager/dataflow/executor.ts";
 export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
 export type { CommandValue } from "./manager/dataflow/manager_executor.ts";
@@ -187,6 +212,7 @@ export type {
   CacheLevel,
   Exceeded,
   FileFacts,
+  LastingLevel,
   Outcome,
   OutputFacts,
   TaskBody,

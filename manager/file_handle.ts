@@ -1,12 +1,13 @@
 /** What a script holds of a declared file. */
 
-import type { CacheName, FileId } from "../shared/ids.ts";
+import type { FileId } from "../shared/ids.ts";
+import type { BoundFile } from "./core/event.ts";
 import type { FileKind } from "./file_entry.ts";
 
 /** What a handle asks its manager for. */
 export interface FileReader {
   /** Undefined until the name is known. */
-  boundOf(id: FileId): { readonly name: CacheName; readonly sizeBytes: number } | undefined;
+  boundOf(id: FileId): BoundFile | undefined;
   contents(id: FileId): Promise<Uint8Array>;
   seen(id: FileId): Promise<Uint8Array>;
   replicaCountOf(id: FileId): number;
@@ -37,6 +38,15 @@ export class FileHandle implements Disposable {
   get size(): number | undefined {
     const sizeBytes = this.#reader.boundOf(this.id)?.sizeBytes ?? -1;
     return sizeBytes < 0 ? undefined : sizeBytes;
+  }
+
+  /**
+   * What is known of its contents.
+   *
+   * @internal
+   */
+  get facts(): BoundFile | undefined {
+    return this.#reader.boundOf(this.id);
   }
 
   /** How many workers have it whole. */

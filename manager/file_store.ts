@@ -375,10 +375,10 @@ export class FileStore implements FileReader {
   }
 
   /** See `FileHandle.cacheName` and `FileHandle.size`. */
-  boundOf(id: FileId): { readonly name: CacheName; readonly sizeBytes: number } | undefined {
+  boundOf(id: FileId): BoundFile | undefined {
     const entry = this.#entries.get(id);
     if (entry?.bound === undefined) return undefined;
-    return { name: entry.bound.name, sizeBytes: entry.place?.sizeBytes ?? entry.bound.sizeBytes };
+    return { ...entry.bound, sizeBytes: entry.place?.sizeBytes ?? entry.bound.sizeBytes };
   }
 
   /** See `FileHandle.contents`. */

@@ -47,6 +47,7 @@ export class KeepDesk {
   #lastRequestId = 0;
   /** When the first worker was there; Infinity before that. */
   #joinedAtMs = Infinity;
+  #joining: ReturnType<typeof setTimeout> | undefined;
   #look: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: KeepDeskOptions) {
@@ -56,12 +57,15 @@ export class KeepDesk {
       if (!facts.some(({ kind }) => kind === "worker_joined")) return;
       this.#joinedAtMs = atMs;
       stop();
+      // Others may join a moment after the first, as they do after a break: those who wait for one
+      // of them know then.
+      this.#joining = setTimeout(() => this.#lookSoon(), this.#graceMs);
     });
-    engine.watchSteps(() => this.#lookSoon(LOOK_MS));
+    engine.watchSteps(() => this.#lookSoon());
   }
 
   /** Has workers keep a file; rejects when none could. */
-  async keep({ id, role }: FileEntry, level: LastingLevel): Promise<KeptFile> {
+  async keep({ id, role }: Pick<FileEntry, "id" | "role">, level: LastingLevel): Promise<KeptFile> {
     if (role === "unused") throw new Error(`Cannot keep file ${id}: no task makes it`);
     const { promise, resolve, reject } = Promise.withResolvers<FileFacts>();
     this.#lastRequestId += 1;
@@ -91,7 +95,7 @@ export class KeepDesk {
       resolve,
     };
     this.#searches.add(search);
-    this.#lookSoon(0);
+    this.#lookSoon();
     return promise;
   }
 
@@ -102,22 +106,25 @@ export class KeepDesk {
     }
     this.#keeps.clear();
     for (const search of [...this.#searches]) this.#end(search);
+    clearTimeout(this.#joining);
     clearTimeout(this.#look);
   }
 
-  #lookSoon(delayMs: number): void {
+  get #graceMs(): number {
+    return this.#options.state.policies.reconnectGraceMs;
+  }
+
+  #lookSoon(): void {
     if (this.#searches.size === 0 || this.#look !== undefined) return;
     this.#look = setTimeout(() => {
       this.#look = undefined;
       this.#lookAtAll();
-    }, delayMs);
+    }, LOOK_MS);
   }
 
   #lookAtAll(): void {
     const { state, engine } = this.#options;
-    // Others may join a moment after the first, as they do after a break.
-    const untilMs = this.#joinedAtMs + state.policies.reconnectGraceMs;
-    const haveJoined = engine.nowMs() >= untilMs;
+    const haveJoined = engine.nowMs() >= this.#joinedAtMs + this.#graceMs;
     for (const search of [...this.#searches]) {
       for (const id of search.open) {
         const standing = standingOf(state, id);
@@ -126,7 +133,6 @@ export class KeepDesk {
       }
       if (search.open.size === 0) this.#end(search);
     }
-    if (!haveJoined && untilMs < Infinity) this.#lookSoon(Math.ceil(untilMs - engine.nowMs()));
   }
 
   /** What is looked at for so long is there, as far as anybody knows. */

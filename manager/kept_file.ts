@@ -25,8 +25,9 @@ export interface KeptFile {
 export interface KeepOptions {
   /**
    * `"worker"`: while the process of its worker lives, which waits for the next manager of its name
-   * for `--idle-timeout`. `"forever"`: in the store of the worker's host, until `tendril cache`
-   * removes it. Default `"worker"`.
+   * for `--idle-timeout`. `"forever"`: in the store beside the worker's workspace, until
+   * `tendril cache` removes it; for local workers of a manager state a `workspace`, or theirs goes
+   * with it. Default `"worker"`.
    */
   readonly level?: LastingLevel;
 }

@@ -112,9 +112,10 @@ async function buildLibrary(page: Page): Promise<void> {
 
 /** Types of what mod.ts exports, in one file that names no package and no runtime. */
 function buildDeclarations(): void {
-  const config = join(DIST, "tsconfig.json");
+  // Names of its own: another process may be building as well.
+  const [config, globals] = [`tsconfig.${process.pid}.json`, `deno.${process.pid}.d.ts`];
   // The declarations of Bun know nothing of Deno; `deno check` has looked at what uses it.
-  write("deno.d.ts", "declare const Deno: any;\n");
+  write(globals, "declare const Deno: any;\n");
   const compilerOptions = {
     noEmit: false,
     noImplicitAny: false,
@@ -123,15 +124,14 @@ function buildDeclarations(): void {
     // Types are checked by deno check, which knows both runtimes.
     noCheck: true,
     skipLibCheck: true,
-    types: ["bun", "../shared/std_path.d.ts", "../shared/archive/seek_bzip.d.ts", "./deno.d.ts"],
+    types: ["bun", "../shared/std_path.d.ts", "../shared/archive/seek_bzip.d.ts", `./${globals}`],
   };
-  write("tsconfig.json", JSON.stringify({ extends: "../tsconfig.json", compilerOptions }));
+  write(config, JSON.stringify({ extends: "../tsconfig.json", compilerOptions }));
   const output = { noBanner: true, exportReferencedTypes: false };
   const [declarations = ""] = generateDtsBundle([{ filePath: join(ROOT, "mod.ts"), output }], {
-    preferredConfigPath: config,
+    preferredConfigPath: join(DIST, config),
   });
-  rmSync(config);
-  rmSync(join(DIST, "deno.d.ts"));
+  for (const file of [config, globals]) rmSync(join(DIST, file));
   const foreign = FOREIGN.exec(declarations.replace(/\/\*[^]*?\*\//g, ""));
   if (foreign) throw new Error(`Cannot publish the types of mod.ts: they hold "${foreign[0]}"`);
   write("tendril.d.ts", declarations);
@@ -199,7 +199,8 @@ function digestOf(paths: readonly string[]): string {
     const isFolder = statSync(join(ROOT, path)).isDirectory();
     const names = isFolder ? readdirSync(join(ROOT, path), ALL_FILES).sort() : [""];
     for (const file of names.map((name) => join(path, name))) {
-      if (statSync(join(ROOT, file)).isDirectory()) continue;
+      // What Python leaves beside the modules that tests run is no source.
+      if (file.includes("__pycache__") || statSync(join(ROOT, file)).isDirectory()) continue;
       hash.update(`${file}\0`).update(readFileSync(join(ROOT, file))).update("\0");
     }
   }

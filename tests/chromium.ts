@@ -26,7 +26,7 @@ export const LAPTOP = { width: 1280, height: 860 } as const;
 export const PHONE = { width: 390, height: 844 } as const;
 
 /** Longest wait for what a page is to show. */
-const WAIT_MS_MAX = 20_000;
+const WAIT_MS_MAX = 40_000;
 
 /** A page that is looked at, with all that it complained of. */
 export interface LookedAt extends AsyncDisposable {

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 const LOOK_PAUSE_MS = 5;
-const UNTIL_MS_MAX = 20_000;
+const UNTIL_MS_MAX = 40_000;
 
 /** Waits for `condition`; throws with `what` when it does not come true in time. */
 export async function until(

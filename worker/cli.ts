@@ -56,10 +56,10 @@ export function runInternalCommand(
   switch (name) {
     case "internal-watch":
       return runWatchCommand(args).then(() => 0);
-    case "internal-tries":
-      return import("./local/try_host.ts").then(({ runTryHost }) => runTryHost(args));
     case HASH_SUBCOMMAND:
       return runHashCommand(args);
+    case "internal-tries":
+      return import("./local/try_host.ts").then(({ runTryHost }) => runTryHost(args));
     case UNPACK_SUBCOMMAND:
       return runUnpackCommand(args);
     case "internal-library-host": {

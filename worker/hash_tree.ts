@@ -35,7 +35,7 @@ export async function hashCachedTree(
 ): Promise<string> {
   signal.throwIfAborted();
   if (sizeBytes <= HASHED_HERE_BYTES_MAX) return (await hashTree(path, { signal })).sha256;
-  const ended = await runHelper([...command, path], { mark, signal });
+  const ended = await runHelper([...command, path], { mark, signal, purpose: "hash" });
   signal.throwIfAborted();
   const digest = ended.output.trim();
   if (ended.code === 0 && /^[0-9a-f]{64}$/.test(digest)) return digest;

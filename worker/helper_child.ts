@@ -26,6 +26,8 @@ const COMPLAINT_LENGTH_MAX = 1000;
 export interface HelperOptions {
   /** The worker's mark, by which the child is found should both be killed. */
   readonly mark: string;
+  /** What it is for, as a verb: for errors. */
+  readonly purpose: string;
   /** Kills it. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -42,7 +44,7 @@ export interface HelperEnd {
 /** Runs a child to its end; its standard input stays open until then. Throws when there is none. */
 export async function runHelper(
   command: readonly string[],
-  { mark, signal }: HelperOptions,
+  { mark, purpose, signal }: HelperOptions,
 ): Promise<HelperEnd> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
@@ -55,7 +57,7 @@ export async function runHelper(
   };
   signal?.addEventListener("abort", kill, { once: true });
   try {
-    return await helperEnd(child);
+    return await helperEnd(child, purpose);
   } finally {
     signal?.removeEventListener("abort", kill);
   }
@@ -67,7 +69,7 @@ export function howEnded({ code, signal, complaint }: HelperEnd): string {
     .trimEnd();
 }
 
-async function helperEnd(child: ChildProcess): Promise<HelperEnd> {
+async function helperEnd(child: ChildProcess, purpose: string): Promise<HelperEnd> {
   let output = "";
   let complaint = "";
   child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
@@ -80,9 +82,8 @@ async function helperEnd(child: ChildProcess): Promise<HelperEnd> {
   child.stdin?.on("error", () => {});
   return await new Promise<HelperEnd>((resolve, reject) => {
     child.once("error", (cause) => {
-      reject(
-        new Error(`Cannot start "${child.spawnfile}" as a helper: ${cause.message}`, { cause }),
-      );
+      const message = `Cannot start "${child.spawnfile}" to ${purpose}: ${cause.message}`;
+      reject(new Error(message, { cause }));
     });
     child.once("close", (code, signal) => {
       child.stdin?.destroy();

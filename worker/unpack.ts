@@ -70,7 +70,7 @@ export async function unpackInChild(
     throw new ArchiveError(`Cannot unpack into "${targetPath}" as a new directory: it exists`);
   }
   const request = JSON.stringify({ archivePath, targetPath, place, limits });
-  const ended = await runHelper([...command, request], { mark, signal });
+  const ended = await runHelper([...command, request], { mark, signal, purpose: "unpack" });
   const answer = parseAnswer(ended.output);
   if (ended.code === 0 && answer?.kind === "unpacked" && !signal?.aborted) return answer.result;
   if (answer?.kind === "failed" && !signal?.aborted) {

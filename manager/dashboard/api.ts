@@ -9,6 +9,8 @@
  * @module
  */
 
+import type { CallAnswers, CallQuestion } from "./call_api.ts";
+
 /** Grows when a field of an answer changes its meaning or goes. */
 export const API_VERSION = 1;
 
@@ -65,6 +67,7 @@ export interface TaskFilter {
 
 /** Something to be answered from the records of one run. */
 export type Question =
+  | CallQuestion
   | { readonly kind: "run" }
   | {
     readonly kind: "overview";
@@ -106,13 +109,13 @@ export type Question =
   | { readonly kind: "transfers"; readonly isRunning: boolean; readonly limit: number }
   /** How bytes spread: of one file, or of all. */
   | { readonly kind: "vine"; readonly fileId?: number; readonly transfersMax: number }
-  | { readonly kind: "graph"; readonly grouping: "auto" | "tasks" | "categories" };
+  | { readonly kind: "graph"; readonly grouping: "auto" | Graph["grouping"] };
 
 /** Rows of one answer at most. */
 export const ROWS_MAX = 1_000;
 
 /** `{kind of a question: its answer}` */
-export interface Answers {
+export interface Answers extends CallAnswers {
   readonly run: RunInfo;
   readonly overview: Overview;
   readonly tasks: Rows<TaskRow>;
@@ -150,6 +153,8 @@ export interface RunInfo {
   /** When the records were last written: the end of what they know. */
   readonly recordedAtMs: number;
   readonly categories: readonly string[];
+  /** Names of apps that were called. */
+  readonly apps: readonly string[];
   readonly notes: readonly {
     readonly atMs: number;
     readonly kind: string;
@@ -188,6 +193,8 @@ export interface Overview {
     readonly taskId: number;
     readonly message: string;
   }[];
+  /** Of each app, in the order in which they were called first. */
+  readonly apps: CallAnswers["apps"];
   readonly bytes: BytesByRoute;
   /** Until all submitted tasks have ended at the rate of the last minute; null when it is not known. */
   readonly leftMs: number | null;
@@ -281,6 +288,8 @@ export interface TaskDetail extends TaskRow {
   readonly requested: Amounts;
   readonly allocated: Amounts;
   readonly used: Amounts & { readonly processCount: number | null; readonly cpuMs: number | null };
+  /** The call of an app that it is a try of. */
+  readonly appCallId: number | null;
   readonly recoveryCount: number;
   readonly argumentBytes: number | null;
   readonly valueBytes: number | null;
@@ -496,14 +505,17 @@ export interface Vine {
 
 /** The workflow's tasks and files, or groups of them. */
 export interface Graph {
-  readonly grouping: "tasks" | "categories";
+  readonly grouping: "tasks" | "categories" | "calls" | "apps";
   readonly nodes: readonly {
     readonly id: string;
-    readonly kind: "task" | "file" | "category" | "file_group";
+    readonly kind: "task" | "file" | "category" | "file_group" | "call" | "app";
     readonly label: string;
-    /** Of a task or a file; of a group null. */
+    /** Of a task, a file or a call; of a group null. */
     readonly number: number | null;
-    /** `{state or outcome: how many}` of the tasks in it: pending, running, success, failed, cancelled. */
+    /**
+     * `{state or outcome: how many}` of the tasks in it: pending, running, success, failed,
+     * cancelled; of calls of apps dispatched, joining, memo (it came from memory) and dep_fail too.
+     */
     readonly states: { readonly [state: string]: number };
     readonly sizeBytes: number | null;
   }[];
@@ -511,6 +523,8 @@ export interface Graph {
     readonly from: string;
     readonly to: string;
     readonly count: number;
+    /** A call of an app that returned the future of the other. */
+    readonly isJoin?: true;
   }[];
   readonly isCut: boolean;
 }

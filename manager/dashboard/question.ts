@@ -15,6 +15,7 @@ import {
   ruled,
   text,
 } from "../../shared/message_check.ts";
+import { APP_STATES, CALL_SORTS } from "./call_api.ts";
 import { FILE_SORTS, type Question, ROWS_MAX, SHOWN_STATES, TASK_SORTS } from "./api.ts";
 
 /** Characters of a search. */
@@ -77,7 +78,18 @@ const check: Check<Question> = ruled(
     file: { fileId: natural },
     transfers: { isRunning: flag, limit },
     vine: { fileId: optional(natural), transfersMax: upToNumber(VINE_TRANSFERS_MAX) },
-    graph: { grouping: oneOf(["auto", "tasks", "categories"]) },
+    graph: { grouping: oneOf(["auto", "tasks", "categories", "calls", "apps"]) },
+    calls: {
+      search,
+      states: optional(upTo(APP_STATES.length, list(oneOf(APP_STATES)))),
+      app: optional(word),
+      sort: oneOf(CALL_SORTS),
+      isDescending: flag,
+      offset: natural,
+      limit,
+    },
+    call: { callId: natural },
+    apps: {},
   }),
   checkSpan,
 );

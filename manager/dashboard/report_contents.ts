@@ -17,9 +17,11 @@ import {
   type TaskDetail,
   type WorkerDetail,
 } from "./api.ts";
+import type { CallDetail, CallRow } from "./call_api.ts";
 import { packRows } from "./packed_rows.ts";
 import { answer } from "./queries/answer.ts";
 import { allFiles } from "./queries/files.ts";
+import { allCalls } from "./queries/calls.ts";
 import { allTasks } from "./queries/tasks.ts";
 import {
   type PackedReport,
@@ -65,11 +67,12 @@ export function packReport(db: DatabaseSync, limits: ReportLimits = REPORT_LIMIT
 export function collectReport(db: DatabaseSync, limits: ReportLimits): PackedReport {
   const tasks = allTasks(db, limits.tasksMax);
   const files = allFiles(db, limits.filesMax);
+  const calls = allCalls(db, limits.tasksMax);
   const { rows: workers, total: workerTotal } = answer(db, { kind: "workers" });
   const { bars, ...timeline } = answer(db, { kind: "timeline", barsMax: limits.barsMax });
   const run = answer(db, { kind: "run" });
   const answers: ReportAnswers = {
-    run: { ...run, notes: [...run.notes, ...notesOf(run, { tasks, files }, limits)] },
+    run: { ...run, notes: [...run.notes, ...notesOf(run, { tasks, files, calls }, limits)] },
     overview: answer(db, { kind: "overview", points: limits.pointsMax }),
     workerTotal,
     timeline,
@@ -78,6 +81,8 @@ export function collectReport(db: DatabaseSync, limits: ReportLimits): PackedRep
     ...vinesOf(db, limits),
     graphs: graphsOf(db),
     levels: answer(db, { kind: "levels" }),
+    apps: answer(db, { kind: "apps" }),
+    calls: callDetails(db, calls.rows, limits),
     ...detailsOf(db, { tasks: tasks.rows, workers }, limits),
   };
   const columns = bars.id.map((id, index): ReportBar => ({
@@ -97,10 +102,12 @@ export function collectReport(db: DatabaseSync, limits: ReportLimits): PackedRep
     files: packRows(files.rows, EXPECTED_OF_FILES),
     workers: packRows(workers.map((row) => ({ ...row, features: row.features.join("\n") }))),
     bars: packRows(columns),
+    calls: packRows(calls.rows),
   };
 }
 
 interface Told {
+  readonly calls: { readonly total: number; readonly rows: readonly unknown[] };
   readonly tasks: { readonly total: number; readonly rows: readonly unknown[] };
   readonly files: { readonly total: number; readonly rows: readonly unknown[] };
 }
@@ -108,7 +115,7 @@ interface Told {
 /** What is left out is said. */
 function notesOf(
   { recordedAtMs }: RunInfo,
-  { tasks, files }: Told,
+  { tasks, files, calls }: Told,
   { tasksMax, filesMax }: ReportLimits,
 ): RunInfo["notes"] {
   const notes: RunInfo["notes"][number][] = [];
@@ -117,6 +124,9 @@ function notesOf(
   };
   if (tasks.total > tasks.rows.length) {
     add(`This report holds ${tasksMax} of ${tasks.total} tasks, those that failed first`);
+  }
+  if (calls.total > calls.rows.length) {
+    add(`This report holds ${tasksMax} of ${calls.total} calls of apps, those that failed first`);
   }
   if (files.total > files.rows.length) {
     add(`This report holds ${filesMax} of ${files.total} files`);
@@ -145,8 +155,27 @@ function vinesOf(
 
 function graphsOf(db: DatabaseSync): readonly Graph[] {
   const shown = answer(db, { kind: "graph", grouping: "auto" });
-  const other = shown.grouping === "tasks" ? "categories" : "tasks";
-  return [shown, answer(db, { kind: "graph", grouping: other })];
+  const others = (["tasks", "categories", "calls", "apps"] as const)
+    .filter((grouping) => grouping !== shown.grouping)
+    .map((grouping) => answer(db, { kind: "graph", grouping }))
+    .filter(({ grouping, nodes }) =>
+      grouping === "tasks" || grouping === "categories" || nodes.length > 0
+    );
+  return [shown, ...others];
+}
+
+/** Details of calls as far as there is room: of those that failed, then of the others. */
+function callDetails(
+  db: DatabaseSync,
+  calls: readonly CallRow[],
+  { detailCharsMax }: ReportLimits,
+): readonly CallDetail[] {
+  const hasFailed = ({ state }: CallRow): boolean => state === "failed" || state === "dep_fail";
+  const ordered = [...calls.filter(hasFailed), ...calls.filter((call) => !hasFailed(call))];
+  return fitting<CallDetail>(
+    ordered.map(({ callId }) => () => answer(db, { kind: "call", callId })),
+    detailCharsMax,
+  );
 }
 
 /** Details as far as there is room: of failed tasks, then of the others as they were submitted. */

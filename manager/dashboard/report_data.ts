@@ -28,8 +28,10 @@ import type {
   WorkerDetail,
   WorkerRow,
 } from "./api.ts";
+import type { CallDetail, CallRow } from "./call_api.ts";
 import { type PackedRows, unpackRows } from "./packed_rows.ts";
 import {
+  callsOf,
   EXPECTED_OF_FILES,
   expectedOfTasks,
   filesOf,
@@ -64,6 +66,8 @@ export interface ReportAnswers {
   readonly tasks: readonly TaskDetail[];
   readonly workers: readonly WorkerDetail[];
   readonly files: readonly FileDetail[];
+  readonly apps: Answers["apps"];
+  readonly calls: readonly CallDetail[];
 }
 
 /** What is packed. */
@@ -74,6 +78,7 @@ export interface PackedReport {
   readonly files: PackedRows;
   readonly workers: PackedRows;
   readonly bars: PackedRows;
+  readonly calls: PackedRows;
 }
 
 /** A bar of the timeline in a report. */
@@ -89,6 +94,7 @@ export interface ReportData {
   readonly files: readonly ReportFile[];
   readonly workers: readonly WorkerRow[];
   readonly bars: readonly ReportBar[];
+  readonly calls: readonly CallRow[];
 }
 
 /** Unpacks what stands in a report's element: JSON, gzip, base64. */
@@ -116,6 +122,7 @@ export function unpackReport(packed: PackedReport): ReportData {
     files: unpackRows(packed.files, EXPECTED_OF_FILES),
     workers,
     bars: unpackRows(packed.bars),
+    calls: unpackRows(packed.calls),
   };
 }
 
@@ -156,6 +163,13 @@ export function answerFromReport(data: ReportData, question: Question): Answers[
     }
     case "vine":
       return vineOf(data, question);
+    case "calls":
+      return callsOf(data.calls, question);
+    case "call":
+      return answers.calls.find(({ callId }) => callId === question.callId) ??
+        partOfCall(data, question.callId);
+    case "apps":
+      return answers.apps;
     case "graph":
       return graphOf(answers.graphs, question.grouping);
     default:
@@ -266,6 +280,7 @@ function partOfTask({ tasks }: ReportData, taskId: number): TaskDetail | null {
       processCount: null,
       cpuMs: null,
     },
+    appCallId: null,
     recoveryCount: 0,
     argumentBytes: null,
     valueBytes: null,
@@ -274,6 +289,26 @@ function partOfTask({ tasks }: ReportData, taskId: number): TaskDetail | null {
     tries: [],
     stdoutTail: null,
     stderrTail: null,
+    isPartial: true,
+  };
+}
+
+/** What the row of a call tells of it. */
+function partOfCall({ calls }: ReportData, callId: number): CallDetail | null {
+  const call = calls.find((row) => row.callId === callId);
+  if (call === undefined) return null;
+  return {
+    ...call,
+    category: null,
+    isMemoized: call.memoKey !== null,
+    failCost: 0,
+    depends: [],
+    joins: [],
+    outputs: [],
+    stdout: null,
+    stderr: null,
+    tries: [],
+    causes: [],
     isPartial: true,
   };
 }

@@ -13,6 +13,7 @@ import {
   type TaskRow,
   type WorkerRow,
 } from "./api.ts";
+import { APP_STATES, type CallRow } from "./call_api.ts";
 import type { Expectations } from "./packed_rows.ts";
 import { lowerAscii, searchedNumber, searchWords } from "./search_words.ts";
 
@@ -44,6 +45,7 @@ export const EXPECTED_OF_FILES: Expectations<ReportFile> = {
 };
 
 type TasksQuestion = Extract<Question, { readonly kind: "tasks" }>;
+type CallsQuestion = Extract<Question, { readonly kind: "calls" }>;
 type FilesQuestion = Extract<Question, { readonly kind: "files" }>;
 type Key = string | number | null;
 
@@ -95,6 +97,32 @@ function isWordOfTask(task: ReportTask, word: string): boolean {
 
 function hasWord(texts: readonly (string | null)[], word: string): boolean {
   return texts.some((text) => text !== null && lowerAscii(text).includes(word));
+}
+
+const CALL_KEYS: { readonly [Sort in CallsQuestion["sort"]]: (call: CallRow) => Key } = {
+  id: ({ callId }) => callId,
+  app: ({ app }) => app,
+  state: ({ state }) => APP_STATES.indexOf(state),
+  try: (call) => call.try,
+  host: ({ host }) => host,
+  called: ({ calledAtMs }) => calledAtMs,
+  ran: ({ ranMs }) => ranMs,
+};
+
+/** Answers `calls`. */
+export function callsOf(calls: readonly CallRow[], question: CallsQuestion): Rows<CallRow> {
+  const { states, app } = question;
+  const words = searchWords(question.search);
+  const found = calls.filter((call) =>
+    (states === undefined || states.includes(call.state)) &&
+    (app === undefined || call.app === app) &&
+    words.every((word) =>
+      call.callId === searchedNumber(word) ||
+      hasWord([call.app, call.label, call.argumentText], word) ||
+      hasWord([call.message, call.host, call.memoKey], word)
+    )
+  );
+  return page(found, CALL_KEYS[question.sort], ({ callId }) => callId, question);
 }
 
 const LEVELS = ["task", "workflow", "worker", "forever"];

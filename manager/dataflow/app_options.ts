@@ -14,6 +14,7 @@ import {
 } from "../task_definition.ts";
 import type { FailureKind, TryFailure, TryOutput } from "./executor.ts";
 import { File } from "./file.ts";
+import type { OwnKey } from "./memo_key.ts";
 
 /** A call whose try failed, as retry handlers see it. */
 export interface RetriedCall {
@@ -70,10 +71,10 @@ export type AppOutput = string | File | {
 
 /** How a call's result is remembered. */
 export interface MemoOptions {
-  /** Positions of arguments, from 0, that make no difference. */
-  readonly ignore?: readonly number[];
-  /** The key of a call of this app, in place of its arguments; undefined remembers nothing. */
-  readonly key?: (args: readonly unknown[]) => string | undefined;
+  /** Positions of arguments, from 0, and names of options, that make no difference. */
+  readonly ignore?: readonly (number | string)[];
+  /** Says what of the arguments counts; undefined: this call is not remembered. */
+  readonly key?: OwnKey;
 }
 
 /** Software in which a call runs: the path of an archive, or what was declared of one. */
@@ -164,11 +165,13 @@ const memo: Reader<boolean | MemoOptions> = (value, what) => {
   if (typeof value === "boolean") return value;
   return readOptions<MemoOptions>(value, what, {
     ignore: (list, name) => {
-      if (Array.isArray(list)) return list.map((one) => count(0, 1_000)(one, name));
+      if (Array.isArray(list)) {
+        return list.map((one) => typeof one === "string" ? one : count(0, 1_000)(one, name));
+      }
       throw new TypeError(`Cannot take ${name} "${show(list)}" as positions: expected [0, 2]`);
     },
     key: (key, name) => {
-      if (typeof key === "function") return key as (args: readonly unknown[]) => string;
+      if (typeof key === "function") return key as OwnKey;
       throw new TypeError(`Cannot take ${name} "${show(key)}" as a function of the arguments`);
     },
   });

@@ -34,6 +34,10 @@ export interface CallRecord {
   consumers: CallRecord[] | undefined;
   /** Told once it has ended. */
   listeners: (() => void)[] | undefined;
+  /** Under which its result is remembered; undefined before that is looked for, or if it is not. */
+  memoKey: string | undefined;
+  /** True of one that runs because what was remembered of another one is lost. */
+  readonly isAgain: boolean;
   /** Number of the last try, 0 before the first. */
   try: number;
   failCost: number;

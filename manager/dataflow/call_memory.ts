@@ -17,6 +17,9 @@ export interface CallMemory {
   keep(call: CallRecord, end: Extract<TryEnd, { kind: "done" }>): Promise<void>;
   /** A call is over, in whatever way: calls that are the same go on. */
   ended(call: CallRecord): void;
-  /** The key of a call that was looked up. */
-  keyOf(call: CallRecord): string | undefined;
+  /**
+   * Sees to it that what was remembered of a call that has ended is there, or that the call runs
+   * again; undefined when there is nothing to do.
+   */
+  ensure(call: CallRecord): Promise<void> | undefined;
 }

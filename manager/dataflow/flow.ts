@@ -7,6 +7,8 @@ import { Manager } from "../manager.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
 import { checkFlow, type FlowOptions, readFlow } from "./flow_options.ts";
+import type { FlowMemory } from "./flow_memory.ts";
+import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
 import { PlacedFile } from "./placed_file.ts";
@@ -23,6 +25,7 @@ export class Flow implements AsyncDisposable {
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
   readonly #exit: "wait" | "cancel";
+  readonly #memory: FlowMemory;
   #closing: Promise<void> | undefined;
 
   /**
@@ -36,6 +39,7 @@ export class Flow implements AsyncDisposable {
     this.#isOwnManager = parts.isOwnManager;
     this.#executors = parts.executors;
     this.#exit = parts.exit;
+    this.#memory = parts.memory;
   }
 
   /**
@@ -75,6 +79,15 @@ export class Flow implements AsyncDisposable {
     this.#kernel.cancelAll("all calls were cancelled");
   }
 
+  /**
+   * Brings what was remembered so far to where later runs find it.
+   *
+   * @throws {Error} When it cannot be written.
+   */
+  async checkpoint(): Promise<void> {
+    await this.#memory.flush();
+  }
+
   /** Waits for the calls, or cancels them, as `exit` says; then ends what the flow has started. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -91,6 +104,7 @@ export class Flow implements AsyncDisposable {
     this.#kernel.close("the flow was closed");
     const index = flows.indexOf(this);
     if (index >= 0) flows.splice(index, 1);
+    await this.#memory.close();
     for (const executor of this.#executors.toReversed()) await executor.close();
     if (this.#isOwnManager) await this.#manager?.close();
   }
@@ -103,6 +117,7 @@ export interface FlowParts {
   readonly isOwnManager: boolean;
   readonly executors: readonly Executor[];
   readonly exit: "wait" | "cancel";
+  readonly memory: FlowMemory;
 }
 
 /**
@@ -133,7 +148,8 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     return one === "manager" ? new ManagerExecutor(manager as Manager) : one;
   });
   let lastId = 0;
-  const kernel = new Kernel({
+  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
+  const kernel: Kernel = new Kernel({
     executors,
     chooseExecutor: own.chooseExecutor,
     resolver: own.resolver,
@@ -145,10 +161,11 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
       if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
       throw new TypeError("Cannot take a file of a manager: the flow has none");
     },
-    ensure: (file) => file,
+    ensure: (call) => memory.ensure(call),
+    memory,
   });
   const isOwnManager = own.manager === undefined;
-  const flow = new Flow({ kernel, manager, isOwnManager, executors, exit: own.exit });
+  const flow = new Flow({ kernel, manager, isOwnManager, executors, exit: own.exit, memory });
   flows.push(flow);
   return flow;
 }

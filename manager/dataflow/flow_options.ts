@@ -1,12 +1,25 @@
 /** Options of a flow, checked. */
 
-import type { ManagerOptions, PolicyOptions } from "../config.ts";
+import type { Duration, ManagerOptions, PolicyOptions } from "../config.ts";
 import { Manager } from "../manager.ts";
-import { oneOf, type Reader, type Readers, readOptions, show } from "../option.ts";
+import {
+  duration,
+  flag,
+  oneOf,
+  type Reader,
+  type Readers,
+  readOptions,
+  show,
+  text,
+} from "../option.ts";
 import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./app_options.ts";
+import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./checkpoint.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
 import { type ExecutorChooser, FIRST_EXECUTOR } from "./executor_choice.ts";
+import { memoKey, type MemoKeyer } from "./memo_key.ts";
+import type { MemoStore } from "./memo_store.ts";
+import { MEMO_FILE } from "./sqlite_memo_store.ts";
 
 /** What a flow can be given of its own. */
 export interface OwnFlowOptions extends AppRetryOptions {
@@ -28,6 +41,30 @@ export interface OwnFlowOptions extends AppRetryOptions {
   readonly exit?: "wait" | "cancel";
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
+  /**
+   * Whether results are remembered of calls whose apps do not say: calls that are the same run once.
+   * Default true where `checkpoint` is stated, else false.
+   */
+  readonly memoize?: boolean;
+  /**
+   * When what is remembered goes to `memoFile`, for later runs: each result before its future
+   * settles (`"task_exit"`), every `checkpointPeriod` (`"periodic"`), at the end (`"exit"`), or when
+   * `flow.checkpoint()` is called (`"manual"`), and then at the end as well. Default: never.
+   */
+  readonly checkpoint?: CheckpointMode;
+  /** Of `"periodic"`. Default 30 s. */
+  readonly checkpointPeriod?: Duration;
+  /** Where results are remembered. Default `tendril-memo.db` in the working directory. */
+  readonly memoFile?: string;
+  /** In place of `memoFile`; closed with the flow. */
+  readonly memoStore?: MemoStore;
+  /** Makes the keys of calls. Default `memoKey`. */
+  readonly memoKey?: MemoKeyer;
+  /**
+   * How long workers keep files, and large values, that are remembered: while their process lives,
+   * which may outlive this manager, or in the store of their host. Default `"worker"`.
+   */
+  readonly keepFiles?: "worker" | "forever";
   /** Policies, as TaskVine names its parameters. */
   readonly "tune_parameters"?: PolicyOptions;
 }
@@ -44,6 +81,18 @@ export interface CheckedFlow {
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
+  readonly memo: CheckedMemo;
+}
+
+/** Checked options of what is remembered. */
+export interface CheckedMemo {
+  readonly isDefault: boolean;
+  readonly checkpoint: CheckpointMode | undefined;
+  readonly periodMs: number;
+  readonly file: string;
+  readonly store: MemoStore | undefined;
+  readonly keyer: MemoKeyer;
+  readonly level: "worker" | "forever";
 }
 
 const executors: Reader<readonly ("manager" | Executor)[]> = (value, what) => {
@@ -80,6 +129,19 @@ const policies: Reader<PolicyOptions> = (value, what) => {
   );
 };
 
+const memoStore: Reader<MemoStore> = (value, what) => {
+  const { get, put } = value as { readonly get?: unknown; readonly put?: unknown };
+  if (typeof get === "function" && typeof put === "function") return value as MemoStore;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a memo store: expected { get, put }`,
+  );
+};
+
+const keyer: Reader<MemoKeyer> = (value, what) => {
+  if (typeof value === "function") return value as MemoKeyer;
+  throw new TypeError(`Cannot take ${what} "${show(value)}" as a function that makes keys`);
+};
+
 const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
@@ -87,6 +149,13 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
+  memoize: flag,
+  checkpoint: oneOf(...CHECKPOINT_MODES),
+  checkpointPeriod: duration,
+  memoFile: text,
+  memoStore,
+  memoKey: keyer,
+  keepFiles: oneOf("worker", "forever"),
   "tune_parameters": policies,
 };
 
@@ -121,6 +190,15 @@ export function readFlow(options: FlowOptions): {
         on: read.retryOn,
       },
       tune: read["tune_parameters"],
+      memo: {
+        isDefault: read.memoize ?? read.checkpoint !== undefined,
+        checkpoint: read.checkpoint,
+        periodMs: Number(read.checkpointPeriod ?? CHECKPOINT_PERIOD_MS),
+        file: read.memoFile ?? MEMO_FILE,
+        store: read.memoStore,
+        keyer: read.memoKey ?? memoKey,
+        level: read.keepFiles ?? "worker",
+      },
     },
     forManager,
   };

@@ -84,10 +84,18 @@ export class Kernel implements FutureOwner {
     recipe: Recipe,
     args: readonly unknown[],
   ): AppFuture<T, Outputs> {
+    return this.#start<T, Outputs>(recipe, args, false);
+  }
+
+  #start<T, Outputs extends string>(
+    recipe: Recipe,
+    args: readonly unknown[],
+    isAgain: boolean,
+  ): AppFuture<T, Outputs> {
     if (this.#closedWhy !== undefined) {
       throw new Error(`Cannot call "${recipe.name}": ${this.#closedWhy}`);
     }
-    const call = newCall(this.#options.newId(), recipe, args);
+    const call = newCall(this.#options.newId(), recipe, args, isAgain);
     const dependsOn = this.#depend(call);
     const isWaiting = call.waitingCount > 0;
     if (isWaiting && recipe.target !== undefined) checkTravels(recipe, args);
@@ -114,7 +122,9 @@ export class Kernel implements FutureOwner {
   }
 
   /** See `FutureOwner`. */
-  async read({ end }: CallRecord): Promise<unknown> {
+  async read(call: CallRecord): Promise<unknown> {
+    await this.#options.memory?.ensure(call);
+    const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
     if (end.kind === "failed") throw end.error;
     return await end.value.read();
@@ -123,6 +133,7 @@ export class Kernel implements FutureOwner {
   /** See `FutureOwner`. */
   async placed(call: CallRecord, output: string): Promise<PlacedFile> {
     if (call.end === undefined) await new Promise<void>((done) => this.whenEnded(call, done));
+    await this.#options.memory?.ensure(call);
     return outputOf(call, output);
   }
 
@@ -201,6 +212,13 @@ export class Kernel implements FutureOwner {
     }
   }
 
+  /** Has a call run again of which what was remembered is lost; gives the end of that. */
+  async again({ recipe, args }: CallRecord): Promise<CallEnd> {
+    const call = callOf(this.#start(recipe, args, true));
+    await new Promise<void>((done) => this.whenEnded(call, done));
+    return call.end as CallEnd;
+  }
+
   #begin(call: CallRecord, isFirst = false): void {
     const { recipe } = call;
     if (recipe.kind === "join") return this.#join(call);
@@ -216,9 +234,8 @@ export class Kernel implements FutureOwner {
       const end = await memory.recall(call);
       if (hasEnded(call)) return;
       if (end === undefined) return this.#tries.begin(call, false);
-      const memoKey = memory.keyOf(call);
-      if (end.kind === "done") return this.#end(call, "memo_done", end, undefined, memoKey);
-      this.#end(call, "failed", end, messageOf(end.error), memoKey);
+      if (end.kind === "done") return this.#end(call, "memo_done", end);
+      this.#end(call, "failed", end, messageOf(end.error));
     } catch (error) {
       if (!hasEnded(call)) {
         this.#fail(call, { kind: "refused", message: messageOf(error), cause: error });
@@ -313,7 +330,7 @@ export class Kernel implements FutureOwner {
     }
     memory.keep(call, end).then(() => {
       if (hasEnded(call)) return;
-      this.#end(call, "exec_done", done, undefined, memory.keyOf(call));
+      this.#end(call, "exec_done", done);
     }, (error: unknown) => {
       if (hasEnded(call)) return;
       const message = `its result cannot be kept: ${messageOf(error)}`;
@@ -345,9 +362,9 @@ export class Kernel implements FutureOwner {
     state: AppState,
     end: CallEnd,
     message?: string,
-    memoKey?: string,
   ): void {
     call.end = end;
+    const { memoKey } = call;
     this.#enter(call, state, {
       ...(message === undefined ? {} : { message, failCost: call.failCost }),
       ...(memoKey === undefined ? {} : { memoKey }),
@@ -408,7 +425,12 @@ type AppStateFacts = Extract<AppFact, { readonly kind: "app_state" }>;
 
 const NO_CALLS: readonly TaskId[] = Object.freeze([]);
 
-function newCall(id: TaskId, recipe: Recipe, args: readonly unknown[]): CallRecord {
+function newCall(
+  id: TaskId,
+  recipe: Recipe,
+  args: readonly unknown[],
+  isAgain: boolean,
+): CallRecord {
   return {
     id,
     recipe,
@@ -417,6 +439,8 @@ function newCall(id: TaskId, recipe: Recipe, args: readonly unknown[]): CallReco
     waitingCount: 0,
     hasReferences: false,
     promised: undefined,
+    memoKey: undefined,
+    isAgain,
     consumers: undefined,
     listeners: undefined,
     try: 0,

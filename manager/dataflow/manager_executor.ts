@@ -11,7 +11,7 @@ import type { TaskResult } from "../task_result.ts";
 import type { AppTarget, AppTry, Executor, RunningTry, TryEnd, TryOutput } from "./executor.ts";
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
-import { PlacedFile } from "./placed_file.ts";
+import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
 /** What a command that succeeded gives. */
@@ -140,10 +140,12 @@ export class ManagerExecutor implements Executor {
         : StoredValue.plain({ exitCode: 0, stdout, stderr } satisfies CommandValue);
       const made: { [name: string]: PlacedFile } = {};
       for (const [name, handle] of outputs) {
-        made[name] = new PlacedFile(
+        const file = new PlacedFile(
           { kind: "handle", handle, manager: this.#manager },
           aTry.outputs[name]?.to?.name ?? baseOf(aTry.outputs[name]),
         );
+        file.facts = factsOf(task, handle);
+        made[name] = file;
       }
       return { kind: "done", value, outputs: made, workerId, host, ranMs: times.ranMs };
     }
@@ -215,6 +217,14 @@ export class ManagerExecutor implements Executor {
     this.#bodies.set(body, this.#bodyCount);
     return this.#bodyCount;
   }
+}
+
+/** What the worker told of an output. */
+function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): MadeFacts | undefined {
+  const facts = ended?.result?.outputs.find(({ name }) => name === cacheName);
+  if (facts === undefined) return undefined;
+  const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
+  return { digest, sizeBytes, isDirectory, isExecutable };
 }
 
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {

@@ -8,7 +8,8 @@
 import { Encoder } from "cbor-x/encode";
 
 import { CBOR_OPTIONS } from "../../shared/codec.ts";
-import type { KeptFile, MemoEntry, MemoPlace, MemoSummary, MemoValue } from "./memo_store.ts";
+import type { KeptFile } from "../kept_file.ts";
+import type { MemoEntry, MemoPlace, MemoSummary, MemoValue } from "./memo_store.ts";
 
 /** A value at most; larger ones are kept in files. */
 export const MEMO_VALUE_BYTES_MAX: number = 1024 * 1024;
@@ -24,6 +25,9 @@ const OUTPUTS_MAX = 10_000;
 const APP_CHARS_MAX = 1_000;
 const TEXT_CHARS_MAX = 10_000;
 const CALL_CHARS_MAX = 500;
+
+/** The last instant of a Date: ECMA-262, section 21.4.1.1. */
+const INSTANT_MS_MAX = 8.64e15;
 
 /** Of what is encoded here. */
 const ENTRY_VERSION = 1;
@@ -100,7 +104,7 @@ export function summaryOf(entry: MemoEntry): MemoSummary {
     madeAtMs,
     ranMs,
     valueKind: value.kind,
-    sizeBytes: value.kind === "bytes" ? value.bytes.length : value.file.sizeBytes,
+    sizeBytes: value.kind === "bytes" ? value.bytes.length : value.file.size,
     outputCount: Object.keys(outputs).length,
     call: call.slice(0, CALL_CHARS_MAX).toWellFormed(),
   };
@@ -124,7 +128,7 @@ function checkEntry(entry: MemoEntry): void {
 
 /** What is put must be found: it is checked as it will be when it is read. */
 function checkPlaces({ app, madeAtMs, ranMs, value, outputs, stdout, stderr }: MemoEntry): void {
-  const isWhole = isAmount(madeAtMs) && isAmount(ranMs) &&
+  const isWhole = isInstant(madeAtMs) && isAmount(ranMs) &&
     (value.kind === "bytes" || readFile(value.file) !== undefined) &&
     readOutputs(Object.entries(outputs)) !== undefined &&
     [stdout, stderr].every((place) => place === undefined || readPlace(place) !== undefined);
@@ -144,7 +148,7 @@ function readEntry(key: string, bytes: Uint8Array): MemoEntry | undefined {
   const value = readValue(valueRead);
   const outputs = readOutputs(outputsRead);
   const [stdout, stderr] = [readPlace(stdoutRead), readPlace(stderrRead)];
-  if (!isText(app) || !isText(call) || !isAmount(madeAtMs) || !isAmount(ranMs)) return undefined;
+  if (!isText(app) || !isText(call) || !isInstant(madeAtMs) || !isAmount(ranMs)) return undefined;
   if (value === undefined || outputs === undefined) return undefined;
   if (stdoutRead !== null && stdout === undefined) return undefined;
   if (stderrRead !== null && stderr === undefined) return undefined;
@@ -206,10 +210,10 @@ function readPlace(read: unknown): MemoPlace | undefined {
 
 function readFile(read: unknown): KeptFile | undefined {
   if (!isRecord(read)) return undefined;
-  const { name, digest, sizeBytes, isDirectory, isExecutable } = read;
-  if (!isText(name) || !isDigest(digest) || !isAmount(sizeBytes)) return undefined;
+  const { name, digest, size, isDirectory, isExecutable } = read;
+  if (!isText(name) || !isDigest(digest) || !isAmount(size)) return undefined;
   if (typeof isDirectory !== "boolean" || typeof isExecutable !== "boolean") return undefined;
-  return { name, digest, sizeBytes, isDirectory, isExecutable };
+  return { name, digest, size, isDirectory, isExecutable };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -222,6 +226,10 @@ function isText(value: unknown): value is string {
 
 function isAmount(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+}
+
+function isInstant(value: unknown): value is number {
+  return isAmount(value) && value <= INSTANT_MS_MAX;
 }
 
 function isDigest(value: unknown): value is string {

@@ -32,6 +32,7 @@ export type MemoCode =
 export interface MemoParts {
   /** Name of the app: for messages and own keys, no part of the key. */
   readonly app: string;
+  /** What runs. */
   readonly code: MemoCode;
   /** With objects that are no values where `references` says what they stand for. */
   readonly args: readonly unknown[];
@@ -43,6 +44,7 @@ export interface MemoParts {
   readonly outputs?: { readonly [name: string]: unknown };
   /** Software that it runs with, in its order. */
   readonly environment?: readonly Reference[];
+  /** Variables that it is given. */
   readonly env?: { readonly [name: string]: string };
   /** Other options that its result may depend on; none of resources, retries or places. */
   readonly options?: { readonly [name: string]: unknown };

@@ -9,30 +9,23 @@
  * @module
  */
 
-/** A file that workers keep beyond a run, by its contents. */
-export interface KeptFile {
-  /** Its name in every cache. */
-  readonly name: string;
-  /** SHA-256 in hex of its bytes, or of the canonical tar stream of a directory. */
-  readonly digest: string;
-  readonly sizeBytes: number;
-  readonly isDirectory: boolean;
-  readonly isExecutable: boolean;
-}
+import type { KeptFile } from "../kept_file.ts";
 
 /** Where an output of a call, or what it printed, was put. */
 export type MemoPlace =
   /** With the workers. */
   | { readonly kind: "kept"; readonly file: KeptFile }
-  /** An absolute path of the manager's machine; `digest` as of `digestFile`. */
+  /** An absolute path of the manager's machine; `digest` as of `FileDigests`. */
   | PlacedContents<"path"> & { readonly path: string }
   | PlacedContents<"url"> & { readonly url: string };
 
 /** What was there when the call ended. */
 export interface PlacedContents<Kind extends string> {
+  /** In which way it is said where. */
   readonly kind: Kind;
   /** SHA-256 in hex; empty when it is not known. */
   readonly digest: string;
+  /** Bytes. */
   readonly sizeBytes: number;
 }
 
@@ -53,10 +46,13 @@ export interface MemoEntry {
   readonly madeAtMs: number;
   /** How long it ran, which is what a hit saves. */
   readonly ranMs: number;
+  /** What it returned. */
   readonly value: MemoValue;
   /** `{name of an output: where it is}`. */
   readonly outputs: { readonly [name: string]: MemoPlace };
+  /** Where what it printed is, if that was asked for. */
   readonly stdout?: MemoPlace;
+  /** As `stdout`. */
   readonly stderr?: MemoPlace;
   /** Keys of the calls whose results it used. */
   readonly dependsOn?: readonly string[];
@@ -66,21 +62,29 @@ export interface MemoEntry {
 
 /** An entry as lists show it. */
 export interface MemoSummary {
+  /** As of `MemoEntry`. */
   readonly key: string;
+  /** As of `MemoEntry`. */
   readonly app: string;
+  /** As of `MemoEntry`. */
   readonly madeAtMs: number;
+  /** As of `MemoEntry`. */
   readonly ranMs: number;
   /** Where its value is. */
   readonly valueKind: MemoValue["kind"];
   /** Of its value. */
   readonly sizeBytes: number;
+  /** How many files it has. */
   readonly outputCount: number;
+  /** As of `MemoEntry`; empty when there is none. */
   readonly call: string;
 }
 
 /** Which entries; those that fit all that is stated. */
 export interface MemoFilter {
+  /** Of one entry. */
   readonly key?: string;
+  /** Of all calls of one app. */
   readonly app?: string;
   /** Epoch milliseconds. */
   readonly madeBeforeMs?: number;

@@ -13,12 +13,26 @@ export type FilePlacement =
   | { readonly kind: "handle"; readonly handle: FileHandle; readonly manager: Manager }
   | { readonly kind: "path"; readonly path: string };
 
+/** What is known of the contents of a file that a call made. */
+export interface MadeFacts {
+  /** SHA-256 in hexadecimal; of a directory of what stands for all that is in it. */
+  readonly digest: string;
+  /** Bytes. */
+  readonly sizeBytes: number;
+  /** Else it is a file. */
+  readonly isDirectory: boolean;
+  /** True of a file that may be run. */
+  readonly isExecutable: boolean;
+}
+
 /** A file that is there, or is made by a task that was submitted. */
 export class PlacedFile {
   /** Where it is. */
   readonly placement: FilePlacement;
   /** How it is called where it came from: commands find it under such a name. */
   readonly name: string;
+  /** Of what a call made, if its executor told. */
+  facts: MadeFacts | undefined;
 
   /**
    * Says where a file is.

@@ -23,8 +23,8 @@ export interface PrepareOptions {
   readonly stageIn: (file: File, executor: Executor) => PlacedFile | Promise<PlacedFile>;
   /** A file that a script declared of its manager. */
   readonly placeHandle: (handle: FileHandle) => PlacedFile;
-  /** Sees to it that a file that another call made is there, or is made anew. */
-  readonly ensure: (file: PlacedFile) => PlacedFile | Promise<PlacedFile>;
+  /** Sees to it that what was remembered of a call is there, or is made anew. */
+  readonly ensure: (call: CallRecord) => Promise<void> | undefined;
 }
 
 const NO_INPUTS = Object.freeze({});
@@ -86,17 +86,22 @@ function placeArguments(
     later.push([value, value.read()]);
     return value;
   };
+  const giveOf = (parent: CallRecord): unknown => {
+    const value = valueOf(parent);
+    if (value.content.kind !== "kept") return give(value);
+    later.push([value, readRemembered(parent, options)]);
+    return value;
+  };
   const giveLeaf = (leaf: object): unknown => {
     if (leaf instanceof StoredValue) return give(leaf);
     if (!(leaf instanceof DataFile)) return leaf;
-    const { parent, output } = leaf.future;
-    return place(leaf, options.ensure(outputOf(callOf(parent), output)));
+    return place(leaf, placeOutput(leaf.future, options));
   };
   const args = options.resolver.map(call.args, (found) => {
-    if (found instanceof AppFuture) return give(valueOf(callOf(found)));
+    if (found instanceof AppFuture) return giveOf(callOf(found));
     const future = found instanceof DataFile ? found.future : found;
     if (future instanceof DataFuture) {
-      return place(found, options.ensure(outputOf(callOf(future.parent), future.output)));
+      return place(found, placeOutput(future, options));
     }
     if (found instanceof File) return place(found, options.stageIn(found, executor));
     if (found instanceof FileHandle) return options.placeHandle(found);
@@ -130,6 +135,21 @@ async function prepareCommand(
   function placeSource(source: FileSource): PlacedFile | Promise<PlacedFile> {
     if (source instanceof FileHandle) return options.placeHandle(source);
     if (source instanceof File) return options.stageIn(source, executor);
-    return options.ensure(outputOf(callOf(source.parent), source.output));
+    return placeOutput(source, options);
   }
+}
+
+/** A file that another call has made, once it is there. */
+function placeOutput(
+  { parent, output }: DataFuture,
+  { ensure }: PrepareOptions,
+): PlacedFile | Promise<PlacedFile> {
+  const call = callOf(parent);
+  return ensure(call)?.then(() => outputOf(call, output)) ?? outputOf(call, output);
+}
+
+/** A large value that was remembered. */
+async function readRemembered(call: CallRecord, { ensure }: PrepareOptions): Promise<unknown> {
+  await ensure(call);
+  return await valueOf(call).read();
 }

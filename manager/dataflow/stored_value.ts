@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 
 import { decodeValue } from "../../shared/value.ts";
+import type { FileHandle } from "../file_handle.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import { mapLeaves } from "./leaves.ts";
 
@@ -11,6 +12,8 @@ export type StoredContent =
   | { readonly kind: "plain"; readonly value: unknown }
   | { readonly kind: "encoded"; readonly bytes: Uint8Array }
   | { readonly kind: "task"; readonly handle: TaskHandle<unknown> }
+  /** A large value, in a file that workers keep. */
+  | { readonly kind: "kept"; readonly handle: FileHandle }
   /** The same bytes, in a file of this machine that stays until its executor is closed. */
   | { readonly kind: "file"; readonly path: string }
   /** Arrays and plain objects with stored values among their leaves. */
@@ -45,6 +48,11 @@ export class StoredValue {
     return new StoredValue({ kind: "task", handle });
   }
 
+  /** A value as `encodeValue` writes it, in a file. */
+  static ofKept(handle: FileHandle): StoredValue {
+    return new StoredValue({ kind: "kept", handle });
+  }
+
   /** Arrays and plain objects with stored values in them. */
   static structure(value: unknown): StoredValue {
     return new StoredValue({ kind: "structure", value });
@@ -70,6 +78,8 @@ export class StoredValue {
         return decodeValue(new Uint8Array(await readFile(content.path)));
       case "task":
         return await content.handle.value();
+      case "kept":
+        return decodeValue(await content.handle.contents());
       case "structure":
         return await readStored(content.value);
     }

@@ -6,9 +6,9 @@
  */
 
 import type { AppFact, AppState } from "../core/fact.ts";
+import { APP_STATES } from "../dashboard/call_api.ts";
 import type { Growing } from "./call_columns.ts";
 import {
-  APP_STATES,
   type AppCallDetail,
   type AppSort,
   type AppStateDetail,

@@ -6,9 +6,10 @@
  */
 
 import type { AppState } from "../core/fact.ts";
+import { APP_STATES } from "../dashboard/call_api.ts";
 import { type CallTry, OpenCall } from "./open_call.ts";
 import type { ParslStatus, TriedCall } from "./open_task.ts";
-import { APP_STATES, type AppStateDetail, type RecordOf } from "./record.ts";
+import type { AppStateDetail, RecordOf } from "./record.ts";
 
 /** Characters that are kept of the messages of a call's failures. */
 const HISTORY_CHARS_MAX = 2_000;
@@ -140,11 +141,13 @@ export class AppLife {
     if (state === "pending" && call.state === "pending") return;
     // The task that the try is says when it runs.
     if (state === "running" && (call.lastTry?.taskId ?? 0) > 0) return;
-    call.tryCount = Math.max(call.tryCount, move.try);
+    // A join is tried once, and not counted.
+    const number = move.try === 0 && isOfTry(state) ? 1 : move.try;
+    call.tryCount = Math.max(call.tryCount, number);
     if (detail?.memoKey !== undefined) call.memoKey = detail.memoKey;
     if (detail?.joins !== undefined) call.joins = detail.joins;
     call.message = detail?.message ?? (isGood(state) ? "" : call.message);
-    const one = tryOf(call, move);
+    const one = tryOf(call, { ...move, try: number });
     if (one !== undefined) {
       follow(one, move);
       call.touch(one);
@@ -157,8 +160,8 @@ export class AppLife {
     if (state === "exec_done") this.doneCount += 1;
     if (state === "failed" || state === "cancelled") this.failedCount += 1;
     // Parsl knows no calls that are called off; of the next try it waits for the number is told.
-    const number = state === "pending" ? call.tryCount + 1 : call.tryCount;
-    call.note(state === "cancelled" ? "failed" : state, atMs, number);
+    const noted = state === "pending" ? call.tryCount + 1 : call.tryCount;
+    call.note(state === "cancelled" ? "failed" : state, atMs, noted);
     this.#touch(call);
   }
 
@@ -169,16 +172,19 @@ export class AppLife {
   }
 }
 
+function isOfTry(state: AppState): boolean {
+  return state === "launched" || state === "running" || state === "joining";
+}
+
 function isGood(state: AppState): boolean {
   return state === "exec_done" || state === "memo_done";
 }
 
 /** The try that the state is about: the last, or a new one. */
 function tryOf(call: OpenCall, { state, try: number, ...move }: Move): CallTry | undefined {
-  if (number === 0) return undefined;
   const last = call.lastTry;
   if (last !== undefined && last.try >= number) return last;
-  if (state !== "launched" && state !== "running" && state !== "joining") return undefined;
+  if (!isOfTry(state)) return undefined;
   return call.lastTry = {
     try: number,
     executor: move.executor === "" ? call.executor : move.executor,

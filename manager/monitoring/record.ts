@@ -15,7 +15,7 @@
 
 import type { Resources } from "../../shared/resources.ts";
 import type { CacheLevel, Exceeded, Outcome, Usage, UsageSample } from "../../shared/task.ts";
-import type { AppKind, AppState } from "../core/fact.ts";
+import type { AppKind } from "../core/fact.ts";
 
 /** Characters of a command that are recorded. */
 export const COMMAND_CHARS_MAX: number = 4 * 1024;
@@ -28,20 +28,6 @@ export const AWAITS_MAX = 1_000;
 
 /** Calls of apps of which a record says that a call depends on them, or joins them. */
 export const DEPENDS_MAX = 20_000;
-
-/** Every state of a call of an app, in the order in which it passes them. */
-export const APP_STATES: readonly AppState[] = [
-  "pending",
-  "launched",
-  "running",
-  "joining",
-  "fail_retryable",
-  "exec_done",
-  "memo_done",
-  "failed",
-  "dep_fail",
-  "cancelled",
-];
 
 /** Reads records, one after the other. */
 export interface RecordSink {
@@ -230,7 +216,7 @@ export type RunRecord =
     readonly kind: "app_states";
     readonly atMs: readonly number[];
     readonly callId: readonly number[];
-    /** Indexes into `APP_STATES`. */
+    /** Indexes into `APP_STATES` of dashboard/call_api.ts. */
     readonly state: readonly number[];
     /** From 1; 0 when there was none. */
     readonly try: readonly number[];

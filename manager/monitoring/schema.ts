@@ -97,6 +97,8 @@ CREATE TABLE IF NOT EXISTS task_detail (
   -- Of a task that is a try of it.
   app_call_id INTEGER
 );
+CREATE INDEX IF NOT EXISTS task_by_app_call ON task_detail (app_call_id)
+  WHERE app_call_id IS NOT NULL;
 CREATE VIEW IF NOT EXISTS call AS
   SELECT task_id, library, function, tag, state, outcome, message, try_count, worker_id, host,
     submitted_at_ms, dispatched_at_ms, started_at_ms, ended_at_ms, staged_ms, ran_ms,

@@ -147,14 +147,14 @@ test("tendril run sums up on stderr, unless it is to be quiet", () => {
   const quiet = { status: 0, stdout: "success\n", stderr: "" };
   expect(tendril(["run", "--quiet", "--workers", "1", "one.ts"])).toEqual(quiet);
   expect(tendril(["run", "one.ts"], { TENDRIL_WORKERS: "1", TENDRIL_QUIET: "1" })).toEqual(quiet);
-}, 30_000);
+}, 120_000);
 
 test("tendril run fails with the reason when no local worker can run", () => {
   writeFileSync(join(directory, "one.ts"), ONE_TASK);
   const result = tendril(["run", "--workers", "2", "one.ts"], { TENDRIL_BIN: "/bin/false" });
   expect(result.status).toBe(1);
   expect(result.stderr).toContain("Cannot run local workers: none of them came; Local worker ");
-}, 30_000);
+}, 120_000);
 
 const WAITING = `import { Manager } from "tendril";
 await using manager = await Manager.start();
@@ -193,4 +193,4 @@ test("tendril status asks a manager that runs; tendril worker joins it by name",
   } finally {
     manager.kill("SIGKILL");
   }
-}, 30_000);
+}, 120_000);

@@ -44,6 +44,6 @@ for (const [shell, { command, load }] of Object.entries(SHELLS)) {
         await terminal.until((all) => !all.join("\n").includes(wanted), "the line is empty");
       }
     },
-    30_000,
+    120_000,
   );
 }

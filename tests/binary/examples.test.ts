@@ -80,6 +80,7 @@ const RUNS: { readonly [command: string]: Run } = {
     files: { "tendril-runs/2020-01-01T00-00-00/run.json": RUN_FILE },
     says: /^2020-01-01T00-00-00$/m,
   },
+  memo: { says: /^forgot 0 results$/m },
   report: { says: /report\.html \(/, leaves: "report.html" },
   dashboard: { says: /^http:.+#token=/m },
   access: { leaves: "blast-worker.json" },
@@ -105,6 +106,7 @@ const JSON_ARGUMENTS: { readonly [command: string]: string } = {
   unblock: "node18",
   drain: "node18",
   runs: "list",
+  memo: "list",
   report: "latest",
   dashboard: "",
   cache: "list",
@@ -195,7 +197,7 @@ test("the example of every command's help does what it says", async () => {
     ]);
     if (run.leaves !== undefined) expect(existsSync(join(folder, run.leaves))).toBe(true);
   }
-}, 60_000);
+}, 120_000);
 
 test.skipIf(!hasProgram("jq"))("jq reads what every command prints with --json", async () => {
   const names = COMMANDS.filter(({ options }) => "json" in options).map(({ name }) => name);
@@ -204,9 +206,9 @@ test.skipIf(!hasProgram("jq"))("jq reads what every command prints with --json",
     const line = `bash -o pipefail -c "tendril ${name} --json ${args} | jq -e .version"`;
     expect([name, await execute(line)]).toEqual([name, { status: 0, said: "1\n" }]);
   }
-}, 60_000);
+}, 120_000);
 
 test.skipIf(!hasProgram("jq"))("jq reads each line of a table that is watched", async () => {
   const line = "tendril status --watch=0.1 --json | head -n 1 | jq -e .tasks.succeeded";
   expect((await execute(`bash -c "${line}"`)).said).toMatch(/^\d+\n$/);
-}, 60_000);
+}, 120_000);

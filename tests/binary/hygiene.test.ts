@@ -114,7 +114,7 @@ test("tendril worker reads nothing of the directory that it is started in", asyn
   // The test can tell: a file that is read is found.
   readFileSync(join(hostile, "trap.js"));
   expect(readHostile(hostile)).toEqual(["trap.js"]);
-}, 60_000);
+}, 120_000);
 
 test("tendril run reads nothing of a directory that its script does not lie in", async () => {
   await using scratch = await Scratch.open();
@@ -149,7 +149,7 @@ test("tendril run reads nothing of a directory that its script does not lie in",
   const isOwn = /^(package|tsconfig)\.json$|^tendril-runs\//;
   const read = readHostile(hostile).filter((name) => !isOwn.test(name));
   expect(read).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("tendril worker cannot be looked into by its tasks, and leaves no core files", async () => {
   await using scratch = await Scratch.open();
@@ -170,7 +170,7 @@ test("tendril worker cannot be looked into by its tasks, and leaves no core file
   const left = await manager.submit({ command: "setsid sleep 1000 & echo $!" });
   const processId = left.stdout.trim();
   await until(() => readProc(processId, "stat") === "", "what was left behind is gone");
-}, 60_000);
+}, 120_000);
 
 test("tendril worker --clean-env gives tasks and libraries little of its environment", async () => {
   await using scratch = await Scratch.open();
@@ -191,7 +191,7 @@ test("tendril worker --clean-env gives tasks and libraries little of its environ
   const inLibrary = await manager.run(() => Object.keys(process.env)).value();
   expect(inLibrary).not.toContain("SECRET_OF_USER");
   expect(worker.child.exitCode).toBeNull();
-}, 60_000);
+}, 120_000);
 
 test("Manager.start() has its local workers clean the environment on request", async () => {
   await using scratch = await Scratch.open();
@@ -203,7 +203,7 @@ test("Manager.start() has its local workers clean the environment on request", a
   } finally {
     delete process.env["SECRET_OF_USER"];
   }
-}, 60_000);
+}, 120_000);
 
 /** Permission bits of others in what the worker made, and not what tasks did, below `path`. */
 function openToOthers(path: string, isTasks: (name: string) => boolean): string[] {
@@ -251,7 +251,7 @@ test(
     writeFileSync(go, "");
     expect((await task).stdout).toBe("0000\n");
   },
-  60_000,
+  120_000,
 );
 
 function find(folder: string, name: string): string | undefined {

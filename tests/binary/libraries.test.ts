@@ -55,4 +55,4 @@ test("tendril libraries lists them, as a table or JSON, and again as they change
     await ended;
     rmSync(directory, { recursive: true, force: true });
   }
-}, 60_000);
+}, 120_000);

@@ -94,4 +94,4 @@ test.each([
     "ValueError: no luck",
   ]);
   expect(readdirSync(temporary)).toEqual([]);
-}, 40_000);
+}, 120_000);

@@ -61,7 +61,7 @@ test("tendril manager says how to reach it, and ends in good order on signals", 
     expect(readdirSync(join(home, ".tendril", "managers"))).toEqual([]);
     expect(readdirSync(home).filter((name) => name.startsWith("tendril-manager-"))).toEqual([]);
   }
-}, 60_000);
+}, 120_000);
 
 test("tendril dashboard prints a fresh link that opens the dashboard of the binary", async () => {
   const { child, ended } = await start(["--name", "oak"]);
@@ -88,7 +88,7 @@ test("tendril dashboard prints a fresh link that opens the dashboard of the bina
   expect(looking.canAct).toBe(false);
   child.kill("SIGTERM");
   expect(await ended).toBe(143);
-}, 60_000);
+}, 120_000);
 
 test("tendril manager stays when it was started with nohup and its terminal goes", async () => {
   const { child, ended } = await start(["--name", "stay"], ["nohup", BINARY]);
@@ -96,7 +96,7 @@ test("tendril manager stays when it was started with nohup and its terminal goes
   expect(tendril("status", "--name", "stay")).toMatchObject({ status: 0 });
   child.kill("SIGTERM");
   expect(await ended).toBe(143);
-}, 60_000);
+}, 120_000);
 
 test("tendril manager refuses wrong options, and a name that is taken", async () => {
   expect(tendril("manager", "--workers", "x")).toMatchObject({
@@ -111,7 +111,7 @@ test("tendril manager refuses wrong options, and a name that is taken", async ()
   expect(tendril("submit", "--wait", "--", "true").status).toBe(0);
   child.kill("SIGTERM");
   expect(await ended).toBe(143);
-}, 60_000);
+}, 120_000);
 
 test("tendril manager ends at once, with one line, when its port is taken", async () => {
   const { child, line, ended } = await start(["--name", "first"]);
@@ -129,4 +129,4 @@ test("tendril manager ends at once, with one line, when its port is taken", asyn
   expect(readdirSync(home).filter((name) => name.startsWith("tendril-manager-"))).toHaveLength(1);
   child.kill("SIGTERM");
   await ended;
-}, 60_000);
+}, 120_000);

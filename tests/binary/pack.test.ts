@@ -189,7 +189,7 @@ for (const ending of [".tar.gz", ".tar.zst", ".tar"]) {
     expect(run(`${to}/bin/entry`)).toBe(`entry ${to}/bin/entry\n`);
     expect(readFileSync(`${to}/share/ünï 文字/conf`, "utf8"))
       .toBe(`a=${to}\nb=${from}2/no\nc=-I${to}/include\n`);
-  }, 60_000);
+  }, 120_000);
 }
 
 test("tendril pack makes an archive of a virtual environment that works elsewhere", async () => {
@@ -218,7 +218,7 @@ test("tendril pack makes an archive of a virtual environment that works elsewher
   expect(run("sh", "-c", activated)).toBe(`${to}/bin/own\n${to}\n`);
   const { stdout } = spawnSync("grep", ["-rlI", from, to], { encoding: "utf8" });
   expect(stdout).toBe("");
-}, 60_000);
+}, 120_000);
 
 test("tendril pack makes an archive of any directory, and in place of another", async () => {
   await using dir = await scratch();
@@ -316,5 +316,5 @@ test(
       expect(readdirSync(dir.path)).toEqual(["from"]);
     }
   },
-  60_000,
+  120_000,
 );

@@ -46,7 +46,7 @@ test("README.md runs as it says: its files, its commands and what they print", (
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}, 60_000);
+}, 120_000);
 
 test("README.md shows how to submit without code, and it works as it stands", async () => {
   const [, text = ""] = /<!-- session -->\n+```sh\n([^]*?)```/.exec(README) ?? [];
@@ -83,7 +83,7 @@ test("README.md shows how to submit without code, and it works as it stands", as
     }
     rmSync(directory, { recursive: true, force: true });
   }
-}, 60_000);
+}, 120_000);
 
 test("README.md lists every attack that is a test, and no other", () => {
   const source = readFileSync(join(ROOT, "tests/binary/attacks.test.ts"), "utf8");
@@ -114,6 +114,7 @@ test("README.md names options that exist, and links to what is there", () => {
     "dashboard",
     "report",
     "runs",
+    "memo",
     "workers",
     "files",
     "completions",

@@ -46,7 +46,7 @@ beforeAll(() => {
     [];
   writeFileSync(join(directory, name), text);
   expect(run(started, directory)).toBe(started?.printed ?? "");
-}, 30_000);
+}, 120_000);
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -71,14 +71,14 @@ test.skipIf(!hasSqlite)("README.md says what sqlite3 prints of a run", () => {
   for (const step of ofSqlite) {
     expect({ ...step, printed: run(step, latest) }).toEqual(step);
   }
-}, 30_000);
+}, 120_000);
 
 test.skipIf(!hasPandas)("README.md says what pandas prints of a run", () => {
   expect(ofPandas.length).toBeGreaterThan(0);
   for (const step of ofPandas) {
     expect({ ...step, printed: run(step, latest) }).toEqual(step);
   }
-}, 30_000);
+}, 120_000);
 
 /** The sessions below "records" comments; lines that begin with # say what a command is for. */
 function readSteps(): Step[] {

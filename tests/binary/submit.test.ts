@@ -94,7 +94,7 @@ test("an array is submitted to a manager that only starts, waited for and read",
   logs.stderr?.on("data", (bytes) => said += bytes);
   expect(await once(logs, "close")).toEqual([141, null]);
   expect(said).toBe("");
-}, 60_000);
+}, 120_000);
 
 test("a member that fails makes --wait fail, with its number and what it wrote last", async () => {
   await using bench = await Bench.open();
@@ -123,7 +123,7 @@ test("a member that fails makes --wait fail, with its number and what it wrote l
     expect(unknown).toMatchObject({ status: 1, stdout: "" });
     expect(unknown.stderr).toMatch(/^tendril [a-z]+: [^\n]+\n$/);
   }
-}, 60_000);
+}, 120_000);
 
 test("urls are inputs and outputs by their names alone", async () => {
   await using bench = await Bench.open();
@@ -151,7 +151,7 @@ test("urls are inputs and outputs by their names alone", async () => {
   expect(wrong).toMatchObject({ status: 2, stdout: "" });
   expect(wrong.stderr).toContain("--input x");
   expect(wrong.stderr).not.toContain("secret");
-}, 60_000);
+}, 120_000);
 
 test("files, lines and words of a command arrive as they are", async () => {
   await using bench = await Bench.open();
@@ -170,7 +170,7 @@ test("files, lines and words of a command arrive as they are", async () => {
   expect(await readFile(bench.path("made/2.txt"), "utf8")).toBe("x of $(date), a b\n");
   bench.run("submit", "--wait", "printf", "[%s]", "a b", "$HOME", "it's", "--wait");
   expect(bench.run("logs", "last").stdout).toBe("[a b][$HOME][it's][--wait]");
-}, 60_000);
+}, 120_000);
 
 test("tasks go on when the wait for them is interrupted, and can be cancelled", async () => {
   await using bench = await Bench.open();
@@ -200,7 +200,7 @@ test("tasks go on when the wait for them is interrupted, and can be cancelled", 
     stderr: 'tendril tune: "short-timeout" changes nothing here: the manager never waits for a ' +
       "message\n",
   });
-}, 60_000);
+}, 120_000);
 
 test(
   "explain says why tasks wait, alike ones together, and status that no worker can",
@@ -233,5 +233,5 @@ test(
     bench.run("cancel", "all");
     expect(bench.run("explain", "all").stdout).toBe("no task waits or runs\n");
   },
-  60_000,
+  120_000,
 );

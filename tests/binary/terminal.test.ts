@@ -56,7 +56,7 @@ test.skipIf(!hasProgram("tmux"))(
     ]);
     expect(last.slice(0, from).filter(isProgress)).toEqual([]);
   },
-  60_000,
+  120_000,
 );
 
 test.skipIf(!hasProgram("tmux"))(
@@ -99,5 +99,5 @@ test.skipIf(!hasProgram("tmux"))(
     terminal.type("kill %1; wait; echo ended");
     await terminal.until((lines) => lines.includes("ended"), "the manager has ended");
   },
-  60_000,
+  120_000,
 );

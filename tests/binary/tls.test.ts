@@ -91,5 +91,5 @@ test.each(pairs)(
       await server.exited;
     }
   },
-  60_000,
+  120_000,
 );

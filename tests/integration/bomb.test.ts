@@ -69,5 +69,5 @@ test(
     expect([next.outcome, next.message, next.stdout.trim()]).toEqual(["success", "", "50000000"]);
     expect(worker.child.exitCode).toBe(null);
   },
-  60_000,
+  120_000,
 );

@@ -98,7 +98,7 @@ test.if(whyNot === undefined)(
     expect(bytes.managerToWorker).toBeLessThanOrEqual(2 * SIZE_BYTES);
     expect(bytes.managerToWorker + bytes.workerToWorker).toBe(5 * SIZE_BYTES);
   },
-  60_000,
+  120_000,
 );
 
 test.if(whyNot === undefined)(
@@ -121,7 +121,7 @@ test.if(whyNot === undefined)(
     expect(status.bytes.workerToWorker).toBeGreaterThan(SIZE_BYTES / 4);
     expect(status.bytes.workerToWorker + status.bytes.managerToWorker).toBe(SIZE_BYTES);
   },
-  60_000,
+  120_000,
 );
 
 test.if(whyNot === undefined)(
@@ -151,5 +151,5 @@ test.if(whyNot === undefined)(
     expect(status.tasks.recoveries).toBe(0);
     expect(status.bytes.workerToWorker + status.bytes.managerToWorker).toBe(SIZE_BYTES);
   },
-  60_000,
+  120_000,
 );

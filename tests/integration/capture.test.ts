@@ -169,7 +169,7 @@ test.if(whyNot === undefined)(
     expect(traffic.matches(/Authorization: Tendril Wy[IJ]/i)).toBe(true);
     expect(traffic.has("welcome")).toBe(true);
   },
-  60_000,
+  120_000,
 );
 
 test.if(whyNot === undefined)(
@@ -192,5 +192,5 @@ test.if(whyNot === undefined)(
     expect(traffic.streams.filter(({ bytes }) => bytes[0] !== 0x16).map(({ name }) => name))
       .toEqual([]);
   },
-  60_000,
+  120_000,
 );

@@ -35,7 +35,7 @@ test("A task whose worker's connection is cut for a second runs once", async () 
   ]);
   expect(readFileSync(log, "utf8")).toBe("run\nrun\n");
   expect(manager.status().tasks).toMatchObject({ triesStarted: 2, succeeded: 2 });
-}, 30_000);
+}, 120_000);
 
 test("A result that comes after the grace is discarded, and the task counts once", async () => {
   await using scratch = await Scratch.open();
@@ -69,4 +69,4 @@ test("A result that comes after the grace is discarded, and the task counts once
   await other.ended;
   expect(manager.status().tasks).toMatchObject({ succeeded: 2, failed: 0, submitted: 2 });
   expect(facts.filter((fact) => fact.kind === "task_ended").length).toBe(2);
-}, 30_000);
+}, 120_000);

@@ -34,7 +34,7 @@ test("cancel() ends a task with all it has started, though they ignore SIGTERM",
   await until(() => !processes.some(isAlive), "its processes are gone");
   expect((await neighbour).stdout).toBe("fine\n");
   expect(manager.cancel({ tag: "doomed" })).toBe(0);
-}, 30_000);
+}, 120_000);
 
 test("cancel() takes tasks by category, all, and those of clients", async () => {
   await using _scratch = await Scratch.open();
@@ -56,7 +56,7 @@ test("cancel() takes tasks by category, all, and those of clients", async () => 
   expect([...outcomes]).toEqual(["cancelled"]);
   expect(() => manager.cancel({})).toThrow("{ all: true }");
   expect(() => manager.cancel({ all: true, tag: "a" })).toThrow("alone");
-}, 30_000);
+}, 120_000);
 
 test(
   "retry is asked with the result of each try, and its cost counts against retries",
@@ -90,7 +90,7 @@ test(
     expect(thrown).toMatchObject({ outcome: "exit", exitCode: 9, try: 1 });
     expect(thrown.message).toContain("its retry function threw RangeError: lost my mind");
   },
-  30_000,
+  120_000,
 );
 
 test("A task that ends its workers is named, with those that it took", async () => {
@@ -109,7 +109,7 @@ test("A task that ends its workers is named, with those that it took", async () 
   expect(killer.message).toMatch(
     /^The task is suspected of ending its workers: 2 workers were lost while it ran there, .* on .*, .* on /,
   );
-}, 30_000);
+}, 120_000);
 
 test(
   "A task whose input cannot be brought is given up more often than it allows, and ends",
@@ -121,5 +121,5 @@ test(
     expect(result).toMatchObject({ outcome: "transfer_failed", try: 2 });
     expect(result.message).toContain("given up 2 times before it ran");
   },
-  30_000,
+  120_000,
 );

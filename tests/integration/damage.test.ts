@@ -97,7 +97,7 @@ test("A bit that flips between two workers is found, and the file fetched again"
   // The source has looked at its copy, and kept it.
   const { damaged, tasks } = manager.status();
   expect([damaged, tasks.recoveries, data.replicaCount]).toEqual([0, 0, 2]);
-}, 60_000);
+}, 120_000);
 
 test(
   "A bit that flips on a worker's disk is found by who gets the file, which is made again",
@@ -114,7 +114,7 @@ test(
     const { damaged, tasks } = manager.status();
     expect([damaged, tasks.recoveries, tasks.nondeterministic]).toEqual([1, 1, 0]);
   },
-  60_000,
+  120_000,
 );
 
 test("A damaged copy of a file of the manager is dropped, and had from the manager", async () => {
@@ -130,7 +130,7 @@ test("A damaged copy of a file of the manager is dropped, and had from the manag
   const read = await manager.submit({ command: READ, inputs: { data }, features: ["read"] });
   expect([made.stdout, read.outcome, read.stdout]).toEqual([DIGEST, "success", DIGEST]);
   expect(manager.status()).toMatchObject({ damaged: 1, bytes: { managerToWorker: 2 * BYTES } });
-}, 60_000);
+}, 120_000);
 
 test("A damaged copy of a temp is found when a user asks for it, and made again", async () => {
   await using scratch = await Scratch.open();
@@ -141,7 +141,7 @@ test("A damaged copy of a temp is found when a user asks for it, and made again"
   flipBit(cacheOf(worker));
   expect(await data.text()).toBe(TEXT);
   expect(manager.status()).toMatchObject({ damaged: 1, tasks: { recoveries: 1 } });
-}, 60_000);
+}, 120_000);
 
 test("A task that runs on an input found damaged meanwhile does not count", async () => {
   await using scratch = await Scratch.open();
@@ -165,7 +165,7 @@ test("A task that runs on an input found damaged meanwhile does not count", asyn
   expect([outcome, stdout]).toEqual(["success", DIGEST]);
   expect(tryCount).toBeGreaterThan(1);
   expect((await read).stdout).toBe(DIGEST);
-}, 60_000);
+}, 120_000);
 
 test("An output that changes before the manager has it is made again", async () => {
   await using scratch = await Scratch.open();
@@ -192,7 +192,7 @@ test("An output that changes before the manager has it is made again", async () 
   expect([outcome, message, tryCount]).toEqual(["success", "", 2]);
   expect(readFileSync(scratch.path("data")).equals(Buffer.alloc(LARGE_BYTES))).toBe(true);
   expect(manager.status().damaged).toBe(1);
-}, 60_000);
+}, 120_000);
 
 test("A file that an earlier process left for ever is looked at before it is used", async () => {
   await using scratch = await Scratch.open();
@@ -214,4 +214,4 @@ test("A file that an earlier process left for ever is looked at before it is use
   await until(() => largeFiles(workspace).length === 1, "the worker has left");
   flipBit(workspace);
   expect(await readOnce()).toEqual({ damaged: 1, bytes: BYTES });
-}, 60_000);
+}, 120_000);

@@ -345,7 +345,7 @@ describe.skipIf(CHROMIUM === undefined)("dashboard of a real run", () => {
       await run.ended();
       await compareReports(run, "runs/latest", "ended");
     },
-    30_000,
+    120_000,
   );
 
   test("pages follow the demo, and show after it what the database holds", async () => {
@@ -371,7 +371,7 @@ describe.skipIf(CHROMIUM === undefined)("dashboard of a real run", () => {
     }
     await run.ended();
     await compareReports(run, "demo/latest", "demo");
-  }, 30_000);
+  }, 120_000);
 });
 
 function startWorker(run: LiveRun, number: number): void {

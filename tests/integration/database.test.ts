@@ -103,9 +103,9 @@ test("monitoring.db agrees with the results of a run, whatever became of its tas
     path,
     `SELECT task_status_name AS name FROM status WHERE task_id = ${failed} ORDER BY timestamp`,
   );
-  const names = statuses.map(({ name }) => name);
-  // On a busy machine it may be given out and taken back before it runs.
-  expect(names.slice(names.indexOf("running") - 2)).toEqual([
+  const names = statuses.map(({ name }) => name).join();
+  // On a busy machine each try may be given out and taken back before it runs.
+  expect(names.replaceAll("launched,pending,", "").split(",")).toEqual([
     "pending",
     "launched",
     "running",
@@ -147,7 +147,7 @@ test("monitoring.db agrees with the results of a run, whatever became of its tas
   expect(query(path, "SELECT count(*) AS n FROM sample WHERE cores_busy > cores_committed + 2"))
     .toEqual([{ n: 0 }]);
   expect(query(path, "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
-}, 60_000);
+}, 120_000);
 
 const WORKFLOW = `
 import { Manager } from "tendril";
@@ -193,5 +193,5 @@ test(
     expect(found?.["n"]).toBeGreaterThanOrEqual(doneCount);
     expect(query(path, "SELECT count(*) AS n FROM task")).toEqual([{ n: 500 }]);
   },
-  60_000,
+  120_000,
 );

@@ -92,7 +92,7 @@ test(
     const back = await manager.fetch(tree, scratch.path("back"));
     expect(describe(back)).toEqual(describe(scratch.path("tree")));
   },
-  40_000,
+  120_000,
 );
 
 test("A directory comes back to its path, small or large, over one that was there", async () => {
@@ -112,7 +112,7 @@ test("A directory comes back to its path, small or large, over one that was ther
   expect([result.outcome, result.message]).toEqual(["success", ""]);
   expect(readdirSync(scratch.path("small")).sort()).toEqual(["empty", "x"]);
   expect(describe(scratch.path("results", "large"))).toEqual(describe(scratch.path("tree")));
-}, 40_000);
+}, 120_000);
 
 test(
   "A directory of every kind is an input of a task, and of the next one on another worker",
@@ -153,7 +153,7 @@ test(
       }
     }
   },
-  60_000,
+  120_000,
 );
 
 test("A directory that its task has shut is passed on, and an empty one too", async () => {
@@ -175,4 +175,4 @@ test("A directory that its task has shut is passed on, and an empty one too", as
     features: ["two"],
   });
   expect([stdout, message]).toEqual(["x\n0\n", ""]);
-}, 40_000);
+}, 120_000);

@@ -47,7 +47,7 @@ test("A full disk fails what needs it, with a reason, and the worker goes on", a
   });
   expect([(await later).outcome, (await later).stdout.trim()]).toEqual(["success", "1000000"]);
   expect(worker.child.exitCode).toBe(null);
-}, 40_000);
+}, 120_000);
 
 test("A task that fills the disk ends alone: what it kept waiting beside it succeeds", async () => {
   await using scratch = await Scratch.open();
@@ -83,7 +83,7 @@ test("A task that fills the disk ends alone: what it kept waiting beside it succ
   expect([(await reads).outcome, (await reads).stdout.trim()]).toEqual(["success", "20000000"]);
   expect([(await makes).outcome, (await makes).stdout]).toEqual(["success", "made\n"]);
   expect(worker.child.exitCode).toBe(null);
-}, 40_000);
+}, 120_000);
 
 test("A full disk of the manager fails the task whose output does not fit", async () => {
   await using scratch = await Scratch.open();
@@ -101,7 +101,7 @@ test("A full disk of the manager fails the task whose output does not fit", asyn
   const small = manager.file(`${folder}/small`);
   const next = await manager.submit({ command: "echo fits > out", outputs: { out: small } });
   expect(next.outcome).toBe("success");
-}, 40_000);
+}, 120_000);
 
 test("A full disk of the manager refuses an upload, and leaves nothing of it", async () => {
   await using scratch = await Scratch.open();
@@ -136,4 +136,4 @@ test("A full disk of the manager refuses an upload, and leaves nothing of it", a
   // There is room again.
   expect(await upload(DISK_BYTES / 2)).toBe(204);
   expect((await client.ask({ kind: "ping" })).kind).toBe("pong");
-}, 40_000);
+}, 120_000);

@@ -52,7 +52,7 @@ test("A worker of 64 MB gets through 520 MB of files when each part fits", async
   expect(worker.child.exitCode).toBe(null);
   const again = await manager.submit({ command: "echo on" });
   expect(again.stdout).toBe("on\n");
-}, 60_000);
+}, 120_000);
 
 test("A worker says what has no room on its disk, and goes on", async () => {
   await using scratch = await Scratch.open();
@@ -93,7 +93,7 @@ test("A worker says what has no room on its disk, and goes on", async () => {
   const small = await manager.submit({ command: "wc -c < left", inputs: { left: halves[0]! } });
   expect([small.outcome, small.stdout.trim()]).toEqual(["success", "5000000"]);
   expect(worker.child.exitCode).toBe(null);
-}, 40_000);
+}, 120_000);
 
 test(
   "A task that outgrows the disk is stopped, its neighbours go on, and what is idle goes first",
@@ -125,7 +125,7 @@ test(
     expect((await manager.submit({ command: "echo on" })).stdout).toBe("on\n");
     expect(worker.child.exitCode).toBe(null);
   },
-  40_000,
+  120_000,
 );
 
 test(
@@ -147,5 +147,5 @@ test(
     expect([outcome, stdout.trim(), message]).toEqual(["success", "50000000", ""]);
     expect(result.try).toBe(2);
   },
-  40_000,
+  120_000,
 );

@@ -86,7 +86,7 @@ test("tendril run needs nothing but the binary, ten lines and loopback", async (
     "tendril-runs",
     "workflow.ts",
   ]);
-}, 30_000);
+}, 120_000);
 
 test("After tendril init the workflow is checked by Deno and runs on Deno and Bun", async () => {
   await using scratch = await Scratch.open();
@@ -102,7 +102,7 @@ test("After tendril init the workflow is checked by Deno and runs on Deno and Bu
     const result = await run(place, command);
     expect([command, result]).toEqual([command, { status: 0, stdout: "oak elm 2\n", stderr: "" }]);
   }
-}, 60_000);
+}, 120_000);
 
 test("A hostile directory and hostile variables change nothing, also at the workers", async () => {
   await using scratch = await Scratch.open();
@@ -130,4 +130,4 @@ test("A hostile directory and hostile variables change nothing, also at the work
     "workflow.ts",
   ]);
   expect(onBun).toEqual(wanted);
-}, 60_000);
+}, 120_000);

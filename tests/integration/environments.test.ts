@@ -173,7 +173,7 @@ test.skipIf(NUMPY === "")(
     expect([...makes.values()]).toEqual([1, 1]);
     expect([...inodes.values()].map(({ size }) => size)).toEqual([1, 1]);
   },
-  60_000,
+  120_000,
 );
 
 function hex(text: string): string {
@@ -210,7 +210,7 @@ test.skipIf(!HAS_PYTHON).each(["as a directory", "by what is in it"])(
     expect(config.find((line) => line.startsWith("command"))).toEndWith(` ${prefix}`);
     expect(stdout).not.toContain(root);
   },
-  30_000,
+  120_000,
 );
 
 /** As poncho writes it, less the looking around. */
@@ -264,7 +264,7 @@ test("A task uses several environments, the first foremost, and run_in_env of an
   const swapped = await manager.submit({ command, environment: [second!, first!] });
   expect(swapped.stdout).toStartWith("second /");
   await expect(first!.contents()).rejects.toThrow("an environment is of no use elsewhere");
-}, 30_000);
+}, 120_000);
 
 test("An archive that cannot be relocated fails its tasks with the entry at fault", async () => {
   await using scratch = await Scratch.open();
@@ -276,4 +276,4 @@ test("An archive that cannot be relocated fails its tasks with the entry at faul
   const { outcome, message } = await manager.submit({ command: "tool", environment });
   expect(outcome).not.toBe("success");
   expect(message).toContain('entry "bin/none"');
-}, 30_000);
+}, 120_000);

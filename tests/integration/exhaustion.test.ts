@@ -98,7 +98,7 @@ test(
       expect([outcome, message]).toEqual(["success", ""]);
     }
   },
-  40_000,
+  120_000,
 );
 
 for (const [what, command] of TOUCHERS) {
@@ -118,7 +118,7 @@ for (const [what, command] of TOUCHERS) {
     expect(used!.memoryBytes).toBeLessThan(1_000 * MB);
     expect(message).toMatch(/its processes had \d+ MB of memory in use, 500 MB were allocated$/);
     expect(neighbour.outcome).toBe("success");
-  }, 30_000);
+  }, 120_000);
 }
 
 test.skipIf(!HAS_PYTHON)("Two processes that share 400 MB are not taken for 800 MB", async () => {
@@ -137,7 +137,7 @@ test.skipIf(!HAS_PYTHON)("Two processes that share 400 MB are not taken for 800 
   expect(result.used!.processCount).toBeGreaterThanOrEqual(2);
   expect(result.used!.memoryBytes).toBeGreaterThan(400 * MB);
   expect(result.used!.memoryBytes).toBeLessThan(500 * MB);
-}, 30_000);
+}, 120_000);
 
 test.skipIf(!HAS_PYTHON)("A share is no limit until the worker has no memory left", async () => {
   await using manager = new FakeManager();
@@ -154,7 +154,7 @@ test.skipIf(!HAS_PYTHON)("A share is no limit until the worker has no memory lef
   expect(result.exceeded!.limit).toBeGreaterThan(100 * MB);
   const { result: beside } = await manager.next("result", ({ result }) => result.taskId === 2);
   expect([beside.outcome, beside.message]).toEqual(["success", ""]);
-}, 30_000);
+}, 120_000);
 
 test("A try that fills its disk is stopped soon, and its neighbour is unharmed", async () => {
   await using manager = new FakeManager();
@@ -169,7 +169,7 @@ test("A try that fills its disk is stopped soon, and its neighbour is unharmed",
   expect(used!.diskBytes).toBeLessThan(1_000 * MB);
   expect(message).toMatch(/its sandbox had \d+ MB on the disk, 100 MB were allocated$/);
   expect(neighbour.outcome).toBe("success");
-}, 30_000);
+}, 120_000);
 
 /** Each process starts two more, half of them in sessions of their own, until there are 511. */
 const BOMB = python(
@@ -215,7 +215,7 @@ for (const limit of [{}, { memoryMb: 4_000 }]) {
       expect(result.used!.processCount).toBeGreaterThan(100);
       expect(worker.child.exitCode).toBe(null);
     },
-    30_000,
+    120_000,
   );
 }
 
@@ -231,7 +231,7 @@ test("A shell with children in the background is killed with them", async () => 
   const { result } = await manager.next("result");
   expect(result.outcome).toBe("cancelled");
   expect(countProcesses("FAMILY", family)).toBe(0);
-}, 30_000);
+}, 120_000);
 
 test.skipIf(!HAS_PYTHON)(
   "A result tells what even the shortest try used, and a series when it is asked for",
@@ -262,5 +262,5 @@ test.skipIf(!HAS_PYTHON)(
     const times = long.series!.map(({ atMs }) => atMs);
     expect(times).toEqual(times.toSorted((a, b) => a - b));
   },
-  30_000,
+  120_000,
 );

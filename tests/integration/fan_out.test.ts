@@ -18,7 +18,7 @@ test("map() gives results in order, in chunks, and never has all items pending",
   // There are 6,001 chunks.
   expect(most).toBeLessThan(3_000);
   expect(await manager.map((n: number) => n, [])).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("pair() and treeReduce() keep their order, at several arities", async () => {
   await using _scratch = await Scratch.open();
@@ -34,7 +34,7 @@ test("pair() and treeReduce() keep their order, at several arities", async () =>
   }
   const none: Promise<number> = manager.treeReduce((a: number, b: number) => a + b, []);
   await expect(none).rejects.toThrow("expected one at least");
-}, 60_000);
+}, 120_000);
 
 test("map() rejects with the first item that fails, or collects what failed", async () => {
   await using _scratch = await Scratch.open();
@@ -64,7 +64,7 @@ test("map() rejects with the first item that fails, or collects what failed", as
   await expect(manager.treeReduce(() => {
     throw new Error("never");
   }, [1, 2, 3])).rejects.toThrow("Cannot have the result of items 0 to 1: Error: never");
-}, 60_000);
+}, 120_000);
 
 test("map() ends with its signal, and what was pending is cancelled", async () => {
   await using _scratch = await Scratch.open();
@@ -76,7 +76,7 @@ test("map() ends with its signal, and what was pending is cancelled", async () =
   await expect(mapped).rejects.toThrow("enough");
   for await (const { outcome } of manager.completed()) expect(outcome).toBe("cancelled");
   expect(manager.isEmpty()).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("library.map() and treeReduce() call functions of the library", async () => {
   await using scratch = await Scratch.open();
@@ -87,4 +87,4 @@ test("library.map() and treeReduce() call functions of the library", async () =>
   const items = Array.from({ length: 300 }, (_, index) => index);
   expect(await library.map<number>("twice", items)).toEqual(items.map((n) => 2 * n));
   expect(await library.treeReduce<number>("add", items)).toBe(300 * 299 / 2);
-}, 60_000);
+}, 120_000);

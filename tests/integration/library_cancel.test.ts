@@ -24,5 +24,5 @@ test.each(LIBRARY_KINDS)(
     expect(await next.value()).toBe(2);
     expect(readFileSync(gate.log, "latin1").trim()).toBe("2");
   },
-  30_000,
+  120_000,
 );

@@ -123,7 +123,7 @@ test.each(MODES)(
         expect(await Promise.all(good.map((call) => call.value()))).toEqual([2, 4, 6]);
       }
     }),
-  40_000,
+  120_000,
 );
 
 test.each(MODES)(
@@ -139,7 +139,7 @@ test.each(MODES)(
       }
       expect((await library.call("add", 1, 2)).stdout).toBe("");
     }, 2),
-  40_000,
+  120_000,
 );
 
 test.each([["direct", ["MainThread", "leaked"]], ["fork", ["MainThread"]]] as const)(
@@ -154,7 +154,7 @@ test.each([["direct", ["MainThread", "leaked"]], ["fork", ["MainThread"]]] as co
       // No child is left that waits for its thread.
       await until(() => processesOf(mark).length <= processCount, "the child has gone");
     }),
-  40_000,
+  120_000,
 );
 
 test.each([["direct", [1, 2, 3, 4, 5]], ["fork", [1, 1, 1, 1, 1]]] as const)(
@@ -165,7 +165,7 @@ test.each([["direct", [1, 2, 3, 4, 5]], ["fork", [1, 1, 1, 1, 1]]] as const)(
       for (const _ of counts) seen.push(await library.call<number>("count").value());
       expect(seen).toEqual([...counts]);
     }),
-  40_000,
+  120_000,
 );
 
 test.each(MODES)(
@@ -183,7 +183,7 @@ test.each(MODES)(
       const missing = library.call("look_up");
       await expect(missing.value()).rejects.toThrow("KeyError: 'missing'");
     }),
-  40_000,
+  120_000,
 );
 
 const LOADING = "def load():\n    print('loading')\n    raise ValueError('no model')\n";
@@ -206,7 +206,7 @@ test.each(
     expect(outcome).toBe("library_failed");
     for (const words of said) expect(message).toContain(words);
   },
-  40_000,
+  120_000,
 );
 
 test(
@@ -224,5 +224,5 @@ test(
       );
     }
   },
-  40_000,
+  120_000,
 );

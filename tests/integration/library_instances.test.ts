@@ -96,5 +96,5 @@ test(
         expect(countOf("idle", "ready")).toBe(2);
       },
     ),
-  40_000,
+  120_000,
 );

@@ -51,7 +51,7 @@ test(
     expect(await library.call<number>("write", 1_000_000).value()).toBe(1_000_000);
     expect(worker.child.exitCode).toBe(null);
   },
-  40_000,
+  120_000,
 );
 
 test(
@@ -79,7 +79,7 @@ test(
     expect((await beside).stdout).toBe("on\n");
     expect(worker.child.exitCode).toBe(null);
   },
-  40_000,
+  120_000,
 );
 
 test(
@@ -99,7 +99,7 @@ test(
     expect(await library.call<number>("add", 1, 2).value()).toBe(3);
     expect(worker.child.exitCode).toBe(null);
   },
-  40_000,
+  120_000,
 );
 
 /** A model of 200 MB that every forked call shares. */
@@ -151,5 +151,5 @@ test(
     expect(used?.memoryBytes).toBeLessThan(60e6);
     expect(used?.memoryBytes).toBeGreaterThan(0);
   },
-  40_000,
+  120_000,
 );

@@ -31,7 +31,7 @@ test("Library.call() gives and takes arrays of several dimensions, and pickles",
   expect(await images.call("isOne", turned).value()).toBe(true);
   const pickle = new Pickle(Uint8Array.of(128, 4, 46));
   expect(await images.call("look", pickle).value()).toStrictEqual([true, pickle]);
-}, 60_000);
+}, 120_000);
 
 test("Manager.run(), map() and treeReduce() take along what is in the context", async () => {
   await using _scratch = await Scratch.open();
@@ -53,7 +53,7 @@ test("Manager.run(), map() and treeReduce() take along what is in the context", 
   expect(await manager.map((n: number) => scaled(n), [1, 2], options)).toEqual([3, 6]);
   const sum = await manager.treeReduce((a: number, b: number) => a + scaled(b), [1, 2, 3], options);
   expect(sum).toBe(1 + 6 + 9);
-}, 60_000);
+}, 120_000);
 
 test(
   "Manager.library() keeps functions by value running, and bundles a module's text",
@@ -93,7 +93,7 @@ test(
     });
     expect(await text.call("rowCount").value()).toBe(5);
   },
-  60_000,
+  120_000,
 );
 
 test(
@@ -126,7 +126,7 @@ test(
     for await (const { outcome } of manager.completed()) expect(outcome).not.toBe("running");
     expect(manager.isEmpty()).toBe(true);
   },
-  60_000,
+  120_000,
 );
 
 test("Manager.library() names what a module fails over as it is imported", async () => {
@@ -150,4 +150,4 @@ export const never = () => ready;`,
   expect((await absent.call("x")).message).toContain(
     `Cannot find library module "${scratch.path("absent.ts")}": no such file as`,
   );
-}, 60_000);
+}, 120_000);

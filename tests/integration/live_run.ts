@@ -13,8 +13,6 @@ import { accessPath, readAccessFile } from "../../shared/access_file.ts";
 import { BINARY } from "../binary/built.ts";
 import { markedEnvironment, type Scratch, until, untilGone } from "./scratch.ts";
 
-const GONE_WITHIN_MS = 10_000;
-
 /** `tendril run SCRIPT`, with the commands of a person beside it. */
 export class LiveRun implements AsyncDisposable {
   readonly name: string;
@@ -96,7 +94,7 @@ export class LiveRun implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) child.kill("SIGKILL");
-    await untilGone(this.#mark, GONE_WITHIN_MS);
+    await untilGone(this.#mark);
   }
 
   #environment(): Record<string, string | undefined> {

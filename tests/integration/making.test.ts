@@ -101,4 +101,4 @@ test("Nobody reads a mixture of two makings while makers are killed as they serv
   };
   expect(await show("status")).toMatch(/recoveries: \d+, .*nondeterministic, see files/);
   expect(await show("files")).toContain("nondeterministic");
-}, 60_000);
+}, 120_000);

@@ -30,10 +30,12 @@ async function work(manager: Manager, module: string): Promise<void> {
     memory: "10MB",
   });
   await maker.orThrow();
-  // Two at a time: one of them reads what another worker has made.
-  await Promise.all(
-    [1, 2].map(() => manager.submit({ command: "cat y; sleep 1", inputs: { y: made } }).orThrow()),
-  );
+  // Each waits until the other has started: one of them reads what another worker has made.
+  await Promise.all([1, 2].map((name) => {
+    const [own, other] = [`${module}.${name}`, `${module}.${3 - name}`];
+    const command = `cat y; touch ${own}; until test -e ${other}; do sleep 0.02; done`;
+    return manager.submit({ command, inputs: { y: made } }).orThrow();
+  }));
   expect(await made.text()).toBe("in");
   expect((await manager.submit({ command: "exit 3" })).outcome).toBe("exit");
   const squares = manager.library({ name: "squares", module });
@@ -88,5 +90,5 @@ test(
     expect(tasks.map(({ program }) => program)).toEqual(["cat", "cat", "cat", "exit", "square"]);
     expect(tasks[1]?.inputs).toEqual(tasks[0]?.outputs ?? []);
   },
-  30_000,
+  120_000,
 );

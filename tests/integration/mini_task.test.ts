@@ -42,7 +42,7 @@ test("miniTask() makes a file of inputs of every kind, once at each worker", asy
     .toEqual(ends.map(() => "local\nlocal\ntemp\nbuffer\nword\n"));
   expect(runCount(log)).toBe(new Set(ends.map(({ workerId }) => workerId)).size);
   expect(await second.text()).toContain("buffer");
-}, 40_000);
+}, 120_000);
 
 test("miniTask() with peerTransfer is made by one worker, and fetched by the others", async () => {
   await using scratch = await Scratch.open();
@@ -61,7 +61,7 @@ test("miniTask() with peerTransfer is made by one worker, and fetched by the oth
   expect(new Set(ends.map(({ stdout }) => stdout)).size).toBe(1);
   expect(runCount(log)).toBe(1);
   expect(manager.status().bytes.workerToWorker).toBeGreaterThan(600_000);
-}, 40_000);
+}, 120_000);
 
 test(
   "miniTask() that fails says how, and fails what needs it; one that recovers does not",
@@ -104,7 +104,7 @@ test(
     expect((await manager.submit({ command: "cat data", inputs: { data } })).stdout).toBe("made\n");
     expect(runCount(log)).toBe(3);
   },
-  60_000,
+  120_000,
 );
 
 test(
@@ -124,7 +124,7 @@ test(
     expect((await manager.submit({ command: "echo on" })).stdout).toBe("on\n");
     expect(worker.child.exitCode).toBe(null);
   },
-  60_000,
+  120_000,
 );
 
 test("miniTask() ends with the task that waits for it, and with its worker", async () => {
@@ -144,7 +144,7 @@ test("miniTask() ends with the task that waits for it, and with its worker", asy
   await until(() => !isRunning(), "the watcher ended the command");
   next.cancel();
   await next;
-}, 40_000);
+}, 120_000);
 
 test(
   "miniTask() makes archives, and what tasks in libraries wait for on a full worker",
@@ -176,5 +176,5 @@ export const read = (path) => readFileSync(path, "utf8");`,
     await library.call("nothing").value();
     expect(await library.call("read", listing).value()).toBe("hello\nbin\n");
   },
-  40_000,
+  120_000,
 );

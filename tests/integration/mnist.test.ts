@@ -126,7 +126,7 @@ for (const runtime of ["deno", "bun"]) {
     const { models, bestModel } = await (await Run.start(runtime, ...command)).outcome();
     expect({ models, bestModel })
       .toEqual({ models: undisturbed.models, bestModel: undisturbed.bestModel });
-  }, 60_000);
+  }, 120_000);
 }
 
 const SIGNALS = [["SIGKILL", 2_000], ["SIGTERM", 5_000]] as const;
@@ -152,7 +152,7 @@ for (const [signal, limitMs] of SIGNALS) {
       expect({ models, bestModel })
         .toEqual({ models: undisturbed.models, bestModel: undisturbed.bestModel });
     },
-    60_000,
+    120_000,
   );
 }
 

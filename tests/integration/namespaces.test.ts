@@ -115,7 +115,7 @@ for (const [name, command, library] of RUNTIMES) {
         for (const capture of captures) capture[Symbol.dispose]();
       }
     },
-    60_000,
+    120_000,
   );
 
   test.if(whyNot === undefined)(
@@ -138,6 +138,6 @@ for (const [name, command, library] of RUNTIMES) {
       expect(readFileSync(scratch.path("made"), "utf8")).toBe("x\n");
       expect(status.bytes.workerToManager).toBe(FILE_BYTES);
     },
-    60_000,
+    120_000,
   );
 }

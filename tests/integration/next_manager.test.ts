@@ -78,7 +78,7 @@ test(
     worker.child.kill("SIGTERM");
     expect(await worker.ended).toBe(0);
   },
-  60_000,
+  120_000,
 );
 
 test("A single worker leaves when its manager was killed, with code 0 and its reason", async () => {
@@ -92,7 +92,7 @@ test("A single worker leaves when its manager was killed, with code 0 and its re
   expect(worker.said).toMatch(
     /No manager for 1 s: its process \d+ on \S+ has ended, and nobody answers for it/,
   );
-}, 60_000);
+}, 120_000);
 
 test("A worker has what an earlier workflow left at level worker, whatever it is", async () => {
   await using scratch = await Scratch.open();
@@ -108,4 +108,4 @@ test("A worker has what an earlier workflow left at level worker, whatever it is
   expect(await workflow()).toEqual({ transferCount: 0, runCount: 2, said: ALL_SAID });
   worker.child.kill("SIGTERM");
   expect(await worker.ended).toBe(0);
-}, 60_000);
+}, 120_000);

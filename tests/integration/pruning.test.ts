@@ -95,5 +95,5 @@ for (const pruneTemps of ["consumed", "never"] as const) {
     } else {
       expect(held).toBe(0);
     }
-  }, 60_000);
+  }, 120_000);
 }

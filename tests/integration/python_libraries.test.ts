@@ -87,7 +87,7 @@ for (const mode of ["direct", "fork"] as const) {
     await expect(model.map("half", items, { chunk: 4 })).rejects.toThrow(
       "Cannot have the result of item 5: ValueError: no 5",
     );
-  }, 60_000);
+  }, 120_000);
 }
 
 test("Manager.library() runs Python from packages and text, on Bun and from Deno", async () => {
@@ -115,4 +115,4 @@ console.log(JSON.stringify([area, await text.call("name").value()]));
     const { stdout, stderr } = spawnSync(program, args, options);
     expect([stdout, stderr]).toEqual(['[42,"my_text"]\n', ""]);
   }
-}, 60_000);
+}, 120_000);

@@ -50,7 +50,7 @@ test("A temp of a worker that its peers cannot reach goes by way of the manager"
   expect(read.stdout.trim()).toBe("200000");
   expect(manager.status().bytes.workerToWorker).toBe(200_000);
   expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
-}, 60_000);
+}, 120_000);
 
 test("Files go by way of the manager when workers may not pass them on", async () => {
   await using scratch = await Scratch.open();
@@ -70,4 +70,4 @@ test("Files go by way of the manager when workers may not pass them on", async (
   const { bytes } = manager.status();
   expect([bytes.workerToManager, bytes.managerToWorker]).toEqual([100_000, 100_000]);
   expect(await file.contents().then(({ length }) => length)).toBe(100_000);
-}, 60_000);
+}, 120_000);

@@ -48,7 +48,7 @@ test("Manager.connect() gives tasks whose results are those of the manager's own
   expect((error as TaskError).message).toBe(
     "Task 2 ended as exit: The command ended with exit code 3: no",
   );
-}, 30_000);
+}, 120_000);
 
 test("a remote manager lists what there is, cancels, tunes and shows logs", async () => {
   await using _scratch = await Scratch.open();
@@ -76,7 +76,7 @@ test("a remote manager lists what there is, cancels, tunes and shows logs", asyn
   await expect(remote.tune({ dispatchAhead: -1 })).rejects.toThrow("dispatchAhead");
   // Between the two questions a worker may tell of something.
   while (!Bun.deepEquals((await remote.status()).tasks, manager.status().tasks)) { /* anew */ }
-}, 30_000);
+}, 120_000);
 
 test(
   "a remote manager keeps copies of temps, removes them, and lets go of what is used",
@@ -104,7 +104,7 @@ test(
     await until([0, 0]);
     expect(await kept.text()).toBe("kept\n");
   },
-  30_000,
+  120_000,
 );
 
 test("completed() of a remote manager gives each result once, as tasks end", async () => {
@@ -125,7 +125,7 @@ test("completed() of a remote manager gives each result once, as tasks end", asy
   expect(tags).toHaveLength(63);
   expect(remote.isEmpty()).toBe(true);
   expect(await remote.wait()).toBeUndefined();
-}, 30_000);
+}, 120_000);
 
 test("a client on another host sends its files, and has outputs brought to it", async () => {
   await using scratch = await Scratch.open();
@@ -155,7 +155,7 @@ test("a client on another host sends its files, and has outputs brought to it", 
   expect(await readFile(scratch.path("kept"), "utf8")).toBe("leaf\n");
   await remote.undeclare(kept);
   expect(() => remote.submit({ command: "true", inputs: { kept } })).toThrow("it was undeclared");
-}, 30_000);
+}, 120_000);
 
 test("a client on the manager's host names paths, and the manager writes to them", async () => {
   await using scratch = await Scratch.open();
@@ -173,7 +173,7 @@ test("a client on the manager's host names paths, and the manager writes to them
     scratch.path("in"),
     scratch.path("out"),
   ]);
-}, 30_000);
+}, 120_000);
 
 test(
   "submit() of a file that cannot be read rejects; when nobody hears, close() does",
@@ -192,7 +192,7 @@ test(
     submit(unheard);
     await expect(unheard.close()).rejects.toThrow(message);
   },
-  30_000,
+  120_000,
 );
 
 test("tasks are submitted once when the connection breaks, and their results come", async () => {
@@ -215,7 +215,7 @@ test("tasks are submitted once when the connection breaks, and their results com
   await writeFile(flag, "");
   expect((await results).map(({ outcome }) => outcome)).toEqual(Array(20).fill("success"));
   expect(manager.status().tasks.submitted).toBe(20);
-}, 60_000);
+}, 120_000);
 
 test("RemoteManager.miniTask() makes files of files of this client, as unpack does", async () => {
   await using scratch = await Scratch.open();
@@ -237,4 +237,4 @@ test("RemoteManager.miniTask() makes files of files of this client, as unpack do
   const wrong = { command: "true", outputs: {} } as { command: string };
   expect(() => remote.miniTask(wrong, "out")).toThrow('"outputs" as an option of miniTask');
   expect(() => remote.miniTask({ command: "true" }, "/out")).toThrow("mount of the mini task");
-}, 30_000);
+}, 120_000);

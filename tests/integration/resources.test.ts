@@ -40,7 +40,7 @@ test("A worker gives each task GPUs of its own, and shows none to a task without
   expect(none.stdout).toBe("//\n");
   const own = await manager.submit({ command: said, env: { CUDA_VISIBLE_DEVICES: "9" } });
   expect(own.stdout).toBe("9//\n");
-}, 30_000);
+}, 120_000);
 
 test("A library has a GPU of its own, beside the tasks", async () => {
   await using scratch = await Scratch.open();
@@ -51,7 +51,7 @@ test("A library has a GPU of its own, beside the tasks", async () => {
   const seen = await library.call("see").value();
   const { stdout } = await manager.submit({ command: "echo $CUDA_VISIBLE_DEVICES", gpus: 1 });
   expect([seen, stdout.trim()].toSorted()).toEqual(["0", "1"]);
-}, 30_000);
+}, 120_000);
 
 test.skipIf(cpus.length < 2)("--pin-cores gives each task processors of its own", async () => {
   await using scratch = await Scratch.open();
@@ -74,7 +74,7 @@ test.skipIf(cpus.length < 2)("--pin-cores gives each task processors of its own"
   writeFileSync(module, SEE_CPUS);
   const library = manager.library({ name: "pinned", module, cores: 1 });
   expect(await library.call("see").value()).toBe(String(cpus[0]));
-}, 30_000);
+}, 120_000);
 
 test("A worker says with --verbose what it offers, and where that comes from", async () => {
   await using scratch = await Scratch.open();
@@ -89,7 +89,7 @@ test("A worker says with --verbose what it offers, and where that comes from", a
     "offers 1 cores (--cores), 1.05 GB memory (MEMORY), 1 GB disk (--disk), ",
   );
   expect(worker.said()).toContain(", 2 license (--resource)");
-}, 30_000);
+}, 120_000);
 
 test("Local workers offer what the manager is told, and share the rest evenly", async () => {
   await using scratch = await Scratch.open();
@@ -101,7 +101,7 @@ test("Local workers offer what the manager is told, and share the rest evenly", 
   const wanted = { command, gpus: 1, cores: 1, resources: { license: 1 }, features: ["fast"] };
   const results = await Promise.all([manager.submit(wanted), manager.submit(wanted)]);
   expect(results.map(({ stdout }) => stdout).toSorted()).toEqual(["0 1\n", "1 1\n"]);
-}, 30_000);
+}, 120_000);
 
 test("tendril workers shows resources that the site has names for", async () => {
   await using scratch = await Scratch.open();
@@ -123,7 +123,7 @@ test("tendril workers shows resources that the site has names for", async () => 
   expect(workers[0].committed.custom).toEqual({ license: 1 });
   writeFileSync(release, "");
   expect((await held).outcome).toBe("success");
-}, 30_000);
+}, 120_000);
 
 test("A worker hands back its tasks and leaves before its batch job ends", async () => {
   await using scratch = await Scratch.open();
@@ -137,7 +137,7 @@ test("A worker hands back its tasks and leaves before its batch job ends", async
   await scratch.worker(manager);
   const { outcome, try: last } = await task;
   expect([outcome, last]).toEqual(["success", 2]);
-}, 30_000);
+}, 120_000);
 
 test("tendril worker refuses amounts that it cannot read or have, and says what is wanted", async () => {
   await using _scratch = await Scratch.open();

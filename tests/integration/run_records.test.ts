@@ -69,7 +69,7 @@ test(
     ).join("\n");
     for (const secret of [...Object.values(secrets), token]) expect(text).not.toContain(secret);
   },
-  30_000,
+  120_000,
 );
 
 test("A run keeps the last words of a local worker that could not run", async () => {
@@ -94,7 +94,7 @@ console.log((await manager.submit({ command: "true" })).outcome);
   expect(stderr).toContain("Local worker 1 ended: status 4; it said: it cannot be");
   const logs = scratch.path("runs", "latest", "logs");
   expect(readFileSync(join(logs, "worker-1.stderr"), "utf8")).toBe("more\nit cannot be\n");
-}, 30_000);
+}, 120_000);
 
 test(
   "A workflow runs without records where its folder cannot be written to, and says so",
@@ -128,7 +128,7 @@ console.log((await manager.submit({ command: "echo well" })).stdout, manager.run
     expect([stated.status, stated.stdout]).toEqual([1, ""]);
     expect(stated.stderr).toContain("for the records of runs: EROFS");
   },
-  60_000,
+  120_000,
 );
 
 test("tendril run takes switches of records, and variables as scripts do", async () => {
@@ -159,4 +159,4 @@ manager.submit({ command: "true" });
   expect(run({}, ...tendril, ...off, "workflow.ts")).toEqual(["logs", "run.json"]);
   const quiet = { TENDRIL_NO_LOGS: "1", TENDRIL_RUN_DIRECTORY: scratch.path("flow/tendril-runs") };
   expect(run(quiet, ...tendril, ...off, "workflow.ts")).toEqual(["run.json"]);
-}, 60_000);
+}, 120_000);

@@ -35,6 +35,8 @@ export interface ScratchWorker {
 export interface ScratchWorkerOptions {
   /** By way of this url alone. */
   readonly url?: string;
+  /** It finds this manager, and those after it, by this name. */
+  readonly name?: string;
   /** Default 1. */
   readonly cores?: number;
   readonly workspace?: string;
@@ -72,12 +74,11 @@ export class Scratch implements AsyncDisposable {
     manager: Manager,
     options: ScratchWorkerOptions = {},
   ): Promise<ScratchWorker> {
-    const access = await readAccessFile(accessPath(manager.name));
-    const urls = options.url === undefined ? access.urls : [options.url];
     const mark = randomUUID();
-    const file = await this.accessFile({ ...access, urls, secrets: withoutClient(access) });
     const workspace = options.workspace ?? this.path(`workspace-${mark}`);
-    const args = ["worker", "--verbose", "--access", file, "--workspace", workspace];
+    const args = ["worker", "--verbose", "--workspace", workspace];
+    if (options.name === undefined) args.push("--access", await this.#accessOf(manager, options));
+    else args.push("--name", options.name);
     args.push("--cores", String(options.cores ?? 1), ...options.args ?? []);
     return this.#start(args, { ...options, mark, workspace });
   }
@@ -100,6 +101,12 @@ export class Scratch implements AsyncDisposable {
     if (this.#homeBefore === undefined) delete process.env["TENDRIL_HOME"];
     else process.env["TENDRIL_HOME"] = this.#homeBefore;
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #accessOf({ name }: Manager, { url }: ScratchWorkerOptions): Promise<string> {
+    const access = await readAccessFile(accessPath(name));
+    const urls = url === undefined ? access.urls : [url];
+    return await this.accessFile({ ...access, urls, secrets: withoutClient(access) });
   }
 
   #start(
@@ -150,9 +157,9 @@ export function readProc(processId: number | string, file: string): string {
 }
 
 /** Waits until all that carries `mark` has gone. */
-export async function untilGone(mark: string, withinMs: number): Promise<void> {
+export async function untilGone(mark: string): Promise<void> {
   try {
-    await until(() => processesOf(mark).length === 0, "no process is left", withinMs);
+    await until(() => processesOf(mark).length === 0, "no process is left");
   } catch (error) {
     throw new Error(`${error}: ${processesOf(mark).join("; ")}`, { cause: error });
   }

@@ -228,7 +228,7 @@ test(
       await run.ended;
     }
   },
-  60_000,
+  120_000,
 );
 
 function isThere(folder: string): boolean {

@@ -159,7 +159,7 @@ test("A manager refuses workers and clients without the right secret of their ro
   expect(typeof right).toBe("object");
   if (typeof right === "object") right.close("done");
   await until(() => manager.status().workers.connected === 1, "the real worker is there");
-}, 30_000);
+}, 120_000);
 
 test("A manager refuses who echoes its messages, and who speaks before the handshake", async () => {
   await using scratch = await Scratch.open();
@@ -196,7 +196,7 @@ test("A manager refuses who echoes its messages, and who speaks before the hands
     },
   });
   await ended.promise;
-}, 30_000);
+}, 120_000);
 
 test("Transfers without a valid ticket get 403, from the manager and from a worker", async () => {
   await using scratch = await Scratch.open();
@@ -234,7 +234,7 @@ test("Transfers without a valid ticket get 403, from the manager and from a work
   };
   expect((await request(manager.address, put)).status).toBe(403);
   expect([404, 405]).toContain((await request(peer, put)).status);
-}, 30_000);
+}, 120_000);
 
 test(
   "Names that climb out of the cache get 400 or 404, from the manager and from a worker",
@@ -259,7 +259,7 @@ test(
       }
     }
   },
-  30_000,
+  120_000,
 );
 
 function frameOf(messages: readonly Message[]): Uint8Array {
@@ -349,7 +349,7 @@ test("10,000 bad frames and a bomb harm nothing but their own connections", asyn
   expect(await work).toEqual([]);
   await until(() => manager.status().workers.connected === 1, "only the real worker is there");
   expect(manager.status().tasks.failed).toBe(0);
-}, 60_000);
+}, 120_000);
 
 /** All that lies below `folder`, as text. */
 function allText(folder: string, except: (path: string) => boolean): string {
@@ -414,5 +414,5 @@ test(
     expect(statSync(accessPath(manager.name)).mode & 0o777).toBe(0o600);
     expect(processesOf(worker.mark)).toEqual([]);
   },
-  30_000,
+  120_000,
 );

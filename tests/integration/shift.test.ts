@@ -45,5 +45,5 @@ test(
       expect(read.stdout.trim()).toBe(`${String(index).repeat(3)}${TEMP_BYTES}`);
     }
   },
-  40_000,
+  120_000,
 );

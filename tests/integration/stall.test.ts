@@ -30,7 +30,7 @@ class Stage implements AsyncDisposable {
 
   static async open(scratch: Scratch): Promise<Stage> {
     const manager = await Manager.start({
-      policies: { waitForWorkers: 3, transferStallTimeout: "500ms", reconnectGrace: "200ms" },
+      policies: { waitForWorkers: 3, transferStallTimeout: "1s", reconnectGrace: "200ms" },
     });
     const port = await freePort();
     const road = await TcpProxy.open(`http://127.0.0.1:${port}`);
@@ -86,6 +86,6 @@ for (const [what, happen] of Object.entries(ENDS)) {
       expect(bytes.workerToWorker).toBe(2 * SIZE_BYTES);
       expect([bytes.managerToWorker, bytes.workerToManager, tasks.recoveries]).toEqual([0, 0, 0]);
     },
-    60_000,
+    120_000,
   );
 }

@@ -66,7 +66,7 @@ test("A url comes once for all workers, though its connection breaks", async () 
   expect(manager.status().bytes.urlToWorker).toBe(400_000);
   expect(workers.map(({ said }) => said()).join("")).not.toContain(SECRET);
   expect(filesWith(scratch.folder, SECRET)).toEqual([]);
-}, 30_000);
+}, 120_000);
 
 test(
   "A url for longer than the workflow is named by its ETag, and nothing else is taken",
@@ -103,7 +103,7 @@ test(
     expect(refused.outcome).toBe("transfer_failed");
     expect(refused.message).toContain(`${sha256(bytes)} where ${other} was expected`);
   },
-  30_000,
+  120_000,
 );
 
 test("A url that cannot be had fails its tasks, with what its server said", async () => {
@@ -135,7 +135,7 @@ test("A url that cannot be had fails its tasks, with what its server said", asyn
   const gone = manager.url(pathToFileURL(scratch.path("gone")));
   const lost = await manager.submit({ command: "cat x", inputs: { x: gone } });
   expect(lost.message).toContain(`"${scratch.path("gone")}" cannot be read on this worker`);
-}, 30_000);
+}, 120_000);
 
 test("A file url brings files and directories as they are", async () => {
   await using scratch = await Scratch.open();
@@ -158,7 +158,7 @@ test("A file url brings files and directories as they are", async () => {
   const program = manager.url(server.url(), { mode: 0o755 });
   const { stdout } = await manager.submit({ command: "./program", inputs: { program } });
   expect(stdout).toBe("fetched\n");
-}, 30_000);
+}, 120_000);
 
 test(
   "Outputs are stored at urls before their task has succeeded, and can be read by others",
@@ -210,7 +210,7 @@ test(
     expect(folder.message).toContain("it is a directory, and a server takes files only");
     expect(filesWith(scratch.folder, SECRET)).toEqual([]);
   },
-  30_000,
+  120_000,
 );
 
 test("A worker that is lost while it stores an output is made up for by another", async () => {
@@ -234,7 +234,7 @@ test("A worker that is lost while it stores an output is made up for by another"
   await scratch.worker(manager);
   expect(await task).toMatchObject({ outcome: "success", try: 2 });
   expect(bodies).toHaveLength(1);
-}, 30_000);
+}, 120_000);
 
 test(
   "A url is started anew that has no validator, and never joined from two versions",
@@ -252,5 +252,5 @@ test(
     const { stdout } = await manager.submit({ command: "sha256sum < data", inputs: { data } });
     expect(stdout).toStartWith(sha256(now));
   },
-  30_000,
+  120_000,
 );

@@ -58,7 +58,7 @@ test("A value above 1 MiB stays in the cluster, and goes from worker to worker",
   await until(() => file.replicaCount === 0, "the value is gone");
   expect(() => right.call("sizes", made)).toThrow("undeclared");
   expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
-}, 60_000);
+}, 120_000);
 
 test("A value that is lost is made again, with the long arguments of its call", async () => {
   await using scratch = await Scratch.open();
@@ -75,7 +75,7 @@ test("A value that is lost is made again, with the long arguments of its call", 
   expect(await library.call("last", made).value()).toBe(9);
   expect((await made.value()).length).toBe(2_000_000);
   expect(manager.status().refused).toMatchObject({ lie: 0, flood: 0 });
-}, 60_000);
+}, 120_000);
 
 test("Tasks among the arguments give their values, and their failures", async () => {
   await using scratch = await Scratch.open();
@@ -107,7 +107,7 @@ test("Tasks among the arguments give their values, and their failures", async ()
       "RangeError: not today",
   );
   expect((await library.call("same", failed)).outcome).toBe("input_missing");
-}, 60_000);
+}, 120_000);
 
 test("Calls have inputs and outputs of all kinds where they work", async () => {
   await using scratch = await Scratch.open();
@@ -129,7 +129,7 @@ test("Calls have inputs and outputs of all kinds where they work", async () => {
   expect(await library.with({ inputs: { a: temp } }).call("read", "a").value()).toBe("first");
   const asked = library.with({ outputs: { seen: { file: buffer, only: "failure" } } });
   expect((await asked.call("write", "seen", "x")).outcome).toBe("success");
-}, 60_000);
+}, 120_000);
 
 test(
   "A call that writes to a file among its arguments ends as that, and others get it anew",
@@ -149,7 +149,7 @@ test(
     expect([call.outcome, call.mount]).toEqual(["input_modified", "big"]);
     expect(await library.call("sizeOf", big).value()).toBe(100_000);
   },
-  60_000,
+  120_000,
 );
 
 test("Large arguments, models and temps come to calls, and not by way of the manager", async () => {
@@ -170,7 +170,7 @@ test("Large arguments, models and temps come to calls, and not by way of the man
   const result = library.call<Uint8Array>("big", 70_000_000);
   expect(await right.call("sizes", result).value()).toEqual([70_000_000]);
   expect((await result.value()).length).toBe(70_000_000);
-}, 60_000);
+}, 120_000);
 
 test("Arguments and values around 1 MiB are the same on either side of it", async () => {
   await using scratch = await Scratch.open();
@@ -187,7 +187,7 @@ test("Arguments and values around 1 MiB are the same on either side of it", asyn
   }
   const kept = calls.filter(({ valueFile }) => valueFile !== undefined).length;
   expect([kept > 10, kept < 30]).toEqual([true, true]);
-}, 60_000);
+}, 120_000);
 
 const PYTHON = `
 def big(size): return bytes(size)
@@ -220,7 +220,7 @@ for (const mode of ["direct", "fork"] as const) {
     expect(await lacking.call("sizes")).toMatchObject({ outcome: "output_missing", mount: "b" });
     const spoilt = await library.call("write", seed, "spoilt");
     expect(spoilt.outcome).toBe("input_modified");
-  }, 60_000);
+  }, 120_000);
 }
 
 test("Thousands of calls that wait for others are cancelled, fail and end together", async () => {
@@ -248,4 +248,4 @@ test("Thousands of calls that wait for others are cancelled, fail and end togeth
     new Set(["cancelled", "input_missing"]),
   );
   expect(manager.isEmpty()).toBe(true);
-}, 60_000);
+}, 120_000);

@@ -295,7 +295,7 @@ test("An output of a failure comes of a try that was stopped at its timeout", as
   const result = await manager.submit({
     command: "echo so far > log; sleep 600",
     outputs: { log: { file: log, only: "failure" } },
-    timeout: "300ms",
+    timeout: "2s",
   });
   expect(result.outcome).toBe("timeout");
   expect(await log.text()).toBe("so far\n");

@@ -43,7 +43,7 @@ test("Manager runs commands on local workers: files and directories there and ba
   expect((await readFile(join(folder, "back", "big.bin"))).length).toBe(1_000_000);
   expect(await readdir(join(folder, "back", "tree", "sub"))).toEqual(["a.txt"]);
   expect(await temp.text()).toBe("kept\n");
-}, 30_000);
+}, 120_000);
 
 test("Manager runs tasks in an environment that is unpacked at the worker", async () => {
   const bin = join(folder, "software", "bin");
@@ -58,7 +58,7 @@ test("Manager runs tasks in an environment that is unpacked at the worker", asyn
     expect(result.message).toBe("");
     expect(result.stdout).toBe("hello from the archive\n");
   }
-}, 30_000);
+}, 120_000);
 
 test("Manager calls functions of a library, and runs one by value", async () => {
   const module = join(folder, "library.ts");
@@ -79,7 +79,7 @@ test("Manager calls functions of a library, and runs one by value", async () => 
   // @ts-expect-error a file stands for a path, not for a number
   await expect(manager.run((n: number) => n * 2, manager.buffer("12345")).value()).resolves
     .toBeNaN();
-}, 30_000);
+}, 120_000);
 
 test("TaskResult tells a status, a signal and a missing output apart", async () => {
   await using manager = await Manager.start({ workers: 1 });
@@ -99,7 +99,7 @@ test("TaskResult tells a status, a signal and a missing output apart", async () 
     ["exit", 127, undefined],
     ["output_missing", 0, "model"],
   ]);
-}, 30_000);
+}, 120_000);
 
 test("Manager forgets long arguments of calls when their calls have ended", async () => {
   const module = join(folder, "long.ts");
@@ -112,7 +112,7 @@ test("Manager forgets long arguments of calls when their calls have ended", asyn
   await manager.submit({ command: ":" });
   // Left is the library's module.
   expect(manager.status().files).toBe(1);
-}, 30_000);
+}, 120_000);
 
 test(
   "workers read files of a shared file system by themselves, where a policy says so",
@@ -127,5 +127,5 @@ test(
     expect([outcome, (await readFile(lines, "utf8")).trim()]).toEqual(["success", "100000"]);
     expect(manager.status().bytes.managerToWorker).toBe(0);
   },
-  30_000,
+  120_000,
 );

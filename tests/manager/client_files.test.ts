@@ -292,7 +292,7 @@ test("ClientFiles gives the files of a client up some time after it has gone", a
 });
 
 test("ClientFiles keeps the files of a client that comes back", async () => {
-  await using fixture = await Fixture.start({ graceMs: 1000 });
+  await using fixture = await Fixture.start({ graceMs: 60_000 });
   const client = await FakeClient.join("oak");
   const bytes = randomBytes(1000);
   const { fileId, upload } = await declareUpload(client, bytes);

@@ -201,5 +201,5 @@ test(
       /^refused: Cannot bundle .*absent\.ts.*broken\.ts:1\)$/,
     );
   },
-  30_000,
+  60_000,
 );

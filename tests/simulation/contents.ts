@@ -3,7 +3,7 @@
 import type { TaskDefinition } from "../../manager/core/event.ts";
 import type { FileId } from "../../shared/ids.ts";
 
-/** A short text that stands for the SHA-256 of contents. */
+/** A text that stands for the SHA-256 of contents. */
 export function digestOf(text: string): string {
   // FNV-1a, 32 bits, twice with different bases: enough to tell contents apart in a simulation.
   let low = 0x811c9dc5;
@@ -12,7 +12,9 @@ export function digestOf(text: string): string {
     low = Math.imul(low ^ text.charCodeAt(index), 0x01000193) >>> 0;
     high = Math.imul(high ^ text.charCodeAt(index), 0x01000193) >>> 0;
   }
-  return low.toString(16).padStart(8, "0") + high.toString(16).padStart(8, "0");
+  const text64 = low.toString(16).padStart(8, "0") + high.toString(16).padStart(8, "0");
+  // As long as one is, as names are made of it.
+  return text64.repeat(4);
 }
 
 /** Digest of the output `mount` of a task that read `inputDigests`, in the order of its inputs. */

@@ -7,6 +7,7 @@ import type { ManagerState } from "../../manager/core/state.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import type { ResourceRequest } from "../../shared/resources.ts";
 import type { Outcome } from "../../shared/task.ts";
+import type { KeptFiles } from "./kept.ts";
 
 /** What to simulate. Chances are from 0 to 1. */
 export interface Scenario {
@@ -25,6 +26,8 @@ export interface Scenario {
   readonly categories?: readonly CategoryChange[];
   /** Tasks are of several categories, some state no cores, and their memory is limited. */
   readonly hasCategories?: boolean;
+  /** Users have temps kept, and read what was kept by its contents; kept.ts. */
+  readonly keepsFiles?: boolean;
   /** Of each worker; 16 GiB unless stated. */
   readonly memoryBytes?: number;
   /**
@@ -155,6 +158,8 @@ export interface Outcomes {
   readonly use: UseSums;
   /** Temps that were moved to an emptier disk, by how often; `back` counts those that came back. */
   readonly shifts: { readonly begun: number; readonly back: number };
+  /** Wishes to keep files that came true or were refused; tasks that read one, or found none. */
+  readonly kept: KeptFiles["counts"];
   /** `{first reason of an explanation: how often tasks had it at the instants looked at}`. */
   readonly explained: ReadonlyMap<string, number>;
 }

@@ -176,6 +176,29 @@ export const SCENARIOS: readonly NamedScenario[] = [
     }),
   },
   {
+    // Temps are kept and given up; later tasks read what was kept, wherever it is by then.
+    name: "kept",
+    claim: "lets later tasks read what was kept, or tells them that it is gone",
+    tested: { first: 8301, last: 8312 },
+    of: (seed) => ({
+      ...CALM,
+      ...(seed % 3 === 0 ? HARDSHIP : {}),
+      seed,
+      keepsFiles: true,
+      disturbanceCount: seed % 10,
+      faultChance: 0.02 * (seed % 3),
+      wallChance: seed % 5 === 0 ? 0.3 : 0,
+      flipChance: seed % 4 === 0 ? 0.05 : 0,
+      diskBytes: seed % 7 === 0 ? 40_000_000 : 2 ** 40,
+      ...(seed % 6 === 0 ? { killEachMs: 2_000 } : {}),
+      policies: {
+        replicas: 1 + seed % 2,
+        pruneTemps: PRUNINGS[seed % 5]!,
+        recovery: RECOVERIES[seed % 2]!,
+      },
+    }),
+  },
+  {
     // Users are asked what tries cost, and answer late or never; tasks pause; a part is called off.
     name: "controlled",
     claim: "settles every task once though users decide late and call many off",

@@ -1,5 +1,6 @@
 /** A simulated host: the real worker core on a simulated disk, processes and transfers. */
 
+import { fileContentName } from "../../shared/cache_name.ts";
 import type { CacheName, InstanceId, TransferId, WorkerId } from "../../shared/ids.ts";
 import {
   type DispatchedTask,
@@ -24,7 +25,7 @@ import { nextWakeAtMs, step } from "../../worker/core/step.ts";
 import { hasLargeValue } from "./awaited.ts";
 import { miniDigest } from "./contents.ts";
 import type { Connection } from "./network.ts";
-import type { ReadFile } from "./truth.ts";
+import { bare, type ReadFile } from "./truth.ts";
 import type { TryPlan, World } from "./world.ts";
 
 /** A file on the simulated disk. */
@@ -207,6 +208,8 @@ export class SimWorker {
         );
         return;
       }
+      case "keep_file":
+        return this.#keep(instruction.order);
       case "delete_file":
         if (this.disk.get(instruction.name)?.generation === instruction.generation) {
           this.disk.delete(instruction.name);
@@ -429,6 +432,24 @@ export class SimWorker {
       } else {
         this.#world.put(transferId, file);
       }
+    });
+  }
+
+  #keep(
+    { keepId, name, generation, level }: Extract<WorkerInstruction, { kind: "keep_file" }>["order"],
+  ): void {
+    this.#later(1 + nextRandom(this.#world.random) * 40, () => {
+      const made = this.disk.get(name);
+      const isThere = made?.generation === generation;
+      if (!isThere || nextRandom(this.#world.random) < this.#world.faultChance()) {
+        const outcome = { kind: "failed", message: "simulated" } as const;
+        return this.feed([{ kind: "file_kept", keepId, outcome }]);
+      }
+      const file = { ...bare(made), name: fileContentName(made.digest), generation: 0 };
+      this.disk.set(file.name, { ...made, ...file, level });
+      const source = { name, generation };
+      const outcome = { kind: "kept", file, level, isFound: false, source } as const;
+      this.feed([{ kind: "file_kept", keepId, outcome }]);
     });
   }
 

@@ -26,6 +26,7 @@ import { disturb, noteExit } from "./disturbance.ts";
 import { checkEmpty, isOver } from "./emptiness.ts";
 import { planHostChanges } from "./host_changes.ts";
 import { newLibraries } from "./libraries.ts";
+import { KeptFiles } from "./kept.ts";
 import { ExplanationCheck } from "./explained.ts";
 import { answerTo, callingOff, withRules } from "./control.ts";
 import { Connection, welcomeOf } from "./network.ts";
@@ -86,6 +87,7 @@ class Simulation implements World {
   readonly #explained = new ExplanationCheck();
   readonly #records: RecordCheck | undefined;
   readonly #awaited: Awaited = new Awaited();
+  readonly #kept: KeptFiles;
   readonly #outcomes = new Map<TaskId, Outcome>();
   readonly #messages = new Map<TaskId, string>();
   readonly #story: string[] = [];
@@ -123,6 +125,7 @@ class Simulation implements World {
         hasCategories: scenario.hasCategories ?? false,
         isVaried: scenario.isVaried ?? false,
       });
+    this.#kept = new KeptFiles(this, this.#workload);
     const { isNondeterministic = false } = scenario;
     this.truth = new Truth(this.#workload, { isNondeterministic });
     this.#state = newManagerState({
@@ -152,7 +155,7 @@ class Simulation implements World {
     this.#start();
     while (this.clock.advance()) {
       const isDone = this.#outcomes.size === this.#scenario.taskCount &&
-        this.#pendingRequests.size === 0;
+        this.#pendingRequests.size === 0 && this.#kept.isOver;
       if (isDone && !this.#isClosing && this.clock.nowMs > FAULTS_END_MS) this.#close();
       if (this.#isClosing && this.#population.isGone() && isOver(this.#state)) {
         this.#records?.end();
@@ -188,6 +191,7 @@ class Simulation implements World {
       instances: this.#instances,
       endedAtMs: this.#endedAtMs,
       explained: this.#explained.counts,
+      kept: this.#kept.counts,
     };
   }
 
@@ -246,7 +250,7 @@ class Simulation implements World {
       if (isDamaged) holder.disk.set(name, { ...file, isDamaged });
       return { ...bare(file), isDamaged };
     }
-    const isMade = name.startsWith("temp-") || name.startsWith("value-");
+    const isMade = /^(?:temp|value|file-sha256)-/.test(name);
     if (source.kind === "manager" && isMade) return this.#readHere(order);
     if (source.kind === "url" && name.startsWith("temp-")) return this.#readStored(order);
     const digest = this.truth.declared(name);
@@ -405,6 +409,7 @@ class Simulation implements World {
     }
     planHostChanges(this, scenario, FAULTS_END_MS * 0.6);
     this.#requestTemps();
+    if (scenario.keepsFiles === true) this.#kept.start();
     this.#tune();
     this.clock.after(REDECLARED_AT_MS, () => {
       this.feed((scenario.redeclared ?? []).map((category): ManagerEvent => {
@@ -527,7 +532,8 @@ class Simulation implements World {
         throw new Error(`An honest worker is said to lie: ${instruction.what}`);
       case "unspool": {
         const { fileId } = instruction;
-        const name = this.#workload.names.get(fileId) ?? this.#awaited.nameOf(fileId);
+        const name = this.#workload.names.get(fileId) ?? this.#awaited.nameOf(fileId) ??
+          this.#kept.files.get(fileId);
         const here = name && this.#here.get(name);
         if (here?.generation !== instruction.generation) {
           throw new Error(`The manager has no copy of ${name} to remove`);
@@ -543,6 +549,8 @@ class Simulation implements World {
       }
       case "settle":
         return this.#settle(instruction);
+      case "file_kept":
+        return this.#kept.answer(instruction);
       case "file_delivered":
         if (!this.#pendingRequests.delete(instruction.requestId)) {
           throw new Error(`Request ${instruction.requestId} is answered twice`);
@@ -559,6 +567,7 @@ class Simulation implements World {
 
   #settle({ end }: Extract<ManagerInstruction, { kind: "settle" }>): void {
     const { taskId, outcome } = end;
+    if (this.#kept.settle(end)) return;
     if (this.#outcomes.has(taskId)) throw new Error(`Task ${taskId} is returned twice`);
     this.#outcomes.set(taskId, outcome);
     this.#endedAt.set(taskId, this.clock.nowMs);
@@ -576,7 +585,13 @@ class Simulation implements World {
 
   #close(): void {
     this.#isClosing = true;
-    for (const fileId of [...this.#workload.names.keys(), ...this.#awaited.values]) {
+    for (
+      const fileId of [
+        ...this.#workload.names.keys(),
+        ...this.#awaited.values,
+        ...this.#kept.files.keys(),
+      ]
+    ) {
       this.feed([{ kind: "file_undeclared", fileId }]);
     }
     this.feed([{ kind: "closed", reason: "done" }]);

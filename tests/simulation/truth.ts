@@ -64,6 +64,8 @@ export class Truth {
         throw new Error(`${what} of generation ${file?.generation}, not ${input.generation}`);
       }
       if (file.isDamaged === true) throw new Error(`${what} damaged`);
+      const named = /^file-sha256-([0-9a-f]{64})/.exec(input.name)?.[1] ?? file.digest;
+      if (named !== file.digest) throw new Error(`${what} with bytes ${file.digest}`);
       const made = this.#makings.get(`${input.name}#${input.generation}`);
       if (made !== undefined && file.digest !== made) {
         throw new Error(`${what} with bytes ${file.digest}, not ${made}`);

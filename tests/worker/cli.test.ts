@@ -78,7 +78,7 @@ test(
     expect(readdirSync(join(worker.home, "workspace"), { recursive: true }))
       .toContainEqual(expect.stringMatching(/tendril-\d+\/fake$/));
   },
-  20_000,
+  60_000,
 );
 
 test(
@@ -93,14 +93,14 @@ test(
     expect(readdirSync(join(worker.home, "workspace"), { recursive: true }))
       .toContainEqual(expect.stringMatching(/tendril-\d+\/my-site$/));
   },
-  20_000,
+  60_000,
 );
 
 test("tendril worker ends with code 1 when no manager came within its idle timeout", async () => {
   await using worker = new Command("--name", "fake", "--idle-timeout", "300ms");
   expect(await worker.ended).toBe(1);
   expect(worker.said).toMatch(/Cannot join manager "fake": waited 0 s for it: no access file yet/);
-}, 20_000);
+}, 60_000);
 
 test("tendril worker ends at once when it is not told which manager, and none runs", async () => {
   await using worker = new Command();
@@ -108,7 +108,7 @@ test("tendril worker ends at once when it is not told which manager, and none ru
   expect(worker.said).toBe(
     "tendril worker: Cannot tell which manager is meant: no manager of this user runs\n",
   );
-}, 20_000);
+}, 60_000);
 
 test("tendril worker tells a manager that is gone, and ends with code 0", async () => {
   await using manager = new FakeManager();
@@ -119,7 +119,7 @@ test("tendril worker tells a manager that is gone, and ends with code 0", async 
   await manager.stop();
   expect(await worker.ended).toBe(0);
   expect(worker.said).toMatch(/No manager for \d+ s: nobody answers for it \(http:/);
-}, 20_000);
+}, 60_000);
 
 test("tendril worker ends with code 1 when it cannot listen where it is told to", async () => {
   await using manager = new FakeManager();
@@ -128,7 +128,7 @@ test("tendril worker ends with code 1 when it cannot listen where it is told to"
   worker.publish(manager);
   expect(await worker.ended).toBe(1);
   expect(worker.said).toContain("Cannot serve files to other workers: ");
-}, 20_000);
+}, 60_000);
 
 test("tendril worker opens its doors anew for the next manager, as that one's are", async () => {
   await using manager = new FakeManager();
@@ -147,4 +147,4 @@ test("tendril worker opens its doors anew for the next manager, as that one's ar
   expect(second.workerId).toBe(first.workerId);
   worker.kill("SIGTERM");
   expect(await worker.ended).toBe(0);
-}, 20_000);
+}, 60_000);

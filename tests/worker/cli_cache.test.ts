@@ -81,7 +81,7 @@ test(
     expect(place.run("list", "--json").stdout).toContain('"files": []');
     expect(readdirSync(join(place.userPath, "store", "entries"))).toEqual([]);
   },
-  30_000,
+  60_000,
 );
 
 test("runCacheCommand() says in one line what it cannot do", () => {
@@ -100,4 +100,4 @@ test("runCacheCommand() says in one line what it cannot do", () => {
     expect(ended.stderr).toContain(text);
   }
   expect(existsSync(join(place.path, "store"))).toBe(false);
-}, 30_000);
+}, 60_000);

@@ -138,8 +138,9 @@ test(
   async () => {
     await using bench = new InstanceBench();
     await bench.start(MODULE);
-    const shape = { timeoutMs: 200 };
-    const calls = [1, 2, 3].map(() => bench.send("pause", [150], { shape }));
+    // Together they take longer than each may, and each much less, on a busy machine too.
+    const shape = { timeoutMs: 1_000 };
+    const calls = Array.from({ length: 8 }, () => bench.send("pause", [150], { shape }));
     const hangs = bench.send("hang", [], { shape });
     for (const taskId of calls) {
       expect(await bench.nextResult()).toMatchObject({ taskId, outcome: "success" });
@@ -147,10 +148,10 @@ test(
     expect(await bench.nextResult()).toMatchObject({
       taskId: hangs,
       outcome: "timeout",
-      message: "The call was stopped: its time was up: 200 ms",
+      message: "The call was stopped: its time was up: 1 s",
     });
   },
-  30_000,
+  60_000,
 );
 
 test("Instances.call() ends a call alone that has more memory than it states", async () => {
@@ -177,7 +178,7 @@ test("Instances.call() ends a call alone that has more memory than it states", a
     try: 1,
   });
   expect(await bench.nextResult()).toMatchObject({ taskId: other, outcome: "cancelled" });
-}, 30_000);
+}, 60_000);
 
 test("Instances.call() ends a call alone that writes more than it states", async () => {
   await using bench = new InstanceBench();
@@ -202,7 +203,7 @@ test("Instances.call() ends a call alone that writes more than it states", async
   expect((await bench.call("add", [1, 1])).outcome).toBe("success");
   await bench.trash.close();
   expect(readdirSync(join(bench.directory, "instances"))).toEqual(["1"]);
-}, 30_000);
+}, 60_000);
 
 test("Instances tell why one cannot start and leave nothing behind", async () => {
   await using bench = new InstanceBench();

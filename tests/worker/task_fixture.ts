@@ -29,7 +29,7 @@ import {
 import { removeTree, Trash } from "../../worker/trash.ts";
 
 /** Bound on every wait for a condition. */
-const WAIT_LIMIT_MS = 10_000;
+const WAIT_LIMIT_MS = 40_000;
 
 /** A folder that is gone when the scope ends. */
 export class TemporaryFolder {

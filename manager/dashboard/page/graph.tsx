@@ -15,11 +15,14 @@ import { sceneOfGraph, standingCounts } from "./graph_scene.ts";
 import { Icon } from "./icon.tsx";
 import { Problem } from "./layout.tsx";
 import { hrefOf } from "./route.ts";
+import { useRun } from "./run.ts";
 import { STANDING_WORDS } from "./state.tsx";
 
 /** What may be asked for, in words. */
 const GROUPINGS = [
   ["auto", "what fits"],
+  ["calls", "each call of an app"],
+  ["apps", "apps"],
   ["tasks", "each task and file"],
   ["categories", "categories"],
 ] as const;
@@ -29,6 +32,8 @@ export function GraphPage({ params }: { readonly params: URLSearchParams }): JSX
   const asked = params.get("by");
   const grouping = GROUPINGS.find(([name]) => name === asked)?.[0] ?? "auto";
   const { value, error, isStale } = useAnswer({ kind: "graph", grouping });
+  const hasCalls = (useRun()?.apps.length ?? 0) > 0;
+  const choices = GROUPINGS.filter(([name]) => hasCalls || name !== "calls" && name !== "apps");
   return (
     <>
       <div class="page-head">
@@ -43,7 +48,7 @@ export function GraphPage({ params }: { readonly params: URLSearchParams }): JSX
               location.hash = hrefOf("graph", undefined, new URLSearchParams({ by }));
             }}
           >
-            {GROUPINGS.map(([name, words]) => <option key={name} value={name}>{words}</option>)}
+            {choices.map(([name, words]) => <option key={name} value={name}>{words}</option>)}
           </select>
         </label>
       </div>
@@ -64,6 +69,16 @@ function Drawing({ graph }: { readonly graph: Graph }): JSX.Element {
 
 /** The drawing in words, for who cannot see it. */
 function Summary({ graph }: { readonly graph: Graph }): JSX.Element {
+  const { grouping, nodes, edges } = graph;
+  if (grouping === "calls" || grouping === "apps") {
+    return (
+      <p class="soft" id="graph-summary">
+        {plural(nodes.length, grouping === "apps" ? "app" : "call")},{" "}
+        {plural(edges.length, "link")}. <Standings nodes={nodes} />{" "}
+        <a href={hrefOf("calls")}>The calls as a table</a>
+      </p>
+    );
+  }
   const tasks = graph.nodes.filter(({ kind }) => kind === "task" || kind === "category");
   return (
     <p class="soft" id="graph-summary">
@@ -71,13 +86,21 @@ function Summary({ graph }: { readonly graph: Graph }): JSX.Element {
         ? plural(tasks.length, "category", "categories")
         : plural(tasks.length, "task")}, {plural(graph.nodes.length - tasks.length, "file")}
       {graph.grouping === "categories" && " or groups of files"},{" "}
-      {plural(graph.edges.length, "link")}.{" "}
-      {standingCounts(tasks).map(([standing, number]) => (
+      {plural(graph.edges.length, "link")}. <Standings nodes={tasks} />{" "}
+      <a href={hrefOf("tasks")}>The tasks as a table</a>
+    </p>
+  );
+}
+
+function Standings({ nodes }: Pick<Graph, "nodes">): JSX.Element {
+  return (
+    <>
+      {standingCounts(nodes).map(([standing, number]) => (
         <span key={standing} class={`mark mark-${standing} graph-count`}>
           <Icon name={standing} />{" "}
           {plural(number, STANDING_WORDS[standing], STANDING_WORDS[standing])}
         </span>
-      ))} <a href={hrefOf("tasks")}>The tasks as a table</a>
-    </p>
+      ))}
+    </>
   );
 }

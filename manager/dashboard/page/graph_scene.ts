@@ -39,8 +39,10 @@ const STANDINGS: readonly Standing[] = [
   "running",
   "dispatched",
   "retrieving",
+  "joining",
   "waiting",
   "cancelled",
+  "memory",
   "success",
 ];
 
@@ -50,6 +52,8 @@ const STANDING_BY_STATE: { readonly [state: string]: Standing } = {
   dispatched: "dispatched",
   running: "running",
   retrieving: "retrieving",
+  joining: "joining",
+  memo: "memory",
   success: "success",
   cancelled: "cancelled",
 };
@@ -59,8 +63,10 @@ const WORDS: Readonly<Record<Standing, string>> = {
   running: "running",
   dispatched: "staging",
   retrieving: "retrieving",
+  joining: "joining",
   waiting: "waiting",
   cancelled: "cancelled",
+  memory: "from memory",
   success: "done",
 };
 
@@ -78,6 +84,10 @@ function lookOf(kind: GraphItem["kind"]): KindLook {
       return { word: "Task", widthPx: 168, heightPx: 48, titleLength: 22 };
     case "file":
       return { word: "File", widthPx: 150, heightPx: 38, titleLength: 18 };
+    case "call":
+      return { word: "Call", widthPx: 168, heightPx: 48, titleLength: 22 };
+    case "app":
+      return { word: "App", widthPx: 236, heightPx: 56, titleLength: 30 };
     case "category":
       return { word: "Category", widthPx: 236, heightPx: 56, titleLength: 30 };
     case "file_group":
@@ -148,9 +158,12 @@ function itemOf(node: Graph["nodes"][number]): GraphItem {
   const total = counts.reduce((sum, [, number]) => sum + number, 0);
   const words = counts.map(([standing, number]) => `${count(number)} ${WORDS[standing]}`);
   const size = node.sizeBytes === null ? "" : bytes(node.sizeBytes);
-  const note = node.kind === "task"
+  const isOne = node.kind === "task" || node.kind === "call";
+  const isGroup = node.kind === "category" || node.kind === "app";
+  const member = node.kind === "app" ? "call" : "task";
+  const note = isOne
     ? counts.map(([standing]) => WORDS[standing]).join(", ")
-    : node.kind === "category"
+    : isGroup
     ? words.slice(0, 3).join(" · ")
     : size;
   const name = node.number === null ? node.label : `${node.number} ${node.label}`.trim();
@@ -163,8 +176,8 @@ function itemOf(node: Graph["nodes"][number]): GraphItem {
     standing: counts[0]?.[0],
     href: hrefOfNode(node),
     sentence: `${lookOf(node.kind).word} ${name}: ${
-      node.kind === "task" || node.kind === "category"
-        ? `${node.kind === "category" ? `${plural(total, "task")}, ` : ""}${words.join(", ")}`
+      isOne || isGroup
+        ? `${isGroup ? `${plural(total, member)}, ` : ""}${words.join(", ")}`
         : size || "size not known"
     }`,
   };
@@ -174,6 +187,10 @@ function hrefOfNode(node: Graph["nodes"][number]): string {
   switch (node.kind) {
     case "task":
       return hrefOf("tasks", node.number ?? 0);
+    case "call":
+      return hrefOf("calls", node.number ?? 0);
+    case "app":
+      return hrefOf("calls", undefined, new URLSearchParams({ app: node.label }));
     case "category":
       return hrefOf("tasks", undefined, new URLSearchParams({ category: node.label }));
     case "file":

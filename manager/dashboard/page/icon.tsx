@@ -12,6 +12,8 @@ const PATHS = {
   dispatched: "M8 2v8M4.5 6.8 8 10.2l3.5-3.4M3 13.5h10",
   running: "M5 3.2v9.6L12.5 8z",
   retrieving: "M8 10.5V2.3M4.5 5.6 8 2.2l3.5 3.4M3 13.5h10",
+  joining: "M3 3v3.5c0 2 5 1.5 5 4.5v3M13 3v3.5c0 2-5 1.5-5 4.5",
+  memory: "M8 2.5a5.5 5.5 0 1 1-5.3 4M2.5 2.8v3.7h3.7M8 5.4v3l2 1.3",
   success: "M3 8.6 6.4 12 13 4.4",
   failed: "M4 4l8 8M12 4l-8 8",
   cancelled: "M3 8h10",

@@ -9,6 +9,7 @@ import { hrefOf } from "./route.ts";
 /** Pages as they stand in the navigation: `[name in the address, title, letter after g]` */
 export const PAGES: readonly (readonly [page: string, title: string, letter: string])[] = [
   ["", "Overview", "o"],
+  ["calls", "Calls", "c"],
   ["tasks", "Tasks", "t"],
   ["timeline", "Timeline", "l"],
   ["workers", "Workers", "w"],

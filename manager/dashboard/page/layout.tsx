@@ -28,6 +28,7 @@ export interface LayoutProps {
 /** Head, navigation and banners around a page. */
 export function Layout({ page, onHelp, children }: LayoutProps): JSX.Element {
   const info = useRun();
+  const hasCalls = page === "calls" || (info?.apps.length ?? 0) > 0;
   useStore(colours);
   useEffect(() => {
     const title = PAGES.find(([name]) => name === page)?.[1] ?? "Tendril";
@@ -44,7 +45,7 @@ export function Layout({ page, onHelp, children }: LayoutProps): JSX.Element {
           <span class="brand-name">{info?.name ?? "Tendril"}</span>
         </a>
         <nav class="tabs" aria-label="Pages">
-          {PAGES.map(([name, title]) => (
+          {PAGES.filter(([name]) => name !== "calls" || hasCalls).map(([name, title]) => (
             <a key={name} href={hrefOf(name)} aria-current={name === page ? "page" : undefined}>
               {title}
             </a>

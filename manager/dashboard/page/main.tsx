@@ -11,6 +11,8 @@ import { useEffect, useState } from "preact/hooks";
 import { REPORT_ELEMENT_ID } from "../report_data.ts";
 import { answerFrom, ask, openSession, session } from "./client.ts";
 import { follow } from "./answer.ts";
+import { Call } from "./call.tsx";
+import { Calls } from "./calls.tsx";
 import { Data } from "./data.tsx";
 import { File } from "./file.tsx";
 import { GraphPage } from "./graph.tsx";
@@ -110,6 +112,8 @@ function Page({ route }: { readonly route: Route }): JSX.Element {
   switch (page) {
     case "":
       return <Overview />;
+    case "calls":
+      return id === undefined ? <Calls params={params} /> : <Call id={Number(id)} />;
     case "tasks":
       return id === undefined ? <Tasks params={params} /> : <Task id={Number(id)} />;
     case "timeline":

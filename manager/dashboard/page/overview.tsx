@@ -15,6 +15,7 @@ import type {
   RunInfo,
 } from "../api.ts";
 import { useAnswer } from "./answer.ts";
+import { AppList } from "./app_list.tsx";
 import { Chart, type ChartSeries } from "./chart.tsx";
 import {
   amount,
@@ -50,16 +51,19 @@ export function Overview(): JSX.Element {
   const { update } = useStore(live);
   const info = useRun();
   const submitted = update?.counts.submitted ?? value?.now.submitted;
+  // Calls that are all answered from memory make no task.
+  const isEmpty = submitted === 0 && value?.apps.length === 0;
   return (
     <>
       <PageHead title="Overview">{info && <RunLine info={info} />}</PageHead>
       {error !== undefined && value === undefined && <Problem text={error} />}
       {value && <Tiles overview={value} update={update} />}
-      {submitted === 0 && <NothingYet />}
-      {value && submitted !== 0 && (
+      {isEmpty && <NothingYet />}
+      {value && !isEmpty && (
         <>
           <Curves overview={value} moved={update?.bytes ?? value.bytes} />
           <div class="grid lists">
+            {value.apps.length > 0 && <AppList apps={value.apps} />}
             <Slow overview={value} />
             <Failures overview={value} />
           </div>

@@ -15,6 +15,8 @@ export type Standing =
   | "dispatched"
   | "running"
   | "retrieving"
+  | "joining"
+  | "memory"
   | "success"
   | "failed"
   | "cancelled";
@@ -25,6 +27,8 @@ export const STANDING_WORDS: Readonly<Record<Standing, string>> = {
   dispatched: "staging",
   running: "running",
   retrieving: "retrieving",
+  joining: "joining",
+  memory: "from memory",
   success: "done",
   failed: "failed",
   cancelled: "cancelled",
@@ -54,6 +58,13 @@ export function StateMark(
   const word = standing === "failed" && outcome !== null && outcome !== "failed"
     ? outcomeWords(outcome)
     : STANDING_WORDS[standing];
+  return <StandingMark standing={standing} word={word} />;
+}
+
+/** A word for how something stands, with its drawing. */
+export function StandingMark(
+  { standing, word }: { readonly standing: Standing; readonly word: string },
+): JSX.Element {
   return (
     <span class={`mark mark-${standing}`}>
       <Icon name={standing} />

@@ -8,6 +8,7 @@ import type { ComponentChildren, JSX } from "preact";
 
 import type { MountRow, TaskDetail, TryRow } from "../api.ts";
 import { useAnswer } from "./answer.ts";
+import { CallLink } from "./call.tsx";
 import { amount, bytes, count, duration, instant, plural, shorten, UNKNOWN } from "./format.ts";
 import { Facts, PageHead, Partial, Problem } from "./layout.tsx";
 import { Output } from "./output.tsx";
@@ -138,6 +139,7 @@ function About({ task }: { readonly task: TaskDetail }): JSX.Element {
     ],
     ["Category", task.category || UNKNOWN],
   ];
+  if (task.appCallId !== null) rows.push(["A try of", <CallLink key="call" id={task.appCallId} />]);
   if (task.tag !== null) rows.push(["Tag", task.tag]);
   rows.push([
     "Worker",

@@ -9,6 +9,7 @@ import type { DatabaseSync } from "node:sqlite";
 
 import { unreachable } from "../../../shared/assert.ts";
 import type { Answers, Question } from "../api.ts";
+import { answerApps, answerCall, answerCalls } from "./calls.ts";
 import { answerFile, answerFiles, answerLevels } from "./files.ts";
 import { answerGraph } from "./graph.ts";
 import { answerOverview } from "./overview.ts";
@@ -51,6 +52,12 @@ export function answer(db: DatabaseSync, question: Question): Answers[Question["
       return answerTransfers(db, question);
     case "vine":
       return answerVine(db, question);
+    case "calls":
+      return answerCalls(db, question);
+    case "call":
+      return answerCall(db, question.callId);
+    case "apps":
+      return answerApps(db);
     case "graph":
       return answerGraph(db, question.grouping);
     default:

@@ -3,6 +3,7 @@
 import type { DatabaseSync } from "node:sqlite";
 
 import { type Graph, type Question, ROWS_MAX } from "../api.ts";
+import { graphOfApps, graphOfCalls } from "./call_graph.ts";
 import { all, first, tuples } from "./statement.ts";
 
 type Grouping = Extract<Question, { readonly kind: "graph" }>["grouping"];
@@ -20,14 +21,26 @@ const LABEL_CHARS_MAX = 80;
 
 /** Answers `graph`. */
 export function answerGraph(db: DatabaseSync, grouping: Grouping): Graph {
-  const size = first<{ count: number }>(
-    db,
-    "SELECT (SELECT count(*) FROM task_detail) + (SELECT count(*) FROM file) AS count",
-  );
-  const isSmall = (size?.count ?? 0) <= SMALL_MAX;
-  return grouping === "tasks" || grouping === "auto" && isSmall
-    ? graphOfTasks(db)
-    : graphOfGroups(db);
+  switch (grouping === "auto" ? fittingGrouping(db) : grouping) {
+    case "calls":
+      return graphOfCalls(db);
+    case "apps":
+      return graphOfApps(db);
+    case "tasks":
+      return graphOfTasks(db);
+    default:
+      return graphOfGroups(db);
+  }
+}
+
+/** Calls of apps are what the user wrote; where there are none, it is tasks. */
+function fittingGrouping(db: DatabaseSync): Graph["grouping"] {
+  const count = (sql: string): number => first<{ count: number }>(db, sql)?.count ?? 0;
+  const calls = count("SELECT count(*) AS count FROM app_call");
+  if (calls > 0) return calls <= SMALL_MAX ? "calls" : "apps";
+  const isSmall = SMALL_MAX >=
+    count("SELECT (SELECT count(*) FROM task_detail) + (SELECT count(*) FROM file) AS count");
+  return isSmall ? "tasks" : "categories";
 }
 
 const SHOWN =

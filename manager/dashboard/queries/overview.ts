@@ -4,6 +4,7 @@ import type { DatabaseSync } from "node:sqlite";
 
 import type { BytesByRoute, Counts, Overview, Question } from "../api.ts";
 import { ratesOf } from "../series.ts";
+import { answerApps } from "./calls.ts";
 import { runSpan } from "./run.ts";
 import { all, first, tuples } from "./statement.ts";
 
@@ -51,6 +52,7 @@ export function answerOverview(db: DatabaseSync, question: OverviewQuestion): Ov
     now,
     categories: categories(db),
     failures: failures(db),
+    apps: answerApps(db),
     bytes: { ...(first<BytesByRoute>(db, `SELECT ${BYTES} ${last}`) ?? NO_BYTES) },
     leftMs: leftMs(db, now, { startedAtMs, atMs }),
     series: series(db, {

@@ -10,7 +10,7 @@ const NOTES_MAX = 200;
 
 /** Answers `run`; of a database that nothing was written into yet, with empty names and zeros. */
 export function answerRun(db: DatabaseSync): RunInfo {
-  const row = first<Omit<RunInfo, "version" | "categories" | "notes">>(
+  const row = first<Omit<RunInfo, "version" | "categories" | "apps" | "notes">>(
     db,
     `SELECT run_id AS runId, name, tendril_version AS tendrilVersion, host, user, directory,
        round(started_at_ms) AS startedAtMs, round(ended_at_ms) AS endedAtMs,
@@ -22,6 +22,11 @@ export function answerRun(db: DatabaseSync): RunInfo {
     "SELECT DISTINCT category FROM task_detail ORDER BY category LIMIT ?",
     ROWS_MAX,
   );
+  const apps = all<{ app: string }>(
+    db,
+    "SELECT DISTINCT app FROM app_call ORDER BY app LIMIT ?",
+    ROWS_MAX,
+  );
   const notes = all<RunInfo["notes"][number]>(
     db,
     "SELECT round(at_ms) AS atMs, kind, text FROM note ORDER BY note_id DESC LIMIT ?",
@@ -31,11 +36,12 @@ export function answerRun(db: DatabaseSync): RunInfo {
     version: API_VERSION,
     ...(row ?? EMPTY_RUN),
     categories: categories.map(({ category }) => category),
+    apps: apps.map(({ app }) => app),
     notes: notes.reverse(),
   };
 }
 
-const EMPTY_RUN: Omit<RunInfo, "version" | "categories" | "notes"> = {
+const EMPTY_RUN: Omit<RunInfo, "version" | "categories" | "apps" | "notes"> = {
   runId: "",
   name: "",
   tendrilVersion: "",

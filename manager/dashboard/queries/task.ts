@@ -19,7 +19,7 @@ export function answerTask(db: DatabaseSync, taskId: number): TaskDetail | null 
     db,
     `SELECT ${WHOLE_TASK_COLUMNS}, library, function, priority, exit_code AS exitCode, signal,
        mount, round(dispatched_at_ms) AS dispatchedAtMs, round(staged_ms, 3) AS stagedMs,
-       recovery_count AS recoveryCount, argument_bytes AS argumentBytes,
+       app_call_id AS appCallId, recovery_count AS recoveryCount, argument_bytes AS argumentBytes,
        value_bytes AS valueBytes, stdout_tail AS stdoutTail, stderr_tail AS stderrTail
      FROM task_detail WHERE task_id = ?`,
     taskId,

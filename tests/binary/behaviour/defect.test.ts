@@ -77,9 +77,8 @@ test("A sandbox that outgrows its first disk has more, up to the most of its cat
   expect(grown?.allocated?.diskBytes).toBeGreaterThan(10_000_000);
   expect(grown?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
   expect(beyond?.outcome).toBe("resources_exhausted");
-  // Its first try may come after the category has learnt of the other task.
-  expect(beyond?.allocated?.diskBytes).toBe(100_000_000);
-  // It is given up for what it used, which no try may have.
+  // It is given up for what it used, which no try may have: on a busy machine a try with less than
+  // the most has written that before it is stopped.
   expect(beyond?.allocated?.diskBytes).toBeLessThanOrEqual(100_000_000);
   expect(beyond?.used?.diskBytes).toBeGreaterThan(100_000_000);
 });
@@ -149,7 +148,7 @@ for (const how of ["cancelled", "timeout"] as const) {
       const isCancelled = process.argv[2] === "cancelled";
       await using manager = await Manager.start({ workers: { cores: 1 } });
       const library = manager.library({ name: "looping", module: "./looping.ts" });
-      const limited = isCancelled ? library : library.with({ timeout: "1s" });
+      const limited = isCancelled ? library : library.with({ timeout: "2s" });
       const spinning = limited.call("spin", `${process.cwd()}/pid`);
       await until(() => existsSync("pid") && readFileSync("pid", "utf8") !== "", "it spins");
       const pid = readFileSync("pid", "utf8");

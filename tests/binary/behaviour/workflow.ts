@@ -19,10 +19,7 @@ import { BINARY, ROOT } from "../built.ts";
 import type * as stage from "./stage.ts";
 
 /** Longest time that a script may take. */
-const RUN_MS_MAX = 50_000;
-
-/** What a run left ends within this time: the watchers of workers remove sandboxes. */
-const GONE_MS = 10_000;
+const RUN_MS_MAX = 100_000;
 
 /** What a script has: the library, and `stage.ts`. */
 export type Stage = typeof tendril & typeof stage;
@@ -83,7 +80,7 @@ export async function watchWorkflow<T>(
       child.once("close", (code, signal) => resolve(signal ?? `status ${code}`));
     });
     const [end, printed, said] = await Promise.all([ended, text(child.stdout), text(child.stderr)]);
-    await untilGone(mark, GONE_MS);
+    await untilGone(mark);
     if (end !== "status 0") {
       throw new Error(`The workflow ended with ${end}; it said: ${printed}${said}`);
     }

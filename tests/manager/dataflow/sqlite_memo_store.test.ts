@@ -23,7 +23,8 @@ import { newRandom, nextRandomBelow } from "../../../shared/random.ts";
 import { BINARY } from "../../binary/built.ts";
 import { smallDisk } from "../../integration/small_disk.ts";
 import { until } from "../../until.ts";
-import { entryOf, keyOf, listed, testMemoStore } from "./memo_store_contract.ts";
+import { entryOf, keyOf } from "./memo_entries.ts";
+import { listed, testMemoStore } from "./memo_store_contract.ts";
 
 let folder = "";
 let count = 0;

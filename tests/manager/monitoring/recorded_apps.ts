@@ -110,9 +110,9 @@ export function runFlow(core: AppCore): void {
   core.moves(APPS.broken, "failed", 1, { message: "Error: no <such> thing", failCost: 1 });
   core.moves(APPS.after, "dep_fail", 0, { message: 'call 104 of app "broken": Error: no' });
   core.calls(APPS.joined, "both", { appKind: "join", executor: "" });
-  core.moves(APPS.joined, "launched", 1);
-  core.moves(APPS.joined, "joining", 1, { joins: [id("align"), id("again")] });
-  core.moves(APPS.joined, "exec_done", 1);
+  core.moves(APPS.joined, "launched", 0);
+  core.moves(APPS.joined, "joining", 0, { joins: [id("align"), id("again")] });
+  core.moves(APPS.joined, "exec_done", 0);
   core.calls(APPS.local, "plot", { executor: "local", dependsOn: [id("joined")] });
   core.moves(APPS.local, "launched", 1, { executor: "local", host: "here" });
   core.moves(APPS.local, "running", 1);

@@ -204,7 +204,7 @@ for (const [name, tool] of Object.entries(TOOLS)) {
     if (tool.isPlain === true) return;
     await unpackTree(readChunks(archive), `${dir.path}/stream`);
     expect(describeTree(`${dir.path}/stream`, tool)).toEqual(expected);
-  }, 30_000);
+  }, 60_000);
 }
 
 /** The archive's name, which zip gives an ending. */

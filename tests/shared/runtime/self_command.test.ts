@@ -47,7 +47,7 @@ test.skipIf(isDeno)(
     run(bun, "build", "--compile", "--outfile", `${path}/tendril`, `${path}/main.ts`);
     expect(JSON.parse(run(`${path}/tendril`, "x"))).toEqual([`${path}/tendril`, "x"]);
   },
-  30_000,
+  60_000,
 );
 
 test("withoutRuntimeVariables() removes what steers the runtime and keeps the rest", () => {

@@ -111,7 +111,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
       });
       expect(await server.isServing()).toBe(true);
     },
-    40_000,
+    60_000,
   );
 
   for (const [route, who] of Object.entries({ leave: "answer it", gush: "read it" })) {
@@ -128,7 +128,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
         expect(await server.isServing()).toBe(true);
         socket.destroy();
       },
-      40_000,
+      60_000,
     );
   }
 
@@ -150,7 +150,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
       for (const socket of sockets) socket.destroy();
       expect(await server.isServing()).toBe(true);
     },
-    40_000,
+    60_000,
   );
 
   test.concurrent(
@@ -168,7 +168,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
       clearTimeout(timer);
       socket.destroy();
     },
-    40_000,
+    60_000,
   );
 
   test.concurrent(`serve() leaves a silent WebSocket open on ${name}`, async () => {
@@ -188,7 +188,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     socket.send(new Uint8Array(7));
     await until(() => heard.length === 1, "the frame came back");
     socket.close(1000, "done");
-  }, 40_000);
+  }, 60_000);
 
   test.concurrent(`serve() does not read the body of what it refuses on ${name}`, async () => {
     await using server = await LimitedServer.start(command);
@@ -200,7 +200,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     }
     const { statuses } = await speak(server.url, head("PUT /refuse", { "content-length": 1e9 }));
     expect(statuses).toEqual([403]);
-  }, 40_000);
+  }, 60_000);
 
   test.concurrent(`serve() refuses heads beyond its limits on ${name}`, async () => {
     await using server = await LimitedServer.start(command);
@@ -221,7 +221,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
       expect(allowed).toContain(statuses[0] ?? 0);
     }
     await until(() => server.said.split("refused request").length - 1 >= 3, "they are counted");
-  }, 40_000);
+  }, 60_000);
 
   test.concurrent(
     `serve() takes one request for one, whatever its lengths say, on ${name}`,
@@ -254,7 +254,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
       }
       expect(await server.isServing()).toBe(true);
     },
-    40_000,
+    60_000,
   );
 }
 
@@ -268,4 +268,4 @@ test("serve() on Deno outlives more connections than it has descriptors for", as
   await until(serves, "one is served among those that hold on");
   for (const socket of sockets) socket.destroy();
   await until(serves, "one is served when they have gone");
-}, 40_000);
+}, 60_000);

@@ -217,4 +217,4 @@ test("pinnedFetch() serves more certificates than it keeps ready", async () => {
   // What was under way when its certificate was dropped comes to its end.
   expect(digestOf(await slow.bytes())).toBe(digestOf(BODY));
   await echo.reach(known.certificate);
-}, 30_000);
+}, 60_000);

@@ -1,0 +1,231 @@
+/** Of what the key of a call is made: all that its result may depend on, by content. */
+
+import { createHash } from "node:crypto";
+
+import type { Reference } from "../../shared/canonical_cbor.ts";
+import { functionsModule } from "../../shared/function_source.ts";
+import { FileHandle } from "../file_handle.ts";
+import { bundleLibrary, findModule } from "../library_bundle.ts";
+import { findPython } from "../python_module.ts";
+import type { CallRecord } from "./call.ts";
+import { outputOf, valueOf } from "./call.ts";
+import { type FileSource, makeCommand, sourceOf } from "./command.ts";
+import type { DependencyResolver } from "./dependency.ts";
+import type { AppBody, AppTarget } from "./executor.ts";
+import { type FileDigests, referenceOfFile } from "./file_digest.ts";
+import { File } from "./file.ts";
+import { AppFuture, callOf } from "./future.ts";
+import { mapLeaves } from "./leaves.ts";
+import type { MemoCode, MemoParts } from "./memo_key.ts";
+import type { MadeFacts, PlacedFile } from "./placed_file.ts";
+import { StoredValue } from "./stored_value.ts";
+
+/** What parts are found with. */
+export interface MemoPartsOptions {
+  readonly resolver: DependencyResolver;
+  readonly digests: FileDigests;
+}
+
+/** What stands in arguments for something else; large values in files are still to be read. */
+interface FoundReferences {
+  readonly references: Map<object, Reference>;
+  /** `[value, path of its file]` */
+  readonly values: [StoredValue, string][];
+}
+
+/** How long a server has to tell whether a file is still the same, in milliseconds. */
+const HEAD_MS_MAX = 30_000;
+
+/** Finds the parts of keys; code is looked at once for each app. */
+export class MemoPartFinder {
+  readonly #options: MemoPartsOptions;
+  readonly #codes: WeakMap<AppBody, Promise<MemoCode>> = new WeakMap();
+  readonly #urls: Map<string, Promise<Reference>> = new Map();
+
+  constructor(options: MemoPartsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The parts of a call whose dependencies are there.
+   *
+   * @throws {TypeError} When there is something that has no key.
+   */
+  async find(call: CallRecord): Promise<MemoParts> {
+    const { recipe } = call;
+    const { target, name: app, memoize } = recipe;
+    if (target === undefined) throw new TypeError(`Cannot remember a call of join "${app}"`);
+    const { env = {} } = target.process;
+    const common = {
+      app,
+      outputs: Object.fromEntries(
+        Object.entries(recipe.outputs).map(([name, { mount, to }]) => [name, [mount, to?.url]]),
+      ),
+      environment: await Promise.all(target.environments.map((one) => this.#environment(app, one))),
+      env,
+      ...(typeof memoize === "object" && memoize.ignore ? { ignore: memoize.ignore } : {}),
+    };
+    if (recipe.kind === "command") {
+      call.command ??= await makeCommand(call, this.#options.resolver);
+      const { command, sources } = call.command;
+      const inputs = await Promise.all(
+        Array.from(sources, async ([mount, file]) => [mount, await this.#source(file)] as const),
+      );
+      return {
+        ...common,
+        code: { kind: "command", command },
+        args: [],
+        inputs: Object.fromEntries(inputs),
+      };
+    }
+    const code = await this.#code(target.body, app);
+    return { ...common, code, ...await this.#arguments(call) };
+  }
+
+  /** Arguments, and what stands in them for others' values and for files. */
+  async #arguments(
+    call: CallRecord,
+  ): Promise<{
+    readonly args: readonly unknown[];
+    readonly references: ReadonlyMap<object, Reference>;
+  }> {
+    const references = new Map<object, Reference>();
+    const files: [object, FileSource][] = [];
+    const values: [StoredValue, string][] = [];
+    const look = (found: object): unknown => {
+      if (found instanceof StoredValue) return this.#stored(found, { references, values }, look);
+      const source = sourceOf(found);
+      if (source === undefined) return found;
+      files.push([found, source]);
+      return found;
+    };
+    const args = this.#options.resolver.map(call.args, (found) => {
+      if (found instanceof AppFuture) return look(valueOf(callOf(found)));
+      return call.promised?.has(found) ? call.promised.get(found) : look(found);
+    }) as readonly unknown[];
+    await Promise.all(
+      files.map(async ([found, source]) => references.set(found, await this.#source(source))),
+    );
+    await Promise.all(values.map(async ([value, path]) => {
+      const { sha256 } = await this.#options.digests.digest(path);
+      references.set(value, { kind: "content", content: "value", sha256 });
+    }));
+    return { args, references };
+  }
+
+  #stored(
+    value: StoredValue,
+    { references, values: files }: FoundReferences,
+    look: (found: object) => unknown,
+  ): unknown {
+    const { content, bytes } = value;
+    if (content.kind === "plain") return content.value;
+    if (content.kind === "structure") return mapLeaves(content.value, look);
+    const file = content.kind === "kept" ? content.handle : handleOfValue(content);
+    if (bytes !== undefined) references.set(value, { kind: "encoded", bytes });
+    else if (file?.facts !== undefined) {
+      references.set(value, { kind: "content", content: "value", sha256: file.facts.digest });
+    } else if (content.kind === "file") files.push([value, content.path]);
+    return value;
+  }
+
+  async #source(source: FileSource): Promise<Reference> {
+    if (source instanceof FileHandle) return referenceOfHandle(source);
+    if (source instanceof File) return await this.#file(source);
+    return await this.#placed(outputOf(callOf(source.parent), source.output));
+  }
+
+  async #placed({ placement, facts }: PlacedFile): Promise<Reference> {
+    if (facts !== undefined && facts.digest !== "") return referenceOfFacts(facts);
+    if (placement.kind === "handle") return referenceOfHandle(placement.handle);
+    return referenceOfFile(await this.#options.digests.digest(placement.path));
+  }
+
+  async #file(file: File): Promise<Reference> {
+    if (file.scheme === "file") {
+      return referenceOfFile(await this.#options.digests.digest(file.path));
+    }
+    const known = this.#urls.get(file.url) ?? askServer(file);
+    this.#urls.set(file.url, known);
+    return await known;
+  }
+
+  async #environment(app: string, given: AppTarget["environments"][number]): Promise<Reference> {
+    if (given instanceof FileHandle) {
+      throw new TypeError(
+        `Cannot remember calls of "${app}": its environment is a handle of the manager; ` +
+          "name the archive by its path",
+      );
+    }
+    return await this.#file(given instanceof File ? given : new File(given));
+  }
+
+  #code(body: AppBody, app: string): Promise<MemoCode> {
+    const known = this.#codes.get(body);
+    if (known !== undefined) return known;
+    const code = this.#findCode(body, app);
+    this.#codes.set(body, code);
+    return code;
+  }
+
+  async #findCode(body: AppBody, app: string): Promise<MemoCode> {
+    if (body.kind === "command") throw new TypeError(`Cannot find the code of command "${app}"`);
+    const { kind, function: name } = body;
+    if (body.kind === "python") {
+      const module = findPython(body.module, { from: body.from, library: app });
+      const sha256 = module.kind === "text"
+        ? sha256Of(module.text)
+        : (await this.#options.digests.digest(module.path)).sha256;
+      return { kind, name, sha256 };
+    }
+    if (body.code === "value") {
+      return { kind, name, sha256: sha256Of(functionsModule({ [name]: body.fn }, body.context)) };
+    }
+    const { sha256 } = await bundleLibrary(await findModule(body.module, body.from));
+    return { kind, name, sha256 };
+  }
+}
+
+/** What a file of the manager holds, by its digest or a name that says it. */
+function referenceOfHandle({ facts, kind }: FileHandle): Reference {
+  if (facts !== undefined && facts.digest !== "") return referenceOfFacts(facts);
+  throw new TypeError(
+    `Cannot remember a call with a ${kind} file of the manager whose contents are not known here: ` +
+      "give it as new File(…)",
+  );
+}
+
+function referenceOfFacts({ digest: sha256, isDirectory, isExecutable }: MadeFacts): Reference {
+  // Made directories have the digest of a stream, others that of their entries.
+  const content = isDirectory ? "directory stream" : isExecutable ? "executable" : "file";
+  return { kind: "content", content, sha256 };
+}
+
+/** A url by what its server says of it now. */
+async function askServer(file: File): Promise<Reference> {
+  if (file.scheme !== "http" && file.scheme !== "https") {
+    throw new TypeError(
+      `Cannot remember a call with "${file.url}": what is there now is not known by its name`,
+    );
+  }
+  const response = await fetch(file.url, {
+    method: "HEAD",
+    signal: AbortSignal.timeout(HEAD_MS_MAX),
+  });
+  const { headers } = response;
+  const said = ["etag", "last-modified"].map((name) => headers.get(name));
+  if (!response.ok || said.every((one) => one === null)) {
+    const found = response.ok ? "no ETag and no Last-Modified" : `status ${response.status}`;
+    throw new TypeError(`Cannot remember a call with "${file.url}": its server said ${found}`);
+  }
+  const validators = JSON.stringify([file.url, ...said, headers.get("content-length")]);
+  return { kind: "content", content: "url", sha256: sha256Of(validators) };
+}
+
+function handleOfValue(content: StoredValue["content"]): FileHandle | undefined {
+  return content.kind === "task" ? content.handle.valueFile : undefined;
+}
+
+function sha256Of(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
