@@ -45,7 +45,8 @@ export type ExecutorChooser = (
   executors: readonly [ExecutorState, ...ExecutorState[]],
 ) => string;
 
-type AbleExecutors = Parameters<ExecutorChooser>[1];
+/** Those that take the call, as a chooser is given them. */
+export type AbleExecutors = Parameters<ExecutorChooser>[1];
 
 /** The first one: the order in which a flow has its executors says which is best. The default. */
 export function firstExecutor(_call: CallToPlace, [first]: AbleExecutors): string {
