@@ -189,8 +189,14 @@ function triesOf(
     taskId: byTask ? tasks[index]?.[0] ?? null : null,
     launchedAtMs: Math.round(localMs(launched) + offsetMs),
     endedAtMs: returned === null ? null : Math.round(localMs(returned) + offsetMs),
-    failures,
+    message: ownFailure(failures, rows[index - 1]?.failures ?? null),
   }));
+}
+
+/** A try says what went wrong up to its end: what it adds to the one before is its own. */
+function ownFailure(all: string | null, before: string | null): string | null {
+  if (all === before) return null;
+  return before !== null && all?.startsWith(`${before}, `) ? all.slice(before.length + 2) : all;
 }
 
 /** An instant of Parsl's tables as if it were one of UTC: only what is between two of them counts. */
