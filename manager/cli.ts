@@ -40,6 +40,7 @@ import { FILES_COMMAND } from "./cli_files.ts";
 import { CALLS_COMMAND } from "./cli_calls.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { MEMO_COMMAND } from "./cli_memo.ts";
 import { REPORT_COMMAND } from "./cli_report.ts";
 import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
@@ -109,6 +110,7 @@ const COMMANDS: readonly Command[] = [
   REPORT_COMMAND,
   ACCESS_COMMAND,
   RUNS_COMMAND,
+  MEMO_COMMAND,
   COMPLETIONS_COMMAND,
 ];
 

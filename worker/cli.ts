@@ -58,6 +58,8 @@ export function runInternalCommand(
       return runWatchCommand(args).then(() => 0);
     case HASH_SUBCOMMAND:
       return runHashCommand(args);
+    case "internal-tries":
+      return import("./local/try_host.ts").then(({ runTryHost }) => runTryHost(args));
     case UNPACK_SUBCOMMAND:
       return runUnpackCommand(args);
     case "internal-library-host": {

@@ -25,7 +25,7 @@ import type { CallEnd, WorkerEvent } from "./core/event.ts";
 import type { HeldDevices } from "./core/device.ts";
 import type { InstanceStop } from "./core/instance_use.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
-import { describeExceeded, describeTimeout } from "./core/limit.ts";
+import { describeExceeded } from "./core/limit.ts";
 import { type DiskUsage, diskUsage } from "./disk_usage.ts";
 import type { GpuVariable } from "./gpu_devices.ts";
 import type { CallResult, LibraryCall } from "./library/library_call.ts";
@@ -50,6 +50,7 @@ import { isDiskFull } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
 import type { UsageMeter, WatchedUsage } from "./usage_meter.ts";
+import { CALL_CANCELLED, callVerdict } from "./verdict.ts";
 
 type Order<Kind extends WorkerInstruction["kind"]> = Extract<WorkerInstruction, { kind: Kind }>;
 
@@ -80,11 +81,6 @@ export interface InstancesOptions {
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
-
-const CANCELLED = "The call was stopped: it was cancelled";
-
-/** A message for a person; the whole of an error is in its value. */
-const MESSAGE_CHARS_MAX = 2_000;
 
 interface Call {
   readonly task: DispatchedTask;
@@ -366,7 +362,7 @@ export class Instances {
     const { process } = instance;
     // The calls of one that is gone, or goes, end with it.
     const isGone = call === undefined || process?.isOpen !== true;
-    if (call?.isCancelled === true) refusal = { ...NOTHING_RAN, message: CANCELLED };
+    if (call?.isCancelled === true) refusal = { ...NOTHING_RAN, message: CALL_CANCELLED };
     if (!isGone && refusal === undefined) return process.call([libraryCall(callId, call)]);
     instance.calls.delete(callId);
     await given.files.dropMounted();
@@ -476,27 +472,21 @@ function tellResult(
     }
     case "ok_file":
       return { ...told, outcome: "success" };
-    case "error": {
-      const { name, message } = end.thrown;
-      const line = `${name}: ${message}`.slice(0, MESSAGE_CHARS_MAX);
-      return { ...told, outcome: "call_error", message: line, value: end.value };
-    }
+    case "error":
+      return { ...told, ...callVerdict(end, shape.timeoutMs), value: end.value };
     case "lost":
       return {
         ...told,
-        outcome: "library_failed",
-        message: end.message.slice(0, MESSAGE_CHARS_MAX),
+        ...callVerdict(end, shape.timeoutMs),
         ...(end.isAmbiguous === true ? { isAmbiguous: true } : {}),
       };
     case "stopped":
       return tellStop(told, end.stop);
     case "cancelled":
       if (stop !== undefined) return tellStop(told, stop);
-      return { ...told, outcome: end.kind, message: CANCELLED };
-    case "timeout": {
-      const message = `The call was stopped: ${describeTimeout(shape.timeoutMs)}`;
-      return { ...told, outcome: end.kind, message };
-    }
+      return { ...told, ...callVerdict(end, shape.timeoutMs) };
+    case "timeout":
+      return { ...told, ...callVerdict(end, shape.timeoutMs) };
     default:
       return unreachable(end);
   }

@@ -17,7 +17,6 @@ import type { WorkerEvent } from "./core/event.ts";
 import { takeFailureOutputs } from "./failure_output.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
 import { limitOf } from "./core/limit.ts";
-import { whenFull } from "./disk_usage.ts";
 import { environmentPaths, holdInputs } from "./held_input.ts";
 import type { Input } from "./mount.ts";
 import { hasSameContents } from "./mounted_inputs.ts";
@@ -29,6 +28,7 @@ import type { Tails } from "./tails.ts";
 import type { Trees } from "./trees.ts";
 import type { UsageMeter } from "./usage_meter.ts";
 import {
+  endVerdict,
   failure,
   statusOf,
   type Stop,
@@ -65,7 +65,7 @@ export interface RunnerOptions {
 }
 
 /** Time between the polite signal and the one that cannot be ignored. */
-const STOP_GRACE_MS = 500;
+export const STOP_GRACE_MS = 500;
 
 /** Longest delay that timers take. */
 const TIMER_MS_MAX: number = 2 ** 31 - 1;
@@ -358,24 +358,13 @@ export class Runner {
       const message = `The task wrote to its input "${first.mount}"`;
       return { ...verdictOf("input_modified", message), ...statusOf(end), mount: first.mount };
     }
-    if (end.kind === "signal") {
-      const message = `The command was ended by ${end.signal}${whenFull(sandbox.directory)}`;
-      return { ...verdictOf("signal", message), ...statusOf(end) };
-    }
-    if (end.exitCode !== 0) {
-      const full = whenFull(sandbox.directory);
-      const message = `The command ended with exit code ${end.exitCode}${full}`;
-      return { ...verdictOf("exit", message), ...statusOf(end) };
-    }
-    if (end.hasSurvivors) {
-      const message = "A process that the command left behind could not be ended";
-      return { ...verdictOf("exit", message), ...statusOf(end) };
-    }
+    const verdict = endVerdict(end, sandbox.directory);
+    if (verdict.outcome !== "success") return verdict;
     const wanted = run.order.task.outputs.filter(({ only }) => only !== "failure");
-    if (wanted.length === 0) return { ...verdictOf("success", ""), ...statusOf(end) };
+    if (wanted.length === 0) return verdict;
     const taken = await takeOutputs(this.#placesOf(sandbox), wanted);
     if (taken.kind === "taken") {
-      return { ...verdictOf("success", ""), ...statusOf(end), outputs: taken.outputs };
+      return { ...verdict, outputs: taken.outputs };
     }
     const { outcome, message, mount } = taken;
     return { ...verdictOf(outcome, message), ...statusOf(end), mount };

@@ -4,6 +4,8 @@ import { unreachable } from "../shared/assert.ts";
 import type { Exceeded, Outcome, TryResult } from "../shared/task.ts";
 import { describeExceeded, describeTimeout } from "./core/limit.ts";
 import type { WorkerInstruction } from "./core/instruction.ts";
+import { whenFull } from "./disk_usage.ts";
+import type { CallEnd } from "./library/library_call.ts";
 import type { TaskEnd } from "./process.ts";
 import { isDiskFull } from "./task_output.ts";
 
@@ -21,6 +23,12 @@ export type Stop =
     readonly exceeded: Exceeded;
     readonly isShare: boolean;
   };
+
+/** Of a call that was cancelled. */
+export const CALL_CANCELLED = "The call was stopped: it was cancelled";
+
+/** A message for a person; the whole of an error is in its value. */
+const MESSAGE_CHARS_MAX = 2_000;
 
 type StopReason = Extract<WorkerInstruction, { kind: "stop_task" }>["reason"];
 
@@ -49,6 +57,47 @@ export function stopped(stop: Stop, timeoutMs: number): Verdict {
       return verdictOf(stop.reason, "The try was stopped: the disk of the worker was full");
     default:
       return unreachable(stop);
+  }
+}
+
+/** What the end of a command that nobody stopped says of it; its outputs are to be looked at. */
+export function endVerdict(end: TaskEnd, directory: string): Verdict {
+  if (end.kind === "start_failed") return verdictOf("start_failed", end.message);
+  if (end.kind === "signal") {
+    const message = `The command was ended by ${end.signal}${whenFull(directory)}`;
+    return { ...verdictOf("signal", message), ...statusOf(end) };
+  }
+  if (end.exitCode !== 0) {
+    const message = `The command ended with exit code ${end.exitCode}${whenFull(directory)}`;
+    return { ...verdictOf("exit", message), ...statusOf(end) };
+  }
+  if (end.hasSurvivors) {
+    const message = "A process that the command left behind could not be ended";
+    return { ...verdictOf("exit", message), ...statusOf(end) };
+  }
+  return { ...verdictOf("success", ""), ...statusOf(end) };
+}
+
+/** What the end of a call says of it; `timeoutMs` is what it had. */
+export function callVerdict(end: CallEnd, timeoutMs: number): Verdict {
+  switch (end.kind) {
+    case "ok":
+    case "ok_file":
+      return verdictOf("success", "");
+    case "error": {
+      const { name, message } = end.thrown;
+      return verdictOf("call_error", `${name}: ${message}`.slice(0, MESSAGE_CHARS_MAX));
+    }
+    case "lost":
+      return verdictOf("library_failed", end.message.slice(0, MESSAGE_CHARS_MAX));
+    case "stopped":
+      return verdictOf(end.stop.outcome, end.stop.message);
+    case "cancelled":
+      return verdictOf(end.kind, CALL_CANCELLED);
+    case "timeout":
+      return verdictOf(end.kind, `The call was stopped: ${describeTimeout(timeoutMs)}`);
+    default:
+      return unreachable(end);
   }
 }
 

@@ -221,7 +221,7 @@ export class FlowMemory implements CallMemory {
       const file = this.#kept(value.file, "value");
       if (file?.placement.kind !== "handle") return undefined;
       unproven.push(file);
-      stored = StoredValue.ofFile(file.placement.handle);
+      stored = StoredValue.ofKept(file.placement.handle);
     }
     const end = { kind: "done", value: stored, outputs } as const;
     if (unproven.length > 0) this.#unproven.set(end, unproven);
@@ -289,7 +289,13 @@ export class FlowMemory implements CallMemory {
     const { placement, facts } = file;
     if (to?.scheme === "file" || placement.kind === "path") {
       const path = placement.kind === "path" ? placement.path : to?.path ?? "";
-      const { sha256, sizeBytes } = await this.#options.digests.digest(path);
+      const { kind, sha256, sizeBytes } = await this.#options.digests.digest(path);
+      file.facts = {
+        digest: sha256,
+        sizeBytes,
+        isDirectory: kind === "directory",
+        isExecutable: kind === "executable",
+      };
       return { kind: "path", path, digest: sha256, sizeBytes };
     }
     if (to !== undefined) {

@@ -14,16 +14,23 @@ import type { DependencyResolver } from "./dependency.ts";
 import type { AppBody, AppTarget } from "./executor.ts";
 import { type FileDigests, referenceOfFile } from "./file_digest.ts";
 import { File } from "./file.ts";
-import { AppFuture, callOf } from "./future.ts";
+import { AppFuture, callOf, DataFile } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { MemoCode, MemoParts } from "./memo_key.ts";
-import type { MadeFacts, PlacedFile } from "./placed_file.ts";
+import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
 /** What parts are found with. */
 export interface MemoPartsOptions {
   readonly resolver: DependencyResolver;
   readonly digests: FileDigests;
+}
+
+/** What stands in arguments for something else; large values in files are still to be read. */
+interface FoundReferences {
+  readonly references: Map<object, Reference>;
+  /** `[value, path of its file]` */
+  readonly values: [StoredValue, string][];
 }
 
 /** How long a server has to tell whether a file is still the same, in milliseconds. */
@@ -46,7 +53,7 @@ export class MemoPartFinder {
    */
   async find(call: CallRecord): Promise<MemoParts> {
     const { recipe } = call;
-    const { target, name: app, memoize } = recipe;
+    const { target, name: app, memoize, inputs: named = {} } = recipe;
     if (target === undefined) throw new TypeError(`Cannot remember a call of join "${app}"`);
     const { env = {} } = target.process;
     const common = {
@@ -61,18 +68,21 @@ export class MemoPartFinder {
     if (recipe.kind === "command") {
       call.command ??= await makeCommand(call, this.#options.resolver);
       const { command, sources } = call.command;
-      const inputs = await Promise.all(
-        Array.from(sources, async ([mount, file]) => [mount, await this.#source(file)] as const),
-      );
-      return {
-        ...common,
-        code: { kind: "command", command },
-        args: [],
-        inputs: Object.fromEntries(inputs),
-      };
+      const inputs = await this.#inputs([...Object.entries(named), ...sources]);
+      return { ...common, code: { kind: "command", command }, args: [], inputs };
     }
     const code = await this.#code(target.body, app);
-    return { ...common, code, ...await this.#arguments(call) };
+    const inputs = await this.#inputs(Object.entries(named));
+    return { ...common, code, inputs, ...await this.#arguments(call) };
+  }
+
+  async #inputs(
+    sources: readonly (readonly [string, FileSource])[],
+  ): Promise<{ readonly [mount: string]: Reference }> {
+    const references = await Promise.all(
+      sources.map(async ([mount, file]) => [mount, await this.#source(file)] as const),
+    );
+    return Object.fromEntries(references);
   }
 
   /** Arguments, and what stands in them for others' values and for files. */
@@ -84,8 +94,9 @@ export class MemoPartFinder {
   }> {
     const references = new Map<object, Reference>();
     const files: [object, FileSource][] = [];
+    const values: [StoredValue, string][] = [];
     const look = (found: object): unknown => {
-      if (found instanceof StoredValue) return this.#stored(found, references, look);
+      if (found instanceof StoredValue) return this.#stored(found, { references, values }, look);
       const source = sourceOf(found);
       if (source === undefined) return found;
       files.push([found, source]);
@@ -98,27 +109,33 @@ export class MemoPartFinder {
     await Promise.all(
       files.map(async ([found, source]) => references.set(found, await this.#source(source))),
     );
+    await Promise.all(values.map(async ([value, path]) => {
+      const { sha256 } = await this.#options.digests.digest(path);
+      references.set(value, { kind: "content", content: "value", sha256 });
+    }));
     return { args, references };
   }
 
   #stored(
     value: StoredValue,
-    references: Map<object, Reference>,
+    { references, values: files }: FoundReferences,
     look: (found: object) => unknown,
   ): unknown {
     const { content, bytes } = value;
     if (content.kind === "plain") return content.value;
     if (content.kind === "structure") return mapLeaves(content.value, look);
-    const file = content.kind === "file" ? content.handle : handleOfValue(content);
+    const file = content.kind === "kept" ? content.handle : handleOfValue(content);
     if (bytes !== undefined) references.set(value, { kind: "encoded", bytes });
     else if (file?.facts !== undefined) {
       references.set(value, { kind: "content", content: "value", sha256: file.facts.digest });
-    }
+    } else if (content.kind === "file") files.push([value, content.path]);
     return value;
   }
 
   async #source(source: FileSource): Promise<Reference> {
     if (source instanceof FileHandle) return referenceOfHandle(source);
+    if (source instanceof PlacedFile) return await this.#placed(source);
+    if (source instanceof DataFile) return await this.#source(source.future);
     if (source instanceof File) return await this.#file(source);
     return await this.#placed(outputOf(callOf(source.parent), source.output));
   }
@@ -183,10 +200,11 @@ function referenceOfHandle({ facts, kind }: FileHandle): Reference {
   );
 }
 
-function referenceOfFacts({ digest: sha256, isDirectory, isExecutable }: MadeFacts): Reference {
-  // Made directories have the digest of a stream, others that of their entries.
-  const content = isDirectory ? "directory stream" : isExecutable ? "executable" : "file";
-  return { kind: "content", content, sha256 };
+function referenceOfFacts(facts: MadeFacts): Reference {
+  const { digest: sha256, isDirectory, isExecutable, isStream } = facts;
+  if (isStream === true) return { kind: "content", content: "directory stream", sha256 };
+  const kind = isDirectory ? "directory" : isExecutable ? "executable" : "file";
+  return referenceOfFile({ kind, sha256 });
 }
 
 /** A url by what its server says of it now. */

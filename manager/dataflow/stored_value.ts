@@ -1,5 +1,7 @@
 /** What a call gave, where it is: it may pass from call to call without being read here. */
 
+import { readFile } from "node:fs/promises";
+
 import { decodeValue } from "../../shared/value.ts";
 import type { FileHandle } from "../file_handle.ts";
 import type { TaskHandle } from "../task_handle.ts";
@@ -11,7 +13,9 @@ export type StoredContent =
   | { readonly kind: "encoded"; readonly bytes: Uint8Array }
   | { readonly kind: "task"; readonly handle: TaskHandle<unknown> }
   /** A large value, in a file that workers keep. */
-  | { readonly kind: "file"; readonly handle: FileHandle }
+  | { readonly kind: "kept"; readonly handle: FileHandle }
+  /** The same bytes, in a file of this machine that stays until its executor is closed. */
+  | { readonly kind: "file"; readonly path: string }
   /** Arrays and plain objects with stored values among their leaves. */
   | { readonly kind: "structure"; readonly value: unknown };
 
@@ -34,14 +38,19 @@ export class StoredValue {
     return new StoredValue({ kind: "encoded", bytes });
   }
 
+  /** A value in a file of this machine, as `encodeValue` writes it. */
+  static inFile(path: string): StoredValue {
+    return new StoredValue({ kind: "file", path });
+  }
+
   /** The value of a call of a library that has succeeded. */
   static ofTask(handle: TaskHandle<unknown>): StoredValue {
     return new StoredValue({ kind: "task", handle });
   }
 
   /** A value as `encodeValue` writes it, in a file. */
-  static ofFile(handle: FileHandle): StoredValue {
-    return new StoredValue({ kind: "file", handle });
+  static ofKept(handle: FileHandle): StoredValue {
+    return new StoredValue({ kind: "kept", handle });
   }
 
   /** Arrays and plain objects with stored values in them. */
@@ -65,9 +74,11 @@ export class StoredValue {
         return content.value;
       case "encoded":
         return decodeValue(content.bytes);
+      case "file":
+        return decodeValue(new Uint8Array(await readFile(content.path)));
       case "task":
         return await content.handle.value();
-      case "file":
+      case "kept":
         return decodeValue(await content.handle.contents());
       case "structure":
         return await readStored(content.value);

@@ -6,13 +6,20 @@ import type { CheckedRetry, RetryAnswer } from "./app_options.ts";
 import { type CallRecord, hasEnded } from "./call.ts";
 import type { DependencyResolver } from "./dependency.ts";
 import type { AppTry, Executor, FailureKind, TryEnd, TryFailure } from "./executor.ts";
+import { ableExecutors, type ExecutorChooser, type ExecutorState } from "./executor_choice.ts";
 import { type PreparedTry, type PrepareOptions, prepareTry, readArguments } from "./prepare.ts";
+import { StagingError } from "./staging.ts";
+import type { TryFiles } from "./try_files.ts";
 
 /** What tries are run with. */
 export interface TryOptions extends PrepareOptions {
-  /** The first one is the default. */
   readonly executors: readonly Executor[];
+  /** Asked where the app names none. */
+  readonly chooseExecutor: ExecutorChooser;
   readonly resolver: DependencyResolver;
+  readonly files: TryFiles;
+  /** Lets go of what the try of a call had for itself. */
+  readonly release: (call: CallRecord) => void;
   /** What holds where an app says nothing. */
   readonly retry: CheckedRetry;
 }
@@ -47,6 +54,8 @@ const HOPELESS: ReadonlySet<FailureKind> = new Set<FailureKind>([
 export class TryRunner {
   readonly #options: TryOptions;
   readonly #listener: TryListener;
+  /** Tries that have not ended, also those that nobody waits for any more. */
+  readonly #openCounts: Map<Executor, number> = new Map();
 
   constructor(options: TryOptions, listener: TryListener) {
     this.#options = options;
@@ -76,11 +85,26 @@ export class TryRunner {
       if (isStale()) return;
       this.#ended(call, executor, { kind: "failed", failure: refusalOf(error) });
     };
+    const take = (end: TryEnd): void => {
+      if (!isStale()) this.#ended(call, executor, end);
+    };
+    const { files } = this.#options;
+    if (files.isUnfinished(call)) {
+      files.finish(call).then(take, refuse);
+      this.#listener.launched(call, executor.label);
+      return;
+    }
     const submit = (prepared: PreparedTry): void => {
-      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...prepared };
+      const adapted = files.adapt(call, prepared, executor);
+      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
       call.running = executor.submit(aTry, (end) => {
-        if (!isStale()) this.#ended(call, executor, end);
+        this.#count(executor, -1);
+        if (isStale()) return;
+        const settled = files.settle(call, executor, end);
+        if (settled === undefined) this.#ended(call, executor, end);
+        else settled.then(take, refuse);
       });
+      this.#count(executor, 1);
       this.#listener.launched(call, executor.label);
     };
     try {
@@ -90,13 +114,15 @@ export class TryRunner {
         if (!isStale()) submit(ready);
       }).catch(refuse);
     } catch (error) {
-      if (isFirst) throw error;
+      // What cannot be brought may come another time.
+      if (isFirst && !(error instanceof StagingError)) throw error;
       refuse(error);
     }
   }
 
   #ended(call: CallRecord, executor: Executor, end: TryEnd): void {
     call.running = undefined;
+    this.#options.release(call);
     if (end.kind === "done") return this.#listener.done(call, end);
     const { failure } = end;
     call.failures ??= [];
@@ -144,19 +170,23 @@ export class TryRunner {
     call.abort = () => clearTimeout(timer);
   }
 
-  /** Of the first try: the first label that the app names, else the first that can run it. */
+  /** Of the first try: the first label that the app names, else what the flow's rule says. */
   #executorOf(call: CallRecord): Executor {
     const { recipe } = call;
+    const { executors, chooseExecutor } = this.#options;
     const [named] = recipe.executors;
     if (named !== undefined) return this.#byLabel(named, call);
-    const { executors } = this.#options;
-    const { target } = recipe;
-    const able = executors.find((one) => target === undefined || one.canRun(target));
-    if (able !== undefined) return able;
-    throw new TypeError(
-      `Cannot run "${recipe.name}": no executor of the flow takes ${recipe.kind} apps, only ` +
-        `${executors.map(({ label }) => `"${label}"`).join(", ")} are there`,
+    const { target, outputs, name, kind, label } = recipe;
+    if (target === undefined) throw new TypeError(`Cannot run "${name}" on an executor`);
+    const able = ableExecutors({ target, outputs }, { name, executors });
+    if (executors.length === 1) return able[0];
+    const [first, ...others] = able;
+    const failure = call.failures?.at(-1);
+    const chosen = chooseExecutor(
+      { id: call.id, app: name, kind, label, try: call.try + 1, failure, target },
+      [this.#stateOf(first), ...others.map((one) => this.#stateOf(one))],
     );
+    return this.#byLabel(chosen, call);
   }
 
   /** Of a further try: whom the handler names, else the next one that the app names. */
@@ -166,19 +196,26 @@ export class TryRunner {
     return label === undefined ? this.#executorOf(call) : this.#byLabel(label, call);
   }
 
-  #byLabel(label: string, { recipe }: CallRecord): Executor {
+  #byLabel(label: string, { recipe: { name, target, outputs } }: CallRecord): Executor {
     const { executors } = this.#options;
     const found = executors.find((one) => one.label === label);
-    const labels = executors.map((one) => `"${one.label}"`).join(", ");
     if (found === undefined) {
+      const labels = executors.map((one) => `"${one.label}"`).join(", ");
       throw new RangeError(
-        `Cannot run "${recipe.name}" on executor "${label}": the flow has ${labels}`,
+        `Cannot run "${name}" on executor "${label}": the flow has ${labels}`,
       );
     }
-    if (recipe.target === undefined || found.canRun(recipe.target)) return found;
-    throw new TypeError(
-      `Cannot run "${recipe.name}" on executor "${label}": it does not take ${recipe.kind} apps`,
-    );
+    const refusal = target === undefined ? undefined : found.refusal({ target, outputs });
+    if (refusal === undefined) return found;
+    throw new TypeError(`Cannot run "${name}" on executor "${label}": it ${refusal}`);
+  }
+
+  #stateOf(executor: Executor): ExecutorState {
+    return { label: executor.label, openCount: this.#openCounts.get(executor) ?? 0 };
+  }
+
+  #count(executor: Executor, change: 1 | -1): void {
+    this.#openCounts.set(executor, (this.#openCounts.get(executor) ?? 0) + change);
   }
 }
 
@@ -190,5 +227,6 @@ function checkCost(cost: number): number {
 }
 
 function refusalOf(error: unknown): TryFailure {
-  return { kind: "refused", message: messageOf(error), cause: error };
+  const kind = error instanceof StagingError ? error.kind : "refused";
+  return { kind, message: messageOf(error), cause: error };
 }

@@ -16,6 +16,7 @@ import { join } from "@std/path";
 import { unreachable } from "../../shared/assert.ts";
 import { BATCH_PREFIX } from "../../shared/library.ts";
 import { ONE_CALL_EXPORT, setLibraryContext } from "../../shared/library_context.ts";
+import { functionOf, type Namespace } from "../../shared/module_function.ts";
 import { VALUE_BYTES_MAX } from "../../shared/protocol.ts";
 import { descriptorStream } from "../../shared/runtime/descriptor_stream.ts";
 import { provideTendrilModule } from "../../shared/runtime/tendril_module.ts";
@@ -45,9 +46,6 @@ export interface LibraryHostOptions {
   /** Returns what the module gets for `import … from "tendril"`. */
   loadTendril(): Promise<object>;
 }
-
-/** A module as it was imported. */
-type Namespace = Readonly<Record<string, unknown>>;
 
 /** File descriptors of the call protocol. */
 const CALLS_FD = 3;
@@ -106,15 +104,6 @@ function argumentsOf({ arguments: bytes, files }: CallMessage): unknown[] {
     throw new RangeError(`Cannot find file "${index}" as an argument: ${files.length} came`);
   };
   return decodeArguments(bytes, { fileAt, readFile: (index) => readFileSync(fileAt(index)) });
-}
-
-function functionOf(namespace: Namespace, name: string): (...args: unknown[]) => unknown {
-  const found = Object.hasOwn(namespace, name) ? namespace[name] : undefined;
-  if (typeof found === "function") return found as (...args: unknown[]) => unknown;
-  const names = Object.keys(namespace).filter((key) => typeof namespace[key] === "function");
-  throw new TypeError(
-    `Cannot call "${name}" as a function of the library: it exports ${names.join(", ") || "none"}`,
-  );
 }
 
 /** Runs the calls of one process, one at a time, in order. */

@@ -1,14 +1,15 @@
 /** The command lines of the programs that libraries are made of. */
 
-import { accessSync, constants, statSync } from "node:fs";
-import { isAbsolute, join } from "@std/path";
-
 import { unreachable } from "../../shared/assert.ts";
+import { findProgram } from "../../shared/find_program.ts";
+import type { LibraryProgram } from "../../shared/library.ts";
 import type { LibraryDefinition } from "../../shared/protocol.ts";
 
 /** A program in its place. */
 export interface PlacedProgram {
-  readonly library: Pick<LibraryDefinition, "name" | "program" | "mode" | "context">;
+  readonly library: Pick<LibraryDefinition, "name" | "mode" | "context"> & {
+    readonly program: LibraryProgram<string>;
+  };
   /** Path of its module; empty of a command. */
   readonly module: string;
   /** Path of the file with the call of the context function; empty when that has no arguments. */
@@ -64,20 +65,4 @@ function pythonOf({ library, searchPath }: PlacedProgram): string {
   const path = findProgram("python3", searchPath);
   if (path !== undefined) return path;
   throw new Error(`Cannot start library "${library.name}": no python3 in PATH ${searchPath}`);
-}
-
-/** The first of that name which may be run. */
-function findProgram(name: string, searchPath: string): string | undefined {
-  for (const directory of searchPath.split(":")) {
-    // The others count from the directory of whoever starts it.
-    if (!isAbsolute(directory)) continue;
-    const path = join(directory, name);
-    try {
-      accessSync(path, constants.X_OK);
-      if (statSync(path).isFile()) return path;
-    } catch {
-      // Not there, or not to be run: the next one may be.
-    }
-  }
-  return undefined;
 }
