@@ -45,7 +45,8 @@ export type ExecutorChooser = (
   executors: readonly [ExecutorState, ...ExecutorState[]],
 ) => string;
 
-type AbleExecutors = Parameters<ExecutorChooser>[1];
+/** Those that can run a call, in the order of the flow; there is one at least. */
+export type AbleExecutors = Parameters<ExecutorChooser>[1];
 
 /** The first one: the order in which a flow has its executors says which is best. The default. */
 export function firstExecutor(_call: CallToPlace, [first]: AbleExecutors): string {
