@@ -31,11 +31,23 @@ export {
   DependencyError,
   JoinError,
 } from "./manager/dataflow/app_error.ts";
+export { inProcess, type InProcessOptions } from "./manager/dataflow/in_process.ts";
+export { localProcesses, type LocalProcessesOptions } from "./manager/dataflow/local_processes.ts";
+export { managed } from "./manager/dataflow/manager_executor.ts";
+export { jsonLines, type Monitor } from "./manager/dataflow/monitor.ts";
+export { constantCost, retryByKind } from "./manager/dataflow/retry_cost.ts";
+export { firstExecutor, leastBusyExecutor } from "./manager/dataflow/executor_choice.ts";
 export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
 export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
 export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
 export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";
 export { File, MountedFile } from "./manager/dataflow/file.ts";
+export { LOCAL_STAGING } from "./manager/dataflow/local_staging.ts";
+export { DEFAULT_NAMING } from "./manager/dataflow/output_name.ts";
+export { StagingError } from "./manager/dataflow/staging.ts";
+export { AUTO } from "./manager/dataflow/stream_option.ts";
+export { URL_STAGING } from "./manager/dataflow/url_staging.ts";
+export { ZIP_STAGING } from "./manager/dataflow/zip_staging.ts";
 export { Flow, load } from "./manager/dataflow/flow.ts";
 export { AppFuture, DataFile, DataFuture } from "./manager/dataflow/future.ts";
 
@@ -93,6 +105,7 @@ export type { FindOptions, KeepOptions, KeptFile } from "./manager/kept_file.ts"
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type {
   AppEnvironment,
+  AppInput,
   AppOptions,
   AppOutput,
   AppRetryHandler,
@@ -139,6 +152,7 @@ export type {
   RememberedDigest,
 } from "./manager/dataflow/memo_store.ts";
 export type {
+  AbleExecutors,
   CallToPlace,
   ExecutorChooser,
   ExecutorState,
@@ -151,15 +165,27 @@ export type {
   Executor,
   FailureKind,
   RunningTry,
+  StreamName,
   TryEnd,
   TryFailure,
   TryOutput,
   TryPlace,
+  TryStreams,
   TryWork,
+  TryWritten,
 } from "./manager/dataflow/executor.ts";
 export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
 export type { CommandValue } from "./manager/dataflow/manager_executor.ts";
 export type { FilePlacement } from "./manager/dataflow/placed_file.ts";
+export type { FileStagingOptions } from "./manager/dataflow/file.ts";
+export type { NamedCall, OutputNaming } from "./manager/dataflow/output_name.ts";
+export type {
+  Staging,
+  StagingFiles,
+  StagingMode,
+  StagingSite,
+} from "./manager/dataflow/staging.ts";
+export type { StreamOption, StreamPath } from "./manager/dataflow/stream_option.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryMode, LibraryProgram } from "./shared/library.ts";
 export type { FunctionLibraryOptions, LibraryOptions } from "./manager/library_option.ts";
@@ -177,6 +203,7 @@ export type {
   OutputOptions,
 } from "./manager/mount_option.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
+export type { AppRow } from "./manager/dashboard/call_api.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
 export type {

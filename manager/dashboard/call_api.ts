@@ -97,13 +97,15 @@ export interface CallTryRow {
   readonly taskId: number | null;
   readonly launchedAtMs: number;
   readonly endedAtMs: number | null;
-  /** Why it and those before it failed. */
-  readonly failures: string | null;
+  /** Why it failed. */
+  readonly message: string | null;
 }
 
 /** All calls of one app. */
 export interface AppRow {
+  /** The name of the app. */
   readonly app: string;
+  /** Calls of it so far. */
   readonly calls: number;
   /** `{state: how many}`, of those that there are. */
   readonly states: { readonly [State in AppState]?: number };

@@ -10,6 +10,7 @@ import type { RunningTry, TryFailure } from "./executor.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import type { Recipe } from "./recipe.ts";
 import type { StoredValue } from "./stored_value.ts";
+import type { StreamPlaces } from "./stream_option.ts";
 
 /** How a call ended. */
 export type CallEnd =
@@ -35,6 +36,8 @@ export interface CallRecord {
   hasReferences: boolean;
   /** Promises among its arguments that are no futures of ours. */
   promised: Promised | undefined;
+  /** Where what it writes goes; undefined where nobody has asked. */
+  readonly streams: StreamPlaces | undefined;
   /** Calls that depend on it, each once. */
   consumers: CallRecord[] | undefined;
   /** Told once it has ended. */
@@ -72,21 +75,15 @@ export interface Promised {
 
 /** A call that waits. */
 export function newCall(
-  id: TaskId,
-  recipe: Recipe,
-  args: readonly unknown[],
-  isAgain: boolean,
+  own: Pick<CallRecord, "id" | "recipe" | "args" | "streams" | "isAgain">,
 ): CallRecord {
   return {
-    id,
-    recipe,
-    args,
+    ...own,
     state: "pending",
     waitingCount: 0,
     hasReferences: false,
     promised: undefined,
     memoKey: undefined,
-    isAgain,
     consumers: undefined,
     listeners: undefined,
     try: 0,

@@ -2,35 +2,49 @@
 
 import process from "node:process";
 
+import { resolve } from "@std/path";
+
 import type { TaskId } from "../../shared/ids.ts";
 import type { PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
+import { tell } from "../notice.ts";
 import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
 import { unseenLine, waitForCalls } from "./flow_end.ts";
-import { checkFlow, type FlowOptions, readFlow } from "./flow_options.ts";
+import { checkFlow, checkUnmanaged, type FlowOptions, readFlow } from "./flow_options.ts";
 import type { FlowMemory } from "./flow_memory.ts";
 import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
+import { LOCAL_STAGING } from "./local_staging.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
+import { Monitors } from "./monitor.ts";
 import { PlacedFile } from "./placed_file.ts";
-import type { File } from "./file.ts";
-import type { Recipe } from "./recipe.ts";
+import { type Recipe, recipeOf } from "./recipe.ts";
+import { Stager, type StagingTask } from "./stager.ts";
+import { streamsOf } from "./stream_option.ts";
+import { TryFiles } from "./try_files.ts";
+import { URL_STAGING } from "./url_staging.ts";
+import { ZIP_STAGING } from "./zip_staging.ts";
 
 /** Flows that are open, the newest at the end: apps are called in that one. */
 const flows: Flow[] = [];
 
+/** Where streams go that the flow names, of a run without records. */
+const OUTPUT_FOLDER = "tendril-output";
+
 /** A running flow. */
 export class Flow implements AsyncDisposable {
   readonly #kernel: Kernel;
+  readonly #stager: Stager;
   readonly #manager: Manager | undefined;
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
   readonly #exit: "wait" | "cancel";
   readonly #interrupted: Closable;
   readonly #memory: FlowMemory;
+  readonly #monitors: Monitors;
   #closing: Promise<void> | undefined;
 
   /**
@@ -40,10 +54,12 @@ export class Flow implements AsyncDisposable {
    */
   constructor(parts: FlowParts) {
     this.#kernel = parts.kernel;
+    this.#stager = parts.stager;
     this.#manager = parts.manager;
     this.#isOwnManager = parts.isOwnManager;
     this.#executors = parts.executors;
     this.#exit = parts.exit;
+    this.#monitors = parts.monitors;
     this.#interrupted = { close: () => this.#end("the process was interrupted") };
     noteOpenedBeside(this.#interrupted);
     this.#manager?.onClosed(() => this.#kernel.close("the manager was closed"));
@@ -122,6 +138,9 @@ export class Flow implements AsyncDisposable {
     if (index >= 0) flows.splice(index, 1);
     await this.#memory.close();
     for (const executor of this.#executors.toReversed()) await executor.close();
+    await this.#monitors.close();
+    if (this.#isOwnManager) await this.#manager?.close();
+    await this.#stager.close();
     noteClosed(this.#interrupted);
   }
 }
@@ -129,11 +148,13 @@ export class Flow implements AsyncDisposable {
 /** What a flow is made of. */
 export interface FlowParts {
   readonly kernel: Kernel;
+  readonly stager: Stager;
   readonly manager: Manager | undefined;
   readonly isOwnManager: boolean;
   readonly executors: readonly Executor[];
   readonly exit: "wait" | "cancel";
   readonly memory: FlowMemory;
+  readonly monitors: Monitors;
 }
 
 /**
@@ -155,15 +176,30 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   const { executors: given = ["manager"], tune } = own;
   checkFlow(given);
   const policies: PolicyOptions = { ...forManager.policies, ...tune };
-  const isManaged = given.includes("manager");
-  const manager = own.manager ??
-    (isManaged
-      ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
-      : undefined);
+  const isStarted = own.manager === undefined && given.includes("manager");
+  if (!isStarted) checkUnmanaged(options);
+  const started = isStarted
+    ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
+    : own.manager;
+  const managers = [
+    ...(started === undefined ? [] : [started]),
+    ...given.flatMap((one) => one instanceof ManagerExecutor ? [one.manager] : []),
+  ];
+  // Calls are numbered, and told of, by the first one.
+  const [manager] = managers;
   const executors = given.map((one) => {
-    return one === "manager" ? new ManagerExecutor(manager as Manager) : one;
+    if (one === "manager") return new ManagerExecutor(started as Manager);
+    if (one instanceof ManagerExecutor && one.manager === manager) one.beHome();
+    return one;
   });
   let lastId = 0;
+  const stager: Stager = new Stager({
+    stagings: [...own.stagings, LOCAL_STAGING, URL_STAGING, ZIP_STAGING],
+    run: (staging, executor, task) => runStaging(kernel, { staging, executor, task }),
+  });
+  const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
+  const naming = { naming: own.outputName, folder };
+  const monitors = new Monitors(own.monitors, tell);
   const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
   const kernel: Kernel = new Kernel({
     executors,
@@ -171,19 +207,47 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     resolver: own.resolver,
     retry: own.retry,
     newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),
-    note: (fact: AppFact) => manager?.noteApp(fact),
-    stageIn: (file: File) => new PlacedFile({ kind: "path", path: file.path }),
+    note: (fact: AppFact) => {
+      manager?.noteApp(fact);
+      monitors.note(fact);
+    },
+    files: new TryFiles(stager),
+    streamsOf: (recipe, id) => streamsOf(recipe, id, naming),
+    checkFile: (file, side) => stager.check(file, side),
+    stageIn: (file, executor, call) => stager.stageIn(file, executor, call),
+    release: (call) => stager.release(call),
     placeHandle: (handle) => {
+      const manager = managers.find((one) => one.owns(handle));
       if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
-      throw new TypeError("Cannot take a file of a manager: the flow has none");
+      throw new TypeError("Cannot take a file of a manager that the flow does not have");
     },
     ensure: (call) => memory.ensure(call),
     memory,
   });
-  const isOwnManager = own.manager === undefined;
-  const flow = new Flow({ kernel, manager, isOwnManager, executors, exit: own.exit, memory });
+  const isOwnManager = isStarted;
+  const parts = { kernel, stager, manager, isOwnManager, executors, memory, monitors };
+  const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;
+}
+
+/** Runs a command of a staging as a call of its own; gives what it made. */
+async function runStaging(
+  kernel: Kernel,
+  { staging, executor, task }: {
+    readonly staging: string;
+    readonly executor: Executor;
+    readonly task: StagingTask;
+  },
+): Promise<PlacedFile> {
+  const { command, inputs, output } = task;
+  const name = `stage_${staging}`;
+  const made = recipeOf({ kind: "command", function: name, make: () => command }, {
+    name,
+    options: { executor: executor.label, memoize: false, outputs: { file: output } },
+  });
+  const future = kernel.call<unknown, "file">({ ...made, inputs }, []);
+  return await future.outputs.file.placed();
 }
 
 function writeLine(line: string): void {

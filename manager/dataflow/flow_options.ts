@@ -16,7 +16,10 @@ import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./ap
 import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./checkpoint.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
-import { type ExecutorChooser, FIRST_EXECUTOR } from "./executor_choice.ts";
+import type { Monitor } from "./monitor.ts";
+import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
+import type { Staging } from "./staging.ts";
+import { type ExecutorChooser, firstExecutor } from "./executor_choice.ts";
 import { memoKey, type MemoKeyer } from "./memo_key.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { MEMO_FILE } from "./sqlite_memo_store.ts";
@@ -39,8 +42,14 @@ export interface OwnFlowOptions extends AppRetryOptions {
    * Default `"wait"`.
    */
   readonly exit?: "wait" | "cancel";
+  /** Told of what becomes of calls, beside the records of the manager. Default none. */
+  readonly monitors?: readonly Monitor[];
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
+  /** How files come to calls and from them, asked before those that are there anyway. */
+  readonly stagings?: readonly Staging[];
+  /** Names the files of streams that are `AUTO`. Default `DEFAULT_NAMING`. */
+  readonly outputName?: OutputNaming;
   /**
    * Whether results are remembered of calls whose apps do not say: calls that are the same run once.
    * Default true where `checkpoint` is stated, else false.
@@ -78,9 +87,12 @@ export interface CheckedFlow {
   readonly chooseExecutor: ExecutorChooser;
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
+  readonly monitors: readonly Monitor[];
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
+  readonly stagings: readonly Staging[];
+  readonly outputName: OutputNaming;
   readonly memo: CheckedMemo;
 }
 
@@ -116,6 +128,15 @@ const chooser: Reader<ExecutorChooser> = (value, what) => {
   );
 };
 
+const monitors: Reader<readonly Monitor[]> = (value, what) => {
+  const isOne = (one: { readonly label?: unknown; readonly note?: unknown } | null): boolean =>
+    typeof one?.note === "function" && typeof one.label === "string";
+  if (Array.isArray(value) && value.every(isOne)) return value;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as monitors: expected [{ label, note }]`,
+  );
+};
+
 const resolver: Reader<DependencyResolver> = (value, what) => {
   const { map } = value as { readonly map?: unknown };
   if (typeof map === "function") return value as DependencyResolver;
@@ -126,6 +147,22 @@ const policies: Reader<PolicyOptions> = (value, what) => {
   if (typeof value === "object" && value !== null) return value as PolicyOptions;
   throw new TypeError(
     `Cannot take ${what} "${show(value)}" as parameters: expected { name: value }`,
+  );
+};
+
+const stagings: Reader<readonly Staging[]> = (value, what) => {
+  const isStaging = (one: unknown): boolean =>
+    typeof one === "object" && one !== null && "canStageIn" in one && "stageIn" in one;
+  if (Array.isArray(value) && value.every(isStaging)) return value;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as stagings: expected [{ name, stageIn, … }]`,
+  );
+};
+
+const outputName: Reader<OutputNaming> = (value, what) => {
+  if (typeof value === "function") return value as OutputNaming;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a function: expected (call, stream) => path`,
   );
 };
 
@@ -146,6 +183,7 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
   chooseExecutor: chooser,
+  monitors,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
@@ -157,6 +195,8 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   memoKey: keyer,
   keepFiles: oneOf("worker", "forever"),
   "tune_parameters": policies,
+  stagings,
+  outputName,
 };
 
 /**
@@ -179,7 +219,8 @@ export function readFlow(options: FlowOptions): {
   return {
     own: {
       executors: read.executors,
-      chooseExecutor: read.chooseExecutor ?? FIRST_EXECUTOR,
+      chooseExecutor: read.chooseExecutor ?? firstExecutor,
+      monitors: read.monitors ?? [],
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,
@@ -190,6 +231,8 @@ export function readFlow(options: FlowOptions): {
         on: read.retryOn,
       },
       tune: read["tune_parameters"],
+      stagings: read.stagings ?? [],
+      outputName: read.outputName ?? DEFAULT_NAMING,
       memo: {
         isDefault: read.memoize ?? read.checkpoint !== undefined,
         checkpoint: read.checkpoint,
@@ -202,6 +245,18 @@ export function readFlow(options: FlowOptions): {
     },
     forManager,
   };
+}
+
+/** Throws for options of the manager of a flow that starts none: nothing would come of them. */
+export function checkUnmanaged(options: FlowOptions): void {
+  const [name] = Object.entries(options).find(([name, value]) => {
+    const isForManager = name === "tune_parameters" || !Object.hasOwn(OWN_READERS, name);
+    return isForManager && value !== undefined;
+  }) ?? [];
+  if (name === undefined) return;
+  throw new TypeError(
+    `Cannot take "${name}" as an option of load: it is for a manager, and the flow starts none`,
+  );
 }
 
 /** Throws for what is no executor, or has the label of another one. */

@@ -36,11 +36,14 @@ import { type DependencyResolver, isAwaitable } from "./dependency.ts";
 import type { TryEnd, TryFailure } from "./executor.ts";
 import { FailureWatch } from "./failure_watch.ts";
 import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./future.ts";
+import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import { PICK } from "./pick.ts";
 import type { Recipe } from "./recipe.ts";
+import type { Stager } from "./stager.ts";
 import { StoredValue } from "./stored_value.ts";
+import { type StreamPlaces, streamText } from "./stream_option.ts";
 import { checkTravels } from "./travel.ts";
 import { type TryOptions, TryRunner } from "./try_runner.ts";
 
@@ -49,6 +52,10 @@ export interface KernelOptions extends TryOptions {
   readonly resolver: DependencyResolver;
   readonly newId: () => TaskId;
   readonly note: (fact: AppFact) => void;
+  /** Where what a call writes goes. */
+  readonly streamsOf: (recipe: Recipe, id: TaskId) => StreamPlaces | undefined;
+  /** Throws for a file that nothing can bring. */
+  readonly checkFile: Stager["check"];
   /** Undefined where nothing is remembered. */
   readonly memory?: CallMemory | undefined;
 }
@@ -115,7 +122,9 @@ export class Kernel implements FutureOwner {
         `call ${maker.id}, which makes it, was cancelled`,
       );
     }
-    const call = newCall(this.#options.newId(), recipe, args, isAgain);
+    const id = this.#options.newId();
+    const streams = isAgain ? undefined : this.#options.streamsOf(recipe, id);
+    const call = newCall({ id, recipe, args, streams, isAgain });
     const dependsOn = this.#checked(call);
     const isWaiting = call.waitingCount > 0;
     if (maker !== undefined && !hasEnded(maker)) (maker.made ??= []).push(call);
@@ -228,18 +237,28 @@ export class Kernel implements FutureOwner {
   /** Finds what a call depends on; gives the calls among it, each once. */
   #depend(call: CallRecord): readonly CallRecord[] {
     const found = new Set<CallRecord>();
-    this.#options.resolver.map(call.args, (thing) => {
+    const { recipe: { outputs, inputs }, streams } = call;
+    const visit = (thing: object): unknown => {
       call.hasReferences = true;
       const parent = this.#parentOf(thing, call);
       if (parent !== undefined) found.add(parent);
       else if (isAwaitable(thing) && call.promised?.values.has(thing) !== true) {
         this.#await(call, thing);
-      }
+      } else if (thing instanceof File) this.#options.checkFile(thing, "canStageIn");
       return thing;
-    });
+    };
+    for (const name of Object.keys(outputs)) this.#checkOutput(outputs[name]?.to);
+    this.#checkOutput(streams?.stdout?.to);
+    this.#checkOutput(streams?.stderr?.to);
+    if (inputs !== undefined) mapLeaves(inputs, visit);
+    this.#options.resolver.map(call.args, visit);
     if (found.size === 0) return NO_RECORDS;
     for (const one of found) if (!hasEnded(one)) call.waitingCount += 1;
     return [...found];
+  }
+
+  #checkOutput(to: File | undefined): void {
+    if (to !== undefined) this.#options.checkFile(to, "canStageOut");
   }
 
   /** The call that makes what was found among arguments; undefined of what is not of this flow. */
@@ -485,6 +504,7 @@ export class Kernel implements FutureOwner {
       dependsOn: dependsOn.length === 0 ? NO_CALLS : dependsOn.map(({ id }) => id),
       argumentText: argumentText(call.args),
       outputs: Object.keys(recipe.outputs),
+      ...streamFacts(call.streams),
       isMemoized: this.#options.memory?.isFor(recipe) ?? false,
     });
   }
@@ -494,6 +514,15 @@ type AppStateFacts = Extract<AppFact, { readonly kind: "app_state" }>;
 
 const NO_CALLS: readonly TaskId[] = Object.freeze([]);
 const NO_RECORDS: readonly CallRecord[] = Object.freeze([]);
+
+function streamFacts(
+  { stdout, stderr }: StreamPlaces = {},
+): { readonly stdout?: string; readonly stderr?: string } {
+  return {
+    ...(stdout === undefined ? {} : { stdout: streamText(stdout) }),
+    ...(stderr === undefined ? {} : { stderr: streamText(stderr) }),
+  };
+}
 
 /** A part of a value that is here; undefined of one that is elsewhere. */
 function partOf({ content, bytes }: StoredValue, key: string | number): StoredValue | undefined {

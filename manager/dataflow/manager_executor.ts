@@ -5,12 +5,24 @@ import { createHash } from "node:crypto";
 import { FileHandle } from "../file_handle.ts";
 import type { Library } from "../library.ts";
 import type { LibraryOptions } from "../library_option.ts";
-import type { Manager } from "../manager.ts";
+import { Manager } from "../manager.ts";
+import { show } from "../option.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import type { TaskResult } from "../task_result.ts";
-import type { AppTarget, AppTry, Executor, RunningTry, TryEnd, TryOutput } from "./executor.ts";
+import { messageOf } from "./app_error.ts";
+import type {
+  AppTarget,
+  AppTry,
+  Executor,
+  FailureKind,
+  RunningTry,
+  TryEnd,
+  TryOutput,
+} from "./executor.ts";
 import { File } from "./file.ts";
+import { ForeignFiles } from "./foreign_files.ts";
 import { mapLeaves } from "./leaves.ts";
+import { ManagerStreams } from "./manager_streams.ts";
 import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
@@ -25,7 +37,7 @@ export interface CommandValue {
 }
 
 /** Schemes that workers write to by themselves. */
-const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https"]);
+const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https", "ftp"]);
 
 /** What is known of calls of one target. */
 interface Prepared {
@@ -44,10 +56,33 @@ export class ManagerExecutor implements Executor {
   /** Numbers of bodies: two of them are the same code only if they are the same object. */
   readonly #bodies: WeakMap<AppTarget["body"], number> = new WeakMap();
   #bodyCount = 0;
+  #isHome: boolean;
+  readonly #foreign: ForeignFiles;
 
-  constructor(manager: Manager, label = "manager") {
+  constructor(manager: Manager, { label = "manager", isHome = true }: {
+    readonly label?: string;
+    /** Whether calls are numbered by it, so that its tasks are told of as their tries. */
+    readonly isHome?: boolean;
+  } = {}) {
     this.#manager = manager;
     this.label = label;
+    this.#isHome = isHome;
+    this.#foreign = new ForeignFiles(manager);
+  }
+
+  /** Whose tasks its tries are. */
+  get manager(): Manager {
+    return this.#manager;
+  }
+
+  /** The numbers of calls are those of its manager from now on. */
+  beHome(): void {
+    this.#isHome = true;
+  }
+
+  /** See `Executor`. */
+  places({ scheme }: File): boolean {
+    return scheme === "file" || WORKER_SCHEMES.has(scheme);
   }
 
   /** See `Executor`. */
@@ -57,36 +92,64 @@ export class ManagerExecutor implements Executor {
 
   /** See `Executor`. */
   owns({ content }: StoredValue): boolean {
-    return content.kind === "task";
+    return content.kind === "task" && this.#manager.owns(content.handle);
   }
 
   /** See `Executor`. */
   submit(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
+    const coming = this.#foreign.bring(aTry);
+    if (coming === undefined) return this.#begin(aTry, onEnd);
+    let running: RunningTry | undefined;
+    let isCancelled = false;
+    coming.then((brought) => {
+      if (isCancelled) return onEnd(failed("cancelled", "The try was cancelled"));
+      running = this.#begin(brought, onEnd);
+    }).catch((error: unknown) => onEnd(failed("transfer_failed", error)));
+    return {
+      get task() {
+        return running?.task;
+      },
+      cancel: () => {
+        isCancelled = true;
+        running?.cancel();
+      },
+    };
+  }
+
+  /** The manager is its owner's to close. */
+  async close(): Promise<void> {
+    await this.#foreign.close();
+  }
+
+  #begin(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
-    const task = this.#manager.asTryOf(aTry.callId, () => {
-      return aTry.target.body.kind === "command"
-        ? this.#submit(aTry, outputs)
-        : this.#call(aTry, outputs);
+    const isCommand = aTry.target.body.kind === "command";
+    const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
+    const run = (): TaskHandle<unknown> => {
+      return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
+    };
+    const task = this.#isHome ? this.#manager.asTryOf(aTry.callId, run) : run();
+    void task.then((result) => {
+      if (aTry.streams === undefined) return onEnd(this.#endOf(task, result, { aTry, outputs }));
+      return this.#endWithStreams(task, result, { aTry, outputs, streams }).then(onEnd);
     });
-    void task.then((result) => onEnd(this.#endOf(task, result, { aTry, outputs })));
     return { task, cancel: () => task.cancel() };
   }
 
-  /** The manager is the flow's to close. */
-  async close(): Promise<void> {}
-
-  #submit(aTry: AppTry, outputs: ReadonlyMap<string, FileHandle>): TaskHandle<unknown> {
+  #submit(
+    aTry: AppTry,
+    outputs: ReadonlyMap<string, FileHandle>,
+    streams: ManagerStreams,
+  ): TaskHandle<unknown> {
     const { target: { process, call }, command = "", inputs } = aTry;
     const { environments } = this.#prepare(aTry.app, aTry.target);
     return this.#manager.submit({
       ...call,
       ...process,
-      command,
+      command: streams.redirected(command),
       ...(environments.length === 0 ? {} : { environment: environments }),
-      inputs: Object.fromEntries(
-        Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
-      ),
-      outputs: mountsOf(aTry.outputs, outputs),
+      inputs: this.#inputsOf(inputs),
+      outputs: { ...mountsOf(aTry.outputs, outputs), ...streams.outputs },
     });
   }
 
@@ -96,10 +159,20 @@ export class ManagerExecutor implements Executor {
     if (library === undefined) throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
     const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
     const options = hasFiles
-      ? { ...target.call, outputs: mountsOf(aTry.outputs, outputs) }
+      ? {
+        ...target.call,
+        inputs: this.#inputsOf(inputs),
+        outputs: mountsOf(aTry.outputs, outputs),
+      }
       : target.call;
     const passed = mapLeaves(args, (leaf) => this.#passed(leaf)) as readonly unknown[];
     return library.with(options).call(target.body.function, ...passed);
+  }
+
+  #inputsOf(inputs: AppTry["inputs"]): { readonly [mount: string]: FileHandle } {
+    return Object.fromEntries(
+      Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
+    );
   }
 
   #passed(leaf: object): unknown {
@@ -167,6 +240,30 @@ export class ManagerExecutor implements Executor {
     };
   }
 
+  /** As `#endOf`, with all that the try wrote. */
+  async #endWithStreams(
+    task: TaskHandle<unknown>,
+    result: TaskResult,
+    { aTry, outputs, streams }: {
+      readonly aTry: AppTry;
+      readonly outputs: ReadonlyMap<string, FileHandle>;
+      readonly streams: ManagerStreams;
+    },
+  ): Promise<TryEnd> {
+    const { stdout, stderr } = result;
+    if (task.isCall) {
+      return { ...this.#endOf(task, result, { aTry, outputs }), streams: { stdout, stderr } };
+    }
+    try {
+      const { ends, ...written } = await streams.take(result.outcome === "success");
+      return { ...this.#endOf(task, { ...result, ...ends }, { aTry, outputs }), ...written };
+    } catch (error) {
+      streams.release();
+      const message = `what it wrote cannot be had: ${messageOf(error)}`;
+      return { kind: "failed", failure: { kind: "transfer_failed", message, stdout, stderr } };
+    }
+  }
+
   #prepare(app: string, target: AppTarget): Prepared {
     const known = this.#prepared.get(target);
     if (known !== undefined) return known;
@@ -224,7 +321,30 @@ function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): Mad
   const facts = ended?.result?.outputs.find(({ name }) => name === cacheName);
   if (facts === undefined) return undefined;
   const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
-  return { digest, sizeBytes, isDirectory, isExecutable };
+  return { digest, sizeBytes, isDirectory, isExecutable, ...(isDirectory && { isStream: true }) };
+}
+
+/**
+ * An executor for a manager that runs already, beside others of a flow: it goes on after the flow.
+ *
+ * @param label Unique in the flow.
+ *
+ * @example
+ * ```ts
+ * await using cluster = await Manager.start({ name: "cluster" });
+ * await using flow = await load({ executors: ["manager", managed(cluster, "cluster")] });
+ * const train = app("./train.ts", "train", { executor: "cluster" });
+ * ```
+ */
+export function managed(manager: Manager, label: string): Executor {
+  if (!(manager instanceof Manager)) {
+    throw new TypeError(`Cannot take "${show(manager)}" as a manager: expected Manager.start()`);
+  }
+  return new ManagerExecutor(manager, { label, isHome: false });
+}
+
+function failed(kind: FailureKind, cause: unknown): TryEnd {
+  return { kind: "failed", failure: { kind, message: messageOf(cause), cause } };
 }
 
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {

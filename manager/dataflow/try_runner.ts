@@ -13,6 +13,8 @@ import { ableExecutors, type ExecutorChooser, type ExecutorState } from "./execu
 import { type PreparedTry, type PrepareOptions, prepareTry, readArguments } from "./prepare.ts";
 import type { Recipe } from "./recipe.ts";
 import { checkTravels } from "./travel.ts";
+import { StagingError } from "./staging.ts";
+import type { TryFiles } from "./try_files.ts";
 
 /** What tries are run with. */
 export interface TryOptions extends PrepareOptions {
@@ -20,6 +22,9 @@ export interface TryOptions extends PrepareOptions {
   /** Asked where the app names none. */
   readonly chooseExecutor: ExecutorChooser;
   readonly resolver: DependencyResolver;
+  readonly files: TryFiles;
+  /** Lets go of what the try of a call had for itself. */
+  readonly release: (call: CallRecord) => void;
   /** What holds where an app says nothing. */
   readonly retry: CheckedRetry;
 }
@@ -100,22 +105,30 @@ export class TryRunner {
   #try(call: CallRecord, executor: Executor, isFirst: boolean): void {
     call.try += 1;
     const number = call.try;
+    const isPast = (): boolean => hasEnded(call) || call.try !== number;
+    const end = (found: TryEnd): void => {
+      if (!isPast()) this.#ended(call, executor, found);
+    };
+    const refuse = (error: unknown): void => end({ kind: "failed", failure: refusalOf(error) });
+    const { files } = this.#options;
+    if (files.isUnfinished(call)) {
+      files.finish(call).then(end, refuse);
+      this.#listener.launched(call, executor.label);
+      return;
+    }
     // A second end of a try is no end of the next one.
     let isOver = false;
-    const isStale = (): boolean => isOver || hasEnded(call) || call.try !== number;
-    const refuse = (error: unknown): void => {
-      if (isStale()) return;
-      isOver = true;
-      this.#ended(call, executor, { kind: "failed", failure: refusalOf(error) });
-    };
     const submit = (prepared: PreparedTry): void => {
-      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...prepared };
-      call.running = executor.submit(aTry, (end) => {
+      const adapted = files.adapt(call, prepared, executor);
+      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
+      call.running = executor.submit(aTry, (found) => {
         if (isOver) return;
-        const isTooLate = isStale();
         isOver = true;
         this.#count(executor, -1);
-        if (!isTooLate) this.#ended(call, executor, end);
+        if (isPast()) return;
+        const settled = files.settle(call, executor, found);
+        if (settled === undefined) end(found);
+        else settled.then(end, refuse);
       });
       call.task = call.running.task;
       this.#count(executor, 1);
@@ -126,16 +139,18 @@ export class TryRunner {
       if (!(prepared instanceof Promise)) return submit(prepared);
       if (isFirst) checkTravels(call.recipe, call.args);
       prepared.then((ready) => {
-        if (!isStale()) submit(ready);
+        if (!isPast()) submit(ready);
       }).catch(refuse);
     } catch (error) {
-      if (isFirst) throw error;
+      // What cannot be brought may come another time.
+      if (isFirst && !(error instanceof StagingError)) throw error;
       refuse(error);
     }
   }
 
   #ended(call: CallRecord, executor: Executor, end: TryEnd): void {
     call.running = undefined;
+    this.#options.release(call);
     if (end.kind === "done") return this.#listener.done(call, end);
     const { failure } = end;
     call.failures ??= [];
@@ -276,5 +291,6 @@ function checkCost(cost: number): number {
 }
 
 function refusalOf(error: unknown): TryFailure {
-  return { kind: "refused", message: messageOf(error), cause: error };
+  const kind = error instanceof StagingError ? error.kind : "refused";
+  return { kind, message: messageOf(error), cause: error };
 }

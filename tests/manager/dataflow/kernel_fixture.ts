@@ -5,11 +5,13 @@ import type { AppOptions } from "../../../manager/dataflow/app_options.ts";
 import type { CallRecord } from "../../../manager/dataflow/call.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "../../../manager/dataflow/dependency.ts";
 import type { Executor, TryEnd, TryFailure } from "../../../manager/dataflow/executor.ts";
-import { FIRST_EXECUTOR } from "../../../manager/dataflow/executor_choice.ts";
+import { firstExecutor } from "../../../manager/dataflow/executor_choice.ts";
 import type { AppFuture } from "../../../manager/dataflow/future.ts";
 import { Kernel } from "../../../manager/dataflow/kernel.ts";
 import { type Recipe, recipeOf, valueBody } from "../../../manager/dataflow/recipe.ts";
+import { Stager } from "../../../manager/dataflow/stager.ts";
 import { StoredValue } from "../../../manager/dataflow/stored_value.ts";
+import { TryFiles } from "../../../manager/dataflow/try_files.ts";
 import type { TaskId } from "../../../shared/ids.ts";
 import { ScriptedExecutor, type ScriptedTry } from "../../simulation/scripted_executor.ts";
 
@@ -24,13 +26,18 @@ export interface KernelParts {
 /** Makes a kernel without memory, files and retries of its own. */
 export function newKernel(parts: KernelParts = {}): Kernel {
   let lastId = 0;
+  const stager = new Stager({ stagings: [], run: () => Promise.reject(new Error("No task")) });
   return new Kernel({
     executors: parts.executors ?? [new ScriptedExecutor("a")],
-    chooseExecutor: FIRST_EXECUTOR,
+    chooseExecutor: firstExecutor,
     resolver: parts.resolver ?? DEEP_RESOLVER,
     retry: { retries: undefined, handler: undefined, delayMs: undefined, on: undefined },
     newId: () => ++lastId as TaskId,
     note: parts.note ?? (() => {}),
+    files: new TryFiles(stager),
+    streamsOf: () => undefined,
+    checkFile: () => {},
+    release: () => {},
     stageIn: (file) => {
       throw new Error(`Cannot stage ${file.url}: no files were expected`);
     },
