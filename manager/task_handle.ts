@@ -188,6 +188,21 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   }
 
   /**
+   * Calls `listener` later, once the task has ended: for the many of which each promise would count.
+   *
+   * @internal
+   */
+  whenEnded(listener: (result: TaskResult) => void): void {
+    const tell = (end: TaskEnd): void => queueMicrotask(() => listener(this.resultOf(end)));
+    if (this.#end === undefined) {
+      (this.#waiters ??= []).push(tell);
+      return;
+    }
+    this.#options.owner.taken(this);
+    tell(this.#end);
+  }
+
+  /**
    * What `orThrow` throws of a task that ended so.
    *
    * @internal

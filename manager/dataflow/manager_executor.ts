@@ -39,9 +39,13 @@ export interface CommandValue {
 /** Schemes that workers write to by themselves. */
 const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https", "ftp"]);
 
+const NO_HANDLES: ReadonlyMap<string, FileHandle> = new Map();
+
 /** What is known of calls of one target. */
 interface Prepared {
   readonly library: Library | undefined;
+  /** The library with the options of the target, for calls without files. */
+  readonly caller: Library | undefined;
   readonly environments: readonly FileHandle[];
 }
 
@@ -129,9 +133,9 @@ export class ManagerExecutor implements Executor {
       return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
     };
     const task = this.#isHome ? this.#manager.asTryOf(aTry.callId, run) : run();
-    void task.then((result) => {
-      if (aTry.streams === undefined) return onEnd(this.#endOf(task, result, { aTry, outputs }));
-      return this.#endWithStreams(task, result, { aTry, outputs, streams }).then(onEnd);
+    task.whenEnded((result) => {
+      if (aTry.streams === undefined) onEnd(this.#endOf(task, result, { aTry, outputs }));
+      else void this.#endWithStreams(task, result, { aTry, outputs, streams }).then(onEnd);
     });
     return { task, cancel: () => task.cancel() };
   }
@@ -155,18 +159,20 @@ export class ManagerExecutor implements Executor {
 
   #call(aTry: AppTry, outputs: ReadonlyMap<string, FileHandle>): TaskHandle<unknown> {
     const { target, args, inputs } = aTry;
-    const { library } = this.#prepare(aTry.app, target);
-    if (library === undefined) throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
+    const { library, caller } = this.#prepare(aTry.app, target);
+    if (library === undefined || caller === undefined) {
+      throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
+    }
     const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
-    const options = hasFiles
-      ? {
+    const called = hasFiles
+      ? library.with({
         ...target.call,
         inputs: this.#inputsOf(inputs),
         outputs: mountsOf(aTry.outputs, outputs),
-      }
-      : target.call;
+      })
+      : caller;
     const passed = mapLeaves(args, (leaf) => this.#passed(leaf)) as readonly unknown[];
-    return library.with(options).call(target.body.function, ...passed);
+    return called.call(target.body.function, ...passed);
   }
 
   #inputsOf(inputs: AppTry["inputs"]): { readonly [mount: string]: FileHandle } {
@@ -187,6 +193,7 @@ export class ManagerExecutor implements Executor {
 
   /** Declares what a try is to make. */
   #declare(outputs: AppTry["outputs"]): ReadonlyMap<string, FileHandle> {
+    if (Object.keys(outputs).length === 0) return NO_HANDLES;
     const declared = new Map<string, FileHandle>();
     for (const name of Object.keys(outputs)) {
       const to = outputs[name]?.to;
@@ -271,7 +278,7 @@ export class ManagerExecutor implements Executor {
     const library = target.body.kind === "command"
       ? undefined
       : this.#library(app, target, environments);
-    const prepared = { library, environments };
+    const prepared = { library, caller: library?.with(target.call), environments };
     this.#prepared.set(target, prepared);
     return prepared;
   }
