@@ -42,6 +42,12 @@ export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.t
 export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
 export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";
 export { File, MountedFile } from "./manager/dataflow/file.ts";
+export { LOCAL_STAGING } from "./manager/dataflow/local_staging.ts";
+export { DEFAULT_NAMING } from "./manager/dataflow/output_name.ts";
+export { StagingError } from "./manager/dataflow/staging.ts";
+export { AUTO } from "./manager/dataflow/stream_option.ts";
+export { URL_STAGING } from "./manager/dataflow/url_staging.ts";
+export { ZIP_STAGING } from "./manager/dataflow/zip_staging.ts";
 export { Flow, load } from "./manager/dataflow/flow.ts";
 export { AppFuture, DataFile, DataFuture } from "./manager/dataflow/future.ts";
 
@@ -99,6 +105,7 @@ export type { FindOptions, KeepOptions, KeptFile } from "./manager/kept_file.ts"
 export type { FollowTarget } from "./manager/follow_text.ts";
 export type {
   AppEnvironment,
+  AppInput,
   AppOptions,
   AppOutput,
   AppRetryHandler,
@@ -152,15 +159,27 @@ export type {
   Executor,
   FailureKind,
   RunningTry,
+  StreamName,
   TryEnd,
   TryFailure,
   TryOutput,
   TryPlace,
+  TryStreams,
   TryWork,
+  TryWritten,
 } from "./manager/dataflow/executor.ts";
 export type { FlowOptions, OwnFlowOptions } from "./manager/dataflow/flow_options.ts";
 export type { CommandValue } from "./manager/dataflow/manager_executor.ts";
 export type { FilePlacement } from "./manager/dataflow/placed_file.ts";
+export type { FileStagingOptions } from "./manager/dataflow/file.ts";
+export type { NamedCall, OutputNaming } from "./manager/dataflow/output_name.ts";
+export type {
+  Staging,
+  StagingFiles,
+  StagingMode,
+  StagingSite,
+} from "./manager/dataflow/staging.ts";
+export type { StreamOption, StreamPath } from "./manager/dataflow/stream_option.ts";
 export type { BlockOptions } from "./manager/host_change.ts";
 export type { LibraryMode, LibraryProgram } from "./shared/library.ts";
 export type { FunctionLibraryOptions, LibraryOptions } from "./manager/library_option.ts";
@@ -178,6 +197,7 @@ export type {
   OutputOptions,
 } from "./manager/mount_option.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
+export type { AppRow } from "./manager/dashboard/call_api.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
 export type {

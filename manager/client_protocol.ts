@@ -416,8 +416,9 @@ export interface TaskRow {
   readonly tag?: string;
   /** What it is like, as was said. */
   readonly category?: string;
-  /** The call of an app that it is a try of, and the app. */
+  /** Of the same: the number of the call. */
   readonly callId?: TaskId;
+  /** Of a try of a call of an app: the name of the app. */
   readonly app?: string;
   /** Number of the last try; 0 before the first. */
   readonly try: number;

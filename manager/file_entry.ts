@@ -30,6 +30,8 @@ export type FileSource =
     readonly url: string;
     /** SHA-256 that its contents must have, in hexadecimal; empty when not stated. */
     readonly sha256: string;
+    /** See `UrlOptions.fresh`. */
+    readonly isFresh?: boolean;
   }
   /** With no bytes it is an output; a promise is of bytes under way, as of a bundle. */
   | { readonly kind: "buffer"; readonly bytes: Uint8Array | Promise<Uint8Array> | undefined }

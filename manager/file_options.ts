@@ -48,6 +48,11 @@ export interface LocalOptions extends FileOptions {
 export interface UrlOptions extends FileOptions {
   /** SHA-256 that what is fetched must have, in hexadecimal; it is then named by it. */
   readonly sha256?: string;
+  /**
+   * Has it fetched for this declaration, though another one of the same url is there; only at the
+   * levels `"task"` and `"workflow"`. Default false.
+   */
+  readonly fresh?: boolean;
 }
 
 /** Options of a temp. */
@@ -106,10 +111,12 @@ function absolutePath(path: unknown): string {
 
 /** What workers fetch from a url, or store there. */
 export function urlSpec(url: unknown, options: UrlOptions): FileSpec {
-  const { sha256, ...common } = options;
-  const own = readOptions<UrlOptions>({ sha256 }, "url", { ...FILE_READERS, sha256: digest });
+  const { sha256, fresh, ...common } = options;
+  const readers = { ...FILE_READERS, sha256: digest, fresh: flag };
+  const own = readOptions<UrlOptions>({ sha256, fresh }, "url", readers);
   const { href } = parseFileUrl(String(url));
-  const source = { kind: "url", url: href, sha256: own.sha256 ?? "" } as const;
+  const isFresh = own.fresh === true ? { isFresh: true } : {};
+  const source = { kind: "url", url: href, sha256: own.sha256 ?? "", ...isFresh } as const;
   return { source, ...readFileOptions(common, "url") };
 }
 

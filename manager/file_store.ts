@@ -527,15 +527,16 @@ export class FileStore implements FileReader {
   }
 
   async #findUrlName(
-    { level, mode = 0 }: FileEntry,
-    { url, sha256 }: Extract<FileSource, { kind: "url" }>,
+    { id, level, mode = 0 }: FileEntry,
+    { url, sha256, isFresh = false }: Extract<FileSource, { kind: "url" }>,
   ): Promise<BoundFile> {
     return await bindUrl({
       url,
       sha256,
       level,
       isExecutable: (mode & OWNER_EXECUTES) !== 0,
-      workflowId: this.#options.workflowId,
+      // Under a name of its own nothing that is there is taken for it.
+      workflowId: isFresh ? `${this.#options.workflowId}-${id}` : this.#options.workflowId,
       salt: this.#salt,
       signal: this.#closing.signal,
     });

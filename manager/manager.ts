@@ -481,6 +481,15 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
+   * The folder of this run's records, made now; undefined if there is none.
+   *
+   * @internal
+   */
+  makeRunDirectory(): string | undefined {
+    return this.#parts.runDirectory.make();
+  }
+
+  /**
    * Has what `submit` submits be told of as a try of that call of an app.
    *
    * @internal

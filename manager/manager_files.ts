@@ -63,8 +63,9 @@ export class ManagerFiles {
   }
 
   /**
-   * Declares what workers fetch from `http://`, `https://` or, on their own disks, `file://`; as
-   * the output of a task, where its worker stores it: by PUT, or beside its path and then renamed.
+   * Declares what workers fetch from `http://`, `https://`, `ftp://` or, on their own disks,
+   * `file://`; as the output of a task, where its worker stores it: by PUT, or beside its path and
+   * then renamed.
    *
    * @param url May hold a user and a password, which are sent to its own host only and never shown.
    * @throws {TypeError | RangeError} When it is none of these, or an option is wrong.

@@ -16,6 +16,7 @@ import type { CacheLevel } from "../shared/task.ts";
 import { shownUrl } from "../shared/url/address.ts";
 import { contentLengthOf, contentRangeOf } from "../shared/url/content_range.ts";
 import { downloadUrl } from "../shared/url/download.ts";
+import { isFtpUrl } from "../shared/url/ftp.ts";
 import { waitAfter } from "../shared/url/patience.ts";
 import {
   discardBody,
@@ -57,7 +58,10 @@ export async function bindUrl(named: NamedUrl): Promise<BoundFile> {
   }
   if (level === "task" || level === "workflow") return bindUnasked(named);
   try {
-    return url.startsWith("file:") ? await bindFileUrl(named) : await bindByServer(named);
+    if (url.startsWith("file:")) return await bindFileUrl(named);
+    // Servers of files say nothing that would tell one version from another for good.
+    if (isFtpUrl(url)) return await bindContents(named);
+    return await bindByServer(named);
   } catch (error) {
     if (error instanceof FileMissingError) throw error;
     throw new FileMissingError(`Cannot name url "${shownUrl(url)}": ${messageOf(error)}`, {

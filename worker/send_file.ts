@@ -9,7 +9,7 @@ import type { CacheStore, Hold } from "./cache_store.ts";
 import type { WorkerEvent } from "./core/event.ts";
 import { DownloadError } from "./download.ts";
 import { MismatchError } from "./fetch_file.ts";
-import { streamOf } from "./stream.ts";
+import { streamOf } from "../shared/stream.ts";
 import type { Trees } from "./trees.ts";
 import { storeAtUrl } from "./url_store.ts";
 import { isFileIntact } from "./verification.ts";

@@ -1,6 +1,6 @@
 /**
  * Outputs on their way to a url: a file or directory that is renamed into place once it is whole
- * on the disk, or the body of a PUT. A url never has half of a file by what is done here, and what
+ * on the disk, or what is sent to a server. A url never has half of a file by what is done here, and what
  * is damaged in the cache does not get there.
  *
  * @module
@@ -18,12 +18,10 @@ import { replace } from "../shared/replace.ts";
 import type { FileFacts } from "../shared/task.ts";
 import { shownUrl } from "../shared/url/address.ts";
 import { waitAfter } from "../shared/url/patience.ts";
-import { discardBody, refusal, requestUrl, UrlError } from "../shared/url/request.ts";
-import { retryAfterMs } from "../shared/url/retry.ts";
-import { SilenceWatch } from "../shared/silence_watch.ts";
+import { UrlError } from "../shared/url/request.ts";
+import { putUrl } from "../shared/url/upload.ts";
 import { writeMeasured } from "./file_sink.ts";
 import { pathOfUrl } from "./local_url.ts";
-import { streamOf } from "./stream.ts";
 import type { Trees } from "./trees.ts";
 
 /** A file of the cache that nobody removes meanwhile. */
@@ -40,9 +38,6 @@ export interface StoreContext {
 
 /** One read. */
 const READ_BYTES: number = 512 * 1024;
-
-/** A server that takes no bytes, or does not answer, for this long is given up. */
-const SILENCE_MS_MAX = 120_000;
 
 /** Files of a directory that are written to the disk at the same time. */
 const SYNCS_AT_ONCE = 8;
@@ -64,38 +59,15 @@ export async function storeAtUrl(
   for (let failureCount = 1;; failureCount++) {
     try {
       if (isFile) return await write(source, { path: pathOfUrl(url), mode }, context);
-      return await put(source, url, signal);
+      const { path, facts } = source;
+      const open = () => checkedFile(path, facts);
+      return await putUrl(url, { sizeBytes: facts.sizeBytes, open }, signal);
     } catch (error) {
       signal.throwIfAborted();
       const failure = error instanceof UrlError ? error : systemFailure(error);
       if (failure.kind !== "broken") throw failure;
       await waitAfter(failure, failureCount, signal);
     }
-  }
-}
-
-async function put({ path, facts }: StoredSource, url: string, owner: AbortSignal): Promise<void> {
-  const watch = new SilenceWatch(owner, SILENCE_MS_MAX);
-  try {
-    const answer = await requestUrl(url, {
-      method: "PUT",
-      headers: {
-        "Content-Type": "application/octet-stream",
-        "Content-Length": String(facts.sizeBytes),
-      },
-      signal: watch.signal,
-      openBody: () => streamOf(heard(checkedFile(path, facts), watch)),
-    });
-    if (!answer.response.ok) {
-      throw await refusal(answer, retryAfterMs(answer.response.headers, Date.now()));
-    }
-    await discardBody(answer.response);
-  } catch (error) {
-    if (error instanceof UrlError) throw error;
-    const found = error instanceof Error ? error.message : String(error);
-    throw new UrlError("broken", `"${shownUrl(url)}": ${found}`, { cause: error });
-  } finally {
-    watch.close();
   }
 }
 
@@ -113,16 +85,6 @@ async function* checkedFile(
   }
   checkDigest(hash.digest("hex"), facts);
   if (last !== undefined) yield last;
-}
-
-async function* heard(
-  chunks: AsyncIterable<Uint8Array>,
-  watch: SilenceWatch,
-): AsyncGenerator<Uint8Array, void, void> {
-  for await (const chunk of chunks) {
-    watch.hear();
-    yield chunk;
-  }
 }
 
 /** Writes beside the target, to the disk, and renames. */

@@ -5,7 +5,16 @@ import { OUTCOMES } from "../../shared/task.ts";
 import type { LibraryCallOptions } from "../call_option.ts";
 import type { Duration } from "../config.ts";
 import { FileHandle } from "../file_handle.ts";
-import { count, duration, label, type Reader, type Readers, readOptions, show } from "../option.ts";
+import {
+  count,
+  duration,
+  label,
+  oneOf,
+  type Reader,
+  type Readers,
+  readOptions,
+  show,
+} from "../option.ts";
 import {
   CALL_READERS,
   checkMount,
@@ -13,8 +22,12 @@ import {
   type ProcessOptions,
 } from "../task_definition.ts";
 import type { FailureKind, TryFailure, TryOutput } from "./executor.ts";
-import { File } from "./file.ts";
+import { File, STAGING_MODES } from "./file.ts";
+import { DataFuture } from "./future.ts";
 import type { OwnKey } from "./memo_key.ts";
+import type { PlacedFile } from "./placed_file.ts";
+import type { StagingMode } from "./staging.ts";
+import { type CheckedStreams, type StreamOption, streamPlace } from "./stream_option.ts";
 
 /** A call whose try failed, as retry handlers see it. */
 export interface RetriedCall {
@@ -80,6 +93,9 @@ export interface MemoOptions {
 /** Software in which a call runs: the path of an archive, or what was declared of one. */
 export type AppEnvironment = string | File | FileHandle;
 
+/** A file that a call reads: a path, a file, or what another call makes. */
+export type AppInput = string | File | DataFuture;
+
 /** What apps and their calls can be given. */
 export interface AppOptions<Outputs extends string = string>
   extends
@@ -88,6 +104,21 @@ export interface AppOptions<Outputs extends string = string>
     Omit<ProcessOptions, "environment"> {
   /** Files that the call makes, by their names. */
   readonly outputs?: { readonly [Name in Outputs]: AppOutput };
+  /**
+   * Mount name: file. It is there under that name where the call works, beside the files among its
+   * arguments.
+   */
+  readonly inputs?: { readonly [mount: string]: AppInput };
+  /**
+   * Where what the call writes goes, all of it, also of a try that failed: a path, `{ path, append:
+   * true }`, `AUTO` for a name that the flow gives, or a `File` of any staging. Of functions it is the
+   * end, at most 64 KiB. Default: nowhere, and the end of it is in errors.
+   */
+  readonly stdout?: StreamOption;
+  /** As `stdout`. */
+  readonly stderr?: StreamOption;
+  /** How files come to the call that do not say so themselves. Default `"task"`. */
+  readonly staging?: StagingMode;
   /** Where it runs: an executor's label; of several the next one after each failure. */
   readonly executor?: string | readonly string[];
   /** Whether its result is remembered. Default: the flow's `memoize`. */
@@ -120,7 +151,14 @@ export interface CheckedApp {
   readonly environments: readonly AppEnvironment[];
   readonly process: Omit<ProcessOptions, "environment">;
   readonly call: LibraryCallOptions;
+  /** Undefined where there are none. */
+  readonly inputs: AppInputs | undefined;
+  readonly streams: CheckedStreams | undefined;
+  readonly staging: StagingMode | undefined;
 }
+
+/** `{mount: file}` */
+export type AppInputs = { readonly [mount: string]: File | DataFuture | PlacedFile };
 
 /** Checked options of repetitions; undefined is left to the flow. */
 export interface CheckedRetry {
@@ -197,6 +235,18 @@ const outputs: Reader<{ readonly [name: string]: TryOutput }> = (value, what) =>
   );
 };
 
+const inputs: Reader<AppInputs> = (value, what) => {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`Cannot take ${what} "${show(value)}" as inputs: expected { name: file }`);
+  }
+  return Object.fromEntries(
+    Object.entries(value).map(([mount, given]) => {
+      const isFile = given instanceof File || given instanceof DataFuture;
+      return [checkMount(mount, "input"), isFile ? given : new File(given as string)];
+    }),
+  );
+};
+
 /** Checks of what says when tries are repeated. */
 export const APP_RETRY_READERS: Readers<AppRetryOptions> = {
   retries: count(0, RETRIES_MAX),
@@ -222,6 +272,10 @@ const APP_READERS = {
   memoize: memo,
   label,
   environment: environments,
+  inputs,
+  stdout: streamPlace,
+  stderr: streamPlace,
+  staging: oneOf(...STAGING_MODES),
 };
 
 /**
@@ -237,6 +291,10 @@ export function readApp(options: AppOptions, owner: string): CheckedApp {
     readonly memoize?: boolean | MemoOptions;
     readonly label?: string;
     readonly environment?: readonly AppEnvironment[];
+    readonly inputs?: AppInputs;
+    readonly stdout?: CheckedStreams["stdout"];
+    readonly stderr?: CheckedStreams["stderr"];
+    readonly staging?: StagingMode;
     readonly retries?: number;
     readonly retryHandler?: AppRetryHandler;
     readonly retryDelay?: number;
@@ -256,6 +314,14 @@ export function readApp(options: AppOptions, owner: string): CheckedApp {
     environments: read.environment ?? [],
     process: pickNames(options, PROCESS_NAMES),
     call: pickNames(options, TASK_NAMES),
+    inputs: read.inputs === undefined || Object.keys(read.inputs).length === 0
+      ? undefined
+      : read.inputs,
+    streams: read.stdout === undefined && read.stderr === undefined ? undefined : {
+      ...(read.stdout === undefined ? {} : { stdout: read.stdout }),
+      ...(read.stderr === undefined ? {} : { stderr: read.stderr }),
+    },
+    staging: read.staging,
   };
 }
 
@@ -275,7 +341,9 @@ export function mergeOptions(app: AppOptions, call: AppOptions): AppOptions {
     const to = given instanceof File || typeof given === "string" ? given : given.to;
     outputs[name] = { mount, ...(to === undefined ? {} : { to }) };
   }
-  const merged = { ...app, ...call };
+  const inputs = { ...app.inputs, ...call.inputs };
+  const hasInputs = Object.keys(inputs).length > 0;
+  const merged = { ...app, ...call, ...(hasInputs ? { inputs } : {}) };
   return Object.keys(outputs).length === 0 ? merged : { ...merged, outputs };
 }
 

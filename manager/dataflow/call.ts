@@ -7,6 +7,7 @@ import type { RunningTry, TryFailure } from "./executor.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import type { Recipe } from "./recipe.ts";
 import type { StoredValue } from "./stored_value.ts";
+import type { StreamPlaces } from "./stream_option.ts";
 
 /** How a call ended. */
 export type CallEnd =
@@ -30,6 +31,8 @@ export interface CallRecord {
   hasReferences: boolean;
   /** What promises that are no futures of ours gave. */
   promised: Map<object, unknown> | undefined;
+  /** Where what it writes goes; undefined where nobody has asked. */
+  readonly streams: StreamPlaces | undefined;
   /** Calls that depend on it, each once. */
   consumers: CallRecord[] | undefined;
   /** Told once it has ended. */

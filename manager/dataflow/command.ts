@@ -6,10 +6,11 @@ import type { DependencyResolver } from "./dependency.ts";
 import { File, MountedFile } from "./file.ts";
 import { AppFuture, callOf, DataFile, DataFuture } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
+import { PlacedFile } from "./placed_file.ts";
 import { readStored } from "./stored_value.ts";
 
 /** A file that a command reads, before it is brought to it. */
-export type FileSource = File | DataFuture | FileHandle;
+export type FileSource = File | DataFuture | FileHandle | PlacedFile;
 
 /** What a call of a command app runs. */
 export interface MadeCommand {
@@ -40,11 +41,12 @@ export async function makeCommand(
     return call.promised?.has(found) ? call.promised.get(found) : found;
   });
   const sources = new Map<string, FileSource>();
+  const taken = new Set(Object.keys(call.recipe.inputs ?? {}));
   const mounted = new Map<FileSource, MountedFile>();
   const args = mapLeaves(await readStored(known), (leaf) => {
     const source = sourceOf(leaf);
     if (source === undefined) return leaf;
-    const file = mounted.get(source) ?? mountFile(source, sources);
+    const file = mounted.get(source) ?? mountFile(source, sources, taken);
     mounted.set(source, file);
     return file;
   }) as readonly never[];
@@ -65,16 +67,22 @@ export function sourceOf(leaf: object): FileSource | undefined {
 /** How a file is called where it comes from. */
 export function nameOfSource(source: FileSource): string {
   if (source instanceof FileHandle) return "file";
-  if (source instanceof File) return source.name;
+  if (source instanceof File || source instanceof PlacedFile) return source.name;
   const output = callOf(source.parent).recipe.outputs[source.output];
   return output?.to?.name ?? output?.mount.split("/").at(-1) ?? source.output;
 }
 
 /** Names a file so that it has its own name where no other has it. */
-function mountFile(source: FileSource, sources: Map<string, FileSource>): MountedFile {
+function mountFile(
+  source: FileSource,
+  sources: Map<string, FileSource>,
+  taken: ReadonlySet<string>,
+): MountedFile {
   const safe = nameOfSource(source).replace(UNSAFE, "_").replace(/^[.-]+/, "") || "file";
   let mount = `${INPUT_FOLDER}/${safe}`;
-  for (let number = 2; sources.has(mount); number++) mount = `${INPUT_FOLDER}/${number}/${safe}`;
+  for (let number = 2; sources.has(mount) || taken.has(mount); number++) {
+    mount = `${INPUT_FOLDER}/${number}/${safe}`;
+  }
   sources.set(mount, source);
   return new MountedFile(source instanceof File ? source.url : `tendril:/${safe}`, mount);
 }

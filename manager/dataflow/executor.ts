@@ -10,6 +10,7 @@ import type { TaskId } from "../../shared/ids.ts";
 import type { Outcome } from "../../shared/task.ts";
 import type { FileHandle } from "../file_handle.ts";
 import type { LibraryCallOptions } from "../call_option.ts";
+import type { Manager } from "../manager.ts";
 import type { ProcessOptions } from "../task_definition.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import type { File } from "./file.ts";
@@ -66,6 +67,12 @@ export interface TryOutput {
   readonly isAppended?: boolean;
 }
 
+/** What a process writes, of its two streams. */
+export type StreamName = "stdout" | "stderr";
+
+/** What a try wrote, whole: in a file, or as text where that is all that is known of it. */
+export type TryStreams = { readonly [Stream in StreamName]?: PlacedFile | string };
+
 /** What a try is, whatever its arguments are. */
 export interface TryWork {
   /** What it is to run. */
@@ -93,6 +100,8 @@ export interface AppTry extends TryWork {
   readonly command?: string;
   /** `{mount: file}`, read by the call under these names. */
   readonly inputs: { readonly [mount: string]: PlacedFile };
+  /** Of these all that it writes is wanted, in `streams` of its end; undefined is none. */
+  readonly streams?: readonly StreamName[];
 }
 
 /** What is known of where a try ran. */
@@ -124,9 +133,17 @@ export interface TryFailure extends TryPlace {
   readonly stderr?: string;
 }
 
+/** What a try wrote, where that was wanted. */
+export interface TryWritten {
+  /** Those of `AppTry.streams` of which something is known, also of a try that failed. */
+  readonly streams?: TryStreams;
+  /** Lets go of the files in `streams`; called once they were read. */
+  readonly release?: () => void;
+}
+
 /** How a try ended; a try that was cancelled may end in any way. */
 export type TryEnd =
-  | TryPlace & {
+  | TryPlace & TryWritten & {
     readonly kind: "done";
     readonly value: StoredValue;
     /** `{name: where it is}`, each of those that the try was to make. */
@@ -134,7 +151,7 @@ export type TryEnd =
     /** How long it ran, if that is known. */
     readonly ranMs?: number;
   }
-  | { readonly kind: "failed"; readonly failure: TryFailure };
+  | TryWritten & { readonly kind: "failed"; readonly failure: TryFailure };
 
 /** A try under way. */
 export interface RunningTry {
@@ -148,11 +165,18 @@ export interface RunningTry {
 export interface Executor {
   /** Unique in its flow. */
   readonly label: string;
+  /** The manager whose tasks its tries are. */
+  readonly manager?: Manager;
   /**
    * Why it does not take that, as the end of a sentence that its label begins: `does not take option
    * gpus`. Undefined of what it runs.
    */
   refusal(work: TryWork): string | undefined;
+  /**
+   * Whether outputs come to that place as part of their try. Others are left where they were made,
+   * and brought there by a `Staging` once the try has succeeded. Default: none.
+   */
+  places?(file: File): boolean;
   /**
    * Whether it passes that value on by itself, as what it has made. Others are given to it as plain
    * values. Default: none.

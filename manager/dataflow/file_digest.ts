@@ -188,7 +188,9 @@ export class FileDigests implements AsyncDisposable {
 }
 
 /** What stands for such a file in a key. */
-export function referenceOfFile({ kind, sha256 }: DigestedFile): Reference {
+export function referenceOfFile(
+  { kind, sha256 }: Pick<DigestedFile, "kind" | "sha256">,
+): Reference {
   return { kind: "content", content: kind, sha256 };
 }
 

@@ -1,5 +1,7 @@
 /** A flow: the calls of apps between `load` and its end. */
 
+import { resolve } from "@std/path";
+
 import type { TaskId } from "../../shared/ids.ts";
 import type { PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
@@ -11,18 +13,27 @@ import { checkFlow, checkUnmanaged, type FlowOptions, readFlow } from "./flow_op
 import type { FlowMemory } from "./flow_memory.ts";
 import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
+import { LOCAL_STAGING } from "./local_staging.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
 import { Monitors } from "./monitor.ts";
 import { PlacedFile } from "./placed_file.ts";
-import type { File } from "./file.ts";
-import type { Recipe } from "./recipe.ts";
+import { type Recipe, recipeOf } from "./recipe.ts";
+import { Stager, type StagingTask } from "./stager.ts";
+import { streamsOf } from "./stream_option.ts";
+import { TryFiles } from "./try_files.ts";
+import { URL_STAGING } from "./url_staging.ts";
+import { ZIP_STAGING } from "./zip_staging.ts";
 
 /** Flows that are open, the newest at the end: apps are called in that one. */
 const flows: Flow[] = [];
 
+/** Where streams go that the flow names, of a run without records. */
+const OUTPUT_FOLDER = "tendril-output";
+
 /** A running flow. */
 export class Flow implements AsyncDisposable {
   readonly #kernel: Kernel;
+  readonly #stager: Stager;
   readonly #manager: Manager | undefined;
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
@@ -38,6 +49,7 @@ export class Flow implements AsyncDisposable {
    */
   constructor(parts: FlowParts) {
     this.#kernel = parts.kernel;
+    this.#stager = parts.stager;
     this.#manager = parts.manager;
     this.#isOwnManager = parts.isOwnManager;
     this.#executors = parts.executors;
@@ -112,12 +124,14 @@ export class Flow implements AsyncDisposable {
     for (const executor of this.#executors.toReversed()) await executor.close();
     await this.#monitors.close();
     if (this.#isOwnManager) await this.#manager?.close();
+    await this.#stager.close();
   }
 }
 
 /** What a flow is made of. */
 export interface FlowParts {
   readonly kernel: Kernel;
+  readonly stager: Stager;
   readonly manager: Manager | undefined;
   readonly isOwnManager: boolean;
   readonly executors: readonly Executor[];
@@ -163,6 +177,12 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   });
   let lastId = 0;
   const monitors = new Monitors(own.monitors, tell);
+  const stager: Stager = new Stager({
+    stagings: [...own.stagings, LOCAL_STAGING, URL_STAGING, ZIP_STAGING],
+    run: (staging, executor, task) => runStaging(kernel, { staging, executor, task }),
+  });
+  const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
+  const naming = { naming: own.outputName, folder };
   const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
   const kernel: Kernel = new Kernel({
     executors,
@@ -174,7 +194,11 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
       manager?.noteApp(fact);
       monitors.note(fact);
     },
-    stageIn: (file: File) => new PlacedFile({ kind: "path", path: file.path }),
+    files: new TryFiles(stager),
+    streamsOf: (recipe, id) => streamsOf(recipe, id, naming),
+    checkFile: (file, side) => stager.check(file, side),
+    stageIn: (file, executor, call) => stager.stageIn(file, executor, call),
+    release: (call) => stager.release(call),
     placeHandle: (handle) => {
       const manager = managers.find((one) => one.owns(handle));
       if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
@@ -183,11 +207,29 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     ensure: (call) => memory.ensure(call),
     memory,
   });
-  const { exit } = own;
-  const isOwnManager = isStarted;
-  const flow = new Flow({ kernel, manager, isOwnManager, executors, exit, memory, monitors });
+  const parts = { kernel, stager, manager, isOwnManager: isStarted, executors, memory, monitors };
+  const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;
+}
+
+/** Runs a command of a staging as a call of its own; gives what it made. */
+async function runStaging(
+  kernel: Kernel,
+  { staging, executor, task }: {
+    readonly staging: string;
+    readonly executor: Executor;
+    readonly task: StagingTask;
+  },
+): Promise<PlacedFile> {
+  const { command, inputs, output } = task;
+  const name = `stage_${staging}`;
+  const made = recipeOf({ kind: "command", function: name, make: () => command }, {
+    name,
+    options: { executor: executor.label, memoize: false, outputs: { file: output } },
+  });
+  const future = kernel.call<unknown, "file">({ ...made, inputs }, []);
+  return await future.outputs.file.placed();
 }
 
 /** The flow in which apps are called. */

@@ -18,6 +18,8 @@ import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
 import type { Monitor } from "./monitor.ts";
 import { type ExecutorChooser, firstExecutor } from "./executor_choice.ts";
+import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
+import type { Staging } from "./staging.ts";
 import { memoKey, type MemoKeyer } from "./memo_key.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { MEMO_FILE } from "./sqlite_memo_store.ts";
@@ -44,6 +46,10 @@ export interface OwnFlowOptions extends AppRetryOptions {
   readonly monitors?: readonly Monitor[];
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
+  /** How files come to calls and from them, asked before those that are there anyway. */
+  readonly stagings?: readonly Staging[];
+  /** Names the files of streams that are `AUTO`. Default `DEFAULT_NAMING`. */
+  readonly outputName?: OutputNaming;
   /**
    * Whether results are remembered of calls whose apps do not say: calls that are the same run once.
    * Default true where `checkpoint` is stated, else false.
@@ -85,6 +91,8 @@ export interface CheckedFlow {
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
+  readonly stagings: readonly Staging[];
+  readonly outputName: OutputNaming;
   readonly memo: CheckedMemo;
 }
 
@@ -142,6 +150,22 @@ const policies: Reader<PolicyOptions> = (value, what) => {
   );
 };
 
+const stagings: Reader<readonly Staging[]> = (value, what) => {
+  const isStaging = (one: unknown): boolean =>
+    typeof one === "object" && one !== null && "canStageIn" in one && "stageIn" in one;
+  if (Array.isArray(value) && value.every(isStaging)) return value;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as stagings: expected [{ name, stageIn, … }]`,
+  );
+};
+
+const outputName: Reader<OutputNaming> = (value, what) => {
+  if (typeof value === "function") return value as OutputNaming;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as a function: expected (call, stream) => path`,
+  );
+};
+
 const memoStore: Reader<MemoStore> = (value, what) => {
   const { get, put } = value as { readonly get?: unknown; readonly put?: unknown };
   if (typeof get === "function" && typeof put === "function") return value as MemoStore;
@@ -171,6 +195,8 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   memoKey: keyer,
   keepFiles: oneOf("worker", "forever"),
   "tune_parameters": policies,
+  stagings,
+  outputName,
 };
 
 /**
@@ -205,6 +231,8 @@ export function readFlow(options: FlowOptions): {
         on: read.retryOn,
       },
       tune: read["tune_parameters"],
+      stagings: read.stagings ?? [],
+      outputName: read.outputName ?? DEFAULT_NAMING,
       memo: {
         isDefault: read.memoize ?? read.checkpoint !== undefined,
         checkpoint: read.checkpoint,

@@ -6,6 +6,7 @@ import type { AppState } from "../core/fact.ts";
 import type { TaskId } from "../../shared/ids.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import type { CallRecord } from "./call.ts";
+import type { StreamName } from "./executor.ts";
 import { File } from "./file.ts";
 import type { PlacedFile } from "./placed_file.ts";
 
@@ -21,6 +22,12 @@ export interface FutureOwner {
   /** The file of an output, made anew where it was lost. */
   placed(call: CallRecord, output: string): Promise<PlacedFile>;
 }
+
+/** Names of streams among what a call has made: no output is called so. */
+export const STREAM_OUTPUTS: { readonly [Stream in StreamName]: string } = {
+  stdout: "<stdout>",
+  stderr: "<stderr>",
+};
 
 /** Reads what only this layer may; set by the class. */
 let readCall: (future: AppFuture<unknown, string>) => CallRecord;
@@ -81,6 +88,16 @@ export class AppFuture<T, Outputs extends string = never> implements PromiseLike
     return this.#call.try;
   }
 
+  /** Where what it writes goes: a path, or the file of that; undefined where nobody has asked. */
+  get stdout(): string | DataFuture | undefined {
+    return this.#stream("stdout");
+  }
+
+  /** As `stdout`. */
+  get stderr(): string | DataFuture | undefined {
+    return this.#stream("stderr");
+  }
+
   /** The task of the manager that its newest try is; undefined where there is none. */
   get task(): TaskHandle<unknown> | undefined {
     return this.#call.running?.task;
@@ -132,6 +149,12 @@ export class AppFuture<T, Outputs extends string = never> implements PromiseLike
     return this.#settled().finally(onFinally);
   }
 
+  #stream(stream: StreamName): string | DataFuture | undefined {
+    const place = this.#call.streams?.[stream];
+    if (place === undefined) return undefined;
+    return place.isPath ? place.to.path : new DataFuture(this, STREAM_OUTPUTS[stream]);
+  }
+
   async #settled(): Promise<T> {
     await ended(this.owner, this.#call);
     // What the app gives is T: whoever made the future saw to that.
@@ -157,7 +180,9 @@ export class DataFuture implements PromiseLike<DataFile> {
 
   /** Where it was promised to be; undefined of what stays in the cluster. */
   get place(): File | undefined {
-    return callOf(this.parent).recipe.outputs[this.output]?.to;
+    const { recipe, streams } = callOf(this.parent);
+    const stream = this.output === STREAM_OUTPUTS.stdout ? streams?.stdout : streams?.stderr;
+    return recipe.outputs[this.output]?.to ?? stream?.to;
   }
 
   /** True once it is there, or never will be. */

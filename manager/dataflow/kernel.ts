@@ -22,10 +22,14 @@ import { argumentText } from "./call_text.ts";
 import { type DependencyResolver, isAwaitable } from "./dependency.ts";
 import type { TryEnd, TryFailure } from "./executor.ts";
 import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./future.ts";
+import { File } from "./file.ts";
+import { mapLeaves } from "./leaves.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import { PICK } from "./pick.ts";
 import type { Recipe } from "./recipe.ts";
+import type { Stager } from "./stager.ts";
 import { StoredValue } from "./stored_value.ts";
+import { type StreamPlaces, streamText } from "./stream_option.ts";
 import { checkTravels } from "./travel.ts";
 import { type TryOptions, TryRunner } from "./try_runner.ts";
 
@@ -34,6 +38,10 @@ export interface KernelOptions extends TryOptions {
   readonly resolver: DependencyResolver;
   readonly newId: () => TaskId;
   readonly note: (fact: AppFact) => void;
+  /** Where what a call writes goes. */
+  readonly streamsOf: (recipe: Recipe, id: TaskId) => StreamPlaces | undefined;
+  /** Throws for a file that nothing can bring. */
+  readonly checkFile: Stager["check"];
   /** Undefined where nothing is remembered. */
   readonly memory?: CallMemory | undefined;
 }
@@ -95,7 +103,9 @@ export class Kernel implements FutureOwner {
     if (this.#closedWhy !== undefined) {
       throw new Error(`Cannot call "${recipe.name}": ${this.#closedWhy}`);
     }
-    const call = newCall(this.#options.newId(), recipe, args, isAgain);
+    const id = this.#options.newId();
+    const streams = isAgain ? undefined : this.#options.streamsOf(recipe, id);
+    const call = newCall({ id, recipe, args, streams }, isAgain);
     const dependsOn = this.#depend(call);
     const isWaiting = call.waitingCount > 0;
     if (isWaiting && recipe.target !== undefined) checkTravels(recipe, args);
@@ -170,15 +180,26 @@ export class Kernel implements FutureOwner {
   /** Finds what a call depends on; gives the calls among it, each once. */
   #depend(call: CallRecord): readonly CallRecord[] {
     const found = new Set<CallRecord>();
-    this.#options.resolver.map(call.args, (thing) => {
+    const { recipe: { outputs, inputs }, streams } = call;
+    const visit = (thing: object): unknown => {
       call.hasReferences = true;
       const parent = parentOf(thing);
       if (parent !== undefined) found.add(parent);
       else if (isAwaitable(thing) && !call.promised?.has(thing)) this.#await(call, thing);
+      else if (thing instanceof File) this.#options.checkFile(thing, "canStageIn");
       return thing;
-    });
+    };
+    for (const name of Object.keys(outputs)) this.#checkOutput(outputs[name]?.to);
+    this.#checkOutput(streams?.stdout?.to);
+    this.#checkOutput(streams?.stderr?.to);
+    if (inputs !== undefined) mapLeaves(inputs, visit);
+    this.#options.resolver.map(call.args, visit);
     for (const one of found) if (!hasEnded(one)) call.waitingCount += 1;
     return [...found];
+  }
+
+  #checkOutput(to: File | undefined): void {
+    if (to !== undefined) this.#options.checkFile(to, "canStageOut");
   }
 
   /** Waits for any promise. */
@@ -416,6 +437,7 @@ export class Kernel implements FutureOwner {
       dependsOn: dependsOn.length === 0 ? NO_CALLS : dependsOn.map(({ id }) => id),
       argumentText: argumentText(call.args),
       outputs: Object.keys(recipe.outputs),
+      ...streamFacts(call.streams),
       isMemoized: this.#options.memory?.isFor(recipe) ?? false,
     });
   }
@@ -426,15 +448,11 @@ type AppStateFacts = Extract<AppFact, { readonly kind: "app_state" }>;
 const NO_CALLS: readonly TaskId[] = Object.freeze([]);
 
 function newCall(
-  id: TaskId,
-  recipe: Recipe,
-  args: readonly unknown[],
+  own: Pick<CallRecord, "id" | "recipe" | "args" | "streams">,
   isAgain: boolean,
 ): CallRecord {
   return {
-    id,
-    recipe,
-    args,
+    ...own,
     state: "pending",
     waitingCount: 0,
     hasReferences: false,
@@ -450,6 +468,15 @@ function newCall(
     running: undefined,
     abort: undefined,
     end: undefined,
+  };
+}
+
+function streamFacts(
+  { stdout, stderr }: StreamPlaces = {},
+): { readonly stdout?: string; readonly stderr?: string } {
+  return {
+    ...(stdout === undefined ? {} : { stdout: streamText(stdout) }),
+    ...(stderr === undefined ? {} : { stderr: streamText(stderr) }),
   };
 }
 

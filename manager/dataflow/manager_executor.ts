@@ -22,6 +22,7 @@ import type {
 import { File } from "./file.ts";
 import { ForeignFiles } from "./foreign_files.ts";
 import { mapLeaves } from "./leaves.ts";
+import { ManagerStreams } from "./manager_streams.ts";
 import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
@@ -36,7 +37,7 @@ export interface CommandValue {
 }
 
 /** Schemes that workers write to by themselves. */
-const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https"]);
+const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https", "ftp"]);
 
 /** What is known of calls of one target. */
 interface Prepared {
@@ -80,6 +81,11 @@ export class ManagerExecutor implements Executor {
   }
 
   /** See `Executor`. */
+  places({ scheme }: File): boolean {
+    return scheme === "file" || WORKER_SCHEMES.has(scheme);
+  }
+
+  /** See `Executor`. */
   refusal(): undefined {
     return undefined;
   }
@@ -117,28 +123,33 @@ export class ManagerExecutor implements Executor {
 
   #begin(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
+    const isCommand = aTry.target.body.kind === "command";
+    const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
     const run = (): TaskHandle<unknown> => {
-      return aTry.target.body.kind === "command"
-        ? this.#submit(aTry, outputs)
-        : this.#call(aTry, outputs);
+      return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
     };
     const task = this.#isHome ? this.#manager.asTryOf(aTry.callId, run) : run();
-    void task.then((result) => onEnd(this.#endOf(task, result, { aTry, outputs })));
+    void task.then((result) => {
+      if (aTry.streams === undefined) return onEnd(this.#endOf(task, result, { aTry, outputs }));
+      return this.#endWithStreams(task, result, { aTry, outputs, streams }).then(onEnd);
+    });
     return { task, cancel: () => task.cancel() };
   }
 
-  #submit(aTry: AppTry, outputs: ReadonlyMap<string, FileHandle>): TaskHandle<unknown> {
+  #submit(
+    aTry: AppTry,
+    outputs: ReadonlyMap<string, FileHandle>,
+    streams: ManagerStreams,
+  ): TaskHandle<unknown> {
     const { target: { process, call }, command = "", inputs } = aTry;
     const { environments } = this.#prepare(aTry.app, aTry.target);
     return this.#manager.submit({
       ...call,
       ...process,
-      command,
+      command: streams.redirected(command),
       ...(environments.length === 0 ? {} : { environment: environments }),
-      inputs: Object.fromEntries(
-        Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
-      ),
-      outputs: mountsOf(aTry.outputs, outputs),
+      inputs: this.#inputsOf(inputs),
+      outputs: { ...mountsOf(aTry.outputs, outputs), ...streams.outputs },
     });
   }
 
@@ -148,10 +159,20 @@ export class ManagerExecutor implements Executor {
     if (library === undefined) throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
     const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
     const options = hasFiles
-      ? { ...target.call, outputs: mountsOf(aTry.outputs, outputs) }
+      ? {
+        ...target.call,
+        inputs: this.#inputsOf(inputs),
+        outputs: mountsOf(aTry.outputs, outputs),
+      }
       : target.call;
     const passed = mapLeaves(args, (leaf) => this.#passed(leaf)) as readonly unknown[];
     return library.with(options).call(target.body.function, ...passed);
+  }
+
+  #inputsOf(inputs: AppTry["inputs"]): { readonly [mount: string]: FileHandle } {
+    return Object.fromEntries(
+      Object.entries(inputs).map(([mount, file]) => [mount, this.#handleOf(file)]),
+    );
   }
 
   #passed(leaf: object): unknown {
@@ -219,6 +240,30 @@ export class ManagerExecutor implements Executor {
     };
   }
 
+  /** As `#endOf`, with all that the try wrote. */
+  async #endWithStreams(
+    task: TaskHandle<unknown>,
+    result: TaskResult,
+    { aTry, outputs, streams }: {
+      readonly aTry: AppTry;
+      readonly outputs: ReadonlyMap<string, FileHandle>;
+      readonly streams: ManagerStreams;
+    },
+  ): Promise<TryEnd> {
+    const { stdout, stderr } = result;
+    if (task.isCall) {
+      return { ...this.#endOf(task, result, { aTry, outputs }), streams: { stdout, stderr } };
+    }
+    try {
+      const { ends, ...written } = await streams.take(result.outcome === "success");
+      return { ...this.#endOf(task, { ...result, ...ends }, { aTry, outputs }), ...written };
+    } catch (error) {
+      streams.release();
+      const message = `what it wrote cannot be had: ${messageOf(error)}`;
+      return { kind: "failed", failure: { kind: "transfer_failed", message, stdout, stderr } };
+    }
+  }
+
   #prepare(app: string, target: AppTarget): Prepared {
     const known = this.#prepared.get(target);
     if (known !== undefined) return known;
@@ -276,7 +321,7 @@ function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): Mad
   const facts = ended?.result?.outputs.find(({ name }) => name === cacheName);
   if (facts === undefined) return undefined;
   const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
-  return { digest, sizeBytes, isDirectory, isExecutable };
+  return { digest, sizeBytes, isDirectory, isExecutable, ...(isDirectory && { isStream: true }) };
 }
 
 /**

@@ -14,10 +14,10 @@ import type { DependencyResolver } from "./dependency.ts";
 import type { AppBody, AppTarget } from "./executor.ts";
 import { type FileDigests, referenceOfFile } from "./file_digest.ts";
 import { File } from "./file.ts";
-import { AppFuture, callOf } from "./future.ts";
+import { AppFuture, callOf, DataFile } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { MemoCode, MemoParts } from "./memo_key.ts";
-import type { MadeFacts, PlacedFile } from "./placed_file.ts";
+import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
 /** What parts are found with. */
@@ -53,7 +53,7 @@ export class MemoPartFinder {
    */
   async find(call: CallRecord): Promise<MemoParts> {
     const { recipe } = call;
-    const { target, name: app, memoize } = recipe;
+    const { target, name: app, memoize, inputs: named = {} } = recipe;
     if (target === undefined) throw new TypeError(`Cannot remember a call of join "${app}"`);
     const { env = {} } = target.process;
     const common = {
@@ -68,18 +68,21 @@ export class MemoPartFinder {
     if (recipe.kind === "command") {
       call.command ??= await makeCommand(call, this.#options.resolver);
       const { command, sources } = call.command;
-      const inputs = await Promise.all(
-        Array.from(sources, async ([mount, file]) => [mount, await this.#source(file)] as const),
-      );
-      return {
-        ...common,
-        code: { kind: "command", command },
-        args: [],
-        inputs: Object.fromEntries(inputs),
-      };
+      const inputs = await this.#inputs([...Object.entries(named), ...sources]);
+      return { ...common, code: { kind: "command", command }, args: [], inputs };
     }
     const code = await this.#code(target.body, app);
-    return { ...common, code, ...await this.#arguments(call) };
+    const inputs = await this.#inputs(Object.entries(named));
+    return { ...common, code, inputs, ...await this.#arguments(call) };
+  }
+
+  async #inputs(
+    sources: readonly (readonly [string, FileSource])[],
+  ): Promise<{ readonly [mount: string]: Reference }> {
+    const references = await Promise.all(
+      sources.map(async ([mount, file]) => [mount, await this.#source(file)] as const),
+    );
+    return Object.fromEntries(references);
   }
 
   /** Arguments, and what stands in them for others' values and for files. */
@@ -131,6 +134,8 @@ export class MemoPartFinder {
 
   async #source(source: FileSource): Promise<Reference> {
     if (source instanceof FileHandle) return referenceOfHandle(source);
+    if (source instanceof PlacedFile) return await this.#placed(source);
+    if (source instanceof DataFile) return await this.#source(source.future);
     if (source instanceof File) return await this.#file(source);
     return await this.#placed(outputOf(callOf(source.parent), source.output));
   }
@@ -195,10 +200,11 @@ function referenceOfHandle({ facts, kind }: FileHandle): Reference {
   );
 }
 
-function referenceOfFacts({ digest: sha256, isDirectory, isExecutable }: MadeFacts): Reference {
-  // Made directories have the digest of a stream, others that of their entries.
-  const content = isDirectory ? "directory stream" : isExecutable ? "executable" : "file";
-  return { kind: "content", content, sha256 };
+function referenceOfFacts(facts: MadeFacts): Reference {
+  const { digest: sha256, isDirectory, isExecutable, isStream } = facts;
+  if (isStream === true) return { kind: "content", content: "directory stream", sha256 };
+  const kind = isDirectory ? "directory" : isExecutable ? "executable" : "file";
+  return referenceOfFile({ kind, sha256 });
 }
 
 /** A url by what its server says of it now. */

@@ -15,8 +15,10 @@ export type FilePlacement =
 
 /** What is known of the contents of a file that a call made. */
 export interface MadeFacts {
-  /** SHA-256 in hexadecimal; of a directory of what stands for all that is in it. */
+  /** SHA-256 in hexadecimal; of a directory that which names it, unless `isStream`. */
   readonly digest: string;
+  /** True of a directory whose digest is that of the stream as which it travels, times and all. */
+  readonly isStream?: boolean;
   /** Bytes. */
   readonly sizeBytes: number;
   /** Else it is a file. */
@@ -49,6 +51,13 @@ export class PlacedFile {
     const { placement } = this;
     if (placement.kind === "handle") return await placement.handle.contents();
     return new Uint8Array(await readFile(placement.path));
+  }
+
+  /** Brings it to this machine, where it is not there yet; gives a path, which is not to be changed. */
+  async local(): Promise<string> {
+    const { placement } = this;
+    if (placement.kind === "path") return placement.path;
+    return await placement.manager.fetch(placement.handle);
   }
 
   /** Brings it to a path of this machine; gives the path. */

@@ -10,7 +10,7 @@ import type { AppTry, Executor } from "./executor.ts";
 import { File } from "./file.ts";
 import { AppFuture, callOf, DataFile, DataFuture } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
-import type { PlacedFile } from "./placed_file.ts";
+import { PlacedFile } from "./placed_file.ts";
 import { readStored, StoredValue } from "./stored_value.ts";
 
 /** A try without what numbers it. */
@@ -20,7 +20,11 @@ export type PreparedTry = Omit<AppTry, "callId" | "try" | "app">;
 export interface PrepareOptions {
   readonly resolver: DependencyResolver;
   /** Brings a file to where that executor can use it. */
-  readonly stageIn: (file: File, executor: Executor) => PlacedFile | Promise<PlacedFile>;
+  readonly stageIn: (
+    file: File,
+    executor: Executor,
+    call: CallRecord,
+  ) => PlacedFile | Promise<PlacedFile>;
   /** A file that a script declared of its manager. */
   readonly placeHandle: (handle: FileHandle) => PlacedFile;
   /** Sees to it that what was remembered of a call is there, or is made anew. */
@@ -45,8 +49,17 @@ export function prepareTry(
   const common = { target, outputs, label, inputs: NO_INPUTS };
   if (!call.hasReferences) return { ...common, args: call.args };
   const [args, pending] = placeArguments(call, executor, options);
+  if (call.recipe.inputs !== undefined) return withInputs();
   if (pending === undefined) return { ...common, args };
   return pending.then((placed) => ({ ...common, args: placed }));
+
+  async function withInputs(): Promise<PreparedTry> {
+    const [placed, inputs] = await Promise.all([
+      pending ?? args,
+      placeSources(call, executor, { sources: inputsOf(call), options }),
+    ]);
+    return { ...common, args: placed, inputs };
+  }
 }
 
 /** The arguments of a function that runs here: values in the place of futures, files as they are. */
@@ -103,7 +116,7 @@ function placeArguments(
     if (future instanceof DataFuture) {
       return place(found, placeOutput(future, options));
     }
-    if (found instanceof File) return place(found, options.stageIn(found, executor));
+    if (found instanceof File) return place(found, options.stageIn(found, executor, call));
     if (found instanceof FileHandle) return options.placeHandle(found);
     if (found instanceof TaskHandle) return give(StoredValue.ofTask(found));
     return call.promised?.has(found) ? call.promised.get(found) : found;
@@ -126,15 +139,38 @@ async function prepareCommand(
   const { target, outputs, label, name } = call.recipe;
   if (target === undefined) throw new TypeError(`Cannot run "${name}"`);
   call.command ??= await makeCommand(call, options.resolver);
-  const { command, sources } = call.command;
-  const inputs = await Promise.all(
-    Array.from(sources, async ([mount, source]) => [mount, await placeSource(source)] as const),
-  );
-  return { target, outputs, label, args: [], command, inputs: Object.fromEntries(inputs) };
+  const { command, sources: read } = call.command;
+  const sources = [...inputsOf(call), ...read];
+  const inputs = await placeSources(call, executor, { sources, options });
+  return { target, outputs, label, args: [], command, inputs };
+}
 
-  function placeSource(source: FileSource): PlacedFile | Promise<PlacedFile> {
+/** Files that a call has under names of its own. */
+function inputsOf(
+  { recipe: { inputs = {} } }: CallRecord,
+): readonly (readonly [string, FileSource])[] {
+  return Object.entries(inputs);
+}
+
+/** Brings files to where the executor can use them. */
+async function placeSources(
+  call: CallRecord,
+  executor: Executor,
+  { sources, options }: {
+    readonly sources: readonly (readonly [string, FileSource])[];
+    readonly options: PrepareOptions;
+  },
+): Promise<AppTry["inputs"]> {
+  const placed = await Promise.all(
+    sources.map(async ([mount, source]) => [mount, await place(source)] as const),
+  );
+  return Object.fromEntries(placed);
+
+  function place(source: FileSource): PlacedFile | Promise<PlacedFile> {
+    if (source instanceof PlacedFile) return source;
     if (source instanceof FileHandle) return options.placeHandle(source);
-    if (source instanceof File) return options.stageIn(source, executor);
+    if (source instanceof DataFile) return placeOutput(source.future, options);
+    if (source instanceof File) return options.stageIn(source, executor, call);
     return placeOutput(source, options);
   }
 }

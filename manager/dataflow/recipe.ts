@@ -2,8 +2,16 @@
 
 import type { AnyFunction, FunctionContext } from "../../shared/function_source.ts";
 import type { AppKind } from "../core/fact.ts";
-import { type AppOptions, type CheckedRetry, type MemoOptions, readApp } from "./app_options.ts";
+import {
+  type AppInputs,
+  type AppOptions,
+  type CheckedRetry,
+  type MemoOptions,
+  readApp,
+} from "./app_options.ts";
 import type { AppBody, AppTarget, TryOutput } from "./executor.ts";
+import type { StagingMode } from "./staging.ts";
+import type { CheckedStreams } from "./stream_option.ts";
 
 /** What an app runs. */
 export type AppCode =
@@ -28,6 +36,12 @@ export interface Recipe {
   readonly label: string | undefined;
   readonly category: string | undefined;
   readonly retry: CheckedRetry;
+  /** Files that are there under these names; undefined where there are none. */
+  readonly inputs: AppInputs | undefined;
+  /** Where what it writes goes; undefined where nobody has asked. */
+  readonly streams: CheckedStreams | undefined;
+  /** How its files come to it that do not say so themselves. */
+  readonly staging: StagingMode | undefined;
 }
 
 /**
@@ -39,19 +53,8 @@ export function recipeOf(
   code: AppCode,
   { name, options }: { readonly name: string; readonly options: AppOptions },
 ): Recipe {
-  const { outputs, executors, memoize, label, retry, environments, process, call } = readApp(
-    options,
-    `app "${name}"`,
-  );
-  const common = {
-    name,
-    outputs,
-    executors,
-    memoize,
-    label,
-    retry,
-    category: call.category ?? name,
-  };
+  const { environments, process, call, ...checked } = readApp(options, `app "${name}"`);
+  const common = { name, ...checked, category: call.category ?? name };
   switch (code.kind) {
     case "join":
       checkJoin(name, options);

@@ -8,6 +8,8 @@ import type { DependencyResolver } from "./dependency.ts";
 import type { AppTry, Executor, FailureKind, TryEnd, TryFailure } from "./executor.ts";
 import { ableExecutors, type ExecutorChooser, type ExecutorState } from "./executor_choice.ts";
 import { type PreparedTry, type PrepareOptions, prepareTry, readArguments } from "./prepare.ts";
+import { StagingError } from "./staging.ts";
+import type { TryFiles } from "./try_files.ts";
 
 /** What tries are run with. */
 export interface TryOptions extends PrepareOptions {
@@ -15,6 +17,9 @@ export interface TryOptions extends PrepareOptions {
   /** Asked where the app names none. */
   readonly chooseExecutor: ExecutorChooser;
   readonly resolver: DependencyResolver;
+  readonly files: TryFiles;
+  /** Lets go of what the try of a call had for itself. */
+  readonly release: (call: CallRecord) => void;
   /** What holds where an app says nothing. */
   readonly retry: CheckedRetry;
 }
@@ -80,11 +85,24 @@ export class TryRunner {
       if (isStale()) return;
       this.#ended(call, executor, { kind: "failed", failure: refusalOf(error) });
     };
+    const take = (end: TryEnd): void => {
+      if (!isStale()) this.#ended(call, executor, end);
+    };
+    const { files } = this.#options;
+    if (files.isUnfinished(call)) {
+      files.finish(call).then(take, refuse);
+      this.#listener.launched(call, executor.label);
+      return;
+    }
     const submit = (prepared: PreparedTry): void => {
-      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...prepared };
+      const adapted = files.adapt(call, prepared, executor);
+      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
       call.running = executor.submit(aTry, (end) => {
         this.#count(executor, -1);
-        if (!isStale()) this.#ended(call, executor, end);
+        if (isStale()) return;
+        const settled = files.settle(call, executor, end);
+        if (settled === undefined) this.#ended(call, executor, end);
+        else settled.then(take, refuse);
       });
       this.#count(executor, 1);
       this.#listener.launched(call, executor.label);
@@ -96,13 +114,15 @@ export class TryRunner {
         if (!isStale()) submit(ready);
       }).catch(refuse);
     } catch (error) {
-      if (isFirst) throw error;
+      // What cannot be brought may come another time.
+      if (isFirst && !(error instanceof StagingError)) throw error;
       refuse(error);
     }
   }
 
   #ended(call: CallRecord, executor: Executor, end: TryEnd): void {
     call.running = undefined;
+    this.#options.release(call);
     if (end.kind === "done") return this.#listener.done(call, end);
     const { failure } = end;
     call.failures ??= [];
@@ -207,5 +227,6 @@ function checkCost(cost: number): number {
 }
 
 function refusalOf(error: unknown): TryFailure {
-  return { kind: "refused", message: messageOf(error), cause: error };
+  const kind = error instanceof StagingError ? error.kind : "refused";
+  return { kind, message: messageOf(error), cause: error };
 }

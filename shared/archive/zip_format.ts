@@ -53,6 +53,8 @@ export interface ZipEntry {
   readonly mode: number | undefined;
   /** Where its local header begins. */
   readonly atByte: number;
+  /** What the directory holds of it, as it stands there. */
+  readonly record: Uint8Array;
 }
 
 /** Where the central directory is. */
@@ -128,7 +130,8 @@ export function* decodeCentral(bytes: Uint8Array, entryCount: number): Generator
     const end = commentAt + view.getUint16(at + 32, true);
     if (end > bytes.length) throw fault("its directory ends too soon");
     const nameBytes = bytes.subarray(nameAt, extraAt);
-    yield decodeEntry(view, at, nameBytes, bytes.subarray(extraAt, commentAt));
+    const entry = decodeEntry(view, at, nameBytes, bytes.subarray(extraAt, commentAt));
+    yield { ...entry, record: bytes.subarray(at, end) };
     at = end;
   }
   if (at !== bytes.length) throw fault("its directory holds more than its entries");
@@ -139,7 +142,7 @@ function decodeEntry(
   at: number,
   nameBytes: Uint8Array,
   extra: Uint8Array,
-): ZipEntry {
+): Omit<ZipEntry, "record"> {
   const flags = view.getUint16(at + 8, true);
   const fields = extraFields(extra);
   const isUnix = UNIX_SYSTEMS.includes(view.getUint8(at + 5));

@@ -59,6 +59,8 @@ export class ZipReader implements MemberReader {
   readonly #limits: ZipLimits;
   /** In the order of their places. */
   readonly entries: readonly ZipEntry[];
+  /** Where its directory begins, behind the last entry. */
+  readonly directoryAtByte: number;
   /** {place of an entry: where what comes after it begins} */
   readonly #ends = new Map<number, number>();
   #nextIndex = 0;
@@ -69,7 +71,9 @@ export class ZipReader implements MemberReader {
     this.#limits = limits;
     this.#file = openSync(path, "r");
     try {
-      this.entries = this.#readDirectory();
+      const end = this.#findDirectory();
+      this.directoryAtByte = end.atByte;
+      this.entries = this.#readEntries(end);
     } catch (error) {
       closeSync(this.#file);
       throw error;
@@ -205,7 +209,7 @@ export class ZipReader implements MemberReader {
     return atByte;
   }
 
-  #readDirectory(): ZipEntry[] {
+  #findDirectory(): ZipEnd {
     const fileBytes = fstatSync(this.#file).size;
     const tail = this.#read(
       Math.max(0, fileBytes - TAIL_BYTES_MAX),
@@ -217,16 +221,13 @@ export class ZipReader implements MemberReader {
     const end = decodeEnd(tail.subarray(endAt, endAt + END_RECORD_BYTES));
     const locator = this.#read(Math.max(0, recordAt - ZIP64_LOCATOR_BYTES), ZIP64_LOCATOR_BYTES);
     // Some writers have both records, the first with numbers that would fit into the second.
-    if (end !== undefined && !isZip64Locator(locator)) return this.#readEntries(end, recordAt);
+    if (end !== undefined && !isZip64Locator(locator)) return checkPlace(end, recordAt);
     const zip64At = decodeZip64Locator(locator);
-    return this.#readEntries(decodeZip64End(this.#read(zip64At, ZIP64_END_BYTES)), zip64At);
+    return checkPlace(decodeZip64End(this.#read(zip64At, ZIP64_END_BYTES)), zip64At);
   }
 
-  #readEntries(end: ZipEnd, recordAt: number): ZipEntry[] {
+  #readEntries(end: ZipEnd): ZipEntry[] {
     const { entryCountMax, bytesMax } = this.#limits;
-    if (end.atByte + end.sizeBytes !== recordAt) {
-      throw fault("its directory is not where it should be");
-    }
     if (end.sizeBytes > CENTRAL_BYTES_MAX) {
       throw fault(`its directory has more than ${CENTRAL_BYTES_MAX} bytes`);
     }
@@ -268,4 +269,10 @@ export class ZipReader implements MemberReader {
     }
     return bytes;
   }
+}
+
+/** The directory lies right before the record that says where it is. */
+function checkPlace(end: ZipEnd, recordAt: number): ZipEnd {
+  if (end.atByte + end.sizeBytes === recordAt) return end;
+  throw fault("its directory is not where it should be");
 }

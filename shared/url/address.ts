@@ -3,8 +3,10 @@
 /** Characters of a url: what workers take in a message. */
 export const URL_CHARS_MAX = 4096;
 
+const DEFAULT_PORTS: { readonly [protocol: string]: string } = { "https:": "443", "ftp:": "21" };
+
 /** Schemes of files that workers fetch and store. */
-const SCHEMES: readonly string[] = ["http:", "https:", "file:"];
+const SCHEMES: readonly string[] = ["http:", "https:", "ftp:", "file:"];
 
 /**
  * `text` as a url of a file, without its fragment, which is never sent.
@@ -15,7 +17,7 @@ export function parseFileUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !SCHEMES.includes(url.protocol)) {
     throw new TypeError(
-      `Cannot declare "${shownUrl(text)}" as a url: expected http://, https:// or file://`,
+      `Cannot declare "${shownUrl(text)}" as a url: expected http://, https://, ftp:// or file://`,
     );
   }
   url.hash = "";
@@ -39,5 +41,5 @@ export function shownUrl(text: string): string {
 export function hostOfUrl(text: string): string {
   const { protocol, hostname, port } = new URL(text);
   if (protocol === "file:") return "";
-  return `${hostname}:${port || (protocol === "https:" ? "443" : "80")}`;
+  return `${hostname}:${port || (DEFAULT_PORTS[protocol] ?? "80")}`;
 }

@@ -10,6 +10,7 @@
 
 import { shownUrl } from "./address.ts";
 import { contentLengthOf, type ContentRange, contentRangeOf } from "./content_range.ts";
+import { isFtpUrl, readFtp } from "./ftp.ts";
 import { waitAfter } from "./patience.ts";
 import {
   discardBody,
@@ -121,6 +122,10 @@ async function* readPassage(
     const startOffset = progress.offset;
     let who = `"${shownUrl(source.url)}"`;
     try {
+      if (isFtpUrl(source.url)) {
+        yield* readFtp(source.url, { progress, watch });
+        return;
+      }
       const headers = rangeHeaders(progress);
       const request = { method: "GET", headers, signal: watch.signal } as const;
       const answer = await requestUrl(source.url, request);

@@ -73,7 +73,8 @@ test("SqliteMemoStore shares its file with other flows, from the start", async (
 
 test("SqliteMemoStore.get() misses what is damaged or foreign, and counts it", async () => {
   const path = await filled(6);
-  alter(path, `UPDATE entry SET body = x'00' || substr(body, 2) WHERE row = 1`);
+  const other = "unhex(replace(hex(body), hex('align'), hex('alien')))";
+  alter(path, `UPDATE entry SET body = ${other} WHERE row = 1`);
   alter(path, `UPDATE entry SET checksum = 'none' WHERE row = 2`);
   alter(path, `UPDATE entry SET body = 7 WHERE row = 3`);
   alter(path, `UPDATE entry SET body = zeroblob(9000000) WHERE row = 4`);

@@ -13,15 +13,17 @@ test("shownUrl() shows neither users nor queries", () => {
 
 test("parseFileUrl() refuses what workers cannot fetch, and shows no secret", () => {
   expect(parseFileUrl("HTTP://Host/a#part").href).toBe("http://host/a");
-  const messages = ["ftp://u:secret@h/", "nothing", "http://h/".padEnd(5_000, "x")].map((text) => {
-    try {
-      return parseFileUrl(text).href;
-    } catch (error) {
-      return (error as Error).message;
-    }
-  });
+  const messages = ["gopher://u:secret@h/", "nothing", "http://h/".padEnd(5_000, "x")].map(
+    (text) => {
+      try {
+        return parseFileUrl(text).href;
+      } catch (error) {
+        return (error as Error).message;
+      }
+    },
+  );
   expect(messages[0]).toBe(
-    'Cannot declare "ftp://h/" as a url: expected http://, https:// or file://',
+    'Cannot declare "gopher://h/" as a url: expected http://, https://, ftp:// or file://',
   );
   expect(messages[1]).toContain('Cannot declare "nothing" as a url');
   expect(messages[2]).toContain("it has 5000 characters, 4096 at most are taken");
