@@ -25,6 +25,7 @@ import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./fut
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { PlacedFile } from "./placed_file.ts";
+import type { Packing } from "./packing.ts";
 import { PICK } from "./pick.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Stager } from "./stager.ts";
@@ -44,6 +45,8 @@ export interface KernelOptions extends TryOptions {
   readonly checkFile: Stager["check"];
   /** Undefined where nothing is remembered. */
   readonly memory?: CallMemory | undefined;
+  /** How objects of classes travel; undefined where none do. */
+  readonly packing?: Packing | undefined;
 }
 
 /** Failures of calls that nobody may have looked at; those that are remembered for the end. */
@@ -128,7 +131,8 @@ export class Kernel implements FutureOwner {
 
   /** See `AppFuture.get`. */
   pick(call: CallRecord, key: string | number): AppFuture<unknown> {
-    return this.call<unknown, never>(PICK, [new AppFuture(call, this), key]);
+    const recipe = this.#options.packing?.recipe(PICK) ?? PICK;
+    return this.call<unknown, never>(recipe, [new AppFuture(call, this), key]);
   }
 
   /** See `FutureOwner`. */
@@ -137,7 +141,9 @@ export class Kernel implements FutureOwner {
     const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
     if (end.kind === "failed") throw end.error;
-    return await end.value.read();
+    const value = await end.value.read();
+    const { packing } = this.#options;
+    return packing === undefined ? value : packing.unpack(value);
   }
 
   /** See `FutureOwner`. */
