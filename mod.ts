@@ -124,6 +124,7 @@ export type {
 } from "./manager/dataflow/app_options.ts";
 export type {
   App,
+  AppCallOptions,
   Given,
   GivenArguments,
   GivenItems,
@@ -131,7 +132,11 @@ export type {
   PythonArguments,
   PythonResult,
 } from "./manager/dataflow/app_type.ts";
-export type { FunctionAppOptions, ModuleAppOptions } from "./manager/dataflow/app.ts";
+export type {
+  FunctionAppOptions,
+  JoinAppOptions,
+  ModuleAppOptions,
+} from "./manager/dataflow/app.ts";
 export type { FailedCall } from "./manager/dataflow/app_error.ts";
 export type { Reference } from "./shared/canonical_cbor.ts";
 export type { CheckpointMode } from "./manager/dataflow/checkpoint.ts";

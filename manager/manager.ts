@@ -470,6 +470,15 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
+   * The folder of this run's records, made now; undefined if there is none.
+   *
+   * @internal
+   */
+  makeRunDirectory(): string | undefined {
+    return this.#parts.runDirectory.make();
+  }
+
+  /**
    * True of the file or the task of this very manager.
    *
    * @internal
@@ -478,15 +487,6 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     return handle instanceof FileHandle
       ? handle.isOf(this.#shell.store)
       : handle.isOf(this.#shell.tasks);
-  }
-
-  /**
-   * The folder of this run's records, made now; undefined if there is none.
-   *
-   * @internal
-   */
-  makeRunDirectory(): string | undefined {
-    return this.#parts.runDirectory.make();
   }
 
   /**

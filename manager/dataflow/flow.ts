@@ -1,5 +1,7 @@
 /** A flow: the calls of apps between `load` and its end. */
 
+import process from "node:process";
+
 import { resolve } from "@std/path";
 
 import type { TaskId } from "../../shared/ids.ts";
@@ -7,8 +9,10 @@ import type { PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
 import { tell } from "../notice.ts";
+import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
+import { unseenLine, waitForCalls } from "./flow_end.ts";
 import { checkFlow, checkUnmanaged, type FlowOptions, readFlow } from "./flow_options.ts";
 import type { FlowMemory } from "./flow_memory.ts";
 import { openMemory } from "./open_memory.ts";
@@ -39,6 +43,7 @@ export class Flow implements AsyncDisposable {
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
   readonly #exit: "wait" | "cancel";
+  readonly #interrupted: Closable;
   readonly #memory: FlowMemory;
   readonly #monitors: Monitors;
   readonly #packing: Packing | undefined;
@@ -58,6 +63,9 @@ export class Flow implements AsyncDisposable {
     this.#exit = parts.exit;
     this.#monitors = parts.monitors;
     this.#packing = parts.packing;
+    this.#interrupted = { close: () => this.#end("the process was interrupted") };
+    noteOpenedBeside(this.#interrupted);
+    this.#manager?.onClosed(() => this.#kernel.close("the manager was closed"));
     this.#memory = parts.memory;
   }
 
@@ -121,8 +129,16 @@ export class Flow implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    if (this.#exit === "wait") await this.#kernel.whenIdle();
-    this.#kernel.close("the flow was closed");
+    if (this.#exit === "wait") await waitForCalls(this.#kernel, { write: writeLine });
+    await this.#end("the flow was closed");
+    if (this.#isOwnManager) await this.#manager?.close();
+    const line = unseenLine(this.#kernel);
+    if (line !== undefined) writeLine(line);
+  }
+
+  /** Cancels what is left, and ends the executors; its manager has its own end. */
+  async #end(why: string): Promise<void> {
+    this.#kernel.close(why);
     const index = flows.indexOf(this);
     if (index >= 0) flows.splice(index, 1);
     await this.#memory.close();
@@ -130,6 +146,7 @@ export class Flow implements AsyncDisposable {
     await this.#monitors.close();
     if (this.#isOwnManager) await this.#manager?.close();
     await this.#stager.close();
+    noteClosed(this.#interrupted);
   }
 }
 
@@ -248,6 +265,10 @@ async function runStaging(
   });
   const future = kernel.call<unknown, "file">({ ...made, inputs }, []);
   return await future.outputs.file.placed();
+}
+
+function writeLine(line: string): void {
+  process.stderr.write(line);
 }
 
 /** The flow in which apps are called. */

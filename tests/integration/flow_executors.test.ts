@@ -47,7 +47,7 @@ test("values pass from each executor to each other, small and large", async () =
   const make = app((length: number) => new Uint8Array(length).fill(1));
   const sum = app((bytes: Uint8Array, more: number[]) => bytes.length + more.length);
   const small = app((n: number) => ({ n }));
-  const on = (executor: string): AppOptions<never> => ({ executor });
+  const on = (executor: string) => ({ executor });
   for (const from of EVERYWHERE) {
     const large = make.with(on(from))(1_500_000);
     const little = small.with(on(from))(2);
