@@ -7,6 +7,7 @@ import { join } from "@std/path";
 import { app, inProcess, jsonLines, load } from "../../mod.ts";
 import type { AppFact } from "../../manager/core/fact.ts";
 import { type Monitor, Monitors } from "../../manager/dataflow/monitor.ts";
+import { StandardError } from "../standard_error.ts";
 import { testMonitor } from "./monitor.ts";
 
 testMonitor("jsonLines()", () => {
@@ -60,10 +61,12 @@ test("A flow goes on whose monitor cannot write, and refuses what is no monitor"
   writeFileSync(join(folder, "calls.jsonl"), "");
   const monitor = jsonLines(join(folder, "calls.jsonl"));
   rmSync(folder, { recursive: true });
+  using said = new StandardError();
   {
     await using _flow = await load({ executors: [inProcess()], monitors: [monitor] });
     expect(await app((n: number) => n)(1)).toBe(1);
   }
+  expect(said.text).toContain("ENOENT");
   const wrong = load({ executors: [inProcess()], monitors: [{}] as never });
   await expect(wrong).rejects.toThrow("expected [{ label, note }]");
 });
