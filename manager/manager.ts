@@ -557,6 +557,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { shell, access, folder, runDirectory, log, failedOutputs } = this.#parts;
+    // Whoever looks at the end sees all that was said before it.
+    shell.engine.flush();
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
