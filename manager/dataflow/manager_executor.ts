@@ -350,9 +350,11 @@ function failed(kind: FailureKind, cause: unknown): TryEnd {
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {
   switch (body.kind) {
     case "javascript":
-      return body.code === "value"
-        ? { functions: { [body.function]: body.fn }, values: body.context }
-        : { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
+      if (body.code === "value") {
+        return { functions: { [body.function]: body.fn }, values: body.context };
+      }
+      if (body.code === "text") return { module: body.text };
+      return { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
     case "python":
       return { python: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
     default:
