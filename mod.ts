@@ -140,7 +140,11 @@ export type {
   PlacedContents,
   RememberedDigest,
 } from "./manager/dataflow/memo_store.ts";
-export type { ExecutorChooser } from "./manager/dataflow/executor_choice.ts";
+export type {
+  CallToPlace,
+  ExecutorChooser,
+  ExecutorState,
+} from "./manager/dataflow/executor_choice.ts";
 export type { DependencyResolver } from "./manager/dataflow/dependency.ts";
 export type {
   AppBody,
@@ -187,6 +191,7 @@ export type {
   OutputOptions,
 } from "./manager/mount_option.ts";
 export type { CancelOptions, WaitOptions } from "./manager/result_filter.ts";
+export type { AppRow } from "./manager/dashboard/call_api.ts";
 export type { ByteCounts, ManagerStatus, TaskCounts, WorkerCounts } from "./manager/status.ts";
 export type { RefusalCounts, RefusalKind } from "./manager/refusal.ts";
 export type {

@@ -12,6 +12,7 @@ import { assert } from "../shared/assert.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { ResourceRequest, Resources } from "../shared/resources.ts";
 import type { Outcome, TaskBody, Usage } from "../shared/task.ts";
+import type { TriedCall } from "./app_ledger.ts";
 import type { TaskSelection } from "./client_protocol.ts";
 import type { Fact } from "./core/fact.ts";
 import type { TaskEnd } from "./core/instruction.ts";
@@ -45,6 +46,8 @@ export interface TaskEntry {
   /** Of a call. */
   readonly library: string | undefined;
   readonly requested: ResourceRequest;
+  /** The call of an app that it is a try of. */
+  call: TriedCall | undefined;
   /** Epoch milliseconds. */
   readonly submittedAtMs: number;
   /** When the running try began; 0 while none runs. */
@@ -122,6 +125,7 @@ export class Catalog {
       category,
       library,
       requested,
+      call: undefined,
       submittedAtMs: Date.now(),
       startedAtMs: 0,
       runningTry: 0,
@@ -158,6 +162,12 @@ export class Catalog {
     this.#ended.push(entry);
     if (this.#ended.length - this.#endedFrom > this.#endedMax) this.#forgetOldest();
     return entry;
+  }
+
+  /** Notes which call of an app a task is a try of. */
+  noteCall(id: TaskId, call: TriedCall): void {
+    const entry = this.get(id);
+    if (entry !== undefined) entry.call = call;
   }
 
   /** Notes which tasks run. */

@@ -37,8 +37,10 @@ import { MANAGER_COMMAND } from "./cli_manager.ts";
 import { MANAGER_OPTIONS, readManagerArguments } from "./cli_options.ts";
 import { EXPLAIN_COMMAND } from "./cli_explain.ts";
 import { FILES_COMMAND } from "./cli_files.ts";
+import { CALLS_COMMAND } from "./cli_calls.ts";
 import { LIBRARIES_COMMAND } from "./cli_libraries.ts";
 import { LOGS_COMMAND } from "./cli_logs.ts";
+import { MEMO_COMMAND } from "./cli_memo.ts";
 import { REPORT_COMMAND } from "./cli_report.ts";
 import { RUNS_COMMAND } from "./cli_runs.ts";
 import { STATUS_COMMAND } from "./cli_status.ts";
@@ -96,6 +98,7 @@ const COMMANDS: readonly Command[] = [
   CANCEL_COMMAND,
   STATUS_COMMAND,
   TASKS_COMMAND,
+  CALLS_COMMAND,
   WORKERS_COMMAND,
   FILES_COMMAND,
   LIBRARIES_COMMAND,
@@ -107,6 +110,7 @@ const COMMANDS: readonly Command[] = [
   REPORT_COMMAND,
   ACCESS_COMMAND,
   RUNS_COMMAND,
+  MEMO_COMMAND,
   COMPLETIONS_COMMAND,
 ];
 

@@ -20,9 +20,10 @@ import {
   UsageError,
 } from "../shared/command_line.ts";
 import { plainText } from "../shared/plain_text.ts";
-import { formatDuration, formatSize, parseDuration } from "../shared/units.ts";
+import { formatDuration, formatSize } from "../shared/units.ts";
 import { JSON_OPTION } from "./cli_client.ts";
 import { type Call, type Command, print, printJson } from "./cli_command.ts";
+import { readDuration } from "./cli_values.ts";
 import { readRunDirectoryText } from "./records_option.ts";
 import { RUNS_DIRECTORY } from "./run_directory.ts";
 import { readRunFile } from "./run_file.ts";
@@ -121,17 +122,9 @@ function readSelection(given: CommandArguments): RunSelection | undefined {
     throw new UsageError(`Cannot read --keep "${keep}" as a number of runs`);
   }
   return {
-    ...(age === undefined ? {} : { olderThanMs: readAge(age) }),
+    ...(age === undefined ? {} : { olderThanMs: readDuration(age, "older-than") }),
     ...(keep === undefined ? {} : { keepCount: Number(keep) }),
   };
-}
-
-function readAge(text: string): number {
-  try {
-    return parseDuration(text, "--older-than");
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
 }
 
 /** Where nobody has said which, there may be none yet. */

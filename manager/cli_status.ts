@@ -3,6 +3,7 @@
 import { cutSpans, renderSpans, type Span } from "../shared/span.ts";
 import { OPTIONS } from "./cli_client.ts";
 import type { Call, Command } from "./cli_command.ts";
+import type { AppRow } from "./dashboard/call_api.ts";
 import { type View, viewCommand } from "./cli_view.ts";
 import type { ClientConnection } from "./client.ts";
 import { describeProgress, viewOf } from "./progress_text.ts";
@@ -35,6 +36,7 @@ function linesOf(status: ManagerStatus, columns: number): (readonly Span[])[] {
   const refusedCount = Object.values(status.refused).reduce((sum, count) => sum + count, 0);
   const others = status.urls.slice(1);
   const texts = [
+    ...(status.apps ?? []).map(describeApp),
     ...status.unplaceable.map(describeUnplaceable),
     ...describeRecoveries(status),
     ...(refusedCount === 0 ? [] : [`refused: ${refusedCount}, see --json`]),
@@ -45,6 +47,12 @@ function linesOf(status: ManagerStatus, columns: number): (readonly Span[])[] {
     describeProgress(viewOf(status), { nowMs: Date.now(), columns }),
     ...texts.map((text) => [{ text }]),
   ].map((line) => cutSpans(line, columns));
+}
+
+/** As `app align: 12 calls, 9 exec_done, 3 memo_done`: states by Parsl's names. */
+function describeApp({ app, calls, states }: AppRow): string {
+  const told = Object.entries(states).map(([state, count]) => `, ${count} ${state}`).join("");
+  return `app ${app}: ${calls} ${calls === 1 ? "call" : "calls"}${told}`;
 }
 
 function describeRecoveries({ tasks, damaged }: ManagerStatus): readonly string[] {

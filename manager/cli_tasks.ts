@@ -2,11 +2,11 @@
 
 import process from "node:process";
 
-import { UsageError } from "../shared/command_line.ts";
 import { OUTCOMES } from "../shared/task.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
 import { optionalSelection, OPTIONS, SELECTORS } from "./cli_client.ts";
 import type { Call, Command } from "./cli_command.ts";
+import { readLimit } from "./cli_limit.ts";
 import { readValues } from "./cli_values.ts";
 import { type View, viewCommand } from "./cli_view.ts";
 import type { ClientConnection } from "./client.ts";
@@ -20,9 +20,6 @@ import {
 import { type TaskQuery, taskTable } from "./rows.ts";
 import { type Column, formatTable } from "./table.ts";
 import { TASK_STATES } from "./task_handle.ts";
-
-/** More rows than a manager remembers. */
-const LIMIT_MAX = 1_000_000;
 
 /** The command. */
 export const TASKS_COMMAND: Command = viewCommand(
@@ -69,7 +66,7 @@ async function look(call: Call, connection: ClientConnection): Promise<View> {
   if (isCut) process.stderr.write(`tendril tasks: only the first ${rows.length} are listed\n`);
   return {
     document: { version: CLIENT_VERSION, tasks: rows, hasMore },
-    text: (size) => formatTable(COLUMNS, rows, size),
+    text: (size) => formatTable(columnsFor(rows), rows, size),
   };
 }
 
@@ -81,7 +78,7 @@ function queryOf(call: Call): TaskQuery {
     states: readValues(given, "state", TASK_STATES),
     isFailed: given.flag("failed"),
     filter: filterOf(call),
-    limit: readLimit(given.text("limit")),
+    limit: readLimit(call, "tasks"),
     sort,
   };
 }
@@ -94,14 +91,20 @@ function filterOf({ given }: Call): TaskRowFilter {
   return { ...Object.fromEntries(labels), outcomes: readValues(given, "outcome", OUTCOMES) };
 }
 
-function readLimit(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const limit = /^\d{1,7}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= LIMIT_MAX) return limit;
-  throw new UsageError(
-    `Cannot read --limit "${text}" as a number of tasks: expected 1 to ${LIMIT_MAX}`,
-  );
+/** Apps are told where there are any. */
+function columnsFor(rows: readonly TaskRow[]): readonly Column<TaskRow>[] {
+  const hasApps = rows.some(({ app }) => app !== undefined);
+  return hasApps ? COLUMNS.toSpliced(1, 0, ...APP_COLUMNS) : COLUMNS;
 }
+
+const APP_COLUMNS: readonly Column<TaskRow>[] = [
+  { title: "APP", text: ({ app }) => app ?? "-" },
+  {
+    title: "CALL",
+    isRight: true,
+    text: ({ callId }) => callId === undefined ? "-" : String(callId),
+  },
+];
 
 const COLUMNS: readonly Column<TaskRow>[] = [
   { title: "ID", isRight: true, text: ({ id }) => String(id) },

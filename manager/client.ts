@@ -73,6 +73,7 @@ interface AnswerKinds {
   readonly workers: "workers";
   readonly libraries: "libraries";
   readonly files: "files";
+  readonly calls: "calls";
   readonly logs: "logs";
   readonly explain: "explained";
   readonly follow: "followed";
@@ -101,6 +102,7 @@ const ANSWER_KINDS: AnswerKinds = {
   workers: "workers",
   libraries: "libraries",
   files: "files",
+  calls: "calls",
   logs: "logs",
   explain: "explained",
   follow: "followed",

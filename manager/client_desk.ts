@@ -14,6 +14,8 @@ import type { ManagerEvent } from "./core/event.ts";
 import { readCategory } from "./category.ts";
 import type { CategoryChange } from "./core/event.ts";
 import type { Policies } from "./core/policy.ts";
+import type { Question } from "./dashboard/api.ts";
+import type { CallRows } from "./dashboard/call_api.ts";
 import type { Right } from "./dashboard/session.ts";
 import type { ManagerState } from "./core/state.ts";
 import { explainTasks } from "./explanation.ts";
@@ -41,6 +43,8 @@ export interface RequestDeskOptions extends ClientFilesOptions {
   readonly output: OutputLog;
   readonly tails: TailDesk;
   readonly status: () => ManagerStatus;
+  /** The answer is JSON; undefined when nothing is recorded. */
+  readonly askRecords: (question: Question) => Promise<Uint8Array> | undefined;
   readonly dashboardFragment: (right: Right) => string;
   readonly tune: (policies: Policies) => void;
   readonly push: (event: ManagerEvent) => void;
@@ -115,6 +119,8 @@ export class RequestDesk implements ClientDesk {
         return this.#tasks.cancel(wish);
       case "tasks":
         return this.#tasks.tasks(wish);
+      case "calls":
+        return this.#listCalls(wish);
       case "explain":
         return explainTasks(this.#options, wish);
       case "logs":
@@ -168,6 +174,14 @@ export class RequestDesk implements ClientDesk {
       return name === undefined || row.name === name;
     });
     return { kind: "libraries", requestId, libraries: rows.slice(0, ROWS_MAX) };
+  }
+
+  async #listCalls({ requestId, kind, limit, ...filter }: Wish<"calls">): Promise<ClientAnswer> {
+    const part = { limit: Math.min(limit, ROWS_MAX), sort: "id", isDescending: false } as const;
+    const answer = await this.#options.askRecords({ kind, ...filter, ...part });
+    if (answer === undefined) throw new Error("Cannot list calls of apps: there are no records");
+    const { rows: calls, total }: CallRows = JSON.parse(new TextDecoder().decode(answer));
+    return { kind: "calls", requestId, calls, total };
   }
 
   /** One page of a table. */

@@ -88,6 +88,7 @@ const VIEWER_KINDS: ReadonlySet<ClientRequest["kind"]> = new Set([
   "workers",
   "libraries",
   "files",
+  "calls",
   "logs",
   "explain",
   "follow",

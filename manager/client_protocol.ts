@@ -24,6 +24,7 @@ import type { MountWishes } from "./mount_option.ts";
 import type { Explanation } from "./core/explanation.ts";
 import type { Policies } from "./core/policy.ts";
 import type { HostChangeKind } from "./host_change.ts";
+import type { CallFilter, CallRow } from "./dashboard/call_api.ts";
 import type { ManagerStatus } from "./status.ts";
 import type { TaskStateName } from "./task_handle.ts";
 import type { TaskTimes } from "./task_result.ts";
@@ -243,6 +244,14 @@ export type ClientRequest =
     readonly levels?: readonly CacheLevel[];
     readonly kinds?: readonly FileKind[];
   }
+  /** Calls of apps by id, from the records. */
+  | CallFilter & {
+    readonly kind: "calls";
+    readonly requestId: number;
+    readonly offset: number;
+    /** At most `ROWS_MAX`. */
+    readonly limit: number;
+  }
   /** Why tasks do not run, by id; of `all`, those that have not ended. */
   | {
     readonly kind: "explain";
@@ -358,6 +367,13 @@ export type ClientAnswer =
     readonly libraries: readonly LibraryRow[];
   }
   | {
+    readonly kind: "calls";
+    readonly requestId: number;
+    /** Of all that fit, of which `calls` is a part. */
+    readonly total: number;
+    readonly calls: readonly CallRow[];
+  }
+  | {
     readonly kind: "files";
     readonly requestId: number;
     readonly files: readonly FileRow[];
@@ -400,6 +416,10 @@ export interface TaskRow {
   readonly tag?: string;
   /** What it is like, as was said. */
   readonly category?: string;
+  /** Of the same: the number of the call. */
+  readonly callId?: TaskId;
+  /** Of a try of a call of an app: the name of the app. */
+  readonly app?: string;
   /** Number of the last try; 0 before the first. */
   readonly try: number;
   /** The worker of its last try. */

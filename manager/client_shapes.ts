@@ -50,6 +50,7 @@ import {
   type WorkerRow,
 } from "./client_protocol.ts";
 import { PLACEMENTS } from "./core/policy.ts";
+import { APP_STATES, type CallRow } from "./dashboard/call_api.ts";
 import { HOST_CHANGES } from "./host_change.ts";
 import { CATEGORY_MODES } from "./core/category.ts";
 import { FILE_KINDS } from "./file_entry.ts";
@@ -227,6 +228,14 @@ export const clientRequest: Check<ClientRequest> = kinds<ClientRequest>({
     levels: optional(limitedList(level, CACHE_LEVELS.length)),
     kinds: optional(limitedList(fileKind, FILE_KINDS.length)),
   },
+  calls: {
+    requestId,
+    states: optional(limitedList(oneOf(APP_STATES), APP_STATES.length)),
+    app: optional(path),
+    search: optional(path),
+    offset: natural,
+    limit: positive,
+  },
   explain: { requestId, selection, after: natural },
   logs: { requestId, taskId },
   follow: {
@@ -276,6 +285,8 @@ const taskRow = shape<TaskRow>({
   command: longText,
   tag: optional(label),
   category: optional(label),
+  callId: optional(taskId),
+  app: optional(longText),
   try: natural,
   workerId: optional(workerId),
   host: optional(id),
@@ -287,6 +298,25 @@ const taskRow = shape<TaskRow>({
   submittedAtMs: amount,
   startedAtMs: amount,
   endedAtMs: amount,
+});
+
+const callRow = shape<CallRow>({
+  callId: natural,
+  app: longText,
+  appKind: oneOf(["javascript", "python", "command", "join"]),
+  label: orNull(longText),
+  executor: longText,
+  state: oneOf(APP_STATES),
+  try: natural,
+  argumentText: longText,
+  message: longText,
+  host: orNull(longText),
+  taskId: orNull(natural),
+  calledAtMs: amount,
+  launchedAtMs: orNull(amount),
+  endedAtMs: orNull(amount),
+  ranMs: orNull(amount),
+  memoKey: orNull(longText),
 });
 
 const result = shape<ClientResult>({
@@ -398,6 +428,7 @@ export const clientAnswer: Check<ClientAnswer> = kinds<ClientAnswer>({
   workers: { requestId, workers: list(workerRow) },
   libraries: { requestId, libraries: limitedList(libraryRow, ROWS_MAX) },
   files: { requestId, files: limitedList(fileRow, ROWS_MAX), hasMore: flag },
+  calls: { requestId, total: natural, calls: limitedList(callRow, ROWS_MAX) },
   explained: {
     requestId,
     explanations: limitedList(explanationShape, EXPLANATIONS_MAX),
@@ -412,6 +443,10 @@ function policyValue(value: unknown): string | undefined {
   return typeof value === "boolean" || Number.isFinite(value)
     ? undefined
     : " is neither text nor a number nor true or false";
+}
+
+function orNull<T>(check: Check<T>): Check<T | null> {
+  return (value) => value === null ? undefined : check(value);
 }
 
 /** A list of at most `most` entries, which is looked at before they are. */

@@ -12,7 +12,7 @@ import { Metrics, type MetricsOptions } from "./monitoring/metrics.ts";
 import type { RefusalCounts } from "./refusal.ts";
 
 /** What the metrics of a manager are made of. */
-export interface ManagerMetricsOptions extends Pick<MetricsOptions, "records"> {
+export interface ManagerMetricsOptions extends Pick<MetricsOptions, "records" | "apps"> {
   readonly engine: Engine;
   readonly state: ManagerState;
   readonly refused: () => RefusalCounts;
@@ -24,7 +24,7 @@ export class ManagerMetrics implements Disposable {
   readonly #delay: LoopDelay;
   readonly #stop: readonly (() => void)[];
 
-  constructor({ engine, state, refused, records }: ManagerMetricsOptions) {
+  constructor({ engine, state, refused, records, apps }: ManagerMetricsOptions) {
     const metrics = new Metrics({
       version: VERSION,
       numbers: () => summarize(state),
@@ -32,6 +32,7 @@ export class ManagerMetrics implements Disposable {
       unplaceableCount: () =>
         unplaceableTasks(state).reduce((sum, { taskCount }) => sum + taskCount, 0),
       records,
+      apps,
     });
     this.#metrics = metrics;
     this.#delay = new LoopDelay((delayMs) => metrics.noteDelay(delayMs));

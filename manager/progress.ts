@@ -53,7 +53,7 @@ export class Progress implements Disposable {
     this.#line[Symbol.dispose]();
     const { status, terminal, more } = this.#options;
     const last = status();
-    if (last.tasks.submitted === 0) return;
+    if (isIdle(last)) return;
     const { hasColours } = terminal;
     const failures = describeFailures(this.#news.all, { hasColours, more });
     const end = renderSpans(describeEnd(last, Date.now()), hasColours);
@@ -80,8 +80,13 @@ export class Progress implements Disposable {
     if (isEnding()) return this.#line.hide();
     this.#print(this.#news.tellHidden(performance.now()));
     const now = status();
-    if (now.tasks.submitted === 0) return;
+    if (isIdle(now)) return;
     const view = viewOf(now);
     this.#line.show((columns) => describeProgress(view, { nowMs: Date.now(), columns }));
   }
+}
+
+/** Nothing was asked of it. */
+function isIdle({ tasks, apps }: ManagerStatus): boolean {
+  return tasks.submitted === 0 && apps === undefined;
 }

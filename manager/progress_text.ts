@@ -3,6 +3,7 @@
 import type { Span, Tone } from "../shared/span.ts";
 import { textWidth } from "../shared/text_width.ts";
 import { formatDuration, formatSize } from "../shared/units.ts";
+import { type AppTotals, appTotals } from "./app_ledger.ts";
 import type { ByteCounts, ManagerStatus } from "./status.ts";
 
 /** Local workers have joined by then: when there is none, somebody must start one. */
@@ -18,8 +19,13 @@ export interface ProgressCounts {
   readonly done: number;
 }
 
+/** How calls of apps stand; the fields are those of `AppTotals`. */
+type CallCounts = Pick<AppTotals, "calls" | "ended" | "memory" | "failed" | "active">;
+
 /** What a line tells of. */
 export interface ProgressView {
+  /** Of a flow: they are told instead of tasks. */
+  readonly calls?: CallCounts;
   readonly counts: ProgressCounts;
   /** Of the last minute. */
   readonly endedPerSecond: number;
@@ -46,7 +52,8 @@ export function viewOf(status: ManagerStatus): ProgressView {
     failed,
     done: doneOf(status),
   };
-  return { counts, endedPerSecond: status.endedPerSecond, status };
+  const calls = status.apps === undefined ? {} : { calls: appTotals(status.apps) };
+  return { ...calls, counts, endedPerSecond: status.endedPerSecond, status };
 }
 
 /** Tasks by state, workers, bytes moved, rate and, while there is work, time left. */
@@ -64,16 +71,9 @@ export function describeProgress(
   return spansOf(kept);
 }
 
-function partsOf({ counts, endedPerSecond, status }: ProgressView, nowMs: number): Part[] {
-  const { total, waiting, running, failed, done } = counts;
-  const parts: Part[] = [
-    { text: `tasks: ${done}/${total} done`, rank: 0, group: 0 },
-    { text: `${waiting} waiting`, rank: 6, group: 0 },
-    { text: `${running} running`, rank: 2, group: 0 },
-    failed > 0
-      ? { text: `${failed} failed`, rank: 1, group: 0, tone: "bad" }
-      : { text: "0 failed", rank: 8, group: 0 },
-  ];
+function partsOf({ calls, counts, endedPerSecond, status }: ProgressView, nowMs: number): Part[] {
+  const { total, done } = calls === undefined ? counts : { total: calls.calls, done: calls.ended };
+  const parts: Part[] = calls === undefined ? taskParts(counts) : callParts(calls);
   if (status !== undefined) {
     const { workers, isLonely } = describeWorkers(status, nowMs);
     parts.push({ text: `workers: ${workers}`, rank: isLonely ? 1 : 4, group: 1 });
@@ -86,6 +86,32 @@ function partsOf({ counts, endedPerSecond, status }: ProgressView, nowMs: number
     if (leftMs > 0) parts.push({ text, rank: 3, group: 4 });
   }
   return parts;
+}
+
+function taskParts({ total, waiting, running, failed, done }: ProgressCounts): Part[] {
+  return [
+    { text: `tasks: ${done}/${total} done`, rank: 0, group: 0 },
+    { text: `${waiting} waiting`, rank: 6, group: 0 },
+    { text: `${running} running`, rank: 2, group: 0 },
+    failedPart(failed),
+  ];
+}
+
+function callParts({ calls, ended, memory, failed, active }: CallCounts): Part[] {
+  const waiting = calls - ended - active;
+  return [
+    { text: `${ended} of ${calls} ${calls === 1 ? "call" : "calls"}`, rank: 0, group: 0 },
+    ...(memory === 0 ? [] : [{ text: `${memory} from memory`, rank: 5, group: 0 }]),
+    { text: `${waiting} waiting`, rank: 6, group: 0 },
+    { text: `${active} running`, rank: 2, group: 0 },
+    failedPart(failed),
+  ];
+}
+
+function failedPart(failed: number): Part {
+  return failed > 0
+    ? { text: `${failed} failed`, rank: 1, group: 0, tone: "bad" }
+    : { text: "0 failed", rank: 8, group: 0 };
 }
 
 function spansOf(parts: readonly Part[]): Span[] {
@@ -119,8 +145,11 @@ export function describeEnd(status: ManagerStatus, nowMs: number): readonly Span
   const tookMs = nowMs - status.startedAtMs;
   const done = doneOf(status);
   const unfinished = status.tasks.submitted - done;
+  const { apps } = status;
   return [
-    ...describeOutcomes({ succeeded, failed, cancelled, unfinished }),
+    ...(apps === undefined
+      ? describeOutcomes({ succeeded, failed, cancelled, unfinished })
+      : describeCalls(appTotals(apps))),
     { text: `; in ${formatDuration(tookMs)}, ${formatRate(averageRate(done, tookMs))}` },
     { text: `; ${describeBytes(status.bytes)}` },
   ];
@@ -139,6 +168,16 @@ export function describeOutcomes(
   if (failed > 0) spans.push({ text: ", " }, { text: `${failed} failed`, tone: "bad" });
   if (cancelled > 0) spans.push({ text: `, ${cancelled} cancelled` });
   if (unfinished > 0) spans.push({ text: `, ${unfinished} unfinished` });
+  return spans;
+}
+
+/** How many calls of apps ended how, less what did not happen. */
+function describeCalls({ calls, ended, memory, failed, cancelled }: AppTotals): readonly Span[] {
+  const spans: Span[] = [{ text: `calls: ${ended - failed - cancelled} done` }];
+  if (memory > 0) spans.push({ text: `, ${memory} of them from memory` });
+  if (failed > 0) spans.push({ text: ", " }, { text: `${failed} failed`, tone: "bad" });
+  if (cancelled > 0) spans.push({ text: `, ${cancelled} cancelled` });
+  if (calls > ended) spans.push({ text: `, ${calls - ended} unfinished` });
   return spans;
 }
 

@@ -3,13 +3,15 @@
 import type { CacheLevel } from "../shared/task.ts";
 import type { ClientConnection } from "./client.ts";
 import type { Explanation } from "./core/explanation.ts";
-import type {
-  FileRow,
-  TaskRow,
-  TaskRowFilter,
-  TaskSelection,
-  TaskSort,
+import {
+  type FileRow,
+  ROWS_MAX,
+  type TaskRow,
+  type TaskRowFilter,
+  type TaskSelection,
+  type TaskSort,
 } from "./client_protocol.ts";
+import type { CallFilter, CallRow } from "./dashboard/call_api.ts";
 import type { FileKind } from "./file_entry.ts";
 import type { TaskStateName } from "./task_handle.ts";
 
@@ -67,6 +69,21 @@ export async function taskRows(
   query: Omit<TaskQuery, "limit" | "sort">,
 ): Promise<TaskRow[]> {
   return (await taskTable(connection, query)).rows;
+}
+
+/** Calls of apps that fit, by id, so many at most; and how many there are in all. */
+export async function callTable(
+  connection: Pick<ClientConnection, "ask">,
+  { limit = Infinity, ...filter }: CallFilter & { readonly limit?: number | undefined },
+): Promise<{ readonly rows: readonly CallRow[]; readonly total: number }> {
+  const rows: CallRow[] = [];
+  while (true) {
+    const wanted = Math.min(limit - rows.length, ROWS_MAX);
+    const part = { kind: "calls", ...filter, offset: rows.length, limit: wanted } as const;
+    const { calls, total } = await connection.ask(part);
+    rows.push(...calls);
+    if (calls.length < wanted || rows.length >= Math.min(limit, total)) return { rows, total };
+  }
 }
 
 /** Every declared file that fits, by id. */

@@ -12,6 +12,7 @@ import { join } from "@std/path";
 import { unreachable } from "../shared/assert.ts";
 import type { FileId, TaskId, WorkerId } from "../shared/ids.ts";
 import type { Server } from "../shared/runtime/serve.ts";
+import { AppLedger } from "./app_ledger.ts";
 import { Catalog } from "./catalog.ts";
 import { checkBounds } from "./category.ts";
 import { RequestDesk } from "./client_desk.ts";
@@ -98,6 +99,7 @@ export class Shell {
   readonly tasks: TaskDesk;
   readonly catalog: Catalog = new Catalog();
   readonly keeps: KeepDesk;
+  readonly #apps: AppLedger = new AppLedger((id, call) => this.catalog.noteCall(id, call));
   readonly #options: ShellOptions;
   readonly #refusals: Refusals = new Refusals();
   readonly #door: Door = new Door(this.#refusals.count);
@@ -170,6 +172,7 @@ export class Shell {
     });
     this.engine.subscribe((facts) => this.#forgetFiles(facts));
     this.engine.subscribe((facts) => this.catalog.hear(facts));
+    this.engine.subscribe((facts) => this.#apps.hear(facts));
     this.engine.subscribe(() => this.#pace.note(this.#paceCounts(), this.engine.nowMs()));
     this.engine.subscribe(tellHosts);
     this.engine.subscribe(tellUnplaceable);
@@ -232,7 +235,9 @@ export class Shell {
     const { url, urls } = this;
     const unplaceable = unplaceableTasks(this.#state);
     const endedPerSecond = this.#pace.perSecond(this.engine.nowMs());
-    const said = { name, url, urls, startedAtMs, endedPerSecond, refused, unplaceable };
+    const { rows } = this.#apps;
+    const apps = rows === undefined ? {} : { apps: rows };
+    const said = { name, url, urls, startedAtMs, endedPerSecond, refused, unplaceable, ...apps };
     return statusOf(said, summarize(this.#state));
   }
 
@@ -306,6 +311,7 @@ export class Shell {
       engine: this.engine,
       state: this.#state,
       refused: () => this.#refusals.counts(),
+      apps: () => this.#apps.entered,
       records: () => this.records?.counts,
     });
   }
@@ -377,6 +383,7 @@ export class Shell {
       desk: this.#desk,
       tickets: this.#tickets,
       status: () => this.status(),
+      askRecords: (question) => this.records?.isRecording ? this.records.ask(question) : undefined,
       dashboardFragment: (right) => this.dashboardFragment(right),
       tune: (policies) => this.tune(policies),
       push: (event) => this.engine.push(event),

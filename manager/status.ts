@@ -2,6 +2,7 @@
 
 import type { ManagerSummary } from "./core/summary.ts";
 import type { UnplaceableTasks } from "./core/unplaceable.ts";
+import type { AppRow } from "./dashboard/call_api.ts";
 import type { RefusalCounts } from "./refusal.ts";
 
 /** A snapshot of a manager. `version` grows when a field changes its meaning or goes. */
@@ -18,6 +19,8 @@ export interface ManagerStatus {
   readonly startedAtMs: number;
   /** Numbers of tasks, function calls among them. */
   readonly tasks: TaskCounts;
+  /** Calls of apps by state, for each app; absent where none was called. */
+  readonly apps?: readonly AppRow[];
   /** Tasks that end in a second: over the last minute, or as far back as the last ten of them. */
   readonly endedPerSecond: number;
   /** Its workers. */
@@ -109,6 +112,7 @@ export function statusOf(
     | "endedPerSecond"
     | "refused"
     | "unplaceable"
+    | "apps"
   >,
   summary: ManagerSummary,
 ): ManagerStatus {

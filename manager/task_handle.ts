@@ -205,12 +205,14 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
    * @throws {RangeError} When the value is too large for this process.
    */
   async value(): Promise<T> {
-    const result = await this.orThrow();
     const { readValue } = this.#options;
     // Without a reader, T is TaskResult: only the manager makes handles, and it sees to that.
-    if (readValue === undefined) return result as T;
+    if (readValue === undefined) return await this.orThrow() as T;
+    const end = await this.#ended();
+    // A result, which has many fields, is made only where somebody sees it.
+    if (end.outcome !== "success") throw this.failureOf(end, this.resultOf(end));
     const file = this.#valueFile;
-    if (file === undefined) return readValue(this.#end?.result?.value ?? NO_BYTES);
+    if (file === undefined) return readValue(end.result?.value ?? NO_BYTES);
     this.#coming ??= this.#bringValue(file, readValue).finally(() => this.#coming = undefined);
     return await this.#coming;
   }

@@ -133,8 +133,8 @@ function keyOf({ entry, pending }: Found, sort: TaskSort, nowMs: number): number
   }
 }
 
-function charsOf({ command, message, tag = "", category = "" }: TaskRow): number {
-  return command.length + message.length + tag.length + category.length;
+function charsOf({ command, message, tag = "", category = "", app = "" }: TaskRow): number {
+  return command.length + message.length + tag.length + category.length + app.length;
 }
 
 function rowOf(
@@ -142,7 +142,7 @@ function rowOf(
   pending: PendingTask | undefined,
   recovery: TaskStateName | undefined,
 ): TaskRow {
-  const { id, command, tag, category, submittedAtMs, ending } = entry;
+  const { id, command, tag, category, submittedAtMs, ending, call } = entry;
   const { workerId, host } = ending ?? pending ?? {};
   return {
     id,
@@ -152,6 +152,7 @@ function rowOf(
     command,
     ...(tag === undefined ? {} : { tag }),
     ...(category === undefined ? {} : { category }),
+    ...(call === undefined ? {} : { callId: call.callId, app: call.app }),
     try: ending?.try ?? pending?.try ?? 0,
     // The catalog keeps the ids of the core.
     ...(workerId === undefined ? {} : { workerId: workerId as WorkerId }),

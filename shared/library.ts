@@ -31,6 +31,12 @@ export type LibraryMode = "direct" | "fork";
 export const LIBRARY_MODES: readonly LibraryMode[] = ["direct", "fork"];
 
 /**
+ * Of a library whose calls take less than this in the mean a worker says nothing of a call's start,
+ * but after a moment; the manager takes one that it loses until then for started.
+ */
+export const QUIET_CALL_MS = 5;
+
+/**
  * Before the name of a function: our hosts call it once for each item. The arguments are the list of
  * those of each call, and whether to stop at the first failure; the value is what `batchModule` of
  * function_source.ts says. No export of a module or name in Python begins so.

@@ -2,6 +2,7 @@
 
 import { pushHeap } from "../../shared/heap.ts";
 import type { SessionId } from "../../shared/ids.ts";
+import { QUIET_CALL_MS } from "../../shared/library.ts";
 import { payOwed } from "./acknowledgement.ts";
 import { cancelTask } from "./cancel.ts";
 import { newCapacityPlace, removeCapacity } from "./capacity_index.ts";
@@ -28,6 +29,7 @@ import {
   newSource,
   outboxOf,
   tell,
+  type TryRecord,
   type WorkerRecord,
 } from "./state.ts";
 import { NO_RESOURCES } from "../../shared/resources.ts";
@@ -37,6 +39,9 @@ import { waitOrQueue } from "./task.ts";
 import { loseSource, offerSlots } from "./transfer.ts";
 import { loseRetrieval, loseTry } from "./try.ts";
 import { joinKind, kindOf, leaveKind } from "./worker_kind.ts";
+
+/** The mean of a class may be so much more than that of its library, by which its worker goes. */
+const SHORT_FACTOR = 4;
 
 /** A worker said hello. The valid session wins; DESIGN section 5, Sessions. */
 export function connectWorker(state: ManagerState, session: SessionId, hello: Hello): void {
@@ -181,7 +186,8 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   }
   loseRetrievals(state, worker, reason);
   for (const attempt of [...worker.tries.values()]) {
-    loseTry(state, attempt, attempt.isStarted && !worker.isLeaving && !state.isClosed);
+    const isCounted = !worker.isLeaving && !state.isClosed && mayHaveStarted(attempt);
+    loseTry(state, attempt, isCounted);
   }
   for (const instance of [...worker.instances.values()]) removeInstance(state, instance);
   for (const service of [...worker.services.values()]) {
@@ -204,6 +210,13 @@ export function loseWorker(state: ManagerState, worker: WorkerRecord, reason: st
   forgetReach(worker);
   forgetStarts(state, worker);
   setServing(state, worker, true);
+}
+
+/** True of a try that started, and of a call so short that its worker may not have said so yet. */
+function mayHaveStarted(
+  { isStarted, taskClass: { library, meanRanMs = Infinity } }: TryRecord,
+): boolean {
+  return isStarted || (library !== undefined && meanRanMs < SHORT_FACTOR * QUIET_CALL_MS);
 }
 
 /** A worker that says too much that cannot be is lost to this manager. */

@@ -103,7 +103,9 @@ export interface CallTryRow {
 
 /** All calls of one app. */
 export interface AppRow {
+  /** The name of the app. */
   readonly app: string;
+  /** Calls of it so far. */
   readonly calls: number;
   /** `{state: how many}`, of those that there are. */
   readonly states: { readonly [State in AppState]?: number };

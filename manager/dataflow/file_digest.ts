@@ -26,7 +26,7 @@ const LARGE_BYTES_MIN: number = 16 * 1024 * 1024;
 /**
  * A file that was written so shortly before it was looked at may be written again under the same
  * time: git calls such a one racy (Documentation/technical/racy-git.txt). Two seconds are the
- * coarsest times that file systems in use have.
+ * coarsest times that file systems in use have; Deno tells whole seconds of some of them.
  */
 const RACY_MS = 2_000;
 
@@ -188,7 +188,9 @@ export class FileDigests implements AsyncDisposable {
 }
 
 /** What stands for such a file in a key. */
-export function referenceOfFile({ kind, sha256 }: DigestedFile): Reference {
+export function referenceOfFile(
+  { kind, sha256 }: Pick<DigestedFile, "kind" | "sha256">,
+): Reference {
   return { kind: "content", content: kind, sha256 };
 }
 

@@ -289,7 +289,13 @@ export class FlowMemory implements CallMemory {
     const { placement, facts } = file;
     if (to?.scheme === "file" || placement.kind === "path") {
       const path = placement.kind === "path" ? placement.path : to?.path ?? "";
-      const { sha256, sizeBytes } = await this.#options.digests.digest(path);
+      const { kind, sha256, sizeBytes } = await this.#options.digests.digest(path);
+      file.facts = {
+        digest: sha256,
+        sizeBytes,
+        isDirectory: kind === "directory",
+        isExecutable: kind === "executable",
+      };
       return { kind: "path", path, digest: sha256, sizeBytes };
     }
     if (to !== undefined) {

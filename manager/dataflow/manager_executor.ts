@@ -275,7 +275,7 @@ function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): Mad
   const facts = ended?.result?.outputs.find(({ name }) => name === cacheName);
   if (facts === undefined) return undefined;
   const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
-  return { digest, sizeBytes, isDirectory, isExecutable };
+  return { digest, sizeBytes, isDirectory, isExecutable, ...(isDirectory && { isStream: true }) };
 }
 
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {

@@ -26,6 +26,9 @@ const APP_CHARS_MAX = 1_000;
 const TEXT_CHARS_MAX = 10_000;
 const CALL_CHARS_MAX = 500;
 
+/** The last instant of a Date: ECMA-262, section 21.4.1.1. */
+const INSTANT_MS_MAX = 8.64e15;
+
 /** Of what is encoded here. */
 const ENTRY_VERSION = 1;
 
@@ -125,7 +128,7 @@ function checkEntry(entry: MemoEntry): void {
 
 /** What is put must be found: it is checked as it will be when it is read. */
 function checkPlaces({ app, madeAtMs, ranMs, value, outputs, stdout, stderr }: MemoEntry): void {
-  const isWhole = isAmount(madeAtMs) && isAmount(ranMs) &&
+  const isWhole = isInstant(madeAtMs) && isAmount(ranMs) &&
     (value.kind === "bytes" || readFile(value.file) !== undefined) &&
     readOutputs(Object.entries(outputs)) !== undefined &&
     [stdout, stderr].every((place) => place === undefined || readPlace(place) !== undefined);
@@ -145,7 +148,7 @@ function readEntry(key: string, bytes: Uint8Array): MemoEntry | undefined {
   const value = readValue(valueRead);
   const outputs = readOutputs(outputsRead);
   const [stdout, stderr] = [readPlace(stdoutRead), readPlace(stderrRead)];
-  if (!isText(app) || !isText(call) || !isAmount(madeAtMs) || !isAmount(ranMs)) return undefined;
+  if (!isText(app) || !isText(call) || !isInstant(madeAtMs) || !isAmount(ranMs)) return undefined;
   if (value === undefined || outputs === undefined) return undefined;
   if (stdoutRead !== null && stdout === undefined) return undefined;
   if (stderrRead !== null && stderr === undefined) return undefined;
@@ -223,6 +226,10 @@ function isText(value: unknown): value is string {
 
 function isAmount(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+}
+
+function isInstant(value: unknown): value is number {
+  return isAmount(value) && value <= INSTANT_MS_MAX;
 }
 
 function isDigest(value: unknown): value is string {

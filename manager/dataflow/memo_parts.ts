@@ -200,10 +200,11 @@ function referenceOfHandle({ facts, kind }: FileHandle): Reference {
   );
 }
 
-function referenceOfFacts({ digest: sha256, isDirectory, isExecutable }: MadeFacts): Reference {
-  // Made directories have the digest of a stream, others that of their entries.
-  const content = isDirectory ? "directory stream" : isExecutable ? "executable" : "file";
-  return { kind: "content", content, sha256 };
+function referenceOfFacts(facts: MadeFacts): Reference {
+  const { digest: sha256, isDirectory, isExecutable, isStream } = facts;
+  if (isStream === true) return { kind: "content", content: "directory stream", sha256 };
+  const kind = isDirectory ? "directory" : isExecutable ? "executable" : "file";
+  return referenceOfFile({ kind, sha256 });
 }
 
 /** A url by what its server says of it now. */

@@ -15,7 +15,7 @@ import type { KeptFile } from "../kept_file.ts";
 export type MemoPlace =
   /** With the workers. */
   | { readonly kind: "kept"; readonly file: KeptFile }
-  /** An absolute path of the manager's machine; `digest` as of `digestFile`. */
+  /** An absolute path of the manager's machine; `digest` as of `FileDigests`. */
   | PlacedContents<"path"> & { readonly path: string }
   | PlacedContents<"url"> & { readonly url: string };
 

@@ -15,8 +15,10 @@ export type FilePlacement =
 
 /** What is known of the contents of a file that a call made. */
 export interface MadeFacts {
-  /** SHA-256 in hexadecimal; of a directory of what stands for all that is in it. */
+  /** SHA-256 in hexadecimal; of a directory that which names it, unless `isStream`. */
   readonly digest: string;
+  /** True of a directory whose digest is that of the stream as which it travels, times and all. */
+  readonly isStream?: boolean;
   /** Bytes. */
   readonly sizeBytes: number;
   /** Else it is a file. */

@@ -17,6 +17,12 @@ type Dispatched = Extract<Fact, { kind: "try_dispatched" }>;
 type TryEnded = Extract<Fact, { kind: "try_ended" }>;
 type TaskEnded = Extract<Fact, { kind: "task_ended" }>;
 
+/**
+ * A try that began so shortly before the end of a batch is told of with the next one, if it goes on
+ * until then: of a stream of short calls some hundreds are always under way.
+ */
+const YOUNG_MS = 150;
+
 /** The same lists while they grow. */
 export type Growing<Columns> = {
   -readonly [Name in keyof Columns]: Columns[Name] extends readonly (infer Item)[] ? Item[]
@@ -132,9 +138,19 @@ export class CallColumns {
     tell(startedAtMs, { kind: "try_started", taskId, try: number, workerId });
   }
 
-  /** Tells of all tries that began lately: those that end from now on end later than soon. */
+  /** Tells of all tries that began lately. */
   tellBegun(tell: (atMs: number, record: RunRecord) => void): void {
     for (const taskId of this.#begun.keys()) this.tell(taskId, tell);
+  }
+
+  /** The same of those that are not young at `nowMs`; true when others are left. */
+  tellOld(nowMs: number, tell: (atMs: number, record: RunRecord) => void): boolean {
+    for (const [taskId, { atMs }] of this.#begun) {
+      // They are in the order in which they began.
+      if (nowMs - atMs < YOUNG_MS) return true;
+      this.tell(taskId, tell);
+    }
+    return false;
   }
 
   /** The columns so far, after which there are none. */

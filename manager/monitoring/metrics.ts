@@ -32,6 +32,12 @@ export interface MetricsOptions {
   readonly refused: () => { readonly [kind: string]: number };
   /** Ready tasks that no worker could ever run that is there. */
   readonly unplaceableCount: () => number;
+  /** How many calls of each app came to each state so far. */
+  readonly apps: () => readonly {
+    readonly app: string;
+    readonly state: string;
+    readonly count: number;
+  }[];
   /** What waits to be recorded, and what was left out; undefined when nothing is recorded. */
   readonly records: () => { readonly waiting: number; readonly leftOut: number } | undefined;
 }
@@ -167,12 +173,17 @@ export class Metrics {
   }
 
   #addReadings(): void {
-    const { refused, unplaceableCount, records } = this.#options;
+    const { refused, unplaceableCount, records, apps } = this.#options;
     const registry = this.#registry;
     registry.gauge(
       "tendril_tasks_unplaceable",
       "Ready tasks that no worker could ever run that is there.",
       unplaceableCount,
+    );
+    registry.readCounters(
+      "tendril_app_calls_total",
+      "Calls of apps that came to each state, by app; a call passes several.",
+      () => apps().map(({ app, state, count }) => [{ app, state }, count]),
     );
     registry.gauges("tendril_hosts_barred", "Hosts that get no work, by why.", () => {
       const counts = { blocked: 0, draining: 0 };

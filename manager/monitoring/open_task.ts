@@ -89,6 +89,8 @@ export class OpenTask {
   /** True while it waits to be written. */
   isDirty = false;
   #notedAtMs = 0;
+  /** Its row has had values in columns that are null of most calls. */
+  hasRare = false;
   /** Rows that are not written yet, or have changed since. */
   attempts: Attempt[] | undefined = undefined;
   statuses: StatusRow[] | undefined = undefined;

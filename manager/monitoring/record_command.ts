@@ -24,8 +24,8 @@ import type { RecordOrder, RecordPlaces, RecordReply } from "./record_frame.ts";
 import { openVineLogs } from "./vine_logs.ts";
 
 /**
- * Between two commits at least. With the moment that facts wait in the manager it is under a second
- * after which whatever happened is in the database.
+ * Between two commits at least. With the moments that facts, and tries of calls that have just begun,
+ * wait in the manager it is under a second after which whatever happened is in the database.
  */
 const COMMIT_MS = 700;
 

@@ -16,7 +16,7 @@ import { type Informants, recordOf, sortOf } from "./fact_record.ts";
 import type { RecordOf, RunRecord, Sample } from "./record.ts";
 
 /** Facts wait this long for others, so that what belongs together is recorded together. */
-const BATCH_MS = 250;
+const BATCH_MS = 150;
 
 /** Records are made for this long in one turn of the event loop. */
 const SLICE_MS = 2;
@@ -124,7 +124,7 @@ export class Recorder {
     if (this.#queue.length === 0) return;
     this.#start();
     this.#take(Infinity);
-    this.#endBatch();
+    this.#endBatch({ isWhole: true });
   }
 
   /** Records what is left, and that the run has ended. Later facts are dropped. */
@@ -158,7 +158,7 @@ export class Recorder {
   #work(): void {
     this.#start();
     const isDone = this.#take(performance.now() + SLICE_MS);
-    if (isDone) return this.#endBatch();
+    if (isDone) return this.#endBatch({ isWhole: false });
     this.#send();
     this.#slice = setImmediate(() => {
       this.#slice = undefined;
@@ -200,14 +200,17 @@ export class Recorder {
     return true;
   }
 
-  #endBatch(): void {
-    this.#columns.tellBegun((atMs, record) => this.#put(this.#epochMs + atMs, record));
+  /** Tries that began just now are left for the next batch, unless this has to be whole. */
+  #endBatch({ isWhole }: { readonly isWhole: boolean }): void {
     const nowMs = performance.now();
+    const tell = (atMs: number, record: RunRecord) => this.#put(this.#epochMs + atMs, record);
+    const hasYoung = !isWhole && this.#columns.tellOld(nowMs, tell);
+    if (isWhole) this.#columns.tellBegun(tell);
     const isEarly = nowMs - this.#sampledAtMs < SAMPLE_MS;
     if (this.#hasChanged && !isEarly) this.#sample(nowMs);
     this.#send();
     // The last change of all is sampled as well.
-    if (this.#hasChanged) this.#wait(BATCH_MS);
+    if (this.#hasChanged || hasYoung) this.#wait(BATCH_MS);
   }
 
   #hearOne(fact: Fact, atMs: number): void {

@@ -11,13 +11,27 @@ const SECONDS_MAX = 64;
 
 const seconds = new Map<number, string>();
 
-/** Of one task many instants are the same. */
-let last = { atMs: Number.NaN, text: "" };
+/** `000` to `999`: half the work of filling up with zeros. */
+const THREE_DIGITS: readonly string[] = Array.from(
+  { length: 1_000 },
+  (_, number) => String(number).padStart(3, "0"),
+);
+
+/** Instants that are remembered as text: each of the few of one task stands in several rows. */
+const INSTANTS_MAX = 16;
+
+const instants: number[] = Array.from({ length: INSTANTS_MAX }, () => Number.NaN);
+const texts: string[] = Array.from({ length: INSTANTS_MAX }, () => "");
 
 /** The text of an instant in epoch milliseconds. */
 export function sqlTime(atMs: number): string {
-  if (last.atMs !== atMs) last = { atMs, text: textOf(atMs) };
-  return last.text;
+  const atUs = Math.round(atMs * 1000);
+  const index = atUs & (INSTANTS_MAX - 1);
+  if (instants[index] !== atUs) {
+    instants[index] = atUs;
+    texts[index] = textOf(atUs);
+  }
+  return texts[index] ?? "";
 }
 
 /** The same, where there may be none. */
@@ -25,11 +39,12 @@ export function sqlTimeOrNull(atMs: number | undefined): string | null {
   return atMs === undefined ? null : sqlTime(atMs);
 }
 
-function textOf(atMs: number): string {
-  const atUs = Math.round(atMs * 1000);
+function textOf(atUs: number): string {
   const second = Math.floor(atUs / 1_000_000);
-  // A digit before, which goes again: quicker than to fill up with zeros.
-  return secondText(second) + String(1_000_000 + atUs - second * 1_000_000).slice(1);
+  const fraction = atUs - second * 1_000_000;
+  const thousands = Math.floor(fraction / 1_000);
+  const rest = fraction - thousands * 1_000;
+  return secondText(second) + (THREE_DIGITS[thousands] ?? "") + (THREE_DIGITS[rest] ?? "");
 }
 
 function secondText(second: number): string {

@@ -5,16 +5,26 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 /** What SQLite takes. */
 export type SqlValue = string | number | null;
 
-/** Writes whole rows, `rowCount` at a time, in place of those of the same key. */
+/** Values that are the same in all rows of a statement: what is in its text is not bound each time. */
+export type Constants = Readonly<Record<string, string | number>>;
+
+/** Writes whole rows, one at a time, in place of those of the same key; other columns are null. */
 export function insertInto(
   database: DatabaseSync,
   table: string,
   columns: readonly string[],
-  rowCount: number = 1,
+  constants: Constants = {},
 ): StatementSync {
-  const row = `(${columns.map(() => "?").join(", ")})`;
-  const rows = Array.from({ length: rowCount }, () => row).join(", ");
-  return database.prepare(`INSERT OR REPLACE INTO ${table} (${columns.join(", ")}) VALUES ${rows}`);
+  const values = [...columns.map(() => "?"), ...Object.values(constants).map(literalOf)];
+  const names = [...columns, ...Object.keys(constants)].join(", ");
+  return database.prepare(
+    `INSERT OR REPLACE INTO ${table} (${names}) VALUES (${values.join(", ")})`,
+  );
+}
+
+/** A value as it stands in a statement. */
+export function literalOf(value: string | number): string {
+  return typeof value === "number" ? String(value) : `'${value.replaceAll("'", "''")}'`;
 }
 
 /** Changes columns of the row of a key. */

@@ -1,9 +1,14 @@
-/** Rows of Parsl's table `status`. */
+/**
+ * Rows of Parsl's table `status`: of a task that nothing happened to there are five, which is more
+ * than all its other rows together.
+ *
+ * @module
+ */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 import { sqlTime } from "./sql_time.ts";
-import { insertInto, type SqlValue } from "./statement.ts";
+import { literalOf, type SqlValue } from "./statement.ts";
 
 /** One row, but for whose it is. */
 export interface NamedStatus {
@@ -13,42 +18,52 @@ export interface NamedStatus {
   readonly try: number;
 }
 
-/** One that nothing happened to has five, one that goes on has one or two more at a time. */
-const ROW_COUNTS: readonly number[] = [5, 2, 1];
+/** Rows of one statement at most. */
+const ROWS_MAX = 5;
 
-const COLUMNS: readonly string[] = [
-  "task_id",
-  "task_status_name",
-  "timestamp",
-  "run_id",
-  "try_id",
-];
+/** Statements that are remembered: few sequences of names are common. */
+const STATEMENTS_MAX = 64;
 
 /** Where tasks and calls of apps stood when. */
 export class StatusTable {
+  readonly #database: DatabaseSync;
   readonly #runId: string;
-  /** Of so many rows, the most first: a statement costs as much as two rows. */
-  readonly #inserts: readonly StatementSync[];
+  /** `{names of its rows: statement}` */
+  readonly #statements: Map<string, StatementSync> = new Map();
 
   constructor(database: DatabaseSync, runId: string) {
+    this.#database = database;
     this.#runId = runId;
-    this.#inserts = ROW_COUNTS.map((count) => insertInto(database, "status", COLUMNS, count));
   }
 
   /** Adds rows of a task or call. */
   write(taskId: number, statuses: readonly NamedStatus[]): void {
-    let written = 0;
-    for (const [index, count] of ROW_COUNTS.entries()) {
-      for (; statuses.length - written >= count; written += count) {
-        const values: SqlValue[] = [];
-        for (let row = written; row < written + count; row++) {
-          const status = statuses[row];
-          if (status === undefined) continue;
-          const tryId = Math.max(0, status.try - 1);
-          values.push(taskId, status.name, sqlTime(status.atMs), this.#runId, tryId);
-        }
-        this.#inserts[index]?.run(...values);
+    for (let from = 0; from < statuses.length; from += ROWS_MAX) {
+      const rows = statuses.length <= ROWS_MAX ? statuses : statuses.slice(from, from + ROWS_MAX);
+      const values: SqlValue[] = [taskId];
+      let names = "";
+      for (const { name, atMs, try: number } of rows) {
+        names += `${name} `;
+        values.push(sqlTime(atMs), Math.max(0, number - 1));
       }
+      this.#statementFor(names, rows).run(...values);
     }
+  }
+
+  /** What does not differ is in the text of the statement: to bind it costs as much as to write it. */
+  #statementFor(names: string, rows: readonly NamedStatus[]): StatementSync {
+    const known = this.#statements.get(names);
+    if (known !== undefined) return known;
+    const runId = literalOf(this.#runId);
+    const values = rows.map(({ name }, index) =>
+      `(?1, ${literalOf(name)}, ?${2 + 2 * index}, ${runId}, ?${3 + 2 * index})`
+    );
+    const statement = this.#database.prepare(
+      "INSERT OR REPLACE INTO status (task_id, task_status_name, timestamp, run_id, try_id) " +
+        `VALUES ${values.join(", ")}`,
+    );
+    if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear();
+    this.#statements.set(names, statement);
+    return statement;
   }
 }

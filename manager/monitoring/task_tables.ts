@@ -8,15 +8,16 @@ import type { Attempt, Attempts } from "./attempts.ts";
 import type { OpenTask, Submission } from "./open_task.ts";
 import type { TryEnd } from "./record.ts";
 import { sqlTime, sqlTimeOrNull } from "./sql_time.ts";
+import { StatusTable } from "./status_table.ts";
 import {
   insertInto,
   instantOrNull,
+  literalOf,
   numberOrNull,
   type SqlValue,
   updateOf,
   wholeOrNull,
 } from "./statement.ts";
-import { StatusTable } from "./status_table.ts";
 
 /** What is known of a task from its submission on. */
 const FIXED_COLUMNS: readonly string[] = [
@@ -44,9 +45,6 @@ const CHANGING_COLUMNS: readonly string[] = [
   "outcome",
   "message",
   "try_count",
-  "exit_code",
-  "signal",
-  "mount",
   "worker_id",
   "host",
   "dispatched_at_ms",
@@ -54,6 +52,16 @@ const CHANGING_COLUMNS: readonly string[] = [
   "ended_at_ms",
   "staged_ms",
   "ran_ms",
+  "value_bytes",
+  "stdout_bytes",
+  "stderr_bytes",
+];
+
+/** The same, but for most calls: they are null of a task of which nothing such is known. */
+const RARE_COLUMNS: readonly string[] = [
+  "exit_code",
+  "signal",
+  "mount",
   "allocated_cores",
   "allocated_memory_bytes",
   "allocated_disk_bytes",
@@ -63,9 +71,6 @@ const CHANGING_COLUMNS: readonly string[] = [
   "used_disk_bytes",
   "used_process_count",
   "used_cpu_ms",
-  "value_bytes",
-  "stdout_bytes",
-  "stderr_bytes",
   "stdout_tail",
   "stderr_tail",
 ];
@@ -75,6 +80,8 @@ const EXECUTOR = "tendril";
 
 /** Tries that took less are no more than a point in Parsl's plots. */
 const PLOTTED_MS = 1_000;
+
+const NONE: readonly SqlValue[] = [];
 
 /** Mounts that Parsl's columns name. */
 const NAMED_MOUNTS_MAX = 100;
@@ -87,6 +94,9 @@ export class TaskTables {
   readonly #outputs: string | undefined;
   readonly #insertTask: StatementSync;
   readonly #updateTask: StatementSync;
+  /** The same with rare columns. */
+  readonly #insertWhole: StatementSync;
+  readonly #updateWhole: StatementSync;
   readonly #recover: StatementSync;
   readonly #insertMount: StatementSync;
   readonly #insertAttempt: StatementSync;
@@ -108,23 +118,24 @@ export class TaskTables {
     this.#runId = runId;
     this.#attempts = attempts;
     this.#outputs = outputs;
-    const taskKey = "task_id = ?";
-    this.#insertTask = insertInto(database, "task_detail", [
-      ...FIXED_COLUMNS,
-      ...CHANGING_COLUMNS,
-      "recovery_count",
-    ]);
-    this.#updateTask = updateOf(database, "task_detail", {
-      columns: CHANGING_COLUMNS,
-      key: taskKey,
-    });
+    const insert = (columns: readonly string[]) =>
+      insertInto(database, "task_detail", [...FIXED_COLUMNS, ...columns], { recovery_count: 0 });
+    const update = (columns: readonly string[]) =>
+      updateOf(database, "task_detail", { columns, key: "task_id = ?" });
+    this.#insertTask = insert(CHANGING_COLUMNS);
+    this.#updateTask = update(CHANGING_COLUMNS);
+    this.#insertWhole = insert([...CHANGING_COLUMNS, ...RARE_COLUMNS]);
+    this.#updateWhole = update([...CHANGING_COLUMNS, ...RARE_COLUMNS]);
     this.#recover = database.prepare(
       "UPDATE task_detail SET recovery_count = recovery_count + ?, try_count = max(try_count, ?) " +
         "WHERE task_id = ?",
     );
     this.#insertMount = insertInto(database, "mount", ["task_id", "role", "mount", "file_id"]);
     this.#insertAttempt = insertInto(database, "attempt", ATTEMPT_COLUMNS);
-    this.#insertParslTask = insertInto(database, "task", PARSL_TASK_COLUMNS);
+    this.#insertParslTask = insertInto(database, "task", PARSL_TASK_COLUMNS, {
+      run_id: runId,
+      task_memoize: "False",
+    });
     this.#updateParslTask = updateOf(database, "task", {
       columns: [
         "task_stdout",
@@ -133,9 +144,12 @@ export class TaskTables {
         "task_fail_count",
         "task_fail_cost",
       ],
-      key: "task_id = ? AND run_id = ?",
+      key: `task_id = ? AND run_id = ${literalOf(runId)}`,
     });
-    this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS);
+    this.#insertTry = insertInto(database, "try", PARSL_TRY_COLUMNS, {
+      run_id: runId,
+      task_executor: EXECUTOR,
+    });
     this.#statuses = new StatusTable(database, runId);
     this.#findCall = database.prepare("SELECT app_call_id FROM task_detail WHERE task_id = ?");
     this.#insertResource = insertInto(database, "resource", RESOURCE_COLUMNS);
@@ -156,7 +170,8 @@ export class TaskTables {
   #insertOne(task: OpenTask, submission: Submission): void {
     const { sort, tag, mounts, argumentBytes, depends } = submission;
     const { requested } = sort;
-    this.#insertTask.run(
+    const hasRare = hasRareValues(task);
+    (hasRare ? this.#insertWhole : this.#insertTask).run(
       task.taskId,
       sort.taskKind,
       sort.name,
@@ -174,7 +189,7 @@ export class TaskTables {
       argumentBytes === undefined || argumentBytes < 0 ? null : argumentBytes,
       task.triedCall?.callId ?? null,
       ...changingValues(task),
-      0,
+      ...(hasRare ? rareValues(task) : NONE),
     );
     for (const { role, mount, fileId } of mounts) {
       this.#insertMount.run(task.taskId, role, mount, fileId);
@@ -182,10 +197,8 @@ export class TaskTables {
     if (task.triedCall !== undefined) return;
     this.#insertParslTask.run(
       task.taskId,
-      this.#runId,
       depends.join(","),
       sort.name,
-      "False",
       mountNames(mounts, "input"),
       mountNames(mounts, "output"),
       sqlTime(task.submittedAtMs),
@@ -194,10 +207,12 @@ export class TaskTables {
   }
 
   #updateOne(task: OpenTask): void {
-    this.#updateTask.run(...changingValues(task), task.taskId);
+    if (hasRareValues(task)) {
+      this.#updateWhole.run(...changingValues(task), ...rareValues(task), task.taskId);
+    } else this.#updateTask.run(...changingValues(task), task.taskId);
     const isUnchanged = task.ending === undefined && task.failCount === 0;
     if (isUnchanged || task.triedCall !== undefined) return;
-    this.#updateParslTask.run(...this.#parslEnd(task), task.taskId, this.#runId);
+    this.#updateParslTask.run(...this.#parslEnd(task), task.taskId);
   }
 
   #writeRecovery(task: OpenTask): void {
@@ -261,9 +276,7 @@ export class TaskTables {
     this.#insertTry.run(
       number - 1,
       taskId,
-      this.#runId,
       host,
-      EXECUTOR,
       sqlTime(attempt.dispatchedAtMs),
       startedAtMs === 0 ? null : sqlTime(startedAtMs),
       endedAtMs === 0 ? null : sqlTime(endedAtMs),
@@ -322,10 +335,8 @@ const ATTEMPT_COLUMNS: readonly string[] = [
 
 const PARSL_TASK_COLUMNS: readonly string[] = [
   "task_id",
-  "run_id",
   "task_depends",
   "task_func_name",
-  "task_memoize",
   "task_inputs",
   "task_outputs",
   "task_time_invoked",
@@ -339,9 +350,7 @@ const PARSL_TASK_COLUMNS: readonly string[] = [
 const PARSL_TRY_COLUMNS: readonly string[] = [
   "try_id",
   "task_id",
-  "run_id",
   "hostname",
-  "task_executor",
   "task_try_time_launched",
   "task_try_time_running",
   "task_try_time_returned",
@@ -364,16 +373,12 @@ const RESOURCE_COLUMNS: readonly string[] = [
 
 /** The values of `CHANGING_COLUMNS`. */
 function changingValues(task: OpenTask): SqlValue[] {
-  const { attempt, end, ending, allocated } = task;
-  const used = end?.used;
+  const { attempt, end, ending } = task;
   return [
     task.state,
     ending?.outcome ?? null,
     ending?.message ?? "",
     task.tryCount,
-    end?.exitCode ?? null,
-    end?.signal ?? null,
-    ending?.mount ?? null,
     attempt?.workerId ?? null,
     attempt?.host ?? null,
     attempt?.dispatchedAtMs ?? null,
@@ -381,6 +386,28 @@ function changingValues(task: OpenTask): SqlValue[] {
     ending?.atMs ?? null,
     end?.stagedMs ?? null,
     end?.ranMs ?? null,
+    end?.valueBytes ?? null,
+    end?.stdoutBytes ?? null,
+    end?.stderrBytes ?? null,
+  ];
+}
+
+/** True of a task of which one of `RARE_COLUMNS` is known, or was at its last writing. */
+function hasRareValues(task: OpenTask): boolean {
+  const { end, ending, allocated } = task;
+  task.hasRare ||= allocated !== undefined || ending?.mount !== undefined ||
+    end?.exitCode !== undefined || end?.signal !== undefined || end?.used !== undefined ||
+    end?.stdoutTail !== undefined || end?.stderrTail !== undefined;
+  return task.hasRare;
+}
+
+/** The values of `RARE_COLUMNS`. */
+function rareValues({ end, ending, allocated }: OpenTask): SqlValue[] {
+  const used = end?.used;
+  return [
+    end?.exitCode ?? null,
+    end?.signal ?? null,
+    ending?.mount ?? null,
     allocated?.cores ?? null,
     wholeOrNull(allocated?.memoryBytes),
     wholeOrNull(allocated?.diskBytes),
@@ -390,9 +417,6 @@ function changingValues(task: OpenTask): SqlValue[] {
     wholeOrNull(used?.diskBytes),
     wholeOrNull(used?.processCount),
     used?.cpuMs ?? null,
-    end?.valueBytes ?? null,
-    end?.stdoutBytes ?? null,
-    end?.stderrBytes ?? null,
     end?.stdoutTail ?? null,
     end?.stderrTail ?? null,
   ];

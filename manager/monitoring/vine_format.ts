@@ -82,10 +82,16 @@ export function megabytes(bytes: number): number {
   return Number.isFinite(bytes) ? Math.ceil(bytes / MEGABYTE) : 0;
 }
 
+/** Of calls that follow each other most are of one worker. */
+let lastWorker = { workerId: "", name: "worker-_" };
+
 /** TaskVine's tools pass over workers that are called otherwise. */
 export function workerName(workerId: string): string {
-  const name = oneWord(workerId);
-  return name.startsWith("worker-") ? name : `worker-${name}`;
+  if (lastWorker.workerId !== workerId) {
+    const name = oneWord(workerId);
+    lastWorker = { workerId, name: name.startsWith("worker-") ? name : `worker-${name}` };
+  }
+  return lastWorker.name;
 }
 
 /** Why a worker left, in TaskVine's words. */
@@ -153,9 +159,9 @@ export function measuredJson(
 ): string {
   const { used, valueBytes = 0, stdoutBytes, stderrBytes } = end;
   const [start, stop] = [seconds(startMs), seconds(startMs + ranMs)];
-  const { memoryBytes = 0, diskBytes = 0, gpus = 0, cores = 0 } = { ...allocated, ...used };
   const size = (valueBytes + stdoutBytes + stderrBytes) / MEGABYTE;
-  const amounts = amountsJson({ memoryBytes, diskBytes, gpus, cores });
+  const isBare = allocated === undefined && used === undefined;
+  const amounts = isBare ? NO_AMOUNTS : amountsJson({ ...NOTHING, ...allocated, ...used });
   return `{"time_worker_start":[${start},"s"],"time_worker_end":[${stop},"s"],` +
     `"time_output_mgr":[${seconds(retrievedMs)},"s"],"size_output_mgr":[${size},"MB"],` +
     `${commitFields(dispatchedAtMs)},"start":[${start},"s"],"end":[${stop},"s"],` +
@@ -164,10 +170,18 @@ export function measuredJson(
 
 const NO_AMOUNTS = '{"memory":[0,"MB"],"disk":[0,"MB"],"gpus":[0,"gpus"],"cores":[0,"cores"]}';
 
+const NOTHING = { memoryBytes: 0, diskBytes: 0, gpus: 0, cores: 0 };
+
+/** Of a call that is told of once it has ended they stand in two lines. */
+let lastCommit = { atMs: Number.NaN, fields: "" };
+
 function commitFields(dispatchedAtMs: number): string {
+  if (lastCommit.atMs === dispatchedAtMs) return lastCommit.fields;
   const at = seconds(dispatchedAtMs);
-  return `"time_commit_start":[${at},"s"],"time_commit_end":[${at},"s"],` +
+  const fields = `"time_commit_start":[${at},"s"],"time_commit_end":[${at},"s"],` +
     `"time_input_mgr":[0,"s"],"size_input_mgr":[0,"MB"]`;
+  lastCommit = { atMs: dispatchedAtMs, fields };
+  return fields;
 }
 
 function seconds(ms: number): string {

@@ -114,6 +114,7 @@ test("README.md names options that exist, and links to what is there", () => {
     "dashboard",
     "report",
     "runs",
+    "memo",
     "workers",
     "files",
     "completions",

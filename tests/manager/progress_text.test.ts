@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
 import { describeEnd, describeProgress, viewOf } from "../../manager/progress_text.ts";
+import type { ManagerStatus } from "../../manager/status.ts";
 import { renderSpans } from "../../shared/span.ts";
 import { statusWith } from "./status_sample.ts";
 
@@ -41,6 +42,30 @@ test("describeProgress() says how to start a worker when none has come", () => {
   expect(at(1_000_100)).toContain("workers: 0;");
   expect(at(1_009_000)).toContain('workers: none, start with "tendril worker --name blast";');
   expect(at(1_009_000, { ...none, away: 1 })).toContain("workers: 0 (1 away);");
+});
+
+const APPS: NonNullable<ManagerStatus["apps"]> = [
+  { app: "align", calls: 30, states: Object.fromEntries([["exec_done", 8], ["running", 22]]) },
+  {
+    app: "count",
+    calls: 10,
+    states: Object.fromEntries([
+      ...[["memo_done", 3], ["failed", 1], ["dep_fail", 1], ["cancelled", 1], ["pending", 4]],
+    ]),
+  },
+];
+
+test("describeProgress() tells of calls of apps, where a flow makes them, and not of tasks", () => {
+  const view = viewOf({ ...statusWith(), apps: APPS });
+  const within = (columns: number) => plain(describeProgress(view, { nowMs: 1_002_000, columns }));
+  expect(within(Infinity)).toBe(
+    "14 of 40 calls, 3 from memory, 4 waiting, 22 running, 2 failed; workers: 2; " +
+      "moved: 1.5 MB; 2.0/s; about 13 s left",
+  );
+  expect(within(40)).toBe("14 of 40 calls, 22 running, 2 failed");
+  expect(plain(describeEnd({ ...statusWith(), apps: APPS }, 1_004_000))).toStartWith(
+    "calls: 11 done, 3 of them from memory, 2 failed, 1 cancelled, 26 unfinished; in 4 s",
+  );
 });
 
 test("describeEnd() tells of bytes by route, and leaves out what did not happen", () => {

@@ -22,7 +22,7 @@ import { SCHEMA } from "../../manager/monitoring/schema.ts";
 import { RUN_FILE_NAME, type RunFile, runFileText } from "../../manager/run_file.ts";
 import { listRuns, mendLatest, removeRun, sweepRemoved } from "../../manager/run_list.ts";
 import { processStart } from "../../shared/access_file.ts";
-import { readArguments } from "../../shared/command_line.ts";
+import { runCommand } from "./run_command.ts";
 
 /** The number of no process: greater than any that Linux gives. */
 const NO_PID = 2 ** 22 + 1;
@@ -72,30 +72,7 @@ class Runs implements Disposable {
 }
 
 /** Runs `tendril runs` with these; tells what it printed. */
-async function runs(
-  ...args: string[]
-): Promise<{ status: number; stdout: string; stderr: string }> {
-  const { spec, run } = RUNS_COMMAND;
-  const said = { stdout: "", stderr: "" };
-  const streams = ["stdout", "stderr"] as const;
-  const before = streams.map((name) => process[name].write);
-  for (const name of streams) {
-    process[name].write = ((text: string, written?: () => void) => {
-      said[name] += text;
-      written?.();
-      return true;
-    }) as typeof process.stdout.write;
-  }
-  try {
-    const status = await run({ spec, given: readArguments(spec, args, {}), library: {} });
-    return { status, ...said };
-  } finally {
-    for (const [index, name] of streams.entries()) {
-      const write = before[index];
-      if (write !== undefined) process[name].write = write;
-    }
-  }
-}
+const runs = (...args: string[]) => runCommand(RUNS_COMMAND, args);
 
 test("listRuns() tells which runs go on, have ended and were killed, the oldest first", async () => {
   using at = new Runs();

@@ -14,6 +14,7 @@ const metrics = new Metrics({
   refused: () => ({}),
   unplaceableCount: () => 0,
   records: () => undefined,
+  apps: () => [],
 });
 
 const { panels, templating } = dashboard;

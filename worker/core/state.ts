@@ -242,6 +242,10 @@ export interface WorkerState {
   /** Messages and instructions of the step under way. */
   readonly outbox: WorkerMessage[];
   readonly started: TryRecord[];
+  /** Calls of which nothing is told yet, and when they started, the oldest first. */
+  readonly startedQuietly: { readonly record: TryRecord; readonly atMs: number }[];
+  /** When these are looked at; `Infinity` when there is none. */
+  quietUntilMs: number;
   readonly instructions: WorkerInstruction[];
 }
 
@@ -318,6 +322,8 @@ export function newWorkerState(options: WorkerOptions): WorkerState {
     nowMs: 0,
     outbox: [],
     started: [],
+    startedQuietly: [],
+    quietUntilMs: Infinity,
     instructions: [],
   };
 }

@@ -24,6 +24,7 @@ import { measureTry } from "./overflow.ts";
 import { expireParts, partWakeAtMs } from "./part.ts";
 import { startWhatFits } from "./room.ts";
 import { tell, type WorkerState } from "./state.ts";
+import { tellStarts } from "./start.ts";
 import { endVerification } from "./verification.ts";
 import { endCalls, endTask, expireTries } from "./task.ts";
 
@@ -47,7 +48,7 @@ export function step(state: WorkerState, events: readonly TimedEvent[]): WorkerI
 /** When the next timer of the state falls due, if there is one. */
 export function nextWakeAtMs(state: WorkerState): number | undefined {
   if (state.hasLeft) return undefined;
-  const { deadlines, end, leaving, disk: { tellAtMs } } = state;
+  const { deadlines, end, leaving, disk: { tellAtMs }, quietUntilMs } = state;
   const timers = [
     peekHeap(deadlines)?.atMs,
     leaving === undefined ? end?.atMs : leaving.untilMs,
@@ -55,6 +56,7 @@ export function nextWakeAtMs(state: WorkerState): number | undefined {
     tellAtMs,
     makeWakeAtMs(state),
     partWakeAtMs(state),
+    quietUntilMs,
   ];
   const atMs = Math.min(...timers.map((timer) => timer ?? Infinity));
   return atMs === Infinity ? undefined : atMs;
@@ -109,12 +111,7 @@ function handle(state: WorkerState, event: TimedEvent): void {
 
 /** Closes the step: messages of this step make one `send`, after what they promise. */
 function takeInstructions(state: WorkerState): WorkerInstruction[] {
-  const running = state.started.filter((record) => !record.isGone);
-  if (running.length > 0) {
-    const tries = running.map(({ task }) => ({ taskId: task.taskId, try: task.try }));
-    tell(state, { kind: "tries_started", tries });
-  }
-  state.started.length = 0;
+  tellStarts(state);
   if (state.outbox.length > 0) {
     const send = { kind: "send", messages: state.outbox.splice(0) } as const;
     // A worker that leaves says so before it goes.

@@ -36,6 +36,7 @@ import { passRetiring } from "./library.ts";
 import { releaseMemory } from "./memory.ts";
 import { heldBytes } from "./overflow.ts";
 import { awaitRoom, freeRoom } from "./room.ts";
+import { noteStart } from "./start.ts";
 import {
   type CacheRecord,
   type InstanceRecord,
@@ -296,7 +297,7 @@ function needsOf(record: TryRecord): Need[] {
 function startRunning(state: WorkerState, record: TryRecord, instance?: InstanceRecord): number {
   forgetNeeds(state, record);
   record.state = { kind: "running", ...(instance === undefined ? {} : { instance }) };
-  state.started.push(record);
+  noteStart(state, record);
   const { timeoutMs } = record.shape;
   // A call may wait inside its instance for the one before it: its time begins when it does.
   if (timeoutMs > 0 && instance === undefined) {

@@ -184,6 +184,8 @@ test("endKeep() has a buffer of the same contents stay when nobody needs it any 
   const bound = { name: NAME, sizeBytes: 1_000, digest: DIGEST };
   const kind = { isDirectory: false, isExecutable: false };
   const buffer = fixture.declares({ kind: "manager" }, {}, { ...bound, ...kind });
+  const reader = fixture.brought("a", { inputs: [buffer] });
+  fixture.finishes("a", reader);
   const temp = madeBy(fixture, "a");
   wantsKept(fixture, temp);
   hasKept(fixture, "a");

@@ -81,6 +81,20 @@ test("endTry() repeats a call whose instance died, up to workerLosses", () => {
   expect(fixture.outcome(call)).toBe("library_failed");
 });
 
+for (const { ranMs, lossCount } of [{ ranMs: 1, lossCount: 1 }, { ranMs: 100, lossCount: 0 }]) {
+  test(`loseWorker() counts ${lossCount} for a call of ${ranMs} ms of whose start it was not told`, () => {
+    const fixture = withLibrary();
+    fixture.joins("a");
+    const first = fixture.submits(CALL);
+    fixture.says("a", { kind: "instance_ready", instanceId: instanceAt(fixture, "a") });
+    fixture.finishes("a", first, { ranMs });
+    const call = fixture.submits(CALL);
+    expect(fixture.dispatched).toEqual([`a ${call}.1`]);
+    fixture.exits("a");
+    expect(fixture.task(call)).toMatchObject({ lossCount, state: { kind: "ready" } });
+  });
+}
+
 test("makeRoom() stops an idle instance for tasks that fit nowhere else", () => {
   const fixture = withLibrary({ dispatchAhead: 1 });
   fixture.joins("a");

@@ -8,7 +8,8 @@ import {
 import { MemoryMemoStore } from "../../../manager/dataflow/memory_memo_store.ts";
 import type { MemoEntry } from "../../../manager/dataflow/memo_store.ts";
 import { until } from "../../until.ts";
-import { entryOf, keyOf, listed, testMemoStore } from "./memo_store_contract.ts";
+import { entryOf, keyOf } from "./memo_entries.ts";
+import { listed, testMemoStore } from "./memo_store_contract.ts";
 
 /** A store that survives another one's closing, and can be full. */
 class Disk extends MemoryMemoStore {

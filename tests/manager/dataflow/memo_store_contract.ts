@@ -1,7 +1,6 @@
 /** What every memo store does: run on each implementation. */
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 
@@ -11,24 +10,7 @@ import { MEMO_VALUE_BYTES_MAX } from "../../../manager/dataflow/memo_entry.ts";
 import type { MemoEntry, MemoFilter, MemoStore } from "../../../manager/dataflow/memo_store.ts";
 import type { KeptFile } from "../../../manager/kept_file.ts";
 import { encodeValue } from "../../../shared/value.ts";
-
-/** The key of that number. */
-export function keyOf(number: number): string {
-  return createHash("sha256").update(`call ${number}`).digest("hex");
-}
-
-/** An entry of that number, with what a test states. */
-export function entryOf(number: number, stated: Partial<MemoEntry> = {}): MemoEntry {
-  return {
-    key: keyOf(number),
-    app: "align",
-    madeAtMs: 1_000 + number,
-    ranMs: 2.5,
-    value: { kind: "bytes", bytes: encodeValue({ number, text: "é" }) },
-    outputs: {},
-    ...stated,
-  };
-}
+import { entryOf, keyOf } from "./memo_entries.ts";
 
 const DIGEST = "ab".repeat(32);
 

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
 import { MemoryMemoStore } from "../../../manager/dataflow/memory_memo_store.ts";
-import { entryOf, keyOf, listed, testMemoStore } from "./memo_store_contract.ts";
+import { entryOf, keyOf } from "./memo_entries.ts";
+import { listed, testMemoStore } from "./memo_store_contract.ts";
 
 testMemoStore("MemoryMemoStore", () => Promise.resolve(new MemoryMemoStore()));
 

@@ -23,7 +23,8 @@ import { newRandom, nextRandomBelow } from "../../../shared/random.ts";
 import { BINARY } from "../../binary/built.ts";
 import { smallDisk } from "../../integration/small_disk.ts";
 import { until } from "../../until.ts";
-import { entryOf, keyOf, listed, testMemoStore } from "./memo_store_contract.ts";
+import { entryOf, keyOf } from "./memo_entries.ts";
+import { listed, testMemoStore } from "./memo_store_contract.ts";
 
 let folder = "";
 let count = 0;
@@ -72,7 +73,8 @@ test("SqliteMemoStore shares its file with other flows, from the start", async (
 
 test("SqliteMemoStore.get() misses what is damaged or foreign, and counts it", async () => {
   const path = await filled(6);
-  alter(path, `UPDATE entry SET body = x'00' || substr(body, 2) WHERE row = 1`);
+  const other = "unhex(replace(hex(body), hex('align'), hex('alien')))";
+  alter(path, `UPDATE entry SET body = ${other} WHERE row = 1`);
   alter(path, `UPDATE entry SET checksum = 'none' WHERE row = 2`);
   alter(path, `UPDATE entry SET body = 7 WHERE row = 3`);
   alter(path, `UPDATE entry SET body = zeroblob(9000000) WHERE row = 4`);

@@ -13,6 +13,7 @@ class Counted extends ManagerFixture {
     numbers: () => summarize(this.state),
     refused: () => ({ handshake: 3, lie: 0 }),
     unplaceableCount: () => 4,
+    apps: () => [{ app: "align", state: "memo_done", count: 3 }],
     records: () => ({ waiting: 5, leftOut: 6 }),
   });
 

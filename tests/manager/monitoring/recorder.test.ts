@@ -134,6 +134,20 @@ test("Recorder tells of the tries of calls that fail, or go on after a batch", (
   expect(core.of("calls_ended").map(({ taskId }) => taskId)).toEqual([[slow]] as number[][]);
 });
 
+test("Recorder says nothing of a try that began just before a batch, and ends before the next", async () => {
+  const core = withLibrary();
+  // Later than the recorder's own clock will be: what begins is young at the end of each batch.
+  core.nowMs = performance.now() + 1e6;
+  const [taskId] = callAll(core, 1);
+  const kinds = () => core.written.map(({ record }) => record.kind);
+  await until(() => kinds().includes("calls_submitted"), "the first batch");
+  expect(core.state.tasks.get(taskId!)?.state.kind).toBe("dispatched");
+  core.says("a", { kind: "result", result: { ...core.result("a", taskId!), value: VALUE } });
+  await until(() => kinds().includes("calls_ended"), "the second batch");
+  expect(kinds()).not.toContain("try_dispatched");
+  core.recorder.close();
+});
+
 test("Recorder hands on what was told within a moment, and samples the last change", async () => {
   const core = new RecordedCore();
   core.joins("a");

@@ -57,6 +57,8 @@ export interface EndWish {
   readonly outcome?: Outcome;
   readonly try?: number;
   readonly modified?: readonly string[];
+  /** Default 1. */
+  readonly ranMs?: number;
 }
 
 type MessageOf<Kind extends WorkerMessage["kind"]> = Extract<WorkerMessage, { kind: Kind }>;
@@ -212,7 +214,7 @@ export class WorkerFixture {
       outputs: outcome === "success"
         ? outputs.map(({ name, generation }) => factsOf(name, generation))
         : [],
-      times: { startedAtMs: 1, stagedMs: 0, ranMs: 1 },
+      times: { startedAtMs: 1, stagedMs: 0, ranMs: wish.ranMs ?? 1 },
     };
   }
 
