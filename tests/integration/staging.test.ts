@@ -15,6 +15,7 @@ import {
   shellApp,
   type Staging,
 } from "../../mod.ts";
+import { localProcesses } from "../../manager/dataflow/local_processes.ts";
 import { FtpServer } from "../ftp_server.ts";
 import { serveDocument, someBytes, UrlServer } from "../url_server.ts";
 import { Scratch } from "./scratch.ts";
@@ -243,6 +244,27 @@ describe("stagings of a flow on a manager", () => {
     expect(readFileSync(path, "utf8")).toBe("hiss\n");
   });
 
+  test("the path of a file among the arguments of a function ends with its name", async () => {
+    const path = scratch.path("table 1.csv");
+    writeFileSync(path, "a,b\n");
+    const read = app(async (path: string) => {
+      const { readFileSync } = await import("node:fs");
+      return [path, readFileSync(path, "utf8")];
+    });
+    expect(await read(new File(path))).toEqual([
+      expect.stringMatching(/^\/.*\/table_1\.csv$/),
+      "a,b\n",
+    ]);
+    const code = "def read(path):\n    return [path, open(path).read()]\n";
+    const python = pythonApp<string[]>(code, "read");
+    const [found, contents] = await python(new File(path));
+    expect(found).toMatch(/^\/.*\/table_1\.csv$/);
+    expect(contents).toBe("a,b\n");
+    const made = count.with({ outputs: { out: new File(scratch.path("made.txt")) } })(1);
+    expect((await read(made.outputs.out))[0]).toEndWith("/made.txt");
+    expect((await read(new File(web.url("/pages/data.bin"))))[0]).toEndWith("/data.bin");
+  });
+
   test("functions find inputs under names of their own", async () => {
     writeFileSync(scratch.path("t1"), "a,b\n1,2\n");
     const inputs = { "tables/t.csv": scratch.path("t1") };
@@ -257,6 +279,26 @@ describe("stagings of a flow on a manager", () => {
     const made = count(3).outputs.out;
     expect(await javascript.with({ inputs: { "tables/t.csv": made } })()).toBe("1\n2\n3\n");
   });
+});
+
+test("local processes have outputs brought, and all that commands write", async () => {
+  await using scratch = await Scratch.open();
+  await using _ = await load({ executors: [localProcesses()] });
+  const archive = scratch.path("a.zip");
+  const [stdout, stderr] = [scratch.path("logs", "o"), scratch.path("logs", "e")];
+  const call = count.with({
+    outputs: { out: new File(`zip:${archive}/out.txt`) },
+    stdout,
+    stderr: { path: stderr, append: true },
+  })(3);
+  expect(await call).toEqual({ exitCode: 0, stdout: "said\n", stderr: "complained\n" });
+  expect(readFileSync(stdout, "utf8")).toBe("said\n");
+  expect((await size(new File(`zip:${archive}/out.txt`))).stdout.trim()).toBe("6");
+  const noisy = shellApp(() => "seq 100000; echo alas >&2; exit 7", { stdout });
+  const failed = await failure(noisy.with({ stderr: { path: stderr, append: true } })());
+  expect([failed.kind, failed.exitCode, failed.stderr]).toEqual(["exit", 7, "alas\n"]);
+  expect(readFileSync(stdout, "utf8").length).toBe(588_895);
+  expect(readFileSync(stderr, "utf8")).toBe("complained\nalas\n");
 });
 
 test("a flow whose executor has no manager fetches a url once, and removes it at the end", async () => {
