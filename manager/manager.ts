@@ -16,6 +16,7 @@ import type { NamedFunctions } from "../shared/function_source.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
+import { FileHandle } from "./file_handle.ts";
 import type { Library } from "./library.ts";
 import type { FunctionLibraryOptions, LibraryOptions } from "./library_option.ts";
 import type { MapOptions, ReduceOptions } from "./map_option.ts";
@@ -475,6 +476,17 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    */
   makeRunDirectory(): string | undefined {
     return this.#parts.runDirectory.make();
+  }
+
+  /**
+   * True of the file or the task of this very manager.
+   *
+   * @internal
+   */
+  owns(handle: FileHandle | TaskHandle<unknown>): boolean {
+    return handle instanceof FileHandle
+      ? handle.isOf(this.#shell.store)
+      : handle.isOf(this.#shell.tasks);
   }
 
   /**
