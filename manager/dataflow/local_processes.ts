@@ -5,7 +5,7 @@
  * @module
  */
 
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmdirSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { availableParallelism, hostname, tmpdir } from "node:os";
 import process from "node:process";
@@ -31,17 +31,13 @@ import type {
   AppTry,
   Executor,
   RunningTry,
-  StreamName,
   TryEnd,
   TryFailure,
   TryOutput,
   TryWork,
-  TryWritten,
 } from "./executor.ts";
-import type { File } from "./file.ts";
 import { LocalCode } from "./local_code.ts";
 import type { CommandValue } from "./manager_executor.ts";
-import { endOfFile, type StreamEnds } from "./manager_streams.ts";
 import { OptionCheck } from "./option_check.ts";
 import { PlacedFile } from "./placed_file.ts";
 import { ScratchFiles } from "./scratch_files.ts";
@@ -166,11 +162,6 @@ class LocalExecutor implements Executor {
   }
 
   /** See `Executor`. */
-  places({ scheme }: File): boolean {
-    return scheme === "file";
-  }
-
-  /** See `Executor`. */
   owns({ content }: StoredValue): boolean {
     return content.kind === "file";
   }
@@ -252,45 +243,7 @@ class LocalExecutor implements Executor {
 
   async #commandOrder(entry: Entry): Promise<Extract<LocalOrder, { kind: "command" }>> {
     const { command = "", target: { process: { env = {}, cores = 1 } } } = entry.aTry;
-    const redirected = `${this.#redirection(entry)}${command}`;
-    const order = { ...await this.#tryOf(entry), command: redirected, env, cores };
-    return { kind: "command", command: order };
-  }
-
-  /** Has a command write what is wanted whole to files that outlive its directory. */
-  #redirection(entry: Entry): string {
-    const { streams = [] } = entry.aTry;
-    return streams.map((stream) => {
-      const path = this.#streamPath(entry, stream);
-      writeFileSync(path, "");
-      return `exec ${stream === "stdout" ? 1 : 2}>'${path.replaceAll("'", `'\\''`)}'\n`;
-    }).join("");
-  }
-
-  #streamPath({ tryId }: Entry, stream: StreamName): string {
-    return join(this.#path("scratch"), `${stream}-${tryId}`);
-  }
-
-  /** What a try wrote of the streams that are wanted whole, and the ends of that. */
-  #written(entry: Entry, end: LocalEnd): TryWritten & { readonly ends: Partial<StreamEnds> } {
-    const { aTry: { streams = [], target } } = entry;
-    if (streams.length === 0) return { ends: {} };
-    const decoder = new TextDecoder();
-    if (target.body.kind !== "command") {
-      const told = streams.map((stream) => [stream, decoder.decode(end[stream])]);
-      return { ends: {}, streams: Object.fromEntries(told) };
-    }
-    const files: { [Stream in StreamName]?: PlacedFile } = {};
-    const ends: { [Stream in StreamName]?: string } = {};
-    for (const stream of streams) {
-      const path = this.#streamPath(entry, stream);
-      files[stream] = new PlacedFile({ kind: "path", path }, stream);
-      ends[stream] = endOfFile(path);
-    }
-    const release = (): void => {
-      for (const stream of streams) rmSync(this.#streamPath(entry, stream), { force: true });
-    };
-    return { ends, streams: files, release };
+    return { kind: "command", command: { ...await this.#tryOf(entry), command, env, cores } };
   }
 
   async #callOrder(
@@ -386,8 +339,7 @@ class LocalExecutor implements Executor {
 
   #endOf(entry: Entry, end: LocalEnd): TryEnd {
     const decoder = new TextDecoder();
-    const { ends, ...written } = this.#written(entry, end);
-    const { stdout = decoder.decode(end.stdout), stderr = decoder.decode(end.stderr) } = ends;
+    const [stdout, stderr] = [decoder.decode(end.stdout), decoder.decode(end.stderr)];
     const { outcome, message, exitCode, signal, value, ranMs } = end;
     if (outcome === "success") {
       const outputs: { [name: string]: PlacedFile } = {};
@@ -395,13 +347,12 @@ class LocalExecutor implements Executor {
         const path = this.#outputOf(entry, output).to;
         outputs[name] = new PlacedFile({ kind: "path", path });
       }
-      const value = this.#valueOf(entry, end, { stdout, stderr });
-      return { kind: "done", value, outputs, host: hostname(), ranMs, ...written };
+      return { kind: "done", value: this.#valueOf(entry, end), outputs, host: hostname(), ranMs };
     }
     const thrown = outcome === "call_error" && value !== undefined
       ? errorOfThrown(decodeThrown(value))
       : undefined;
-    const failed = failedEnd({
+    return failedEnd({
       kind: outcome,
       message: thrown === undefined ? message : `${thrown.name}: ${thrown.message}`,
       ...(thrown === undefined ? {} : { cause: thrown }),
@@ -410,13 +361,19 @@ class LocalExecutor implements Executor {
       stdout,
       stderr,
     });
-    return { ...failed, ...written };
   }
 
-  #valueOf(entry: Entry, { value, hasValueFile }: LocalEnd, ends: StreamEnds): StoredValue {
+  #valueOf(entry: Entry, { value, hasValueFile, stdout, stderr }: LocalEnd): StoredValue {
     if (hasValueFile === true) return StoredValue.inFile(this.#valuePath(entry));
     if (value !== undefined) return StoredValue.encoded(value);
-    return StoredValue.plain({ exitCode: 0, ...ends } satisfies CommandValue);
+    const decoder = new TextDecoder();
+    return StoredValue.plain(
+      {
+        exitCode: 0,
+        stdout: decoder.decode(stdout),
+        stderr: decoder.decode(stderr),
+      } satisfies CommandValue,
+    );
   }
 
   #end(entry: Entry, end: TryEnd): void {
