@@ -21,7 +21,7 @@ const END_BYTES_MAX: number = 64 * 1024;
 const FOLDER = "tendril-streams";
 
 /** The ends of both streams, as text. */
-export type StreamEnds = { readonly [Stream in StreamName]: string };
+type StreamEnds = { readonly [Stream in StreamName]: string };
 
 /** What a command wrote of the streams that are wanted whole. */
 export interface WrittenStreams {
@@ -105,7 +105,7 @@ function failedMount(name: StreamName): string {
 }
 
 /** The end of a file, as text. */
-export function endOfFile(path: string): string {
+function endOfFile(path: string): string {
   const file = openSync(path, "r");
   try {
     const { size } = fstatSync(file);
