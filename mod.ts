@@ -31,6 +31,12 @@ export {
   DependencyError,
   JoinError,
 } from "./manager/dataflow/app_error.ts";
+export { inProcess, type InProcessOptions } from "./manager/dataflow/in_process.ts";
+export { localProcesses, type LocalProcessesOptions } from "./manager/dataflow/local_processes.ts";
+export { managed } from "./manager/dataflow/manager_executor.ts";
+export { jsonLines, type Monitor } from "./manager/dataflow/monitor.ts";
+export { constantCost, retryByKind } from "./manager/dataflow/retry_cost.ts";
+export { firstExecutor, leastBusyExecutor } from "./manager/dataflow/executor_choice.ts";
 export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
 export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
 export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
@@ -112,6 +118,7 @@ export type {
 } from "./manager/dataflow/app_options.ts";
 export type {
   App,
+  AppCallOptions,
   Given,
   GivenArguments,
   GivenItems,
@@ -119,7 +126,11 @@ export type {
   PythonArguments,
   PythonResult,
 } from "./manager/dataflow/app_type.ts";
-export type { FunctionAppOptions, ModuleAppOptions } from "./manager/dataflow/app.ts";
+export type {
+  FunctionAppOptions,
+  JoinAppOptions,
+  ModuleAppOptions,
+} from "./manager/dataflow/app.ts";
 export type { FailedCall } from "./manager/dataflow/app_error.ts";
 export type { Reference } from "./shared/canonical_cbor.ts";
 export type { CheckpointMode } from "./manager/dataflow/checkpoint.ts";
@@ -141,6 +152,7 @@ export type {
   RememberedDigest,
 } from "./manager/dataflow/memo_store.ts";
 export type {
+  AbleExecutors,
   CallToPlace,
   ExecutorChooser,
   ExecutorState,

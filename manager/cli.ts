@@ -19,6 +19,7 @@ import { runBundle } from "../shared/runtime/bundle.ts";
 import { guardProcess } from "../shared/runtime/process_guard.ts";
 import { runScript, ScriptError } from "../shared/runtime/script.ts";
 import { beforeOutput, standardError } from "../shared/terminal.ts";
+import { hasShownStack } from "../shared/thrown.ts";
 import { initDirectory } from "./cli_init.ts";
 import { ACCESS_COMMAND } from "./cli_access.ts";
 import { CANCEL_COMMAND } from "./cli_cancel.ts";
@@ -206,8 +207,10 @@ function describeUncaught(error: unknown): string {
   // A set: an error may have taken the stack of its cause for its own.
   const told = new Set<string>();
   let next: unknown = error;
-  for (let depth = 0; next instanceof Error && depth <= CAUSES_MAX; depth++, next = next.cause) {
+  for (let depth = 0; next instanceof Error && depth <= CAUSES_MAX; depth++) {
     told.add(describeError(next));
+    // One that has the stack of what was thrown elsewhere tells of that itself.
+    next = hasShownStack(next) ? undefined : next.cause;
   }
   return [...told].join("\ncaused by: ");
 }

@@ -127,10 +127,15 @@ export class Engine {
     return () => void this.#watchers.delete(watcher);
   }
 
+  /** Applies what waits, at once; nothing within a step. */
+  flush(): void {
+    if (!this.#isStepping) this.#drain();
+  }
+
   /** Applies what waits, then stands still: later events are dropped. */
   close(): void {
     if (this.#isClosed) return;
-    if (!this.#isStepping) this.#drain();
+    this.flush();
     this.#halt();
   }
 

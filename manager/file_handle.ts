@@ -78,6 +78,15 @@ export class FileHandle implements Disposable {
     return this.#reader.seen(this.id);
   }
 
+  /**
+   * True of a file of that manager.
+   *
+   * @internal
+   */
+  isOf(reader: FileReader): boolean {
+    return this.#reader === reader;
+  }
+
   /** Gives the file up at the end of a block with `using`, as the manager's `undeclare` does. */
   [Symbol.dispose](): void {
     this.#reader.release(this.id);

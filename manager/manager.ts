@@ -16,6 +16,7 @@ import type { NamedFunctions } from "../shared/function_source.ts";
 import type { TaskId } from "../shared/ids.ts";
 import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
+import { FileHandle } from "./file_handle.ts";
 import type { Library } from "./library.ts";
 import type { FunctionLibraryOptions, LibraryOptions } from "./library_option.ts";
 import type { MapOptions, ReduceOptions } from "./map_option.ts";
@@ -478,6 +479,17 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   }
 
   /**
+   * True of the file or the task of this very manager.
+   *
+   * @internal
+   */
+  owns(handle: FileHandle | TaskHandle<unknown>): boolean {
+    return handle instanceof FileHandle
+      ? handle.isOf(this.#shell.store)
+      : handle.isOf(this.#shell.tasks);
+  }
+
+  /**
    * Has what `submit` submits be told of as a try of that call of an app.
    *
    * @internal
@@ -545,6 +557,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { shell, access, folder, runDirectory, log, failedOutputs } = this.#parts;
+    // Whoever looks at the end sees all that was said before it.
+    shell.engine.flush();
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);

@@ -43,14 +43,19 @@ export function onManagerOpened(listener: (manager: Closable) => void): void {
 
 /** Notes an open manager: an interrupt closes it before the process ends. */
 export function noteOpened(manager: Closable): void {
-  if (managers.size === 0) {
-    for (const signal of endSignals()) process.on(signal, endOnSignal);
-  }
-  managers.add(manager);
+  noteOpenedBeside(manager);
   for (const listener of listeners) listener(manager);
 }
 
-/** Notes that a manager is closed. */
+/** As `noteOpened` for what is no manager, and of which no listener is told. */
+export function noteOpenedBeside(opened: Closable): void {
+  if (managers.size === 0) {
+    for (const signal of endSignals()) process.on(signal, endOnSignal);
+  }
+  managers.add(opened);
+}
+
+/** Notes that a manager, or what was opened beside it, is closed. */
 export function noteClosed(manager: Closable): void {
   managers.delete(manager);
   if (managers.size > 0 || isEnding) return;

@@ -2,6 +2,7 @@
 
 import process from "node:process";
 
+import { runFlowGraph } from "../tests/simulation/flow_run.ts";
 import {
   type NamedScenario,
   recorded,
@@ -15,6 +16,7 @@ const WASTE_TASKS = 2_000;
 
 const HELP = `usage: scripts/simulate [SCENARIO...] [--seeds N | --seeds FIRST-LAST] [--records]
        scripts/simulate waste [--seed N]
+       scripts/simulate flow [--seeds N | --seeds FIRST-LAST]
 
 Joins the real cores of the manager and its workers by a simulated network, clock and disks, and
 lets them be killed, parted, slowed and lied to by their disks. One seed is one run; after every
@@ -30,6 +32,9 @@ one for each failing seed; ends with 1 when there is one.
 
 With "waste" it runs ${WASTE_TASKS} tasks whose memory follows a skewed distribution once for each mode of
 categories, and prints how long that took, what was repeated, and what was allocated and not used.
+
+With "flow" it runs random graphs of calls of apps instead, and compares what they give with plain
+evaluation.
 
 scenarios:
 ${SCENARIOS.map(({ name, claim }) => `  ${name.padEnd(18)}${claim}`).join("\n")}
@@ -53,9 +58,9 @@ interface SeedRange {
   readonly last: number;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));
 
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
   if (args.includes("--help")) {
     process.stdout.write(HELP);
     return 0;
@@ -65,6 +70,7 @@ function main(args: readonly string[]): number {
       runWaste(args.slice(1));
       return 0;
     }
+    if (args[0] === "flow") return await runFlows(args.slice(1));
     const { scenarios, seeds, isRecorded } = readArguments(args);
     let failedCount = 0;
     for (const scenario of scenarios.map((one) => isRecorded ? recorded(one) : one)) {
@@ -75,6 +81,26 @@ function main(args: readonly string[]): number {
     process.stderr.write(`simulate: ${error instanceof Error ? error.message : error}\n`);
     return EXIT_USAGE;
   }
+}
+
+/** Runs graphs of calls; returns an exit code. */
+async function runFlows([option = "--seeds", text = "1000"]: readonly string[]): Promise<number> {
+  if (option !== "--seeds") throw new Error(`Cannot take "${option}" as --seeds N`);
+  const { first, last } = readSeeds(text);
+  let callCount = 0;
+  const failures: string[] = [];
+  for (let seed = first; seed <= last; seed++) {
+    try {
+      callCount += (await runFlowGraph(seed)).calls;
+    } catch (error) {
+      failures.push(`  seed ${seed}: ${error instanceof Error ? error.message : error}\n`);
+    }
+  }
+  process.stdout.write(
+    `flow: ${last - first + 1} seeds, ${callCount} calls, ${failures.length} failed\n`,
+  );
+  for (const failure of failures) process.stdout.write(failure);
+  return failures.length === 0 ? 0 : 1;
 }
 
 function readArguments(args: readonly string[]) {

@@ -73,6 +73,11 @@ export function errorOfThrown(thrown: Thrown): Error {
   return error;
 }
 
+/** True of an error that was given the stack of what was thrown elsewhere. */
+export function hasShownStack(error: Error): boolean {
+  return Object.hasOwn(error, INSPECT);
+}
+
 /** Gives an error the stack of what was thrown elsewhere, also where it is printed. */
 export function showStack(error: Error, stack: string): void {
   error.stack = stack;

@@ -16,7 +16,6 @@ import { dirname, join } from "@std/path";
 import { forEachBounded } from "../shared/bounded.ts";
 import { replace } from "../shared/replace.ts";
 import type { FileFacts } from "../shared/task.ts";
-import { shownUrl } from "../shared/url/address.ts";
 import { waitAfter } from "../shared/url/patience.ts";
 import { UrlError } from "../shared/url/request.ts";
 import { putUrl } from "../shared/url/upload.ts";

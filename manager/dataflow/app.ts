@@ -12,6 +12,7 @@ import {
   mergeOptions,
   type ValueOptions,
 } from "./app_options.ts";
+import { declaredName } from "./app_name.ts";
 import type { App, Joined, PythonArguments, PythonResult } from "./app_type.ts";
 import { currentFlow } from "./flow.ts";
 import type { CommandValue } from "./manager_executor.ts";
@@ -22,6 +23,11 @@ export type FunctionAppOptions<Outputs extends string> =
   & AppOptions<Outputs>
   & DeclareOptions
   & ValueOptions;
+
+/** Options of a join: what it calls has the others. */
+export type JoinAppOptions =
+  & Pick<AppOptions<never>, "label" | "category" | "memoize">
+  & DeclareOptions;
 
 /** Options of an app of an export of a module. */
 export interface ModuleAppOptions<Outputs extends string>
@@ -73,7 +79,9 @@ export function app(
   if (typeof given !== "function") {
     return moduleApp("javascript", { module: given, name: second, options: third });
   }
-  const { context = {}, name = nameOf(given), ...options } = second as FunctionAppOptions<string>;
+  const { context = {}, name = nameOf(given, app), ...options } = second as FunctionAppOptions<
+    string
+  >;
   const exported = /^[A-Za-z_$][\w$]*$/.test(name) ? name : "run";
   // What cannot travel is said here, and not by the first call.
   functionsModule({ [exported]: given as never }, context);
@@ -96,7 +104,7 @@ export function shellApp<A extends unknown[], Outputs extends string = never>(
   options: AppOptions<Outputs> & DeclareOptions = {},
 ): App<A, CommandValue, Outputs> {
   checkFunction(fn, "shellApp");
-  const { name = nameOf(fn), ...others } = options;
+  const { name = nameOf(fn, shellApp), ...others } = options;
   return declare({ kind: "command", function: name, make: fn as AnyFunction }, name, others);
 }
 
@@ -131,10 +139,10 @@ export function pythonApp<T = unknown, Outputs extends string = never>(
  */
 export function joinApp<A extends unknown[], R>(
   fn: (...args: A) => R,
-  options: AppOptions<never> & DeclareOptions = {},
+  options: JoinAppOptions = {},
 ): App<A, Joined<R>> {
   checkFunction(fn, "joinApp");
-  const { name = nameOf(fn), ...others } = options;
+  const { name = nameOf(fn, joinApp), ...others } = options;
   return declare({ kind: "join", function: name, fn: fn as AnyFunction }, name, others);
 }
 
@@ -178,6 +186,6 @@ function checkFunction(fn: unknown, owner: string): void {
   throw new TypeError(`Cannot take "${show(fn)}" as the function of ${owner}: expected a function`);
 }
 
-function nameOf(fn: AnyFunction): string {
-  return fn.name === "" ? "anonymous" : fn.name;
+function nameOf({ name }: AnyFunction, declaring: (...args: never[]) => unknown): string {
+  return name === "" ? declaredName(declaring) : name;
 }

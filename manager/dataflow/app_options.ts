@@ -55,7 +55,7 @@ export interface RetryAnswer {
 
 /**
  * Says what a failure costs. The call is tried again while its costs together are not above its
- * `retries`. When it throws, the call fails with what it threw. A plug point.
+ * `retries`. When it throws, the call fails, with what it threw as the cause. A plug point.
  */
 export type AppRetryHandler = (
   failure: TryFailure,

@@ -3,7 +3,7 @@
 import type { FileHandle } from "../file_handle.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import type { PassedWhole } from "../typed_call.ts";
-import type { AppOptions } from "./app_options.ts";
+import type { AppOptions, AppOutput } from "./app_options.ts";
 import type { File } from "./file.ts";
 import type { AppFuture, DataFile, DataFuture } from "./future.ts";
 
@@ -39,6 +39,15 @@ export type Joined<T> = T extends AppFuture<infer Value, string> ? Value
   : T extends object ? { [Key in keyof T]: Joined<T[Key]> }
   : T;
 
+/** Options of calls: those of apps, and where some of the files go that the app has declared. */
+export type AppCallOptions<Outputs extends string> =
+  & Omit<AppOptions<Outputs>, "outputs">
+  & {
+    /** By the names of the app's own. */
+    readonly outputs?: [Outputs] extends [never] ? never
+      : { readonly [Name in Outputs]?: AppOutput };
+  };
+
 /** A declared app: calling it gives a future at once. */
 export interface App<
   Arguments extends readonly unknown[],
@@ -58,7 +67,7 @@ export interface App<
    * await simulate.with({ cores: 4, retries: 3 })(seed);
    * ```
    */
-  with(options: AppOptions<Outputs>): App<Arguments, Result, Outputs>;
+  with(options: AppCallOptions<Outputs>): App<Arguments, Result, Outputs>;
 }
 
 /** What a function of Python takes and returns, or what it returns alone. */

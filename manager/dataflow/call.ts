@@ -2,6 +2,9 @@
 
 import type { AppState } from "../core/fact.ts";
 import type { TaskId } from "../../shared/ids.ts";
+import type { TaskHandle } from "../task_handle.ts";
+import type { FailedCall } from "./app_error.ts";
+import { argumentText } from "./call_text.ts";
 import type { MadeCommand } from "./command.ts";
 import type { RunningTry, TryFailure } from "./executor.ts";
 import type { PlacedFile } from "./placed_file.ts";
@@ -18,6 +21,8 @@ export type CallEnd =
   }
   | { readonly kind: "failed"; readonly error: Error };
 
+const NO_ARGUMENTS: readonly unknown[] = Object.freeze([]);
+
 /** One call, from its making until nobody holds its future. */
 export interface CallRecord {
   readonly id: TaskId;
@@ -29,8 +34,8 @@ export interface CallRecord {
   waitingCount: number;
   /** False of arguments that can be given to an executor as they are. */
   hasReferences: boolean;
-  /** What promises that are no futures of ours gave. */
-  promised: Map<object, unknown> | undefined;
+  /** Promises among its arguments that are no futures of ours. */
+  promised: Promised | undefined;
   /** Where what it writes goes; undefined where nobody has asked. */
   readonly streams: StreamPlaces | undefined;
   /** Calls that depend on it, each once. */
@@ -49,9 +54,69 @@ export interface CallRecord {
   /** Of a command app, once its function has made it. */
   command: MadeCommand | undefined;
   running: RunningTry | undefined;
+  /** The task of the manager that its newest try is, or was. */
+  task: TaskHandle<unknown> | undefined;
+  /** Calls that the function of a join has made, and which end with it when it is cancelled. */
+  made: CallRecord[] | undefined;
   /** Ends a pause before a try, or whatever it waits for beside its dependencies. */
   abort: (() => void) | undefined;
   end: CallEnd | undefined;
+  /** The arguments of a call that has failed, as text. */
+  text: string | undefined;
+}
+
+/** What is awaited of any promises; what they hold on to is this, and not the call. */
+export interface Promised {
+  /** Undefined once it has ended. */
+  call: CallRecord | undefined;
+  /** `{promise: what it gave}` */
+  readonly values: Map<object, unknown>;
+}
+
+/** A call that waits. */
+export function newCall(
+  own: Pick<CallRecord, "id" | "recipe" | "args" | "streams" | "isAgain">,
+): CallRecord {
+  return {
+    ...own,
+    state: "pending",
+    waitingCount: 0,
+    hasReferences: false,
+    promised: undefined,
+    memoKey: undefined,
+    consumers: undefined,
+    listeners: undefined,
+    try: 0,
+    failCost: 0,
+    failures: undefined,
+    command: undefined,
+    running: undefined,
+    task: undefined,
+    made: undefined,
+    abort: undefined,
+    end: undefined,
+    text: undefined,
+  };
+}
+
+/** Lets go of what a call needs no more once it has ended. */
+export function freeCall(call: CallRecord): void {
+  if (call.promised !== undefined) call.promised.call = undefined;
+  call.promised = undefined;
+  call.running = undefined;
+  call.made = undefined;
+  call.abort = undefined;
+  call.failures = undefined;
+  call.command = undefined;
+  // What a file was made of is needed once more when it is remembered, and gone from the cluster.
+  if (call.state === "memo_done") return;
+  if (call.end?.kind === "failed") call.text = argumentText(call.args);
+  call.args = NO_ARGUMENTS;
+}
+
+/** How messages name a call. */
+export function failedCallOf({ id, recipe, args, text }: CallRecord): FailedCall {
+  return { callId: id, app: recipe.name, call: `${recipe.name}(${text ?? argumentText(args)})` };
 }
 
 /** True of a call that is over. */

@@ -37,8 +37,8 @@ export async function makeCommand(
   const { name, fn } = call.recipe;
   if (fn === undefined) throw new TypeError(`Cannot run "${name}": it has no function`);
   const known = resolver.map(call.args, (found) => {
-    if (found instanceof AppFuture) return valueOf(callOf(found));
-    return call.promised?.has(found) ? call.promised.get(found) : found;
+    if (call.promised?.values.has(found) === true) return call.promised.values.get(found);
+    return found instanceof AppFuture ? valueOf(callOf(found)) : found;
   });
   const sources = new Map<string, FileSource>();
   const taken = new Set(Object.keys(call.recipe.inputs ?? {}));

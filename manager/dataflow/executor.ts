@@ -156,7 +156,7 @@ export type TryEnd =
 /** A try under way. */
 export interface RunningTry {
   /** The task of the manager that it is. */
-  readonly task?: TaskHandle<unknown>;
+  readonly task?: TaskHandle<unknown> | undefined;
   /** Ends it, with all that it has started; its `onEnd` is called then as well. */
   cancel(): void;
 }

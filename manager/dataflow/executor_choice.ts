@@ -45,13 +45,18 @@ export type ExecutorChooser = (
   executors: readonly [ExecutorState, ...ExecutorState[]],
 ) => string;
 
+/** Those that take the call, as a chooser is given them. */
+export type AbleExecutors = Parameters<ExecutorChooser>[1];
+
 /** The first one: the order in which a flow has its executors says which is best. The default. */
-export const FIRST_EXECUTOR: ExecutorChooser = (_call, [first]) => first.label;
+export function firstExecutor(_call: CallToPlace, [first]: AbleExecutors): string {
+  return first.label;
+}
 
 /** The one with the fewest open tries, of several the first. */
-export const LEAST_BUSY_EXECUTOR: ExecutorChooser = (_call, executors) => {
+export function leastBusyExecutor(_call: CallToPlace, executors: AbleExecutors): string {
   return executors.reduce((best, one) => one.openCount < best.openCount ? one : best).label;
-};
+}
 
 /** The executors that can run that, or an error with what each has against it. */
 export function ableExecutors(

@@ -1,19 +1,25 @@
 /** A flow: the calls of apps between `load` and its end. */
 
+import process from "node:process";
+
 import { resolve } from "@std/path";
 
 import type { TaskId } from "../../shared/ids.ts";
 import type { PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
+import { tell } from "../notice.ts";
+import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
-import { checkFlow, type FlowOptions, readFlow } from "./flow_options.ts";
+import { unseenLine, waitForCalls } from "./flow_end.ts";
+import { checkFlow, checkUnmanaged, type FlowOptions, readFlow } from "./flow_options.ts";
 import type { FlowMemory } from "./flow_memory.ts";
 import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
 import { LOCAL_STAGING } from "./local_staging.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
+import { Monitors } from "./monitor.ts";
 import { PlacedFile } from "./placed_file.ts";
 import { type Recipe, recipeOf } from "./recipe.ts";
 import { Stager, type StagingTask } from "./stager.ts";
@@ -36,7 +42,9 @@ export class Flow implements AsyncDisposable {
   readonly #isOwnManager: boolean;
   readonly #executors: readonly Executor[];
   readonly #exit: "wait" | "cancel";
+  readonly #interrupted: Closable;
   readonly #memory: FlowMemory;
+  readonly #monitors: Monitors;
   #closing: Promise<void> | undefined;
 
   /**
@@ -51,6 +59,10 @@ export class Flow implements AsyncDisposable {
     this.#isOwnManager = parts.isOwnManager;
     this.#executors = parts.executors;
     this.#exit = parts.exit;
+    this.#monitors = parts.monitors;
+    this.#interrupted = { close: () => this.#end("the process was interrupted") };
+    noteOpenedBeside(this.#interrupted);
+    this.#manager?.onClosed(() => this.#kernel.close("the manager was closed"));
     this.#memory = parts.memory;
   }
 
@@ -112,14 +124,24 @@ export class Flow implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    if (this.#exit === "wait") await this.#kernel.whenIdle();
-    this.#kernel.close("the flow was closed");
+    if (this.#exit === "wait") await waitForCalls(this.#kernel, { write: writeLine });
+    await this.#end("the flow was closed");
+    if (this.#isOwnManager) await this.#manager?.close();
+    const line = unseenLine(this.#kernel);
+    if (line !== undefined) writeLine(line);
+  }
+
+  /** Cancels what is left, and ends the executors; its manager has its own end. */
+  async #end(why: string): Promise<void> {
+    this.#kernel.close(why);
     const index = flows.indexOf(this);
     if (index >= 0) flows.splice(index, 1);
     await this.#memory.close();
     for (const executor of this.#executors.toReversed()) await executor.close();
+    await this.#monitors.close();
     if (this.#isOwnManager) await this.#manager?.close();
     await this.#stager.close();
+    noteClosed(this.#interrupted);
   }
 }
 
@@ -132,6 +154,7 @@ export interface FlowParts {
   readonly executors: readonly Executor[];
   readonly exit: "wait" | "cancel";
   readonly memory: FlowMemory;
+  readonly monitors: Monitors;
 }
 
 /**
@@ -153,13 +176,21 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   const { executors: given = ["manager"], tune } = own;
   checkFlow(given);
   const policies: PolicyOptions = { ...forManager.policies, ...tune };
-  const isManaged = given.includes("manager");
-  const manager = own.manager ??
-    (isManaged
-      ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
-      : undefined);
+  const isStarted = own.manager === undefined && given.includes("manager");
+  if (!isStarted) checkUnmanaged(options);
+  const started = isStarted
+    ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
+    : own.manager;
+  const managers = [
+    ...(started === undefined ? [] : [started]),
+    ...given.flatMap((one) => one instanceof ManagerExecutor ? [one.manager] : []),
+  ];
+  // Calls are numbered, and told of, by the first one.
+  const [manager] = managers;
   const executors = given.map((one) => {
-    return one === "manager" ? new ManagerExecutor(manager as Manager) : one;
+    if (one === "manager") return new ManagerExecutor(started as Manager);
+    if (one instanceof ManagerExecutor && one.manager === manager) one.beHome();
+    return one;
   });
   let lastId = 0;
   const stager: Stager = new Stager({
@@ -168,6 +199,7 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   });
   const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
   const naming = { naming: own.outputName, folder };
+  const monitors = new Monitors(own.monitors, tell);
   const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
   const kernel: Kernel = new Kernel({
     executors,
@@ -175,21 +207,25 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     resolver: own.resolver,
     retry: own.retry,
     newId: manager === undefined ? () => ++lastId as TaskId : () => manager.newCallId(),
-    note: (fact: AppFact) => manager?.noteApp(fact),
+    note: (fact: AppFact) => {
+      manager?.noteApp(fact);
+      monitors.note(fact);
+    },
     files: new TryFiles(stager),
     streamsOf: (recipe, id) => streamsOf(recipe, id, naming),
     checkFile: (file, side) => stager.check(file, side),
     stageIn: (file, executor, call) => stager.stageIn(file, executor, call),
     release: (call) => stager.release(call),
     placeHandle: (handle) => {
+      const manager = managers.find((one) => one.owns(handle));
       if (manager !== undefined) return new PlacedFile({ kind: "handle", handle, manager });
-      throw new TypeError("Cannot take a file of a manager: the flow has none");
+      throw new TypeError("Cannot take a file of a manager that the flow does not have");
     },
     ensure: (call) => memory.ensure(call),
     memory,
   });
-  const isOwnManager = own.manager === undefined;
-  const parts = { kernel, stager, manager, isOwnManager, executors, memory };
+  const isOwnManager = isStarted;
+  const parts = { kernel, stager, manager, isOwnManager, executors, memory, monitors };
   const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;
@@ -212,6 +248,10 @@ async function runStaging(
   });
   const future = kernel.call<unknown, "file">({ ...made, inputs }, []);
   return await future.outputs.file.placed();
+}
+
+function writeLine(line: string): void {
+  process.stderr.write(line);
 }
 
 /** The flow in which apps are called. */

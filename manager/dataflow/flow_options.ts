@@ -16,9 +16,10 @@ import { APP_RETRY_READERS, type AppRetryOptions, type CheckedRetry } from "./ap
 import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./checkpoint.ts";
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
+import type { Monitor } from "./monitor.ts";
 import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
 import type { Staging } from "./staging.ts";
-import { type ExecutorChooser, FIRST_EXECUTOR } from "./executor_choice.ts";
+import { type ExecutorChooser, firstExecutor } from "./executor_choice.ts";
 import { memoKey, type MemoKeyer } from "./memo_key.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { MEMO_FILE } from "./sqlite_memo_store.ts";
@@ -41,6 +42,8 @@ export interface OwnFlowOptions extends AppRetryOptions {
    * Default `"wait"`.
    */
   readonly exit?: "wait" | "cancel";
+  /** Told of what becomes of calls, beside the records of the manager. Default none. */
+  readonly monitors?: readonly Monitor[];
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
   /** How files come to calls and from them, asked before those that are there anyway. */
@@ -84,6 +87,7 @@ export interface CheckedFlow {
   readonly chooseExecutor: ExecutorChooser;
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
+  readonly monitors: readonly Monitor[];
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
@@ -121,6 +125,15 @@ const chooser: Reader<ExecutorChooser> = (value, what) => {
   if (typeof value === "function") return value as ExecutorChooser;
   throw new TypeError(
     `Cannot take ${what} "${show(value)}" as a function: expected (call, executors) => label`,
+  );
+};
+
+const monitors: Reader<readonly Monitor[]> = (value, what) => {
+  const isOne = (one: { readonly label?: unknown; readonly note?: unknown } | null): boolean =>
+    typeof one?.note === "function" && typeof one.label === "string";
+  if (Array.isArray(value) && value.every(isOne)) return value;
+  throw new TypeError(
+    `Cannot take ${what} "${show(value)}" as monitors: expected [{ label, note }]`,
   );
 };
 
@@ -170,6 +183,7 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   ...APP_RETRY_READERS,
   executors,
   chooseExecutor: chooser,
+  monitors,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
@@ -205,7 +219,8 @@ export function readFlow(options: FlowOptions): {
   return {
     own: {
       executors: read.executors,
-      chooseExecutor: read.chooseExecutor ?? FIRST_EXECUTOR,
+      chooseExecutor: read.chooseExecutor ?? firstExecutor,
+      monitors: read.monitors ?? [],
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,
@@ -230,6 +245,18 @@ export function readFlow(options: FlowOptions): {
     },
     forManager,
   };
+}
+
+/** Throws for options of the manager of a flow that starts none: nothing would come of them. */
+export function checkUnmanaged(options: FlowOptions): void {
+  const [name] = Object.entries(options).find(([name, value]) => {
+    const isForManager = name === "tune_parameters" || !Object.hasOwn(OWN_READERS, name);
+    return isForManager && value !== undefined;
+  }) ?? [];
+  if (name === undefined) return;
+  throw new TypeError(
+    `Cannot take "${name}" as an option of load: it is for a manager, and the flow starts none`,
+  );
 }
 
 /** Throws for what is no executor, or has the label of another one. */

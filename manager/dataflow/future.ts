@@ -15,6 +15,8 @@ export interface FutureOwner {
   cancel(call: CallRecord, why?: string): void;
   /** Calls `listener` once the call has ended; at once if it has. */
   whenEnded(call: CallRecord, listener: () => void): void;
+  /** Notes that somebody saw why a call gave nothing. */
+  lookAt(error: Error): void;
   /** A call that gives what is at `key` of the value of another one. */
   pick(call: CallRecord, key: string | number): AppFuture<unknown>;
   /** The value, brought here. */
@@ -98,15 +100,17 @@ export class AppFuture<T, Outputs extends string = never> implements PromiseLike
     return this.#stream("stderr");
   }
 
-  /** The task of the manager that its newest try is; undefined where there is none. */
+  /** The task of the manager that its newest try is or was; undefined where there is none. */
   get task(): TaskHandle<unknown> | undefined {
-    return this.#call.running?.task;
+    return this.#call.task;
   }
 
   /** Why it gives nothing; undefined of one that succeeded, or has not ended. */
   get error(): Error | undefined {
     const { end } = this.#call;
-    return end?.kind === "failed" ? end.error : undefined;
+    if (end?.kind !== "failed") return undefined;
+    this.owner.lookAt(end.error);
+    return end.error;
   }
 
   /** Ends it wherever it is, and with it what depends on it; nothing if it has ended. */
@@ -205,8 +209,12 @@ export class DataFuture implements PromiseLike<DataFile> {
 
   async #settled(): Promise<DataFile> {
     const call = callOf(this.parent);
-    await ended(this.parent.owner, call);
-    if (call.end?.kind === "failed") throw call.end.error;
+    const { owner } = this.parent;
+    await ended(owner, call);
+    if (call.end?.kind === "failed") {
+      owner.lookAt(call.end.error);
+      throw call.end.error;
+    }
     return new DataFile(this);
   }
 

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { AsyncLocalStorage } from "node:async_hooks";
+
 import type { TaskId } from "../../shared/ids.ts";
 import { decodeValue } from "../../shared/value.ts";
 import type { AppFact, AppState } from "../core/fact.ts";
@@ -13,14 +15,26 @@ import {
   CancelledError,
   DependencyError,
   type FailedCall,
+  failedCallOfError,
   JoinError,
   messageOf,
+  withoutFrames,
 } from "./app_error.ts";
-import { type CallEnd, type CallRecord, hasEnded, outputOf, valueOf } from "./call.ts";
+import {
+  type CallEnd,
+  type CallRecord,
+  failedCallOf,
+  freeCall,
+  hasEnded,
+  newCall,
+  outputOf,
+  valueOf,
+} from "./call.ts";
 import type { CallMemory } from "./call_memory.ts";
 import { argumentText } from "./call_text.ts";
 import { type DependencyResolver, isAwaitable } from "./dependency.ts";
 import type { TryEnd, TryFailure } from "./executor.ts";
+import { FailureWatch } from "./failure_watch.ts";
 import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./future.ts";
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
@@ -46,9 +60,6 @@ export interface KernelOptions extends TryOptions {
   readonly memory?: CallMemory | undefined;
 }
 
-/** Failures of calls that nobody may have looked at; those that are remembered for the end. */
-const FAILED_MAX = 1_000;
-
 /** The calls of one flow. */
 export class Kernel implements FutureOwner {
   readonly #options: KernelOptions;
@@ -58,9 +69,10 @@ export class Kernel implements FutureOwner {
   /** Calls that have ended, and of which others are to be told. */
   readonly #ended: CallRecord[] = [];
   readonly #idle: (() => void)[] = [];
-  /** By themselves: not for what they depend on. */
-  readonly failed: Error[] = [];
-  failedCount = 0;
+  /** Those that nobody has looked at. */
+  readonly failures: FailureWatch = new FailureWatch();
+  /** The join whose function runs, and makes calls. */
+  readonly #making: AsyncLocalStorage<CallRecord> = new AsyncLocalStorage();
   #isTelling = false;
   #closedWhy: string | undefined;
 
@@ -68,13 +80,13 @@ export class Kernel implements FutureOwner {
     this.#options = options;
     this.#tries = new TryRunner(options, {
       launched: (call, executor) => {
-        const { task } = call.running ?? {};
+        const { task } = call;
         this.#enter(call, "launched", { executor, ...(task && { taskId: task.id }) });
       },
       retried: (call, failure) => this.#enter(call, "fail_retryable", failureFacts(call, failure)),
       paused: (call) => this.#enter(call, "pending"),
       done: (call, end) => this.#finish(call, end),
-      failed: (call, failure, cause) => this.#fail(call, failure, cause),
+      failed: (call, failure) => this.#fail(call, failure),
     });
   }
 
@@ -103,12 +115,23 @@ export class Kernel implements FutureOwner {
     if (this.#closedWhy !== undefined) {
       throw new Error(`Cannot call "${recipe.name}": ${this.#closedWhy}`);
     }
+    const maker = this.#making.getStore();
+    if (maker?.state === "cancelled") {
+      throw new CancelledError(
+        { callId: maker.id, app: recipe.name, call: `${recipe.name}(…)` },
+        `call ${maker.id}, which makes it, was cancelled`,
+      );
+    }
     const id = this.#options.newId();
     const streams = isAgain ? undefined : this.#options.streamsOf(recipe, id);
-    const call = newCall({ id, recipe, args, streams }, isAgain);
+    const call = newCall({ id, recipe, args, streams, isAgain });
     const dependsOn = this.#depend(call);
     const isWaiting = call.waitingCount > 0;
-    if (isWaiting && recipe.target !== undefined) checkTravels(recipe, args);
+    if (isWaiting && recipe.target !== undefined) {
+      this.#tries.checkRuns(recipe);
+      checkTravels(recipe, args);
+    }
+    if (maker !== undefined && !hasEnded(maker)) (maker.made ??= []).push(call);
     this.#open.add(call);
     this.#noteCalled(call, dependsOn);
     const failed = dependsOn.find((one) => one.end?.kind === "failed");
@@ -136,26 +159,39 @@ export class Kernel implements FutureOwner {
     await this.#options.memory?.ensure(call);
     const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
-    if (end.kind === "failed") throw end.error;
-    return await end.value.read();
+    if (end.kind === "done") return await end.value.read();
+    this.failures.lookAt(end.error);
+    throw end.error;
+  }
+
+  /** See `FutureOwner`. */
+  lookAt(error: Error): void {
+    this.failures.lookAt(error);
   }
 
   /** See `FutureOwner`. */
   async placed(call: CallRecord, output: string): Promise<PlacedFile> {
     if (call.end === undefined) await new Promise<void>((done) => this.whenEnded(call, done));
     await this.#options.memory?.ensure(call);
+    if (call.end?.kind === "failed") this.failures.lookAt(call.end.error);
     return outputOf(call, output);
   }
 
-  /** Ends a call wherever it is; what depends on it fails. */
+  /** Ends a call wherever it is; what depends on it fails, and what a join has made ends with it. */
   cancel(call: CallRecord, why = "it was cancelled"): void {
-    if (hasEnded(call)) return;
-    const error = new CancelledError(failedCallOf(call), why);
-    this.#end(call, "cancelled", { kind: "failed", error });
-    // Told after its end is known: what the executor says of it comes too late.
-    call.abort?.();
-    call.running?.cancel();
-    call.abort = undefined;
+    const left: (readonly [CallRecord, string])[] = [[call, why]];
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const [one, because] = next;
+      if (hasEnded(one)) continue;
+      const { abort, running, made = [] } = one;
+      const error = withoutFrames(() => new CancelledError(failedCallOf(one), because));
+      this.#end(one, "cancelled", { kind: "failed", error }, because);
+      // Told after its end is known: what the executor says of it comes too late.
+      abort?.();
+      running?.cancel();
+      const inner = `call ${one.id}, which made it, was cancelled`;
+      for (const child of made) left.push([child, inner]);
+    }
   }
 
   /** Cancels all that is open. */
@@ -171,6 +207,14 @@ export class Kernel implements FutureOwner {
     await promise;
   }
 
+  /** True when no call that is open would end without what the script itself does. */
+  get isWaitingForPromises(): boolean {
+    for (const { recipe, waitingCount } of this.#open) {
+      if (recipe.kind !== "join" && waitingCount === 0) return false;
+    }
+    return this.#open.size > 0;
+  }
+
   /** Refuses calls from now on, and cancels those that are open. */
   close(why: string): void {
     this.#closedWhy = why;
@@ -183,10 +227,11 @@ export class Kernel implements FutureOwner {
     const { recipe: { outputs, inputs }, streams } = call;
     const visit = (thing: object): unknown => {
       call.hasReferences = true;
-      const parent = parentOf(thing);
+      const parent = this.#parentOf(thing, call);
       if (parent !== undefined) found.add(parent);
-      else if (isAwaitable(thing) && !call.promised?.has(thing)) this.#await(call, thing);
-      else if (thing instanceof File) this.#options.checkFile(thing, "canStageIn");
+      else if (isAwaitable(thing) && call.promised?.values.has(thing) !== true) {
+        this.#await(call, thing);
+      } else if (thing instanceof File) this.#options.checkFile(thing, "canStageIn");
       return thing;
     };
     for (const name of Object.keys(outputs)) this.#checkOutput(outputs[name]?.to);
@@ -194,6 +239,7 @@ export class Kernel implements FutureOwner {
     this.#checkOutput(streams?.stderr?.to);
     if (inputs !== undefined) mapLeaves(inputs, visit);
     this.#options.resolver.map(call.args, visit);
+    if (found.size === 0) return NO_RECORDS;
     for (const one of found) if (!hasEnded(one)) call.waitingCount += 1;
     return [...found];
   }
@@ -202,25 +248,46 @@ export class Kernel implements FutureOwner {
     if (to !== undefined) this.#options.checkFile(to, "canStageOut");
   }
 
+  /** The call that makes what was found among arguments; undefined of what is not of this flow. */
+  #parentOf(found: object, { recipe }: CallRecord): CallRecord | undefined {
+    if (found instanceof AppFuture) return found.owner === this ? callOf(found) : undefined;
+    const file = found instanceof DataFile ? found.future : found;
+    if (!(file instanceof DataFuture)) return undefined;
+    const { parent, output } = file;
+    if (parent.owner === this) return callOf(parent);
+    throw new TypeError(
+      `Cannot call "${recipe.name}": output "${output}" of call ${parent.id} is of another flow; ` +
+        "fetch it, and give its path",
+    );
+  }
+
   /** Waits for any promise. */
   #await(call: CallRecord, promise: PromiseLike<unknown>): void {
-    call.promised ??= new Map();
-    call.promised.set(promise, undefined);
+    call.promised ??= { call, values: new Map() };
+    // A promise that never settles keeps this, and not what an ended call held.
+    const promised = call.promised;
+    promised.values.set(promise, undefined);
     call.waitingCount += 1;
-    promise.then((value) => {
-      call.promised?.set(promise, value);
-      this.#release(call);
+    Promise.resolve(promise).then((value) => {
+      if (promised.call === undefined) return;
+      promised.values.set(promise, value);
+      this.#release(promised.call);
     }, (error: unknown) => {
-      if (hasEnded(call)) return;
-      const failure = new DependencyError(failedCallOf(call), error);
-      this.#end(call, "dep_fail", { kind: "failed", error: failure });
+      if (promised.call === undefined) return;
+      const failure = new DependencyError(failedCallOf(promised.call), error);
+      this.#end(promised.call, "dep_fail", { kind: "failed", error: failure }, failure.message);
     });
   }
 
   /** One thing less that the call waits for. */
   #release(call: CallRecord): void {
     call.waitingCount -= 1;
-    if (call.waitingCount === 0 && !hasEnded(call)) this.#begin(call);
+    if (call.waitingCount > 0 || hasEnded(call)) return;
+    try {
+      this.#begin(call);
+    } catch (error) {
+      this.#fail(call, { kind: "refused", message: messageOf(error), cause: error });
+    }
   }
 
   /** Begins a call that waits for nothing, and refuses it to the caller when it cannot travel. */
@@ -269,11 +336,9 @@ export class Kernel implements FutureOwner {
     const [future, key] = call.args as readonly [AppFuture<unknown>, string | number];
     const end = callOf(future).end;
     if (end?.kind !== "done") return false;
-    const { content, bytes } = end.value;
-    if (content.kind !== "plain" && bytes === undefined) return false;
-    const value: unknown = content.kind === "plain" ? content.value : decodeValue(bytes!);
     try {
-      const part = StoredValue.plain((value as { readonly [key: string]: unknown })[key]);
+      const part = partOf(end.value, key);
+      if (part === undefined) return false;
       this.#end(call, "exec_done", { kind: "done", value: part, outputs: {} });
     } catch (error) {
       this.#fail(call, { kind: "call_error", message: messageOf(error), cause: error });
@@ -284,60 +349,51 @@ export class Kernel implements FutureOwner {
   /** Has the function of a join say what it waits for. */
   #join(call: CallRecord): void {
     this.#enter(call, "launched");
-    this.#tries.joinArguments(call).then((returned) => {
-      if (hasEnded(call)) return;
-      this.#joinWith(call, returned);
+    const make = (args: readonly unknown[]): unknown =>
+      this.#making.run(call, () => call.recipe.fn?.(...args as never[]));
+    this.#tries.joinArguments(call, make).then((returned) => {
+      if (!hasEnded(call)) this.#joinWith(call, returned);
     }).catch((error: unknown) => {
       if (hasEnded(call)) return;
+      // One that is async, and returns a future, gives what that gives.
+      const inner = failedCallOfError(error);
+      if (inner !== undefined) return this.#failJoin(call, { error, inner });
       this.#fail(call, { kind: "call_error", message: messageOf(error), cause: error });
     });
   }
 
-  #joinWith(call: CallRecord, returned: unknown): void {
+  #joinWith(call: CallRecord, [returned]: readonly [unknown]): void {
     const inner = new Set<CallRecord>();
-    this.#options.resolver.map([returned], (thing) => {
-      const parent = parentOf(thing);
-      if (parent !== undefined) inner.add(parent);
+    mapLeaves(returned, (thing) => {
+      if (thing instanceof AppFuture) inner.add(callOf(thing));
+      else if (thing instanceof DataFuture) inner.add(callOf(thing.parent));
       return thing;
     });
     this.#enter(call, "joining", { joins: Array.from(inner, ({ id }) => id) });
     let left = inner.size;
-    const goOn = (): void => {
+    const goOn = (one?: CallRecord): void => {
       if (hasEnded(call)) return;
-      const failed = [...inner].find(({ end }) => end?.kind === "failed");
-      if (failed !== undefined) return this.#failJoin(call, failed);
+      if (one?.end?.kind === "failed") {
+        return this.#failJoin(call, { error: one.end.error, inner: failedCallOf(one) });
+      }
       if (left > 0) return;
-      this.#end(call, "exec_done", { kind: "done", value: this.#joined(returned), outputs: {} });
+      this.#end(call, "exec_done", { kind: "done", value: joinedValue(returned), outputs: {} });
     };
     for (const one of inner) {
       this.whenEnded(one, () => {
         left -= 1;
-        if (left === 0 || one.end?.kind === "failed") goOn();
+        goOn(one);
       });
     }
     if (inner.size === 0) goOn();
-    // What only it waits for ends with it.
-    call.abort = () => {
-      for (const one of inner) this.cancel(one, `call ${call.id}, which made it, was cancelled`);
-    };
   }
 
-  /** What a join gives: the values of its futures in their places. */
-  #joined(returned: unknown): StoredValue {
-    if (returned instanceof AppFuture) return valueOf(callOf(returned));
-    const value = this.#options.resolver.map([returned], (thing) => {
-      if (thing instanceof AppFuture) return valueOf(callOf(thing));
-      return thing instanceof DataFuture ? new DataFile(thing) : thing;
-    });
-    // A list of one went in.
-    const [one] = value as readonly [unknown];
-    return one instanceof StoredValue ? one : StoredValue.structure(one);
-  }
-
-  #failJoin(call: CallRecord, inner: CallRecord): void {
-    const cause = errorOf(inner);
-    const error = new JoinError(failedCallOf(call), cause, failedCallOf(inner));
-    this.#noteFailed(error);
+  #failJoin(
+    call: CallRecord,
+    { error: cause, inner }: { readonly error: unknown; readonly inner: FailedCall },
+  ): void {
+    const error = new JoinError(failedCallOf(call), cause, inner);
+    this.failures.add(error);
     this.#end(call, "failed", { kind: "failed", error }, error.message);
   }
 
@@ -359,23 +415,18 @@ export class Kernel implements FutureOwner {
     });
   }
 
-  #fail(call: CallRecord, failure: TryFailure, cause?: unknown): void {
+  #fail(call: CallRecord, failure: TryFailure): void {
     const failures = call.failures ?? [failure];
-    const error = cause instanceof Error && cause !== failure.cause
-      ? cause
-      : new AppError(failedCallOf(call), failures, call.try);
-    this.#noteFailed(error);
+    const error = new AppError(failedCallOf(call), failures, call.try);
+    this.failures.add(error);
     this.#end(call, "failed", { kind: "failed", error }, failure.message);
   }
 
   #failDependent(call: CallRecord, parent: CallRecord): void {
-    const error = new DependencyError(failedCallOf(call), errorOf(parent), failedCallOf(parent));
+    const error = withoutFrames(() =>
+      new DependencyError(failedCallOf(call), errorOf(parent), failedCallOf(parent))
+    );
     this.#end(call, "dep_fail", { kind: "failed", error }, error.message);
-  }
-
-  #noteFailed(error: Error): void {
-    this.failedCount += 1;
-    if (this.failed.length < FAILED_MAX) this.failed.push(error);
   }
 
   #end(
@@ -391,6 +442,7 @@ export class Kernel implements FutureOwner {
       ...(memoKey === undefined ? {} : { memoKey }),
     });
     this.#options.memory?.ended(call);
+    freeCall(call);
     this.#open.delete(call);
     this.#ended.push(call);
     this.#tell();
@@ -400,11 +452,11 @@ export class Kernel implements FutureOwner {
   #tell(): void {
     if (this.#isTelling) return;
     this.#isTelling = true;
-    for (let call = this.#ended.shift(); call !== undefined; call = this.#ended.shift()) {
+    // The list grows meanwhile.
+    for (const call of this.#ended) {
       const { consumers = [], listeners = [] } = call;
       call.consumers = undefined;
       call.listeners = undefined;
-      call.promised = undefined;
       if (call.end?.kind === "failed") {
         for (const one of consumers) if (!hasEnded(one)) this.#failDependent(one, call);
       } else {
@@ -412,6 +464,7 @@ export class Kernel implements FutureOwner {
       }
       for (const listener of listeners) listener();
     }
+    this.#ended.length = 0;
     this.#isTelling = false;
     if (this.#open.size > 0) return;
     for (const listener of this.#idle.splice(0)) listener();
@@ -446,30 +499,7 @@ export class Kernel implements FutureOwner {
 type AppStateFacts = Extract<AppFact, { readonly kind: "app_state" }>;
 
 const NO_CALLS: readonly TaskId[] = Object.freeze([]);
-
-function newCall(
-  own: Pick<CallRecord, "id" | "recipe" | "args" | "streams">,
-  isAgain: boolean,
-): CallRecord {
-  return {
-    ...own,
-    state: "pending",
-    waitingCount: 0,
-    hasReferences: false,
-    promised: undefined,
-    memoKey: undefined,
-    isAgain,
-    consumers: undefined,
-    listeners: undefined,
-    try: 0,
-    failCost: 0,
-    failures: undefined,
-    command: undefined,
-    running: undefined,
-    abort: undefined,
-    end: undefined,
-  };
-}
+const NO_RECORDS: readonly CallRecord[] = Object.freeze([]);
 
 function streamFacts(
   { stdout, stderr }: StreamPlaces = {},
@@ -480,16 +510,24 @@ function streamFacts(
   };
 }
 
-/** The call that makes what was found among arguments. */
-function parentOf(found: object): CallRecord | undefined {
-  if (found instanceof AppFuture) return callOf(found);
-  if (found instanceof DataFuture) return callOf(found.parent);
-  return found instanceof DataFile ? callOf(found.future.parent) : undefined;
+/** A part of a value that is here; undefined of one that is elsewhere. */
+function partOf({ content, bytes }: StoredValue, key: string | number): StoredValue | undefined {
+  const value: unknown = content.kind === "plain" || content.kind === "structure"
+    ? content.value
+    : bytes && decodeValue(bytes);
+  if (value === undefined && content.kind !== "plain") return undefined;
+  const part = (value as { readonly [key: string]: unknown })[key];
+  if (content.kind !== "structure") return StoredValue.plain(part);
+  return part instanceof StoredValue ? part : StoredValue.structure(part);
 }
 
-/** How messages name a call. */
-export function failedCallOf({ id: callId, recipe: { name: app }, args }: CallRecord): FailedCall {
-  return { callId, app, call: `${app}(${argumentText(args)})` };
+/** What a join gives: the values of its futures in their places. */
+function joinedValue(returned: unknown): StoredValue {
+  const value = mapLeaves(returned, (thing) => {
+    if (thing instanceof AppFuture) return valueOf(callOf(thing));
+    return thing instanceof DataFuture ? new DataFile(thing) : thing;
+  });
+  return value instanceof StoredValue ? value : StoredValue.structure(value);
 }
 
 function errorOf({ end }: CallRecord): unknown {

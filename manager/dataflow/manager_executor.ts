@@ -6,12 +6,22 @@ import { FileHandle } from "../file_handle.ts";
 import type { TaskEnd } from "../core/instruction.ts";
 import type { Library } from "../library.ts";
 import type { LibraryOptions } from "../library_option.ts";
-import type { Manager } from "../manager.ts";
+import { Manager } from "../manager.ts";
+import { show } from "../option.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import type { TaskResult } from "../task_result.ts";
 import { messageOf } from "./app_error.ts";
-import type { AppTarget, AppTry, Executor, RunningTry, TryEnd, TryOutput } from "./executor.ts";
+import type {
+  AppTarget,
+  AppTry,
+  Executor,
+  FailureKind,
+  RunningTry,
+  TryEnd,
+  TryOutput,
+} from "./executor.ts";
 import { File } from "./file.ts";
+import { ForeignFiles } from "./foreign_files.ts";
 import { mapLeaves } from "./leaves.ts";
 import { ManagerStreams } from "./manager_streams.ts";
 import { type MadeFacts, PlacedFile } from "./placed_file.ts";
@@ -57,15 +67,28 @@ export class ManagerExecutor implements Executor {
   /** Numbers of bodies: two of them are the same code only if they are the same object. */
   readonly #bodies: WeakMap<AppTarget["body"], number> = new WeakMap();
   #bodyCount = 0;
+  #isHome: boolean;
+  readonly #foreign: ForeignFiles;
 
-  constructor(manager: Manager, label = "manager") {
+  constructor(manager: Manager, { label = "manager", isHome = true }: {
+    readonly label?: string;
+    /** Whether calls are numbered by it, so that its tasks are told of as their tries. */
+    readonly isHome?: boolean;
+  } = {}) {
     this.#manager = manager;
     this.label = label;
+    this.#isHome = isHome;
+    this.#foreign = new ForeignFiles(manager);
   }
 
-  /** See `Executor`. */
+  /** Whose tasks its tries are. */
   get manager(): Manager {
     return this.#manager;
+  }
+
+  /** The numbers of calls are those of its manager from now on. */
+  beHome(): void {
+    this.#isHome = true;
   }
 
   /** See `Executor`. */
@@ -80,18 +103,44 @@ export class ManagerExecutor implements Executor {
 
   /** See `Executor`. */
   owns({ content }: StoredValue): boolean {
-    return content.kind === "task";
+    return content.kind === "task" && this.#manager.owns(content.handle);
   }
 
   /** See `Executor`. */
   submit(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
+    const coming = this.#foreign.bring(aTry);
+    if (coming === undefined) return this.#begin(aTry, onEnd);
+    let running: RunningTry | undefined;
+    let isCancelled = false;
+    coming.then((brought) => {
+      if (isCancelled) return onEnd(failed("cancelled", "The try was cancelled"));
+      running = this.#begin(brought, onEnd);
+    }).catch((error: unknown) => onEnd(failed("transfer_failed", error)));
+    return {
+      get task() {
+        return running?.task;
+      },
+      cancel: () => {
+        isCancelled = true;
+        running?.cancel();
+      },
+    };
+  }
+
+  /** The manager is its owner's to close. */
+  async close(): Promise<void> {
+    await this.#foreign.close();
+  }
+
+  #begin(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
     const isCommand = aTry.target.body.kind === "command";
     const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
     const given = { aTry, outputs, streams };
-    const task = this.#manager.asTryOf(aTry.callId, () => {
+    const run = (): TaskHandle<unknown> => {
       return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
-    });
+    };
+    const task = this.#isHome ? this.#manager.asTryOf(aTry.callId, run) : run();
     task.onEnded((ended) => {
       // Not within the manager's step: who hears of it may call what they like.
       queueMicrotask(() => {
@@ -102,9 +151,6 @@ export class ManagerExecutor implements Executor {
     });
     return { task, cancel: () => task.cancel() };
   }
-
-  /** The manager is the flow's to close. */
-  async close(): Promise<void> {}
 
   #submit(
     aTry: AppTry,
@@ -306,6 +352,29 @@ function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): Mad
   if (facts === undefined) return undefined;
   const { digest, sizeBytes, isDirectory, isExecutable = false } = facts;
   return { digest, sizeBytes, isDirectory, isExecutable, ...(isDirectory && { isStream: true }) };
+}
+
+/**
+ * An executor for a manager that runs already, beside others of a flow: it goes on after the flow.
+ *
+ * @param label Unique in the flow.
+ *
+ * @example
+ * ```ts
+ * await using cluster = await Manager.start({ name: "cluster" });
+ * await using flow = await load({ executors: ["manager", managed(cluster, "cluster")] });
+ * const train = app("./train.ts", "train", { executor: "cluster" });
+ * ```
+ */
+export function managed(manager: Manager, label: string): Executor {
+  if (!(manager instanceof Manager)) {
+    throw new TypeError(`Cannot take "${show(manager)}" as a manager: expected Manager.start()`);
+  }
+  return new ManagerExecutor(manager, { label, isHome: false });
+}
+
+function failed(kind: FailureKind, cause: unknown): TryEnd {
+  return { kind: "failed", failure: { kind, message: messageOf(cause), cause } };
 }
 
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {

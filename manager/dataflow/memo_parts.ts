@@ -104,7 +104,8 @@ export class MemoPartFinder {
     };
     const args = this.#options.resolver.map(call.args, (found) => {
       if (found instanceof AppFuture) return look(valueOf(callOf(found)));
-      return call.promised?.has(found) ? call.promised.get(found) : look(found);
+      if (call.promised?.values.has(found) === true) return call.promised.values.get(found);
+      return look(found);
     }) as readonly unknown[];
     await Promise.all(
       files.map(async ([found, source]) => references.set(found, await this.#source(source))),

@@ -14,6 +14,7 @@ export interface NamedCall {
   readonly id: number;
   /** The name of the app. */
   readonly app: string;
+  /** Of the call, if it has one. */
   readonly label: string | undefined;
   /** The folder of the run, if it has one; else one in the working directory. */
   readonly folder: string;
@@ -29,7 +30,10 @@ const NAME_CHARS_MAX = 80;
 const FOLDER_CALLS = 10_000;
 
 /** `calls/0001/call_10007_align_lane-3.stderr` in the folder of the run, as Parsl names them. */
-export const DEFAULT_NAMING: OutputNaming = ({ id, app, label, folder }, stream) => {
+export const DEFAULT_NAMING: OutputNaming = (
+  { id, app, label, folder }: NamedCall,
+  stream: StreamName,
+): string => {
   const group = String(Math.floor(id / FOLDER_CALLS)).padStart(4, "0");
   const names = [String(id).padStart(4, "0"), app, ...(label === undefined ? [] : [label])];
   const name = names.map(fileName).join("_");

@@ -69,9 +69,9 @@ export async function readArguments(
 ): Promise<readonly unknown[]> {
   if (!call.hasReferences) return call.args;
   const args = resolver.map(call.args, (found) => {
+    if (call.promised?.values.has(found) === true) return call.promised.values.get(found);
     if (found instanceof AppFuture) return valueOf(callOf(found));
-    if (found instanceof DataFuture) return new DataFile(found);
-    return call.promised?.has(found) ? call.promised.get(found) : found;
+    return found instanceof DataFuture ? new DataFile(found) : found;
   });
   return await readStored(args) as readonly unknown[];
 }
@@ -110,16 +110,18 @@ function placeArguments(
     if (!(leaf instanceof DataFile)) return leaf;
     return place(leaf, placeOutput(leaf.future, options));
   };
-  const args = options.resolver.map(call.args, (found) => {
-    if (found instanceof AppFuture) return giveOf(callOf(found));
+  const giveFile = (found: object): unknown => {
     const future = found instanceof DataFile ? found.future : found;
-    if (future instanceof DataFuture) {
-      return place(found, placeOutput(future, options));
-    }
+    if (future instanceof DataFuture) return place(found, placeOutput(future, options));
     if (found instanceof File) return place(found, options.stageIn(found, executor, call));
     if (found instanceof FileHandle) return options.placeHandle(found);
-    if (found instanceof TaskHandle) return give(StoredValue.ofTask(found));
-    return call.promised?.has(found) ? call.promised.get(found) : found;
+    return found instanceof TaskHandle ? give(StoredValue.ofTask(found)) : found;
+  };
+  const args = options.resolver.map(call.args, (found) => {
+    if (call.promised?.values.has(found) === true) {
+      return mapLeaves(call.promised.values.get(found), giveFile);
+    }
+    return found instanceof AppFuture ? giveOf(callOf(found)) : giveFile(found);
   }) as Arguments;
   if (later.length === 0) return [args, undefined];
   const all = Promise.all(later.map(async ([found, coming]) => [found, await coming] as const));

@@ -82,15 +82,7 @@ export function valueBody(fn: AnyFunction, name: string, context: FunctionContex
 }
 
 /** What joins have no use for is refused, as nothing of them runs elsewhere. */
-const JOIN_OPTIONS: ReadonlySet<string> = new Set([
-  "retries",
-  "retryHandler",
-  "retryDelay",
-  "retryOn",
-  "label",
-  "category",
-  "memoize",
-]);
+const JOIN_OPTIONS: ReadonlySet<string> = new Set(["label", "category", "memoize"]);
 
 function checkJoin(name: string, options: object): void {
   for (const [option, value] of Object.entries(options)) {

@@ -161,8 +161,9 @@ export class Stager {
     { executor, call }: { readonly executor: Executor; readonly call: CallRecord },
   ): Promise<PlacedFile> {
     const ending = new AbortController();
-    this.#letGo(call, async () => {
+    this.#letGo(call, () => {
       ending.abort(new Error("the try is over"));
+      return Promise.resolve();
     });
     const signal = AbortSignal.any([ending.signal, this.#closing.signal]);
     const site = this.#site(staging, executor, { isShared: false, signal, call });

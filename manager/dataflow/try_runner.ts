@@ -1,13 +1,18 @@
 /** Runs the tries of calls: where, with what, and once more after failures. */
 
 import { parseDuration } from "../../shared/units.ts";
+import { show } from "../option.ts";
 import { messageOf } from "./app_error.ts";
 import type { CheckedRetry, RetryAnswer } from "./app_options.ts";
 import { type CallRecord, hasEnded } from "./call.ts";
-import type { DependencyResolver } from "./dependency.ts";
+import { type DependencyResolver, isAwaitable } from "./dependency.ts";
 import type { AppTry, Executor, FailureKind, TryEnd, TryFailure } from "./executor.ts";
+import { AppFuture, DataFuture } from "./future.ts";
+import { mapLeaves } from "./leaves.ts";
 import { ableExecutors, type ExecutorChooser, type ExecutorState } from "./executor_choice.ts";
 import { type PreparedTry, type PrepareOptions, prepareTry, readArguments } from "./prepare.ts";
+import type { Recipe } from "./recipe.ts";
+import { checkTravels } from "./travel.ts";
 import { StagingError } from "./staging.ts";
 import type { TryFiles } from "./try_files.ts";
 
@@ -32,15 +37,21 @@ export interface TryListener {
   /** The call waits for its next try. */
   paused(call: CallRecord): void;
   done(call: CallRecord, end: Extract<TryEnd, { kind: "done" }>): void;
-  /** No other try follows; `cause` is what a retry handler threw. */
-  failed(call: CallRecord, failure: TryFailure, cause?: unknown): void;
+  /** No other try follows. */
+  failed(call: CallRecord, failure: TryFailure): void;
 }
 
 /** Longest pause between tries, in milliseconds. */
 const PAUSE_MS_MAX = 60_000;
 
+/** Longest time that a timer of JavaScript takes, in milliseconds. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /** Failures of a call that are remembered: the last ones. */
 const FAILURES_MAX = 20;
+
+/** Promises that give arrays of promises, and so on. */
+const PROMISE_ROUNDS_MAX = 16;
 
 /** What another try would not mend. */
 const HOPELESS: ReadonlySet<FailureKind> = new Set<FailureKind>([
@@ -71,47 +82,64 @@ export class TryRunner {
     this.#try(call, this.#executorOf(call), isFirst);
   }
 
-  /** What the function of a join returns. */
-  async joinArguments(call: CallRecord): Promise<unknown> {
-    const args = await readArguments(call, this.#options);
-    return await (call.recipe.fn as (...args: readonly unknown[]) => unknown)(...args);
+  /** Throws for an app that no executor would take. */
+  checkRuns(recipe: Recipe): void {
+    const { target, outputs, name } = recipe;
+    const [named] = recipe.executors;
+    if (named !== undefined) this.#byLabel(named, recipe);
+    else if (target !== undefined) {
+      ableExecutors({ target, outputs }, { name, executors: this.#options.executors });
+    }
+  }
+
+  /** What `make` returns of the arguments of a join, in a list, as a future alone would be awaited. */
+  async joinArguments(
+    call: CallRecord,
+    make: (args: readonly unknown[]) => unknown,
+  ): Promise<readonly [unknown]> {
+    const returned = make(await readArguments(call, this.#options));
+    if (returned instanceof AppFuture || returned instanceof DataFuture) return [returned];
+    return [await settlePromises(await returned)];
   }
 
   #try(call: CallRecord, executor: Executor, isFirst: boolean): void {
     call.try += 1;
     const number = call.try;
-    const isStale = (): boolean => hasEnded(call) || call.try !== number;
-    const refuse = (error: unknown): void => {
-      if (isStale()) return;
-      this.#ended(call, executor, { kind: "failed", failure: refusalOf(error) });
+    const isPast = (): boolean => hasEnded(call) || call.try !== number;
+    const end = (found: TryEnd): void => {
+      if (!isPast()) this.#ended(call, executor, found);
     };
-    const take = (end: TryEnd): void => {
-      if (!isStale()) this.#ended(call, executor, end);
-    };
+    const refuse = (error: unknown): void => end({ kind: "failed", failure: refusalOf(error) });
     const { files } = this.#options;
     if (files.isUnfinished(call)) {
-      files.finish(call).then(take, refuse);
+      files.finish(call).then(end, refuse);
       this.#listener.launched(call, executor.label);
       return;
     }
+    // A second end of a try is no end of the next one.
+    let isOver = false;
     const submit = (prepared: PreparedTry): void => {
       const adapted = files.adapt(call, prepared, executor);
       const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
-      call.running = executor.submit(aTry, (end) => {
+      call.running = executor.submit(aTry, (found) => {
+        if (isOver) return;
+        isOver = true;
         this.#count(executor, -1);
-        if (isStale()) return;
-        const settled = files.settle(call, executor, end);
-        if (settled === undefined) this.#ended(call, executor, end);
-        else settled.then(take, refuse);
+        if (isPast()) return;
+        const settled = files.settle(call, executor, found);
+        if (settled === undefined) end(found);
+        else settled.then(end, refuse);
       });
+      call.task = call.running.task;
       this.#count(executor, 1);
       this.#listener.launched(call, executor.label);
     };
     try {
       const prepared = prepareTry(call, executor, this.#options);
       if (!(prepared instanceof Promise)) return submit(prepared);
+      if (isFirst) checkTravels(call.recipe, call.args);
       prepared.then((ready) => {
-        if (!isStale()) submit(ready);
+        if (!isPast()) submit(ready);
       }).catch(refuse);
     } catch (error) {
       // What cannot be brought may come another time.
@@ -129,7 +157,11 @@ export class TryRunner {
     if (call.failures.length >= FAILURES_MAX) call.failures.shift();
     call.failures.push(failure);
     this.#decide(call, executor, failure).catch((error: unknown) => {
-      if (!hasEnded(call)) this.#listener.failed(call, failure, error);
+      if (hasEnded(call)) return;
+      const message = `${failure.message}; and whether to try again: ${messageOf(error)}`;
+      const last: TryFailure = { ...failure, message, cause: error };
+      call.failures = [...call.failures?.slice(0, -1) ?? [], last];
+      this.#listener.failed(call, last);
     });
   }
 
@@ -151,7 +183,7 @@ export class TryRunner {
         executor: executor.label,
       });
       if (hasEnded(call)) return;
-      answer = typeof told === "number" ? { cost: told } : told;
+      answer = readAnswer(told);
     }
     call.failCost += checkCost(answer.cost ?? 1);
     if (!isHopeful || call.failCost > retries) return this.#listener.failed(call, failure);
@@ -160,7 +192,7 @@ export class TryRunner {
     const delayMs = retry.delayMs ?? defaults.delayMs ?? 0;
     const pauseMs = answer.delay === undefined
       ? Math.min(delayMs * 2 ** Math.min(call.try - 1, 30), Math.max(delayMs, PAUSE_MS_MAX))
-      : parseDuration(answer.delay, "delay of a retry");
+      : Math.min(parseDuration(answer.delay, "delay of a retry"), TIMER_MS_MAX);
     this.#listener.paused(call);
     if (pauseMs === 0) return this.#try(call, next, false);
     const timer = setTimeout(() => {
@@ -175,7 +207,7 @@ export class TryRunner {
     const { recipe } = call;
     const { executors, chooseExecutor } = this.#options;
     const [named] = recipe.executors;
-    if (named !== undefined) return this.#byLabel(named, call);
+    if (named !== undefined) return this.#byLabel(named, recipe);
     const { target, outputs, name, kind, label } = recipe;
     if (target === undefined) throw new TypeError(`Cannot run "${name}" on an executor`);
     const able = ableExecutors({ target, outputs }, { name, executors });
@@ -186,17 +218,17 @@ export class TryRunner {
       { id: call.id, app: name, kind, label, try: call.try + 1, failure, target },
       [this.#stateOf(first), ...others.map((one) => this.#stateOf(one))],
     );
-    return this.#byLabel(chosen, call);
+    return this.#byLabel(chosen, recipe);
   }
 
   /** Of a further try: whom the handler names, else the next one that the app names. */
   #nextExecutor(call: CallRecord, named: string | undefined): Executor {
     const { executors } = call.recipe;
     const label = named ?? executors[Math.min(call.try, executors.length - 1)];
-    return label === undefined ? this.#executorOf(call) : this.#byLabel(label, call);
+    return label === undefined ? this.#executorOf(call) : this.#byLabel(label, call.recipe);
   }
 
-  #byLabel(label: string, { recipe: { name, target, outputs } }: CallRecord): Executor {
+  #byLabel(label: string, { name, target, outputs }: Recipe): Executor {
     const { executors } = this.#options;
     const found = executors.find((one) => one.label === label);
     if (found === undefined) {
@@ -217,6 +249,38 @@ export class TryRunner {
   #count(executor: Executor, change: 1 | -1): void {
     this.#openCounts.set(executor, (this.#openCounts.get(executor) ?? 0) + change);
   }
+}
+
+/** What a handler said, which may be anything. */
+function readAnswer(told: unknown): RetryAnswer {
+  if (typeof told === "number") return { cost: told };
+  if (typeof told === "object" && told !== null) return told;
+  throw new TypeError(
+    `Cannot take "${show(told)}" as the answer of a retry handler: expected a cost, or { cost }`,
+  );
+}
+
+/** The value with what promises in it give in their places; futures of calls stay. */
+async function settlePromises(value: unknown): Promise<unknown> {
+  let current = value;
+  // What a promise gives may have promises in it.
+  for (let round = 0; round < PROMISE_ROUNDS_MAX; round++) {
+    const settled = new Map<object, unknown>();
+    mapLeaves(current, (leaf) => {
+      if (isPromise(leaf)) settled.set(leaf, undefined);
+      return leaf;
+    });
+    if (settled.size === 0) return current;
+    await Promise.all(Array.from(settled.keys(), async (one) => settled.set(one, await one)));
+    current = mapLeaves(current, (leaf) => settled.has(leaf) ? settled.get(leaf) : leaf);
+  }
+  throw new RangeError(
+    `Cannot join promises that give promises more than ${PROMISE_ROUNDS_MAX} deep`,
+  );
+}
+
+function isPromise(leaf: object): boolean {
+  return isAwaitable(leaf) && !(leaf instanceof AppFuture) && !(leaf instanceof DataFuture);
 }
 
 function checkCost(cost: number): number {

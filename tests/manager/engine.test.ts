@@ -148,6 +148,20 @@ test("Engine stands still after an error in the core and reports it once", async
   expect(steps).toBe(1);
 });
 
+test("Engine.flush() applies what waits, and goes on after it", () => {
+  let count = 0;
+  const { engine } = drive({
+    step: (events) => (count += events.length, { instructions: [], facts: [] }),
+  });
+  engine.push(undeclared(1));
+  engine.flush();
+  expect(count).toBe(1);
+  engine.push(undeclared(2));
+  engine.flush();
+  expect(count).toBe(2);
+  engine.close();
+});
+
 test("Engine.close() applies what waits and drops what comes later", () => {
   let count = 0;
   const { engine } = drive({

@@ -8,9 +8,10 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { renameSync } from "node:fs";
+import { readFileSync, renameSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { join } from "@std/path";
 
@@ -52,6 +53,10 @@ import { deliver, findChanged, lend, type LentFile, placeInput } from "./local_f
 
 /** A timer that is set for longer would fire at once. */
 const TIMER_MS_MAX: number = 2 ** 31 - 1;
+
+/** How long a helper may take to start, and the pause between two looks. */
+const HELPER_MS_MAX = 1_000;
+const HELPER_PAUSE_MS = 1;
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
@@ -102,6 +107,7 @@ class TryHost {
       sandboxesPath: folder,
       onTrouble: (message) => process.stderr.write(`tendril: ${message}\n`),
     });
+    await becomesItself(watcher.processId);
     const processes = await TaskProcesses.open({ mark, env: process.env, watcher });
     return new TryHost({ folder, tell, mark, watcher, processes });
   }
@@ -275,6 +281,23 @@ class TryHost {
       inputs: [],
       outputs: outputs.map(({ mount }) => mount),
     });
+  }
+}
+
+/**
+ * Waits until a helper is no shell any more: while it changes, its environment cannot be read, and it
+ * would be taken for what the first try has left behind.
+ */
+async function becomesItself(processId: number | undefined): Promise<void> {
+  const untilMs = performance.now() + HELPER_MS_MAX;
+  while (performance.now() < untilMs) {
+    try {
+      if (readFileSync(`/proc/${processId}/comm`, "utf8") !== "sh\n") return;
+    } catch {
+      // Not Linux, or gone: nobody is adopted, or it is started again.
+      return;
+    }
+    await delay(HELPER_PAUSE_MS);
   }
 }
 
