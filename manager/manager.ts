@@ -504,7 +504,7 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    * @internal
    */
   noteApp(fact: AppFact): void {
-    this.#shell.engine.push({ kind: "app_noted", fact });
+    this.#shell.engine.note(fact);
   }
 
   /** Calls `listener` with what became true, step by step; returns how to stop. */
