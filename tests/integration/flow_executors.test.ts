@@ -6,7 +6,6 @@ import { readFileSync, writeFileSync } from "node:fs";
 import {
   app,
   AppError,
-  type AppOptions,
   type File,
   type Flow,
   inProcess,

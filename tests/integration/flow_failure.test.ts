@@ -8,7 +8,7 @@ import process from "node:process";
 
 import {
   app,
-  AppError,
+  type AppError,
   CancelledError,
   DependencyError,
   load,

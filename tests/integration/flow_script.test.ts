@@ -88,7 +88,7 @@ await after([nap(), nap(), new Promise(() => {})]);
     130,
     expect.stringContaining("tendril: ending; interrupt once more"),
   ]);
-  await untilGone(running.mark, 20_000);
+  await untilGone(running.mark);
 }, 60_000);
 
 test(
