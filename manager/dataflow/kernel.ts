@@ -128,12 +128,8 @@ export class Kernel implements FutureOwner {
     const id = this.#options.newId();
     const streams = isAgain ? undefined : this.#options.streamsOf(recipe, id);
     const call = newCall({ id, recipe, args, streams, isAgain });
-    const dependsOn = this.#depend(call);
+    const dependsOn = this.#checked(call);
     const isWaiting = call.waitingCount > 0;
-    if (isWaiting && recipe.target !== undefined) {
-      this.#tries.checkRuns(recipe);
-      checkTravels(recipe, args);
-    }
     if (maker !== undefined && !hasEnded(maker)) (maker.made ??= []).push(call);
     this.#open.add(call);
     this.#noteCalled(call, dependsOn);
@@ -229,6 +225,23 @@ export class Kernel implements FutureOwner {
     this.cancelAll(why);
   }
 
+  /** What a call depends on; throws for one that could not run then. */
+  #checked(call: CallRecord): readonly CallRecord[] {
+    const { recipe, args } = call;
+    try {
+      const dependsOn = this.#depend(call);
+      if (call.waitingCount > 0 && recipe.target !== undefined) {
+        this.#tries.checkRuns(recipe);
+        checkTravels(recipe, args);
+      }
+      return dependsOn;
+    } catch (error) {
+      // There is no such call: promises among its arguments begin nothing.
+      freeCall(call);
+      throw error;
+    }
+  }
+
   /** Finds what a call depends on; gives the calls among it, each once. */
   #depend(call: CallRecord): readonly CallRecord[] {
     const found = new Set<CallRecord>();
@@ -303,8 +316,9 @@ export class Kernel implements FutureOwner {
     try {
       this.#begin(call, true);
     } catch (error) {
-      this.#end(call, "failed", { kind: "failed", error: error as Error }, messageOf(error));
-      throw error;
+      const refusal = refusalOf(call.recipe, error);
+      this.#end(call, "failed", { kind: "failed", error: refusal }, refusal.message);
+      throw refusal;
     }
   }
 
@@ -540,6 +554,15 @@ function joinedValue(returned: unknown): StoredValue {
 
 function errorOf({ end }: CallRecord): unknown {
   return end?.kind === "failed" ? end.error : undefined;
+}
+
+/** What a call throws that could not be made, with the name of its app in it. */
+function refusalOf({ name }: Recipe, cause: unknown): Error {
+  const text = messageOf(cause);
+  const message = text.includes(`"${name}"`) ? text : `Cannot call "${name}": ${text}`;
+  return cause instanceof RangeError
+    ? new RangeError(message, { cause })
+    : new TypeError(message, { cause });
 }
 
 function failureFacts(call: CallRecord, { message, host }: TryFailure): Partial<AppStateFacts> {
