@@ -188,21 +188,6 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
   }
 
   /**
-   * Calls `listener` later, once the task has ended: for the many of which each promise would count.
-   *
-   * @internal
-   */
-  whenEnded(listener: (result: TaskResult) => void): void {
-    const tell = (end: TaskEnd): void => queueMicrotask(() => listener(this.resultOf(end)));
-    if (this.#end === undefined) {
-      (this.#waiters ??= []).push(tell);
-      return;
-    }
-    this.#options.owner.taken(this);
-    tell(this.#end);
-  }
-
-  /**
    * What `orThrow` throws of a task that ended so.
    *
    * @internal
@@ -274,6 +259,22 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     const waiters = this.#waiters ?? [];
     this.#waiters = undefined;
     for (const waiter of waiters) waiter(end);
+  }
+
+  /**
+   * Calls `listener` once the task has ended, with no promise and no result made for it: within the
+   * manager's step, or in a moment when it has ended already.
+   *
+   * @internal
+   */
+  onEnded(listener: (end: TaskEnd) => void): void {
+    const end = this.#end;
+    if (end === undefined) {
+      (this.#waiters ??= []).push(listener);
+      return;
+    }
+    this.#options.owner.taken(this);
+    queueMicrotask(() => listener(end));
   }
 
   async *#parts(source: GrowingSource): AsyncGenerator<FollowPart, void> {

@@ -39,6 +39,7 @@ import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./fut
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { PlacedFile } from "./placed_file.ts";
+import type { Packing } from "./packing.ts";
 import { PICK } from "./pick.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Stager } from "./stager.ts";
@@ -58,6 +59,8 @@ export interface KernelOptions extends TryOptions {
   readonly checkFile: Stager["check"];
   /** Undefined where nothing is remembered. */
   readonly memory?: CallMemory | undefined;
+  /** How objects of classes travel; undefined where none do. */
+  readonly packing?: Packing | undefined;
 }
 
 /** The calls of one flow. */
@@ -147,7 +150,8 @@ export class Kernel implements FutureOwner {
 
   /** See `AppFuture.get`. */
   pick(call: CallRecord, key: string | number): AppFuture<unknown> {
-    return this.call<unknown, never>(PICK, [new AppFuture(call, this), key]);
+    const recipe = this.#options.packing?.recipe(PICK) ?? PICK;
+    return this.call<unknown, never>(recipe, [new AppFuture(call, this), key]);
   }
 
   /** See `FutureOwner`. */
@@ -155,7 +159,11 @@ export class Kernel implements FutureOwner {
     await this.#options.memory?.ensure(call);
     const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
-    if (end.kind === "done") return await end.value.read();
+    if (end.kind === "done") {
+      const value = await end.value.read();
+      const { packing } = this.#options;
+      return packing === undefined ? value : packing.unpack(value);
+    }
     this.failures.lookAt(end.error);
     throw end.error;
   }
