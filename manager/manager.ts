@@ -504,7 +504,7 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    * @internal
    */
   noteApp(fact: AppFact): void {
-    this.#shell.engine.push({ kind: "app_noted", fact });
+    this.#shell.engine.note(fact);
   }
 
   /** Calls `listener` with what became true, step by step; returns how to stop. */
@@ -557,6 +557,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { shell, access, folder, runDirectory, log, failedOutputs } = this.#parts;
+    // Whoever looks at the end sees all that was said before it.
+    shell.engine.flush();
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);

@@ -88,6 +88,8 @@ interface Untold {
   readonly cancelled: Set<TaskId>;
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 /** Tasks of one event: what is at workers ends as part of it. */
 const CANCELS_MAX = 100;
 
@@ -265,11 +267,12 @@ export class TaskDesk implements TaskOwner {
   }
 
   #make(id: TaskId, submission: Omit<Submission<never>, "readers">): TaskDefinition {
-    const { runsIn, awaits } = submission;
-    const task = this.#maker.make(id, submission, runsIn);
-    const appCall = this.#appCall;
-    if (awaits === undefined && appCall === undefined) return task;
-    return { ...task, ...(awaits && { awaits }), ...(appCall !== undefined && { appCall }) };
+    // It was made for this task alone.
+    const task: Mutable<TaskDefinition> = this.#maker.make(id, submission, submission.runsIn);
+    const { awaits } = submission;
+    if (awaits !== undefined) task.awaits = awaits;
+    if (this.#appCall !== undefined) task.appCall = this.#appCall;
+    return task;
   }
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {

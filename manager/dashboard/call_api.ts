@@ -97,8 +97,8 @@ export interface CallTryRow {
   readonly taskId: number | null;
   readonly launchedAtMs: number;
   readonly endedAtMs: number | null;
-  /** Why it and those before it failed. */
-  readonly failures: string | null;
+  /** Why it failed. */
+  readonly message: string | null;
 }
 
 /** All calls of one app. */

@@ -185,6 +185,7 @@ function tryOf(call: OpenCall, { state, try: number, ...move }: Move): CallTry |
   const last = call.lastTry;
   if (last !== undefined && last.try >= number) return last;
   if (!isOfTry(state)) return undefined;
+  if (last !== undefined) (call.earlierTasks ??= []).push(last.taskId);
   return call.lastTry = {
     try: number,
     executor: move.executor === "" ? call.executor : move.executor,

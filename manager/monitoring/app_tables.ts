@@ -130,6 +130,7 @@ const CHANGING_COLUMNS: readonly string[] = [
   "ended_at_ms",
   "host",
   "task_id",
+  "earlier_tasks",
 ];
 
 const TASK_COLUMNS: readonly string[] = [
@@ -184,6 +185,7 @@ function changingValues(call: OpenCall): SqlValue[] {
     instantOrNull(call.endedAtMs),
     host === "" ? null : host,
     taskId === 0 ? null : taskId,
+    listOrNull(call.earlierTasks ?? []),
   ];
 }
 

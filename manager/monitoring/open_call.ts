@@ -84,7 +84,9 @@ export class OpenCall {
   joins: readonly number[] = [];
   launchedAtMs = 0;
   endedAtMs = 0;
-  /** Of the last try. */
+  /** Tasks of the tries before the last, 0 of one that was none. */
+  earlierTasks: number[] | undefined = undefined;
+  /** Undefined before there was one. */
   lastTry: CallTry | undefined = undefined;
   /** True while it waits to be written. */
   isDirty = false;

@@ -97,8 +97,6 @@ CREATE TABLE IF NOT EXISTS task_detail (
   -- Of a task that is a try of it.
   app_call_id INTEGER
 );
-CREATE INDEX IF NOT EXISTS task_by_app_call ON task_detail (app_call_id)
-  WHERE app_call_id IS NOT NULL;
 CREATE VIEW IF NOT EXISTS call AS
   SELECT task_id, library, function, tag, state, outcome, message, try_count, worker_id, host,
     submitted_at_ms, dispatched_at_ms, started_at_ms, ended_at_ms, staged_ms, ran_ms,
@@ -109,7 +107,8 @@ CREATE VIEW IF NOT EXISTS call AS
 -- javascript, python, command, join. state: pending, launched, running, joining, exec_done,
 -- memo_done, fail_retryable, failed, dep_fail, cancelled. depends, joins: ids of calls, and outputs
 -- names, with commas. host and task_id are those of the last try; task_id is null where another
--- executor than the manager ran it.
+-- executor than the manager ran it. earlier_tasks: those of the tries before, in order, with commas,
+-- and 0 for a try that was none.
 CREATE TABLE IF NOT EXISTS app_call (
   call_id INTEGER NOT NULL PRIMARY KEY, app TEXT NOT NULL, kind TEXT NOT NULL, label TEXT,
   category TEXT, executor TEXT NOT NULL, state TEXT NOT NULL, is_memoized INTEGER NOT NULL,
@@ -117,7 +116,7 @@ CREATE TABLE IF NOT EXISTS app_call (
   fail_count INTEGER NOT NULL, fail_cost REAL NOT NULL, depends TEXT, joins TEXT,
   argument_text TEXT NOT NULL, outputs TEXT, stdout TEXT, stderr TEXT, message TEXT NOT NULL,
   called_at_ms REAL NOT NULL, launched_at_ms REAL, started_at_ms REAL, ended_at_ms REAL, host TEXT,
-  task_id INTEGER
+  task_id INTEGER, earlier_tasks TEXT
 );
 
 -- One row a try, recoveries among them. lane: which of the bars of its worker it is drawn as, from 0.

@@ -174,7 +174,7 @@ function Tries({ call: { tries, state }, nowMs }: CallProps): JSX.Element {
                     <td class="number">{one.try}</td>
                     <td class="wrap">
                       {one.executor} <span class="soft">{one.host}</span>
-                      {one.failures !== null && <span class="soft">: {one.failures}</span>}
+                      {one.message !== null && <span class="soft">: {one.message}</span>}
                     </td>
                     <td>
                       {one.taskId === null

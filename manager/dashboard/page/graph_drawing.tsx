@@ -96,16 +96,26 @@ export function GraphDrawing({ scene, isCut }: GraphDrawingProps): JSX.Element {
           {contents}
         </g>
       </svg>
-      <Legend isCut={isCut} />
+      <Legend
+        isCut={isCut}
+        hasFiles={scene.items.some(({ kind }) => kind === "file" || kind === "file_group")}
+        hasJoins={scene.edges.some(({ isJoin }) => isJoin === true)}
+      />
     </section>
   );
 }
 
-function Legend({ isCut }: Pick<GraphDrawingProps, "isCut">): JSX.Element {
+interface LegendProps extends Pick<GraphDrawingProps, "isCut"> {
+  readonly hasFiles: boolean;
+  readonly hasJoins: boolean;
+}
+
+function Legend({ isCut, hasFiles, hasJoins }: LegendProps): JSX.Element {
   return (
     <p class="drawing-legend soft">
-      <span>Box with a strip: tasks; the strip tells their states</span>
-      <span>Round box: files</span>
+      <span>The strip of a box tells states</span>
+      {hasFiles && <span>Round box: files</span>}
+      {hasJoins && <span>Dotted line: what a call returned the future of</span>}
       <span class="wide-only">Wheel or pinch zooms, drag moves.</span>
       {isCut && (
         <span>
@@ -182,6 +192,7 @@ function Contents({ scene, active, lit, onLight }: ContentsProps): JSX.Element {
           key={edge.index}
           edge={edge}
           count={scene.edges[edge.index]?.count ?? 1}
+          isJoin={scene.edges[edge.index]?.isJoin === true}
           isActive={lit !== undefined &&
             (scene.edges[edge.index]?.from === lit || scene.edges[edge.index]?.to === lit)}
         />
@@ -205,13 +216,19 @@ function Contents({ scene, active, lit, onLight }: ContentsProps): JSX.Element {
 interface EdgeProps {
   readonly edge: PlacedEdge;
   readonly count: number;
+  readonly isJoin: boolean;
   readonly isActive: boolean;
 }
 
-function Edge({ edge, count, isActive }: EdgeProps): JSX.Element {
+function Edge({ edge, count, isJoin, isActive }: EdgeProps): JSX.Element {
   const end = edge.points.at(-1) ?? { x: 0, y: 0 };
+  const looks = [
+    ...(isActive ? ["is-active"] : []),
+    ...(edge.isBackward ? ["is-backward"] : []),
+    ...(isJoin ? ["is-join"] : []),
+  ];
   return (
-    <g class={`graph-edge ${isActive ? "is-active" : ""} ${edge.isBackward ? "is-backward" : ""}`}>
+    <g class={`graph-edge ${looks.join(" ")}`}>
       <path d={curveThrough(edge.points)} stroke-width={Math.min(1 + Math.log2(count) / 2.5, 6)} />
       <path class="graph-arrow" d={`M${end.x} ${end.y}l-7 -4v8z`} />
     </g>
@@ -241,7 +258,7 @@ interface NodeProps {
 
 function Node({ item, box, isActive, onLight }: NodeProps): JSX.Element {
   const { widthPx, heightPx } = box;
-  const isTask = item.kind === "task" || item.kind === "category";
+  const isTask = item.kind !== "file" && item.kind !== "file_group";
   const textX = isTask ? 10 : widthPx / 2;
   return (
     <g transform={`translate(${box.x - widthPx / 2} ${box.y - heightPx / 2})`}>

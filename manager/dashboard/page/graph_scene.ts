@@ -162,7 +162,7 @@ function itemOf(node: Graph["nodes"][number]): GraphItem {
   const isGroup = node.kind === "category" || node.kind === "app";
   const member = node.kind === "app" ? "call" : "task";
   const note = isOne
-    ? counts.map(([standing]) => WORDS[standing]).join(", ")
+    ? "dep_fail" in node.states ? "not run" : counts.map(([standing]) => WORDS[standing]).join(", ")
     : isGroup
     ? words.slice(0, 3).join(" · ")
     : size;

@@ -61,9 +61,13 @@ export function Overview(): JSX.Element {
       {isEmpty && <NothingYet />}
       {value && !isEmpty && (
         <>
+          {value.apps.length > 0 && (
+            <div class="grid lists">
+              <AppList apps={value.apps} />
+            </div>
+          )}
           <Curves overview={value} moved={update?.bytes ?? value.bytes} />
           <div class="grid lists">
-            {value.apps.length > 0 && <AppList apps={value.apps} />}
             <Slow overview={value} />
             <Failures overview={value} />
           </div>

@@ -108,6 +108,7 @@ type Flat =
     readonly joins: string | null;
     readonly outputs: string | null;
     readonly exactLaunchedAtMs: number | null;
+    readonly earlierTasks: string | null;
   };
 
 /** Answers `call`. */
@@ -116,12 +117,13 @@ export function answerCall(db: DatabaseSync, callId: number): CallDetail | null 
     db,
     `SELECT ${COLUMNS}, argument_text AS argumentText, message, category, is_memoized AS isMemoized,
        fail_cost AS failCost, depends, joins, outputs, stdout, stderr,
-       launched_at_ms AS exactLaunchedAtMs
+       launched_at_ms AS exactLaunchedAtMs, earlier_tasks AS earlierTasks
      FROM app_call WHERE call_id = ?`,
     callId,
   );
   if (flat === undefined) return null;
-  const { exactLaunchedAtMs, ...row } = flat;
+  const { exactLaunchedAtMs: launchedAtMs, earlierTasks, ...row } = flat;
+  const tasks = [...idsOf(earlierTasks), row.taskId ?? 0];
   const depends = idsOf(row.depends);
   const joins = idsOf(row.joins);
   return {
@@ -130,7 +132,7 @@ export function answerCall(db: DatabaseSync, callId: number): CallDetail | null 
     depends: depends.slice(0, ROWS_MAX),
     joins: joins.slice(0, ROWS_MAX),
     outputs: listOf(row.outputs),
-    tries: triesOf(db, row, exactLaunchedAtMs),
+    tries: triesOf(db, row, { launchedAtMs, tasks }),
     causes: causesOf(db, callId, [...depends, ...joins]),
     isPartial: false,
   };
@@ -161,7 +163,10 @@ interface TryRowText {
 function triesOf(
   db: DatabaseSync,
   { callId, try: count }: CallRow,
-  launchedAtMs: number | null,
+  { launchedAtMs, tasks }: {
+    readonly launchedAtMs: number | null;
+    readonly tasks: readonly number[];
+  },
 ): readonly CallTryRow[] {
   const rows = all<TryRowText>(
     db,
@@ -172,25 +177,23 @@ function triesOf(
     JSON.stringify(Array.from({ length: Math.min(count, ROWS_MAX) }, (_, index) => index)),
     callId,
   );
-  const tasks = tuples<[taskId: number]>(
-    db,
-    "SELECT task_id FROM task_detail WHERE app_call_id = ? ORDER BY task_id LIMIT ?",
-    callId,
-    ROWS_MAX,
-  );
   const [earliest] = rows;
   const offsetMs = earliest === undefined ? 0 : (launchedAtMs ?? 0) - localMs(earliest.launched);
-  const byTask = tasks.length === rows.length;
   return rows.map(({ tryId, executor, host, launched, returned, failures }, index) => ({
     try: tryId + 1,
     executor,
     host,
-    // Tries of other executors are no tasks: which of them are is known only where all are.
-    taskId: byTask ? tasks[index]?.[0] ?? null : null,
+    taskId: tasks[tryId] || null,
     launchedAtMs: Math.round(localMs(launched) + offsetMs),
     endedAtMs: returned === null ? null : Math.round(localMs(returned) + offsetMs),
-    failures,
+    message: ownFailure(failures, rows[index - 1]?.failures ?? null),
   }));
+}
+
+/** A try says what went wrong up to its end: what it adds to the one before is its own. */
+function ownFailure(all: string | null, before: string | null): string | null {
+  if (all === before) return null;
+  return before !== null && all?.startsWith(`${before}, `) ? all.slice(before.length + 2) : all;
 }
 
 /** An instant of Parsl's tables as if it were one of UTC: only what is between two of them counts. */

@@ -72,8 +72,8 @@ for (const [name, open] of [["database", fromDatabase], ["report", fromReport]] 
         ...{ depends: [APPS.align], joins: [], taskId: 3, causes: [], isPartial: false },
       });
       expect(count.tries).toMatchObject([
-        { try: 1, executor: "tendril", host: "host of a", taskId: 2, failures: "code 3" },
-        { try: 2, executor: "tendril", host: "host of a", taskId: 3, failures: "code 3" },
+        { try: 1, executor: "tendril", host: "host of a", taskId: 2, message: "code 3" },
+        { try: 2, executor: "tendril", host: "host of a", taskId: 3, message: null },
       ]);
       expect(count.tries[0]!.launchedAtMs).toBe(count.launchedAtMs!);
       expect(count.tries[1]!.endedAtMs).toBe(count.endedAtMs);
