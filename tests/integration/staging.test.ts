@@ -76,14 +76,14 @@ describe("stagings of a flow on a manager", () => {
     });
     ftp = await FtpServer.open({ files: { "pub/a.txt": someBytes(777) }, users: { ann: "right" } });
     flow = await load({ workers: 1, runDirectory: scratch.path("runs"), stagings: [shelf] });
-  });
+  }, 30_000);
 
   afterAll(async () => {
     await flow.close();
     await web[Symbol.asyncDispose]();
     await ftp[Symbol.asyncDispose]();
     await scratch[Symbol.asyncDispose]();
-  });
+  }, 30_000);
 
   test("a url is fetched once by a worker, however many calls read it", async () => {
     const file = new File(web.url("/shared/data.bin"));
