@@ -35,6 +35,12 @@ export { inProcess, type InProcessOptions } from "./manager/dataflow/in_process.
 export { localProcesses, type LocalProcessesOptions } from "./manager/dataflow/local_processes.ts";
 export { managed } from "./manager/dataflow/manager_executor.ts";
 export { jsonLines, type Monitor } from "./manager/dataflow/monitor.ts";
+export {
+  type AnySerializer,
+  errorSerializer,
+  type Serializer,
+  urlSerializer,
+} from "./manager/dataflow/serializer.ts";
 export { constantCost, retryByKind } from "./manager/dataflow/retry_cost.ts";
 export { firstExecutor, leastBusyExecutor } from "./manager/dataflow/executor_choice.ts";
 export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";

@@ -121,6 +121,31 @@ async function ended(make) {
  * name that a module cannot export.
  */
 export function functionsModule(functions: NamedFunctions, values: FunctionContext = {}): string {
+  const { declared, names } = declareFunctions(functions, values);
+  const exported = names.map(({ name, own }) => own === name ? name : `${own} as ${name}`);
+  return `${declared}export { ${exported.join(", ")} };\n`;
+}
+
+/**
+ * The same functions as an expression: an object that has each of them under its name. It awaits, so
+ * that it stands at the top level of a module.
+ *
+ * @throws {TypeError} As `functionsModule`.
+ */
+export function functionsExpression(
+  functions: NamedFunctions,
+  values: FunctionContext = {},
+): string {
+  const { declared, names } = declareFunctions(functions, values);
+  const entries = names.map(({ name, own }) => `${JSON.stringify(name)}: ${own}`);
+  return `await (async () => {\n${declared}return { ${entries.join(", ")} };\n})()`;
+}
+
+function declareFunctions(functions: NamedFunctions, values: FunctionContext): {
+  readonly declared: string;
+  /** `own` is what a function is called where it is declared. */
+  readonly names: readonly { readonly name: string; readonly own: string }[];
+} {
   const names = Object.keys(functions).sort();
   const around: Surroundings = {
     context: values,
@@ -136,7 +161,7 @@ export function functionsModule(functions: NamedFunctions, values: FunctionConte
   });
   const taken = new Set([...needed.keys(), ...WORKER_GLOBALS]);
   const lines: string[] = [];
-  const exported: string[] = [];
+  const owns: { name: string; own: string }[] = [];
   for (const { name, main } of parsed) {
     let own = name;
     while (taken.has(own) || (own !== name && around.beside.has(own)) || !isBinding(own)) {
@@ -144,9 +169,9 @@ export function functionsModule(functions: NamedFunctions, values: FunctionConte
     }
     taken.add(own);
     lines.push(`const ${own} = ${main.source};\n`);
-    exported.push(own === name ? name : `${own} as ${name}`);
+    owns.push({ name, own });
   }
-  return `${constantsOf(needed)}${lines.join("")}export { ${exported.join(", ")} };\n`;
+  return { declared: `${constantsOf(needed)}${lines.join("")}`, names: owns };
 }
 
 function checkExported(name: string): void {

@@ -94,6 +94,8 @@ export interface TaskMount {
   readonly fileId: FileId;
   /** Of an input: one symbolic link, however it is mounted else. */
   readonly isSymlink?: boolean;
+  /** Of a file of a function call: what its path is to end with. */
+  readonly pathName?: string;
   /** Of an input: the task runs only where a replica is. */
   readonly isStrict?: boolean;
   /** Of an output: it comes of a last try that failed, and of no other. */

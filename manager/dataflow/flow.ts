@@ -20,6 +20,7 @@ import { Kernel } from "./kernel.ts";
 import { LOCAL_STAGING } from "./local_staging.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
 import { Monitors } from "./monitor.ts";
+import { Packing } from "./packing.ts";
 import { PlacedFile } from "./placed_file.ts";
 import { type Recipe, recipeOf } from "./recipe.ts";
 import { Stager, type StagingTask } from "./stager.ts";
@@ -45,6 +46,7 @@ export class Flow implements AsyncDisposable {
   readonly #interrupted: Closable;
   readonly #memory: FlowMemory;
   readonly #monitors: Monitors;
+  readonly #packing: Packing | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -60,6 +62,7 @@ export class Flow implements AsyncDisposable {
     this.#executors = parts.executors;
     this.#exit = parts.exit;
     this.#monitors = parts.monitors;
+    this.#packing = parts.packing;
     this.#interrupted = { close: () => this.#end("the process was interrupted") };
     noteOpenedBeside(this.#interrupted);
     this.#manager?.onClosed(() => this.#kernel.close("the manager was closed"));
@@ -90,7 +93,9 @@ export class Flow implements AsyncDisposable {
     recipe: Recipe,
     args: readonly unknown[],
   ): AppFuture<T, Outputs> {
-    return this.#kernel.call<T, Outputs>(recipe, args);
+    const packing = this.#packing;
+    if (packing === undefined) return this.#kernel.call<T, Outputs>(recipe, args);
+    return this.#kernel.call<T, Outputs>(packing.recipe(recipe), packing.pack(args));
   }
 
   /** Waits until all calls have ended, however. */
@@ -155,6 +160,7 @@ export interface FlowParts {
   readonly exit: "wait" | "cancel";
   readonly memory: FlowMemory;
   readonly monitors: Monitors;
+  readonly packing: Packing | undefined;
 }
 
 /**
@@ -193,13 +199,15 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     return one;
   });
   let lastId = 0;
+  const monitors = new Monitors(own.monitors, tell);
+  const { serializers } = own;
+  const packing = serializers.length === 0 ? undefined : new Packing(serializers);
   const stager: Stager = new Stager({
     stagings: [...own.stagings, LOCAL_STAGING, URL_STAGING, ZIP_STAGING],
     run: (staging, executor, task) => runStaging(kernel, { staging, executor, task }),
   });
   const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
   const naming = { naming: own.outputName, folder };
-  const monitors = new Monitors(own.monitors, tell);
   const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
   const kernel: Kernel = new Kernel({
     executors,
@@ -223,9 +231,18 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     },
     ensure: (call) => memory.ensure(call),
     memory,
+    packing,
   });
-  const isOwnManager = isStarted;
-  const parts = { kernel, stager, manager, isOwnManager, executors, memory, monitors };
+  const parts = {
+    kernel,
+    stager,
+    manager,
+    isOwnManager: isStarted,
+    executors,
+    memory,
+    monitors,
+    packing,
+  };
   const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;

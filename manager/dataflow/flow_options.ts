@@ -17,9 +17,10 @@ import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./c
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
 import type { Monitor } from "./monitor.ts";
-import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
-import type { Staging } from "./staging.ts";
 import { type ExecutorChooser, firstExecutor } from "./executor_choice.ts";
+import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
+import { type AnySerializer, checkSerializers } from "./serializer.ts";
+import type { Staging } from "./staging.ts";
 import { memoKey, type MemoKeyer } from "./memo_key.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { MEMO_FILE } from "./sqlite_memo_store.ts";
@@ -44,6 +45,8 @@ export interface OwnFlowOptions extends AppRetryOptions {
   readonly exit?: "wait" | "cancel";
   /** Told of what becomes of calls, beside the records of the manager. Default none. */
   readonly monitors?: readonly Monitor[];
+  /** How objects of classes travel as arguments and results. Default: they are refused. */
+  readonly serializers?: readonly AnySerializer[];
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
   /** How files come to calls and from them, asked before those that are there anyway. */
@@ -88,6 +91,7 @@ export interface CheckedFlow {
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
   readonly monitors: readonly Monitor[];
+  readonly serializers: readonly AnySerializer[];
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
@@ -184,6 +188,7 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   executors,
   chooseExecutor: chooser,
   monitors,
+  serializers: checkSerializers,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
@@ -221,6 +226,7 @@ export function readFlow(options: FlowOptions): {
       executors: read.executors,
       chooseExecutor: read.chooseExecutor ?? firstExecutor,
       monitors: read.monitors ?? [],
+      serializers: read.serializers ?? [],
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,

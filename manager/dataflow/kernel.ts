@@ -39,6 +39,7 @@ import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./fut
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { PlacedFile } from "./placed_file.ts";
+import type { Packing } from "./packing.ts";
 import { PICK } from "./pick.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Stager } from "./stager.ts";
@@ -58,6 +59,8 @@ export interface KernelOptions extends TryOptions {
   readonly checkFile: Stager["check"];
   /** Undefined where nothing is remembered. */
   readonly memory?: CallMemory | undefined;
+  /** How objects of classes travel; undefined where none do. */
+  readonly packing?: Packing | undefined;
 }
 
 /** The calls of one flow. */
@@ -125,12 +128,8 @@ export class Kernel implements FutureOwner {
     const id = this.#options.newId();
     const streams = isAgain ? undefined : this.#options.streamsOf(recipe, id);
     const call = newCall({ id, recipe, args, streams, isAgain });
-    const dependsOn = this.#depend(call);
+    const dependsOn = this.#checked(call);
     const isWaiting = call.waitingCount > 0;
-    if (isWaiting && recipe.target !== undefined) {
-      this.#tries.checkRuns(recipe);
-      checkTravels(recipe, args);
-    }
     if (maker !== undefined && !hasEnded(maker)) (maker.made ??= []).push(call);
     this.#open.add(call);
     this.#noteCalled(call, dependsOn);
@@ -151,7 +150,8 @@ export class Kernel implements FutureOwner {
 
   /** See `AppFuture.get`. */
   pick(call: CallRecord, key: string | number): AppFuture<unknown> {
-    return this.call<unknown, never>(PICK, [new AppFuture(call, this), key]);
+    const recipe = this.#options.packing?.recipe(PICK) ?? PICK;
+    return this.call<unknown, never>(recipe, [new AppFuture(call, this), key]);
   }
 
   /** See `FutureOwner`. */
@@ -159,7 +159,11 @@ export class Kernel implements FutureOwner {
     await this.#options.memory?.ensure(call);
     const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
-    if (end.kind === "done") return await end.value.read();
+    if (end.kind === "done") {
+      const value = await end.value.read();
+      const { packing } = this.#options;
+      return packing === undefined ? value : packing.unpack(value);
+    }
     this.failures.lookAt(end.error);
     throw end.error;
   }
@@ -219,6 +223,23 @@ export class Kernel implements FutureOwner {
   close(why: string): void {
     this.#closedWhy = why;
     this.cancelAll(why);
+  }
+
+  /** What a call depends on; throws for one that could not run then. */
+  #checked(call: CallRecord): readonly CallRecord[] {
+    const { recipe, args } = call;
+    try {
+      const dependsOn = this.#depend(call);
+      if (call.waitingCount > 0 && recipe.target !== undefined) {
+        this.#tries.checkRuns(recipe);
+        checkTravels(recipe, args);
+      }
+      return dependsOn;
+    } catch (error) {
+      // There is no such call: promises among its arguments begin nothing.
+      freeCall(call);
+      throw error;
+    }
   }
 
   /** Finds what a call depends on; gives the calls among it, each once. */
@@ -297,8 +318,9 @@ export class Kernel implements FutureOwner {
     try {
       this.#begin(call, true);
     } catch (error) {
-      this.#end(call, "failed", { kind: "failed", error: error as Error }, messageOf(error));
-      throw error;
+      const refusal = refusalOf(call.recipe, error);
+      this.#end(call, "failed", { kind: "failed", error: refusal }, refusal.message);
+      throw refusal;
     }
   }
 
@@ -543,6 +565,15 @@ function joinedValue(returned: unknown): StoredValue {
 
 function errorOf({ end }: CallRecord): unknown {
   return end?.kind === "failed" ? end.error : undefined;
+}
+
+/** What a call throws that could not be made, with the name of its app in it. */
+function refusalOf({ name }: Recipe, cause: unknown): Error {
+  const text = messageOf(cause);
+  const message = text.includes(`"${name}"`) ? text : `Cannot call "${name}": ${text}`;
+  return cause instanceof RangeError
+    ? new RangeError(message, { cause })
+    : new TypeError(message, { cause });
 }
 
 function failureFacts(call: CallRecord, { message, host }: TryFailure): Partial<AppStateFacts> {

@@ -24,7 +24,7 @@ import { File } from "./file.ts";
 import { ForeignFiles } from "./foreign_files.ts";
 import { mapLeaves } from "./leaves.ts";
 import { ManagerStreams } from "./manager_streams.ts";
-import { type MadeFacts, PlacedFile } from "./placed_file.ts";
+import { type MadeFacts, pathOptionsOf, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
 
 /** What a command that succeeded gives. */
@@ -193,8 +193,9 @@ export class ManagerExecutor implements Executor {
     return leaf;
   }
 
-  #handleOf({ placement }: PlacedFile): FileHandle {
-    return placement.kind === "handle" ? placement.handle : this.#manager.file(placement.path);
+  #handleOf({ placement, name }: PlacedFile): FileHandle {
+    if (placement.kind === "handle") return placement.handle;
+    return this.#manager.file(placement.path, pathOptionsOf(name));
   }
 
   /** Declares what a try is to make. */
@@ -202,10 +203,11 @@ export class ManagerExecutor implements Executor {
     const declared = new Map<string, FileHandle>();
     for (const name of Object.keys(outputs)) {
       const to = outputs[name]?.to;
-      if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path));
+      const options = pathOptionsOf(to?.name ?? baseOf(outputs[name]) ?? "");
+      if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path, options));
       else if (to !== undefined && WORKER_SCHEMES.has(to.scheme)) {
-        declared.set(name, this.#manager.url(to.url));
-      } else declared.set(name, this.#manager.temp());
+        declared.set(name, this.#manager.url(to.url, options));
+      } else declared.set(name, this.#manager.temp(options));
     }
     return declared;
   }
@@ -380,9 +382,11 @@ function failed(kind: FailureKind, cause: unknown): TryEnd {
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {
   switch (body.kind) {
     case "javascript":
-      return body.code === "value"
-        ? { functions: { [body.function]: body.fn }, values: body.context }
-        : { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
+      if (body.code === "value") {
+        return { functions: { [body.function]: body.fn }, values: body.context };
+      }
+      if (body.code === "text") return { module: body.text };
+      return { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
     case "python":
       return { python: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
     default:

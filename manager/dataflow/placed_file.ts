@@ -8,6 +8,9 @@ import { copyContents } from "../directory.ts";
 import type { FileHandle } from "../file_handle.ts";
 import type { Manager } from "../manager.ts";
 
+/** The rest of a longer name, which has the extension. */
+const PATH_NAME_CHARS_MAX = 120;
+
 /** Where a placed file is. */
 export type FilePlacement =
   | { readonly kind: "handle"; readonly handle: FileHandle; readonly manager: Manager }
@@ -67,4 +70,13 @@ export class PlacedFile {
     if (placement.path !== path) await copyContents(placement.path, path);
     return path;
   }
+}
+
+/** Characters of a name that a shell and every tool take as they are. */
+const UNSAFE = /[^A-Za-z0-9._+=-]+/g;
+
+/** How a file is declared so that functions find it under a path with the extension of its name. */
+export function pathOptionsOf(name: string): { readonly pathName?: string } {
+  const safe = name.replace(UNSAFE, "_").slice(-PATH_NAME_CHARS_MAX);
+  return /[^.]\.[^.]/.test(safe) ? { pathName: safe } : {};
 }

@@ -127,7 +127,9 @@ function placeArguments(
   const all = Promise.all(later.map(async ([found, coming]) => [found, await coming] as const));
   const pending = all.then((ready) => {
     const there = new Map<object, unknown>(ready);
-    return mapLeaves(args, (leaf) => there.has(leaf) ? there.get(leaf) : leaf) as Arguments;
+    const put = (leaf: object): unknown => there.has(leaf) ? there.get(leaf) : leaf;
+    // What a resolver finds may lie where no other looks; structures are looked into in any case.
+    return mapLeaves(options.resolver.map(args, put), put) as Arguments;
   });
   return [args, pending];
 }
