@@ -63,6 +63,11 @@ export function ableExecutors(
   work: TryWork,
   { name, executors }: { readonly name: string; readonly executors: readonly Executor[] },
 ): readonly [Executor, ...Executor[]] {
+  const [only, another] = executors;
+  // Most flows have one that takes all.
+  if (only !== undefined && another === undefined && only.refusal(work) === undefined) {
+    return [only];
+  }
   const refusals: string[] = [];
   const [first, ...others] = executors.filter((one) => {
     const refusal = one.refusal(work);

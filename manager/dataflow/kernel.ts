@@ -83,8 +83,8 @@ export class Kernel implements FutureOwner {
     this.#options = options;
     this.#tries = new TryRunner(options, {
       launched: (call, executor) => {
-        const { task } = call;
-        this.#enter(call, "launched", { executor, ...(task && { taskId: task.id }) });
+        const taskId = call.task?.id;
+        this.#enter(call, "launched", taskId === undefined ? { executor } : { executor, taskId });
       },
       retried: (call, failure) => this.#enter(call, "fail_retryable", failureFacts(call, failure)),
       paused: (call) => this.#enter(call, "pending"),
@@ -244,12 +244,12 @@ export class Kernel implements FutureOwner {
 
   /** Finds what a call depends on; gives the calls among it, each once. */
   #depend(call: CallRecord): readonly CallRecord[] {
-    const found = new Set<CallRecord>();
+    let found: Set<CallRecord> | undefined;
     const { recipe: { outputs, inputs }, streams } = call;
     const visit = (thing: object): unknown => {
       call.hasReferences = true;
       const parent = this.#parentOf(thing, call);
-      if (parent !== undefined) found.add(parent);
+      if (parent !== undefined) (found ??= new Set()).add(parent);
       else if (isAwaitable(thing) && call.promised?.values.has(thing) !== true) {
         this.#await(call, thing);
       } else if (thing instanceof File) this.#options.checkFile(thing, "canStageIn");
@@ -260,9 +260,11 @@ export class Kernel implements FutureOwner {
     this.#checkOutput(streams?.stderr?.to);
     if (inputs !== undefined) mapLeaves(inputs, visit);
     this.#options.resolver.map(call.args, visit);
-    if (found.size === 0) return NO_RECORDS;
-    for (const one of found) if (!hasEnded(one)) call.waitingCount += 1;
-    return [...found];
+    // Only the visits assign it, which the compiler does not see.
+    const parents = found as Set<CallRecord> | undefined;
+    if (parents === undefined) return NO_RECORDS;
+    for (const one of parents) if (!hasEnded(one)) call.waitingCount += 1;
+    return [...parents];
   }
 
   #checkOutput(to: File | undefined): void {
@@ -459,10 +461,15 @@ export class Kernel implements FutureOwner {
   ): void {
     call.end = end;
     const { memoKey } = call;
-    this.#enter(call, state, {
-      ...(message === undefined ? {} : { message, failCost: call.failCost }),
-      ...(memoKey === undefined ? {} : { memoKey }),
-    });
+    const isPlain = message === undefined && memoKey === undefined;
+    this.#enter(
+      call,
+      state,
+      isPlain ? undefined : {
+        ...(message === undefined ? {} : { message, failCost: call.failCost }),
+        ...(memoKey === undefined ? {} : { memoKey }),
+      },
+    );
     this.#options.memory?.ended(call);
     freeCall(call);
     this.#open.delete(call);
@@ -492,39 +499,43 @@ export class Kernel implements FutureOwner {
     for (const listener of this.#idle.splice(0)) listener();
   }
 
-  #enter(call: CallRecord, state: AppState, facts: Partial<AppStateFacts> = {}): void {
+  #enter(call: CallRecord, state: AppState, facts?: Partial<AppStateFacts>): void {
     call.state = state;
     const { id: callId, try: number } = call;
-    this.#options.note({ kind: "app_state", callId, state, try: number, ...facts });
+    const fact: AppStateFacts = { kind: "app_state", callId, state, try: number };
+    this.#options.note(facts === undefined ? fact : Object.assign(fact, facts));
   }
 
   #noteCalled(call: CallRecord, dependsOn: readonly CallRecord[]): void {
     const { recipe } = call;
     const { label, category } = recipe;
-    this.#options.note({
+    const fact: Mutable<AppCalledFact> = {
       kind: "app_called",
       callId: call.id,
       app: recipe.name,
       appKind: recipe.kind,
       executor: recipe.executors[0] ?? "",
-      ...(label === undefined ? {} : { label }),
-      ...(category === undefined ? {} : { category }),
       dependsOn: dependsOn.length === 0 ? NO_CALLS : dependsOn.map(({ id }) => id),
       argumentText: argumentText(call.args),
       outputs: Object.keys(recipe.outputs),
-      ...streamFacts(call.streams),
       isMemoized: this.#options.memory?.isFor(recipe) ?? false,
-    });
+    };
+    if (label !== undefined) fact.label = label;
+    if (category !== undefined) fact.category = category;
+    if (call.streams !== undefined) Object.assign(fact, streamFacts(call.streams));
+    this.#options.note(fact);
   }
 }
 
 type AppStateFacts = Extract<AppFact, { readonly kind: "app_state" }>;
+type AppCalledFact = Extract<AppFact, { readonly kind: "app_called" }>;
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const NO_CALLS: readonly TaskId[] = Object.freeze([]);
 const NO_RECORDS: readonly CallRecord[] = Object.freeze([]);
 
 function streamFacts(
-  { stdout, stderr }: StreamPlaces = {},
+  { stdout, stderr }: StreamPlaces,
 ): { readonly stdout?: string; readonly stderr?: string } {
   return {
     ...(stdout === undefined ? {} : { stdout: streamText(stdout) }),

@@ -46,8 +46,8 @@ export function prepareTry(
   const { target, outputs, label, kind } = call.recipe;
   if (target === undefined) throw new TypeError(`Cannot run "${call.recipe.name}" elsewhere`);
   if (kind === "command") return prepareCommand(call, executor, options);
+  if (!call.hasReferences) return { target, outputs, label, inputs: NO_INPUTS, args: call.args };
   const common = { target, outputs, label, inputs: NO_INPUTS };
-  if (!call.hasReferences) return { ...common, args: call.args };
   const [args, pending] = placeArguments(call, executor, options);
   if (call.recipe.inputs !== undefined) return withInputs();
   if (pending === undefined) return { ...common, args };

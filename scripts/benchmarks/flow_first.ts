@@ -4,9 +4,7 @@
  */
 import process from "node:process";
 
-import { app, load } from "tendril";
-
-import { inProcess } from "../../manager/dataflow/in_process.ts";
+import { app, inProcess, load } from "tendril";
 
 const startMs = performance.now();
 await using _flow = await load(
