@@ -200,7 +200,11 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
   const naming = { naming: own.outputName, folder };
   const monitors = new Monitors(own.monitors, tell);
-  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
+  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) })
+    .catch(async (error: unknown) => {
+      if (isStarted) await started?.close();
+      throw error;
+    });
   const kernel: Kernel = new Kernel({
     executors,
     chooseExecutor: own.chooseExecutor,
