@@ -14,6 +14,7 @@ import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { NamedFunctions } from "../shared/function_source.ts";
 import type { TaskId } from "../shared/ids.ts";
+import type { LastingLevel } from "../shared/task.ts";
 import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import { FileHandle } from "./file_handle.ts";
@@ -106,6 +107,11 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    */
   static connect(options: ConnectOptions = {}): Promise<RemoteManager> {
     return connectManager(options);
+  }
+
+  /** Unlike that of any other manager, also of one with its name. */
+  get id(): string {
+    return this.#parts.access.managerId;
   }
 
   /** The name under which workers and clients find it. */
@@ -526,6 +532,18 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** See `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /**
+   * Whether what workers keep now can be there after this manager. Its own local workers end with
+   * it; of what they keep forever their hosts keep what is in a `workspace` that was stated.
+   *
+   * @param level How it is kept.
+   */
+  canOutlive(level: LastingLevel): boolean {
+    const workers = this.#workers;
+    if (level === "forever" && workers?.isWorkspaceKept === true) return true;
+    return this.#shell.status().workers.connected > (workers?.joinedCount ?? 0);
   }
 
   get #shell(): Shell {
