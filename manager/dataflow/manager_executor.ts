@@ -26,6 +26,7 @@ import { mapLeaves } from "./leaves.ts";
 import { ManagerStreams } from "./manager_streams.ts";
 import { type MadeFacts, pathOptionsOf, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
+import { UnusedFiles } from "./unused_files.ts";
 
 /** What a command that succeeded gives. */
 export interface CommandValue {
@@ -72,6 +73,7 @@ export class ManagerExecutor implements Executor {
   /** Of tries that are calls: nothing of them is wanted whole. */
   readonly #noStreams: ManagerStreams;
   readonly #foreign: ForeignFiles;
+  readonly #unused: UnusedFiles = new UnusedFiles();
 
   constructor(manager: Manager, { label = "manager", isHome = true }: {
     readonly label?: string;
@@ -149,11 +151,26 @@ export class ManagerExecutor implements Executor {
       // Not within the manager's step: who hears of it may call what they like.
       queueMicrotask(() => {
         const end = plainEnd(task, ended, given) ?? this.#endOfTry(task, ended, given);
-        if (end instanceof Promise) void end.then(onEnd);
-        else onEnd(end);
+        const tell = (told: TryEnd): void => {
+          this.#watch(task, told);
+          onEnd(told);
+        };
+        if (end instanceof Promise) void end.then(tell);
+        else tell(end);
       });
     });
     return { task, cancel: () => task.cancel() };
+  }
+
+  /** What the try has made goes when nobody can ask for it any more. */
+  #watch(task: TaskHandle<unknown>, end: TryEnd): void {
+    if (end.kind !== "done") return;
+    if (task.valueFile !== undefined) this.#unused.watch(end.value, task.valueFile);
+    for (const file of Object.values(end.outputs)) {
+      const { placement } = file;
+      const isTemp = placement.kind === "handle" && placement.handle.kind === "temp";
+      if (isTemp) this.#unused.watch(file, placement.handle);
+    }
   }
 
   #submit(

@@ -87,7 +87,7 @@ export function stagingContract(name: string, open: () => Promise<StagingFixture
   test(`${name}.stageIn() brings what is there, under its name`, async () => {
     await using fixture = await open();
     using site = new TestSite();
-    const bytes = someBytes(300_000);
+    const bytes = someBytes(30_000);
     const placed = await fixture.staging.stageIn(await fixture.file("reads.fq", bytes), site);
     expect(placed.name).toBe("reads.fq");
     expect(await placed.contents()).toEqual(bytes);
@@ -125,8 +125,8 @@ export function stagingContract(name: string, open: () => Promise<StagingFixture
     await using fixture = await open();
     using site = new TestSite();
     const target = fixture.target("deep/out.bin");
-    await fixture.staging.stageOut(target, site.made(someBytes(200_000)), site);
-    expect(await fixture.contents(target)).toEqual(someBytes(200_000));
+    await fixture.staging.stageOut(target, site.made(someBytes(20_000)), site);
+    expect(await fixture.contents(target)).toEqual(someBytes(20_000));
     await fixture.staging.stageOut(target, site.made(someBytes(10, 5)), site);
     expect(await fixture.contents(target)).toEqual(someBytes(10, 5));
     const again = await fixture.staging.stageIn(target, site);

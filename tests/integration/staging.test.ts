@@ -43,13 +43,17 @@ describe("stagings of a flow on a manager", () => {
   let web: UrlServer;
   let ftp: FtpServer;
   let refusalCount = 0;
+  let stagedCount = 0;
   const stored = new Map<string, string>();
   const shelf: Staging = {
     name: "shelf",
     schemes: ["shelf"],
     canStageIn: ({ scheme }) => scheme === "shelf",
     canStageOut: ({ scheme }) => scheme === "shelf",
-    stageIn: ({ name }, site) => site.run(`echo ${name} > book`, { output: "book" }),
+    stageIn: ({ name }, site) => {
+      stagedCount += 1;
+      return site.run(`echo ${name} > book`, { output: "book" });
+    },
     async stageOut({ path }, made) {
       refusalCount -= 1;
       if (refusalCount >= 0) throw new Error("the shelf is full");
@@ -72,14 +76,14 @@ describe("stagings of a flow on a manager", () => {
     });
     ftp = await FtpServer.open({ files: { "pub/a.txt": someBytes(777) }, users: { ann: "right" } });
     flow = await load({ workers: 1, runDirectory: scratch.path("runs"), stagings: [shelf] });
-  });
+  }, 30_000);
 
   afterAll(async () => {
     await flow.close();
     await web[Symbol.asyncDispose]();
     await ftp[Symbol.asyncDispose]();
     await scratch[Symbol.asyncDispose]();
-  });
+  }, 30_000);
 
   test("a url is fetched once by a worker, however many calls read it", async () => {
     const file = new File(web.url("/shared/data.bin"));
@@ -178,6 +182,7 @@ describe("stagings of a flow on a manager", () => {
     const book = new File("shelf:/poems");
     const read = await Promise.all([cat(book), cat(book)]);
     expect(read.map(({ stdout }) => stdout)).toEqual(["poems\n", "poems\n"]);
+    expect(stagedCount).toBe(1);
   });
 
   test("all that a command writes goes to files, also of a try that failed", async () => {

@@ -36,7 +36,7 @@ async function failure(work: Promise<unknown>): Promise<UrlError> {
 }
 
 test("downloadUrl() reads from an FTP server as anonymous, and as a user", async () => {
-  const bytes = someBytes(300_000);
+  const bytes = someBytes(30_000);
   await using server = await FtpServer.open({
     files: { "pub/a b.bin": bytes },
     users: { ann: "s3:cret" },
@@ -53,8 +53,8 @@ test("downloadUrl() asks the host that it knows for data, whatever an old server
 });
 
 test("downloadUrl() goes on where an FTP server broke off", async () => {
-  const bytes = someBytes(300_000);
-  await using server = await FtpServer.open({ files: { a: bytes }, breaksAfter: 100_000 });
+  const bytes = someBytes(30_000);
+  await using server = await FtpServer.open({ files: { a: bytes }, breaksAfter: 10_000 });
   expect(await get(server.url("a"))).toEqual(bytes);
   expect(server.count("REST")).toBe(1);
 });
@@ -93,7 +93,7 @@ test("downloadUrl() ends with its signal while an FTP server is silent", async (
 
 test("uploadUrl() stores beside the place of an FTP server's file, and renames", async () => {
   await using server = await FtpServer.open();
-  await put(server.url("up/deep/a.bin"), someBytes(200_000));
+  await put(server.url("up/deep/a.bin"), someBytes(20_000));
   await put(server.url("up/deep/a.bin"), someBytes(100, 7));
   expect([...server.files.keys()]).toEqual(["up/deep/a.bin"]);
   expect(server.files.get("up/deep/a.bin")).toEqual(someBytes(100, 7));
