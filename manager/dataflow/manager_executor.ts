@@ -55,6 +55,7 @@ interface GivenTry {
   readonly streams: ManagerStreams;
 }
 
+const NO_FILES: ReadonlyMap<string, FileHandle> = new Map();
 const NO_OUTPUTS: { readonly [name: string]: PlacedFile } = Object.freeze({});
 
 /** Runs tries on a manager. */
@@ -69,6 +70,8 @@ export class ManagerExecutor implements Executor {
   readonly #bodies: WeakMap<AppTarget["body"], number> = new WeakMap();
   #bodyCount = 0;
   #isHome: boolean;
+  /** Of tries that are calls: nothing of them is wanted whole. */
+  readonly #noStreams: ManagerStreams;
   readonly #foreign: ForeignFiles;
   readonly #unused: UnusedFiles = new UnusedFiles();
 
@@ -80,6 +83,7 @@ export class ManagerExecutor implements Executor {
     this.#manager = manager;
     this.label = label;
     this.#isHome = isHome;
+    this.#noStreams = new ManagerStreams(manager, {});
     this.#foreign = new ForeignFiles(manager);
   }
 
@@ -137,7 +141,7 @@ export class ManagerExecutor implements Executor {
   #begin(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
     const isCommand = aTry.target.body.kind === "command";
-    const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
+    const streams = isCommand ? new ManagerStreams(this.#manager, aTry) : this.#noStreams;
     const given = { aTry, outputs, streams };
     const run = (): TaskHandle<unknown> => {
       return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
@@ -217,8 +221,10 @@ export class ManagerExecutor implements Executor {
 
   /** Declares what a try is to make. */
   #declare(outputs: AppTry["outputs"]): ReadonlyMap<string, FileHandle> {
+    const names = Object.keys(outputs);
+    if (names.length === 0) return NO_FILES;
     const declared = new Map<string, FileHandle>();
-    for (const name of Object.keys(outputs)) {
+    for (const name of names) {
       const to = outputs[name]?.to;
       const options = pathOptionsOf(to?.name ?? baseOf(outputs[name]) ?? "");
       if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path, options));
