@@ -513,6 +513,15 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     this.#shell.engine.note(fact);
   }
 
+  /**
+   * The name of the app that a task is a try of; undefined where it is none.
+   *
+   * @internal
+   */
+  appOf(id: TaskId): string | undefined {
+    return this.#shell.catalog.get(id)?.call?.app;
+  }
+
   /** Calls `listener` with what became true, step by step; returns how to stop. */
   subscribe(listener: (facts: readonly Fact[]) => void): () => void {
     return this.#shell.engine.subscribe(listener);
