@@ -115,13 +115,18 @@ async function ended(make) {
  * Returns the source of a module that exports each of the functions under its name, with those
  * entries of `values` that they use. They may use each other, and functions among the values the
  * others; what a function keeps in a value is there for later calls of the same process. The text
- * is the same for the same functions and values, in whatever order they are given.
+ * is the same for the same functions and values, in whatever order they are given. Errors call the
+ * values by `valuesName`.
  *
  * @throws {TypeError} if one, or a value that it uses, cannot be taken out of its place, or has a
  * name that a module cannot export.
  */
-export function functionsModule(functions: NamedFunctions, values: FunctionContext = {}): string {
-  const { declared, names } = declareFunctions(functions, values);
+export function functionsModule(
+  functions: NamedFunctions,
+  values: FunctionContext = {},
+  valuesName: Surroundings["contextName"] = "values",
+): string {
+  const { declared, names } = declareFunctions(functions, values, valuesName);
   const exported = names.map(({ name, own }) => own === name ? name : `${own} as ${name}`);
   return `${declared}export { ${exported.join(", ")} };\n`;
 }
@@ -141,7 +146,11 @@ export function functionsExpression(
   return `await (async () => {\n${declared}return { ${entries.join(", ")} };\n})()`;
 }
 
-function declareFunctions(functions: NamedFunctions, values: FunctionContext): {
+function declareFunctions(
+  functions: NamedFunctions,
+  values: FunctionContext,
+  contextName: Surroundings["contextName"] = "values",
+): {
   readonly declared: string;
   /** `own` is what a function is called where it is declared. */
   readonly names: readonly { readonly name: string; readonly own: string }[];
@@ -149,7 +158,7 @@ function declareFunctions(functions: NamedFunctions, values: FunctionContext): {
   const names = Object.keys(functions).sort();
   const around: Surroundings = {
     context: values,
-    contextName: "values",
+    contextName,
     beside: new Set(names),
   };
   const needed = new Map<string, string>();

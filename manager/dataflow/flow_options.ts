@@ -1,8 +1,14 @@
 /** Options of a flow, checked. */
 
-import type { Duration, ManagerOptions, PolicyOptions } from "../config.ts";
+import {
+  type Duration,
+  MANAGER_OPTION_NAMES,
+  type ManagerOptions,
+  type PolicyOptions,
+} from "../config.ts";
 import { Manager } from "../manager.ts";
 import {
+  checkOptionNames,
   duration,
   flag,
   oneOf,
@@ -204,15 +210,22 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   outputName,
 };
 
+/** All that `load` takes. */
+const OPTION_NAMES: object = {
+  ...OWN_READERS,
+  ...Object.fromEntries(MANAGER_OPTION_NAMES.map((name) => [name, true])),
+};
+
 /**
  * Checks the flow's own options, and tells them from its manager's.
  *
- * @throws {TypeError | RangeError} When one of its own has a wrong value.
+ * @throws {TypeError | RangeError} When there is no such option, or one of its own has a wrong value.
  */
 export function readFlow(options: FlowOptions): {
   readonly own: CheckedFlow;
   readonly forManager: ManagerOptions;
 } {
+  checkOptionNames(options, "load", OPTION_NAMES);
   const entries = Object.entries(options);
   const isOwn = (name: string): boolean => Object.hasOwn(OWN_READERS, name);
   const read = readOptions<OwnFlowOptions>(

@@ -33,8 +33,7 @@ export interface MadeFacts {
 
 /** A file that is there, or is made by a task that was submitted. */
 export class PlacedFile {
-  /** Where it is. */
-  readonly placement: FilePlacement;
+  #placement: FilePlacement;
   /** How it is called where it came from: commands find it under such a name. */
   readonly name: string;
   /** Of what a call made, if its executor told. */
@@ -45,8 +44,19 @@ export class PlacedFile {
    * @param name Default: the last part of a path, else `file`.
    */
   constructor(placement: FilePlacement, name?: string) {
-    this.placement = placement;
+    this.#placement = placement;
     this.name = name ?? (placement.kind === "path" ? basename(placement.path) : "file");
+  }
+
+  /** Where it is. */
+  get placement(): FilePlacement {
+    return this.#placement;
+  }
+
+  /** It was lost: it is where `other` is from now on, which was made in its place. */
+  become(other: PlacedFile): void {
+    this.#placement = other.#placement;
+    this.facts = other.facts;
   }
 
   /** The contents of a file. */
