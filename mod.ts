@@ -148,6 +148,7 @@ export type {
   OwnKey,
 } from "./manager/dataflow/memo_key.ts";
 export type {
+  KeptPlace,
   MemoEntry,
   MemoFilter,
   MemoPlace,

@@ -68,6 +68,19 @@ export class LocalWorkers {
     process.on("exit", this.#killAll);
   }
 
+  /** How many of them are there. */
+  get joinedCount(): number {
+    const { hasJoined } = this.#options;
+    let count = 0;
+    for (const { child } of this.#workers) if (hasJoined(child.pid ?? 0)) count += 1;
+    return count;
+  }
+
+  /** Whether their workspaces are left as they are when they end. */
+  get isWorkspaceKept(): boolean {
+    return this.#options.config.workspace !== undefined;
+  }
+
   /** Starts them all; throws when there is no binary to start. */
   static async start(options: LocalWorkersOptions): Promise<LocalWorkers> {
     const workers = new LocalWorkers(options);

@@ -14,6 +14,7 @@ import { type CategoryOptions, readCategory } from "./category.ts";
 import { mergeOptions, withConfigFile } from "./config_file.ts";
 import type { NamedFunctions } from "../shared/function_source.ts";
 import type { TaskId } from "../shared/ids.ts";
+import type { LastingLevel } from "../shared/task.ts";
 import type { AppFact, Fact } from "./core/fact.ts";
 import { callsOf, pairsOf } from "./fan_out.ts";
 import { FileHandle } from "./file_handle.ts";
@@ -108,6 +109,11 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
    */
   static connect(options: ConnectOptions = {}): Promise<RemoteManager> {
     return connectManager(options);
+  }
+
+  /** Unlike that of any other manager, also of one with its name. */
+  get id(): string {
+    return this.#parts.access.managerId;
   }
 
   /** The name under which workers and clients find it. */
@@ -461,59 +467,35 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     return this.#shell.status();
   }
 
-  /**
-   * A number of the sequence of tasks, for a call of an app.
-   *
-   * @internal
-   */
+  /** @internal A number of the sequence of tasks, for a call of an app. */
   newCallId(): TaskId {
     this.#checkOpen();
     return this.#shell.tasks.reserveId();
   }
 
-  /**
-   * The folder of this run's records, made now; undefined if there is none.
-   *
-   * @internal
-   */
+  /** @internal The folder of this run's records, made now; undefined if there is none. */
   makeRunDirectory(): string | undefined {
     return this.#parts.runDirectory.make();
   }
 
-  /**
-   * True of the file or the task of this very manager.
-   *
-   * @internal
-   */
+  /** @internal True of the file or the task of this very manager. */
   owns(handle: FileHandle | TaskHandle<unknown>): boolean {
     return handle instanceof FileHandle
       ? handle.isOf(this.#shell.store)
       : handle.isOf(this.#shell.tasks);
   }
 
-  /**
-   * Has what `submit` submits be told of as a try of that call of an app.
-   *
-   * @internal
-   */
+  /** @internal Has what `submit` submits be told of as a try of that call of an app. */
   asTryOf<T>(callId: TaskId, submit: () => T): T {
     return this.#shell.tasks.asTryOf(callId, submit);
   }
 
-  /**
-   * Tells the readers of facts about a call of an app.
-   *
-   * @internal
-   */
+  /** @internal Tells the readers of facts about a call of an app. */
   noteApp(fact: AppFact): void {
     this.#shell.engine.note(fact);
   }
 
-  /**
-   * The name of the app that a task is a try of; undefined where it is none.
-   *
-   * @internal
-   */
+  /** @internal The name of the app that a task is a try of; undefined where it is none. */
   appOf(id: TaskId): string | undefined {
     return this.#shell.catalog.get(id)?.call?.app;
   }
@@ -537,6 +519,18 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
   /** See `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /**
+   * Whether what workers keep now can be there after this manager. Its own local workers end with
+   * it; of what they keep forever their hosts keep what is in a `workspace` that was stated.
+   *
+   * @param level How it is kept.
+   */
+  canOutlive(level: LastingLevel): boolean {
+    const workers = this.#workers;
+    if (level === "forever" && workers?.isWorkspaceKept === true) return true;
+    return this.#shell.status().workers.connected > (workers?.joinedCount ?? 0);
   }
 
   get #shell(): Shell {

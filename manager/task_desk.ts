@@ -157,8 +157,15 @@ export class TaskDesk implements TaskOwner {
     const task = this.#make(id, submission);
     const { tag, category } = call;
     const { request } = task.template;
-    const labels = { tag, category, request };
-    const handle = new TaskHandle<T>({ id, owner: this, ...labels, readValue, readError });
+    const handle = new TaskHandle<T>({
+      id,
+      owner: this,
+      tag,
+      category,
+      request,
+      readValue,
+      readError,
+    });
     this.#pending.set(id, handle);
     const { handler } = call.retry;
     if (handler !== undefined) this.#retryHandlers.set(id, handler);

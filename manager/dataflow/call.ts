@@ -113,8 +113,6 @@ export function freeCall(call: CallRecord): void {
   call.abort = undefined;
   call.failures = undefined;
   call.command = undefined;
-  // What a file was made of is needed once more when it is remembered, and gone from the cluster.
-  if (call.state === "memo_done") return;
   if (call.end?.kind === "failed") call.text = argumentText(call.args);
   call.args = NO_ARGUMENTS;
 }

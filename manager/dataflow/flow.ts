@@ -5,7 +5,7 @@ import process from "node:process";
 import { resolve } from "@std/path";
 
 import type { TaskId } from "../../shared/ids.ts";
-import type { PolicyOptions } from "../config.ts";
+import type { ManagerOptions, PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
 import { tell } from "../notice.ts";
@@ -13,7 +13,13 @@ import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
 import { unseenLine, waitForCalls } from "./flow_end.ts";
-import { checkFlow, checkUnmanaged, type FlowOptions, readFlow } from "./flow_options.ts";
+import {
+  type CheckedFlow,
+  checkFlow,
+  checkUnmanaged,
+  type FlowOptions,
+  readFlow,
+} from "./flow_options.ts";
 import type { FlowMemory } from "./flow_memory.ts";
 import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
@@ -34,6 +40,9 @@ const flows: Flow[] = [];
 
 /** Where streams go that the flow names, of a run without records. */
 const OUTPUT_FOLDER = "tendril-output";
+
+/** Of flows that say nothing. */
+const DEFAULT_EXECUTORS = ["manager"] as const;
 
 /** A running flow. */
 export class Flow implements AsyncDisposable {
@@ -179,25 +188,10 @@ export interface FlowParts {
  */
 export async function load(options: FlowOptions = {}): Promise<Flow> {
   const { own, forManager } = readFlow(options);
-  const { executors: given = ["manager"], tune } = own;
-  checkFlow(given);
-  const policies: PolicyOptions = { ...forManager.policies, ...tune };
-  const isStarted = own.manager === undefined && given.includes("manager");
-  if (!isStarted) checkUnmanaged(options);
-  const started = isStarted
-    ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
-    : own.manager;
-  const managers = [
-    ...(started === undefined ? [] : [started]),
-    ...given.flatMap((one) => one instanceof ManagerExecutor ? [one.manager] : []),
-  ];
+  checkFlow(own.executors ?? DEFAULT_EXECUTORS);
+  const { managers, executors, isStarted } = await startPlaces(options, own, forManager);
   // Calls are numbered, and told of, by the first one.
   const [manager] = managers;
-  const executors = given.map((one) => {
-    if (one === "manager") return new ManagerExecutor(started as Manager);
-    if (one instanceof ManagerExecutor && one.manager === manager) one.beHome();
-    return one;
-  });
   let lastId = 0;
   const monitors = new Monitors(own.monitors, tell);
   const { serializers } = own;
@@ -208,7 +202,11 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   });
   const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
   const naming = { naming: own.outputName, folder };
-  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) });
+  const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) })
+    .catch(async (error: unknown) => {
+      if (isStarted) await manager?.close();
+      throw error;
+    });
   const kernel: Kernel = new Kernel({
     executors,
     chooseExecutor: own.chooseExecutor,
@@ -246,6 +244,40 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
   const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;
+}
+
+/** Where calls can run. */
+interface Places {
+  /** The flow's own one first. */
+  readonly managers: readonly Manager[];
+  readonly executors: readonly Executor[];
+  /** Whether the first manager ends with the flow. */
+  readonly isStarted: boolean;
+}
+
+/** Starts a manager where one is needed, and makes its executor. */
+async function startPlaces(
+  options: FlowOptions,
+  own: CheckedFlow,
+  forManager: ManagerOptions,
+): Promise<Places> {
+  const { executors: given = DEFAULT_EXECUTORS, tune } = own;
+  const isStarted = own.manager === undefined && given.includes("manager");
+  if (!isStarted) checkUnmanaged(options);
+  const policies: PolicyOptions = { ...forManager.policies, ...tune };
+  const started = isStarted
+    ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
+    : own.manager;
+  const managers = [
+    ...(started === undefined ? [] : [started]),
+    ...given.flatMap((one) => one instanceof ManagerExecutor ? [one.manager] : []),
+  ];
+  const executors = given.map((one) => {
+    if (one === "manager") return new ManagerExecutor(started as Manager);
+    if (one instanceof ManagerExecutor && one.manager === managers[0]) one.beHome();
+    return one;
+  });
+  return { managers, executors, isStarted };
 }
 
 /** Runs a command of a staging as a call of its own; gives what it made. */

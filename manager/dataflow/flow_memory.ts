@@ -5,23 +5,18 @@
  * @module
  */
 
-import { encodeValue } from "../../shared/value.ts";
-import type { KeptFile } from "../kept_file.ts";
-import type { Manager } from "../manager.ts";
 import { messageOf } from "./app_error.ts";
 import type { CallEnd, CallRecord } from "./call.ts";
 import type { CallMemory } from "./call_memory.ts";
-import { argumentText } from "./call_text.ts";
 import type { TryEnd } from "./executor.ts";
 import type { FileDigests } from "./file_digest.ts";
-import type { File } from "./file.ts";
-import { MEMO_VALUE_BYTES_MAX } from "./memo_entry.ts";
+import { checkMemoKey } from "./memo_entry.ts";
 import { type MemoKeyer, ownMemoKey } from "./memo_key.ts";
 import type { MemoPartFinder } from "./memo_parts.ts";
-import type { MemoEntry, MemoPlace, MemoStore, MemoValue } from "./memo_store.ts";
-import { type MadeFacts, PlacedFile } from "./placed_file.ts";
+import type { Done, DoubtfulFile, MemoPlaces, PromisedPlaces } from "./memo_places.ts";
+import type { MemoEntry, MemoStore } from "./memo_store.ts";
 import type { Recipe } from "./recipe.ts";
-import { StoredValue } from "./stored_value.ts";
+import type { StoredValue } from "./stored_value.ts";
 
 /** What a memory is made of. */
 export interface FlowMemoryOptions {
@@ -31,22 +26,46 @@ export interface FlowMemoryOptions {
   readonly store: MemoStore | undefined;
   readonly finder: MemoPartFinder;
   readonly digests: FileDigests;
+  readonly places: MemoPlaces;
   /** Makes keys in place of `memoKey`. */
   readonly keyer: MemoKeyer;
-  /** Whose workers keep files; undefined where there is none. */
-  readonly manager: Manager | undefined;
-  /** How long they keep them. */
-  readonly level: "worker" | "forever";
   /** Has a call run again; gives the end of that. */
-  readonly again: (call: CallRecord) => Promise<CallEnd>;
+  readonly again: (call: RepeatedCall) => Promise<CallEnd>;
   /** Told, one line each, what cannot be remembered. */
   readonly tell: (message: string) => void;
+  /** Default `HELD_BYTES_MAX`. */
+  readonly heldBytesMax?: number;
 }
 
-type Done = Extract<CallEnd, { kind: "done" }>;
+/** What is run again. */
+export type RepeatedCall = Pick<CallRecord, "recipe" | "args">;
+
+/** A result of this run. */
+interface Held {
+  readonly end: Done;
+  /** Looked at before they are promised to anybody else. */
+  readonly promised: PromisedPlaces;
+  readonly bytes: number;
+}
+
+/** What was remembered, and may be lost. */
+interface Doubt {
+  readonly key: string;
+  /** Gives the same once more. */
+  readonly call: RepeatedCall;
+  readonly files: readonly DoubtfulFile[];
+  /** That it is there; undefined before anybody has asked. */
+  proof?: Promise<void>;
+}
 
 /** Results of this run that are held; with more, those that were used longest ago go. */
 const ENDS_MAX = 100_000;
+
+/** Bytes of values that are held likewise. */
+const HELD_BYTES_MAX: number = 256 * 1024 * 1024;
+
+/** What is held of a result beside its value, about. */
+const HELD_OVERHEAD_BYTES = 500;
 
 /** Lines about what cannot be remembered: more would say nothing new. */
 const TOLD_MAX = 20;
@@ -59,12 +78,15 @@ export class FlowMemory implements CallMemory {
   /** `{key: calls that wait for the same one to end}` */
   readonly #followers: Map<string, (() => void)[]> = new Map();
   /** `{key: what a call of this run gave}`, the last used ones at the end. */
-  readonly #ends: Map<string, Done> = new Map();
-  /** `{what was remembered: its files, which nobody has looked for yet}` */
-  readonly #unproven: WeakMap<CallEnd, readonly PlacedFile[]> = new WeakMap();
-  /** `{what was remembered: what holds in its place}` */
-  readonly #proofs: WeakMap<CallEnd, Promise<CallEnd>> = new WeakMap();
+  readonly #held: Map<string, Held> = new Map();
+  #heldBytes = 0;
+  readonly #doubts: WeakMap<CallEnd, Doubt> = new WeakMap();
+  /** How often something was made anew, and came out otherwise. */
+  #changeCount = 0;
+  /** `{call under way: changes before it was looked for}` */
+  readonly #lookedAt: WeakMap<CallRecord, number> = new WeakMap();
   readonly #told: Set<string> = new Set();
+  #isClosed = false;
 
   constructor(options: FlowMemoryOptions) {
     this.#options = options;
@@ -77,8 +99,14 @@ export class FlowMemory implements CallMemory {
 
   /** The same, and lets go of what it holds. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#options.digests.close();
-    await this.#options.store?.close();
+    try {
+      await this.#options.store?.close();
+    } catch (error) {
+      // The workflow is worth more than its memory, and has its own end.
+      this.#options.tell(`Cannot bring results to where later runs find them: ${messageOf(error)}`);
+    }
   }
 
   /** See `CallMemory`. */
@@ -89,48 +117,46 @@ export class FlowMemory implements CallMemory {
 
   /** See `CallMemory`. */
   async recall(call: CallRecord): Promise<CallEnd | undefined> {
+    this.#lookedAt.set(call, this.#changeCount);
     const key = await this.#keyOf(call);
-    if (key === undefined) return undefined;
+    // It may have been cancelled: nobody would ever end what it leads.
+    if (key === undefined || call.end !== undefined) return call.end;
     call.memoKey = key;
     if (call.isAgain) return undefined;
     for (;;) {
-      const known = this.#ends.get(key);
-      if (known !== undefined) {
-        this.#hold(key, known);
-        return known;
-      }
+      const held = this.#held.get(key);
+      if (held?.promised.size === 0) return this.#hold(key, held);
       const leader = this.#leaders.get(key);
-      if (leader === undefined || leader === call) break;
-      await new Promise<void>((goOn) => {
-        const others = this.#followers.get(key);
-        if (others === undefined) this.#followers.set(key, [goOn]);
-        else others.push(goOn);
-      });
+      if (leader === undefined) break;
+      await this.#follow(key);
       if (call.end !== undefined) return call.end;
+      const { end } = leader;
+      if (end?.kind === "done") return end;
       // One that failed by itself would fail again; after one that was cancelled, another one runs.
-      if (leader.end?.kind === "failed" && leader.state === "failed") return leader.end;
+      if (leader.state === "failed" && failsAlike(leader.recipe, call.recipe)) return end;
     }
     this.#leaders.set(key, call);
-    const [entry] = await this.#options.store?.get([key]) ?? [];
-    if (entry === undefined) return undefined;
-    const end = await this.#endOf(entry, call.recipe);
-    if (end !== undefined) this.#hold(key, end);
-    return end;
+    return await this.#recallHeld(key) ?? await this.#recallStored(key, call);
   }
 
   /** See `CallMemory`. */
   async keep(call: CallRecord, end: Extract<TryEnd, { kind: "done" }>): Promise<void> {
-    const { memoKey: key } = call;
-    if (key === undefined) return;
+    if (call.memoKey === undefined) return;
+    const { store, places } = this.#options;
     const { value, outputs } = end;
-    this.#hold(key, { kind: "done", value, outputs });
-    const { store } = this.#options;
-    if (store === undefined) return;
     try {
-      await store.put(await this.#entryOf(key, call, end));
+      // What it used came out otherwise when it was made anew: it is another call now.
+      const isChanged = this.#lookedAt.get(call) !== this.#changeCount;
+      const key = isChanged ? await this.#keyOf(call) : call.memoKey;
+      if (key === undefined) return;
+      const isPlain = Object.keys(outputs).length === 0 && call.streams === undefined;
+      const promised = isPlain ? NO_PLACES : await places.promised(call, outputs);
+      this.#hold(key, { end: { kind: "done", value, outputs }, promised, bytes: sizeOf(value) });
+      await store?.put(await places.entryOf(key, call, { end, promised }));
     } catch (error) {
+      if (this.#isClosed) return;
       // The workflow is worth more than its memory.
-      this.#tell(call.recipe.name, `cannot be remembered for later runs: ${messageOf(error)}`);
+      this.#tell(call.recipe.name, `cannot be remembered: ${messageOf(error)}`);
     }
   }
 
@@ -145,32 +171,68 @@ export class FlowMemory implements CallMemory {
   }
 
   /** See `CallMemory`. */
-  ensure(call: CallRecord): Promise<void> | undefined {
-    const { end } = call;
-    const files = end && this.#unproven.get(end);
-    if (end === undefined || files === undefined) return undefined;
-    const proof = this.#proofs.get(end) ?? this.#prove(call, end, files);
-    this.#proofs.set(end, proof);
-    return proof.then((proven) => {
-      call.end = proven;
-      if (proven.kind === "failed") throw proven.error;
-    });
+  ensure({ end }: CallRecord): Promise<void> | undefined {
+    return end === undefined ? undefined : this.#ensure(end);
+  }
+
+  #ensure(end: CallEnd): Promise<void> | undefined {
+    const doubt = this.#doubts.get(end);
+    if (doubt === undefined || end.kind !== "done") return undefined;
+    return doubt.proof ??= this.#prove(end, doubt);
   }
 
   /** Looks for files that workers should have; when one is gone, the call runs again. */
-  async #prove(call: CallRecord, end: CallEnd, files: readonly PlacedFile[]): Promise<CallEnd> {
-    const { manager, again } = this.#options;
-    const handles = files.flatMap(({ placement }) =>
-      placement.kind === "handle" ? [placement.handle] : []
-    );
-    const found = await manager?.findKept(handles) ?? [];
-    if (found.length === handles.length) {
-      this.#unproven.delete(end);
-      return end;
+  async #prove(end: Done, { key, call, files }: Doubt): Promise<void> {
+    const { places, again } = this.#options;
+    if (!await places.areThere(files)) {
+      const made = await again(call);
+      if (made.kind === "failed") {
+        // Calls to come try it themselves.
+        if (this.#held.get(key)?.end === end) this.#drop(key);
+        throw made.error;
+      }
+      if (!isSame(end, made)) this.#changeCount += 1;
+      end.value.become(made.value);
+      for (const [name, file] of Object.entries(end.outputs)) {
+        const other = made.outputs[name];
+        if (other !== undefined) file.become(other);
+      }
     }
-    const { memoKey: key } = call;
-    if (key !== undefined && this.#ends.get(key) === end) this.#ends.delete(key);
-    return await again(call);
+    this.#doubts.delete(end);
+  }
+
+  /** Waits until the call with that key has ended. */
+  #follow(key: string): Promise<void> {
+    return new Promise((goOn) => {
+      const others = this.#followers.get(key);
+      if (others === undefined) this.#followers.set(key, [goOn]);
+      else others.push(goOn);
+    });
+  }
+
+  async #recallHeld(key: string): Promise<Done | undefined> {
+    const held = this.#held.get(key);
+    if (held === undefined) return undefined;
+    if (await this.#options.places.hold(held.promised)) return this.#hold(key, held);
+    this.#drop(key);
+    return undefined;
+  }
+
+  async #recallStored(key: string, { recipe, args }: CallRecord): Promise<Done | undefined> {
+    const { store, places } = this.#options;
+    let entry: MemoEntry | undefined;
+    try {
+      [entry] = await store?.get([key]) ?? [];
+    } catch (error) {
+      this.#tell(recipe.name, `is not looked for among earlier results: ${messageOf(error)}`);
+    }
+    if (entry === undefined) return undefined;
+    const call = { recipe, args };
+    const found = await places.recall(entry, call, async () => await this.#ensure(end));
+    if (found === undefined) return undefined;
+    const { end, kept: files, promised } = found;
+    if (files.length > 0) this.#doubts.set(end, { key, call, files });
+    return this.#hold(key, { end, promised, bytes: sizeOf(end.value) });
   }
 
   async #keyOf(call: CallRecord): Promise<string | undefined> {
@@ -179,7 +241,9 @@ export class FlowMemory implements CallMemory {
     const own = typeof memoize === "object" ? memoize.key : undefined;
     try {
       const parts = await this.#options.finder.find(call);
-      return await (own === undefined ? this.#options.keyer : ownMemoKey(own))(parts);
+      const key = await (own === undefined ? this.#options.keyer : ownMemoKey(own))(parts);
+      if (key !== undefined) checkMemoKey(key);
+      return key;
     } catch (error) {
       // Who asked for it is told that it cannot be; where a flow remembers all, the others do.
       if (memoize !== undefined) throw error;
@@ -188,12 +252,21 @@ export class FlowMemory implements CallMemory {
     }
   }
 
-  #hold(key: string, end: Done): void {
-    this.#ends.delete(key);
-    this.#ends.set(key, end);
-    if (this.#ends.size <= ENDS_MAX) return;
-    const [oldest] = this.#ends.keys();
-    if (oldest !== undefined) this.#ends.delete(oldest);
+  #hold(key: string, held: Held): Done {
+    const { heldBytesMax = HELD_BYTES_MAX } = this.#options;
+    this.#drop(key);
+    this.#held.set(key, held);
+    this.#heldBytes += held.bytes;
+    for (const oldest of this.#held.keys()) {
+      if (this.#held.size <= ENDS_MAX && this.#heldBytes <= heldBytesMax) break;
+      this.#drop(oldest);
+    }
+    return held.end;
+  }
+
+  #drop(key: string): void {
+    this.#heldBytes -= this.#held.get(key)?.bytes ?? 0;
+    this.#held.delete(key);
   }
 
   #tell(app: string, what: string): void {
@@ -202,124 +275,46 @@ export class FlowMemory implements CallMemory {
     this.#told.add(line);
     this.#options.tell(line);
   }
+}
 
-  /** What an entry is for this run; undefined when what it says is not so any more. */
-  async #endOf(entry: MemoEntry, recipe: Recipe): Promise<Done | undefined> {
-    const unproven: PlacedFile[] = [];
-    const outputs: { [name: string]: PlacedFile } = {};
-    for (const name of Object.keys(recipe.outputs)) {
-      const place = Object.hasOwn(entry.outputs, name) ? entry.outputs[name] : undefined;
-      const file = place && await this.#placeOf(place, nameOf(recipe, name));
-      if (file === undefined) return undefined;
-      if (place?.kind === "kept") unproven.push(file);
-      outputs[name] = file;
-    }
-    const { value } = entry;
-    let stored: StoredValue;
-    if (value.kind === "bytes") stored = StoredValue.encoded(value.bytes);
-    else {
-      const file = this.#kept(value.file, "value");
-      if (file?.placement.kind !== "handle") return undefined;
-      unproven.push(file);
-      stored = StoredValue.ofKept(file.placement.handle);
-    }
-    const end = { kind: "done", value: stored, outputs } as const;
-    if (unproven.length > 0) this.#unproven.set(end, unproven);
-    return end;
-  }
+const NO_PLACES: PromisedPlaces = new Map();
 
-  async #placeOf(place: MemoPlace, name: string): Promise<PlacedFile | undefined> {
-    const { manager, digests } = this.#options;
-    switch (place.kind) {
-      case "kept":
-        return this.#kept(place.file, name);
-      case "path": {
-        const found = await digests.digest(place.path).catch(() => undefined);
-        if (found?.sha256 !== place.digest) return undefined;
-        return new PlacedFile({ kind: "path", path: place.path }, name);
-      }
-      case "url":
-        if (manager === undefined) return undefined;
-        return new PlacedFile({ kind: "handle", handle: manager.url(place.url), manager }, name);
-    }
-  }
+/** Whether what one call fails by would have the other fail as well. */
+function failsAlike(one: Recipe, other: Recipe): boolean {
+  return one === other || one.retry.handler === other.retry.handler &&
+      JSON.stringify(wayOf(one)) === JSON.stringify(wayOf(other));
+}
 
-  #kept(file: KeptFile, name: string): PlacedFile | undefined {
-    const { manager } = this.#options;
-    if (manager === undefined) return undefined;
-    const handle = manager.kept(file);
-    const placed = new PlacedFile({ kind: "handle", handle, manager }, name);
-    placed.facts = factsOf(file);
-    return placed;
-  }
+function wayOf({ executors, retry, target, staging, memoize }: Recipe): unknown {
+  return [executors, retry, target?.process, target?.call, staging, memoize];
+}
 
-  async #entryOf(
-    key: string,
-    call: CallRecord,
-    { value, outputs, ranMs = 0 }: Extract<TryEnd, { kind: "done" }>,
-  ): Promise<MemoEntry> {
-    const places: { [name: string]: MemoPlace } = {};
-    for (const [name, file] of Object.entries(outputs)) {
-      places[name] = await this.#keepFile(file, call.recipe.outputs[name]?.to);
-    }
-    return {
-      key,
-      app: call.recipe.name,
-      madeAtMs: Date.now(),
-      ranMs,
-      value: await this.#keepValue(value),
-      outputs: places,
-      call: `${call.recipe.name}(${argumentText(call.args)})`,
-    };
-  }
-
-  async #keepValue(value: StoredValue): Promise<MemoValue> {
-    const { content } = value;
-    if (content.kind === "task" && content.handle.valueFile !== undefined) {
-      return { kind: "kept", file: await this.#keepHandle(content.handle.valueFile) };
-    }
-    const bytes = value.bytes ?? encodeValue(await value.read());
-    if (bytes.length <= MEMO_VALUE_BYTES_MAX) return { kind: "bytes", bytes };
-    throw new RangeError(
-      `its value has ${bytes.length} bytes here, and at most ${MEMO_VALUE_BYTES_MAX} are stored`,
+/** Whether what was made anew is what was there before, as far as keys of other calls tell. */
+function isSame(before: Done, after: Done): boolean {
+  const names = Object.keys(before.outputs);
+  return digestOf(before.value) === digestOf(after.value) &&
+    names.every((name) =>
+      before.outputs[name]?.facts?.digest === after.outputs[name]?.facts?.digest
     );
-  }
-
-  async #keepFile(file: PlacedFile, to: File | undefined): Promise<MemoPlace> {
-    const { placement, facts } = file;
-    if (to?.scheme === "file" || placement.kind === "path") {
-      const path = placement.kind === "path" ? placement.path : to?.path ?? "";
-      const { kind, sha256, sizeBytes } = await this.#options.digests.digest(path);
-      file.facts = {
-        digest: sha256,
-        sizeBytes,
-        isDirectory: kind === "directory",
-        isExecutable: kind === "executable",
-      };
-      return { kind: "path", path, digest: sha256, sizeBytes };
-    }
-    if (to !== undefined) {
-      const { digest = "", sizeBytes = 0 } = facts ?? {};
-      return { kind: "url", url: to.url, digest, sizeBytes };
-    }
-    const kept = await this.#keepHandle(placement.handle);
-    // From now on it is known by what later runs will know it by.
-    file.facts = factsOf(kept);
-    return { kind: "kept", file: kept };
-  }
-
-  async #keepHandle(handle: Parameters<Manager["keep"]>[0]): Promise<KeptFile> {
-    const { manager, level } = this.#options;
-    if (manager === undefined) throw new Error("there is no manager whose workers keep its files");
-    return await manager.keep(handle, { level });
-  }
 }
 
-function factsOf({ digest, size: sizeBytes, isDirectory, isExecutable }: KeptFile): MadeFacts {
-  return { digest, sizeBytes, isDirectory, isExecutable };
+/** What a value is told from others by; undefined of one that was never in doubt. */
+function digestOf({ content }: StoredValue): string | undefined {
+  if (content.kind === "kept") return content.handle.facts?.digest;
+  return content.kind === "task" ? content.handle.valueFile?.facts?.digest : undefined;
 }
 
-function nameOf({ outputs }: Recipe, name: string): string {
-  const output = outputs[name];
-  return output?.to?.name ?? output?.mount.split("/").at(-1) ?? name;
+function sizeOf(value: StoredValue): number {
+  const { content, bytes } = value;
+  if (bytes !== undefined) return bytes.length + HELD_OVERHEAD_BYTES;
+  return HELD_OVERHEAD_BYTES + (content.kind === "plain" ? plainSize(content.value) : 0);
+}
+
+/** Of what commands give: text. */
+function plainSize(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 0;
+  let size = 0;
+  for (const item of Object.values(value)) if (typeof item === "string") size += item.length;
+  return size;
 }

@@ -156,11 +156,10 @@ export class Kernel implements FutureOwner {
 
   /** See `FutureOwner`. */
   async read(call: CallRecord): Promise<unknown> {
-    await this.#options.memory?.ensure(call);
     const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
     if (end.kind === "done") {
-      const value = await end.value.read();
+      const value = await this.#look(end.value.read());
       const { packing } = this.#options;
       return packing === undefined ? value : packing.unpack(value);
     }
@@ -176,7 +175,7 @@ export class Kernel implements FutureOwner {
   /** See `FutureOwner`. */
   async placed(call: CallRecord, output: string): Promise<PlacedFile> {
     if (call.end === undefined) await new Promise<void>((done) => this.whenEnded(call, done));
-    await this.#options.memory?.ensure(call);
+    await this.#look(this.#options.memory?.ensure(call));
     if (call.end?.kind === "failed") this.failures.lookAt(call.end.error);
     return outputOf(call, output);
   }
@@ -238,6 +237,16 @@ export class Kernel implements FutureOwner {
     } catch (error) {
       // There is no such call: promises among its arguments begin nothing.
       freeCall(call);
+      throw error;
+    }
+  }
+
+  /** Whoever asks for what was lost, and cannot be made anew, sees why. */
+  async #look<T>(coming: Promise<T> | undefined): Promise<T | undefined> {
+    try {
+      return await coming;
+    } catch (error) {
+      if (error instanceof Error) this.failures.lookAt(error);
       throw error;
     }
   }
@@ -325,8 +334,9 @@ export class Kernel implements FutureOwner {
   }
 
   /** Has a call run again of which what was remembered is lost; gives the end of that. */
-  async again({ recipe, args }: CallRecord): Promise<CallEnd> {
-    const call = callOf(this.#start(recipe, args, true));
+  async again({ recipe, args }: Pick<CallRecord, "recipe" | "args">): Promise<CallEnd> {
+    // Whoever asks first is not whose it is.
+    const call = callOf(this.#making.exit(() => this.#start(recipe, args, true)));
     await new Promise<void>((done) => this.whenEnded(call, done));
     return call.end as CallEnd;
   }

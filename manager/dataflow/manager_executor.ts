@@ -26,6 +26,7 @@ import { mapLeaves } from "./leaves.ts";
 import { ManagerStreams } from "./manager_streams.ts";
 import { type MadeFacts, pathOptionsOf, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
+import { UnusedFiles } from "./unused_files.ts";
 
 /** What a command that succeeded gives. */
 export interface CommandValue {
@@ -54,6 +55,7 @@ interface GivenTry {
   readonly streams: ManagerStreams;
 }
 
+const NO_FILES: ReadonlyMap<string, FileHandle> = new Map();
 const NO_OUTPUTS: { readonly [name: string]: PlacedFile } = Object.freeze({});
 
 /** Runs tries on a manager. */
@@ -68,7 +70,10 @@ export class ManagerExecutor implements Executor {
   readonly #bodies: WeakMap<AppTarget["body"], number> = new WeakMap();
   #bodyCount = 0;
   #isHome: boolean;
+  /** Of tries that are calls: nothing of them is wanted whole. */
+  readonly #noStreams: ManagerStreams;
   readonly #foreign: ForeignFiles;
+  readonly #unused: UnusedFiles = new UnusedFiles();
 
   constructor(manager: Manager, { label = "manager", isHome = true }: {
     readonly label?: string;
@@ -78,6 +83,7 @@ export class ManagerExecutor implements Executor {
     this.#manager = manager;
     this.label = label;
     this.#isHome = isHome;
+    this.#noStreams = new ManagerStreams(manager, {});
     this.#foreign = new ForeignFiles(manager);
   }
 
@@ -135,7 +141,7 @@ export class ManagerExecutor implements Executor {
   #begin(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
     const isCommand = aTry.target.body.kind === "command";
-    const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
+    const streams = isCommand ? new ManagerStreams(this.#manager, aTry) : this.#noStreams;
     const given = { aTry, outputs, streams };
     const run = (): TaskHandle<unknown> => {
       return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
@@ -145,11 +151,26 @@ export class ManagerExecutor implements Executor {
       // Not within the manager's step: who hears of it may call what they like.
       queueMicrotask(() => {
         const end = plainEnd(task, ended, given) ?? this.#endOfTry(task, ended, given);
-        if (end instanceof Promise) void end.then(onEnd);
-        else onEnd(end);
+        const tell = (told: TryEnd): void => {
+          this.#watch(task, told);
+          onEnd(told);
+        };
+        if (end instanceof Promise) void end.then(tell);
+        else tell(end);
       });
     });
     return { task, cancel: () => task.cancel() };
+  }
+
+  /** What the try has made goes when nobody can ask for it any more. */
+  #watch(task: TaskHandle<unknown>, end: TryEnd): void {
+    if (end.kind !== "done") return;
+    if (task.valueFile !== undefined) this.#unused.watch(end.value, task.valueFile);
+    for (const file of Object.values(end.outputs)) {
+      const { placement } = file;
+      const isTemp = placement.kind === "handle" && placement.handle.kind === "temp";
+      if (isTemp) this.#unused.watch(file, placement.handle);
+    }
   }
 
   #submit(
@@ -200,8 +221,10 @@ export class ManagerExecutor implements Executor {
 
   /** Declares what a try is to make. */
   #declare(outputs: AppTry["outputs"]): ReadonlyMap<string, FileHandle> {
+    const names = Object.keys(outputs);
+    if (names.length === 0) return NO_FILES;
     const declared = new Map<string, FileHandle>();
-    for (const name of Object.keys(outputs)) {
+    for (const name of names) {
       const to = outputs[name]?.to;
       const options = pathOptionsOf(to?.name ?? baseOf(outputs[name]) ?? "");
       if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path, options));

@@ -9,7 +9,7 @@ import { Encoder } from "cbor-x/encode";
 
 import { CBOR_OPTIONS } from "../../shared/codec.ts";
 import type { KeptFile } from "../kept_file.ts";
-import type { MemoEntry, MemoPlace, MemoSummary, MemoValue } from "./memo_store.ts";
+import type { KeptPlace, MemoEntry, MemoPlace, MemoSummary, MemoValue } from "./memo_store.ts";
 
 /** A value at most; larger ones are kept in files. */
 export const MEMO_VALUE_BYTES_MAX: number = 1024 * 1024;
@@ -129,7 +129,7 @@ function checkEntry(entry: MemoEntry): void {
 /** What is put must be found: it is checked as it will be when it is read. */
 function checkPlaces({ app, madeAtMs, ranMs, value, outputs, stdout, stderr }: MemoEntry): void {
   const isWhole = isInstant(madeAtMs) && isAmount(ranMs) &&
-    (value.kind === "bytes" || readFile(value.file) !== undefined) &&
+    (value.kind === "bytes" || readPlace(value) !== undefined) &&
     readOutputs(Object.entries(outputs)) !== undefined &&
     [stdout, stderr].every((place) => place === undefined || readPlace(place) !== undefined);
   if (isWhole) return;
@@ -180,8 +180,16 @@ function readValue(read: unknown): MemoValue | undefined {
       ? { kind: "bytes", bytes: new Uint8Array(bytes) }
       : undefined;
   }
-  const file = readFile(read["file"]);
-  return read["kind"] === "kept" && file !== undefined ? { kind: "kept", file } : undefined;
+  return readKept(read);
+}
+
+function readKept(
+  { kind, file: read, within }: Readonly<Record<string, unknown>>,
+): KeptPlace | undefined {
+  const file = readFile(read);
+  if (kind !== "kept" || file === undefined) return undefined;
+  if (within === undefined) return { kind, file };
+  return isText(within) ? { kind, file, within } : undefined;
 }
 
 function readOutputs(read: unknown): { [name: string]: MemoPlace } | undefined {
@@ -198,14 +206,12 @@ function readOutputs(read: unknown): { [name: string]: MemoPlace } | undefined {
 
 function readPlace(read: unknown): MemoPlace | undefined {
   if (!isRecord(read)) return undefined;
-  const { kind, digest, sizeBytes, path, url } = read;
-  if (kind === "kept") {
-    const file = readFile(read["file"]);
-    return file === undefined ? undefined : { kind, file };
-  }
+  const { kind, digest, sizeBytes, path, url, version } = read;
+  if (kind === "kept") return readKept(read);
   if (!isDigest(digest) || !isAmount(sizeBytes)) return undefined;
   if (kind === "path" && isText(path)) return { kind, path, digest, sizeBytes };
-  return kind === "url" && isText(url) ? { kind, url, digest, sizeBytes } : undefined;
+  if (kind !== "url" || !isText(url) || !isText(version)) return undefined;
+  return { kind, url, digest, sizeBytes, version };
 }
 
 function readFile(read: unknown): KeptFile | undefined {

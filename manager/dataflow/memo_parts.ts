@@ -8,17 +8,21 @@ import { FileHandle } from "../file_handle.ts";
 import { findPython } from "../python_module.ts";
 import type { CallRecord } from "./call.ts";
 import { outputOf, valueOf } from "./call.ts";
-import { type FileSource, makeCommand, sourceOf } from "./command.ts";
+import { type FileSource, type MadeCommand, makeCommand, sourceOf } from "./command.ts";
 import type { DependencyResolver } from "./dependency.ts";
 import type { AppBody, AppTarget } from "./executor.ts";
 import { type FileDigests, referenceOfFile } from "./file_digest.ts";
-import { File } from "./file.ts";
+import { File, zipPlaceOf } from "./file.ts";
 import { AppFuture, callOf, DataFile } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
 import { bundleOf } from "./local_code.ts";
 import type { MemoCode, MemoParts } from "./memo_key.ts";
 import { type MadeFacts, PlacedFile } from "./placed_file.ts";
+import { readArguments } from "./prepare.ts";
+import type { Recipe } from "./recipe.ts";
 import { StoredValue } from "./stored_value.ts";
+import { namedStreams } from "./stream_option.ts";
+import { urlVersion } from "./url_version.ts";
 
 /** What parts are found with. */
 export interface MemoPartsOptions {
@@ -33,14 +37,11 @@ interface FoundReferences {
   readonly values: [StoredValue, string][];
 }
 
-/** How long a server has to tell whether a file is still the same, in milliseconds. */
-const HEAD_MS_MAX = 30_000;
-
 /** Finds the parts of keys; code is looked at once for each app. */
 export class MemoPartFinder {
   readonly #options: MemoPartsOptions;
   readonly #codes: WeakMap<AppBody, Promise<MemoCode>> = new WeakMap();
-  readonly #urls: Map<string, Promise<Reference>> = new Map();
+  readonly #urls: Map<string, Promise<string>> = new Map();
 
   constructor(options: MemoPartsOptions) {
     this.#options = options;
@@ -55,25 +56,51 @@ export class MemoPartFinder {
     const { recipe } = call;
     const { target, name: app, memoize, inputs: named = {} } = recipe;
     if (target === undefined) throw new TypeError(`Cannot remember a call of join "${app}"`);
-    const { env = {} } = target.process;
     const common = {
       app,
       outputs: Object.fromEntries(
         Object.entries(recipe.outputs).map(([name, { mount, to }]) => [name, [mount, to?.url]]),
       ),
+      options: { streams: streamsThatCount(recipe) },
       environment: await Promise.all(target.environments.map((one) => this.#environment(app, one))),
-      env,
+      env: target.process.env ?? {},
       ...(typeof memoize === "object" && memoize.ignore ? { ignore: memoize.ignore } : {}),
     };
-    if (recipe.kind === "command") {
-      call.command ??= await makeCommand(call, this.#options.resolver);
-      const { command, sources } = call.command;
+    const hasOwnKey = typeof memoize === "object" && memoize.key !== undefined;
+    if (recipe.kind === "command" && !hasOwnKey) {
+      const { command, sources } = await this.#command(call);
       const inputs = await this.#inputs([...Object.entries(named), ...sources]);
       return { ...common, code: { kind: "command", command }, args: [], inputs };
     }
-    const code = await this.#code(target.body, app);
+    const code: MemoCode = recipe.kind === "command"
+      ? { kind: "command", command: `made by ${String(recipe.fn)}` }
+      : await this.#code(target.body, app);
     const inputs = await this.#inputs(Object.entries(named));
+    if (hasOwnKey) {
+      return { ...common, code, inputs, args: await readArguments(call, this.#options) };
+    }
     return { ...common, code, inputs, ...await this.#arguments(call) };
+  }
+
+  /** The command of a call; where arguments make no difference, what it is without them. */
+  async #command(call: CallRecord): Promise<MadeCommand> {
+    const { recipe: { memoize, name }, args } = call;
+    const { resolver } = this.#options;
+    const ignore = typeof memoize === "object" ? memoize.ignore ?? [] : [];
+    if (!args.some((_, index) => ignore.includes(index))) {
+      return call.command ??= await makeCommand(call, resolver);
+    }
+    const left = args.map((arg, index) => ignore.includes(index) ? undefined : arg);
+    try {
+      return await makeCommand({ ...call, args: left }, resolver);
+    } catch (cause) {
+      const found = cause instanceof Error ? cause.message : String(cause);
+      throw new TypeError(
+        `Cannot remember a call of "${name}" whatever argument ${ignore.join(", ")} is: without ` +
+          `it its function fails: ${found}; state a key`,
+        { cause },
+      );
+    }
   }
 
   async #inputs(
@@ -104,8 +131,8 @@ export class MemoPartFinder {
     };
     const args = this.#options.resolver.map(call.args, (found) => {
       if (found instanceof AppFuture) return look(valueOf(callOf(found)));
-      if (call.promised?.values.has(found) === true) return call.promised.values.get(found);
-      return look(found);
+      if (call.promised?.values.has(found) !== true) return look(found);
+      return mapLeaves(call.promised.values.get(found), look);
     }) as readonly unknown[];
     await Promise.all(
       files.map(async ([found, source]) => references.set(found, await this.#source(source))),
@@ -151,9 +178,13 @@ export class MemoPartFinder {
     if (file.scheme === "file") {
       return referenceOfFile(await this.#options.digests.digest(file.path));
     }
-    const known = this.#urls.get(file.url) ?? askServer(file);
-    this.#urls.set(file.url, known);
-    return await known;
+    if (file.scheme === "zip") {
+      const { archive, member } = zipPlaceOf(file);
+      const { sha256 } = await this.#options.digests.digest(archive);
+      return { kind: "content", content: "zip member", sha256: sha256Of(`${sha256} ${member}`) };
+    }
+    const sha256 = await once(this.#urls, file.url, () => urlVersion(file.url));
+    return { kind: "content", content: "url", sha256 };
   }
 
   async #environment(app: string, given: AppTarget["environments"][number]): Promise<Reference> {
@@ -167,11 +198,7 @@ export class MemoPartFinder {
   }
 
   #code(body: AppBody, app: string): Promise<MemoCode> {
-    const known = this.#codes.get(body);
-    if (known !== undefined) return known;
-    const code = this.#findCode(body, app);
-    this.#codes.set(body, code);
-    return code;
+    return once(this.#codes, body, () => this.#findCode(body, app));
   }
 
   async #findCode(body: AppBody, app: string): Promise<MemoCode> {
@@ -192,6 +219,29 @@ export class MemoPartFinder {
   }
 }
 
+/** What is found out once; another time if that failed. */
+function once<Key, Value>(
+  known: {
+    get(key: Key): Promise<Value> | undefined;
+    set(key: Key, value: Promise<Value>): unknown;
+    delete(key: Key): boolean;
+  },
+  key: Key,
+  find: () => Promise<Value>,
+): Promise<Value> {
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const found = find();
+  known.set(key, found);
+  found.catch(() => known.delete(key));
+  return found;
+}
+
+/** Streams by their places: those that the flow names make no difference. */
+function streamsThatCount({ streams }: Recipe): unknown {
+  return namedStreams(streams).map(([stream, { to, isAppended }]) => [stream, to.url, isAppended]);
+}
+
 /** What a file of the manager holds, by its digest or a name that says it. */
 function referenceOfHandle({ facts, kind }: FileHandle): Reference {
   if (facts !== undefined && facts.digest !== "") return referenceOfFacts(facts);
@@ -206,27 +256,6 @@ function referenceOfFacts(facts: MadeFacts): Reference {
   if (isStream === true) return { kind: "content", content: "directory stream", sha256 };
   const kind = isDirectory ? "directory" : isExecutable ? "executable" : "file";
   return referenceOfFile({ kind, sha256 });
-}
-
-/** A url by what its server says of it now. */
-async function askServer(file: File): Promise<Reference> {
-  if (file.scheme !== "http" && file.scheme !== "https") {
-    throw new TypeError(
-      `Cannot remember a call with "${file.url}": what is there now is not known by its name`,
-    );
-  }
-  const response = await fetch(file.url, {
-    method: "HEAD",
-    signal: AbortSignal.timeout(HEAD_MS_MAX),
-  });
-  const { headers } = response;
-  const said = ["etag", "last-modified"].map((name) => headers.get(name));
-  if (!response.ok || said.every((one) => one === null)) {
-    const found = response.ok ? "no ETag and no Last-Modified" : `status ${response.status}`;
-    throw new TypeError(`Cannot remember a call with "${file.url}": its server said ${found}`);
-  }
-  const validators = JSON.stringify([file.url, ...said, headers.get("content-length")]);
-  return { kind: "content", content: "url", sha256: sha256Of(validators) };
 }
 
 function handleOfValue(content: StoredValue["content"]): FileHandle | undefined {

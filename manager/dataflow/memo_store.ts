@@ -14,10 +14,24 @@ import type { KeptFile } from "../kept_file.ts";
 /** Where an output of a call, or what it printed, was put. */
 export type MemoPlace =
   /** With the workers. */
-  | { readonly kind: "kept"; readonly file: KeptFile }
+  | KeptPlace
   /** An absolute path of the manager's machine; `digest` as of `FileDigests`. */
   | PlacedContents<"path"> & { readonly path: string }
-  | PlacedContents<"url"> & { readonly url: string };
+  | PlacedContents<"url"> & {
+    readonly url: string;
+    /** What the server said of it when it was put there: `urlVersion`. */
+    readonly version: string;
+  };
+
+/** A file that workers keep. */
+export interface KeptPlace {
+  /** In which way it is said where. */
+  readonly kind: "kept";
+  /** What a manager finds it by. */
+  readonly file: KeptFile;
+  /** Id of the manager with which it goes; undefined of what others may find. */
+  readonly within?: string;
+}
 
 /** What was there when the call ended. */
 export interface PlacedContents<Kind extends string> {
@@ -34,7 +48,7 @@ export type MemoValue =
   /** As `encodeValue` wrote it. */
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   /** A value too large for a store, in a file that workers keep. */
-  | { readonly kind: "kept"; readonly file: KeptFile };
+  | KeptPlace;
 
 /** The result of one call. */
 export interface MemoEntry {

@@ -2,12 +2,13 @@
 
 import type { Manager } from "../manager.ts";
 import { tell } from "../notice.ts";
-import type { CallEnd, CallRecord } from "./call.ts";
+import type { CallEnd } from "./call.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import { FileDigests } from "./file_digest.ts";
 import type { CheckedFlow, CheckedMemo } from "./flow_options.ts";
-import { FlowMemory } from "./flow_memory.ts";
+import { FlowMemory, type RepeatedCall } from "./flow_memory.ts";
 import { MemoPartFinder } from "./memo_parts.ts";
+import { MemoPlaces } from "./memo_places.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { SqliteMemoStore } from "./sqlite_memo_store.ts";
 
@@ -20,7 +21,7 @@ export async function openMemory(
   { memo, resolver }: CheckedFlow,
   { manager, again }: {
     readonly manager: Manager | undefined;
-    readonly again: (call: CallRecord) => Promise<CallEnd>;
+    readonly again: (call: RepeatedCall) => Promise<CallEnd>;
   },
 ): Promise<FlowMemory> {
   const store = await openStore(memo);
@@ -31,8 +32,7 @@ export async function openMemory(
     digests,
     finder: new MemoPartFinder({ resolver, digests }),
     keyer: memo.keyer,
-    manager,
-    level: memo.level,
+    places: new MemoPlaces({ digests, manager, level: memo.level }),
     again,
     tell,
   });

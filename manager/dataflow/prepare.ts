@@ -91,18 +91,16 @@ function placeArguments(
     return file;
   };
   const give = (value: StoredValue): unknown => {
+    if (value.isDoubtful) {
+      later.push([value, readyValue(value, executor)]);
+      return value;
+    }
     if (executor.owns?.(value) === true) return value;
     const { content } = value;
     if (content.kind === "plain") return content.value;
     if (content.kind === "structure") return mapLeaves(content.value, giveLeaf);
     if (value.bytes !== undefined) return decodeValue(value.bytes);
     later.push([value, value.read()]);
-    return value;
-  };
-  const giveOf = (parent: CallRecord): unknown => {
-    const value = valueOf(parent);
-    if (value.content.kind !== "kept") return give(value);
-    later.push([value, readRemembered(parent, options)]);
     return value;
   };
   const giveLeaf = (leaf: object): unknown => {
@@ -121,7 +119,7 @@ function placeArguments(
     if (call.promised?.values.has(found) === true) {
       return mapLeaves(call.promised.values.get(found), giveFile);
     }
-    return found instanceof AppFuture ? giveOf(callOf(found)) : giveFile(found);
+    return found instanceof AppFuture ? give(valueOf(callOf(found))) : giveFile(found);
   }) as Arguments;
   if (later.length === 0) return [args, undefined];
   const all = Promise.all(later.map(async ([found, coming]) => [found, await coming] as const));
@@ -188,8 +186,8 @@ function placeOutput(
   return ensure(call)?.then(() => outputOf(call, output)) ?? outputOf(call, output);
 }
 
-/** A large value that was remembered. */
-async function readRemembered(call: CallRecord, { ensure }: PrepareOptions): Promise<unknown> {
-  await ensure(call);
-  return await valueOf(call).read();
+/** A large value that was remembered, as the executor takes it. */
+async function readyValue(value: StoredValue, executor: Executor): Promise<unknown> {
+  await value.ready();
+  return executor.owns?.(value) === true ? value : await value.read();
 }

@@ -6,6 +6,7 @@ import { decodeValue } from "../../shared/value.ts";
 import type { FileHandle } from "../file_handle.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import { mapLeaves } from "./leaves.ts";
+import { held } from "./unused_files.ts";
 
 /** Where a stored value is, and how. */
 export type StoredContent =
@@ -21,11 +22,23 @@ export type StoredContent =
 
 /** The value of a call that has succeeded. */
 export class StoredValue {
-  /** Where it is. */
-  readonly content: StoredContent;
+  #content: StoredContent;
+  /** Sees to it that it is there, or is made anew; undefined where there is no doubt. */
+  #ensure: (() => Promise<void>) | undefined;
 
-  private constructor(content: StoredContent) {
-    this.content = content;
+  private constructor(content: StoredContent, ensure?: () => Promise<void>) {
+    this.#content = content;
+    this.#ensure = ensure;
+  }
+
+  /** Where it is; of what was remembered as far as that is known. */
+  get content(): StoredContent {
+    return this.#content;
+  }
+
+  /** True of what was remembered, and may be gone. */
+  get isDoubtful(): boolean {
+    return this.#ensure !== undefined;
   }
 
   /** A value that is here. */
@@ -48,9 +61,13 @@ export class StoredValue {
     return new StoredValue({ kind: "task", handle });
   }
 
-  /** A value as `encodeValue` writes it, in a file. */
-  static ofKept(handle: FileHandle): StoredValue {
-    return new StoredValue({ kind: "kept", handle });
+  /**
+   * A value as `encodeValue` writes it, in a file.
+   *
+   * @param ensure Sees to it that it is there, or makes this value `become` what was made anew.
+   */
+  static ofKept(handle: FileHandle, ensure: () => Promise<void>): StoredValue {
+    return new StoredValue({ kind: "kept", handle }, ensure);
   }
 
   /** Arrays and plain objects with stored values in them. */
@@ -66,8 +83,20 @@ export class StoredValue {
     return content.handle.ended?.result?.value;
   }
 
+  /** Resolves once it is there, made anew if it was lost. */
+  async ready(): Promise<void> {
+    await this.#ensure?.();
+    this.#ensure = undefined;
+  }
+
+  /** What held it is lost: it is that of `other` from now on. */
+  become(other: StoredValue): void {
+    this.#content = other.#content;
+  }
+
   /** The value itself; one that is large is brought here each time. */
   async read(): Promise<unknown> {
+    if (this.isDoubtful) await this.ready();
     const { content } = this;
     switch (content.kind) {
       case "plain":
@@ -77,7 +106,7 @@ export class StoredValue {
       case "file":
         return decodeValue(new Uint8Array(await readFile(content.path)));
       case "task":
-        return await content.handle.value();
+        return await held(this, content.handle.value());
       case "kept":
         return decodeValue(await content.handle.contents());
       case "structure":

@@ -84,6 +84,16 @@ export function streamsOf(
   return places;
 }
 
+/** Streams that go where the app says; those that the flow names are not among them. */
+export function namedStreams(
+  streams: CheckedStreams = {},
+): (readonly [StreamName, StreamPlace])[] {
+  return (["stdout", "stderr"] as const).flatMap((stream) => {
+    const place = streams[stream];
+    return place === undefined || place === AUTO ? [] : [[stream, place] as const];
+  });
+}
+
 /** How it is told and shown. */
 export function streamText({ to, isPath }: StreamPlace): string {
   return isPath ? to.path : to.toString();

@@ -29,7 +29,7 @@ const WHOLE: MemoEntry = entryOf(7, {
   outputs: {
     sam: { kind: "kept", file: KEPT },
     plot: { kind: "path", path: "/home/me/plot.svg", digest: DIGEST, sizeBytes: 0 },
-    ["__proto__"]: { kind: "url", url: "https://host/x", digest: "", sizeBytes: 12 },
+    ["__proto__"]: { kind: "url", url: "https://host/x", digest: "", sizeBytes: 12, version: "1" },
   },
   stdout: { kind: "path", path: "/tmp/out", digest: DIGEST, sizeBytes: 3 },
   stderr: { kind: "kept", file: KEPT },
