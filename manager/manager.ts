@@ -52,6 +52,7 @@ import { translateParameters } from "./tune_parameter.ts";
  */
 export class Manager extends ManagerFiles implements AsyncDisposable {
   readonly #parts: ManagerParts;
+  #starting: Promise<void> | undefined;
   #workers: LocalWorkers | undefined;
   readonly #libraries: LibraryDesk;
   readonly #closedListeners: (() => void)[] = [];
@@ -83,7 +84,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     const manager = new Manager(await startParts(config));
     noteOpened(manager);
     try {
-      await manager.#startWorkers(config);
+      manager.#starting = manager.#startWorkers(config);
+      await manager.#starting;
       return manager;
     } catch (error) {
       await manager.close();
@@ -564,6 +566,9 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     shell.engine.flush();
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
+    await this.#starting?.catch(() => {
+      // Whoever started it is told.
+    });
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
     const runEnd = runEndOf(shell.status());
     await failedOutputs.close();
