@@ -70,12 +70,13 @@ class Run {
 
   /** Processes that were started with, or are in, the workspace of local worker `number`. */
   inWorkspace(number: number): number[] {
-    const mark = `/workers/worker-${number}`;
+    // Not those of a worker that took its place.
+    const mark = new RegExp(`/workers/worker-${number}(?![\\d-])`);
     return processes().filter((pid) =>
       ["cmdline", "environ"].some((name) => {
         const text = read(`/proc/${pid}/${name}`);
-        return text.includes(this.folder) && text.includes(mark);
-      }) || workingDirectory(pid).includes(mark) && workingDirectory(pid).includes(this.folder)
+        return text.includes(this.folder) && mark.test(text);
+      }) || mark.test(workingDirectory(pid)) && workingDirectory(pid).includes(this.folder)
     );
   }
 
