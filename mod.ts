@@ -44,6 +44,7 @@ export {
 export { constantCost, retryByKind } from "./manager/dataflow/retry_cost.ts";
 export { firstExecutor, leastBusyExecutor } from "./manager/dataflow/executor_choice.ts";
 export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
+export { memoKey, ownMemoKey } from "./manager/dataflow/memo_key.ts";
 export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
 export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
 export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";

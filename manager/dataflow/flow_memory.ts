@@ -191,6 +191,7 @@ export class FlowMemory implements CallMemory {
         if (this.#held.get(key)?.end === end) this.#drop(key);
         throw made.error;
       }
+      // Before it becomes the other one.
       if (!isSame(end, made)) this.#changeCount += 1;
       end.value.become(made.value);
       for (const [name, file] of Object.entries(end.outputs)) {
@@ -292,16 +293,10 @@ function wayOf({ executors, retry, target, staging, memoize }: Recipe): unknown 
 /** Whether what was made anew is what was there before, as far as keys of other calls tell. */
 function isSame(before: Done, after: Done): boolean {
   const names = Object.keys(before.outputs);
-  return digestOf(before.value) === digestOf(after.value) &&
+  return before.value.fileDigest === after.value.fileDigest &&
     names.every((name) =>
       before.outputs[name]?.facts?.digest === after.outputs[name]?.facts?.digest
     );
-}
-
-/** What a value is told from others by; undefined of one that was never in doubt. */
-function digestOf({ content }: StoredValue): string | undefined {
-  if (content.kind === "kept") return content.handle.facts?.digest;
-  return content.kind === "task" ? content.handle.valueFile?.facts?.digest : undefined;
 }
 
 function sizeOf(value: StoredValue): number {

@@ -531,7 +531,7 @@ export class Kernel implements FutureOwner {
       isMemoized: this.#options.memory?.isFor(recipe) ?? false,
     };
     if (label !== undefined) fact.label = label;
-    if (category !== undefined) fact.category = category;
+    if (category !== undefined && category !== recipe.name) fact.category = category;
     if (call.streams !== undefined) Object.assign(fact, streamFacts(call.streams));
     this.#options.note(fact);
   }

@@ -43,6 +43,9 @@ export class MemoPartFinder {
   readonly #codes: WeakMap<AppBody, Promise<MemoCode>> = new WeakMap();
   readonly #urls: Map<string, Promise<string>> = new Map();
 
+  /** `{value or file: what tells it from others}` */
+  readonly #onlyOnes: WeakMap<object, string> = new WeakMap();
+
   constructor(options: MemoPartsOptions) {
     this.#options = options;
   }
@@ -149,14 +152,14 @@ export class MemoPartFinder {
     { references, values: files }: FoundReferences,
     look: (found: object) => unknown,
   ): unknown {
-    const { content, bytes } = value;
+    const { content, bytes, fileDigest: sha256 } = value;
     if (content.kind === "plain") return content.value;
     if (content.kind === "structure") return mapLeaves(content.value, look);
-    const file = content.kind === "kept" ? content.handle : handleOfValue(content);
     if (bytes !== undefined) references.set(value, { kind: "encoded", bytes });
-    else if (file?.facts !== undefined) {
-      references.set(value, { kind: "content", content: "value", sha256: file.facts.digest });
+    else if (sha256 !== undefined) {
+      references.set(value, { kind: "content", content: "value", sha256 });
     } else if (content.kind === "file") files.push([value, content.path]);
+    else references.set(value, this.#onlyOne(value));
     return value;
   }
 
@@ -168,10 +171,21 @@ export class MemoPartFinder {
     return await this.#placed(outputOf(callOf(source.parent), source.output));
   }
 
-  async #placed({ placement, facts }: PlacedFile): Promise<Reference> {
+  async #placed(file: PlacedFile): Promise<Reference> {
+    const { placement, facts } = file;
     if (facts !== undefined && facts.digest !== "") return referenceOfFacts(facts);
-    if (placement.kind === "handle") return referenceOfHandle(placement.handle);
-    return referenceOfFile(await this.#options.digests.digest(placement.path));
+    if (placement.kind === "path") {
+      return referenceOfFile(await this.#options.digests.digest(placement.path));
+    }
+    const known = placement.handle.facts;
+    return known?.digest ? referenceOfFacts(known) : this.#onlyOne(file);
+  }
+
+  /** What was made in this run, and of which no worker has told the digest: it is like nothing else. */
+  #onlyOne(made: object): Reference {
+    const sha256 = this.#onlyOnes.get(made) ?? sha256Of(crypto.randomUUID());
+    this.#onlyOnes.set(made, sha256);
+    return { kind: "content", content: "only one", sha256 };
   }
 
   async #file(file: File): Promise<Reference> {
@@ -256,10 +270,6 @@ function referenceOfFacts(facts: MadeFacts): Reference {
   if (isStream === true) return { kind: "content", content: "directory stream", sha256 };
   const kind = isDirectory ? "directory" : isExecutable ? "executable" : "file";
   return referenceOfFile({ kind, sha256 });
-}
-
-function handleOfValue(content: StoredValue["content"]): FileHandle | undefined {
-  return content.kind === "task" ? content.handle.valueFile : undefined;
 }
 
 function sha256Of(text: string): string {

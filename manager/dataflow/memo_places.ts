@@ -229,7 +229,9 @@ export class MemoPlaces {
   async #keepValue(value: StoredValue): Promise<MemoValue> {
     const { content } = value;
     if (content.kind === "task" && content.handle.valueFile !== undefined) {
-      return await this.#keepHandle(content.handle.valueFile);
+      const kept = await this.#keepHandle(content.handle.valueFile);
+      value.noteDigest(kept.file.digest);
+      return kept;
     }
     const bytes = value.bytes ?? encodeValue(await value.read());
     if (bytes.length <= MEMO_VALUE_BYTES_MAX) return { kind: "bytes", bytes };

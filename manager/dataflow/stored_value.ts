@@ -23,6 +23,7 @@ export type StoredContent =
 /** The value of a call that has succeeded. */
 export class StoredValue {
   #content: StoredContent;
+  #fileDigest: string | undefined;
   /** Sees to it that it is there, or is made anew; undefined where there is no doubt. */
   #ensure: (() => Promise<void>) | undefined;
 
@@ -83,6 +84,18 @@ export class StoredValue {
     return content.handle.ended?.result?.value;
   }
 
+  /** SHA-256 in hexadecimal of its encoded bytes, where they are in a file and that is known. */
+  get fileDigest(): string | undefined {
+    const content = this.#content;
+    if (content.kind === "kept") return content.handle.facts?.digest;
+    return this.#fileDigest;
+  }
+
+  /** A worker has told the digest of the file that it is in. */
+  noteDigest(sha256: string): void {
+    this.#fileDigest = sha256;
+  }
+
   /** Resolves once it is there, made anew if it was lost. */
   async ready(): Promise<void> {
     await this.#ensure?.();
@@ -92,6 +105,7 @@ export class StoredValue {
   /** What held it is lost: it is that of `other` from now on. */
   become(other: StoredValue): void {
     this.#content = other.#content;
+    this.#fileDigest = other.#fileDigest;
   }
 
   /** The value itself; one that is large is brought here each time. */
