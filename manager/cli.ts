@@ -209,7 +209,12 @@ function describeUncaught(error: unknown): string {
   const told = new Set<string>();
   let next: unknown = error;
   for (let depth = 0; next instanceof Error && depth <= CAUSES_MAX; depth++) {
-    told.add(describeError(next));
+    const { message } = next;
+    const text = describeError(next);
+    // One line that an error before it has quoted adds nothing.
+    const isQuoted = !text.includes("\n") &&
+      [...told].some((one) => one.includes(`: ${message}`));
+    if (!isQuoted) told.add(text);
     // One that has the stack of what was thrown elsewhere tells of that itself.
     next = hasShownStack(next) ? undefined : next.cause;
   }

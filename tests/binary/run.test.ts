@@ -176,6 +176,17 @@ server.on("close", () => { console.log("closed"); process.exitCode = 7; });`,
   expect(tendril(["run", "link.mjs"])).toEqual({ status: 7, stdout: "closed\n", stderr: "" });
 });
 
+test("tendril run ends what a script opens without awaiting it", () => {
+  write({
+    "late.ts": `import { app, load } from "tendril";
+load({ workers: 1 });
+app((n: number) => n + 1, { name: "add" })(1);`,
+  });
+  const result = tendril(["run", "--quiet", "late.ts"]);
+  expect(result.status).toBe(1);
+  expect(result.stderr).toContain('Cannot call "add" without a flow: await load({ … }) first');
+});
+
 test.each([
   ["missing.ts", "no such file"],
   [".", "it is not a file"],
