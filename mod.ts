@@ -35,9 +35,16 @@ export { inProcess, type InProcessOptions } from "./manager/dataflow/in_process.
 export { localProcesses, type LocalProcessesOptions } from "./manager/dataflow/local_processes.ts";
 export { managed } from "./manager/dataflow/manager_executor.ts";
 export { jsonLines, type Monitor } from "./manager/dataflow/monitor.ts";
+export {
+  type AnySerializer,
+  errorSerializer,
+  type Serializer,
+  urlSerializer,
+} from "./manager/dataflow/serializer.ts";
 export { constantCost, retryByKind } from "./manager/dataflow/retry_cost.ts";
 export { firstExecutor, leastBusyExecutor } from "./manager/dataflow/executor_choice.ts";
 export { app, joinApp, pythonApp, shellApp } from "./manager/dataflow/app.ts";
+export { memoKey, ownMemoKey } from "./manager/dataflow/memo_key.ts";
 export { DEEP_RESOLVER, SHALLOW_RESOLVER } from "./manager/dataflow/dependency.ts";
 export { type MadeFacts, PlacedFile } from "./manager/dataflow/placed_file.ts";
 export { type StoredContent, StoredValue } from "./manager/dataflow/stored_value.ts";
@@ -142,6 +149,7 @@ export type {
   OwnKey,
 } from "./manager/dataflow/memo_key.ts";
 export type {
+  KeptPlace,
   MemoEntry,
   MemoFilter,
   MemoPlace,

@@ -27,9 +27,9 @@ export interface EnteredCount {
 interface Series {
   readonly app: string;
   calls: number;
-  /** By state: how many are there now, and how many came there. */
-  readonly now: Map<AppState, number>;
-  readonly entered: Map<AppState, number>;
+  /** By index in `APP_STATES`: how many are there now, and how many came there. */
+  readonly now: number[];
+  readonly entered: number[];
 }
 
 /** A call that has not ended. */
@@ -42,6 +42,11 @@ interface PendingCall extends TriedCall {
 
 type StateFact = Extract<AppFact, { readonly kind: "app_state" }>;
 
+/** `{state: its index in APP_STATES}`: a call enters several, and each is counted twice. */
+const STATE_INDEX = Object.fromEntries(
+  APP_STATES.map((state, index) => [state, index]),
+) as { readonly [State in AppState]: number };
+
 /** The calls of apps of one manager. */
 export class AppLedger {
   readonly #onTry: (taskId: TaskId, call: TriedCall) => void;
@@ -50,7 +55,8 @@ export class AppLedger {
   readonly #tries: Map<TaskId, PendingCall> = new Map();
   readonly #series: Series[] = [];
   readonly #seriesOf: (app: string) => Series = seriesByName((app) => {
-    const series: Series = { app, calls: 0, now: new Map(), entered: new Map() };
+    const [now, entered] = [APP_STATES.map(() => 0), APP_STATES.map(() => 0)];
+    const series: Series = { app, calls: 0, now, entered };
     this.#series.push(series);
     return series;
   });
@@ -64,8 +70,8 @@ export class AppLedger {
   get rows(): readonly AppRow[] | undefined {
     if (this.#series.length === 0) return undefined;
     return this.#series.map(({ app, calls, now }) => {
-      const told = APP_STATES.flatMap((state) => {
-        const count = now.get(state) ?? 0;
+      const told = APP_STATES.flatMap((state, index) => {
+        const count = now[index] ?? 0;
         return count === 0 ? [] : [[state, count] as const];
       });
       return { app, calls, states: Object.fromEntries(told) };
@@ -75,7 +81,10 @@ export class AppLedger {
   /** How often calls came to each state that any has come to. */
   get entered(): readonly EnteredCount[] {
     return this.#series.flatMap(({ app, entered }) =>
-      Array.from(entered, ([state, count]) => ({ app, state, count }))
+      APP_STATES.flatMap((state, index) => {
+        const count = entered[index] ?? 0;
+        return count === 0 ? [] : [{ app, state, count }];
+      })
     );
   }
 
@@ -117,15 +126,17 @@ export class AppLedger {
 
   #enter(call: PendingCall, state: AppState): void {
     const { now } = call.series;
-    now.set(call.state, (now.get(call.state) ?? 1) - 1);
+    const left = STATE_INDEX[call.state];
+    now[left] = (now[left] ?? 1) - 1;
     call.state = state;
     enter(call.series, state);
   }
 }
 
 function enter({ now, entered }: Series, state: AppState): void {
-  now.set(state, (now.get(state) ?? 0) + 1);
-  entered.set(state, (entered.get(state) ?? 0) + 1);
+  const index = STATE_INDEX[state];
+  now[index] = (now[index] ?? 0) + 1;
+  entered[index] = (entered[index] ?? 0) + 1;
 }
 
 /** Calls by state, and in all. */

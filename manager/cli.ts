@@ -56,7 +56,7 @@ import { embeddedLibrary } from "./embedded.ts";
 import type { FailedTask } from "./failure_news.ts";
 import { Manager } from "./manager.ts";
 import {
-  closeManagers,
+  endManagers,
   isProcessEnding,
   onManagerOpened,
   setDefaultManagerOptions,
@@ -169,6 +169,7 @@ async function run({ spec, given, library }: Call): Promise<number> {
       const progress = new Progress({
         status: () => manager.status(),
         subscribe: (listener) => manager.subscribe(listener),
+        appOf: (id) => manager.appOf(id),
         more: (task) => failedOutputPath(manager, task),
         isEnding: isProcessEnding,
         terminal: standardError(),
@@ -181,11 +182,11 @@ async function run({ spec, given, library }: Call): Promise<number> {
     await runScript(script, args, library);
   } catch (error) {
     if (error instanceof ScriptError) throw new UsageError(error.message);
-    await closeManagers();
+    await endManagers();
     process.stderr.write(`${describeUncaught(error)}\n`);
     return EXIT_FAILURE;
   }
-  await closeManagers();
+  await endManagers();
   return process.exitCode === undefined ? 0 : Number(process.exitCode);
 }
 

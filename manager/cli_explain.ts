@@ -32,7 +32,10 @@ async function explain(call: Call, connection: ClientConnection): Promise<number
   const { explanations, hasMore } = found;
   if (explanations.length === 0 && selection.kind === "ids") {
     const what = call.given.positionals[0];
-    throw new Error(`Cannot explain "${what}": these tasks ended too long ago to be remembered`);
+    throw new Error(
+      `Cannot explain "${what}": no task has that number, or it ended too long ago to be ` +
+        'remembered; for calls of apps "tendril calls" has the numbers of their tasks',
+    );
   }
   if (call.given.flag("json")) {
     const documents = explanations.map((explanation) => {

@@ -149,7 +149,9 @@ async function list({ given, file, store }: Memo): Promise<number> {
   }
   const shown = entries.length < count ? `; the newest ${entries.length} are shown` : "";
   await print(formatTable(COLUMNS, entries, outputSize()));
-  return await print(`${count} results, ${formatSize(sizeBytes)}${shown}\n`);
+  return await print(
+    `${count} ${count === 1 ? "result" : "results"}, ${formatSize(sizeBytes)}${shown}\n`,
+  );
 }
 
 const COLUMNS: readonly Column<MemoSummary>[] = [

@@ -305,39 +305,28 @@ export interface ManagerConfig {
   readonly hasDashboard: boolean;
 }
 
+interface ReadOptions {
+  readonly name: string;
+  readonly listen: HostPort;
+  readonly advertise: readonly HostPort[];
+  readonly tls: KeyPair;
+  readonly insecure: boolean;
+  readonly workers: LocalWorkersConfig;
+  readonly policies: Policies;
+  readonly category: readonly CategoryChange[];
+  readonly runDirectory: string | false;
+  readonly records: RecordsConfig;
+  readonly logLevel: LogLevel;
+  readonly dashboard: boolean;
+}
+
 /**
  * Checks the options of `Manager.start` and fills in the defaults.
  *
  * @throws {TypeError | RangeError} When an option is unknown or has a wrong value.
  */
 export function readManagerOptions(options: ManagerOptions): ManagerConfig {
-  const read = readOptions<{
-    name: string;
-    listen: HostPort;
-    advertise: readonly HostPort[];
-    tls: KeyPair;
-    insecure: boolean;
-    workers: LocalWorkersConfig;
-    policies: Policies;
-    category: readonly CategoryChange[];
-    runDirectory: string | false;
-    records: RecordsConfig;
-    logLevel: LogLevel;
-    dashboard: boolean;
-  }>(options, "Manager.start", {
-    name: managerName,
-    listen: listenAddress,
-    advertise: advertised,
-    tls: ownTls,
-    insecure: flag,
-    workers: localWorkers,
-    policies: (value) => readPolicies(value, DEFAULT_POLICIES),
-    category: readCategories,
-    runDirectory: runDirectoryOption,
-    records: recordsOption,
-    logLevel: oneOf(...LOG_LEVELS),
-    dashboard: flag,
-  });
+  const read = readOptions<ReadOptions>(options, "Manager.start", READERS);
   if (read.tls !== undefined && read.insecure === true) {
     throw new TypeError("Cannot take both tls and insecure: one says to encrypt, the other not to");
   }
@@ -555,3 +544,21 @@ const POLICY_READERS: Readers<OwnPolicies> = {
   libraryIdleTimeout: duration,
   libraryTurn: duration,
 };
+
+const READERS: Readers<ReadOptions> = {
+  name: managerName,
+  listen: listenAddress,
+  advertise: advertised,
+  tls: ownTls,
+  insecure: flag,
+  workers: localWorkers,
+  policies: (value) => readPolicies(value, DEFAULT_POLICIES),
+  category: readCategories,
+  runDirectory: runDirectoryOption,
+  records: recordsOption,
+  logLevel: oneOf(...LOG_LEVELS),
+  dashboard: flag,
+};
+
+/** What `Manager.start` takes. */
+export const MANAGER_OPTION_NAMES: readonly string[] = [...Object.keys(READERS), "config"];

@@ -7,7 +7,7 @@ import { clearImmediate, setImmediate } from "node:timers";
 
 import { assert } from "../shared/assert.ts";
 import type { ManagerEvent, TimedEvent } from "./core/event.ts";
-import type { Fact } from "./core/fact.ts";
+import type { AppFact, Fact } from "./core/fact.ts";
 import type { ManagerInstruction } from "./core/instruction.ts";
 
 /** Events of one step at most; DESIGN section 4. */
@@ -33,6 +33,9 @@ const REST_MS_MAX = 20;
 
 /** Events that may wait; beyond it `push` steps at once, so that no loop fills the memory. */
 const QUEUE_EVENTS_MAX = 10_000;
+
+/** Facts of calls of apps that are one event: a step of so many events is to stay short. */
+const NOTED_FACTS_MAX = 16;
 
 /** Longest delay that timers take. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -102,6 +105,14 @@ export class Engine {
     this.#queue.push(timed);
     if (this.#queue.length >= QUEUE_EVENTS_MAX && !this.#isStepping) this.#stepNow();
     else this.#schedule();
+  }
+
+  /** Adds a fact of the dataflow layer: to the newest event, if that holds such facts. */
+  note(fact: AppFact): void {
+    const newest = this.#queue.at(-1);
+    if (newest?.kind === "app_noted" && newest.facts.length < NOTED_FACTS_MAX) {
+      newest.facts.push(fact);
+    } else this.push({ kind: "app_noted", facts: [fact] });
   }
 
   /** Calls `listener` with the facts of each step that has some; gives back how to stop. */

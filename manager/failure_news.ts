@@ -24,6 +24,8 @@ const STDERR_BYTES_MAX: number = LINES_MAX * LINE_CHARS_MAX * 4;
 /** A task that failed. */
 export interface FailedTask {
   readonly id: TaskId;
+  /** Name of the app that it is a call of, if it is one. */
+  readonly app?: string | undefined;
   /** Number of its last try. */
   readonly try: number;
   readonly outcome: Outcome;
@@ -114,13 +116,14 @@ export function describeFailures(
 
 /** How a task failed: a line, and what it wrote last. */
 export function describeFailure(
-  { id, outcome, message, stderr }: FailedTask,
+  { id, app, outcome, message, stderr }: FailedTask,
   hasColours: boolean,
   linesMax: number = LINES_MAX,
 ): string {
   const found = message === "" ? "" : `: ${plainText(message, LINE_CHARS_MAX)}`;
+  const which = app === undefined ? `task ${id}` : `task ${id} (${app})`;
   const head = renderSpans([
-    { text: `task ${id} ended as ${outcome}`, tone: "bad" },
+    { text: `${which} ended as ${outcome}`, tone: "bad" },
     { text: found },
   ], hasColours);
   const bytes = stderr.subarray(-STDERR_BYTES_MAX);

@@ -76,6 +76,8 @@ export interface FileEntry {
   readonly path: string | undefined;
   /** Permissions of what is written to a path or a file url; undefined is the system's default. */
   readonly mode: number | undefined;
+  /** See `FileOptions.pathName`. */
+  readonly pathName: string | undefined;
   /** Copies wanted at workers; undefined leaves it to the policy. */
   replicas: number | undefined;
   /** See `TempOptions.release`. */
@@ -107,6 +109,7 @@ export function newEntry(id: FileId, spec: FileSpec): FileEntry {
     peerTransfer: spec.peerTransfer,
     path: spec.path,
     mode: spec.mode,
+    pathName: spec.pathName,
     replicas: spec.replicas,
     isReleasedByUse: spec.isReleasedByUse ?? false,
     role: "unused",

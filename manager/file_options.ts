@@ -15,10 +15,22 @@ import type { FileSpec } from "./file_store.ts";
 import { REPLICAS_MAX } from "./config.ts";
 import { count, flag, oneOf, type Reader, type Readers, readOptions, show } from "./option.ts";
 
+/** Names that every tool takes: a path of a call is sent in a line of text. */
+const pathName: Reader<string> = (value, what) => {
+  const isName = typeof value === "string" && /^[A-Za-z0-9._+=-]{1,255}$/.test(value);
+  if (isName && !/^\.+$/.test(value)) return value;
+  throw new TypeError(
+    `Cannot take ${what} "${
+      show(value)
+    }" as the name of a file: expected letters, digits and ._+=-`,
+  );
+};
+
 const FILE_READERS: Readers<FileOptions> = {
   cache: oneOf("task", "workflow", "worker", "forever"),
   peerTransfer: flag,
   mode: count(0, 0o777),
+  pathName,
 };
 
 /** Options of every declared file. */
@@ -32,6 +44,11 @@ export interface FileOptions {
    * from a url can be run when its owner may execute it.
    */
   readonly mode?: number;
+  /**
+   * What its path ends with where it is among the arguments of a function, for tools that look at
+   * that: letters, digits and `._+=-`. Default: a path in the worker's cache, which ends with none.
+   */
+  readonly pathName?: string;
 }
 
 /** Options of a file or directory of this machine. */
@@ -172,5 +189,6 @@ export function readFileOptions(options: FileOptions, owner: string): Omit<FileS
     level: read.cache ?? "workflow",
     peerTransfer: read.peerTransfer ?? true,
     mode: read.mode,
+    pathName: read.pathName,
   };
 }

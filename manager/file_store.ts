@@ -73,6 +73,7 @@ export interface FileSpec {
   readonly level: CacheLevel;
   readonly peerTransfer: boolean;
   readonly mode?: number | undefined;
+  readonly pathName?: string | undefined;
   readonly replicas?: number | undefined;
   readonly isReleasedByUse?: boolean;
   readonly path?: string;

@@ -41,6 +41,8 @@ import type { TaskHandle } from "./task_handle.ts";
  */
 const SHIPPED_MAX = 64;
 
+const CALL_VALUE_READERS = { readValue: readCallValue, readError: readCallError };
+
 /** A function as it is shipped: the library that it is called in. */
 interface Shipment {
   readonly name: string;
@@ -213,7 +215,7 @@ export class LibraryDesk {
     return tasks.call<unknown>(open, {
       call: this.#read(options),
       runsIn: { library },
-      readers: { readValue: readCallValue, readError: readCallError },
+      readers: CALL_VALUE_READERS,
     });
   }
 }

@@ -36,9 +36,15 @@ export interface LocalWorkersOptions {
   readonly logLevel: LogLevel;
   /** True when the process of that id has said hello as a worker. */
   readonly hasJoined: (pid: number) => boolean;
-  /** Told of each process that ended, by its id; `message` says how, with its last words. */
-  readonly onExit: (pid: number, message: string) => void;
+  /**
+   * Told of each process that ended, by its id; `message` says how, with its last words, and
+   * `isReplaced` whether another one is started for it.
+   */
+  readonly onExit: (pid: number, message: string, isReplaced: boolean) => void;
 }
+
+/** Processes that are started for one that was killed, or broke, after it had joined. */
+const REPLACEMENTS_MAX = 10;
 
 interface LocalWorker {
   readonly child: ChildProcess;
@@ -49,6 +55,9 @@ interface LocalWorker {
 export class LocalWorkers {
   readonly #options: LocalWorkersOptions;
   readonly #workers: Set<LocalWorker> = new Set();
+  /** `{index of a worker: processes that were started for others}` */
+  readonly #replacements: Map<number, number> = new Map();
+  #isClosing = false;
   /** A manager that ends without a word would have its workers wait for it; watchers clean up. */
   readonly #killAll = (): void => {
     for (const { child } of this.#workers) child.kill("SIGKILL");
@@ -92,6 +101,7 @@ export class LocalWorkers {
   /** Waits for released workers to end, and ends those that do not, or were not there to hear it. */
   async close(): Promise<void> {
     const { hasJoined } = this.#options;
+    this.#isClosing = true;
     await Promise.all([...this.#workers].map((worker) => {
       return end(worker, hasJoined(worker.child.pid ?? 0) ? RELEASE_MS : 0);
     }));
@@ -100,10 +110,14 @@ export class LocalWorkers {
 
   async #spawn(command: readonly string[], index: number): Promise<void> {
     const { config, logs, hasLogs, logLevel } = this.#options;
-    const workspace = join(this.#options.workspaces, `worker-${index + 1}`);
+    const number = this.#replacements.get(index) ?? 0;
+    // What watched the one before it may still be at work in its workspace.
+    const name = number === 0 ? `worker-${index + 1}` : `worker-${index + 1}-${number + 1}`;
+    const workspace = join(this.#options.workspaces, name);
     await makeFolder(workspace, "as a workspace");
     const said = await open(this.#saidPath(index), "a", 0o600);
     try {
+      if (this.#isClosing) return;
       const [file = "", ...start] = command;
       const args = [...start, "worker", "--single", ...workerArguments(config, index)];
       args.push("--workspace", workspace, "--access", this.#options.accessPath);
@@ -113,13 +127,16 @@ export class LocalWorkers {
         stdio: ["ignore", said.fd, said.fd],
         env: withoutRuntimeVariables(process.env),
       });
-      await this.#watch(child, index);
+      await this.#watch(child, { command, index });
     } finally {
       await said.close();
     }
   }
 
-  async #watch(child: ChildProcess, index: number): Promise<void> {
+  async #watch(
+    child: ChildProcess,
+    { command, index }: { readonly command: readonly string[]; readonly index: number },
+  ): Promise<void> {
     const { promise: ended, resolve } = Promise.withResolvers<void>();
     const worker = { child, ended };
     this.#workers.add(worker);
@@ -137,9 +154,28 @@ export class LocalWorkers {
       resolve();
       const how = signal === null ? `status ${code}` : signal;
       const said = lastWords(this.#saidPath(index));
-      this.#options.onExit(child.pid ?? 0, `Local worker ${index + 1} ended: ${how}${said}`);
+      const pid = child.pid ?? 0;
+      const isReplaced = code !== 0 && this.#replaces(pid, index);
+      const more = isReplaced ? "; another one is started" : "";
+      this.#options.onExit(
+        pid,
+        `Local worker ${index + 1} ended: ${how}${said}${more}`,
+        isReplaced,
+      );
+      if (!isReplaced) return;
+      this.#spawn(command, index).catch((error: unknown) => {
+        this.#options.onExit(0, error instanceof Error ? error.message : String(error), false);
+      });
     });
     await started.promise;
+  }
+
+  /** True when another process is to come for that one: calls would wait for it for ever. */
+  #replaces(pid: number, index: number): boolean {
+    const count = (this.#replacements.get(index) ?? 0) + 1;
+    if (this.#isClosing || count > REPLACEMENTS_MAX || !this.#options.hasJoined(pid)) return false;
+    this.#replacements.set(index, count);
+    return true;
   }
 
   #saidPath(index: number): string {

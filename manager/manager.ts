@@ -52,6 +52,7 @@ import { translateParameters } from "./tune_parameter.ts";
  */
 export class Manager extends ManagerFiles implements AsyncDisposable {
   readonly #parts: ManagerParts;
+  #starting: Promise<void> | undefined;
   #workers: LocalWorkers | undefined;
   readonly #libraries: LibraryDesk;
   readonly #closedListeners: (() => void)[] = [];
@@ -83,7 +84,8 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     const manager = new Manager(await startParts(config));
     noteOpened(manager);
     try {
-      await manager.#startWorkers(config);
+      manager.#starting = manager.#startWorkers(config);
+      await manager.#starting;
       return manager;
     } catch (error) {
       await manager.close();
@@ -465,52 +467,37 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     return this.#shell.status();
   }
 
-  /**
-   * A number of the sequence of tasks, for a call of an app.
-   *
-   * @internal
-   */
+  /** @internal A number of the sequence of tasks, for a call of an app. */
   newCallId(): TaskId {
     this.#checkOpen();
     return this.#shell.tasks.reserveId();
   }
 
-  /**
-   * The folder of this run's records, made now; undefined if there is none.
-   *
-   * @internal
-   */
+  /** @internal The folder of this run's records, made now; undefined if there is none. */
   makeRunDirectory(): string | undefined {
     return this.#parts.runDirectory.make();
   }
 
-  /**
-   * True of the file or the task of this very manager.
-   *
-   * @internal
-   */
+  /** @internal True of the file or the task of this very manager. */
   owns(handle: FileHandle | TaskHandle<unknown>): boolean {
     return handle instanceof FileHandle
       ? handle.isOf(this.#shell.store)
       : handle.isOf(this.#shell.tasks);
   }
 
-  /**
-   * Has what `submit` submits be told of as a try of that call of an app.
-   *
-   * @internal
-   */
+  /** @internal Has what `submit` submits be told of as a try of that call of an app. */
   asTryOf<T>(callId: TaskId, submit: () => T): T {
     return this.#shell.tasks.asTryOf(callId, submit);
   }
 
-  /**
-   * Tells the readers of facts about a call of an app.
-   *
-   * @internal
-   */
+  /** @internal Tells the readers of facts about a call of an app. */
   noteApp(fact: AppFact): void {
-    this.#shell.engine.push({ kind: "app_noted", fact });
+    this.#shell.engine.note(fact);
+  }
+
+  /** @internal The name of the app that a task is a try of; undefined where it is none. */
+  appOf(id: TaskId): string | undefined {
+    return this.#shell.catalog.get(id)?.call?.app;
   }
 
   /** Calls `listener` with what became true, step by step; returns how to stop. */
@@ -579,6 +566,9 @@ export class Manager extends ManagerFiles implements AsyncDisposable {
     shell.engine.flush();
     for (const listener of this.#closedListeners) listener();
     shell.release("the workflow is over");
+    await this.#starting?.catch(() => {
+      // Whoever started it is told.
+    });
     await Promise.all([this.#workers?.close(), shell.close(), this.#libraries.close()]);
     const runEnd = runEndOf(shell.status());
     await failedOutputs.close();

@@ -114,8 +114,8 @@ export async function startLocalWorkers(
     hasLogs: runDirectory.logsPath !== undefined,
     logLevel: config.logLevel,
     hasJoined: (pid) => shell.hasJoined(pid),
-    onExit: (pid, message) => {
-      leftCount -= 1;
+    onExit: (pid, message, isReplaced) => {
+      if (!isReplaced) leftCount -= 1;
       haveJoined = shell.noteExit(pid) || haveJoined;
       if (isClosing()) return;
       const isAlone = shell.status().workers.connected === 0;

@@ -25,6 +25,7 @@ const managers = new Set<Closable>();
 const listeners = new Set<(manager: Closable) => void>();
 let defaults: object = {};
 let isEnding = false;
+let isOver = false;
 
 /** What `Manager.start` takes where a script states nothing: what `tendril run` was given. */
 export function defaultManagerOptions(): object {
@@ -53,6 +54,8 @@ export function noteOpenedBeside(opened: Closable): void {
     for (const signal of endSignals()) process.on(signal, endOnSignal);
   }
   managers.add(opened);
+  // Later, when whoever opens it has it.
+  if (isOver) setTimeout(() => void opened.close(), 0);
 }
 
 /** Notes that a manager, or what was opened beside it, is closed. */
@@ -65,6 +68,15 @@ export function noteClosed(manager: Closable): void {
 /** True once a signal has told this process to end. */
 export function isProcessEnding(): boolean {
   return isEnding;
+}
+
+/**
+ * Closes the managers that are still open at the end of a script, and those that are opened from now
+ * on: a script that does not await what opens them is over before.
+ */
+export async function endManagers(): Promise<void> {
+  isOver = true;
+  await closeManagers();
 }
 
 /** Closes the managers that are still open. */

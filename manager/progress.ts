@@ -1,5 +1,6 @@
 /** What `tendril run` shows while a workflow runs: one line that is redrawn, or plain lines. */
 
+import type { TaskId } from "../shared/ids.ts";
 import { ProgressLine } from "../shared/progress_line.ts";
 import { renderSpans } from "../shared/span.ts";
 import type { ClearLine, Terminal } from "../shared/terminal.ts";
@@ -18,6 +19,8 @@ export interface ProgressOptions {
   readonly status: () => ManagerStatus;
   /** Calls `listener` with what became true; returns how to stop. */
   readonly subscribe: (listener: (facts: readonly Fact[]) => void) => () => void;
+  /** Name of the app that a task is a call of, if it is one. */
+  readonly appOf: (id: TaskId) => string | undefined;
   /** Where there is more of a task that failed. */
   readonly more: (task: FailedTask) => string | undefined;
   /** The process was interrupted: the line is not shown any more. */
@@ -66,7 +69,8 @@ export class Progress implements Disposable {
       const { end: { taskId: id, message, result, try: number }, outcome } = fact;
       if (outcome === "cancelled") continue;
       const stderr = result?.stderr ?? NO_BYTES;
-      const task = { id, try: number, outcome, message, stderr };
+      const app = this.#options.appOf(id);
+      const task = { id, app, try: number, outcome, message, stderr };
       this.#print(this.#news.note(task, performance.now()));
     }
   }

@@ -150,7 +150,9 @@ export function describeEnd(status: ManagerStatus, nowMs: number): readonly Span
     ...(apps === undefined
       ? describeOutcomes({ succeeded, failed, cancelled, unfinished })
       : describeCalls(appTotals(apps))),
-    { text: `; in ${formatDuration(tookMs)}, ${formatRate(averageRate(done, tookMs))}` },
+    { text: `; in ${formatDuration(tookMs)}` },
+    // Where nothing ran, or all came from memory, there is none.
+    ...(done === 0 ? [] : [{ text: `, ${formatRate(averageRate(done, tookMs))}` }]),
     { text: `; ${describeBytes(status.bytes)}` },
   ];
 }

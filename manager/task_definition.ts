@@ -516,7 +516,7 @@ export function toMount({ mount, entry, isSymlink, isStrict, only }: CheckedMoun
   };
 }
 
-/** A file argument of a call has no name: its index in the list is its place. */
-export function toArgument(entry: FileEntry): TaskMount {
-  return { mount: "", fileId: entry.id };
+/** A file argument of a call has no mount: its index in the list is its place. */
+export function toArgument({ id: fileId, pathName }: FileEntry): TaskMount {
+  return pathName === undefined ? { mount: "", fileId } : { mount: "", fileId, pathName };
 }

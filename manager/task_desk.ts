@@ -88,6 +88,8 @@ interface Untold {
   readonly cancelled: Set<TaskId>;
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 /** Tasks of one event: what is at workers ends as part of it. */
 const CANCELS_MAX = 100;
 
@@ -155,8 +157,15 @@ export class TaskDesk implements TaskOwner {
     const task = this.#make(id, submission);
     const { tag, category } = call;
     const { request } = task.template;
-    const labels = { tag, category, request };
-    const handle = new TaskHandle<T>({ id, owner: this, ...labels, readValue, readError });
+    const handle = new TaskHandle<T>({
+      id,
+      owner: this,
+      tag,
+      category,
+      request,
+      readValue,
+      readError,
+    });
     this.#pending.set(id, handle);
     const { handler } = call.retry;
     if (handler !== undefined) this.#retryHandlers.set(id, handler);
@@ -265,11 +274,12 @@ export class TaskDesk implements TaskOwner {
   }
 
   #make(id: TaskId, submission: Omit<Submission<never>, "readers">): TaskDefinition {
-    const { runsIn, awaits } = submission;
-    const task = this.#maker.make(id, submission, runsIn);
-    const appCall = this.#appCall;
-    if (awaits === undefined && appCall === undefined) return task;
-    return { ...task, ...(awaits && { awaits }), ...(appCall !== undefined && { appCall }) };
+    // It was made for this task alone.
+    const task: Mutable<TaskDefinition> = this.#maker.make(id, submission, submission.runsIn);
+    const { awaits } = submission;
+    if (awaits !== undefined) task.awaits = awaits;
+    if (this.#appCall !== undefined) task.appCall = this.#appCall;
+    return task;
   }
 
   #note(task: TaskDefinition, { tag, category }: CheckedCall): void {

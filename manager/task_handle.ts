@@ -261,6 +261,22 @@ export class TaskHandle<T = TaskResult> implements PromiseLike<TaskResult> {
     for (const waiter of waiters) waiter(end);
   }
 
+  /**
+   * Calls `listener` once the task has ended, with no promise and no result made for it: within the
+   * manager's step, or in a moment when it has ended already.
+   *
+   * @internal
+   */
+  onEnded(listener: (end: TaskEnd) => void): void {
+    const end = this.#end;
+    if (end === undefined) {
+      (this.#waiters ??= []).push(listener);
+      return;
+    }
+    this.#options.owner.taken(this);
+    queueMicrotask(() => listener(end));
+  }
+
   async *#parts(source: GrowingSource): AsyncGenerator<FollowPart, void> {
     if (this.#end === undefined) return yield* this.#options.owner.follow(this.id, source);
     const { result } = this.#end;

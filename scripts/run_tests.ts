@@ -38,7 +38,7 @@ import {
 const OF_PROGRAMS = /^tests\/(integration|binary)\//;
 
 /** Folders whose tests run under Deno too: what a manager on Deno is made of, and both cores. */
-const ON_DENO = /^tests\/(shared|manager|worker\/core)\/|^tests\/deno_shim\.test\.ts$/;
+const ON_DENO = /^tests\/(shared|manager|contract|worker\/core)\/|^tests\/deno_shim\.test\.ts$/;
 
 /** `{test file in those folders: why it cannot run under Deno}`; every entry must exist. */
 const NOT_ON_DENO: Readonly<Record<string, string>> = {

@@ -115,16 +115,50 @@ async function ended(make) {
  * Returns the source of a module that exports each of the functions under its name, with those
  * entries of `values` that they use. They may use each other, and functions among the values the
  * others; what a function keeps in a value is there for later calls of the same process. The text
- * is the same for the same functions and values, in whatever order they are given.
+ * is the same for the same functions and values, in whatever order they are given. Errors call the
+ * values by `valuesName`.
  *
  * @throws {TypeError} if one, or a value that it uses, cannot be taken out of its place, or has a
  * name that a module cannot export.
  */
-export function functionsModule(functions: NamedFunctions, values: FunctionContext = {}): string {
+export function functionsModule(
+  functions: NamedFunctions,
+  values: FunctionContext = {},
+  valuesName: Surroundings["contextName"] = "values",
+): string {
+  const { declared, names } = declareFunctions(functions, values, valuesName);
+  const exported = names.map(({ name, own }) => own === name ? name : `${own} as ${name}`);
+  return `${declared}export { ${exported.join(", ")} };\n`;
+}
+
+/**
+ * The same functions as an expression: an object that has each of them under its name. It awaits, so
+ * that it stands at the top level of a module.
+ *
+ * @throws {TypeError} As `functionsModule`.
+ */
+export function functionsExpression(
+  functions: NamedFunctions,
+  values: FunctionContext = {},
+): string {
+  const { declared, names } = declareFunctions(functions, values);
+  const entries = names.map(({ name, own }) => `${JSON.stringify(name)}: ${own}`);
+  return `await (async () => {\n${declared}return { ${entries.join(", ")} };\n})()`;
+}
+
+function declareFunctions(
+  functions: NamedFunctions,
+  values: FunctionContext,
+  contextName: Surroundings["contextName"] = "values",
+): {
+  readonly declared: string;
+  /** `own` is what a function is called where it is declared. */
+  readonly names: readonly { readonly name: string; readonly own: string }[];
+} {
   const names = Object.keys(functions).sort();
   const around: Surroundings = {
     context: values,
-    contextName: "values",
+    contextName,
     beside: new Set(names),
   };
   const needed = new Map<string, string>();
@@ -136,7 +170,7 @@ export function functionsModule(functions: NamedFunctions, values: FunctionConte
   });
   const taken = new Set([...needed.keys(), ...WORKER_GLOBALS]);
   const lines: string[] = [];
-  const exported: string[] = [];
+  const owns: { name: string; own: string }[] = [];
   for (const { name, main } of parsed) {
     let own = name;
     while (taken.has(own) || (own !== name && around.beside.has(own)) || !isBinding(own)) {
@@ -144,9 +178,9 @@ export function functionsModule(functions: NamedFunctions, values: FunctionConte
     }
     taken.add(own);
     lines.push(`const ${own} = ${main.source};\n`);
-    exported.push(own === name ? name : `${own} as ${name}`);
+    owns.push({ name, own });
   }
-  return `${constantsOf(needed)}${lines.join("")}export { ${exported.join(", ")} };\n`;
+  return { declared: `${constantsOf(needed)}${lines.join("")}`, names: owns };
 }
 
 function checkExported(name: string): void {

@@ -54,6 +54,8 @@ export interface LocalCommand extends LocalTry {
   readonly command: string;
   readonly env: { readonly [name: string]: string };
   readonly cores: number;
+  /** Paths at which all that it writes is put, however it ends. */
+  readonly streams: { readonly stdout?: string; readonly stderr?: string };
 }
 
 /** A call of a function of a library that was told of before. */

@@ -173,6 +173,7 @@ const inputMounts = list(shape<InputMount>({
   name: cacheName,
   generation: natural,
   isSymlink: optional(flag),
+  pathName: optional(name(NAME_CHARS_MAX)),
 }));
 
 const dispatchedTask = shape<DispatchedTask>({

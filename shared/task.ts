@@ -92,6 +92,8 @@ export interface InputMount {
   readonly generation: number;
   /** One symbolic link, however it is mounted else. */
   readonly isSymlink?: boolean;
+  /** Of a file of a function call: what its path is to end with. */
+  readonly pathName?: string;
 }
 
 /** A file that a try leaves behind. */

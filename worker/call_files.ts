@@ -6,12 +6,13 @@
  * @module
  */
 
-import { lstatSync, mkdirSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 
-import { basename, dirname } from "@std/path";
+import { basename, dirname, join } from "@std/path";
 
 import { checkCacheName } from "../shared/cache_name.ts";
 import type { CacheName } from "../shared/ids.ts";
+import { checkMountName } from "../shared/mount_name.ts";
 import type { DispatchedTask } from "../shared/protocol.ts";
 import type { FileFacts, InputMount, OutputFacts } from "../shared/task.ts";
 import type { CacheStore, Hold } from "./cache_store.ts";
@@ -23,6 +24,9 @@ import { isDiskFull, type OutputPlaces, takeOutputs } from "./task_output.ts";
 import type { Trash } from "./trash.ts";
 import type { Trees } from "./trees.ts";
 import { MissingError, type Verdict, verdictOf } from "./verdict.ts";
+
+/** Links to arguments, in the directory of their call: a name that no mount can have. */
+const ARGUMENT_FOLDER = ".tendril-arguments";
 
 /** What the files of calls have to do with. */
 export interface CallPlaces {
@@ -57,6 +61,7 @@ interface Stamp {
 interface Argument {
   readonly name: CacheName;
   readonly hold: Hold;
+  readonly pathName: string | undefined;
 }
 
 /** `{file: what was seen of it when a call first had it}`; a file is an object of its cache's own. */
@@ -71,7 +76,7 @@ export function valueName(prefix: string, { taskId }: DispatchedTask): CacheName
 export class CallFiles {
   /** Where the call works; empty when that is the directory of its process. */
   readonly directory: string;
-  /** Of the files among its arguments, by their indexes. */
+  /** Of the files among its arguments, by their indexes: in the cache, or links there of a name. */
   readonly paths: readonly string[];
   readonly #places: CallPlaces;
   readonly #task: DispatchedTask;
@@ -90,17 +95,19 @@ export class CallFiles {
     this.#places = places;
     this.#task = task;
     this.#inputs = new MountedInputs(places.mounts);
-    const needsDirectory = isMetered || task.outputs.length > 0 || task.inputs.some(isMounted);
+    const needsDirectory = isMetered || task.outputs.length > 0 || task.inputs.some(hasPath);
     this.directory = needsDirectory ? directory : "";
     try {
       for (const input of task.inputs) if (!isMounted(input)) this.#holdArgument(input);
       if (needsDirectory) mkdirSync(directory, { mode: 0o700 });
       for (const { mount } of task.outputs) makeParents(directory, mount);
+      this.paths = this.#arguments.map(({ hold, pathName }, index) => {
+        return pathName === undefined ? hold.path : this.#link(hold.path, { pathName, index });
+      });
     } catch (error) {
       this.drop();
       throw error;
     }
-    this.paths = this.#arguments.map(({ hold }) => hold.path);
   }
 
   /** True when all is in place as it is; else `mount` has to put it there. */
@@ -180,11 +187,20 @@ export class CallFiles {
     return hold;
   }
 
-  #holdArgument({ name, generation }: InputMount): void {
+  /** A path that ends with the name under which the user knows the file. */
+  #link(target: string, { pathName, index }: { pathName: string; index: number }): string {
+    const folder = join(this.directory, ARGUMENT_FOLDER, String(index));
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, checkMountName(pathName));
+    symlinkSync(target, path);
+    return path;
+  }
+
+  #holdArgument({ name, generation, pathName }: InputMount): void {
     const { cache } = this.#places;
     const hold = cache.hold(name, generation);
     if (hold === undefined) throw new MissingError(`File argument "${name}" is not in the cache`);
-    this.#arguments.push({ name, hold });
+    this.#arguments.push({ name, hold, pathName });
     const stored = cache.get(name);
     if (stored === undefined || stored.facts.isDirectory) return;
     const stamp = stamps.has(stored) ? undefined : stampOf(hold.path);
@@ -270,6 +286,11 @@ export class CallFiles {
     const { cache, trees } = this.#places;
     return { cache, trees, collect: (mount) => collectOutput(this.directory, mount) };
   }
+}
+
+/** True of what is in the directory of the call. */
+function hasPath({ mount, pathName }: InputMount): boolean {
+  return mount !== "" || pathName !== undefined;
 }
 
 function isMounted({ mount }: InputMount): boolean {

@@ -94,6 +94,8 @@ export interface TaskMount {
   readonly fileId: FileId;
   /** Of an input: one symbolic link, however it is mounted else. */
   readonly isSymlink?: boolean;
+  /** Of a file of a function call: what its path is to end with. */
+  readonly pathName?: string;
   /** Of an input: the task runs only where a replica is. */
   readonly isStrict?: boolean;
   /** Of an output: it comes of a last try that failed, and of no other. */
@@ -254,7 +256,7 @@ export type ManagerEvent =
   | { readonly kind: "task_cancelled"; readonly taskId: TaskId }
   | { readonly kind: "category_declared"; readonly category: CategoryChange }
   /** The dataflow layer tells the readers of facts; nothing here depends on it. */
-  | { readonly kind: "app_noted"; readonly fact: AppFact }
+  | { readonly kind: "app_noted"; readonly facts: AppFact[] }
   /** Many at once: none of them is dispatched from now on, and they end within some steps. */
   | { readonly kind: "tasks_cancelled"; readonly taskIds: readonly TaskId[] }
   /** Answer to `ask_retry`: what the try costs of `retries`, or why nobody can tell. */

@@ -63,6 +63,7 @@ export type AppFact =
     /** Label of the executor; empty of a join, which runs here. */
     readonly executor: string;
     readonly label?: string;
+    /** Default: the name of the app. */
     readonly category?: string;
     /** Calls that it waits for, each once. */
     readonly dependsOn: readonly TaskId[];

@@ -65,10 +65,13 @@ function dispatchMessage(
 function dispatchedTask(state: ManagerState, attempt: TryRecord, shape: number): DispatchedTask {
   const { definition } = attempt.task;
   const inputs: InputMount[] = [];
-  for (const { mount, fileId, isSymlink } of definition.inputs) {
+  for (const { mount, fileId, isSymlink, pathName } of definition.inputs) {
     const file = fileOf(state, fileId);
     const generation = comingGeneration(attempt, file) ?? file.generation;
-    const input = { mount, name: boundName(file), generation };
+    const name = boundName(file);
+    const input = pathName === undefined
+      ? { mount, name, generation }
+      : { mount, name, generation, pathName };
     inputs.push(isSymlink === true ? { ...input, isSymlink } : input);
   }
   const outputs: OutputMount[] = [];

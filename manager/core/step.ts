@@ -121,7 +121,8 @@ function handle(state: ManagerState, event: TimedEvent): void {
     case "retry_decided":
       return decideRetry(state, event, event.decision);
     case "app_noted":
-      return void state.facts.push(event.fact);
+      for (const fact of event.facts) state.facts.push(fact);
+      return;
     case "category_declared":
       state.facts.push({ kind: "category_declared", category: event.category });
       return declareCategory(state, event.category);

@@ -84,7 +84,7 @@ export function app(
   >;
   const exported = /^[A-Za-z_$][\w$]*$/.test(name) ? name : "run";
   // What cannot travel is said here, and not by the first call.
-  functionsModule({ [exported]: given as never }, context);
+  functionsModule({ [exported]: given as never }, context, "context");
   return declare(valueBody(given, exported, context), name, options);
 }
 

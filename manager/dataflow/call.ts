@@ -77,8 +77,13 @@ export interface Promised {
 export function newCall(
   own: Pick<CallRecord, "id" | "recipe" | "args" | "streams" | "isAgain">,
 ): CallRecord {
+  const { id, recipe, args, streams, isAgain } = own;
   return {
-    ...own,
+    id,
+    recipe,
+    args,
+    streams,
+    isAgain,
     state: "pending",
     waitingCount: 0,
     hasReferences: false,

@@ -13,8 +13,8 @@ const ITEMS_MAX = 4;
 /** The arguments of a call on one line, shortened. */
 export function argumentText(args: readonly unknown[]): string {
   let text = "";
-  for (const [index, arg] of args.entries()) {
-    text += `${index === 0 ? "" : ", "}${valueText(arg, 0)}`;
+  for (let index = 0; index < args.length; index++) {
+    text += `${index === 0 ? "" : ", "}${valueText(args[index], 0)}`;
     if (text.length > ARGUMENTS_CHARS_MAX) return `${text.slice(0, ARGUMENTS_CHARS_MAX - 1)}…`;
   }
   return text;

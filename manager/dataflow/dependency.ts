@@ -16,7 +16,7 @@ export type Awaitable = PromiseLike<unknown>;
 export interface DependencyResolver {
   /**
    * Replaces each object in `value` that may be awaited, or is a file, by what `map` returns of it.
-   * Called once to find them, when `map` returns the object itself, and once to replace them.
+   * Called to find them, when `map` returns the object itself and so does this, and to replace them.
    */
   map(value: unknown, map: (found: object) => unknown): unknown;
 }
@@ -32,8 +32,8 @@ export const SHALLOW_RESOLVER: DependencyResolver = {
     if (!Array.isArray(value)) return value;
     // Whoever wrote the resolver knows that the arguments are a list.
     const items: readonly unknown[] = value;
-    if (!items.some((item) => isObject(item))) return items;
-    return items.map((item) => isObject(item) && !Array.isArray(item) ? map(item) : item);
+    const mapped = items.map((item) => isObject(item) && !Array.isArray(item) ? map(item) : item);
+    return mapped.every((item, index) => item === items[index]) ? items : mapped;
   },
 };
 

@@ -35,6 +35,13 @@ export type AppBody =
     readonly module: string | URL;
     readonly from?: string | URL;
   }
+  /** An export of a module that is this text, with absolute paths of what it imports. */
+  | {
+    readonly kind: "javascript";
+    readonly code: "text";
+    readonly function: string;
+    readonly text: string;
+  }
   | {
     readonly kind: "python";
     readonly function: string;

@@ -34,6 +34,9 @@ export interface ExecutorState {
   readonly openCount: number;
 }
 
+/** At least one. */
+export type AbleExecutors = readonly [ExecutorState, ...ExecutorState[]];
+
 /**
  * Chooses among the executors that can run a call, in the order in which the flow has them; asked for
  * calls of apps that name no executor, before each try.
@@ -42,11 +45,8 @@ export interface ExecutorState {
  */
 export type ExecutorChooser = (
   call: CallToPlace,
-  executors: readonly [ExecutorState, ...ExecutorState[]],
+  executors: AbleExecutors,
 ) => string;
-
-/** Those that take the call, as a chooser is given them. */
-export type AbleExecutors = Parameters<ExecutorChooser>[1];
 
 /** The first one: the order in which a flow has its executors says which is best. The default. */
 export function firstExecutor(_call: CallToPlace, [first]: AbleExecutors): string {
@@ -63,6 +63,11 @@ export function ableExecutors(
   work: TryWork,
   { name, executors }: { readonly name: string; readonly executors: readonly Executor[] },
 ): readonly [Executor, ...Executor[]] {
+  const [only, another] = executors;
+  // Most flows have one that takes all.
+  if (only !== undefined && another === undefined && only.refusal(work) === undefined) {
+    return [only];
+  }
   const refusals: string[] = [];
   const [first, ...others] = executors.filter((one) => {
     const refusal = one.refusal(work);

@@ -5,7 +5,7 @@ import process from "node:process";
 import { resolve } from "@std/path";
 
 import type { TaskId } from "../../shared/ids.ts";
-import type { PolicyOptions } from "../config.ts";
+import type { ManagerOptions, PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
 import { tell } from "../notice.ts";
@@ -13,13 +13,20 @@ import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
 import { unseenLine, waitForCalls } from "./flow_end.ts";
-import { checkFlow, checkUnmanaged, type FlowOptions, readFlow } from "./flow_options.ts";
+import {
+  type CheckedFlow,
+  checkFlow,
+  checkUnmanaged,
+  type FlowOptions,
+  readFlow,
+} from "./flow_options.ts";
 import type { FlowMemory } from "./flow_memory.ts";
 import { openMemory } from "./open_memory.ts";
 import { Kernel } from "./kernel.ts";
 import { LOCAL_STAGING } from "./local_staging.ts";
 import { ManagerExecutor } from "./manager_executor.ts";
 import { Monitors } from "./monitor.ts";
+import { Packing } from "./packing.ts";
 import { PlacedFile } from "./placed_file.ts";
 import { type Recipe, recipeOf } from "./recipe.ts";
 import { Stager, type StagingTask } from "./stager.ts";
@@ -34,6 +41,9 @@ const flows: Flow[] = [];
 /** Where streams go that the flow names, of a run without records. */
 const OUTPUT_FOLDER = "tendril-output";
 
+/** Of flows that say nothing. */
+const DEFAULT_EXECUTORS = ["manager"] as const;
+
 /** A running flow. */
 export class Flow implements AsyncDisposable {
   readonly #kernel: Kernel;
@@ -45,6 +55,7 @@ export class Flow implements AsyncDisposable {
   readonly #interrupted: Closable;
   readonly #memory: FlowMemory;
   readonly #monitors: Monitors;
+  readonly #packing: Packing | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -60,6 +71,7 @@ export class Flow implements AsyncDisposable {
     this.#executors = parts.executors;
     this.#exit = parts.exit;
     this.#monitors = parts.monitors;
+    this.#packing = parts.packing;
     this.#interrupted = { close: () => this.#end("the process was interrupted") };
     noteOpenedBeside(this.#interrupted);
     this.#manager?.onClosed(() => this.#kernel.close("the manager was closed"));
@@ -90,7 +102,9 @@ export class Flow implements AsyncDisposable {
     recipe: Recipe,
     args: readonly unknown[],
   ): AppFuture<T, Outputs> {
-    return this.#kernel.call<T, Outputs>(recipe, args);
+    const packing = this.#packing;
+    if (packing === undefined) return this.#kernel.call<T, Outputs>(recipe, args);
+    return this.#kernel.call<T, Outputs>(packing.recipe(recipe), packing.pack(args));
   }
 
   /** Waits until all calls have ended, however. */
@@ -155,6 +169,7 @@ export interface FlowParts {
   readonly exit: "wait" | "cancel";
   readonly memory: FlowMemory;
   readonly monitors: Monitors;
+  readonly packing: Packing | undefined;
 }
 
 /**
@@ -173,36 +188,23 @@ export interface FlowParts {
  */
 export async function load(options: FlowOptions = {}): Promise<Flow> {
   const { own, forManager } = readFlow(options);
-  const { executors: given = ["manager"], tune } = own;
-  checkFlow(given);
-  const policies: PolicyOptions = { ...forManager.policies, ...tune };
-  const isStarted = own.manager === undefined && given.includes("manager");
-  if (!isStarted) checkUnmanaged(options);
-  const started = isStarted
-    ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
-    : own.manager;
-  const managers = [
-    ...(started === undefined ? [] : [started]),
-    ...given.flatMap((one) => one instanceof ManagerExecutor ? [one.manager] : []),
-  ];
+  checkFlow(own.executors ?? DEFAULT_EXECUTORS);
+  const { managers, executors, isStarted } = await startPlaces(options, own, forManager);
   // Calls are numbered, and told of, by the first one.
   const [manager] = managers;
-  const executors = given.map((one) => {
-    if (one === "manager") return new ManagerExecutor(started as Manager);
-    if (one instanceof ManagerExecutor && one.manager === manager) one.beHome();
-    return one;
-  });
   let lastId = 0;
+  const monitors = new Monitors(own.monitors, tell);
+  const { serializers } = own;
+  const packing = serializers.length === 0 ? undefined : new Packing(serializers);
   const stager: Stager = new Stager({
     stagings: [...own.stagings, LOCAL_STAGING, URL_STAGING, ZIP_STAGING],
     run: (staging, executor, task) => runStaging(kernel, { staging, executor, task }),
   });
   const folder = (): string => manager?.makeRunDirectory() ?? resolve(OUTPUT_FOLDER);
   const naming = { naming: own.outputName, folder };
-  const monitors = new Monitors(own.monitors, tell);
   const memory = await openMemory(own, { manager, again: (call) => kernel.again(call) })
     .catch(async (error: unknown) => {
-      if (isStarted) await started?.close();
+      if (isStarted) await manager?.close();
       throw error;
     });
   const kernel: Kernel = new Kernel({
@@ -227,12 +229,55 @@ export async function load(options: FlowOptions = {}): Promise<Flow> {
     },
     ensure: (call) => memory.ensure(call),
     memory,
+    packing,
   });
-  const isOwnManager = isStarted;
-  const parts = { kernel, stager, manager, isOwnManager, executors, memory, monitors };
+  const parts = {
+    kernel,
+    stager,
+    manager,
+    isOwnManager: isStarted,
+    executors,
+    memory,
+    monitors,
+    packing,
+  };
   const flow = new Flow({ ...parts, exit: own.exit });
   flows.push(flow);
   return flow;
+}
+
+/** Where calls can run. */
+interface Places {
+  /** The flow's own one first. */
+  readonly managers: readonly Manager[];
+  readonly executors: readonly Executor[];
+  /** Whether the first manager ends with the flow. */
+  readonly isStarted: boolean;
+}
+
+/** Starts a manager where one is needed, and makes its executor. */
+async function startPlaces(
+  options: FlowOptions,
+  own: CheckedFlow,
+  forManager: ManagerOptions,
+): Promise<Places> {
+  const { executors: given = DEFAULT_EXECUTORS, tune } = own;
+  const isStarted = own.manager === undefined && given.includes("manager");
+  if (!isStarted) checkUnmanaged(options);
+  const policies: PolicyOptions = { ...forManager.policies, ...tune };
+  const started = isStarted
+    ? await Manager.start({ ...forManager, ...(tune === undefined ? {} : { policies }) })
+    : own.manager;
+  const managers = [
+    ...(started === undefined ? [] : [started]),
+    ...given.flatMap((one) => one instanceof ManagerExecutor ? [one.manager] : []),
+  ];
+  const executors = given.map((one) => {
+    if (one === "manager") return new ManagerExecutor(started as Manager);
+    if (one instanceof ManagerExecutor && one.manager === managers[0]) one.beHome();
+    return one;
+  });
+  return { managers, executors, isStarted };
 }
 
 /** Runs a command of a staging as a call of its own; gives what it made. */

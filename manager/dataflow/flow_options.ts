@@ -1,8 +1,14 @@
 /** Options of a flow, checked. */
 
-import type { Duration, ManagerOptions, PolicyOptions } from "../config.ts";
+import {
+  type Duration,
+  MANAGER_OPTION_NAMES,
+  type ManagerOptions,
+  type PolicyOptions,
+} from "../config.ts";
 import { Manager } from "../manager.ts";
 import {
+  checkOptionNames,
   duration,
   flag,
   oneOf,
@@ -17,9 +23,10 @@ import { CHECKPOINT_MODES, CHECKPOINT_PERIOD_MS, type CheckpointMode } from "./c
 import { DEEP_RESOLVER, type DependencyResolver } from "./dependency.ts";
 import type { Executor } from "./executor.ts";
 import type { Monitor } from "./monitor.ts";
-import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
-import type { Staging } from "./staging.ts";
 import { type ExecutorChooser, firstExecutor } from "./executor_choice.ts";
+import { DEFAULT_NAMING, type OutputNaming } from "./output_name.ts";
+import { type AnySerializer, checkSerializers } from "./serializer.ts";
+import type { Staging } from "./staging.ts";
 import { memoKey, type MemoKeyer } from "./memo_key.ts";
 import type { MemoStore } from "./memo_store.ts";
 import { MEMO_FILE } from "./sqlite_memo_store.ts";
@@ -44,6 +51,8 @@ export interface OwnFlowOptions extends AppRetryOptions {
   readonly exit?: "wait" | "cancel";
   /** Told of what becomes of calls, beside the records of the manager. Default none. */
   readonly monitors?: readonly Monitor[];
+  /** How objects of classes travel as arguments and results. Default: they are refused. */
+  readonly serializers?: readonly AnySerializer[];
   /** What among arguments is awaited. Default `DEEP_RESOLVER`. */
   readonly resolver?: DependencyResolver;
   /** How files come to calls and from them, asked before those that are there anyway. */
@@ -88,6 +97,7 @@ export interface CheckedFlow {
   readonly manager: Manager | undefined;
   readonly exit: "wait" | "cancel";
   readonly monitors: readonly Monitor[];
+  readonly serializers: readonly AnySerializer[];
   readonly resolver: DependencyResolver;
   readonly retry: CheckedRetry;
   readonly tune: PolicyOptions | undefined;
@@ -184,6 +194,7 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   executors,
   chooseExecutor: chooser,
   monitors,
+  serializers: checkSerializers,
   manager,
   exit: oneOf("wait", "cancel"),
   resolver,
@@ -199,15 +210,22 @@ const OWN_READERS: Readers<OwnFlowOptions> = {
   outputName,
 };
 
+/** All that `load` takes. */
+const OPTION_NAMES: object = {
+  ...OWN_READERS,
+  ...Object.fromEntries(MANAGER_OPTION_NAMES.map((name) => [name, true])),
+};
+
 /**
  * Checks the flow's own options, and tells them from its manager's.
  *
- * @throws {TypeError | RangeError} When one of its own has a wrong value.
+ * @throws {TypeError | RangeError} When there is no such option, or one of its own has a wrong value.
  */
 export function readFlow(options: FlowOptions): {
   readonly own: CheckedFlow;
   readonly forManager: ManagerOptions;
 } {
+  checkOptionNames(options, "load", OPTION_NAMES);
   const entries = Object.entries(options);
   const isOwn = (name: string): boolean => Object.hasOwn(OWN_READERS, name);
   const read = readOptions<OwnFlowOptions>(
@@ -221,6 +239,7 @@ export function readFlow(options: FlowOptions): {
       executors: read.executors,
       chooseExecutor: read.chooseExecutor ?? firstExecutor,
       monitors: read.monitors ?? [],
+      serializers: read.serializers ?? [],
       manager: read.manager,
       exit: read.exit ?? "wait",
       resolver: read.resolver ?? DEEP_RESOLVER,

@@ -26,15 +26,18 @@ export class ForeignFiles {
 
   /** The try with files of its own manager alone; undefined when it is so already. */
   bring(aTry: AppTry): Promise<AppTry> | undefined {
-    const coming = new Map<PlacedFile, Promise<PlacedFile>>();
+    let foreign: Set<PlacedFile> | undefined;
     const look = (leaf: object): object => {
-      if (leaf instanceof PlacedFile && this.#isForeign(leaf)) coming.set(leaf, this.#copy(leaf));
+      if (leaf instanceof PlacedFile && this.#isForeign(leaf)) (foreign ??= new Set()).add(leaf);
       return leaf;
     };
     mapLeaves(aTry.args, look);
     for (const file of Object.values(aTry.inputs)) look(file);
-    if (coming.size === 0) return undefined;
-    return Promise.all(Array.from(coming, async ([file, copy]) => [file, await copy] as const))
+    // Only the looks assign it, which the compiler does not see.
+    const found = foreign as Set<PlacedFile> | undefined;
+    if (found === undefined) return undefined;
+    const coming = Array.from(found, (file) => [file, this.#copy(file)] as const);
+    return Promise.all(coming.map(async ([file, copy]) => [file, await copy] as const))
       .then((copies) => replaceFiles(aTry, new Map(copies)));
   }
 

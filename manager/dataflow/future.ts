@@ -153,6 +153,11 @@ export class AppFuture<T, Outputs extends string = never> implements PromiseLike
     return this.#settled().finally(onFinally);
   }
 
+  /** What it is and how it stands, for those who forgot to await it. */
+  toString(): string {
+    return `AppFuture of ${this.app}#${this.id} (${this.state})`;
+  }
+
   #stream(stream: StreamName): string | DataFuture | undefined {
     const place = this.#call.streams?.[stream];
     if (place === undefined) return undefined;
@@ -205,6 +210,11 @@ export class DataFuture implements PromiseLike<DataFile> {
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#settled().then(onFulfilled, onRejected);
+  }
+
+  /** What it is and how it stands. */
+  toString(): string {
+    return `DataFuture ${this.output} of ${this.parent}`;
   }
 
   async #settled(): Promise<DataFile> {
@@ -273,6 +283,14 @@ export class DataFile extends File {
   fetch(path: string): Promise<string> {
     return this.#future.fetch(path);
   }
+}
+
+// `console.log` of one that nobody awaited tells what it is, and not how it is made; all runtimes
+// ask for that by this symbol.
+for (const { prototype } of [AppFuture, DataFuture]) {
+  Object.defineProperty(prototype, Symbol.for("nodejs.util.inspect.custom"), {
+    value: prototype.toString,
+  });
 }
 
 const NO_OUTPUTS = Object.freeze({});

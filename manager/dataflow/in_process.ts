@@ -35,6 +35,7 @@ import type {
   TryEnd,
   TryWork,
 } from "./executor.ts";
+import { bundleOf } from "./local_code.ts";
 import { OptionCheck } from "./option_check.ts";
 import type { PlacedFile } from "./placed_file.ts";
 import { ScratchFiles } from "./scratch_files.ts";
@@ -263,7 +264,8 @@ function load(body: AppBody): Promise<Namespace> {
   if (body.code === "value") {
     return importText(functionsModule({ [body.function]: body.fn }, body.context));
   }
-  return findModule(body.module, body.from).then(importAnew);
+  if (body.code === "module") return findModule(body.module, body.from).then(importAnew);
+  return bundleOf(body).then(({ bytes }) => importText(new TextDecoder().decode(bytes)));
 }
 
 function endOf(kind: FailureKind, cause: unknown): TryEnd {

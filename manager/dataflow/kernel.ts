@@ -39,6 +39,7 @@ import { AppFuture, callOf, DataFile, DataFuture, type FutureOwner } from "./fut
 import { File } from "./file.ts";
 import { mapLeaves } from "./leaves.ts";
 import type { PlacedFile } from "./placed_file.ts";
+import type { Packing } from "./packing.ts";
 import { PICK } from "./pick.ts";
 import type { Recipe } from "./recipe.ts";
 import type { Stager } from "./stager.ts";
@@ -58,6 +59,8 @@ export interface KernelOptions extends TryOptions {
   readonly checkFile: Stager["check"];
   /** Undefined where nothing is remembered. */
   readonly memory?: CallMemory | undefined;
+  /** How objects of classes travel; undefined where none do. */
+  readonly packing?: Packing | undefined;
 }
 
 /** The calls of one flow. */
@@ -80,8 +83,8 @@ export class Kernel implements FutureOwner {
     this.#options = options;
     this.#tries = new TryRunner(options, {
       launched: (call, executor) => {
-        const { task } = call;
-        this.#enter(call, "launched", { executor, ...(task && { taskId: task.id }) });
+        const taskId = call.task?.id;
+        this.#enter(call, "launched", taskId === undefined ? { executor } : { executor, taskId });
       },
       retried: (call, failure) => this.#enter(call, "fail_retryable", failureFacts(call, failure)),
       paused: (call) => this.#enter(call, "pending"),
@@ -125,12 +128,8 @@ export class Kernel implements FutureOwner {
     const id = this.#options.newId();
     const streams = isAgain ? undefined : this.#options.streamsOf(recipe, id);
     const call = newCall({ id, recipe, args, streams, isAgain });
-    const dependsOn = this.#depend(call);
+    const dependsOn = this.#checked(call);
     const isWaiting = call.waitingCount > 0;
-    if (isWaiting && recipe.target !== undefined) {
-      this.#tries.checkRuns(recipe);
-      checkTravels(recipe, args);
-    }
     if (maker !== undefined && !hasEnded(maker)) (maker.made ??= []).push(call);
     this.#open.add(call);
     this.#noteCalled(call, dependsOn);
@@ -151,14 +150,19 @@ export class Kernel implements FutureOwner {
 
   /** See `AppFuture.get`. */
   pick(call: CallRecord, key: string | number): AppFuture<unknown> {
-    return this.call<unknown, never>(PICK, [new AppFuture(call, this), key]);
+    const recipe = this.#options.packing?.recipe(PICK) ?? PICK;
+    return this.call<unknown, never>(recipe, [new AppFuture(call, this), key]);
   }
 
   /** See `FutureOwner`. */
   async read(call: CallRecord): Promise<unknown> {
     const { end } = call;
     if (end === undefined) throw new Error("Cannot read the value of a call that has not ended");
-    if (end.kind === "done") return await this.#look(end.value.read());
+    if (end.kind === "done") {
+      const value = await this.#look(end.value.read());
+      const { packing } = this.#options;
+      return packing === undefined ? value : packing.unpack(value);
+    }
     this.failures.lookAt(end.error);
     throw end.error;
   }
@@ -220,6 +224,23 @@ export class Kernel implements FutureOwner {
     this.cancelAll(why);
   }
 
+  /** What a call depends on; throws for one that could not run then. */
+  #checked(call: CallRecord): readonly CallRecord[] {
+    const { recipe, args } = call;
+    try {
+      const dependsOn = this.#depend(call);
+      if (call.waitingCount > 0 && recipe.target !== undefined) {
+        this.#tries.checkRuns(recipe);
+        checkTravels(recipe, args);
+      }
+      return dependsOn;
+    } catch (error) {
+      // There is no such call: promises among its arguments begin nothing.
+      freeCall(call);
+      throw error;
+    }
+  }
+
   /** Whoever asks for what was lost, and cannot be made anew, sees why. */
   async #look<T>(coming: Promise<T> | undefined): Promise<T | undefined> {
     try {
@@ -232,12 +253,12 @@ export class Kernel implements FutureOwner {
 
   /** Finds what a call depends on; gives the calls among it, each once. */
   #depend(call: CallRecord): readonly CallRecord[] {
-    const found = new Set<CallRecord>();
+    let found: Set<CallRecord> | undefined;
     const { recipe: { outputs, inputs }, streams } = call;
     const visit = (thing: object): unknown => {
       call.hasReferences = true;
       const parent = this.#parentOf(thing, call);
-      if (parent !== undefined) found.add(parent);
+      if (parent !== undefined) (found ??= new Set()).add(parent);
       else if (isAwaitable(thing) && call.promised?.values.has(thing) !== true) {
         this.#await(call, thing);
       } else if (thing instanceof File) this.#options.checkFile(thing, "canStageIn");
@@ -248,9 +269,11 @@ export class Kernel implements FutureOwner {
     this.#checkOutput(streams?.stderr?.to);
     if (inputs !== undefined) mapLeaves(inputs, visit);
     this.#options.resolver.map(call.args, visit);
-    if (found.size === 0) return NO_RECORDS;
-    for (const one of found) if (!hasEnded(one)) call.waitingCount += 1;
-    return [...found];
+    // Only the visits assign it, which the compiler does not see.
+    const parents = found as Set<CallRecord> | undefined;
+    if (parents === undefined) return NO_RECORDS;
+    for (const one of parents) if (!hasEnded(one)) call.waitingCount += 1;
+    return [...parents];
   }
 
   #checkOutput(to: File | undefined): void {
@@ -304,8 +327,9 @@ export class Kernel implements FutureOwner {
     try {
       this.#begin(call, true);
     } catch (error) {
-      this.#end(call, "failed", { kind: "failed", error: error as Error }, messageOf(error));
-      throw error;
+      const refusal = refusalOf(call.recipe, error);
+      this.#end(call, "failed", { kind: "failed", error: refusal }, refusal.message);
+      throw refusal;
     }
   }
 
@@ -447,10 +471,15 @@ export class Kernel implements FutureOwner {
   ): void {
     call.end = end;
     const { memoKey } = call;
-    this.#enter(call, state, {
-      ...(message === undefined ? {} : { message, failCost: call.failCost }),
-      ...(memoKey === undefined ? {} : { memoKey }),
-    });
+    const isPlain = message === undefined && memoKey === undefined;
+    this.#enter(
+      call,
+      state,
+      isPlain ? undefined : {
+        ...(message === undefined ? {} : { message, failCost: call.failCost }),
+        ...(memoKey === undefined ? {} : { memoKey }),
+      },
+    );
     this.#options.memory?.ended(call);
     freeCall(call);
     this.#open.delete(call);
@@ -480,39 +509,43 @@ export class Kernel implements FutureOwner {
     for (const listener of this.#idle.splice(0)) listener();
   }
 
-  #enter(call: CallRecord, state: AppState, facts: Partial<AppStateFacts> = {}): void {
+  #enter(call: CallRecord, state: AppState, facts?: Partial<AppStateFacts>): void {
     call.state = state;
     const { id: callId, try: number } = call;
-    this.#options.note({ kind: "app_state", callId, state, try: number, ...facts });
+    const fact: AppStateFacts = { kind: "app_state", callId, state, try: number };
+    this.#options.note(facts === undefined ? fact : Object.assign(fact, facts));
   }
 
   #noteCalled(call: CallRecord, dependsOn: readonly CallRecord[]): void {
     const { recipe } = call;
     const { label, category } = recipe;
-    this.#options.note({
+    const fact: Mutable<AppCalledFact> = {
       kind: "app_called",
       callId: call.id,
       app: recipe.name,
       appKind: recipe.kind,
       executor: recipe.executors[0] ?? "",
-      ...(label === undefined ? {} : { label }),
-      ...(category === undefined ? {} : { category }),
       dependsOn: dependsOn.length === 0 ? NO_CALLS : dependsOn.map(({ id }) => id),
       argumentText: argumentText(call.args),
       outputs: Object.keys(recipe.outputs),
-      ...streamFacts(call.streams),
       isMemoized: this.#options.memory?.isFor(recipe) ?? false,
-    });
+    };
+    if (label !== undefined) fact.label = label;
+    if (category !== undefined && category !== recipe.name) fact.category = category;
+    if (call.streams !== undefined) Object.assign(fact, streamFacts(call.streams));
+    this.#options.note(fact);
   }
 }
 
 type AppStateFacts = Extract<AppFact, { readonly kind: "app_state" }>;
+type AppCalledFact = Extract<AppFact, { readonly kind: "app_called" }>;
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const NO_CALLS: readonly TaskId[] = Object.freeze([]);
 const NO_RECORDS: readonly CallRecord[] = Object.freeze([]);
 
 function streamFacts(
-  { stdout, stderr }: StreamPlaces = {},
+  { stdout, stderr }: StreamPlaces,
 ): { readonly stdout?: string; readonly stderr?: string } {
   return {
     ...(stdout === undefined ? {} : { stdout: streamText(stdout) }),
@@ -542,6 +575,15 @@ function joinedValue(returned: unknown): StoredValue {
 
 function errorOf({ end }: CallRecord): unknown {
   return end?.kind === "failed" ? end.error : undefined;
+}
+
+/** What a call throws that could not be made, with the name of its app in it. */
+function refusalOf({ name }: Recipe, cause: unknown): Error {
+  const text = messageOf(cause);
+  const message = text.includes(`"${name}"`) ? text : `Cannot call "${name}": ${text}`;
+  return cause instanceof RangeError
+    ? new RangeError(message, { cause })
+    : new TypeError(message, { cause });
 }
 
 function failureFacts(call: CallRecord, { message, host }: TryFailure): Partial<AppStateFacts> {

@@ -3,11 +3,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 
-import { join } from "@std/path";
+import { join, resolve } from "@std/path";
 
 import { functionsModule } from "../../shared/function_source.ts";
 import type { LocalLibrary } from "../../shared/local_try.ts";
-import { bundleLibrary, findModule } from "../library_bundle.ts";
+import { bundleLibrary, findModule, type LibraryBundle } from "../library_bundle.ts";
 import { findPython } from "../python_module.ts";
 import type { AppBody, AppTarget } from "./executor.ts";
 
@@ -81,8 +81,7 @@ export class LocalCode {
           writeFileSync(module, functionsModule({ [body.function]: body.fn }, body.context));
           return Promise.resolve({ kind: "javascript", module });
         }
-        return findModule(body.module, body.from)
-          .then((path) => bundleLibrary(path))
+        return bundleOf(body)
           .then(({ bytes }) => writeFile(module, bytes))
           .then(() => ({ kind: "javascript", module }));
       }
@@ -92,6 +91,14 @@ export class LocalCode {
         throw new TypeError("Cannot make a library of a command");
     }
   }
+}
+
+/** A module with what it imports. */
+export async function bundleOf(
+  body: Extract<AppBody, { readonly code: "module" | "text" }>,
+): Promise<LibraryBundle> {
+  if (body.code === "text") return await bundleLibrary(resolve("app.mjs"), body.text);
+  return await bundleLibrary(await findModule(body.module, body.from));
 }
 
 function pythonProgram(

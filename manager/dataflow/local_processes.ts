@@ -5,7 +5,7 @@
  * @module
  */
 
-import { mkdirSync, mkdtempSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { availableParallelism, hostname, tmpdir } from "node:os";
 import process from "node:process";
@@ -31,11 +31,14 @@ import type {
   AppTry,
   Executor,
   RunningTry,
+  StreamName,
   TryEnd,
   TryFailure,
   TryOutput,
   TryWork,
+  TryWritten,
 } from "./executor.ts";
+import type { File } from "./file.ts";
 import { LocalCode } from "./local_code.ts";
 import type { CommandValue } from "./manager_executor.ts";
 import { OptionCheck } from "./option_check.ts";
@@ -162,6 +165,11 @@ class LocalExecutor implements Executor {
   }
 
   /** See `Executor`. */
+  places({ scheme }: File): boolean {
+    return scheme === "file";
+  }
+
+  /** See `Executor`. */
   owns({ content }: StoredValue): boolean {
     return content.kind === "file";
   }
@@ -242,8 +250,10 @@ class LocalExecutor implements Executor {
   }
 
   async #commandOrder(entry: Entry): Promise<Extract<LocalOrder, { kind: "command" }>> {
-    const { command = "", target: { process: { env = {}, cores = 1 } } } = entry.aTry;
-    return { kind: "command", command: { ...await this.#tryOf(entry), command, env, cores } };
+    const { command = "", target: { process: { env = {}, cores = 1 } }, streams = [] } = entry.aTry;
+    const paths = streams.map((stream) => [stream, this.#streamPath(entry, stream)]);
+    const told = { ...await this.#tryOf(entry), command, env, cores };
+    return { kind: "command", command: { ...told, streams: Object.fromEntries(paths) } };
   }
 
   async #callOrder(
@@ -315,6 +325,30 @@ class LocalExecutor implements Executor {
     return join(this.#path("values"), String(tryId));
   }
 
+  #streamPath({ tryId }: Entry, stream: StreamName): string {
+    return join(this.#path("streams"), `${tryId}.${stream}`);
+  }
+
+  /** All that a command wrote, and what is known of what a function did. */
+  #writtenOf(entry: Entry, texts: { readonly [Stream in StreamName]: string }): TryWritten {
+    const { streams: wanted = [], target: { body } } = entry.aTry;
+    if (wanted.length === 0) return {};
+    if (body.kind !== "command") {
+      return { streams: Object.fromEntries(wanted.map((stream) => [stream, texts[stream]])) };
+    }
+    const paths = wanted.map((stream) => [stream, this.#streamPath(entry, stream)] as const)
+      .filter(([, path]) => existsSync(path));
+    const files = paths.map(([stream, path]) => {
+      return [stream, new PlacedFile({ kind: "path", path })] as const;
+    });
+    return {
+      streams: Object.fromEntries(files),
+      release: () => {
+        for (const [, path] of paths) void rm(path, { force: true }).catch(ignoreLeft);
+      },
+    };
+  }
+
   #cancel(entry: Entry): void {
     if (entry.isCancelled || entry.state === "ended") return;
     entry.isCancelled = true;
@@ -341,18 +375,20 @@ class LocalExecutor implements Executor {
     const decoder = new TextDecoder();
     const [stdout, stderr] = [decoder.decode(end.stdout), decoder.decode(end.stderr)];
     const { outcome, message, exitCode, signal, value, ranMs } = end;
+    const written = this.#writtenOf(entry, { stdout, stderr });
     if (outcome === "success") {
       const outputs: { [name: string]: PlacedFile } = {};
       for (const [name, output] of Object.entries(entry.aTry.outputs)) {
         const path = this.#outputOf(entry, output).to;
         outputs[name] = new PlacedFile({ kind: "path", path });
       }
-      return { kind: "done", value: this.#valueOf(entry, end), outputs, host: hostname(), ranMs };
+      const done = { kind: "done", value: this.#valueOf(entry, end), outputs } as const;
+      return { ...done, ...written, host: hostname(), ranMs };
     }
     const thrown = outcome === "call_error" && value !== undefined
       ? errorOfThrown(decodeThrown(value))
       : undefined;
-    return failedEnd({
+    const failure = {
       kind: outcome,
       message: thrown === undefined ? message : `${thrown.name}: ${thrown.message}`,
       ...(thrown === undefined ? {} : { cause: thrown }),
@@ -360,7 +396,8 @@ class LocalExecutor implements Executor {
       ...(signal === undefined ? {} : { signal }),
       stdout,
       stderr,
-    });
+    };
+    return { ...failedEnd(failure), ...written };
   }
 
   #valueOf(entry: Entry, { value, hasValueFile, stdout, stderr }: LocalEnd): StoredValue {
@@ -402,7 +439,7 @@ class LocalExecutor implements Executor {
     if (folder === undefined) return;
     const removed = this.#given === undefined
       ? [folder]
-      : ["code", "scratch", "values"].map((name) => join(folder, name));
+      : ["code", "scratch", "streams", "values"].map((name) => join(folder, name));
     for (const path of removed) await rm(path, { recursive: true, force: true }).catch(ignoreLeft);
     if (this.#given === undefined) return;
     for (const path of [join(folder, "outputs"), folder]) {

@@ -9,7 +9,7 @@ import { dirname, join } from "@std/path";
 import { replace } from "../../shared/replace.ts";
 import { messageOf } from "./app_error.ts";
 import type { File } from "./file.ts";
-import { PlacedFile } from "./placed_file.ts";
+import { pathOptionsOf, PlacedFile } from "./placed_file.ts";
 import { type Staging, StagingError, type StagingSite } from "./staging.ts";
 
 /**
@@ -43,7 +43,8 @@ export function declareLocal(path: string, { manager }: StagingSite): PlacedFile
   }
   if (manager === undefined) return new PlacedFile({ kind: "path", path });
   const name = new PlacedFile({ kind: "path", path }).name;
-  return new PlacedFile({ kind: "handle", handle: manager.file(path), manager }, name);
+  const handle = manager.file(path, pathOptionsOf(name));
+  return new PlacedFile({ kind: "handle", handle, manager }, name);
 }
 
 /** What changes with the contents of a file; undefined of a directory, whose own time tells little. */

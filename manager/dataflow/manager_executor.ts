@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 
 import { FileHandle } from "../file_handle.ts";
+import type { TaskEnd } from "../core/instruction.ts";
 import type { Library } from "../library.ts";
 import type { LibraryOptions } from "../library_option.ts";
 import { Manager } from "../manager.ts";
@@ -23,8 +24,9 @@ import { File } from "./file.ts";
 import { ForeignFiles } from "./foreign_files.ts";
 import { mapLeaves } from "./leaves.ts";
 import { ManagerStreams } from "./manager_streams.ts";
-import { type MadeFacts, PlacedFile } from "./placed_file.ts";
+import { type MadeFacts, pathOptionsOf, PlacedFile } from "./placed_file.ts";
 import { StoredValue } from "./stored_value.ts";
+import { UnusedFiles } from "./unused_files.ts";
 
 /** What a command that succeeded gives. */
 export interface CommandValue {
@@ -41,9 +43,20 @@ const WORKER_SCHEMES: ReadonlySet<string> = new Set(["http", "https", "ftp"]);
 
 /** What is known of calls of one target. */
 interface Prepared {
+  /** With the options that all calls have alike. */
   readonly library: Library | undefined;
   readonly environments: readonly FileHandle[];
 }
+
+/** A try with what was declared for it. */
+interface GivenTry {
+  readonly aTry: AppTry;
+  readonly outputs: ReadonlyMap<string, FileHandle>;
+  readonly streams: ManagerStreams;
+}
+
+const NO_FILES: ReadonlyMap<string, FileHandle> = new Map();
+const NO_OUTPUTS: { readonly [name: string]: PlacedFile } = Object.freeze({});
 
 /** Runs tries on a manager. */
 export class ManagerExecutor implements Executor {
@@ -57,7 +70,10 @@ export class ManagerExecutor implements Executor {
   readonly #bodies: WeakMap<AppTarget["body"], number> = new WeakMap();
   #bodyCount = 0;
   #isHome: boolean;
+  /** Of tries that are calls: nothing of them is wanted whole. */
+  readonly #noStreams: ManagerStreams;
   readonly #foreign: ForeignFiles;
+  readonly #unused: UnusedFiles = new UnusedFiles();
 
   constructor(manager: Manager, { label = "manager", isHome = true }: {
     readonly label?: string;
@@ -67,6 +83,7 @@ export class ManagerExecutor implements Executor {
     this.#manager = manager;
     this.label = label;
     this.#isHome = isHome;
+    this.#noStreams = new ManagerStreams(manager, {});
     this.#foreign = new ForeignFiles(manager);
   }
 
@@ -124,16 +141,36 @@ export class ManagerExecutor implements Executor {
   #begin(aTry: AppTry, onEnd: (end: TryEnd) => void): RunningTry {
     const outputs = this.#declare(aTry.outputs);
     const isCommand = aTry.target.body.kind === "command";
-    const streams = new ManagerStreams(this.#manager, isCommand ? aTry : {});
+    const streams = isCommand ? new ManagerStreams(this.#manager, aTry) : this.#noStreams;
+    const given = { aTry, outputs, streams };
     const run = (): TaskHandle<unknown> => {
       return isCommand ? this.#submit(aTry, outputs, streams) : this.#call(aTry, outputs);
     };
     const task = this.#isHome ? this.#manager.asTryOf(aTry.callId, run) : run();
-    void task.then((result) => {
-      if (aTry.streams === undefined) return onEnd(this.#endOf(task, result, { aTry, outputs }));
-      return this.#endWithStreams(task, result, { aTry, outputs, streams }).then(onEnd);
+    task.onEnded((ended) => {
+      // Not within the manager's step: who hears of it may call what they like.
+      queueMicrotask(() => {
+        const end = plainEnd(task, ended, given) ?? this.#endOfTry(task, ended, given);
+        const tell = (told: TryEnd): void => {
+          this.#watch(task, told);
+          onEnd(told);
+        };
+        if (end instanceof Promise) void end.then(tell);
+        else tell(end);
+      });
     });
     return { task, cancel: () => task.cancel() };
+  }
+
+  /** What the try has made goes when nobody can ask for it any more. */
+  #watch(task: TaskHandle<unknown>, end: TryEnd): void {
+    if (end.kind !== "done") return;
+    if (task.valueFile !== undefined) this.#unused.watch(end.value, task.valueFile);
+    for (const file of Object.values(end.outputs)) {
+      const { placement } = file;
+      const isTemp = placement.kind === "handle" && placement.handle.kind === "temp";
+      if (isTemp) this.#unused.watch(file, placement.handle);
+    }
   }
 
   #submit(
@@ -157,16 +194,12 @@ export class ManagerExecutor implements Executor {
     const { target, args, inputs } = aTry;
     const { library } = this.#prepare(aTry.app, target);
     if (library === undefined) throw new TypeError(`Cannot call "${aTry.app}": it is no function`);
-    const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
-    const options = hasFiles
-      ? {
-        ...target.call,
-        inputs: this.#inputsOf(inputs),
-        outputs: mountsOf(aTry.outputs, outputs),
-      }
-      : target.call;
     const passed = mapLeaves(args, (leaf) => this.#passed(leaf)) as readonly unknown[];
-    return library.with(options).call(target.body.function, ...passed);
+    const hasFiles = outputs.size > 0 || Object.keys(inputs).length > 0;
+    const called = hasFiles
+      ? library.with({ inputs: this.#inputsOf(inputs), outputs: mountsOf(aTry.outputs, outputs) })
+      : library;
+    return called.call(target.body.function, ...passed);
   }
 
   #inputsOf(inputs: AppTry["inputs"]): { readonly [mount: string]: FileHandle } {
@@ -181,30 +214,42 @@ export class ManagerExecutor implements Executor {
     return leaf;
   }
 
-  #handleOf({ placement }: PlacedFile): FileHandle {
-    return placement.kind === "handle" ? placement.handle : this.#manager.file(placement.path);
+  #handleOf({ placement, name }: PlacedFile): FileHandle {
+    if (placement.kind === "handle") return placement.handle;
+    return this.#manager.file(placement.path, pathOptionsOf(name));
   }
 
   /** Declares what a try is to make. */
   #declare(outputs: AppTry["outputs"]): ReadonlyMap<string, FileHandle> {
+    const names = Object.keys(outputs);
+    if (names.length === 0) return NO_FILES;
     const declared = new Map<string, FileHandle>();
-    for (const name of Object.keys(outputs)) {
+    for (const name of names) {
       const to = outputs[name]?.to;
-      if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path));
+      const options = pathOptionsOf(to?.name ?? baseOf(outputs[name]) ?? "");
+      if (to?.scheme === "file") declared.set(name, this.#manager.file(to.path, options));
       else if (to !== undefined && WORKER_SCHEMES.has(to.scheme)) {
-        declared.set(name, this.#manager.url(to.url));
-      } else declared.set(name, this.#manager.temp());
+        declared.set(name, this.#manager.url(to.url, options));
+      } else declared.set(name, this.#manager.temp(options));
     }
     return declared;
+  }
+
+  #endOfTry(
+    task: TaskHandle<unknown>,
+    ended: TaskEnd,
+    given: GivenTry,
+  ): TryEnd | Promise<TryEnd> {
+    const result = task.resultOf(ended);
+    return given.aTry.streams === undefined
+      ? this.#endOf(task, result, given)
+      : this.#endWithStreams(task, result, given);
   }
 
   #endOf(
     task: TaskHandle<unknown>,
     result: TaskResult,
-    { aTry, outputs }: {
-      readonly aTry: AppTry;
-      readonly outputs: ReadonlyMap<string, FileHandle>;
-    },
+    { aTry, outputs }: Pick<GivenTry, "aTry" | "outputs">,
   ): TryEnd {
     const { outcome, message, workerId, host, stdout, stderr, exitCode, signal, times } = result;
     if (outcome === "success") {
@@ -244,11 +289,7 @@ export class ManagerExecutor implements Executor {
   async #endWithStreams(
     task: TaskHandle<unknown>,
     result: TaskResult,
-    { aTry, outputs, streams }: {
-      readonly aTry: AppTry;
-      readonly outputs: ReadonlyMap<string, FileHandle>;
-      readonly streams: ManagerStreams;
-    },
+    { aTry, outputs, streams }: GivenTry,
   ): Promise<TryEnd> {
     const { stdout, stderr } = result;
     if (task.isCall) {
@@ -270,7 +311,7 @@ export class ManagerExecutor implements Executor {
     const environments = target.environments.map((one) => this.#environment(one));
     const library = target.body.kind === "command"
       ? undefined
-      : this.#library(app, target, environments);
+      : this.#library(app, target, environments).with(target.call);
     const prepared = { library, environments };
     this.#prepared.set(target, prepared);
     return prepared;
@@ -316,6 +357,20 @@ export class ManagerExecutor implements Executor {
   }
 }
 
+/** How most tries end, without the result that scripts would read: a value and nothing else. */
+function plainEnd(
+  task: TaskHandle<unknown>,
+  { outcome, workerId, host, result }: TaskEnd,
+  { aTry, outputs }: GivenTry,
+): TryEnd | undefined {
+  const isPlain = outcome === "success" && task.isCall && outputs.size === 0 &&
+    aTry.streams === undefined;
+  if (!isPlain) return undefined;
+  const value = StoredValue.ofTask(task);
+  const ranMs = result?.times.ranMs ?? 0;
+  return { kind: "done", value, outputs: NO_OUTPUTS, workerId, host, ranMs };
+}
+
 /** What the worker told of an output. */
 function factsOf({ ended }: TaskHandle<unknown>, { cacheName }: FileHandle): MadeFacts | undefined {
   const facts = ended?.result?.outputs.find(({ name }) => name === cacheName);
@@ -350,9 +405,11 @@ function failed(kind: FailureKind, cause: unknown): TryEnd {
 function codeOf(body: AppTarget["body"]): Partial<LibraryOptions> {
   switch (body.kind) {
     case "javascript":
-      return body.code === "value"
-        ? { functions: { [body.function]: body.fn }, values: body.context }
-        : { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
+      if (body.code === "value") {
+        return { functions: { [body.function]: body.fn }, values: body.context };
+      }
+      if (body.code === "text") return { module: body.text };
+      return { module: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
     case "python":
       return { python: body.module, ...(body.from === undefined ? {} : { from: body.from }) };
     default:

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { open } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
 import type { FileHandle } from "../file_handle.ts";
 import type { Manager } from "../manager.ts";
@@ -21,7 +21,7 @@ const END_BYTES_MAX: number = 64 * 1024;
 const FOLDER = "tendril-streams";
 
 /** The ends of both streams, as text. */
-export type StreamEnds = { readonly [Stream in StreamName]: string };
+type StreamEnds = { readonly [Stream in StreamName]: string };
 
 /** What a command wrote of the streams that are wanted whole. */
 export interface WrittenStreams {
@@ -78,7 +78,7 @@ export class ManagerStreams {
       try {
         const path = await this.#manager.fetch(hasSucceeded ? done : failed);
         streams[name] = new PlacedFile({ kind: "path", path }, name);
-        ends[name] = await endOf(path);
+        ends[name] = endOfFile(path);
       } catch (error) {
         // A try that never ran, or was cut off with its worker, has left nothing.
         if (hasSucceeded) throw error;
@@ -104,14 +104,15 @@ function failedMount(name: StreamName): string {
   return `${FOLDER}/failed-${name}`;
 }
 
-async function endOf(path: string): Promise<string> {
-  const file = await open(path, "r");
+/** The end of a file, as text. */
+function endOfFile(path: string): string {
+  const file = openSync(path, "r");
   try {
-    const { size } = await file.stat();
+    const { size } = fstatSync(file);
     const bytes = new Uint8Array(Math.min(size, END_BYTES_MAX));
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, size - bytes.length);
-    return new TextDecoder().decode(bytes.subarray(0, bytesRead));
+    const count = readSync(file, bytes, 0, bytes.length, size - bytes.length);
+    return new TextDecoder().decode(bytes.subarray(0, count));
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }

@@ -5,7 +5,6 @@ import { createHash } from "node:crypto";
 import type { Reference } from "../../shared/canonical_cbor.ts";
 import { functionsModule } from "../../shared/function_source.ts";
 import { FileHandle } from "../file_handle.ts";
-import { bundleLibrary, findModule } from "../library_bundle.ts";
 import { findPython } from "../python_module.ts";
 import type { CallRecord } from "./call.ts";
 import { outputOf, valueOf } from "./call.ts";
@@ -16,6 +15,7 @@ import { type FileDigests, referenceOfFile } from "./file_digest.ts";
 import { File, zipPlaceOf } from "./file.ts";
 import { AppFuture, callOf, DataFile } from "./future.ts";
 import { mapLeaves } from "./leaves.ts";
+import { bundleOf } from "./local_code.ts";
 import type { MemoCode, MemoParts } from "./memo_key.ts";
 import { type MadeFacts, PlacedFile } from "./placed_file.ts";
 import { readArguments } from "./prepare.ts";
@@ -228,7 +228,7 @@ export class MemoPartFinder {
     if (body.code === "value") {
       return { kind, name, sha256: sha256Of(functionsModule({ [name]: body.fn }, body.context)) };
     }
-    const { sha256 } = await bundleLibrary(await findModule(body.module, body.from));
+    const { sha256 } = await bundleOf(body);
     return { kind, name, sha256 };
   }
 }

@@ -7,6 +7,10 @@ import { basename } from "@std/path";
 import { copyContents } from "../directory.ts";
 import type { FileHandle } from "../file_handle.ts";
 import type { Manager } from "../manager.ts";
+import { held } from "./unused_files.ts";
+
+/** The rest of a longer name, which has the extension. */
+const PATH_NAME_CHARS_MAX = 120;
 
 /** Where a placed file is. */
 export type FilePlacement =
@@ -34,7 +38,6 @@ export class PlacedFile {
   readonly name: string;
   /** Of what a call made, if its executor told. */
   facts: MadeFacts | undefined;
-
   /**
    * Says where a file is.
    *
@@ -59,22 +62,33 @@ export class PlacedFile {
   /** The contents of a file. */
   async contents(): Promise<Uint8Array> {
     const { placement } = this;
-    if (placement.kind === "handle") return await placement.handle.contents();
-    return new Uint8Array(await readFile(placement.path));
+    if (placement.kind === "path") return new Uint8Array(await readFile(placement.path));
+    return await held(this, placement.handle.contents());
   }
 
   /** Brings it to this machine, where it is not there yet; gives a path, which is not to be changed. */
   async local(): Promise<string> {
     const { placement } = this;
     if (placement.kind === "path") return placement.path;
-    return await placement.manager.fetch(placement.handle);
+    return await held(this, placement.manager.fetch(placement.handle));
   }
 
   /** Brings it to a path of this machine; gives the path. */
   async fetch(path: string): Promise<string> {
     const { placement } = this;
-    if (placement.kind === "handle") return await placement.manager.fetch(placement.handle, path);
+    if (placement.kind === "handle") {
+      return await held(this, placement.manager.fetch(placement.handle, path));
+    }
     if (placement.path !== path) await copyContents(placement.path, path);
     return path;
   }
+}
+
+/** Characters of a name that a shell and every tool take as they are. */
+const UNSAFE = /[^A-Za-z0-9._+=-]+/g;
+
+/** How a file is declared so that functions find it under a path with the extension of its name. */
+export function pathOptionsOf(name: string): { readonly pathName?: string } {
+  const safe = name.replace(UNSAFE, "_").slice(-PATH_NAME_CHARS_MAX);
+  return /[^.]\.[^.]/.test(safe) ? { pathName: safe } : {};
 }

@@ -46,8 +46,8 @@ export function prepareTry(
   const { target, outputs, label, kind } = call.recipe;
   if (target === undefined) throw new TypeError(`Cannot run "${call.recipe.name}" elsewhere`);
   if (kind === "command") return prepareCommand(call, executor, options);
+  if (!call.hasReferences) return { target, outputs, label, inputs: NO_INPUTS, args: call.args };
   const common = { target, outputs, label, inputs: NO_INPUTS };
-  if (!call.hasReferences) return { ...common, args: call.args };
   const [args, pending] = placeArguments(call, executor, options);
   if (call.recipe.inputs !== undefined) return withInputs();
   if (pending === undefined) return { ...common, args };
@@ -125,7 +125,9 @@ function placeArguments(
   const all = Promise.all(later.map(async ([found, coming]) => [found, await coming] as const));
   const pending = all.then((ready) => {
     const there = new Map<object, unknown>(ready);
-    return mapLeaves(args, (leaf) => there.has(leaf) ? there.get(leaf) : leaf) as Arguments;
+    const put = (leaf: object): unknown => there.has(leaf) ? there.get(leaf) : leaf;
+    // What a resolver finds may lie where no other looks; structures are looked into in any case.
+    return mapLeaves(options.resolver.map(args, put), put) as Arguments;
   });
   return [args, pending];
 }

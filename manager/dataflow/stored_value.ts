@@ -6,6 +6,7 @@ import { decodeValue } from "../../shared/value.ts";
 import type { FileHandle } from "../file_handle.ts";
 import type { TaskHandle } from "../task_handle.ts";
 import { mapLeaves } from "./leaves.ts";
+import { held } from "./unused_files.ts";
 
 /** Where a stored value is, and how. */
 export type StoredContent =
@@ -119,7 +120,7 @@ export class StoredValue {
       case "file":
         return decodeValue(new Uint8Array(await readFile(content.path)));
       case "task":
-        return await content.handle.value();
+        return await held(this, content.handle.value());
       case "kept":
         return decodeValue(await content.handle.contents());
       case "structure":

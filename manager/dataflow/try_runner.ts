@@ -41,6 +41,16 @@ export interface TryListener {
   failed(call: CallRecord, failure: TryFailure): void;
 }
 
+/** A try that has been begun. */
+interface OpenTry {
+  readonly call: CallRecord;
+  readonly executor: Executor;
+  /** From 1. */
+  readonly number: number;
+  /** Its executor has said how it ended. */
+  isOver: boolean;
+}
+
 /** Longest pause between tries, in milliseconds. */
 const PAUSE_MS_MAX = 60_000;
 
@@ -104,48 +114,60 @@ export class TryRunner {
 
   #try(call: CallRecord, executor: Executor, isFirst: boolean): void {
     call.try += 1;
-    const number = call.try;
-    const isPast = (): boolean => hasEnded(call) || call.try !== number;
-    const end = (found: TryEnd): void => {
-      if (!isPast()) this.#ended(call, executor, found);
-    };
-    const refuse = (error: unknown): void => end({ kind: "failed", failure: refusalOf(error) });
+    const one: OpenTry = { call, executor, number: call.try, isOver: false };
     const { files } = this.#options;
     if (files.isUnfinished(call)) {
-      files.finish(call).then(end, refuse);
+      this.#endLater(one, files.finish(call));
       this.#listener.launched(call, executor.label);
       return;
     }
-    // A second end of a try is no end of the next one.
-    let isOver = false;
-    const submit = (prepared: PreparedTry): void => {
-      const adapted = files.adapt(call, prepared, executor);
-      const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
-      call.running = executor.submit(aTry, (found) => {
-        if (isOver) return;
-        isOver = true;
-        this.#count(executor, -1);
-        if (isPast()) return;
-        const settled = files.settle(call, executor, found);
-        if (settled === undefined) end(found);
-        else settled.then(end, refuse);
-      });
-      call.task = call.running.task;
-      this.#count(executor, 1);
-      this.#listener.launched(call, executor.label);
-    };
     try {
       const prepared = prepareTry(call, executor, this.#options);
-      if (!(prepared instanceof Promise)) return submit(prepared);
+      if (!(prepared instanceof Promise)) return this.#submit(one, prepared);
       if (isFirst) checkTravels(call.recipe, call.args);
       prepared.then((ready) => {
-        if (!isPast()) submit(ready);
-      }).catch(refuse);
+        if (!isPast(one)) this.#submit(one, ready);
+      }).catch((error: unknown) => this.#refuse(one, error));
     } catch (error) {
       // What cannot be brought may come another time.
       if (isFirst && !(error instanceof StagingError)) throw error;
-      refuse(error);
+      this.#refuse(one, error);
     }
+  }
+
+  #submit(one: OpenTry, prepared: PreparedTry): void {
+    const { call, executor, number } = one;
+    const { files } = this.#options;
+    const adapted = files.adapt(call, prepared, executor);
+    const aTry: AppTry = { callId: call.id, try: number, app: call.recipe.name, ...adapted };
+    call.running = executor.submit(aTry, (found) => {
+      // A second end of a try is no end of the next one.
+      if (one.isOver) return;
+      one.isOver = true;
+      this.#count(executor, -1);
+      if (isPast(one)) return;
+      const settled = files.settle(call, executor, found);
+      if (settled === undefined) this.#end(one, found);
+      else this.#endLater(one, settled);
+    });
+    call.task = call.running.task;
+    this.#count(executor, 1);
+    this.#listener.launched(call, executor.label);
+  }
+
+  #end(one: OpenTry, found: TryEnd): void {
+    if (!isPast(one)) this.#ended(one.call, one.executor, found);
+  }
+
+  #endLater(one: OpenTry, coming: Promise<TryEnd>): void {
+    coming.then(
+      (found) => this.#end(one, found),
+      (error: unknown) => this.#refuse(one, error),
+    );
+  }
+
+  #refuse(one: OpenTry, error: unknown): void {
+    this.#end(one, { kind: "failed", failure: refusalOf(error) });
   }
 
   #ended(call: CallRecord, executor: Executor, end: TryEnd): void {
@@ -249,6 +271,11 @@ export class TryRunner {
   #count(executor: Executor, change: 1 | -1): void {
     this.#openCounts.set(executor, (this.#openCounts.get(executor) ?? 0) + change);
   }
+}
+
+/** True of a try that its call waits for no more. */
+function isPast({ call, number }: OpenTry): boolean {
+  return hasEnded(call) || call.try !== number;
 }
 
 /** What a handler said, which may be anything. */

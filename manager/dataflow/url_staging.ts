@@ -8,7 +8,7 @@ import { downloadUrl } from "../../shared/url/download.ts";
 import { UrlError } from "../../shared/url/request.ts";
 import { uploadUrl } from "../../shared/url/upload.ts";
 import type { File } from "./file.ts";
-import { PlacedFile } from "./placed_file.ts";
+import { pathOptionsOf, PlacedFile } from "./placed_file.ts";
 import { type Staging, StagingError, type StagingSite } from "./staging.ts";
 
 /** A server that is silent for this long is given up. */
@@ -32,7 +32,10 @@ export const URL_STAGING: Staging = {
   stageIn: (file, site) => {
     const { manager, isShared } = site;
     if (manager === undefined) return fetchUrl(file, site);
-    const handle = manager.url(file.url, isShared ? {} : { cache: "task", fresh: true });
+    const options = pathOptionsOf(nameOf(file));
+    const handle = isShared
+      ? manager.url(file.url, options)
+      : manager.url(file.url, { ...options, cache: "task", fresh: true });
     return new PlacedFile({ kind: "handle", handle, manager }, nameOf(file));
   },
   stageOut: storeUrl,

@@ -9,7 +9,7 @@ import { ZipReader } from "../../shared/archive/zip_reader.ts";
 import { type File, zipPlaceOf } from "./file.ts";
 import { declareLocal, stampOf } from "./local_staging.ts";
 import type { PlacedFile } from "./placed_file.ts";
-import { type Staging, StagingError, type StagingSite } from "./staging.ts";
+import { type Staging, StagingError, stagingErrorOf, type StagingSite } from "./staging.ts";
 import { appendInTurn } from "./zip_turns.ts";
 
 /** Permissions of a member that was packed elsewhere than on Unix. */
@@ -70,7 +70,12 @@ async function addMember(file: File, made: PlacedFile, site: StagingSite): Promi
     const message = `Cannot write "${file.url}": a member is a file, and no directory`;
     throw new StagingError("transfer_failed", message);
   }
-  await appendInTurn(archive, { name: member, path }, site.signal);
+  try {
+    await appendInTurn(archive, { name: member, path }, site.signal);
+  } catch (error) {
+    site.signal.throwIfAborted();
+    throw stagingErrorOf(error, `Cannot write "${file.url}"`);
+  }
 }
 
 function openArchive(file: File, archive: string): ZipReader {

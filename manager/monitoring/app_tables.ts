@@ -58,7 +58,7 @@ export class AppTables {
       sort.app,
       sort.appKind,
       label ?? null,
-      category ?? null,
+      category ?? sort.app,
       sort.isMemoized ? 1 : 0,
       depends,
       argumentText,

@@ -9,6 +9,7 @@ import { measureCalls } from "./calls.ts";
 import { measureCancel } from "./cancel.ts";
 import { measureDoors } from "./doors.ts";
 import { type Figure, tableOf } from "./figure.ts";
+import { measureFlow } from "./flow.ts";
 import { measureImports } from "./imports.ts";
 import { measureManagerCore } from "./manager_core.ts";
 import { measureMixed } from "./mixed.ts";
@@ -32,6 +33,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   doors: measureDoors,
   see: measureSee,
   unpack: measureUnpack,
+  flow: measureFlow,
 };
 
 /** A machine on which all of them take longer than this is of no use for them. */

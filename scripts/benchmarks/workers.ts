@@ -11,12 +11,17 @@ export async function withWorkers<T>(
   options: ManagerOptions = {},
 ): Promise<T> {
   await using manager = await Manager.start({ ...options, workers });
+  await waitForWorkers(manager, workers.count);
+  return await work(manager);
+}
+
+/** Returns once so many workers have joined. */
+export async function waitForWorkers(manager: Manager, count: number): Promise<void> {
   const endMs = performance.now() + JOIN_MS_MAX;
-  while (manager.status().workers.connected < workers.count) {
+  while (manager.status().workers.connected < count) {
     if (performance.now() > endMs) throw new Error("Cannot measure: the workers did not join");
     await Bun.sleep(JOIN_POLL_MS);
   }
-  return await work(manager);
 }
 
 /** Returns how many milliseconds `work` takes. */

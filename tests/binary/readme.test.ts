@@ -39,7 +39,7 @@ test("README.md runs as it says: its files, its commands and what they print", (
         outputCount += 1;
       }
     }
-    expect(outputCount).toBe(8);
+    expect(outputCount).toBe(10);
     expect(run("deno check --quiet *.ts; deno run -A workflow.ts; bun workflow.ts")).toBe(
       "272\n271\n271\n".repeat(2),
     );

@@ -363,6 +363,16 @@ function testCommands(name: string, bench: () => Bench): void {
     expect(sandbox).toBe(directory);
   });
 
+  test(`${name} gives all that a command wrote where that is wanted`, async () => {
+    const command = "head -c 100000 /dev/zero | tr '\\0' x; echo problem >&2; exit 1";
+    const end = await bench().end({ ...bench().command(command), streams: ["stdout", "stderr"] });
+    const { stdout, stderr } = end.streams ?? {};
+    if (!(stdout instanceof PlacedFile) || !(stderr instanceof PlacedFile)) throw new Error("none");
+    expect((await stdout.contents()).length).toBe(100_000);
+    expect(new TextDecoder().decode(await stderr.contents())).toBe("problem\n");
+    end.release?.();
+  });
+
   test(`${name} tells exit codes and signals, with the end of stderr`, async () => {
     const exit = await bench().failure(bench().command("echo why >&2; exit 3"));
     expect(exit).toMatchObject({ kind: "exit", exitCode: 3, stderr: "why\n" });

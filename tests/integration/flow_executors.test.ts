@@ -16,6 +16,7 @@ import {
   Manager,
   shellApp,
 } from "../../mod.ts";
+import { StandardError } from "../standard_error.ts";
 import { Scratch } from "./scratch.ts";
 
 let scratch: Scratch;
@@ -140,6 +141,23 @@ test("load() refuses options for a manager where none is started", async () => {
   await expect(load({ executors: [inProcess()], workers: 1 })).rejects.toThrow(
     'Cannot take "workers" as an option of load: it is for a manager, and the flow starts none',
   );
+});
+
+test("load() takes tune_parameters as TaskVine's users state them, and says which change nothing", async () => {
+  using said = new StandardError();
+  {
+    await using own = await load({
+      runDirectory: scratch.path("tuned"),
+      policies: { hungryFactor: 1 },
+      "tune_parameters": { "hungry-minimum": 7, "prefer-dispatch": 1 },
+    });
+    expect(own.manager.hungry()).toBe(7);
+  }
+  expect(said.text).toContain('"prefer-dispatch" changes nothing here');
+  const wrong = load({ "tune_parameters": { "no-such": 1 } as never });
+  await expect(wrong).rejects.toThrow('"no-such"');
+  const none = load({ executors: [inProcess()], "tune_parameters": { "hungry-minimum": 7 } });
+  await expect(none).rejects.toThrow('Cannot take "tune_parameters" as an option of load');
 });
 
 test("a flow of managers that run already tells of its calls in the first one", async () => {

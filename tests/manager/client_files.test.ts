@@ -255,7 +255,7 @@ test("ClientFiles declares paths of this machine, and shows files without secret
     isUsage: true,
     message: 'Cannot declare "data" as a file: expected an absolute path',
   });
-  expect(await declare({ kind: "url", url: "ftp://host/x" })).toMatchObject({ kind: "failed" });
+  expect(await declare({ kind: "url", url: "gopher://host/x" })).toMatchObject({ kind: "failed" });
   await declare({ kind: "local", path: join(home, "data") });
   const archive = await declare({ kind: "url", url: "http://user:word@host:8/a.tar?key=1#x" });
   const { fileId } = archive as { fileId: FileId };

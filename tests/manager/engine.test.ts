@@ -54,6 +54,37 @@ test("Engine.push() steps at most 1,000 events at a time and loses none", () => 
   expect(sizes.reduce((sum, size) => sum + size)).toBe(25_000);
 });
 
+test("Engine.note() gathers facts of the dataflow layer in few events, in their place among others", () => {
+  const seen: string[] = [];
+  const { engine } = drive({
+    step: (events) => {
+      for (const event of events) {
+        if (event.kind !== "app_noted") seen.push(event.kind);
+        else {
+          const ids = event.facts.map((fact) => fact.callId);
+          seen.push(`${ids.length} from ${ids[0]} to ${ids.at(-1)}`);
+        }
+      }
+      return { instructions: [], facts: [] };
+    },
+  });
+  const note = (id: number): void => {
+    engine.note({ kind: "app_state", callId: id as TaskId, state: "exec_done", try: 1 });
+  };
+  for (let id = 1; id <= 40; id++) note(id);
+  engine.push(undeclared(7));
+  note(41);
+  engine.close();
+  note(42);
+  expect(seen).toEqual([
+    "16 from 1 to 16",
+    "16 from 17 to 32",
+    "8 from 33 to 40",
+    "file_undeclared",
+    "1 from 41 to 41",
+  ]);
+});
+
 test("Engine carries out instructions in order before it tells the facts", async () => {
   const order: string[] = [];
   const told = Promise.withResolvers<readonly Fact[]>();

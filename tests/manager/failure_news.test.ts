@@ -17,6 +17,9 @@ test("FailureNews tells of a few failures a minute, and then how many there were
   expect(news.tellHidden(59_000)).toBe("");
   expect(news.tellHidden(60_001)).toBe("and 2 more failed since\n");
   expect(news.note(failed(6), 60_002)).toBe("task 6 ended as exit: exit code 4\n");
+  expect(news.note({ ...failed(7), app: "align" }, 60_003)).toBe(
+    "task 7 (align) ended as exit: exit code 4\n",
+  );
 });
 
 test("FailureNews shows the last lines of standard error, without what moves a cursor", () => {

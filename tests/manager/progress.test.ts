@@ -16,6 +16,7 @@ function optionsWith(
     status: () => statusWith(),
     subscribe: () => () => {},
     more: () => undefined,
+    appOf: () => undefined,
     isEnding: () => false,
     terminal,
     beforeOutput: () => () => {},

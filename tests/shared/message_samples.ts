@@ -86,6 +86,7 @@ export const MANAGER_SAMPLES: Samples<ManagerMessage> = {
         inputs: [
           { mount: "in", name, generation: 0 },
           { mount: "tree", name, generation: 1, isSymlink: true },
+          { mount: "", name, generation: 1, pathName: "table.csv" },
         ],
         outputs: [
           { mount: "out", name, generation: 1, level: "task", isReturned: true },

@@ -7,6 +7,7 @@
 
 import { newRandom, nextRandomBelow, type RandomState } from "../../shared/random.ts";
 import type { FailureKind } from "../../manager/dataflow/executor.ts";
+import type { AppFuture } from "../../manager/dataflow/future.ts";
 
 /** An argument, or what a join returns: values with what other calls give in them. */
 export type Template =
@@ -328,6 +329,46 @@ function valueOf(template: Template, context: Context, roots: Set<string>): unkn
       return undefined;
     }
   }
+}
+
+/** What stands for the calls of a graph, where it is played. */
+export interface Played {
+  /** Arguments of the join around. */
+  readonly given: readonly unknown[];
+  readonly promise: (id: string) => unknown;
+  /** Undefined of a call that threw. */
+  readonly future: (id: string) => AppFuture<unknown, string> | undefined;
+  readonly thrown?: (id: string) => unknown;
+}
+
+/** An argument, or what a join returns, with futures in it. */
+export function substitute(template: Template, played: Played): unknown {
+  switch (template.kind) {
+    case "value":
+      return template.value;
+    case "given":
+      return played.given[template.index];
+    case "list":
+      return template.items.map((item) => substitute(item, played));
+    case "object":
+      return Object.fromEntries(
+        Object.entries(template.entries).map(([key, one]) => [key, substitute(one, played)]),
+      );
+    case "promise":
+      return played.promise(template.id);
+    default: {
+      const future = played.future(template.id);
+      if (future === undefined) return rejected(played.thrown?.(template.id));
+      if (template.kind === "file") return { file: future.outputs["out"] };
+      return template.kind === "part" ? future.get(template.key as never) : future;
+    }
+  }
+}
+
+function rejected(error: unknown): Promise<never> {
+  const promise = Promise.reject(error);
+  promise.catch(() => {});
+  return promise;
 }
 
 function partOf(

@@ -35,6 +35,7 @@ import {
   type GraphSpec,
   newGraph,
   promisedValue,
+  substitute,
   type Template,
   work,
 } from "./flow_graph.ts";
@@ -159,7 +160,7 @@ class FlowRun {
   #checkFailure(id: string, error: unknown, roots: ReadonlySet<string>): void {
     const root = rootOf(error);
     const isOurs = root instanceof AppError || root instanceof CancelledError;
-    const named = isOurs ? this.#idOf(root.call.callId) : (root as Error).message.split(" ")[1];
+    const named = isOurs ? this.#idOf(root.call.callId) : (root as Error).message.split(" ").at(-1);
     const known = [...roots];
     expect({ id, named, known }).toEqual({ id, named: known.find((one) => one === named), known });
     const { state } = this.#futures.get(id)!;
@@ -290,33 +291,12 @@ class FlowRun {
   }
 
   #substitute(template: Template, given: readonly unknown[]): unknown {
-    switch (template.kind) {
-      case "value":
-        return template.value;
-      case "given":
-        return given[template.index];
-      case "list":
-        return template.items.map((item) => this.#substitute(item, given));
-      case "object":
-        return Object.fromEntries(
-          Object.entries(template.entries).map(([key, one]) => [key, this.#substitute(one, given)]),
-        );
-      case "promise":
-        return this.#promises.get(template.id)?.promise;
-      default:
-        return this.#reference(template);
-    }
-  }
-
-  #reference(template: Extract<Template, { readonly id: string }>): unknown {
-    const future = this.#futures.get(template.id);
-    if (future === undefined) {
-      const gone = Promise.reject(this.#thrown.get(template.id));
-      gone.catch(() => {});
-      return gone;
-    }
-    if (template.kind === "file") return { file: future.outputs["out"] };
-    return template.kind === "part" ? future.get(template.key as never) : future;
+    return substitute(template, {
+      given,
+      promise: (id) => this.#promises.get(id)?.promise,
+      future: (id) => this.#futures.get(id),
+      thrown: (id) => this.#thrown.get(id),
+    });
   }
 
   #recipeOf(spec: CallSpec): Recipe {

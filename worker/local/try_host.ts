@@ -9,7 +9,7 @@
 
 import { randomUUID } from "node:crypto";
 import { readFileSync, renameSync } from "node:fs";
-import { cp } from "node:fs/promises";
+import { copyFile, cp } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -202,6 +202,11 @@ class TryHost {
       const ranMs = performance.now() - startedAtMs;
       const stdout = sandbox.readStream("stdout", STREAM_KEPT_BYTES);
       const stderr = sandbox.readStream("stderr", STREAM_KEPT_BYTES);
+      for (const stream of ["stdout", "stderr"] as const) {
+        const path = order.streams[stream];
+        // The sandbox goes on using its own file.
+        if (path !== undefined) await copyFile(sandbox.streamPath(stream), path);
+      }
       const verdict = await judgeCommand({ order, run, sandbox, end, lent });
       return { ...toldOf(verdict), stdout, stderr, ranMs };
     } finally {

@@ -14,6 +14,7 @@ import { amount, duration, instant, plural, UNKNOWN } from "./format.ts";
 import { Facts, PageHead, Partial, Problem } from "./layout.tsx";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
+import { TriesCard } from "./tries_card.tsx";
 
 /** Numbers of calls shown at first. */
 const CALLS_SHOWN = 60;
@@ -148,50 +149,28 @@ function CallList(
 
 function Tries({ call: { tries, state }, nowMs }: CallProps): JSX.Element {
   return (
-    <section class="card">
-      <h2>Tries</h2>
-      {tries.length === 0
-        ? (
-          <p class="soft">
-            {state === "pending" ? "It was not launched yet." : "Nothing of it ran."}
-          </p>
-        )
-        : (
-          <div class="scroll-x">
-            <table class="plain">
-              <thead>
-                <tr>
-                  <th scope="col" class="number">Try</th>
-                  <th scope="col">Executor</th>
-                  <th scope="col">Task</th>
-                  <th scope="col">Launched</th>
-                  <th scope="col" class="number">Took</th>
-                </tr>
-              </thead>
-              <tbody>
-                {tries.map((one) => (
-                  <tr key={one.try}>
-                    <td class="number">{one.try}</td>
-                    <td class="wrap">
-                      {one.executor} <span class="soft">{one.host}</span>
-                      {one.message !== null && <span class="soft">: {one.message}</span>}
-                    </td>
-                    <td>
-                      {one.taskId === null
-                        ? UNKNOWN
-                        : <a href={hrefOf("tasks", one.taskId)}>task {one.taskId}</a>}
-                    </td>
-                    <td>{instant(one.launchedAtMs, nowMs)}</td>
-                    <td class="number">
-                      {duration((one.endedAtMs ?? nowMs ?? one.launchedAtMs) - one.launchedAtMs)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-    </section>
+    <TriesCard
+      columns={["Executor", "Task", "Launched"]}
+      nothing={state === "pending" ? "It was not launched yet." : "Nothing of it ran."}
+      rows={tries.map((one) => (
+        <tr key={one.try}>
+          <td class="number">{one.try}</td>
+          <td class="wrap">
+            {one.executor} <span class="soft">{one.host}</span>
+            {one.message !== null && <span class="soft">: {one.message}</span>}
+          </td>
+          <td>
+            {one.taskId === null
+              ? UNKNOWN
+              : <a href={hrefOf("tasks", one.taskId)}>task {one.taskId}</a>}
+          </td>
+          <td>{instant(one.launchedAtMs, nowMs)}</td>
+          <td class="number">
+            {duration((one.endedAtMs ?? nowMs ?? one.launchedAtMs) - one.launchedAtMs)}
+          </td>
+        </tr>
+      ))}
+    />
   );
 }
 

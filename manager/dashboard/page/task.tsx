@@ -17,6 +17,7 @@ import { resourceRows, ResourceTable } from "./resource_table.tsx";
 import { hrefOf } from "./route.ts";
 import { nowOf, useRun } from "./run.ts";
 import { outcomeWords, StateMark } from "./state.tsx";
+import { TriesCard } from "./tries_card.tsx";
 import { Waiting } from "./waiting.tsx";
 import { WorkerLink } from "./worker_link.tsx";
 
@@ -172,52 +173,31 @@ interface TriesProps {
 
 function Tries({ task: { tries, state }, nowMs }: TriesProps): JSX.Element {
   return (
-    <section class="card">
-      <h2>Tries</h2>
-      {tries.length === 0
-        ? (
-          <p class="soft">
-            {state === "done" ? "It was given to no worker." : "It was not given to a worker yet."}
-          </p>
-        )
-        : (
-          <div class="scroll-x">
-            <table class="plain">
-              <thead>
-                <tr>
-                  <th scope="col" class="number">Try</th>
-                  <th scope="col">Outcome</th>
-                  <th scope="col">Worker</th>
-                  <th scope="col">Dispatched</th>
-                  <th scope="col" class="number">Took</th>
-                </tr>
-              </thead>
-              <tbody>
-                {tries.map((attempt) => (
-                  <tr key={attempt.try}>
-                    <td class="number">{attempt.try}</td>
-                    <td class="wrap">
-                      {attempt.outcome === null
-                        ? (attempt.startedAtMs === null ? "staging" : "running")
-                        : outcomeWords(attempt.outcome)}
-                      {attempt.isRecovery && ", for a lost file"}
-                      {attempt.message !== null && attempt.message !== "" && (
-                        <span class="soft">: {attempt.message}</span>
-                      )}
-                    </td>
-                    <td>
-                      <WorkerLink workerId={attempt.workerId} />{" "}
-                      <span class="soft">{attempt.host}</span>
-                    </td>
-                    <td>{instant(attempt.dispatchedAtMs, nowMs)}</td>
-                    <td class="number">{tookOf(attempt, nowMs)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-    </section>
+    <TriesCard
+      columns={["Outcome", "Worker", "Dispatched"]}
+      nothing={state === "done"
+        ? "It was given to no worker."
+        : "It was not given to a worker yet."}
+      rows={tries.map((attempt) => (
+        <tr key={attempt.try}>
+          <td class="number">{attempt.try}</td>
+          <td class="wrap">
+            {attempt.outcome === null
+              ? (attempt.startedAtMs === null ? "staging" : "running")
+              : outcomeWords(attempt.outcome)}
+            {attempt.isRecovery && ", for a lost file"}
+            {attempt.message !== null && attempt.message !== "" && (
+              <span class="soft">: {attempt.message}</span>
+            )}
+          </td>
+          <td>
+            <WorkerLink workerId={attempt.workerId} /> <span class="soft">{attempt.host}</span>
+          </td>
+          <td>{instant(attempt.dispatchedAtMs, nowMs)}</td>
+          <td class="number">{tookOf(attempt, nowMs)}</td>
+        </tr>
+      ))}
+    />
   );
 }
 

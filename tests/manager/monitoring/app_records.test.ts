@@ -189,6 +189,17 @@ test("RunDatabase tells plain tasks beside calls of apps as before", () => {
   expect(rows("SELECT tasks_completed_count AS c FROM workflow")).toEqual([{ c: 5 }]);
 });
 
+test("RunDatabase gives a call of an app the category that was told, else the app's name", () => {
+  const core = new AppCore();
+  core.calls(60, "make");
+  core.calls(61, "make", { category: "large" });
+  const rows = recorded(core);
+  expect(rows("SELECT call_id AS id, category FROM app_call ORDER BY 1")).toEqual([
+    { id: 60, category: "make" },
+    { id: 61, category: "large" },
+  ]);
+});
+
 test("RunDatabase adds nothing to Parsl's tables when a try of a call is remade", () => {
   const core = new AppCore();
   core.joins("a");

@@ -74,7 +74,7 @@ export class AppCore extends RecordedCore {
   }
 
   notes(fact: AppFact): void {
-    this.feed({ kind: "app_noted", fact });
+    this.feed({ kind: "app_noted", facts: [fact] });
   }
 }
 

@@ -47,6 +47,6 @@ test("scripts/benchmarks/main.ts names the benches when it is asked for another"
   const { status, stderr } = spawnSync(process.execPath, [MAIN, "speed"], { encoding: "utf8" });
   expect(status).toBe(2);
   expect(stderr).toBe(
-    'error: Cannot run bench "speed": there are tasks, calls, imports, chains, transfer, broadcast, core, cancel, mixed, start, doors, see, unpack\n',
+    'error: Cannot run bench "speed": there are tasks, calls, imports, chains, transfer, broadcast, core, cancel, mixed, start, doors, see, unpack, flow\n',
   );
 });
