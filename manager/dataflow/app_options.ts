@@ -84,9 +84,15 @@ export type AppOutput = string | File | {
 
 /** How a call's result is remembered. */
 export interface MemoOptions {
-  /** Positions of arguments, from 0, and names of options, that make no difference. */
+  /**
+   * Positions of arguments, from 0, and names of options, that make no difference. The command of an
+   * app is looked at as its function makes it without them.
+   */
   readonly ignore?: readonly (number | string)[];
-  /** Says what of the arguments counts; undefined: this call is not remembered. */
+  /**
+   * Says what of the arguments counts; undefined: this call is not remembered. Of a command the text
+   * of its function counts beside it.
+   */
   readonly key?: OwnKey;
 }
 

@@ -211,7 +211,9 @@ export class Stager {
   async #newFolder(): Promise<string> {
     this.#folder ??= mkdtemp(join(tmpdir(), "tendril-flow-"));
     this.#pathCount += 1;
-    const folder = join(await this.#folder, String(this.#pathCount));
+    // Before others come: they have numbers of their own.
+    const name = String(this.#pathCount);
+    const folder = join(await this.#folder, name);
     await mkdir(folder);
     return folder;
   }

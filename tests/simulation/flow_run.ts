@@ -435,7 +435,10 @@ class OwningExecutor extends ScriptedExecutor {
 }
 
 /** Plain arguments, with the text of files in their places. */
-function argumentsOf({ args, command, inputs }: AppTry): unknown {
+export function argumentsOf(
+  { args, command, inputs }: AppTry,
+  textOf: (file: PlacedFile) => string = scriptedText,
+): unknown {
   if (command !== undefined) {
     return JSON.parse(command, (key, value) => {
       if (key !== "file") return value;
@@ -450,17 +453,21 @@ function argumentsOf({ args, command, inputs }: AppTry): unknown {
 }
 
 /** A value with the text of files in their places. */
-function withTexts(value: unknown): unknown {
+export function withTexts(
+  value: unknown,
+  textOf: (file: PlacedFile) => string = scriptedText,
+): unknown {
   return mapLeaves(value, (leaf) => {
     if (!(leaf instanceof DataFile)) return leaf;
     return textOf(outputOf(callOf(leaf.future.parent), leaf.future.output));
   });
 }
 
-function textOf({ placement }: PlacedFile): string {
+function scriptedText({ placement }: PlacedFile): string {
   return placement.kind === "path" ? placement.path.slice("/scripted/".length) : "";
 }
 
-function commandOf(...args: unknown[]): string {
+/** A command that says its arguments, with files by their names there. */
+export function commandOf(...args: unknown[]): string {
   return JSON.stringify(mapLeaves(args, (leaf) => leaf instanceof MountedFile ? `${leaf}` : leaf));
 }

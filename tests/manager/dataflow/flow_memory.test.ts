@@ -18,7 +18,7 @@ import { ScriptedExecutor, type ScriptedTry } from "../../simulation/scripted_ex
 import { until } from "../../until.ts";
 import { encodeValue } from "../../../shared/value.ts";
 import { type Answer, answeringFlow, done } from "./answering_executor.ts";
-import { errorOf, nextTurn } from "./kernel_fixture.ts";
+import { errorOf, functionRecipe, nextTurn } from "./kernel_fixture.ts";
 
 /** A flow whose tries end when a test says so. */
 async function scriptedFlow(options: FlowOptions = {}): Promise<{
@@ -404,4 +404,25 @@ test("a key function of the flow may leave calls out, and is told of keys that a
     expect(await key(() => Promise.resolve("short"))).toBe(2);
   });
   expect(lines.join("")).toContain('Cannot take "short" as a memo key');
+});
+
+test("two flows remember in one file at the same time, and each finds what the other put", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tendril-memory-"));
+  const options = { checkpoint: "task_exit", memoFile: join(folder, "memo.db") } as const;
+  try {
+    const flows = [
+      await answeringFlow(({ args }) => args[0], options),
+      await answeringFlow(({ args }) => args[0], options),
+    ];
+    const call = (index: number, n: number) =>
+      flows[index]!.flow.call<number, never>(identity, [n]);
+    const identity = functionRecipe("identity");
+    const numbers = Array.from({ length: 40 }, (_, n) => n);
+    await Promise.all(numbers.map((n) => call(n % 2, n)));
+    expect(await Promise.all(numbers.map((n) => call((n + 1) % 2, n)))).toEqual(numbers);
+    expect(flows.map(({ executor }) => executor.tries.length)).toEqual([20, 20]);
+    for (const { flow } of flows) await flow.close();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
