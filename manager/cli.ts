@@ -57,6 +57,7 @@ import type { FailedTask } from "./failure_news.ts";
 import { Manager } from "./manager.ts";
 import {
   endManagers,
+  hasFailedUnseen,
   isProcessEnding,
   onManagerOpened,
   setDefaultManagerOptions,
@@ -187,7 +188,8 @@ async function run({ spec, given, library }: Call): Promise<number> {
     return EXIT_FAILURE;
   }
   await endManagers();
-  return process.exitCode === undefined ? 0 : Number(process.exitCode);
+  if (process.exitCode !== undefined) return Number(process.exitCode);
+  return hasFailedUnseen() ? EXIT_FAILURE : 0;
 }
 
 /** File of the run's records with what a failed task wrote, from here; undefined without one. */

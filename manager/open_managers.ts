@@ -25,6 +25,7 @@ const managers = new Set<Closable>();
 const listeners = new Set<(manager: Closable) => void>();
 let defaults: object = {};
 let isEnding = false;
+let hasUnseenFailure = false;
 let isOver = false;
 
 /** What `Manager.start` takes where a script states nothing: what `tendril run` was given. */
@@ -77,6 +78,16 @@ export function isProcessEnding(): boolean {
 export async function endManagers(): Promise<void> {
   isOver = true;
   await closeManagers();
+}
+
+/** Notes that something failed which the script never asked for: the process is no success. */
+export function noteUnseenFailure(): void {
+  hasUnseenFailure = true;
+}
+
+/** See `noteUnseenFailure`. */
+export function hasFailedUnseen(): boolean {
+  return hasUnseenFailure;
 }
 
 /** Closes the managers that are still open. */

@@ -52,6 +52,10 @@ export function findPython(
     const found = statSync(path, { throwIfNoEntry: false });
     if (found !== undefined) return moduleAt(path, found);
   }
+  if (typeof python === "string" && /^[A-Za-z_]\w*(\.\w+)*$/.test(python)) {
+    const { message } = codeMissing(python, paths);
+    throw new Error(`${message}; what is installed goes in as text: "from ${python} import …\\n"`);
+  }
   throw codeMissing(python, paths);
 }
 

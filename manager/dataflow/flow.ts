@@ -9,7 +9,12 @@ import type { ManagerOptions, PolicyOptions } from "../config.ts";
 import type { AppFact } from "../core/fact.ts";
 import { Manager } from "../manager.ts";
 import { tell } from "../notice.ts";
-import { type Closable, noteClosed, noteOpenedBeside } from "../open_managers.ts";
+import {
+  type Closable,
+  noteClosed,
+  noteOpenedBeside,
+  noteUnseenFailure,
+} from "../open_managers.ts";
 import type { AppFuture } from "./future.ts";
 import type { Executor } from "./executor.ts";
 import { unseenLine, waitForCalls } from "./flow_end.ts";
@@ -142,7 +147,9 @@ export class Flow implements AsyncDisposable {
     await this.#end("the flow was closed");
     if (this.#isOwnManager) await this.#manager?.close();
     const line = unseenLine(this.#kernel);
-    if (line !== undefined) writeLine(line);
+    if (line === undefined) return;
+    writeLine(line);
+    noteUnseenFailure();
   }
 
   /** Cancels what is left, and ends the executors; its manager has its own end. */

@@ -295,6 +295,14 @@ for (const { prototype } of [AppFuture, DataFuture]) {
 
 const NO_OUTPUTS = Object.freeze({});
 
+/** What engines ask of any object: whether it is a promise, and how it is written. */
+const ASKED_OF_ALL: ReadonlySet<string> = new Set([
+  "then",
+  "toJSON",
+  "asymmetricMatch",
+  "$$typeof",
+]);
+
 function outputsOf<Outputs extends string>(
   future: AppFuture<unknown, Outputs>,
   { recipe }: CallRecord,
@@ -304,7 +312,17 @@ function outputsOf<Outputs extends string>(
   if (names.length === 0) return NO_OUTPUTS as { readonly [Name in Outputs]: DataFuture };
   const parent = future as AppFuture<unknown, string>;
   const outputs = names.map((name) => [name, new DataFuture(parent, name)]);
-  return Object.freeze(Object.fromEntries(outputs));
+  return new Proxy(Object.freeze(Object.fromEntries(outputs)), {
+    get: (target, name) => {
+      if (typeof name === "symbol" || name in target || ASKED_OF_ALL.has(name)) {
+        return Reflect.get(target, name);
+      }
+      // Else undefined would go on to the next call, and fail there, or not at all.
+      throw new TypeError(
+        `Cannot find output "${name}" of app "${recipe.name}": it has ${names.join(", ")}`,
+      );
+    },
+  });
 }
 
 function ended(owner: FutureOwner, call: CallRecord): Promise<void> | undefined {

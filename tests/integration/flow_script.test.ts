@@ -139,3 +139,18 @@ await twice(parse("x".repeat(500)));
   expect(said).toMatch(/tendril: 1 call failed that nobody awaited; the first one: Call 1, parse/);
   expect(said.length).toBeLessThan(4_000);
 }, 60_000);
+
+test("A script is no success when a call failed that nobody awaited", async () => {
+  await using scratch = await Scratch.open();
+  const running = await start(
+    scratch,
+    `${HEAD}
+await using flow = await load({ workers: 1 });
+app((n: number) => { throw new Error("no " + n); })(7);
+console.log("said");
+`,
+  );
+  expect(await running.ended).toBe(1);
+  expect(running.said()).toMatch(/^said\n/);
+  expect(running.said()).toContain("1 call failed that nobody awaited; the first one: Call 1");
+}, 60_000);

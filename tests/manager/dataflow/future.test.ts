@@ -15,6 +15,21 @@ test("AppFuture is shown as what it is when nobody awaits it", async () => {
   expect(inspect({ future })).toBe(`{ future: AppFuture of double#${future.id} (exec_done) }`);
 });
 
+test("AppFuture.outputs names those that there are, to who asks for another one", async () => {
+  await using flow = await load({ workers: 0 });
+  const write = shellApp(() => "true > out", { name: "write", outputs: { out: "out" } });
+  const future = write();
+  const outputs = future.outputs as unknown as { readonly [name: string]: unknown };
+  expect(() => outputs["typo"]).toThrow('Cannot find output "typo" of app "write": it has out');
+  expect([Object.keys(outputs), outputs["then"], await outputs]).toEqual([
+    ["out"],
+    undefined,
+    outputs,
+  ]);
+  flow.cancel();
+  await expect((async () => await future)()).rejects.toThrow("all calls were cancelled");
+});
+
 test("AppFuture.get() of nothing says which key of what", async () => {
   await using _flow = await load({ executors: [inProcess()] });
   const none = app((): { readonly slope: number } => undefined as never, { name: "none" });
