@@ -212,7 +212,7 @@ for (const limit of [{}, { memoryMb: 4_000 }]) {
       );
       expect(countProcesses("BOMB", bomb)).toBe(0);
       expect(result.outcome).toBe("cancelled");
-      expect(result.used!.processCount).toBeGreaterThan(1);
+      expect(result.used!.processCount).toBeGreaterThan(100);
       expect(worker.child.exitCode).toBe(null);
     },
     120_000,
