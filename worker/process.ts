@@ -71,6 +71,8 @@ export type TaskEnd =
     readonly hasSurvivors: boolean;
     /** True when the kernel ended it for what it had in memory, beyond `memoryBytesMax`. */
     readonly isOverLimit: boolean;
+    /** Processes that it had left when its first one ended, if those were counted. */
+    readonly processCount?: number;
   };
 
 /** A try whose processes run. */
@@ -136,6 +138,8 @@ interface Running {
   killAtMs: number;
   killTimer: ReturnType<typeof setTimeout> | undefined;
   hasEnded: boolean;
+  /** The most that were found when it was ended; 0 before. */
+  leftCount: number;
   /** Of adopted processes that have ended. */
   use: ChildUse;
   readonly reaped: (use: ChildUse) => void;
@@ -296,11 +300,12 @@ export class TaskProcesses {
   #leaderEnded(running: Running, end: ChildEnd, resolve: (end: TaskEnd) => void): void {
     running.hasEnded = true;
     const finish = (hasSurvivors: boolean) => {
-      const { group } = running;
+      const { group, leftCount } = running;
+      const counted = leftCount === 0 ? {} : { processCount: leftCount };
       const use = sumOfUse(running, end);
       const isOverLimit = group?.isOverLimit ?? false;
       this.#forget(running);
-      resolve({ ...end, use, hasSurvivors, isOverLimit });
+      resolve({ ...end, use, hasSurvivors, isOverLimit, ...counted });
     };
     if (this.#findLeftovers(running).length === 0) finish(false);
     else this.#endLeftovers(running).then(finish);
@@ -321,6 +326,7 @@ export class TaskProcesses {
       for (const id of leftovers) if (id < 0 && isKilling) signalProcess(id, "SIGKILL");
       // Not the uppermost alone: what they leave would be found a layer at a time.
       const members = await this.walk(leftovers);
+      running.leftCount = Math.max(running.leftCount, members.length);
       this.#adoption.know(running, members);
       if (isKilling) running.group?.kill();
       for (const entry of members) {
@@ -359,6 +365,7 @@ function newRunning(parts: Pick<Running, "mark" | "group" | "ended">): Running {
     killAtMs: 0,
     killTimer: undefined,
     hasEnded: false,
+    leftCount: 0,
     use: NO_USE,
     reaped: ({ cpuMs, memoryBytes }) => {
       const { use } = running;

@@ -37,7 +37,7 @@ export interface UsageWatch {
 export interface WatchedUsage extends Disposable {
   /** All that it used, once its processes have ended; `diskBytes` are known to have been written. */
   total(
-    end: Pick<TaskEnd, "use">,
+    end: Pick<TaskEnd, "use" | "processCount">,
     known: { readonly ranMs: number; readonly diskBytes: number },
   ): { readonly used: Usage; readonly series?: readonly UsageSample[] };
   /** The most that it had in memory. */
@@ -106,7 +106,9 @@ export class UsageMeter {
     return {
       memoryPeak: ({ use }) => record.memoryPeak(use.memoryBytes),
       sawDisk: (bytes) => record.sawDisk(bytes),
-      total: ({ use }, known) => record.total({ ...use, ...known }),
+      total: ({ use, processCount = 0 }, known) => {
+        return record.total({ ...use, ...known, processCount });
+      },
       endedFor: (end) => {
         const isKilled = end.kind === "signal" && end.signal === "SIGKILL" ||
           end.kind === "exit" && end.exitCode === KILLED_EXIT_CODE;

@@ -28,6 +28,8 @@ export interface UsageEnd {
   readonly memoryBytes: number;
   /** Known to have been written. */
   readonly diskBytes: number;
+  /** Found as it was ended: looks between may have missed what came and went fast. */
+  readonly processCount?: number;
 }
 
 /** Peaks and samples of one try. */
@@ -94,7 +96,7 @@ export class UsageRecord {
       cores: end.ranMs > 0 ? cpuMs / end.ranMs : 0,
       memoryBytes: this.memoryPeak(end.memoryBytes),
       diskBytes: Math.max(this.#diskBytesMax, end.diskBytes),
-      processCount: this.#processCountMax,
+      processCount: Math.max(this.#processCountMax, end.processCount ?? 0),
       cpuMs,
     };
     return this.#hasSeries ? { used, series: this.#samples } : { used };

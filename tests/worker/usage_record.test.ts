@@ -24,6 +24,13 @@ test("total() gives the most of each resource, whichever way it was found", () =
   });
 });
 
+test("total() counts the processes that were found when the try was ended", () => {
+  const record = new UsageRecord({ hasSeries: false });
+  record.sawTree(20, { memoryBytes: 300, fileBytes: 0, processCount: 4, cpuMs: 900 });
+  expect(record.total({ ...END, processCount: 500 }).used.processCount).toBe(500);
+  expect(record.total({ ...END, processCount: 2 }).used.processCount).toBe(4);
+});
+
 test("total() of a try that nobody has looked at is one process and what the kernel counted", () => {
   const { used, series } = new UsageRecord({ hasSeries: true }).total({ ...END, ranMs: 0 });
   expect(used).toEqual({ cores: 0, memoryBytes: 0, diskBytes: 0, processCount: 1, cpuMs: 500 });

@@ -13,7 +13,7 @@ import type { TryFailure } from "../../../manager/dataflow/executor.ts";
 import type { TaskId } from "../../../shared/ids.ts";
 import { errorOfThrown } from "../../../shared/thrown.ts";
 
-const STACK = "ValueError: no reads\n    at count (/work/stats.ts:3:9)";
+const STACK = "ValueError: no reads\n    at count (/project/stats.ts:3:9)";
 
 function callOf(callId: number, app: string): FailedCall {
   return { callId: callId as TaskId, app, call: `${app}("a.fq", 7)` };

@@ -19,7 +19,10 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const note: RunRecord = { kind: "note", noteKind: "test", subject: "", text: "after" };
 
-/** Locks a database for longer than a commit waits, and says when it has. */
+/**
+ * Locks a database for longer than a commit waits, and says when it has. Nobody can tell it when to
+ * let go: whoever waits for the database stands still meanwhile.
+ */
 const WRITER = `
   import { DatabaseSync } from "node:sqlite";
   const db = new DatabaseSync(process.argv.at(-1));
