@@ -23,6 +23,7 @@ import { FakeClient } from "../manager/fake_client.ts";
 import { FakeWorker } from "../manager/fake_worker.ts";
 import { head, open, type RawAnswer, speak } from "../raw_http.ts";
 import { frameOf, RawLink } from "../raw_link.ts";
+import { authAnswer, authHello, textOf } from "./auth_frame.ts";
 import { Attacked, converse, OUTPUT, type Tickets } from "./attacked.ts";
 import { BINARY } from "./built.ts";
 
@@ -104,19 +105,6 @@ function attack(
 async function proveBy(answer: (challenge: Uint8Array) => Uint8Array): Promise<void> {
   const end = await converse(`${target.url}/worker`, authHello("worker"), answer);
   expect(end.frames.some((frame) => textOf(frame).includes("auth_accepted"))).toBe(false);
-}
-
-function authHello(role: string, protocol: number = PROTOCOL_VERSION): Uint8Array {
-  const nonce = new Uint8Array(randomBytes(32));
-  return frameOf([{ kind: "auth_hello", protocol, role, nonce } as { kind: string }]);
-}
-
-function authAnswer(proof: Uint8Array): Uint8Array {
-  return frameOf([{ kind: "auth_answer", proof } as { kind: string }]);
-}
-
-function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("latin1");
 }
 
 /** An accepted connection of a worker, for frames. */
